@@ -1,6 +1,6 @@
 /**
- * Which package may import which. The order is the tag `layer:N` of each `project.json`, the tag that nx reads: a package
- * imports packages of a lower layer only. Read by dependency-cruiser in `npm run lint`.
+ * Rules for imports between packages, for dependency-cruiser in `npm run lint`. The tag `layer:N` of each `project.json`, which nx
+ * also reads, orders the packages. A package imports only packages of a lower layer.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 
@@ -30,9 +30,9 @@ function upwardRule({ name, layer }) {
   };
 }
 
-/** Runtime packages that one package of ours wraps: others import the wrapper. */
+/** External packages that one package of the project wraps. Other packages import the wrapper. */
 const wrapped = [
-  { library: "(^|/)@tensorflow/", owner: "worker" },
+  { library: "(^|/)@tensorflow/", owner: "executor" },
   { library: "(^|/)node_modules/(ioredis|bullmq)/", owner: "control" },
 ];
 

@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 import { isOfType } from "@lapidary/api/run-events";
 import { type Ended, Home, root } from "./support/cli.js";
 
-interface Told {
+interface ExpectedError {
   readonly exit: number;
   readonly code: string;
   /** Part of the place. */
@@ -15,8 +15,8 @@ interface Told {
   readonly remedy: RegExp;
 }
 
-/** A command that failed as it should: exit code, the error as JSON alone on stdout, and in words on stderr. */
-function assertTold({ code, stdout, stderr }: Ended, expected: Told): void {
+/** Asserts that a command failed: the exit code, only the error as JSON on stdout, and the error as text on stderr. */
+function assertError({ code, stdout, stderr }: Ended, expected: ExpectedError): void {
   const lines = stdout.trim().split("\n");
   assert.equal(lines.length, 1, stdout);
   const { error } = JSON.parse(stdout) as { error: { code: string; message: string; place: string; remedy: string } };
@@ -26,7 +26,7 @@ function assertTold({ code, stdout, stderr }: Ended, expected: Told): void {
   assert.ok(stderr.includes(`error ${error.code}: ${error.message}`), stderr);
 }
 
-/** A port of this machine that nobody listens on. */
+/** A port of this machine without a listener. */
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
@@ -36,14 +36,14 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-describe("a mistake in a job is told before anything is started", () => {
+describe("a mistake in a job is reported before anything is started", () => {
   let home: Home;
   before(() => {
     home = new Home();
   });
   after(() => home.clear());
 
-  const cases: readonly (Told & { readonly what: string; readonly change: readonly [string, string] })[] = [
+  const cases: readonly (ExpectedError & { readonly what: string; readonly change: readonly [string, string] })[] = [
     {
       what: "an unknown key",
       change: ["zero: 3", "zeros: 3"],
@@ -69,7 +69,7 @@ describe("a mistake in a job is told before anything is started", () => {
       remedy: /train\.steps/,
     },
     {
-      what: "a learning rate that is no number",
+      what: "a learning rate that is not a number",
       change: ["lr: 0.001", "lr: .nan"],
       exit: 2,
       code: "LAP_CONFIG_VALUE",
@@ -102,29 +102,29 @@ describe("a mistake in a job is told before anything is started", () => {
       remedy: /within 2x2/,
     },
   ];
-  for (const { what, change, ...told } of cases)
-    it(`${what}: ${told.code}, exit code ${told.exit}`, async () => {
+  for (const { what, change, ...expected } of cases)
+    it(`${what} is reported as ${expected.code}, exit code ${expected.exit}`, async () => {
       const text = readFileSync(home.job, "utf8");
       assert.ok(text.includes(change[0]));
       mkdirSync(join(home.directory, "changed"), { recursive: true });
       writeFileSync(join(home.directory, "changed/tiny.yaml"), text.replace(...change));
-      assertTold(await home.run("launch", "changed/tiny.yaml", "--json"), told);
+      assertError(await home.run("launch", "changed/tiny.yaml", "--json"), expected);
     });
 
-  it("a job file that is not there, an override that is none", async () => {
-    assertTold(await home.run("launch", "nothing.yaml", "--json"), {
+  it("a missing job file and a malformed override are errors", async () => {
+    assertError(await home.run("launch", "nothing.yaml", "--json"), {
       exit: 2,
       code: "LAP_JOB_FILE",
       place: "nothing.yaml",
       remedy: /name a job file/,
     });
-    assertTold(await home.run("launch", home.job, "train.stepps=3", "--json"), {
+    assertError(await home.run("launch", home.job, "train.stepps=3", "--json"), {
       exit: 2,
       code: "LAP_CONFIG_UNKNOWN_KEY",
       place: "train.stepps=3",
       remedy: /did you mean "train\.steps"\?/,
     });
-    assertTold(await home.run("launch", home.job, "steps", "--json"), {
+    assertError(await home.run("launch", home.job, "steps", "--json"), {
       exit: 2,
       code: "LAP_CONFIG_OVERRIDE",
       place: "steps",
@@ -132,8 +132,8 @@ describe("a mistake in a job is told before anything is started", () => {
     });
   });
 
-  it("a good job, when no coordinator is up", async () => {
-    assertTold(await home.run("launch", home.job, "--json"), {
+  it("a correct job without a coordinator is an error of its own", async () => {
+    assertError(await home.run("launch", home.job, "--json"), {
       exit: 3,
       code: "LAP_COORDINATOR_DOWN",
       place: "coordinator.json",
@@ -143,7 +143,7 @@ describe("a mistake in a job is told before anything is started", () => {
   });
 });
 
-describe("a damaged checkpoint is told by file and tensor", () => {
+describe("a damaged checkpoint", () => {
   let home: Home;
   let bundle: string;
   beforeEach(() => {
@@ -154,20 +154,20 @@ describe("a damaged checkpoint is told by file and tensor", () => {
   });
   afterEach(() => home.clear());
 
-  it("one that was cut short", async () => {
+  it("a truncated checkpoint is reported by file and tensor", async () => {
     truncateSync(join(bundle, "model.safetensors"), 100_000);
-    const told = { exit: 2, code: "LAP_SAFETENSORS_TRUNCATED", place: "model.safetensors", remedy: /fetch or write the file again/ };
-    assertTold(await home.run("parity", "bundle", "--json"), told);
-    assertTold(await home.run("ckpt", "verify", "bundle", "--json"), told);
+    const expected = { exit: 2, code: "LAP_SAFETENSORS_TRUNCATED", place: "model.safetensors", remedy: /fetch or write the file again/ };
+    assertError(await home.run("parity", "bundle", "--json"), expected);
+    assertError(await home.run("ckpt", "verify", "bundle", "--json"), expected);
     assert.deepEqual(home.processes(), []);
   });
 
-  it("one whose header is no JSON", async () => {
+  it("a checkpoint whose header is not JSON is reported by file", async () => {
     const path = join(bundle, "model.safetensors");
     const bytes = readFileSync(path);
     bytes[8] = 0x5b;
     writeFileSync(path, bytes);
-    assertTold(await home.run("parity", "bundle", "--json"), {
+    assertError(await home.run("parity", "bundle", "--json"), {
       exit: 2,
       code: "LAP_SAFETENSORS_HEADER",
       place: "model.safetensors",
@@ -175,12 +175,12 @@ describe("a damaged checkpoint is told by file and tensor", () => {
     });
   });
 
-  it("one with a weight that is not finite", async () => {
+  it("a checkpoint with a weight that is not finite is reported by file and tensor", async () => {
     const path = join(bundle, "model.safetensors");
     const bytes = readFileSync(path);
     bytes.writeFloatLE(Number.NaN, bytes.length - 4);
     writeFileSync(path, bytes);
-    assertTold(await home.run("ckpt", "verify", "bundle", "--json"), {
+    assertError(await home.run("ckpt", "verify", "bundle", "--json"), {
       exit: 1,
       code: "LAP_CHECKPOINT_NOT_FINITE",
       place: "tensor",
@@ -198,28 +198,28 @@ describe("a coordinator that is up", function () {
   });
   after(() => home.clear());
 
-  it("is not started twice", async () => {
-    assertTold(await home.run("up", "--json"), { exit: 1, code: "LAP_ALREADY_UP", place: home.state, remedy: /lapidary down/ });
+  it("a second coordinator of the home does not start", async () => {
+    assertError(await home.run("up", "--json"), { exit: 1, code: "LAP_ALREADY_UP", place: home.state, remedy: /lapidary down/ });
     assert.equal((await home.run("status")).code, 0);
   });
 
-  it("fails a job whose corpus is empty, no UTF-8 or not there, with exit code 2", async () => {
+  it("a job whose corpus is empty, not UTF-8 or missing fails with exit code 2", async () => {
     const corpus = (name: string): string => join(home.directory, name);
     writeFileSync(corpus("empty.txt"), "");
     writeFileSync(corpus("latin1.txt"), Buffer.from("caf\xe9 ".repeat(5000), "latin1"));
-    assertTold(await home.run("launch", home.job, "data.corpus=empty.txt", "--json"), {
+    assertError(await home.run("launch", home.job, "data.corpus=empty.txt", "--json"), {
       exit: 2,
       code: "LAP_DATA_EMPTY",
       place: "empty.txt",
       remedy: /./,
     });
-    assertTold(await home.run("launch", home.job, "data.corpus=latin1.txt", "--json"), {
+    assertError(await home.run("launch", home.job, "data.corpus=latin1.txt", "--json"), {
       exit: 2,
       code: "LAP_DATA_NOT_UTF8",
       place: "latin1.txt",
       remedy: /UTF-8/,
     });
-    assertTold(await home.run("launch", home.job, "data.corpus=nowhere", "--json"), {
+    assertError(await home.run("launch", home.job, "data.corpus=nowhere", "--json"), {
       exit: 2,
       code: "LAP_DATA_MISSING",
       place: "nowhere",
@@ -227,15 +227,15 @@ describe("a coordinator that is up", function () {
     });
   });
 
-  it("fails a job whose checkpoint to start from is damaged or of another model, with exit code 2", async () => {
+  it("a job that starts from a checkpoint that is damaged or of another model fails with exit code 2", async () => {
     const init = join(root, "e2e/golden/mqa");
-    assertTold(await home.run("launch", home.job, `train.init=${init}`, "--json"), {
+    assertError(await home.run("launch", home.job, `train.init=${init}`, "--json"), {
       exit: 2,
       code: "LAP_INIT_MISMATCH",
       place: "mqa",
       remedy: /model/,
     });
-    assertTold(await home.run("launch", home.job, `train.init=${home.directory}`, "--json"), {
+    assertError(await home.run("launch", home.job, `train.init=${home.directory}`, "--json"), {
       exit: 2,
       code: "LAP_CHECKPOINT_MISSING",
       place: "config.json",
@@ -243,7 +243,7 @@ describe("a coordinator that is up", function () {
     });
   });
 
-  it("goes on with a job whose worker is killed, says so, and trains the next", async () => {
+  it("a job whose worker is killed continues and reports it, and the next job trains", async () => {
     const launched = home.start("launch", home.job, "train.steps=100000", "--name", "victim");
     await launched.says(/train: step/);
     const { workers } = (await home.json("jobs", "get", "victim")) as { workers: { pid: number }[] };
@@ -271,9 +271,9 @@ describe("a coordinator that is up", function () {
     assert.equal(next["state"], "done");
   });
 
-  it("tells jobs that ended, run on, or never were apart by exit code", async () => {
+  it("the exit code distinguishes jobs that ended, that run, and that never existed", async () => {
     assert.equal((await home.run("launch", home.job, "train.steps=100000", "--name", "endless", "-d")).code, 0);
-    assertTold(await home.run("jobs", "wait", "endless", "--timeout", "0.1", "--json"), {
+    assertError(await home.run("jobs", "wait", "endless", "--timeout", "0.1", "--json"), {
       exit: 101,
       code: "LAP_JOB_NOT_FINISHED",
       place: "endless",
@@ -281,7 +281,7 @@ describe("a coordinator that is up", function () {
     });
     assert.equal((await home.run("jobs", "cancel", "endless")).code, 0);
     assert.equal((await home.run("jobs", "wait", "endless")).code, 103);
-    assertTold(await home.run("jobs", "wait", "endles", "--json"), {
+    assertError(await home.run("jobs", "wait", "endles", "--json"), {
       exit: 102,
       code: "LAP_JOB_UNKNOWN",
       place: "job",
@@ -289,7 +289,7 @@ describe("a coordinator that is up", function () {
     });
   });
 
-  it("goes on with a job whose launch was interrupted once, and cancels it at the second Ctrl-C", async () => {
+  it("a job continues after one Ctrl-C in its launch, and the second Ctrl-C cancels it", async () => {
     const launched = home.start("launch", home.job, "train.steps=100000", "--name", "held");
     await launched.says(/train: step/);
     launched.pressCtrlC();
@@ -300,7 +300,7 @@ describe("a coordinator that is up", function () {
     await again.says(/train: step/);
     again.pressCtrlC();
     await again.says(/detached/);
-    // Signals this near the first are the same key press, told twice.
+    // Signals within this time of the first signal come from the same key press.
     while (!/cancelling/.test(again.stderr) && again.child.exitCode === null) {
       again.pressCtrlC();
       await new Promise((resolve) => setTimeout(resolve, 50));
@@ -309,13 +309,13 @@ describe("a coordinator that is up", function () {
     assert.equal((await home.json("jobs", "get", "held"))["state"], "cancelled");
   });
 
-  it("starts its own Redis again when that is gone, takes the next job, and leaves nothing behind", async () => {
+  it("the coordinator restarts its own Redis, runs the next job, and leaves no process", async () => {
     process.kill(Number(readFileSync(join(home.state, "redis/redis.pid"), "utf8")), "SIGKILL");
     const launch = async (): Promise<Ended> => home.run("launch", home.job, "--json");
-    // A launch that comes before Redis is back is refused, and says so.
+    // A launch before Redis has restarted is refused with an error.
     let ended = await launch();
     while (ended.code !== 0) {
-      assertTold(ended, { exit: 3, code: "LAP_REDIS_UNREACHABLE", place: "redis.sock", remedy: /lapidary/ });
+      assertError(ended, { exit: 3, code: "LAP_REDIS_UNREACHABLE", place: "redis.sock", remedy: /lapidary/ });
       ended = await launch();
     }
     assert.equal((JSON.parse(ended.stdout.trim().split("\n").at(-1) ?? "") as { state: string }).state, "done");
@@ -324,10 +324,10 @@ describe("a coordinator that is up", function () {
   });
 });
 
-describe("a Redis that somebody else runs", function () {
+describe("a Redis server of another owner", function () {
   this.timeout(120_000);
 
-  it("is refused at launch with exit code 3 once it is gone, and the coordinator can still be stopped", async () => {
+  it("a launch fails with exit code 3 once the server is gone, and the coordinator can still be stopped", async () => {
     const home = new Home();
     const { redisServerPath } = (await import(pathToFileURL(join(root, "tools/setup/checks.mjs")).href)) as {
       redisServerPath: () => string | undefined;
@@ -347,7 +347,7 @@ describe("a Redis that somebody else runs", function () {
       while ((await home.run("up")).code !== 0) assert.equal(redis.exitCode, null);
       redis.kill("SIGKILL");
       await gone;
-      assertTold(await home.run("launch", home.job, "--json"), {
+      assertError(await home.run("launch", home.job, "--json"), {
         exit: 3,
         code: "LAP_REDIS_UNREACHABLE",
         place: "127.0.0.1",
@@ -363,7 +363,7 @@ describe("a Redis that somebody else runs", function () {
   });
 });
 
-describe("what is started ends", function () {
+describe("every process ends", function () {
   this.timeout(120_000);
   let home: Home;
   beforeEach(() => {
@@ -379,7 +379,7 @@ describe("what is started ends", function () {
     "data.held_out=0.2",
   ];
 
-  it("by itself, without a terminal, when the quick-start job is done", async () => {
+  it("without a terminal, the processes end when the quick-start job is done", async () => {
     const { code, stdout, stderr } = await home.run(...start, "train.steps=40");
     assert.equal(code, 0, stderr);
     assert.match(stdout, /Training loss[^]*held-out loss[^]*What each chip held[^]*Checkpoint/);
@@ -391,29 +391,29 @@ describe("what is started ends", function () {
     ["the job is prepared", /is being prepared/],
     ["it trains", /train: step/],
   ] as const)
-    it(`by Ctrl-C while ${stage}: exit code 130, and no process remains`, async () => {
+    it(`after Ctrl-C while ${stage}, the exit code is 130 and no process remains`, async () => {
       const started = home.start(...start, "train.steps=100000", "--json");
       await started.says(pattern);
       started.pressCtrlC();
-      assertTold(await started.ended, { exit: 130, code: "LAP_CLI_INTERRUPTED", place: "lapidary start", remedy: /again/ });
+      assertError(await started.ended, { exit: 130, code: "LAP_CLI_INTERRUPTED", place: "lapidary start", remedy: /again/ });
       assert.deepEqual(home.processes(), []);
     });
 
-  it("by Ctrl-C in the middle of a parity run", async () => {
+  it("after Ctrl-C in a parity run, no process remains", async () => {
     const started = home.start("parity", join(root, "e2e/golden/mqa"), "--mesh", "data=2", "--json");
     await started.says(/compile and run/);
     started.pressCtrlC();
-    assertTold(await started.ended, { exit: 130, code: "LAP_CLI_INTERRUPTED", place: "lapidary parity", remedy: /again/ });
+    assertError(await started.ended, { exit: 130, code: "LAP_CLI_INTERRUPTED", place: "lapidary parity", remedy: /again/ });
     assert.deepEqual(home.processes(), []);
   });
 
-  it("leaving nothing behind where the port is taken", async () => {
+  it("if the port is taken, no process remains", async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => taken.once("listening", resolve));
     const address = taken.address();
     assert.ok(address !== null && typeof address === "object");
     try {
-      assertTold(await home.run("up", "--port", String(address.port), "--json"), {
+      assertError(await home.run("up", "--port", String(address.port), "--json"), {
         exit: 1,
         code: "LAP_PORT_TAKEN",
         place: `127.0.0.1:${address.port}`,
@@ -425,7 +425,7 @@ describe("what is started ends", function () {
     }
   });
 
-  it("by `lapidary down`, twice if need be", async () => {
+  it("`lapidary down` ends all processes, and a second one succeeds", async () => {
     await home.json("up");
     assert.notDeepEqual(home.processes(), []);
     const { stopped } = await home.json("down");
@@ -433,7 +433,7 @@ describe("what is started ends", function () {
     assert.equal((await home.json("down"))["stopped"], false);
   });
 
-  it("by `lapidary down`, though its coordinator was killed and its workers wait for another", async () => {
+  it("`lapidary down` ends workers that wait for the next coordinator after theirs was killed", async () => {
     await home.json("up");
     const { pid, workers } = (await home.json("status")) as { pid: number; workers: { pid: number }[] };
     assert.ok(workers.length > 0);

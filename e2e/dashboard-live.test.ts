@@ -11,7 +11,7 @@ interface Shown {
   readonly last: number;
 }
 
-/** What the page says of the run at one moment. */
+/** The state of the run that the page shows at one moment. */
 const shown = async (page: Page): Promise<Shown> =>
   (await page.evaluate(`(() => ({
     step: Number(document.querySelector("[data-field=step]").textContent),
@@ -20,7 +20,7 @@ const shown = async (page: Page): Promise<Shown> =>
     last: Number(document.querySelector("[data-steps]").dataset.last),
   }))()`)) as Shown;
 
-/** A coordinator, workers and a job as they are, watched in a browser. */
+/** A real coordinator with workers and a job, observed in a browser. */
 describe("the dashboard of a run that trains", function () {
   this.timeout(180_000);
   const harness = new Harness();

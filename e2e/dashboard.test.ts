@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type JobDetail, type JobList, type MetricsPage } from "@lapidary/api";
-import { RecordedRuns, type RunInvention } from "@lapidary/coordinator/testing";
+import { RecordedRuns, type RecordedRunWriter } from "@lapidary/coordinator/testing";
 import type { ProgramView } from "@lapidary/api/program-view";
 import type { Browser, Page } from "playwright-core";
 import { axeViolations, goTo, layoutFaults, openBrowser, panelsFilled, textOf, until, visit, type Visit } from "./support/browser.js";
@@ -12,15 +12,15 @@ import { axeViolations, goTo, layoutFaults, openBrowser, panelsFilled, textOf, u
 const root = resolve(fileURLToPath(import.meta.url), "../../..");
 const token = "0123456789abcdef0123456789abcdef";
 
-/** Recorded runs behind the coordinator's real HTTP server, seen in a real browser. Every test opens its own page. */
+/** The coordinator's real HTTP server serves recorded runs to a real browser. Every test opens its own page. */
 describe("the dashboard", function () {
   this.timeout(120_000);
   let home = "";
   let recorded: RecordedRuns;
   let server: Awaited<ReturnType<RecordedRuns["serve"]>>;
   let browser: Browser;
-  let quickstart: RunInvention;
-  let second: RunInvention;
+  let quickstart: RecordedRunWriter;
+  let second: RecordedRunWriter;
   let open: Visit | undefined;
 
   before(async () => {
@@ -252,7 +252,7 @@ describe("the dashboard", function () {
   });
 
   for (const dark of [false, true])
-    it(`has no serious fault of accessibility in ${dark ? "dark" : "light"} colours`, async () => {
+    it(`the page has no serious accessibility violation in ${dark ? "dark" : "light"} colours`, async () => {
       const page = await show("#/", { dark });
       await page.getByRole("link", { name: "quickstart-1" }).first().waitFor();
       const found = [...(await axeViolations(page))];
@@ -273,7 +273,7 @@ describe("the dashboard", function () {
     });
 
   for (const width of [1024, 1440, 1920])
-    it(`cuts nothing off and lays nothing over another at ${width} pixels`, async () => {
+    it(`the page truncates and overlaps nothing at ${width} pixels`, async () => {
       const page = await show("#/run/quickstart-1?colour=owner&tensor=params%2Fmodel.embed_tokens.weight&chip=3", { width });
       await until(page, panelsFilled);
       const faults = (await page.evaluate(layoutFaults)) as string[];

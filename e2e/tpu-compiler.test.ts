@@ -35,7 +35,7 @@ describe("Google's TPU compiler", function () {
   const compileJob = async (...args: string[]): Promise<Report> =>
     (await home.json("compile", join(root, "configs/jobs/nano16.yaml"), ...args)) as unknown as Report;
 
-  it("compiles both texts of a job, and its answer holds HBM, collectives and cycles next to our plan", async () => {
+  it("the TPU compiler compiles both modules of a job, and the report has HBM, collectives and cycles next to our plan", async () => {
     for (const text of ["chip", "whole"]) {
       const report = await compileJob("--text", text);
       assert.equal(report.fits, true);
@@ -48,22 +48,22 @@ describe("Google's TPU compiler", function () {
     }
   });
 
-  it("counts each collective once, though one that runs next to kernels appears in several computations", async () => {
+  it("the report counts each collective once, although one that overlaps kernels appears in several computations", async () => {
     const { collectives } = await compileJob("--text", "chip");
     const row = (op: string, axis: string): { count: number; plan_count: number } | undefined =>
       collectives.find((one) => one.op === op && one.axis === axis);
-    // Some gathers are merged into others, none is invented.
+    // The compiler merges some gathers and adds none.
     const gathers = row("all_gather", "data");
     assert.ok(gathers !== undefined && gathers.count > 0 && gathers.count <= gathers.plan_count, JSON.stringify(gathers));
   });
 
-  it("answers from the cache the second time, and writes its program where --hlo says", async () => {
+  it("the second answer comes from the cache, and --hlo writes the program to its path", async () => {
     assert.equal((await compileJob("--text", "chip")).cached, true);
     await compileJob("--text", "chip", "--hlo", "step.hlo");
     assert.match(readFileSync(join(home.directory, "step.hlo"), "utf8"), /^HloModule /);
   });
 
-  it("reports a slice that the compiler does not know, with exit code 2", async () => {
+  it("the command reports a slice that the compiler does not know, with exit code 2", async () => {
     const { code, stdout } = await home.run(
       "compile",
       join(root, "configs/jobs/nano16.yaml"),
@@ -76,7 +76,7 @@ describe("Google's TPU compiler", function () {
     assert.deepEqual([code, error.code], [2, "LAP_TPU_TOPOLOGY"]);
   });
 
-  it("reports by how much a program exceeds the memory of a chip", async () => {
+  it("the command reports by how much a program exceeds the memory of a chip", async () => {
     const directory = mkdtempSync(join(tmpdir(), "lapidary-tpu-"));
     try {
       const g = new GraphBuilder("big");

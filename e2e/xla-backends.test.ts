@@ -17,7 +17,7 @@ import {
 import { expectText } from "@lapidary/std";
 import { Home, root } from "./support/cli.js";
 import { compileGolden, goldenCases } from "./support/xla-golden.js";
-import { jaxPython, runWell } from "./support/xla.js";
+import { jaxPython, runSuccessfully } from "./support/xla.js";
 
 /** The programs that docs/xla-comparison.md compares, all on 256 chips. */
 const compared = ["data=16,model=16 ZeRO-3", "data=256 ZeRO-3", "tensor + sequence", "two pods of 8x16"] as const;
@@ -36,7 +36,7 @@ describe("reference backends", function () {
   async function outputOf(backend: ReferenceBackend, text: string): Promise<BackendOutput> {
     const path = join(directory, "text.mlir");
     writeFileSync(path, text);
-    return parseBackendOutput((await runWell(python, [backendScript(backend), path])).stdout);
+    return parseBackendOutput((await runSuccessfully(python, [backendScript(backend), path])).stdout);
   }
   const globalText = ({ global, propagated }: Program): string => globalModule(global, shardingConstraints(propagated));
 
@@ -106,12 +106,13 @@ describe("reference backends", function () {
 const introduction = `# Comparison with Shardy
 
 Written by \`UPDATE=1 node tools/test.mjs e2e/xla-backends\`. \`lapidary explain JOB --compare shardy\` prints the same
-for any job.
+comparison for any job.
 
-Each section has the bytes that one chip sends in a step of \`nano16\` (of \`data256\`, a model with 4 heads, for \`data=256\`).
-One column is the program of Lapidary, the other is the global module (\`whole.mlir\`) partitioned by the passes of Shardy.
-One rule counts both: all_gather and reduce_scatter send (n − 1)/n of the full array, all_reduce twice that, all_to_all
-(n − 1)/n of its part. The second table of a section lists the values with different shardings.`;
+Each section gives the bytes that one chip sends in a step. The model is \`nano16\`. For \`data=256\`, it is \`data256\`,
+which has 4 heads. The first program is that of Lapidary. The passes of Shardy make the second program from the global
+module (\`whole.mlir\`). The same formulas give the bytes of both: all_gather and reduce_scatter send (n − 1)/n of the
+full array, all_reduce sends twice as much, and all_to_all sends (n − 1)/n of the array of a chip. The second table of
+a section lists the values with different shardings.`;
 
 function section(name: string, { collectives, ours_bytes, theirs_bytes, ratio, shardings }: Comparison): string {
   const rows = new Map<string, { ours: number; theirs: number }>();

@@ -7,9 +7,9 @@ import { hash32, must, normalAt } from "@lapidary/std";
 import { Home, root } from "./support/cli.js";
 import { schemaErrors } from "./support/crd.js";
 import { jobSetSchema } from "./support/jobset-schema.js";
-import { jaxPython, lossesOf, run, runExport, runWell } from "./support/xla.js";
+import { jaxPython, lossesOf, run, runExport, runSuccessfully } from "./support/xla.js";
 
-// The command line's own parser: the root has none.
+// The parser of the command line, because the root does not depend on one.
 const yaml = createRequire(join(root, "packages/cli/package.json"))("yaml") as { parse(text: string): unknown };
 
 /** The code, place and remedy of an error on stderr. */
@@ -31,7 +31,7 @@ describe("an export", function () {
   });
   after(() => home.clear());
 
-  it("starts from the same numbers, written down or drawn from the recipe, and reads the same rows", async () => {
+  it("an export starts from the same numbers, stored or drawn from the recipe, and reads the same rows", async () => {
     await home.json("export", "tiny.yaml", "-o", "init-spec", "--state", "init-spec");
     const [written, drawn] = await Promise.all(
       ["export", "init-spec"].map(async (name) =>
@@ -47,10 +47,10 @@ describe("an export", function () {
     );
   });
 
-  it("draws Lapidary's random numbers in Python", async () => {
+  it("the Python program draws the random numbers of Lapidary", async () => {
     const script =
       "import json, numpy as np; from lapidary_xla.numbers import hash32, normal; print(json.dumps([hash32(7, np.arange(2**32 - 50, 2**32, dtype=np.uint32)).tolist(), normal(-5, np.arange(3000), 0.5).tolist(), normal(9, np.arange(2**33, 2**33 + 9), 1).tolist()]))";
-    const { stdout } = await runWell(python, ["-c", script], { cwd: exported });
+    const { stdout } = await runSuccessfully(python, ["-c", script], { cwd: exported });
     const [hashes, normals, far] = JSON.parse(stdout) as [number[], number[], number[]];
     deepStrictEqual(
       hashes,
@@ -58,21 +58,21 @@ describe("an export", function () {
     );
     const close = (actual: readonly number[], key: number, scale: number, first: number): void => {
       const off = actual.filter((x, i) => x !== Math.fround(normalAt(key, first + i) * scale)).length;
-      // A last bit may differ where the C libraries do.
+      // The last bit may differ between C libraries.
       ok(off <= 1, `${off} of ${actual.length} differ`);
     };
     close(normals, -5, 0.5, 0);
     close(far, 9, 1, 2 ** 33);
   });
 
-  it("says what is wrong, and the remedy, before XLA is called", async () => {
+  it("an export reports mistakes and their remedies before it calls XLA", async () => {
     expectError(await runExport(python, exported, "--devices", "3"), 4, "LAP_XLA_DEVICES", /--devices 4/);
     expectError(await runExport(python, exported, "--restore", "latest"), 102, "LAP_XLA_CHECKPOINT", /without --restore/);
     expectError(await runExport(python, exported, "--restore", "nowhere"), 2, "LAP_XLA_FILE", /complete checkpoint/);
     const damaged = join(home.directory, "damaged");
     const damage = async (name: string, change: (text: string) => string | undefined): Promise<void> => {
       rmSync(damaged, { recursive: true, force: true });
-      await runWell("cp", ["-r", exported, damaged]);
+      await runSuccessfully("cp", ["-r", exported, damaged]);
       const text = change(readFileSync(join(damaged, name), "latin1"));
       if (text === undefined) rmSync(join(damaged, name));
       else writeFileSync(join(damaged, name), text, "latin1");
@@ -91,7 +91,7 @@ describe("an export", function () {
     expectError(await runExport(python, damaged), 2, "LAP_XLA_MANIFEST", /export the job again/);
   });
 
-  it("refuses a JAX of another version, unless told otherwise", async () => {
+  it("an export rejects a JAX of another version, unless an option allows it", async () => {
     const other = join(home.directory, "other");
     mkdirSync(join(other, "jax-0.4.0.dist-info"), { recursive: true });
     writeFileSync(join(other, "jax-0.4.0.dist-info/METADATA"), "Metadata-Version: 2.1\nName: jax\nVersion: 0.4.0\n");
@@ -102,16 +102,16 @@ describe("an export", function () {
     deepStrictEqual([code, /warning: jax is 0\.4\.0/.test(stderr), /chip\.mlir verified/.test(stderr)], [0, true, true]);
   });
 
-  it("finds the environment with the pinned JAX by itself where the interpreter has none, unless told not to", async () => {
+  it("an export finds the environment with the pinned JAX if the interpreter has none, unless an option forbids it", async () => {
     // An interpreter without packages.
     const bare = join(home.directory, "bare");
-    await runWell("python3", ["-m", "venv", "--without-pip", bare]);
+    await runSuccessfully("python3", ["-m", "venv", "--without-pip", bare]);
     const check = [join(exported, "run.py"), "--check"];
-    match((await runWell(join(bare, "bin/python"), check)).stderr, /chip\.mlir verified/);
+    match((await runSuccessfully(join(bare, "bin/python"), check)).stderr, /chip\.mlir verified/);
     expectError(await run(join(bare, "bin/python"), [...check, "--no-install"]), 2, "LAP_XLA_JAX", /pip install jax==/);
   });
 
-  it("overwrites an earlier export, and no other directory", async () => {
+  it("an export overwrites an earlier export, and no other directory", async () => {
     await home.json("export", "tiny.yaml", "-o", "export");
     mkdirSync(join(home.directory, "mine"));
     writeFileSync(join(home.directory, "mine/notes.txt"), "mine");
@@ -120,18 +120,18 @@ describe("an export", function () {
     match(stderr, /LAP_EXPORT_OUTPUT/);
   });
 
-  it("brings a JobSet that fits JobSet's schema, a pod a host, and a batch script that shows what it would run", async () => {
+  it("an export has a JobSet that fits the JobSet schema, with a pod for each host, and a batch script that shows its commands", async () => {
     const jobSet: unknown = yaml.parse(readFileSync(join(exported, "jobset.yaml"), "utf8"));
     deepStrictEqual(schemaErrors(jobSetSchema, jobSet), []);
     const script = join(exported, "job.sbatch");
-    await runWell("bash", ["-n", script]);
-    const { stdout, stderr } = await runWell("bash", [script], { env: { DRY_RUN: "1", PYTHON: python } });
+    await runSuccessfully("bash", ["-n", script]);
+    const { stdout, stderr } = await runSuccessfully("bash", [script], { env: { DRY_RUN: "1", PYTHON: python } });
     match(stderr, /whole\.mlir verified/);
     match(stdout, /^srun .*run\.py --text whole .*--distributed/m);
-    // On a cluster srun starts the processes; one is enough to see that the command is right.
+    // On a cluster, srun starts the processes. One process is sufficient to test the command.
     writeFileSync(join(home.directory, "srun"), '#!/bin/bash\nshift\necho "would run $*"\n', { mode: 0o755 });
     const path = `${home.directory}${delimiter}${process.env["PATH"] ?? ""}`;
-    match((await runWell("bash", [script], { env: { PYTHON: python, PATH: path } })).stdout, /^would run .*--resume/m);
+    match((await runSuccessfully("bash", [script], { env: { PYTHON: python, PATH: path } })).stdout, /^would run .*--resume/m);
   });
 });
 
@@ -141,13 +141,13 @@ describe("exports of the published Gemmas", function () {
     ["gemma-2b", 512, 2],
     ["gemma-7b", 4096, 16],
   ] as const)
-    it(`${name}: both texts parse and verify with the dialects of StableHLO and Shardy`, async () => {
+    it(`both modules of ${name} parse and verify with the dialects of StableHLO and Shardy`, async () => {
       const directory = mkdtempSync(join(tmpdir(), "lapidary-xla-"));
       const home = new Home();
       try {
         const written = await home.json("export", join(root, `configs/jobs/${name}.yaml`), "-o", directory, "--no-data");
         strictEqual(written["chips"], devices);
-        const { stderr } = await runWell(await jaxPython(), [join(directory, "run.py"), "--check"]);
+        const { stderr } = await runSuccessfully(await jaxPython(), [join(directory, "run.py"), "--check"]);
         match(stderr, /whole\.mlir verified\n.*chip\.mlir verified/);
         const jobSet = yaml.parse(readFileSync(join(directory, "jobset.yaml"), "utf8")) as {
           spec: { replicatedJobs: { replicas: number }[] };

@@ -18,14 +18,14 @@ import { type Graph, parametersOf, type Sharding, type TensorType } from "@lapid
 import { must } from "@lapidary/std";
 import { meshSize, printAtoms } from "@lapidary/topology";
 import { root } from "./support/cli.js";
-import { jaxPython, runWell } from "./support/xla.js";
+import { jaxPython, runSuccessfully } from "./support/xla.js";
 
-/** So many random programs as per-chip text, and some of them as whole text too: that is Shardy's and XLA's work, not ours. */
+/** Number of random programs as per-device modules, and of those that are also global modules. Fewer of the latter, because they test Shardy and XLA. */
 const wanted = { chip: 50, whole: 8 };
 const devices = 8;
 
-/** As `run_cases.py` reads a case; the text stands in a file of the case's name. */
-function describeCase(name: string, { mesh, global }: Program, laid: Graph): object {
+/** A case in the format of `run_cases.py`. Its module is in a file with the name of the case. */
+function describeCase(name: string, { mesh, global }: Program, sharded: Graph): object {
   const array = (own: string, { dims, dtype }: TensorType, sharding: Sharding): object => ({
     name: own,
     dims,
@@ -39,7 +39,7 @@ function describeCase(name: string, { mesh, global }: Program, laid: Graph): obj
     axes: mesh.axes,
     arguments: parametersOf(global).map(({ name: own, type, sharding }) => array(own, type, must(sharding, own))),
     results: global.outputs.map(({ name: own, value }, i) =>
-      array(own, must(global.values[value], own).type, outputSharding(laid, own, must(laid.outputs[i], own).value)),
+      array(own, must(global.values[value], own).type, outputSharding(sharded, own, must(sharded.outputs[i], own).value)),
     ),
   };
 }
@@ -47,7 +47,7 @@ function describeCase(name: string, { mesh, global }: Program, laid: Graph): obj
 describe("random graphs on random meshes, run by XLA", function () {
   this.timeout(600_000);
 
-  it(`${wanted.chip} of them mean, as per-chip text, what the interpreter says, and ${wanted.whole} as whole text`, async () => {
+  it(`${wanted.chip} of the graphs as per-device modules, and ${wanted.whole} as global modules, compute what the interpreter computes`, async () => {
     const directory = mkdtempSync(join(tmpdir(), "lapidary-xla-"));
     try {
       const expected = new Map<string, { readonly rounding: Rounding; readonly own: string }>();
@@ -58,23 +58,27 @@ describe("random graphs on random meshes, run by XLA", function () {
         if (meshSize(mesh) > devices) continue;
         const step = withGradients(graph);
         const rounding = roundingOf(step, given);
-        // Random numbers of ours have no counterpart in StableHLO.
-        if (rounding.undecided !== undefined || step.values.some(({ op }) => op === "rng_normal")) continue;
+        // The random numbers of Lapidary do not have a counterpart in StableHLO.
+        if (rounding.undecided !== undefined || step.values.some(({ op }) => op.startsWith("rng_"))) continue;
         const program = compile(step, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
-        const texts = [{ kind: "chip", laid: program.chip, text: perDeviceModule(program.chip, program.global) }];
+        const texts = [{ kind: "chip", sharded: program.chip, text: perDeviceModule(program.chip, program.global) }];
         if (made++ < wanted.whole)
-          texts.push({ kind: "whole", laid: program.global, text: globalModule(program.global, shardingConstraints(program.propagated)) });
-        for (const { kind, laid, text } of texts) {
+          texts.push({
+            kind: "whole",
+            sharded: program.global,
+            text: globalModule(program.global, shardingConstraints(program.propagated)),
+          });
+        for (const { kind, sharded, text } of texts) {
           const name = `${seed}-${kind}`;
           writeFileSync(join(directory, `${name}.mlir`), text);
-          cases.push(describeCase(name, program, laid));
+          cases.push(describeCase(name, program, sharded));
           for (const [own, tensor] of given) inputs.set(`${name}/${own}`, fromTensor(tensor));
           for (const own of rounding.exact.keys()) expected.set(`${name}/${own}`, { rounding, own });
         }
       }
       writeFileSync(join(directory, "cases.json"), JSON.stringify(cases));
       await writeSafetensors(join(directory, "inputs.safetensors"), inputs);
-      await runWell(await jaxPython(), [join(root, "e2e/support/run_cases.py"), directory]);
+      await runSuccessfully(await jaxPython(), [join(root, "e2e/support/run_cases.py"), directory]);
       const actual = await readSafetensors(join(directory, "outputs.safetensors"));
       strictEqual(actual.size, expected.size);
       for (const [name, { rounding, own }] of expected) expectWithin(must(actual.get(name), name), rounding, own, name);

@@ -52,7 +52,7 @@ describe("nano16 on 256 devices, by the emulator and by XLA", function () {
   });
   after(() => home.clear());
 
-  it("the exported job loses what the emulator loses, on the same rows of the same text", async () => {
+  it("the exported job has the losses of the emulator, on the same rows of the same text", async () => {
     const texts = ["chip", "whole"];
     for (const run of await Promise.all(
       texts.map((text) => runExport(python, exported, "--text", text, "--devices", "256", "--steps", String(steps))),
@@ -60,12 +60,12 @@ describe("nano16 on 256 devices, by the emulator and by XLA", function () {
       expectClose(lossesOf(run), losses);
   });
 
-  it("XLA goes on from the emulator's checkpoint as if nothing had happened", async () => {
+  it("XLA continues from a checkpoint of the emulator with the same losses", async () => {
     const checkpoint = join(home.state, "runs/emulated/checkpoints/step-4");
     expectClose(lossesOf(await runExport(python, exported, "--text", "chip", "--restore", checkpoint, "--steps", "2")), losses, 5);
   });
 
-  it("two processes of 128 devices train as one; their checkpoint is one of Lapidary's, by Orbax", async () => {
+  it("two processes of 128 devices train as one, and Orbax writes their checkpoint in the form of Lapidary", async () => {
     const folder = place("orbax");
     const [lead, other] = await runProcesses(
       2,
@@ -85,11 +85,11 @@ describe("nano16 on 256 devices, by the emulator and by XLA", function () {
     const ours = await readXlaCheckpoint(join(home.state, "runs/emulated/checkpoints/step-2"));
     for (const [name, { data }] of ours.states) {
       const theirs = must(states.get(name), name).data;
-      // Where a gradient is next to nothing, Adam's first steps are a matter of its sign.
+      // If a gradient is almost zero, only its sign decides the first steps of Adam.
       const distance = Math.sqrt([...data].reduce((sum, x, i) => sum + (x - (theirs[i] ?? Number.NaN)) ** 2, 0) / data.length);
       ok(distance <= 1e-4, `${name} lies ${distance} away`);
     }
-    // One process restores what two wrote, and Lapidary takes the weights for its own.
+    // One process restores a checkpoint that two processes wrote, and Lapidary loads its weights.
     const restored = await runExport(
       python,
       exported,

@@ -6,7 +6,7 @@ import { must } from "@lapidary/std";
 import { exportGolden, goldenCases } from "./support/xla-golden.js";
 import { jaxPython, lossesOf, runExport, runProcesses, saving } from "./support/xla.js";
 
-describe("training on XLA from exported text", function () {
+describe("training on XLA from exported modules", function () {
   this.timeout(300_000);
   let directory = "";
   let python = "";
@@ -18,7 +18,7 @@ describe("training on XLA from exported text", function () {
   after(() => rmSync(directory, { recursive: true, force: true }));
 
   for (const [name, golden] of Object.entries(goldenCases))
-    it(`${name}: both texts lose what PyTorch loses, in each of 5 steps`, async () => {
+    it(`both modules of ${name} have the losses of PyTorch in each of 5 steps`, async () => {
       const place = join(directory, name.replaceAll(/[^a-z0-9]+/g, "-"));
       const expected = await exportGolden(place, golden);
       const runs = await Promise.all(

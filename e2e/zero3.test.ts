@@ -11,7 +11,7 @@ import { nano16 } from "./support/strategies.js";
 
 const optimizer = { name: "adamw", lr: 1e-3, betas: [0.9, 0.95] as [number, number], eps: 1e-8, weight_decay: 0 } as const;
 
-/** Initialises nano16 on a mesh and tells what each worker really holds, in bytes by value. */
+/** Initializes nano16 on a mesh and returns the bytes of each value that each worker stores. */
 async function heldAfterInit(
   mesh: ReturnType<typeof makeMesh>,
   zero: 0 | 3,
@@ -32,12 +32,12 @@ async function heldAfterInit(
   }
 }
 
-describe("ZeRO-3 is real", function () {
+describe("ZeRO-3", function () {
   this.timeout(120_000);
   const mesh = makeMesh({ data: 16, model: 16 });
   const params = new Map(gemma(nano16).params.map((p) => [p.name, sizeOf(p.dims) * 4]));
 
-  it("leaves on a worker, per chip, 1/256 of every matrix and of its moments, and 1/16 of what no rule splits over model", async () => {
+  it("with ZeRO-3 a worker has, per chip, 1/256 of every matrix and its moments, and 1/16 of arrays that no rule splits over model", async () => {
     const { held, workers } = await heldAfterInit(mesh, 3);
     strictEqual(workers, 2);
     const chipsPerWorker = meshSize(mesh) / workers;
@@ -45,13 +45,13 @@ describe("ZeRO-3 is real", function () {
       for (const [name, whole] of params)
         for (const slot of ["params", "adam_m", "adam_v"]) {
           const bytes = must(values[`${slot}/${name}`], `${slot}/${name}`);
-          // A worker's block of model × half of data: norms are held once for the 16 chips of model that share them.
+          // The chips of a worker are model × half of data. A worker stores norms once for the 16 chips of model that share them.
           if (name.includes("norm")) strictEqual(bytes, whole / workers, name);
           else strictEqual(bytes / chipsPerWorker, whole / meshSize(mesh), name);
         }
   });
 
-  it("and without ZeRO a worker holds them whole", async () => {
+  it("without ZeRO a worker has whole arrays", async () => {
     const { held } = await heldAfterInit(mesh, 0);
     for (const values of held) for (const [name, whole] of params) ok(must(values[`adam_m/${name}`], name) === whole, name);
   });

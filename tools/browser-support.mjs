@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 import { projectRoot } from "./setup/session.mjs";
 
 /**
- * The browser as the tests of the dashboard open it; these are compiled first, for nothing but `npm test` does so.
+ * Opens the browser of the dashboard tests. Compiles the tests first, because only `npm test` does so otherwise.
  * @returns {Promise<typeof import("../e2e/support/browser.js")>}
  */
 export async function browserSupport() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * `npm run clean`: removes what the build made (dist, out, nx's cache) and nothing that takes long to bring back.
+ * `npm run clean`: removes build outputs (dist, out, the cache of nx), but keeps everything that takes long to restore.
  * `npm run clean -- --all` also removes node_modules, and the runs and state of the coordinator in .lapidary.
  */
 import { existsSync, rmSync } from "node:fs";

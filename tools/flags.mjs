@@ -1,4 +1,4 @@
-/** The flags of a command of tools/: read, checked, and told in words (`--help`). */
+/** Parses and checks the flags of a command of tools/, and prints `--help`. */
 import { parseArgs } from "node:util";
 
 /**
@@ -9,12 +9,12 @@ import { parseArgs } from "node:util";
  */
 
 /**
- * Reads the arguments of this process. What is wrong with them is told with its remedy, and ends the process with 2, as `lapidary` does; `--help` ends it with 0.
+ * Reads the arguments of this process. If they are wrong, prints the problem with a remedy and exits with 2, as `lapidary` does. After `--help`, exits with 0.
  *
  * @template {Record<string, Flag>} F
  * @param {string} usage how the command is called, line by line
  * @param {F} flags
- * @param {{ positionals?: number }} [options] most arguments that are no flags
+ * @param {{ positionals?: number }} [options] maximum number of arguments that are not flags
  * @returns {{ values: { [K in keyof F]: F[K]["type"] extends "boolean" ? boolean : F[K] extends { default: string } ? string : string | undefined }, positionals: string[] }}
  */
 export function readFlags(usage, flags, { positionals: most = 0 } = {}) {

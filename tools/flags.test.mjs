@@ -22,13 +22,13 @@ describe("flags of tools", () => {
     return { status, stdout, stderr };
   };
 
-  it("are read, with what is usual where nothing is said", () => {
+  it("readFlags returns the given flags, and defaults for the others", () => {
     const { stdout } = run("here", "--gap", "0.5", "--json");
     const { times, gap, way, json, positionals } = JSON.parse(stdout);
     assert.deepEqual({ times, gap, way, json, positionals }, { times: "5", gap: "0.5", way: undefined, json: true, positionals: ["here"] });
   });
 
-  it("are told by --help", () => {
+  it("--help lists the flags", () => {
     assert.deepEqual(run("--help"), { status: 0, stdout: "some command [--times N]\n", stderr: "" });
   });
 
@@ -40,7 +40,7 @@ describe("flags of tools", () => {
     [["--no-such"], /no-such/],
     [["a", "b"], /an argument too many: b/],
   ]))
-    it(`that are wrong are refused with a remedy: ${args.join(" ")}`, () => {
+    it(`invalid flags are rejected with a remedy: ${args.join(" ")}`, () => {
       const { status, stdout, stderr } = run(...args);
       assert.deepEqual({ status, stdout }, { status: 2, stdout: "" });
       assert.match(stderr, problem);

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * `npm run screenshots`: pictures of the dashboard for docs/dashboard, a file a panel, of three recorded runs: the quick-start job, two jobs on one
- * pod, and a job over sixteen pods. Programs are really compiled, the numbers of training are made up. Fails when anything is cut off or lies over another thing.
+ * pod, and a job over sixteen pods. Programs are compiled, but the numbers of training are made up. Fails if an element is cut off or overlaps another element.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -68,7 +68,7 @@ for (const scene of scenes) {
   const server = await runs.serve(token);
   const { page, close } = await visit(browser, server.port, token, { at: scene.at, dark: scene.dark === true });
   await until(page, panelsFilled, 60_000);
-  // An op that says something: the first reduction of a gradient.
+  // An op with an interesting reason: the first reduction of a gradient.
   await page.locator("#panel-timeline canvas").focus();
   for (const key of ["ArrowDown", "ArrowRight", "ArrowRight", "ArrowRight"]) await page.keyboard.press(key);
   await page.evaluate("document.activeElement.blur()");
@@ -109,7 +109,7 @@ await browser.close();
 for (const fault of faults) process.stderr.write(`✘ ${fault}\n`);
 process.exitCode = faults.length === 0 ? 0 : 1;
 
-/** Until fonts are there and what was asked for has been drawn. @param {import("playwright-core").Page} page */
+/** Waits until fonts are loaded and the page is drawn. @param {import("playwright-core").Page} page */
 async function settle(page) {
   await page.evaluate(
     "document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 60)))))",

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `npm test`: sets up, builds, lints and runs every test. The last line is always `N passed, N failed`; a set-up,
- * build or lint that fails counts as a failure. `node tools/test.mjs NAME…` runs only the groups whose names start with NAME.
+ * `npm test`: sets up, builds, lints and runs every test. The last line is always `N passed, N failed`; a failed
+ * set-up, build or lint counts as a failure. `node tools/test.mjs NAME…` runs only the groups whose names start with NAME.
  */
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";

@@ -5,7 +5,7 @@ import { calibrationWarning, parseChip, type PlanReport, usableHbm } from "@lapi
 import { caseInput, tinyJob } from "../support/cases.js";
 import { Home, root } from "../support/cli.js";
 
-/** Plans for chips of other kinds than the one that the simulator was first fitted to. */
+/** Plans for other chips than v5e, to which the simulator was fitted first. */
 
 type Report = PlanReport & { readonly warnings: readonly { readonly code: string }[] };
 
@@ -20,7 +20,7 @@ describe("chips", function () {
   describe("case 77: v4 is not v5e", () => {
     const job = caseInput("77-v4-is-not-v5e", "maxtext-22b-v4-128.yaml");
 
-    it("predicts the four published runs within the 6 % that hold for v5e", async () => {
+    it("the simulator predicts the four published runs within the 6 % that hold for v5e", async () => {
       for (const [pods, measured] of [
         [1, 56.7],
         [2, 55.2],
@@ -33,7 +33,7 @@ describe("chips", function () {
       }
     });
 
-    it("says beside the MFU, in text, JSON and HTML, that v5p was never compared with a measured run", async () => {
+    it("text, JSON and HTML report next to the MFU that v5p was never compared with a measured run", async () => {
       const text = await home.run("plan", tinyJob, "--chip", "v5p");
       strictEqual(text.code, 0, text.stderr);
       match(text.stdout, /MFU \d.*NOT CALIBRATED for v5p/);
@@ -43,7 +43,7 @@ describe("chips", function () {
       deepStrictEqual([report.calibration, report.warnings.map(({ code }) => code)], [null, ["LAP_CHIP_NOT_CALIBRATED"]]);
     });
 
-    it("warns for a trace on a chip that was never compared with a measured run", async () => {
+    it("a trace warns about a chip that was never compared with a measured run", async () => {
       const { code, stderr } = await home.run("trace", tinyJob, "--chip", "v6e", "-o", join(home.directory, "trace.json"));
       strictEqual(code, 0, stderr);
       match(stderr, /LAP_CHIP_NOT_CALIBRATED/);

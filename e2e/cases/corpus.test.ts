@@ -10,7 +10,7 @@ interface Failure {
   readonly error: { readonly code: string; readonly message: string; readonly place: string; readonly remedy: string };
 }
 
-describe("text as people have it", function () {
+describe("texts of users", function () {
   this.timeout(180_000);
   let home: Home;
   before(async () => {
@@ -30,7 +30,7 @@ describe("text as people have it", function () {
     (await home.json("jobs", "get", id)).report as { heldout_loss: number; unigram_loss: number };
   const datasetOf = (text: string): string => join(home.directory, text);
 
-  it("48: the remedy for another field name is a key of the job file, and a conversation is called one", async () => {
+  it("48: the remedy for another field name is a key of the job file, and the error calls a conversation a conversation", async () => {
     const { code, message, remedy } = await refused(caseInput("48-name-of-the-text-field/chat.jsonl"));
     assert.equal(code, "LAP_DATA_JSONL");
     assert.match(message, /conversation in `messages`/);
@@ -42,7 +42,7 @@ describe("text as people have it", function () {
     await home.json("launch", tinyJob, "train.steps=1", `data.corpus=${datasetOf("body.jsonl")}`, "data.text_field=body", "--name", "body");
   });
 
-  it("50: a text of 8 MB without empty lines trains, whatever its line ends are", async () => {
+  it("50: a text of 8 MB without empty lines trains with any line ends", async () => {
     const line = "the quick brown fox jumps over the lazy dog and runs away from it again";
     for (const [name, separator] of [
       ["lines", "\n"],
@@ -53,7 +53,7 @@ describe("text as people have it", function () {
     }
   });
 
-  it("52: gzip and zstd are read as if they were unpacked, and other archives are named", async () => {
+  it("52: gzip and zstd are read like unpacked files, and errors name other archives", async () => {
     const packed = caseInput("52-compressed-text/corpus.jsonl.gz");
     await train(packed, "packed");
     writeFileSync(datasetOf("corpus.jsonl"), gunzipSync(readFileSync(packed)));
@@ -82,7 +82,7 @@ describe("text as people have it", function () {
     assert.ok(ready !== undefined && ready.corpus.endsWith("snapshot") && ready.documents > 0, JSON.stringify(ready));
   });
 
-  it("56: what is left out of a corpus is reported by number and reason: on stderr, in the result and in the log", async () => {
+  it("56: stderr, result and log report the number of skipped files of a corpus for each reason", async () => {
     const mixed = datasetOf("mixed");
     mkdirSync(mixed);
     for (const part of [0, 1]) symlinkSync(caseInput(`56-directory-of-links/blobs/${part}`), join(mixed, `part-${part}.txt`));

@@ -12,7 +12,7 @@ interface Answer {
 }
 
 /** Two such jobs run at the same time, each on half of the pod and with one worker. */
-const beside = ["train.steps=1000000", "pod.torus=4x8", "slice=4x4", "workers=1"];
+const longJob = ["train.steps=1000000", "pod.torus=4x8", "slice=4x4", "workers=1"];
 
 describe("dashboard access", function () {
   this.timeout(240_000);
@@ -28,7 +28,7 @@ describe("dashboard access", function () {
     port = Number(new URL(url).port);
     token = new URL(url).searchParams.get("token") ?? "";
     browser = await openBrowser(["hub.example.com", "proxy.example.com"]);
-    await home.json("launch", tinyJob, ...beside, "--name", "long", "-d");
+    await home.json("launch", tinyJob, ...longJob, "--name", "long", "-d");
   });
   after(async () => {
     await browser?.close();
@@ -49,7 +49,7 @@ describe("dashboard access", function () {
     const portOf = (tunnel: number): number => forwards[tunnel]?.port ?? 0;
     const shows = (page: Page): Promise<void> => until(page, `document.querySelector("td.id a")?.textContent === "long"`, 60_000);
 
-    it("answers by the address with the tunnel's port, and still refuses a foreign name", async () => {
+    it("the server answers at the address with the port of the tunnel, and rejects a foreign name", async () => {
       const answer = await fetch(`http://127.0.0.1:${portOf(0)}/?token=${token}`, { redirect: "manual" });
       assert.equal(answer.status, 303);
       assert.match(answer.headers.get("set-cookie") ?? "", new RegExp(`^lapidary_token_${portOf(0)}=`));
@@ -60,7 +60,7 @@ describe("dashboard access", function () {
       await foreign.close();
     });
 
-    it("shows the runs through two tunnels side by side, and writes through each", async () => {
+    it("the page shows the runs through two tunnels, and writes through each", async () => {
       const pages = [await context.newPage(), await context.newPage()];
       for (const [tunnel, page] of pages.entries()) await page.goto(`http://localhost:${portOf(tunnel)}/?token=${token}`);
       for (const page of pages) {
@@ -72,7 +72,7 @@ describe("dashboard access", function () {
       }
     });
 
-    it("shows the runs below the prefix of a proxy", async () => {
+    it("the page shows the runs below the prefix of a proxy", async () => {
       const page = await context.newPage();
       await page.goto(`http://127.0.0.1:${portOf(2)}/user/me/proxy/8765/?token=${token}`);
       await shows(page);
@@ -108,7 +108,7 @@ describe("dashboard access", function () {
       return { status: answer.status(), ...((await answer.json()) as Partial<Answer>) };
     };
 
-    it("answers for the allowed names in any case and with any port, and for no name around them", async () => {
+    it("the server answers for the allowed names in any case and with any port, and for no similar name", async () => {
       for (const host of ["hub.example.com", "HUB.example.com:8443", "proxy.example.com:80"])
         assert.equal((await answerFor(host)).status, 200, host);
       for (const host of ["example.com", "a.hub.example.com", "hub.example.com.evil.org", "xhub.example.com"]) {
@@ -118,7 +118,7 @@ describe("dashboard access", function () {
       }
     });
 
-    it("shows a run below the prefix, follows its steps through the shared worker, and writes", async () => {
+    it("the page shows a run below the prefix, follows its steps through the shared worker, and writes", async () => {
       const page = await context.newPage();
       await page.goto(`http://hub.example.com:${hub.port}${prefix}/?token=${token}`);
       await until(page, `document.querySelector("td.id a")?.textContent === "long"`, 60_000);
@@ -132,13 +132,13 @@ describe("dashboard access", function () {
       await page.close();
     });
 
-    it("refuses a write from a page of another allowed name", async () => {
+    it("the server rejects a write from a page of another allowed name", async () => {
       const headers = { host: "hub.example.com", origin: "http://proxy.example.com", authorization: `Bearer ${token}` };
       const answer = await context.request.post(`http://127.0.0.1:${port}/api/jobs/absent/cancel`, { headers });
       assert.deepEqual([answer.status(), ((await answer.json()) as Answer).error.code], [403, "LAP_HTTP_ORIGIN"]);
     });
 
-    it("refuses a wildcard, an address and a list of names, each with the reason", async () => {
+    it("the option rejects a wildcard, an address and a list of names, each with the reason", async () => {
       for (const [name, says] of [
         ["*", /DNS rebinding/],
         ["*.example.com", /DNS rebinding/],
@@ -166,14 +166,14 @@ describe("dashboard access", function () {
     let tabs: Page[];
 
     before(async () => {
-      await home.json("launch", tinyJob, ...beside, "--name", "other", "-d");
+      await home.json("launch", tinyJob, ...longJob, "--name", "other", "-d");
       context = await browser.newContext();
       tabs = [await context.newPage()];
       await tabs[0]?.goto(`http://127.0.0.1:${port}/?token=${token}`);
     });
     after(() => context?.close());
 
-    it("loads ten tabs of two running runs, and all of them go on", async () => {
+    it("ten tabs of two running runs load and continue", async () => {
       const [list] = tabs;
       for (let tab = 0; tab < 10; tab++) {
         const page = await context.newPage();
@@ -187,12 +187,12 @@ describe("dashboard access", function () {
       await until(list, `document.querySelectorAll("td.id a").length === 2`, 60_000);
     });
 
-    it("keeps the others alive when the first tabs are closed", async () => {
+    it("the other tabs continue when the first tabs are closed", async () => {
       for (const page of tabs.splice(0, 8)) await page.close();
       for (const page of tabs) await isActive(page);
     });
 
-    it("says on the page that a request does not begin", async () => {
+    it("the page reports a request that does not begin", async () => {
       const [page] = tabs;
       assert.ok(page);
       const held: (() => void)[] = [];
@@ -204,7 +204,7 @@ describe("dashboard access", function () {
       await until(page, `!document.body.textContent.includes("No response from the coordinator")`);
     });
 
-    it("follows a run in a browser without shared workers", async () => {
+    it("a browser without shared workers follows a run", async () => {
       const page = await context.newPage();
       await page.addInitScript("delete globalThis.SharedWorker");
       await page.goto(`http://127.0.0.1:${port}/#/run/long`);
@@ -216,9 +216,9 @@ describe("dashboard access", function () {
   });
 
   describe("long names", () => {
-    it("shows names of 64 characters within the window of a desktop and of a phone", async () => {
+    it("the page shows names of 64 characters within the window of a desktop and of a phone", async () => {
       const [one, other] = ["a", "b"].map((letter) => letter.repeat(64));
-      for (const name of [one, other]) await home.json("launch", tinyJob, ...beside, "--name", String(name), "-d");
+      for (const name of [one, other]) await home.json("launch", tinyJob, ...longJob, "--name", String(name), "-d");
       const context = await browser.newContext();
       const page = await context.newPage();
       await page.goto(`http://127.0.0.1:${port}/?token=${token}`);

@@ -9,12 +9,12 @@ import { codeIn, commandsIn, type DocumentedCommand, documentedCommands, documen
 
 const style = { columns: 100, title: (text: string): string => text };
 
-/** What stands for something of the reader's own: `RUN`, `DIR`, `ID`, and `X` for what a program puts into a text. */
+/** Whether a word is a placeholder: `RUN`, `DIR`, `ID`, or `X` for a value that a program inserts. */
 const isPlaceholder = (word: string): boolean => /^[A-Z]+$/.test(word) || word === "job.yaml" || word.includes("=X");
 
-/** The call, or what is wrong with the command. A mention in a sentence may leave arguments and values out. */
+/** The call, or the problem of the command. A mention in a sentence may omit arguments and values. */
 function callOf({ words, isWhole }: DocumentedCommand): Call | string {
-  // A reader puts a command or a number in place of a name.
+  // Placeholders become a command or a number.
   const filled = words.map((word, i) =>
     word === "COMMAND" ? "plan" : /^[A-Z]$/.test(word) && words[i - 1]?.startsWith("--") === true ? "1" : word,
   );
@@ -29,7 +29,7 @@ function callOf({ words, isWhole }: DocumentedCommand): Call | string {
   }
 }
 
-/** The job of a command with its overrides, where it names one that there is; what is wrong with it. */
+/** The problem of the job of a command with its overrides; undefined if there is none, or if the job is a placeholder. */
 function jobProblem(call: Call): string | undefined {
   if (
     call.kind === "print" ||
@@ -59,7 +59,7 @@ const problemsOf = (commands: readonly DocumentedCommand[]): string[] =>
     return problem === undefined ? [] : [`${command.place}: ${command.text}: ${problem}`];
   });
 
-/** Every key of a job file, dotted, and every part that leads to one. */
+/** Every dotted key of a job file, and every prefix of a key. */
 function jobKeys(): Set<string> {
   const keys = new Set<string>();
   const visit = (schema: unknown, prefix: string): void => {
@@ -84,7 +84,7 @@ const dottedKeys = (text: string, keys: ReadonlySet<string>): string[] =>
     .map(([, word = ""]) => word)
     .filter((word) => keys.has(word.split(".")[0] ?? "") && !/\.(ya?ml|jsonl?|py|ts|mjs|md|csv|txt|bin|safetensors)$/.test(word));
 
-/** Free mesh axes and logical axes stand below these. */
+/** Keys below these prefixes are names of mesh axes and logical axes, which users choose. */
 const isOpen = (key: string): boolean => /^(mesh|rules)\./.test(key);
 
 describe("case 101: commands that the documentation names", function () {
@@ -105,13 +105,13 @@ describe("case 101: commands that the documentation names", function () {
       ok(help.stdout.startsWith("Usage: lapidary"));
     });
 
-  it("`lapidary help` suggests the command that was meant", async () => {
+  it("`lapidary help` suggests a similar command for an unknown one", async () => {
     const { code, stderr } = await home.run("help", "plam");
     strictEqual(code, 2);
     ok(stderr.includes('LAP_CLI_COMMAND: there is no command "plam"') && stderr.includes('did you mean "plan"?'), stderr);
   });
 
-  it("finds commands in the README, and notices those that do not exist", () => {
+  it("the test finds commands in the README, and reports those that do not exist", () => {
     const found = documentedCommands().map(({ text }) => text);
     for (const text of [
       "lapidary help COMMAND",
@@ -134,11 +134,11 @@ describe("case 101: commands that the documentation names", function () {
     deepStrictEqual(problemsOf(documentedCommands()), []);
   });
 
-  it("every command line of the documentation that needs no run does what it says", async () => {
+  it("every command line of the documentation that needs no run works as described", async () => {
     const ends: string[] = [];
     const known = new Set<string>();
     for (const command of documentedCommands().filter(needsNoRun)) {
-      // Once for every command and family of models: what is left differs in options that are read above.
+      // Runs each command once per family of models. The other lines differ only in options, which the tests above parse.
       const subject = command.words
         .slice(0, 2)
         .join(" ")
@@ -153,7 +153,7 @@ describe("case 101: commands that the documentation names", function () {
     ok(known.size >= 6, [...known].join(", "));
   });
 
-  it("examples in the help of commands name what exists", () => {
+  it("examples in the help of commands name things that exist", () => {
     const examplesOf = (spec: CommandSpec): string[] => [...(spec.examples ?? []), ...(spec.commands ?? []).flatMap(examplesOf)];
     const commands = examplesOf(commandTree).flatMap((line) => commandsIn(line, "tree.ts", true));
     ok(commands.length > 10);
@@ -177,7 +177,7 @@ describe("case 101: commands that the documentation names", function () {
   });
 });
 
-/** Commands that read files and nothing else. A search takes half a minute, and other compilers have to be fetched. */
+/** Commands that only read files. Excludes searches, which take half a minute, and comparisons, which download other compilers. */
 function needsNoRun({ words, isWhole, text }: DocumentedCommand): boolean {
   const [command = "", subject = ""] = words;
   if (["help", "completion", "version", "config"].includes(command)) return isWhole || command === "help" || subject === "schema";
@@ -190,7 +190,7 @@ describe("remedies of errors and warnings", function () {
   const keys = jobKeys();
   const texts = shownTexts();
 
-  it("name commands and options that exist", () => {
+  it("remedies name commands and options that exist", () => {
     const commands = texts.flatMap(({ place, text }) =>
       [...text.matchAll(/`([^`]*)`/g)].flatMap(([, code = ""]) => commandsIn(code, place, false)),
     );
@@ -198,7 +198,7 @@ describe("remedies of errors and warnings", function () {
     deepStrictEqual(problemsOf(commands), []);
   });
 
-  it("name job keys that exist, by the names that job files have", () => {
+  it("remedies name job keys that exist, by their names in job files", () => {
     const remedies = texts.filter(({ isRemedy }) => isRemedy);
     ok(remedies.length > 150, String(remedies.length));
     const wrong = remedies.flatMap(({ place, text }) => [
@@ -208,7 +208,7 @@ describe("remedies of errors and warnings", function () {
     deepStrictEqual(wrong, []);
   });
 
-  it("name scripts, files, variables and options that exist", () => {
+  it("remedies name scripts, files, variables and options that exist", () => {
     const wrong = texts
       .filter(({ isRemedy }) => isRemedy)
       .flatMap(({ place, text }) =>
@@ -227,7 +227,7 @@ describe("remedies of errors and warnings", function () {
 /** Options of other programs that remedies name: redis-check-aof, node, pip. */
 const ofOthers: ReadonlySet<string> = new Set(["--fix", "--max-old-space-size", "--user", "--no-deps", "--safe_serialization"]);
 
-/** Scripts of npm, tools and variables that a text names and that there are not. */
+/** Scripts of npm, tools and variables that a text names but that do not exist. */
 function missingIn(text: string): string[] {
   return [
     ...[...text.matchAll(/npm run ([\w:.-]+)(?: -w @lapidary\/(\w+))?/g)].flatMap(([whole, name = "", workspace]) =>

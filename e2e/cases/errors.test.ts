@@ -7,8 +7,8 @@ import { type Ended, Home, root } from "../support/cli.js";
 
 const bin = join(root, "packages/cli/bin/lapidary.mjs");
 
-/** Nobody may take what the operating system or a file says for a bug of Lapidary, and nothing may wait for ever. */
-describe("errors that people can act on", function () {
+/** Errors of the operating system or of files must not look like bugs of Lapidary, and commands must not wait forever. */
+describe("errors that users can act on", function () {
   this.timeout(180_000);
   const home = new Home();
   const inHome = (...path: string[]): string => join(home.directory, ...path);
@@ -36,7 +36,7 @@ describe("errors that people can act on", function () {
       child.once("error", reject).once("close", (code) => resolve({ code, stdout, stderr }));
     });
 
-  /** Exit code 2, and an error that names path and remedy and is no bug. */
+  /** Asserts exit code 2, and an error with path and remedy that is not reported as a bug. */
   function isFileError({ code, stderr }: Ended, expected: RegExp, place: string): void {
     strictEqual(code, 2, stderr);
     match(stderr, expected);
@@ -44,8 +44,8 @@ describe("errors that people can act on", function () {
     ok(!/INTERNAL|bug of Lapidary/.test(stderr), stderr);
   }
 
-  describe("case 18: the follower of a job whose numbers are infinite", () => {
-    it("refuses a learning rate beyond the range of f32 in the job file", async () => {
+  describe("case 18: the follower of a job with infinite numbers", () => {
+    it("a job file with a learning rate beyond the range of f32 is rejected", async () => {
       for (const override of ["train.optimizer.lr=1e300", "train.optimizer.lr=3.5e38", "train.optimizer.eps=1e-60"]) {
         const { code, stderr } = await home.run("launch", tinyJob, override, "--name", "huge");
         strictEqual(code, 2, stderr);
@@ -53,14 +53,14 @@ describe("errors that people can act on", function () {
       }
     });
 
-    it("ends `launch` with the exit code of a job that diverges, and every reader of it", async () => {
+    it("`launch` and every reader of a job that diverges end with its exit code", async () => {
       const launched = await home.run("launch", tinyJob, "train.optimizer.lr=3.4e38", "--name", "diverged");
       strictEqual(launched.code, 100, launched.stderr);
       match(launched.stderr, /LAP_LOSS_NOT_FINITE/);
       await everyReaderEnds("diverged", "failed");
     });
 
-    it("ends every reader when rows are infinite, damaged, foreign or torn", async () => {
+    it("every reader ends when rows are infinite, damaged, foreign or incomplete", async () => {
       const directory = join(home.state, "runs/diverged");
       const [metrics = ""] = readFileSync(join(directory, "metrics.jsonl"), "utf8").split("\n");
       const { id, ...row } = JSON.parse(metrics) as Record<string, unknown>;
@@ -101,7 +101,7 @@ describe("errors that people can act on", function () {
   });
 
   describe("case 96: files that cannot be written", () => {
-    it("are told by path and remedy: something in the place, or in the path", async () => {
+    it("an error has path and remedy if another file has the path, or a file is in place of a directory", async () => {
       isFileError(await home.run("ckpt", "export", "trained", "-o", "afile"), /LAP_FILE_/, inHome("afile"));
       isFileError(await home.run("ckpt", "export", "trained", "-o", "afile/x"), /LAP_FILE_NOT_DIRECTORY/, inHome("afile/x"));
       isFileError(await home.run("plan", tinyJob, "--search", "--write", "afile/x.yaml"), /LAP_FILE_NOT_DIRECTORY/, inHome("afile/x.yaml"));
@@ -109,7 +109,7 @@ describe("errors that people can act on", function () {
       strictEqual(readFileSync(inHome("afile"), "utf8"), "mine");
     });
 
-    it("leave nothing behind on a full disk", async function () {
+    it("a full disk leaves no incomplete file", async function () {
       const mount = (then: string): string =>
         `mkdir -p full && unshare $([ $(id -u) = 0 ] || echo -r) -m sh -c 'mount -t tmpfs -o size=16k tmpfs full && ${then}'`;
       const canMount = (await shell(mount("true"))).code === 0;
@@ -118,7 +118,7 @@ describe("errors that people can act on", function () {
         [`export ${tinyJob} -o`, "y"],
         ["export-run trained -o", "page.html"],
       ] as const;
-      // Where nobody may mount, the device that is always full stands in for the disk, for files.
+      // If the user may not mount, /dev/full replaces the full disk for files.
       for (const [command, name] of canMount ? commands : [["trace trained -o", "/dev/full"] as const]) {
         const line = canMount
           ? mount(`$LAPIDARY ${command} full/${name}; code=$?; ls -A full >&2; exit $code`)
@@ -129,7 +129,7 @@ describe("errors that people can act on", function () {
       }
     });
 
-    it("include standard output: a full disk is an error, a reader that has seen enough is none", async () => {
+    it("a full disk is an error on standard output too; a reader that closes the pipe is not an error", async () => {
       const full = await shell("$LAPIDARY config schema > /dev/full");
       isFileError(full, /LAP_FILE_NO_SPACE: cannot write the results/, "standard output");
       const head = await shell("set -o pipefail; $LAPIDARY config schema | head -c 1");
@@ -137,7 +137,7 @@ describe("errors that people can act on", function () {
       strictEqual((await shell("$LAPIDARY plan nosuch.yaml 2> /dev/full")).code, 2);
     });
 
-    it("include the home directory", async () => {
+    it("the home directory is checked like any other file", async () => {
       isFileError(await home.run("up", "--home", "afile"), /LAP_HOME_FILES/, inHome("afile"));
       isFileError(await home.run("up", "--home", "afile/home"), /LAP_HOME_FILES/, inHome("afile/home"));
     });
@@ -154,14 +154,14 @@ describe("errors that people can act on", function () {
         /LAP_CHECKPOINT_MISSING: the directory is not a parity bundle: config\.json is missing/,
       ],
     ] as const)
-      it(`are told: ${title}`, async () => {
+      it(`an error reports this file: ${title}`, async () => {
         const { code: exit, stderr } = await home.run(...words);
         strictEqual(exit, 2, stderr);
         match(stderr, code);
         ok(!/INTERNAL/.test(stderr) && /remedy: \S/.test(stderr), stderr);
       });
 
-    it("end a job with what the system said, not as a bug", async () => {
+    it("a file that cannot be read ends the job with the error of the system, not as a bug", async () => {
       const { code, stderr } = await home.run("launch", tinyJob, "data.corpus=afile/corpus.txt", "--name", "unread");
       strictEqual(code, 2, stderr);
       ok(!/INTERNAL|internal error/.test(stderr), stderr);

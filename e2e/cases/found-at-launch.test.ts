@@ -10,10 +10,10 @@ const wrong = [
   ["no-init.yaml", "LAP_CHECKPOINT_MISSING", /no-init\.yaml:8:3: train\.init: .*nowhere/],
   ["small-vocab.yaml", "LAP_DATA_VOCABULARY", /small-vocab\.yaml:2:22: model\.vocab_size/],
 ] as const;
-const file = (name: string): string => caseInput("60-found-out-late", name);
+const file = (name: string): string => caseInput("60-errors-at-launch", name);
 
-/** Kind: what is wrong on this machine already is refused when a job is launched, not when it runs. */
-describe("60: what can be known at launch", function () {
+/** `launch` refuses a job with a problem that is already known on this machine, before the job runs. */
+describe("60: mistakes that are known at launch", function () {
   this.timeout(180_000);
   let home: Home;
   before(() => {
@@ -27,7 +27,7 @@ describe("60: what can be known at launch", function () {
     match(stderr, place);
   };
 
-  it("is said by config validate, of each file, and a right file is ok", async () => {
+  it("config validate reports the mistakes of each file, and accepts a correct file", async () => {
     const { code, stdout } = await home.run("config", "validate", ...wrong.map(([name]) => file(name)), tinyJob, "--json");
     equal(code, 2);
     const { files } = JSON.parse(stdout) as { files: { ok: boolean; error: { code: string; place: string } | null }[] };
@@ -38,12 +38,12 @@ describe("60: what can be known at launch", function () {
     for (const [at, [, , place]] of wrong.entries()) match(files[at]?.error?.place ?? "", place);
   });
 
-  it("is refused by launch without a coordinator, by the line of the file or the override", async () => {
+  it("launch rejects them without a coordinator, with the line of the file or the override", async () => {
     for (const [name, error, place] of wrong) refused(await home.run("launch", file(name), "-d"), error, place);
     refused(await home.run("launch", tinyJob, "data.vocab=128", "-d"), "LAP_DATA_VOCABULARY", /override data\.vocab=128: data\.vocab/);
   });
 
-  it("is refused for a corpus that is a pipe, a device, binary, empty, or too small for one batch", async () => {
+  it("launch rejects a corpus that is a pipe, a device, binary, empty, or too small for one batch", async () => {
     const at = (name: string): string => join(home.directory, name);
     execFileSync("mkfifo", [at("pipe")]);
     writeFileSync(at("binary"), Buffer.from(Array.from({ length: 400_000 }, (_, i) => 128 + (i % 100))));
@@ -63,7 +63,7 @@ describe("60: what can be known at launch", function () {
       refused(await home.run("launch", tinyJob, `data.corpus=${corpus}`, "-d"), error, /override data\.corpus=.*: data\.corpus/);
   });
 
-  it("is refused for a checkpoint of another model, and for one whose weights do not fit its config.json", async () => {
+  it("launch rejects a checkpoint of another model, and one whose weights do not fit its config.json", async () => {
     const bare = caseInput("27-names-without-model/checkpoint");
     refused(
       await home.run("launch", tinyJob, `train.init=${bare}`, "-d"),
@@ -96,12 +96,12 @@ describe("60: what can be known at launch", function () {
       return { status: answer.status, ...((await answer.json()) as object) };
     };
 
-    it("is refused by the API, as the launch page asks it, and no run of it is kept", async () => {
+    it("the API rejects them as on the launch page, and keeps no run", async () => {
       for (const [name, code, place] of wrong) {
         const yaml = readFileSync(file(name), "utf8").replace("../common/book.txt", caseInput("common/book.txt"));
         const inLine = new RegExp(place.source.replace(name.replace(".", "\\."), "job"));
         for (const [path, body] of [
-          ["/api/jobs", { yaml, base: caseInput("60-found-out-late") }],
+          ["/api/jobs", { yaml, base: caseInput("60-errors-at-launch") }],
           ["/api/validate", { yaml }],
         ] as const) {
           const { status, error } = await post(path, body);
@@ -112,7 +112,7 @@ describe("60: what can be known at launch", function () {
       deepStrictEqual((await home.json("jobs", "list"))["jobs"], []);
     });
 
-    it("is checked again when the job starts, and when it is resumed", async () => {
+    it("the inputs are checked again when the job starts, and when it is resumed", async () => {
       const corpus = join(home.directory, "corpus");
       await home.json("launch", home.job, "train.steps=1000000", "--name", "first", "-d");
       await home.json("launch", home.job, "train.steps=1", "--name", "second", "-d");
@@ -128,7 +128,7 @@ describe("60: what can be known at launch", function () {
       equal((await home.json("jobs", "wait", "second"))["state"], "done");
     });
 
-    it("is refused for a run in place of its checkpoint, and for a step that it has not, by what there is", async () => {
+    it("launch rejects a run in place of its checkpoint, and a missing step, and lists the existing ones", async () => {
       const from = async (init: string): Promise<Ended> => home.run("launch", home.job, `train.init=${init}`, "-d");
       refused(await from("second"), "LAP_CHECKPOINT_MISSING", /remedy: second is a run: .* such as .*second\/checkpoints\/step-1\n/);
       const checkpoints = join(home.state, "runs/second/checkpoints");

@@ -7,7 +7,7 @@ import { caseInput, tinyJob } from "../support/cases.js";
 import { type Ended, Home } from "../support/cli.js";
 import { makeSetupSandbox, type SetupSandbox } from "../support/setup-sandbox.js";
 
-/** Machines as they are: permissions, old servers, settings of pip and Python, compilers, libraries, full disks. */
+/** Properties of real machines: permissions, old servers, settings of pip and Python, compilers, libraries, full disks. */
 
 interface ReportedError {
   readonly error: { readonly code: string; readonly message: string; readonly remedy: string };
@@ -41,7 +41,7 @@ describe("machines: the home directory and the servers on the PATH", function ()
 
   before(async () => {
     home = new Home({ PATH: withOldServer });
-    // A home of an earlier version, made under umask 000.
+    // A state directory of an earlier version, made under umask 000.
     mkdirSync(join(home.state, "runs"), { recursive: true });
     for (const path of [home.state, join(home.state, "runs")]) chmodSync(path, 0o777);
     up = await withUmask(0o000, () => home.json("up", "--workers", "1"));
@@ -59,11 +59,11 @@ describe("machines: the home directory and the servers on the PATH", function ()
       assert.equal(modeOf(home.state), "700");
     });
 
-    it("nothing that coordinator, workers, Redis and commands write below it is open to others under umask 000", async () => {
+    it("under umask 000, others can open nothing that coordinator, workers, Redis and commands write below it", async () => {
       await withUmask(0o000, async () => {
         const launched = await home.run("launch", tinyJob, "train.steps=2", "--name", "closed", "--quiet");
         assert.equal(launched.code, 0, launched.stderr);
-        // The command itself prepares the data that no run has prepared.
+        // The command itself prepares the data, because no run has prepared them.
         const out = join(home.directory, "xla");
         const exported = await home.run("export", tinyJob, "data.held_out=0.3", "-o", out, "--quiet");
         assert.equal(exported.code, 0, exported.stderr);
@@ -75,7 +75,7 @@ describe("machines: the home directory and the servers on the PATH", function ()
       assert.deepEqual(openBelow(home.state), []);
     });
 
-    it("files that the user asks for elsewhere have the permissions of the user's umask", async () => {
+    it("files that the user writes to other directories have the permissions of the user's umask", async () => {
       const out = join(home.directory, "exported");
       const exported = await withUmask(0o022, () => home.run("ckpt", "export", "closed", "-o", out));
       assert.equal(exported.code, 0, exported.stderr);
@@ -85,13 +85,13 @@ describe("machines: the home directory and the servers on the PATH", function ()
   });
 
   describe("70-old-redis-on-path", () => {
-    it("up passes over the old server and starts the next one that is new enough", () => {
+    it("up skips the old server and starts the next one that is new enough", () => {
       const pid = readFileSync(join(home.state, "redis/redis.pid"), "utf8").trim();
       const program = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[0] ?? "";
       assert.ok(program !== "" && !program.startsWith(oldServers), program);
     });
 
-    it("doctor finds the server that up starts, and says why it passed over the old one", async () => {
+    it("doctor finds the server that up starts, and reports why it skipped the old one", async () => {
       const { stdout } = await home.run("doctor", "--json");
       const { checks } = JSON.parse(stdout) as {
         readonly checks: { readonly name: string; readonly ok: boolean; readonly detail: string }[];
@@ -101,7 +101,7 @@ describe("machines: the home directory and the servers on the PATH", function ()
       assert.match(redis?.detail ?? "", /passed over .*70-old-redis-on-path\/bin\/redis-server: Redis 5\.0\.7 is older than 6\.2/);
     });
 
-    it("where the old server is the only one, up and doctor name it and point to the set-up", async () => {
+    it("if the old server is the only one, up and doctor name it and refer to the set-up", async () => {
       const other = new Home({ PATH: oldServers, LAPIDARY_CACHE: join(home.directory, "empty-cache") });
       try {
         const ended = await other.run("up", "--json");
@@ -138,21 +138,21 @@ describe("machines: the set-up", function () {
     return path;
   };
   const python = (): string => sandbox.env["LAPIDARY_PYTHON"] ?? "python3";
-  const assertWell = ({ code, stderr }: Ended | { readonly code: number | null; readonly stderr: string }): void =>
+  const assertSucceeded = ({ code, stderr }: Ended | { readonly code: number | null; readonly stderr: string }): void =>
     assert.equal(code, 0, stderr);
   const attempts = (stderr: string): number => stderr.match(/ by pip(?: \(attempt \d of \d\))?$/gm)?.length ?? 0;
 
   describe("100-home-open-to-others", () => {
-    it("the set-up makes .lapidary and the cache for their owner alone under umask 000, and closes them when they are open", async () => {
+    it("the set-up creates .lapidary and the cache for their owner alone under umask 000, and closes them if they are open", async () => {
       sandbox.offerValkey();
       const cache = join(sandbox.cache, "made");
       const setUp = (): Promise<{ readonly code: number | null; readonly stderr: string }> =>
         withUmask(0o000, () => sandbox.setUp(["redis"], { PATH: noPrograms(), LAPIDARY_CACHE: cache }));
-      assertWell(await setUp());
+      assertSucceeded(await setUp());
       for (const path of [join(sandbox.project, ".lapidary"), cache]) assert.equal(modeOf(path), "700", path);
       for (const path of [join(sandbox.project, ".lapidary"), cache]) chmodSync(path, 0o777);
       const again = await setUp();
-      assertWell(again);
+      assertSucceeded(again);
       assert.equal(modeOf(join(sandbox.project, ".lapidary")), "700");
       assert.equal(statSync(cache).mode & 0o022, 0);
       assert.match(again.stderr, /other users could write to .*made.*closed/);
@@ -160,19 +160,19 @@ describe("machines: the set-up", function () {
   });
 
   describe("70-old-redis-on-path", () => {
-    it("the set-up passes over the old server, takes the one of the wheel, and says which and why", async () => {
+    it("the set-up skips the old server, uses the one of the wheel, and reports which and why", async () => {
       sandbox.offerValkey();
       const ended = await sandbox.setUp(["redis"], { PATH: oldServers });
-      assertWell(ended);
+      assertSucceeded(ended);
       assert.match(ended.stderr, /passed over .*bin\/redis-server: Redis 5\.0\.7 is older than 6\.2/);
       assert.match(ended.stderr, /redis: Valkey 9\.1\.2 at .*valkey-server/);
       assert.ok(existsSync(server()));
     });
 
-    it("a newer server later on the PATH is taken without a download", async () => {
+    it("a newer server later on the PATH is used without a download", async () => {
       program("good/../valkey-server", 'echo "Valkey server v=8.0.1 sha=0"\n');
       const ended = await sandbox.setUp(["redis"], { PATH: [oldServers, sandbox.project].join(delimiter) });
-      assertWell(ended);
+      assertSucceeded(ended);
       assert.equal(attempts(ended.stderr), 0, ended.stderr);
       assert.match(ended.stderr, /redis: Valkey 8\.0\.1 at /);
     });
@@ -200,13 +200,13 @@ describe("machines: the set-up", function () {
         PIP_NO_BINARY: ":all:",
       };
       const ended = await sandbox.setUp(["redis"], { PATH: noPrograms(), PIP_CONFIG_FILE: config, ...variables });
-      assertWell(ended);
+      assertSucceeded(ended);
       assert.equal(attempts(ended.stderr), 1, ended.stderr);
       assert.ok(existsSync(server()));
       for (const place of [variables.PIP_TARGET, variables.PIP_PREFIX]) assert.equal(existsSync(place), false);
     });
 
-    it("what pip refuses is not tried again, and the remedy does not speak of the network", async () => {
+    it("the set-up does not repeat what pip rejects, and the remedy does not mention the network", async () => {
       sandbox.offerValkey();
       const ended = await sandbox.setUp(["redis"], { PATH: noPrograms(), PIP_RETRIES: "often" });
       assert.equal(ended.code, 1);
@@ -231,7 +231,7 @@ describe("machines: the set-up", function () {
     });
   });
 
-  it("a Python that prints a banner, and variables that would break it, do not disturb the set-up", async () => {
+  it("a Python that prints a banner, and variables for Python, do not disturb the set-up", async () => {
     sandbox.offerValkey();
     const banner = program(
       "python with banner",
@@ -241,7 +241,7 @@ describe("machines: the set-up", function () {
     mkdirSync(site);
     writeFileSync(join(site, "sitecustomize.py"), 'print("customized", end="")\n');
     const env = { LAPIDARY_PYTHON: banner, PYTHONPATH: site, PYTHONHOME: "/nowhere", PYTHONWARNINGS: "error", PYTHONINSPECT: "1" };
-    assertWell(await sandbox.setUp(["redis"], { PATH: noPrograms(), ...env }));
+    assertSucceeded(await sandbox.setUp(["redis"], { PATH: noPrograms(), ...env }));
     assert.match(readFileSync(server(), "utf8"), /Valkey server/);
   });
 
@@ -258,7 +258,7 @@ describe("machines: the set-up", function () {
     }
   });
 
-  it("a full disk is an error with the place and the bytes that are needed; nothing is left half done, and the next set-up works", async () => {
+  it("a full disk is an error with the path and the needed bytes, nothing is left incomplete, and the next set-up works", async () => {
     sandbox.offerTensorflow();
     const full = program(
       "python-on-a-full-disk",
@@ -272,12 +272,12 @@ describe("machines: the set-up", function () {
       /error LAP_SETUP_DISK: no space is left at .*: .* MB are free, about 2000 MB are needed[^]*remedy: free 2000 MB/,
     );
     assert.deepEqual(sandbox.unfinished(), []);
-    assertWell(await sandbox.setUp(["libtensorflow"]));
+    assertSucceeded(await sandbox.setUp(["libtensorflow"]));
   });
 
   it("the binding loads our libtensorflow although LD_LIBRARY_PATH names another one", async () => {
     sandbox.offerTensorflow();
-    assertWell(await sandbox.setUp(["libtensorflow"]));
+    assertSucceeded(await sandbox.setUp(["libtensorflow"]));
     const foreign = join(sandbox.project, "foreign");
     mkdirSync(foreign);
     writeFileSync(join(foreign, "foreign.cc"), 'extern "C" const char* TF_Version() { return "foreign"; }\n');
@@ -291,7 +291,7 @@ describe("machines: the set-up", function () {
     assert.equal(version.trim(), "0.0-toy");
   });
 
-  it("npm installs the whole tree whatever NODE_ENV and .npmrc choose for other projects", async () => {
+  it("npm installs all packages with any NODE_ENV and .npmrc of other projects", async () => {
     const dependency = join(sandbox.project, "package");
     mkdirSync(dependency);
     writeFileSync(join(dependency, "package.json"), '{"name":"tool","version":"1.0.0"}');
@@ -312,11 +312,11 @@ describe("machines: the set-up", function () {
       npm_config_package_lock: "false",
       npm_config_global: "true",
     };
-    assertWell(await sandbox.setUp(["packages"], { NODE_ENV: "production", ...settings }));
+    assertSucceeded(await sandbox.setUp(["packages"], { NODE_ENV: "production", ...settings }));
     assert.ok(existsSync(join(sandbox.project, "node_modules/tool/package.json")));
   });
 
-  it("CXX may have arguments, and a compiler without C++17 is named", async () => {
+  it("CXX may have arguments, and an error names a compiler without C++17", async () => {
     sandbox.offerTensorflow();
     const wrapper = program("ccache", 'exec "$@"\n');
     const old = program(
@@ -327,7 +327,7 @@ describe("machines: the set-up", function () {
     assert.match(refused.stderr, /g\+\+ 4\.8\.5 does not compile C\+\+17: unrecognized option/);
     assert.match(refused.stderr, /remedy: install a C\+\+17 compiler/);
     const ended = await sandbox.setUp(["libtensorflow"], { CXX: `"${wrapper}" c++ -DEXTRA` });
-    assertWell(ended);
+    assertSucceeded(ended);
     assert.match(ended.stderr, /the binding loads/);
   });
 });

@@ -21,13 +21,13 @@ describe("mesh axes", function () {
     // Layers are alike, and two of them are compiled sooner.
     const short = "model.layers=2";
 
-    it("explain says in `decided by` why dim 0 is whole", async () => {
+    it("explain reports in `decided by` why dim 0 is whole", async () => {
       const { code, stdout } = await home.run("explain", job, "params/model.embed_tokens.weight", short);
       strictEqual(code, 0);
       match(stdout, /0 +256001 +vocab +whole +rule vocab → model: 256001 is not divisible by any part of model = 16/);
     });
 
-    it("plan says once what the rule costs and which size would do, and advises that size", async () => {
+    it("plan reports once what the rule costs and which size fits, and recommends that size", async () => {
       const { code, stdout, stderr } = await home.run("plan", job, short);
       strictEqual(code, 4);
       strictEqual(occurrences(stderr, "LAP_RULE_INDIVISIBLE"), 1);
@@ -37,7 +37,7 @@ describe("mesh axes", function () {
       doesNotMatch(stdout, /more chips/);
     });
 
-    it("plan says of 256,002 rows that 2 of 16 chips split them", async () => {
+    it("plan reports that 2 of 16 chips split 256,002 rows", async () => {
       const ended = await home.run("plan", job, short, "model.vocab_size=256002", "--json");
       const { warnings } = json<Warned>(ended);
       deepStrictEqual(
@@ -48,7 +48,7 @@ describe("mesh axes", function () {
       match(warnings[0]?.remedy ?? "", /256016/);
     });
 
-    it("a vocabulary that 16 divides brings no warning", async () => {
+    it("a vocabulary that 16 divides gives no warning", async () => {
       deepStrictEqual(json<Warned>(await home.run("explain", job, short, "model.vocab_size=256016", "--json")).warnings, []);
     });
   });
@@ -59,7 +59,7 @@ describe("mesh axes", function () {
       [["explain", tinyJob, "mesh={dp: 4, tp: 4}"], ["dp", "tp"], /dp is "data", tp is "model": mesh=\{data: 4, model: 4\}/],
       [["launch", tinyJob, "mesh={fsdp: 16}"], ["fsdp"], /fsdp is "data": mesh=\{data: 16\}/],
     ] as const)
-      it(`${command[0]} refuses ${axes.join(" and ")} and gives our names`, async () => {
+      it(`${command[0]} rejects ${axes.join(" and ")} and lists the known names`, async () => {
         const ended = await home.run(...command, "--json");
         strictEqual(ended.code, 2);
         const { error } = json<{ readonly error: Warned["warnings"][number] }>(ended);
@@ -82,7 +82,7 @@ describe("mesh axes", function () {
       }
     });
 
-    it("launch reports it, also of copies that are meant; run, log, report and page have it", async () => {
+    it("launch reports such an axis, also for intended copies; run, log, report and page have the warning", async () => {
       strictEqual((await home.run("up", "--workers", "1")).code, 0);
       const ended = await home.run("launch", tinyJob, "mesh={data: 4, spare: 4}", "replicate=[spare]", "train.steps=2", "--name", "spare");
       strictEqual(ended.code, 0, ended.stderr);
@@ -115,7 +115,7 @@ describe("mesh axes", function () {
     const job = caseInput("16-fraction-of-a-row", "job.yaml");
 
     for (const command of [["config", "validate"], ["plan"], ["launch"]])
-      it(`${command.join(" ")} refuses it where it stands, with the fractions that would do`, async () => {
+      it(`${command.join(" ")} rejects it at its location, with the fractions that fit`, async () => {
         const { code, stdout, stderr } = await home.run(...command, job);
         strictEqual(code, 2);
         const text = stdout + stderr;
@@ -124,7 +124,7 @@ describe("mesh axes", function () {
         match(text, /0\.25 \(4 rows\) or 0\.5 \(8 rows\)/);
       });
 
-    it("a fraction is not rounded, and one that gives whole rows is taken", async () => {
+    it("a fraction is not rounded, and one that gives whole rows is accepted", async () => {
       const rounded = await home.run("plan", job, "train.batch_per_chip=0.3");
       strictEqual(rounded.code, 2);
       match(rounded.stderr, /override train\.batch_per_chip=0\.3[^]*0\.25 \(4 rows\) or 0\.5 \(8 rows\)/);

@@ -65,7 +65,7 @@ const listening = async (server: Server): Promise<number> => {
   return (server.address() as { port: number }).port;
 };
 
-describe("a Redis of one's own", function () {
+describe("a private Redis", function () {
   this.timeout(180_000);
   const redis = new OwnRedis();
   const homes: Home[] = [];
@@ -91,8 +91,8 @@ describe("a Redis of one's own", function () {
   };
 
   describe("case 67: two owners of one Redis", () => {
-    it("homes of one path have keys of their own: the second neither ends nor sees the first", async function () {
-      // A home that is a copy of another, at the same path as far as Redis could know: only the identity differs.
+    it("homes of one path have different keys: the second neither ends nor sees the first", async function () {
+      // A copy of another state directory, at the same path from the view of Redis. Only the identity differs.
       const first = newHome({ REDIS_URL: redis.url(5) });
       const second = newHome({ REDIS_URL: redis.url(5) });
       await first.json("up", "--workers", "1");
@@ -105,7 +105,7 @@ describe("a Redis of one's own", function () {
       await second.json("down");
     });
 
-    it("a copied home draws an identity of its own, a renamed one keeps it, and both keep their runs", async () => {
+    it("a copied home gets a new identity, a renamed one keeps its own, and both keep their runs", async () => {
       const [original] = homes.filter(({ state }) => existsSync(join(state, "identity.json")));
       assert.ok(original !== undefined);
       const idOf = (state: string): string => (JSON.parse(readFileSync(join(state, "identity.json"), "utf8")) as { id: string }).id;
@@ -143,7 +143,7 @@ describe("a Redis of one's own", function () {
       await original.json("down");
     });
 
-    it("a process of another container is not taken for dead, though its number does not exist here", async function () {
+    it("a process of another container counts as alive although its number does not exist here", async function () {
       try {
         execFileSync("unshare", ["-m", "-p", "-f", "--mount-proc", "true"], { stdio: "ignore" });
       } catch {
@@ -156,7 +156,7 @@ describe("a Redis of one's own", function () {
         ["-m", "-p", "-f", "--mount-proc", process.execPath, join(root, "packages/cli/bin/lapidary.mjs"), "up", "--workers", "1"],
         { env: { ...process.env, LAPIDARY_HOME: home.state }, stdio: "ignore" },
       );
-      // The first process of the namespace is the command: while it lives its coordinator does.
+      // The command is the first process of the namespace. The coordinator runs until the command exits.
       const keeper = spawn(
         "unshare",
         [
@@ -182,7 +182,7 @@ describe("a Redis of one's own", function () {
       }
     });
 
-    it("a home has one coordinator whatever names lead to it, and `down` under any name stops it", async () => {
+    it("a home has one coordinator under all names that lead to it, and `down` under any name stops it", async () => {
       const home = newHome();
       mkdirSync(home.state, { recursive: true });
       const link = join(home.directory, "link");
@@ -195,7 +195,7 @@ describe("a Redis of one's own", function () {
       assert.deepEqual((await home.json("down", "--home", link))["processes"], []);
     });
 
-    it("`down` in another container says that it cannot stop the coordinator of this one", async function () {
+    it("`down` in another container reports that it cannot stop the coordinator of this one", async function () {
       const inContainer = ["-m", "-p", "-f", "--mount-proc"];
       try {
         execFileSync("unshare", [...inContainer, "true"], { stdio: "ignore" });
@@ -256,7 +256,7 @@ describe("a Redis of one's own", function () {
       assert.match((await redisCheck(redis.url(99))).detail, /no database with this number/);
     });
 
-    it("no output, file, command line or worker's environment holds the password", async () => {
+    it("no output, file, command line or worker's environment contains the password", async () => {
       const home = newHome({ REDIS_URL: redis.url(6) });
       let said = "";
       const keep = async (...args: string[]): Promise<void> => {
@@ -286,7 +286,7 @@ describe("a Redis of one's own", function () {
   });
 
   describe("case 97: a proxy in the environment", () => {
-    it("gets nothing: the command line speaks to the coordinator directly", async () => {
+    it("the command line sends no request to the proxy: it connects to the coordinator directly", async () => {
       const seen: string[] = [];
       const proxy = createHttpServer((request, response) => {
         seen.push(`${request.method} ${request.url}`);
@@ -298,7 +298,7 @@ describe("a Redis of one's own", function () {
       });
       const port = await listening(proxy);
       const address = `http://127.0.0.1:${port}`;
-      // A loader that breaks `fetch` shows on every version of Node that nothing relies on it.
+      // A loader breaks `fetch`, so the test shows on every version of Node that the command line does not use `fetch`.
       const noFetch = `data:text/javascript,${encodeURIComponent('globalThis.fetch=()=>{throw new Error("fetch was called")}')}`;
       const home = newHome({ NODE_USE_ENV_PROXY: "1", HTTP_PROXY: address, http_proxy: address, NODE_OPTIONS: `--import=${noFetch}` });
       try {
@@ -331,7 +331,7 @@ describe("a Redis of one's own", function () {
     }
     const tlsUrl = (port: number, name = "localhost"): string => `rediss://:${canary}@${name}:${port}/5`;
 
-    it("a self-signed certificate is named, with NODE_EXTRA_CA_CERTS as the remedy, which works", async () => {
+    it("an error names a self-signed certificate, with NODE_EXTRA_CA_CERTS as the remedy, which works", async () => {
       const { port, certificate, close } = await tlsPort("localhost");
       const refused = await redisCheck(tlsUrl(port));
       assert.match(refused.detail, /LAP_REDIS_UNREACHABLE.*self-signed certificate/i);
@@ -343,7 +343,7 @@ describe("a Redis of one's own", function () {
       close();
     });
 
-    it("a certificate for another name is reported as that", async () => {
+    it("an error reports a certificate for another name", async () => {
       const { port, certificate, close } = await tlsPort("elsewhere.example");
       const refused = await redisCheck(tlsUrl(port), { NODE_EXTRA_CA_CERTS: certificate });
       assert.match(refused.detail, /LAP_REDIS_UNREACHABLE/);

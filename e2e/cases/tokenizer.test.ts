@@ -14,7 +14,7 @@ type Json = Record<string, unknown>;
 
 /** Files of a checkpoint with the golden tokenizer of Gemma's form, as transformers writes them. */
 function gemmaTokenizer(): Readonly<Record<string, string>> {
-  const golden = JSON.parse(readFileSync(join(root, "packages/data/golden/tokenizers.json"), "utf8")) as {
+  const golden = JSON.parse(readFileSync(join(root, "packages/tokenizer/golden/tokenizers.json"), "utf8")) as {
     readonly models: Readonly<Record<string, Json>>;
     readonly tokenizers: Readonly<Record<string, { readonly base: string; readonly tokenizer: Json }>>;
   };
@@ -26,7 +26,7 @@ function gemmaTokenizer(): Readonly<Record<string, string>> {
   };
 }
 
-describe("cases of words and weights that do not belong together", function () {
+describe("cases of tokenizers and weights that do not fit", function () {
   this.timeout(240_000);
   let home: Home;
   before(async () => {
@@ -60,7 +60,7 @@ describe("cases of words and weights that do not belong together", function () {
   describe("43-tokenizer-of-init", () => {
     before(() => launch("first", first, "train.steps=80"));
 
-    it("a job with train.init encodes another text with the tokenizer of the checkpoint, and its checkpoints carry the same one", async () => {
+    it("a job with train.init encodes another text with the tokenizer of the checkpoint, and its checkpoints contain the same one", async () => {
       const init = checkpoint("first", 80);
       await launch("second", second, `train.init=${init}`);
       for (const name of ["lapidary_tokenizer.json", "tokenizer.json", "tokenizer_config.json"])
@@ -68,7 +68,7 @@ describe("cases of words and weights that do not belong together", function () {
       ok(firstLoss("second") < 6.24, `${firstLoss("second")}`);
     });
 
-    it("a job is refused whose checkpoint has no tokenizer, another number of ids, or ids without embedding", async () => {
+    it("a job is rejected if its checkpoint has no tokenizer, another number of ids, or ids without embedding", async () => {
       const init = checkpoint("first", 80);
       const none = await refused("launch", second, `train.init=${folder({}, init)}`);
       strictEqual(none.code, "LAP_CHECKPOINT_TOKENIZER");
@@ -81,7 +81,7 @@ describe("cases of words and weights that do not belong together", function () {
       match(large.message, /512 ids.*500/);
     });
 
-    it("a tokenizer.json of Hugging Face encodes the corpus, goes along byte for byte, and a sample is decoded with it", async () => {
+    it("a tokenizer.json of Hugging Face encodes the corpus, is copied byte for byte, and decodes a sample", async () => {
       const files = gemmaTokenizer();
       const [given] = [folder(files)];
       await launch("hub", first, `data.tokenizer=${given}`, "train.steps=40");
@@ -100,14 +100,14 @@ describe("cases of words and weights that do not belong together", function () {
       const pretrained = join(root, "e2e/golden/pretrained");
       const golden = JSON.parse(readFileSync(join(pretrained, "first-loss.json"), "utf8")) as { loss: number; tokens: number[][] };
       const { stdout } = await promisify(execFile)(process.execPath, [join(pretrained, "batch.mjs")]);
-      // A batch that is made in another way needs another golden: make_pretrained.py computes it.
+      // If batches are made in another way, make_pretrained.py must compute another golden run.
       deepStrictEqual((JSON.parse(stdout) as { tokens: number[] }).tokens, golden.tokens.flat());
       await launch("pretrained", join(pretrained, "job.yaml"));
       const loss = firstLoss("pretrained");
       ok(Math.abs(loss - golden.loss) < 1e-6 * golden.loss, `${loss} for ${golden.loss}`);
     });
 
-    it("a tokenizer that cannot be computed exactly is refused by name, for a job and for a sample", async () => {
+    it("an error names a tokenizer that cannot be computed exactly, for a job and for a sample", async () => {
       const file = JSON.parse(gemmaTokenizer()["tokenizer.json"] ?? "{}") as Json;
       const unigram = { ...file, model: { type: "Unigram", vocab: [["a", 0]], unk_id: 0 } };
       const init = folder({ "tokenizer.json": JSON.stringify(unigram) }, checkpoint("first", 80));
@@ -121,7 +121,7 @@ describe("cases of words and weights that do not belong together", function () {
       }
     });
 
-    it("a run that is resumed keeps the tokenizer that it began with, even if its corpus is another by now", async () => {
+    it("a resumed run keeps the tokenizer that it began with, even if its corpus has changed", async () => {
       const corpus = join(home.directory, "changing");
       mkdirSync(corpus);
       cpSync(caseInput("43-tokenizer-of-init", "first.txt"), join(corpus, "text.txt"));
@@ -130,7 +130,7 @@ describe("cases of words and weights that do not belong together", function () {
       const training = home.start("launch", job, "--name", "changing", "train.steps=100000", "checkpoint.every=2");
       const checkpoints = async (): Promise<string[]> =>
         ((await home.json("ckpt", "list", "changing")) as { checkpoints: { path: string }[] }).checkpoints.map(({ path }) => path);
-      // Read when the run has ended: until then it removes old checkpoints.
+      // Read after the run has ended, because a run deletes old checkpoints.
       const tokenizers = async (): Promise<Buffer[]> =>
         (await checkpoints()).map((path) => readFileSync(join(path, "lapidary_tokenizer.json")));
       await training.says(/train: step/);
@@ -141,7 +141,7 @@ describe("cases of words and weights that do not belong together", function () {
       cpSync(caseInput("43-tokenizer-of-init", "second.txt"), join(corpus, "text.txt"));
       const lines = readFileSync(join(home.state, "runs/changing/metrics.jsonl"), "utf8").split("\n").length;
       await home.json("jobs", "resume", "changing", `train.steps=${lines + 4}`);
-      // It fails where a step comes out differently with the other text, which is another matter.
+      // The command may fail because a step differs with the other text, which this test ignores.
       await home.run("jobs", "wait", "changing");
       const events = await home.events("changing");
       deepStrictEqual(
@@ -158,7 +158,7 @@ describe("cases of words and weights that do not belong together", function () {
   describe("61-prompt-beyond-context", () => {
     before(() => launch("short", tinyJob));
 
-    it("a sample says how many tokens of a prompt the model sees, on stderr and in its JSON", async () => {
+    it("a sample reports how many tokens of a prompt the model reads, on stderr and in its JSON", async () => {
       const { code, stdout, stderr } = await home.run("sample", "short", prompt, "--tokens", "10", "--json");
       strictEqual(code, 0);
       const result = JSON.parse(stdout) as {

@@ -12,7 +12,7 @@ const head = caseInput("24-head-that-differs/checkpoint");
 const bare = caseInput("27-names-without-model/checkpoint");
 const embedding = "model.embed_tokens.weight";
 
-/** Kind: every tensor of a checkpoint is used, is redundant, or is named in an error; what is not a checkpoint is reported as what it is. */
+/** Every tensor of a checkpoint is used, is redundant, or is named in an error. If a path is not a checkpoint, the error says what it is. */
 describe("weights that are dropped", function () {
   this.timeout(180_000);
   let home: Home;
@@ -37,7 +37,7 @@ describe("weights that are dropped", function () {
   const usual = async (): Promise<Map<string, ArrayData>> => (await readHfCheckpoint(bare)).tensors;
 
   describe("24: an output head that differs from the embedding", () => {
-    it("is refused by name and with a remedy by every command that reads the checkpoint", async () => {
+    it("every command that reads the checkpoint rejects it by name and with a remedy", async () => {
       const commands = [
         ["ckpt", "verify", head],
         ["ckpt", "inspect", head],
@@ -57,7 +57,7 @@ describe("weights that are dropped", function () {
       ok(!existsSync(join(home.directory, "out-head/model.safetensors")));
     });
 
-    it("is passed over where it is the embedding bit for bit, and the export is whole without it", async () => {
+    it("a head that equals the embedding bit for bit is skipped, and the export is complete without it", async () => {
       const tensors = await usual();
       const tied = await checkpoint("tied", head, new Map([...tensors, ["lm_head.weight", must(tensors.get(embedding), embedding)]]));
       const { redundant, ok: whole } = await home.json("ckpt", "verify", tied);
@@ -67,7 +67,7 @@ describe("weights that are dropped", function () {
       ok(!(await readSafetensors(join(home.directory, "out-tied/model.safetensors"))).has("lm_head.weight"));
     });
 
-    it("is refused where it is of another shape, and where config.json unties it", async () => {
+    it("a head of another shape, or with config.json that unties it, is rejected", async () => {
       const tensors = await usual();
       const { dims, data } = must(tensors.get(embedding), embedding);
       const other = f32Array([...dims].reverse(), data);
@@ -84,7 +84,7 @@ describe("weights that are dropped", function () {
   });
 
   describe("27: names without the leading model.", () => {
-    it("are read as the parameters that they are, and a warning says so", async () => {
+    it("names without the prefix are read as the same parameters, with a warning", async () => {
       const { stderr, stdout, code } = await home.run("ckpt", "inspect", bare, "--json");
       equal(code, 0, stderr);
       match(
@@ -97,7 +97,7 @@ describe("weights that are dropped", function () {
       deepStrictEqual((await home.json("ckpt", "verify", "out-bare"))["warnings"], []);
     });
 
-    it("are refused by prefix and name where one parameter does not bear the prefix of the others", async () => {
+    it("an error has prefix and name if one parameter lacks the prefix of the others", async () => {
       const mixed = new Map(
         [...(await usual())].map(([name, array]) => [name === "model.norm.weight" ? name : `base_model.${name}`, array]),
       );
@@ -110,7 +110,7 @@ describe("weights that are dropped", function () {
   });
 
   describe("34: a checkpoint that was cloned without its large files", () => {
-    it("is reported as an LFS pointer, with the size of the real file and the remedy", async () => {
+    it("an error reports an LFS pointer, with the size of the real file and the remedy", async () => {
       const pointer = caseInput("34-lfs-pointer/checkpoint");
       for (const command of ["verify", "inspect"])
         refused(
@@ -121,7 +121,7 @@ describe("weights that are dropped", function () {
         );
     });
 
-    it("is told apart from a page and from an answer of a server", async () => {
+    it("an error distinguishes it from a page and from an answer of a server", async () => {
       const directory = await checkpoint("page", bare, await usual());
       const file = join(directory, "model.safetensors");
       writeFileSync(file, "<!doctype html>\n<html><title>401 Unauthorized</title>");
@@ -137,7 +137,7 @@ describe("weights that are dropped", function () {
   });
 
   describe("40: weights in another form", () => {
-    it("are reported as pickled weights, with the call that converts them", async () => {
+    it("an error reports pickled weights, with the call that converts them", async () => {
       refused(
         await home.run("ckpt", "inspect", caseInput("40-weights-in-another-form/bin-only")),
         "LAP_CHECKPOINT_FORM",
@@ -146,7 +146,7 @@ describe("weights that are dropped", function () {
       );
     });
 
-    it("are reported as an adapter and its base model, with the call that merges them", async () => {
+    it("an error reports an adapter and its base model, with the call that merges them", async () => {
       refused(
         await home.run("ckpt", "inspect", caseInput("40-weights-in-another-form/adapter-only")),
         "LAP_CHECKPOINT_FORM",
@@ -155,7 +155,7 @@ describe("weights that are dropped", function () {
       );
     });
 
-    it("are named to sample, to parity and to a job that starts from them", async () => {
+    it("sample, parity and a job that starts from them name them", async () => {
       const bin = caseInput("40-weights-in-another-form/bin-only");
       for (const args of [
         ["parity", bin],
@@ -169,8 +169,8 @@ describe("weights that are dropped", function () {
   describe("a job that starts from a checkpoint", () => {
     before(() => home.json("up", "--workers", "1"));
 
-    it("trains from weights without the prefix, and its log says so", async () => {
-      // Neither checkpoint has a tokenizer, without which a job is refused: this is about the weights.
+    it("a job trains from weights without the prefix, and its log reports it", async () => {
+      // Both checkpoints lack a tokenizer, which a job would need, because this test is about weights.
       await home.json("launch", job, `train.init=${bare}`, "data.tokenizer=train", "--name", "from-bare");
       const warnings = (await home.events("from-bare")).filter(isOfType("warning_found"));
       ok(
@@ -179,7 +179,7 @@ describe("weights that are dropped", function () {
       );
     });
 
-    it("fails before it trains where a weight is not finite, with tensor, element and count", async () => {
+    it("a job with a weight that is not finite fails before it trains, with tensor, element and count", async () => {
       const tensors = await usual();
       const { dims, data } = must(tensors.get("model.layers.1.mlp.up_proj.weight"), "tensor");
       const broken = f32Array(

@@ -8,7 +8,7 @@ import { brotliDecompressSync } from "node:zlib";
 import chromium from "@sparticuz/chromium";
 import { type Browser, type Page, chromium as playwright } from "playwright-core";
 
-/** Own flags, without those of the package's that switch the browser's safeguards off: pages are tried as people open them. */
+/** Flags of the browser. The flags of the package would switch off safeguards, but the tests must open pages as users do. */
 const flags = [
   "--no-sandbox",
   "--disable-dev-shm-usage",
@@ -21,9 +21,9 @@ const flags = [
 ];
 
 /**
- * A headless Chromium out of a package: nothing is downloaded, nobody need be root.
+ * A headless Chromium from a package. It needs neither a download nor root.
  *
- * @param names host names that the browser takes for 127.0.0.1
+ * @param names host names that the browser resolves to 127.0.0.1
  */
 export async function openBrowser(names: readonly string[] = []): Promise<Browser> {
   const args = [...flags, `--host-resolver-rules=${names.map((name) => `MAP ${name} 127.0.0.1`).join(",")}`];
@@ -41,7 +41,7 @@ export async function openBrowser(names: readonly string[] = []): Promise<Browse
   }
 }
 
-/** The libraries that the package brings for systems which lack them, unpacked. */
+/** Unpacks the libraries of the package, for systems that lack them. */
 function sharedLibraries(): string {
   const directory = mkdtempSync(join(tmpdir(), "lapidary-browser-"));
   process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
@@ -55,7 +55,7 @@ const definedEnvironment = (): Record<string, string> =>
 
 export interface Visit {
   readonly page: Page;
-  /** What the page complained of. */
+  /** Errors and warnings of the page. */
   readonly complaints: string[];
   close(): Promise<void>;
 }
@@ -68,7 +68,7 @@ export interface VisitOptions {
   readonly at?: string;
 }
 
-/** Opens the page as `lapidary up` says: by the address with the token, once. */
+/** Opens the page by the address with the token, as `lapidary up` prints it, once. */
 export async function visit(browser: Browser, port: number, token: string, options: VisitOptions = {}): Promise<Visit> {
   const { width = 1440, height = 1000, dark = false, at = "#/" } = options;
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", locale: "en-GB" });
@@ -76,7 +76,7 @@ export async function visit(browser: Browser, port: number, token: string, optio
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(`${error.message}\n${error.stack ?? ""}`));
   page.on("console", (message) => {
-    // That the coordinator is away, or refuses, is the page's own business to tell.
+    // The page itself must report that the coordinator is unreachable or refuses a request.
     if (message.type() === "error" && !/Failed to load resource|ERR_CONNECTION|ERR_INCOMPLETE|ERR_EMPTY/.test(message.text()))
       complaints.push(message.text());
   });
@@ -91,7 +91,7 @@ export async function goTo(page: Page, at: string): Promise<void> {
 
 /** Waits until a JavaScript expression is true in the page. */
 export async function until(page: Page, expression: string, timeout = 15_000): Promise<void> {
-  // Asked from outside: the page's policy lets nobody evaluate text inside, and that is as it should be.
+  // Evaluated by the driver, because the content security policy of the page forbids eval.
   const deadline = performance.now() + timeout;
   while ((await page.evaluate(`(() => { try { return Boolean(${expression}); } catch { return false; } })()`)) !== true) {
     if (performance.now() > deadline) throw new Error(`the page did not come to this: ${expression}`);
@@ -102,7 +102,7 @@ export async function until(page: Page, expression: string, timeout = 15_000): P
 export const textOf = async (page: Page, selector: string): Promise<string> =>
   (await page.locator(selector).first().textContent())?.trim() ?? "";
 
-/** All panels of a run's page have what they show. */
+/** Waits until all panels of a run's page have their data. */
 export const panelsFilled = `(() => {
   const drawn = (selector) => [...document.querySelectorAll(selector)].every((canvas) => canvas.width > 10) && document.querySelector(selector) !== null;
   const rows = (panel) => document.querySelectorAll("#panel-" + panel + " tbody tr").length;
@@ -113,8 +113,8 @@ export const panelsFilled = `(() => {
 })()`;
 
 /**
- * Elements that reach beyond their panel, or cut their own text off without being able to scroll or saying so by an ellipsis; text that lies over other text.
- * Each as a line that says which.
+ * Layout faults, one line each: elements that exceed their panel, elements that cut off their text without a scrollbar or an ellipsis, and text that overlaps
+ * other text.
  */
 export const layoutFaults = `(() => {
   const faults = [];
@@ -149,7 +149,7 @@ export const layoutFaults = `(() => {
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-/** Serious and critical violations of what axe checks, each with the elements. Run from the test's side, so that the page's policy need not allow it. */
+/** Serious and critical violations of what axe checks, each with the elements. The driver runs axe, because the content security policy of the page would forbid it. */
 export async function axeViolations(page: Page): Promise<string[]> {
   await page.evaluate(axe);
   const found = (await page.evaluate(

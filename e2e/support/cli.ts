@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { streamEventSchema } from "@lapidary/api";
 import { runEventsIn, type TimedEvent } from "@lapidary/api/run-events";
 
-/** The project, seen from where this file lies compiled. */
+/** The project's root, relative to the compiled file. */
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
 
 export interface Ended {
@@ -15,7 +15,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** A `lapidary` process under way. */
+/** A running `lapidary` process. */
 export class Running {
   stdout = "";
   stderr = "";
@@ -40,7 +40,7 @@ export class Running {
     });
   }
 
-  /** Resolves once stderr has said it; rejects if the process ends before. */
+  /** Resolves when stderr contains the text; rejects if the process ends before. */
   async says(pattern: RegExp): Promise<void> {
     while (!pattern.test(this.stderr)) {
       if (this.child.exitCode !== null) throw new Error(`it ended with ${this.child.exitCode} and never said ${pattern}:\n${this.stderr}`);
@@ -60,8 +60,8 @@ export class Running {
 }
 
 /**
- * A directory of its own for one test: state of `lapidary`, a small job and its corpus. All processes that come of it carry its path in their
- * environment, so that none can hide.
+ * A separate directory for one test: the state directory, a small job and its corpus. The environment of all its processes contains its path, so that
+ * the test finds every process.
  */
 export class Home {
   readonly directory = realpathSync(mkdtempSync(join(tmpdir(), "lapidary-e2e-")));
@@ -71,7 +71,7 @@ export class Home {
   /** @param env variables that every command of this home gets besides those of the test process; undefined removes one */
   constructor(readonly env: Readonly<Record<string, string | undefined>> = {}) {
     mkdirSync(join(this.directory, "corpus"));
-    for (let i = 0; i < 60; i++) writeFileSync(join(this.directory, "corpus", `${i}.txt`), story(i));
+    for (let i = 0; i < 60; i++) writeFileSync(join(this.directory, "corpus", `${i}.txt`), sampleText(i));
     writeFileSync(this.job, tinyJob);
   }
 
@@ -94,7 +94,7 @@ export class Home {
     return JSON.parse(stdout) as Record<string, unknown>;
   }
 
-  /** The run events that `jobs events` prints of a run. */
+  /** The run events that `jobs events` prints. */
   async events(run: string): Promise<readonly TimedEvent[]> {
     const { code, stdout, stderr } = await this.run("jobs", "events", run, "--json");
     if (code !== 0) throw new Error(`lapidary jobs events ${run} exited with ${code}:\n${stderr}`);
@@ -102,7 +102,7 @@ export class Home {
     return runEventsIn(lines.map((line) => streamEventSchema.parse(JSON.parse(line)))).events;
   }
 
-  /** Command lines of all processes that came of this home and still run (Linux; elsewhere none). */
+  /** Command lines of all processes of this directory that still run (Linux only). */
   processes(): string[] {
     return (existsSync("/proc") ? readdirSync("/proc") : [])
       .filter((name) => /^\d+$/.test(name))
@@ -112,13 +112,13 @@ export class Home {
             return [];
           return [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim()}`];
         } catch {
-          // It ended while we looked, or is another user's.
+          // The process ended in the meantime, or belongs to another user.
           return [];
         }
       });
   }
 
-  /** Stops what is up and removes all. */
+  /** Stops all processes and removes the directory. */
   async clear(): Promise<void> {
     await this.run("down");
     for (const line of this.processes()) process.kill(Number(line.split(" ")[0]), "SIGKILL");
@@ -135,8 +135,8 @@ train: { steps: 20, batch: 4, optimizer: { name: adamw, lr: 0.001 } }
 data: { corpus: corpus, held_out: 0.2 }
 `;
 
-/** Text that a tokenizer of 300 ids can be trained on, another for each number. */
-function story(seed: number): string {
+/** Text for training a tokenizer of 300 ids. Each number gives another text. */
+function sampleText(seed: number): string {
   const words = [
     "the",
     "chip",

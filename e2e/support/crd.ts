@@ -16,7 +16,7 @@ export interface CrdSchema {
 }
 
 /**
- * What an API server with strict field validation says against an object; a field that the schema lacks is an error too.
+ * The errors that an API server with strict field validation reports for an object. A field that the schema lacks is also an error.
  *
  * @param at path of the value, for messages
  */
@@ -38,7 +38,7 @@ function fieldErrors(schema: CrdSchema, name: string, value: unknown, at: string
   const known = schema.properties?.[name] ?? (typeof schema.additionalProperties === "object" ? schema.additionalProperties : undefined);
   if (known !== undefined) return schemaErrors(known, value, at);
   const free = schema["x-kubernetes-preserve-unknown-fields"] === true || schema.additionalProperties === true;
-  // `metadata` is an object whose fields the API server knows by itself.
+  // The API server defines the fields of `metadata` itself.
   return free || schema.properties === undefined ? [] : [`${at}: the schema has no such field`];
 }
 

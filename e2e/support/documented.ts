@@ -3,19 +3,19 @@ import { join, relative } from "node:path";
 import ts from "typescript";
 import { root } from "./cli.js";
 
-/** A command line that a text shows, in words; `$…` and names in capitals stand for what the reader puts there. */
+/** A command line in a text, split into words. `$…` and names in capitals are placeholders. */
 export interface DocumentedCommand {
   /** `README.md:40` */
   readonly place: string;
   readonly text: string;
   readonly words: readonly string[];
-  /** A line of a code block is whole; a mention in a sentence may leave out what a command needs. */
+  /** Whether it is a line of a code block, and so complete. A mention in a sentence may omit arguments. */
   readonly isWhole: boolean;
 }
 
 /** Markdown that users read: README, docs, and the READMEs of packages and tools. */
 export function documents(): string[] {
-  // READMEs of single cases show what goes wrong.
+  // READMEs of single cases also show commands that fail.
   const folders = ["docs", "packages", "tools"];
   const below = folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
@@ -52,12 +52,12 @@ export function codeIn(file: string): Code[] {
 export const documentedCommands = (): DocumentedCommand[] =>
   documents().flatMap((file) => codeIn(file).flatMap(({ place, code, isBlock }) => commandsIn(code, place, isBlock)));
 
-/** The commands of `lapidary` in a piece of code, without comments and what a pipe leads to. */
+/** The commands of `lapidary` in a piece of code, without comments and without commands after a pipe. */
 export function commandsIn(code: string, place: string, isWhole: boolean): DocumentedCommand[] {
   return code.split(/&&|\|\||[|;]|\$\(/).flatMap((part) => {
     const match = /^\s*(?:\$ )?(?:npx )?lapidary(?: (.*))?$/.exec(part);
     if (match === null) return [];
-    // Two blanks and more set an explanation off, as `#` does.
+    // An explanation begins after two or more blanks, or after `#`.
     const text = (match[1] ?? "")
       .replace(/\s+#.*$/, "")
       .replace(/\s{2,}\S.*$/, "")
@@ -67,7 +67,7 @@ export function commandsIn(code: string, place: string, isWhole: boolean): Docum
   });
 }
 
-/** Words as a shell makes them; optional parts in brackets count, dots that leave something out do not. */
+/** Splits words as a shell does. Includes optional parts in brackets; removes ellipses. */
 function wordsOf(text: string): string[] {
   return [...text.replaceAll(/[[\]]/g, "").matchAll(/"([^"]*)"|'([^']*)'|(\S+)/g)]
     .map(([, double, single, bare]) => double ?? single ?? bare ?? "")
@@ -77,13 +77,13 @@ function wordsOf(text: string): string[] {
 /** A string that the project may show to a user. */
 export interface ShownText {
   readonly place: string;
-  /** What the program puts in is `X`. */
+  /** `X` replaces the values that the program inserts. */
   readonly text: string;
-  /** Whether it is what an error or a warning advises. */
+  /** Whether it is the remedy of an error or a warning. */
   readonly isRemedy: boolean;
 }
 
-/** Every text in the sources of packages and tools, tests left out. */
+/** Every text in the sources of packages and tools, without tests. */
 export function shownTexts(): ShownText[] {
   const sources = readdirSync(join(root, "packages")).map((name) => join(root, "packages", name, "src"));
   const files = [...sources, join(root, "tools")]
@@ -98,7 +98,7 @@ export function shownTexts(): ShownText[] {
   return files.flatMap((source) => textsOf(source, positions));
 }
 
-/** Functions of a file that take a remedy, with its place among their arguments. */
+/** Functions of a file that take a remedy, with its position among their arguments. */
 function remedyParameters(source: ts.SourceFile): [name: string, position: number][] {
   const found: [string, number][] = [];
   const visit = (node: ts.Node): void => {

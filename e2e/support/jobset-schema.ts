@@ -52,7 +52,7 @@ const job = object(
 );
 
 /**
- * The fields of jobset.x-k8s.io/v1alpha2 that an export may use, with their types, after JobSet's API reference
+ * The fields of jobset.x-k8s.io/v1alpha2 that an export may use, with their types, from JobSet's API reference
  * (https://jobset.sigs.k8s.io/docs/reference/jobset.v1alpha2/) and those of batch/v1 Job and core/v1 PodSpec.
  */
 export const jobSetSchema: CrdSchema = object(

@@ -1,8 +1,8 @@
 """
     python run_cases.py DIR
 
-Runs StableHLO texts on virtual CPU devices, many in one process. DIR/cases.json lists them: {"name", "text", "axes", "arguments", "results"}, where
-arrays are described as in an export's manifest; DIR/inputs.safetensors holds `<case>/<argument>`. Writes DIR/outputs.safetensors, `<case>/<result>`.
+Runs StableHLO modules on virtual CPU devices, many in one process. DIR/cases.json lists the cases: {"name", "text", "axes", "arguments", "results"}, where
+arrays are described as in an export's manifest. DIR/inputs.safetensors contains `<case>/<argument>`. Writes DIR/outputs.safetensors, `<case>/<result>`.
 """
 
 import json

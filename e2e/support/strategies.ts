@@ -4,7 +4,7 @@ import { type GemmaConfig, gemma } from "@lapidary/models";
 import { makeMesh } from "@lapidary/topology";
 import { resolveJob, trainStep, zeroOptions } from "@lapidary/training";
 
-/** Rules, ZeRO stage and mesh of a way to lay training over a pod, as a job file states them. */
+/** Rules, ZeRO stage and mesh of a strategy, as in a job file. */
 export interface Strategy {
   readonly mesh: Readonly<Record<string, number>>;
   readonly rules: Readonly<Record<string, string | readonly string[] | null>>;
@@ -31,7 +31,7 @@ function strategyOf(name: string, mesh: Readonly<Record<string, number>>): Strat
   return { mesh, rules: job.rules, zero: job.zero, zeroAxes: zeroOptions(job).axes };
 }
 
-/** The strategies that people use, on 256 chips. */
+/** Common strategies on 256 chips. */
 export const strategies = {
   data: strategyOf("data", { data: 256 }),
   "zero-1": strategyOf("zero-1", { data: 256 }),

@@ -15,7 +15,7 @@ import { meshSize, parseMesh } from "@lapidary/topology";
 import { type ParityBundle, readParityBundle, trainState, trainStep } from "@lapidary/training";
 import { golden } from "./golden.js";
 
-/** A golden run of PyTorch, laid over a mesh. */
+/** A golden run of PyTorch, sharded over a mesh. */
 export interface GoldenCase {
   readonly bundle: string;
   readonly mesh: string;
@@ -24,7 +24,7 @@ export interface GoldenCase {
 
 const tensor = { batch: "data", heads: "model", kv_heads: "model", mlp: "model", vocab: "model" };
 
-/** The ways of sharding that the export is held by, on 8 and on 256 devices; ZeRO-3 over `data` in all of them. */
+/** The shardings that test the export, on 8 and on 256 devices; all with ZeRO-3 over `data`. */
 export const goldenCases = {
   "data=2,model=4 ZeRO-3": { bundle: "mha", mesh: "data=2,model=4", rules: tensor },
   "data=2 ZeRO-3": { bundle: "mqa", mesh: "data=2", rules: { batch: "data" } },
@@ -81,7 +81,7 @@ export async function exportGolden(directory: string, golden: GoldenCase): Promi
   return expected.losses;
 }
 
-/** Arrays of one shape as one array, the number of the array before its dims. */
+/** Stacks arrays of one shape into one array. The index of the array is the first dim. */
 function stacked(arrays: readonly ArrayData[]): ArrayData {
   const first = must(arrays[0], "array");
   const data = arrays.flatMap((array) => [...array.data]);

@@ -13,29 +13,29 @@ export function run(
   return new Running(spawn(command, args, { cwd: options.cwd ?? root, env, stdio: ["ignore", "pipe", "pipe"] })).ended;
 }
 
-/** The same, where any exit code but 0 is an error that shows what the program said. */
-export async function runWell(command: string, args: readonly string[], options: Parameters<typeof run>[2] = {}): Promise<Ended> {
+/** The same, but throws an error with the output of the program unless the exit code is 0. */
+export async function runSuccessfully(command: string, args: readonly string[], options: Parameters<typeof run>[2] = {}): Promise<Ended> {
   const ended = await run(command, args, options);
   if (ended.code !== 0)
     throw new Error(`${command} ${args.join(" ")} exited with ${ended.code}:\n${ended.stdout.slice(-2000)}\n${ended.stderr.slice(-4000)}`);
   return ended;
 }
 
-/** The interpreter of the environment with the pinned JAX, which is made where it is missing. */
+/** The interpreter of the environment with the pinned JAX. Creates the environment if it is missing. */
 export async function jaxPython(): Promise<string> {
-  return (await runWell(process.execPath, [join(root, "tools/xla/venv.mjs")])).stdout.trim();
+  return (await runSuccessfully(process.execPath, [join(root, "tools/xla/venv.mjs")])).stdout.trim();
 }
 
-/** The interpreter of the environment with Google's TPU compiler, which is installed where it is missing. */
+/** The interpreter of the environment with Google's TPU compiler. Installs the compiler if it is missing. */
 export async function tpuPython(): Promise<string> {
-  return (await runWell(process.execPath, [join(root, "tools/xla/venv.mjs"), "--tpu"])).stdout.trim();
+  return (await runSuccessfully(process.execPath, [join(root, "tools/xla/venv.mjs"), "--tpu"])).stdout.trim();
 }
 
 /** `run.py` of an export, on virtual CPU devices. */
 export const runExport = (python: string, directory: string, ...args: string[]): Promise<Ended> =>
   run(python, [join(directory, "run.py"), ...args], { env: { JAX_PLATFORMS: "cpu" } });
 
-/** The losses that it prints, by step. */
+/** The losses that `run.py` prints, by step. */
 export function lossesOf({ code, stdout, stderr }: Ended): Map<number, number> {
   if (code !== 0) throw new Error(`run.py exited with ${code}:\n${stderr.slice(-4000)}`);
   return new Map(
@@ -46,7 +46,7 @@ export function lossesOf({ code, stdout, stderr }: Ended): Map<number, number> {
   );
 }
 
-/** The same in several processes at once, which divide the devices among them. */
+/** Runs `run.py` in several processes, which divide the devices among them. */
 export async function runProcesses(count: number, python: string, directory: string, ...args: string[]): Promise<Ended[]> {
   const peers = ["--processes", String(count), "--coordinator", `127.0.0.1:${await freePort()}`];
   return Promise.all(
@@ -66,7 +66,7 @@ export const saving = (steps: number, folder: string, format: "orbax" | "safeten
   format,
 ];
 
-/** A port that nobody listens on just now. */
+/** A port that is currently free. */
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();

@@ -19,7 +19,7 @@ describe("the example of CONTRIBUTING that adds an op", function () {
   /** @type {Session} */
   let session;
   before(() => {
-    scratch = new ScratchProject(projectRoot, ["worker", "interop", "native"]);
+    scratch = new ScratchProject(projectRoot, ["executor", "interop", "native"]);
     session = new Session({ root: scratch.root, report: new Report({ quiet: true }) });
   });
   after(() => scratch.clear());
@@ -45,14 +45,14 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     return formulas.code === 0 ? "" : formulas.tail;
   }
 
-  it("names the definition, the kernel and the formula of the op, and no other file", () => {
+  it("the example names the definition, the kernel and the formula of the op, and no other file", () => {
     deepEqual(
       [...new Set(edits.map(({ path }) => path))],
-      ["packages/ir/src/ops/elementwise.ts", "packages/worker/src/kernels/elementwise.ts", "packages/native/cpp/kernels/elementwise.h"],
+      ["packages/ir/src/ops/elementwise.ts", "packages/executor/src/kernels/elementwise.ts", "packages/native/cpp/kernels/elementwise.h"],
     );
   });
 
-  it("compiles, and does not if any of its edits is left out", async () => {
+  it("the example compiles, and does not compile without any one of its edits", async () => {
     for (const left of edits) {
       scratch.apply(edits.filter((edit) => edit !== left));
       match(await complaint(), new RegExp(op, "i"), `without the edit of ${left.path}:\n${left.after}`);
@@ -61,7 +61,7 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     equal(await complaint(), "");
   });
 
-  it("gives an op that prints, parses, is partitioned and differentiated, runs fused and unfused, and is exported", async () => {
+  it("the op of the example prints, parses, is partitioned and differentiated, runs fused and unfused, and is exported", async () => {
     scratch.apply(edits);
     equal(await complaint(), "");
     if (hasKernels) await compileKernels(session, await requireCompiler(session), kernelsPath(scratch.root), "-O1");
@@ -81,10 +81,10 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     for (const text of found.stablehlo) match(text, /stablehlo\.log_plus_one %\w+ : tensor<\d+x\d+xf32>/);
   });
 
-  it("gives an op that the tests of the project try without an edit of theirs", async () => {
+  it("the tests of the project cover the op of the example without an edit", async () => {
     const files = [
-      "worker/dist/kernels/kernels.test.js",
-      "worker/dist/fusion/fused-kernels.test.js",
+      "executor/dist/kernels/kernels.test.js",
+      "executor/dist/fusion/fused-kernels.test.js",
       "native/dist/opcodes.test.js",
       "compiler/dist/differentiate/op-gradients.test.js",
       "compiler/dist/testing/random-graph.test.js",
@@ -107,9 +107,9 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     deepEqual(
       titles.filter((/** @type {string} */ title) => title.includes(op)).sort(),
       [
-        `computes ${op} as the interpreter does`,
-        `computes ${op} as the interpreter does`,
-        `computes ${op} as the interpreter does, whatever the length of a row`,
+        `the kernel computes ${op} as the interpreter does`,
+        `the kernel computes ${op} as the interpreter does`,
+        `a fused kernel computes ${op} as the interpreter does, for any length of a row`,
         op,
         `${op} of a scalar`,
       ].sort(),

@@ -1,7 +1,7 @@
 /**
  * A copy of a part of the project, to which edits of a document are applied.
  *
- *     scratch/packages/…        copies of the packages asked for and of those they depend on, sources and what is compiled
+ *     scratch/packages/…        copies of the given packages and of their dependencies, sources and compiled files
  *     scratch/node_modules/…    links to the packages of the project, and for @lapidary to the copies
  */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -11,8 +11,8 @@ import { basename, join } from "node:path";
 /** @typedef {{ readonly path: string, readonly before: string, readonly after: string }} Edit */
 
 /**
- * The edits of a section of a document: its `diff` blocks, whose first line names the file. Lines with a blank in front are in
- * the file, those with a plus are added after them.
+ * The edits of a section of a document: its `diff` blocks, whose first line names the file. Lines that begin with a blank are in
+ * the file. Lines that begin with a plus are added after them.
  *
  * @param {string} text Markdown
  * @param {string} heading of the section
@@ -43,7 +43,7 @@ export class ScratchProject {
     this.root = mkdtempSync(join(tmpdir(), "lapidary-scratch-"));
     const isCopied = (/** @type {string} */ path) => basename(path) !== "node_modules";
     for (const file of ["package.json", "tsconfig.base.json", ".mocharc.json"]) cpSync(join(root, file), join(this.root, file));
-    // Packages may look into tools/setup.
+    // Packages may read tools/setup.
     cpSync(join(root, "tools/setup"), join(this.root, "tools/setup"), { recursive: true });
     const modules = join(this.root, "node_modules");
     mkdirSync(join(modules, "@lapidary"), { recursive: true });
@@ -67,7 +67,7 @@ export class ScratchProject {
   }
 
   /**
-   * Makes the files those of the project with these edits and no others.
+   * Resets the files to those of the project, with only these edits.
    * @param {readonly Edit[]} edits
    */
   apply(edits) {

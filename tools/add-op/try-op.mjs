@@ -1,5 +1,5 @@
 /**
- * Tries an op of one operand in the project at whose root this runs, and prints what was found as JSON:
+ * Tries an op of one operand in the project of the current directory, and prints the results as JSON:
  *
  *     node try-op.mjs log1p
  */
@@ -14,10 +14,10 @@ const { GraphBuilder, interpret, parseGraph, printGraph, tensor, tensorType, una
 const { compile, gradients } = await built("compiler/dist/index.js");
 /** @type {typeof import("@lapidary/interop")} */
 const { globalModule, perDeviceModule, shardingConstraints } = await built("interop/dist/index.js");
-/** @type {typeof import("../../packages/worker/dist/device/device.js")} */
-const { openDevice } = await built("worker/dist/device/device.js");
-/** @type {typeof import("../../packages/worker/dist/executor/stacked.js")} */
-const { stackedExecutor } = await built("worker/dist/executor/stacked.js");
+/** @type {typeof import("../../packages/executor/dist/device/device.js")} */
+const { openDevice } = await built("executor/dist/device/device.js");
+/** @type {typeof import("../../packages/executor/dist/execution/stacked.js")} */
+const { stackedExecutor } = await built("executor/dist/execution/stacked.js");
 /** @type {typeof import("@lapidary/protocol")} */
 const { arrayOf, workerRank } = await built("protocol/dist/index.js");
 /** @type {typeof import("@lapidary/topology")} */

@@ -5,7 +5,7 @@ devices forced on the host, jit and NamedSharding over Mesh(("data", "model")), 
   bench_jax.py --shape '{"V":512,"D":64,"L":2,"N":16,"K":16,"H":16,"F":256,"T":32}' --mesh 16x16 --zero3 --batch 16
 
 Compiles, runs one step, prints 'READY {...}', and then measures on demand: for each line 'STEPS n' on its standard input it
-runs n steps and prints 'STEPS {"seconds": [...], ...}'. It ends with its standard input. 'PHASE {...}' lines tell how far it is.
+runs n steps and prints 'STEPS {"seconds": [...], ...}'. It exits when its standard input ends. 'PHASE {...}' lines report its progress.
 """
 import argparse, json, math, os, resource, sys, time
 

@@ -4,9 +4,13 @@
  */
 const intro = `# Benchmarks
 
-Written by \`npm run bench\`, with one section for each kind of processor. Lapidary and JAX run in turn. A ratio is the median
-of paired runs, with the smallest and the largest. Memory is the peak of all processes of Lapidary, with shared pages
-counted once, next to the peak of the process of JAX. [performance.md](performance.md) explains the design, and
+Written by \`npm run bench\`, with one section for each kind of processor. The benchmark runs Lapidary and JAX in turn. A
+ratio is the median of paired runs, followed by the smallest and the largest. *Of 1 device* is the step time of
+Lapidary divided by that of JAX on one device. *Faster than all* is the step time of JAX on as many devices as chips
+divided by that of Lapidary.
+
+The memory of Lapidary is the peak of all its processes, with shared pages counted once. The memory of JAX is the peak
+of its process. [performance.md](performance.md) explains the design, and
 [history/performance.md](history/performance.md) lists the experiments.
 `;
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { instructionsOf, paragraphs, withSection } from "./benchmarks-md.mjs";
 
 describe("docs/benchmarks.md", () => {
-  it("has a section for each kind of processor, the newest first, and replaces its own alone", () => {
+  it("the page has a section for each kind of processor, the newest first, and a run replaces only its own section", () => {
     const one = withSection("", "A, AVX2", "first of A\n");
     const two = withSection(one, "B, AVX-512", "first of B\n");
     const three = withSection(two, "A, AVX2", "second of A\n");
@@ -21,7 +21,7 @@ describe("docs/benchmarks.md", () => {
     assert.equal(instructionsOf("flags : avx2 avx512f avx512_bf16 amx_bf16"), "AMX");
   });
 
-  it("breaks lines at 120 characters and separates paragraphs by an empty line", () => {
+  it("the page breaks lines at 120 characters and separates paragraphs by an empty line", () => {
     const [first, second, empty, third] = paragraphs(`${"word ".repeat(24)}last\nshort`).split("\n");
     assert.deepEqual([first, second, empty, third], ["word ".repeat(24).trim(), "last", "", "short"]);
     assert.equal(paragraphs("x".repeat(120)), "x".repeat(120));

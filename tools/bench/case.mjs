@@ -1,5 +1,5 @@
 /**
- * What is measured: a model of `configs/models`, its mesh, batch and numerics; and the programs of its step as a job would compile them.
+ * A case of the benchmark: a model of `configs/models`, its mesh, batch and numerics; and the programs of its step as a job compiles them.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { projectRoot } from "../setup/session.mjs";
  * @property {readonly [number, number]} mesh data × model
  * @property {number} batch rows of a batch
  * @property {"f32" | "mxu"} numerics
- * @property {string} [remat] another policy than the model's own job file says
+ * @property {string} [remat] a policy in place of that in the model's job file
  */
 
 /** @param {string} text `16x16` @returns {readonly [number, number]} */
@@ -24,7 +24,7 @@ export function parseMeshText(text) {
 /** @param {Case} which */
 export const nameOf = ({ model, mesh, batch, numerics }) => `${model} ${mesh.join("x")} b${batch} ${numerics}`;
 
-/** The build's own packages: the benchmark measures what is built. @param {string} name */
+/** The packages of the build, because the benchmark measures the build. @param {string} name */
 const built = (name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 
 /**
@@ -37,7 +37,7 @@ export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics, r
   const chips = data * modelAxis;
   const slice = sliceOf(chips);
   const environment = { configsDir: join(projectRoot, "configs"), base: projectRoot };
-  // What the model's own job file says, if there is one.
+  // The settings of the model's job file, if there is one.
   const file = join(projectRoot, "configs/jobs", `${model}.yaml`);
   const policy = remat ?? (existsSync(file) ? loadJob(file, [], environment).remat : undefined);
   const text = [
@@ -57,7 +57,7 @@ export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics, r
   return resolveJob({ text, file: "bench.yaml", base: projectRoot }, [], environment);
 }
 
-/** A rectangle of the pod with so many chips. @param {number} chips */
+/** A rectangle of the pod with this number of chips. @param {number} chips */
 function sliceOf(chips) {
   for (let rows = Math.floor(Math.sqrt(chips)); rows >= 1; rows--)
     if (chips % rows === 0 && chips / rows <= 16) return `${rows}x${chips / rows}`;
@@ -84,7 +84,7 @@ export async function programsOf(which, options) {
   return { job, step, init, stateNames: state.map((/** @type {{ name: string }} */ s) => s.name), compile_s };
 }
 
-/** The same random tokens every time. @param {{ readonly train: { readonly batch: number, readonly seq: number }, readonly model: { readonly config: { readonly vocabSize: number } } }} job */
+/** Always the same random tokens. @param {{ readonly train: { readonly batch: number, readonly seq: number }, readonly model: { readonly config: { readonly vocabSize: number } } }} job */
 export function batchOf({ train: { batch, seq }, model: { config } }) {
   const dims = [batch, seq];
   const count = batch * seq;
@@ -97,7 +97,7 @@ export function batchOf({ train: { batch, seq }, model: { config } }) {
 }
 
 /**
- * Floating-point operations of a step, as bench_jax.py counts them: 6 for each parameter of a matrix and token, and attention whole, without regard to its mask.
+ * Floating-point operations of a step, as bench_jax.py counts them: 6 for each parameter of a matrix and token, plus attention without its mask.
  * @param {Awaited<ReturnType<typeof jobOf>>} job
  */
 export function flopOf({ model: { config }, train: { batch, seq } }) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * `npm run bench:dashboard`: what the dashboard costs, on this machine, with a run of 20,000 steps on 4,096 chips and with a run that trains.
+ * `npm run bench:dashboard`: measures the cost of the dashboard on this machine, with a run of 20,000 steps on 4,096 chips and with a run that trains.
  *
  *     first paint, all panels, frames a second while it is used, memory of the page      goals: 1.5 s, -, 30, 200 MB
  *     bytes a second that a viewer gets at 10 steps a second                             goal: 50 kB
@@ -53,7 +53,7 @@ async function load() {
       at: "#/run/large?colour=owner&tensor=params%2Fmodel.layers.3.mlp.up_proj.weight",
     });
     await until(page, panelsFilled, 60_000);
-    // Once more, with the program of the browser warm as it is for people.
+    // A second time, with a warm browser, as users have it.
     await page.reload();
     const begun = performance.now();
     await until(page, panelsFilled, 60_000);
@@ -123,7 +123,7 @@ async function crowd() {
       return ((await client.get("watched")).step - from) / ((performance.now() - begun) / 1000);
     };
     await rate();
-    // Alternately, so that what else the machine does falls on both alike.
+    // Alternately, so that other load on the machine affects both equally.
     const alone = [];
     const watched = [];
     for (let i = 0; i < 3; i++) {

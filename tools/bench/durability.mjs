@@ -4,7 +4,7 @@
  * - a checkpoint after every step, in a job: real coordinator, workers and disk;
  * - replicas in the workers' memory, at the interval that a run chooses.
  *
- * Measured in wall time, and in processor time of all processes of Lapidary, which other work on the machine disturbs less.
+ * Measured in wall time, and in processor time of all processes of Lapidary, which depends less on other load of the machine.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** JAX's side of a measurement: bench_jax.py as a process that runs steps when it is told to. */
+/** JAX's side of a measurement: bench_jax.py as a process that runs steps on command. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -52,7 +52,7 @@ export class Jax {
       child.on("exit", (code) => reject(new Error(`bench_jax.py ended with code ${code}:\n${errors}`)));
       child.on("error", reject);
     });
-    // Interrupted: no step of it goes on alone.
+    // After an interruption, the process must not run any more steps.
     const kill = () => child.kill("SIGKILL");
     process.once("exit", kill);
     this.ended = new Promise((resolve) =>
@@ -64,7 +64,7 @@ export class Jax {
   }
 
   /**
-   * Between its bursts the process is stopped: its hundreds of threads take up to a fifth of the cores while they wait, and each side is to be measured alone.
+   * The process is suspended between its bursts. Its hundreds of threads use up to a fifth of the cores while they wait, which would slow down the other side.
    *
    * @param {number} steps @returns {Promise<{ seconds: number, cpu_s: number }>} medians of the steps */
   async burst(steps) {

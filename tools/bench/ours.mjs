@@ -1,12 +1,12 @@
-/** Lapidary's side of a measurement: a group of workers that runs a case's step, as the coordinator would dispatch it: ahead, without waiting for each. */
+/** Lapidary's side of a measurement: a worker group that runs the step of a case. Steps are dispatched ahead, as the coordinator does. */
 import { readFileSync } from "node:fs";
 import { batchOf, programsOf } from "./case.mjs";
 import { median } from "./jax.mjs";
 
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 
-/** `seconds`: the median of its steps, each from the end of the one before, as JAX's side counts them; `mean_s`: with all that lies between. @typedef {{ readonly seconds: number, readonly mean_s: number, readonly cpu_s: number, readonly split: Split }} Burst  of one step; CPU of all our processes */
-/** Milliseconds of a step: means over workers; `dispatch` is the CPU time that sending a step takes, the median of steps (the workers that it wakes take the processor away from it), `coordinator` the CPU time of the whole dispatching process. @typedef {{ gemm: number, fused: number, other: number, wait: number, dispatch: number, coordinator: number, idle: number }} Split */
+/** `seconds`: the median of its steps, each from the end of the previous step, as for JAX; `mean_s`: the mean, including the time between steps. @typedef {{ readonly seconds: number, readonly mean_s: number, readonly cpu_s: number, readonly split: Split }} Burst  of one step; CPU of all our processes */
+/** Milliseconds of a step: means over workers; `dispatch` is the CPU time that sending a step takes, the median of steps (the workers that it wakes compete with it for the processor), `coordinator` the CPU time of the whole dispatching process. @typedef {{ gemm: number, fused: number, other: number, wait: number, dispatch: number, coordinator: number, idle: number }} Split */
 
 export class Ours {
   /**
@@ -62,10 +62,10 @@ export class Ours {
       inputs: new Map([...state, ...batch.map(([name]) => /** @type {[string, string]} */ ([name, name]))]),
       outputs: state,
       donate: this.stateNames,
-      told: ["loss"],
+      scalars: ["loss"],
     });
     for (const [name, array] of batch) await group.put(group.parameter(this.hash, name), array);
-    // Code gets compiled, buffers get their size.
+    // Warm-up: Node compiles code, and buffers grow to their size.
     await this.burst(2);
     this.losses = [];
   }
@@ -75,9 +75,9 @@ export class Ours {
   }
 
   /**
-   * Runs some steps, sent all at once.
+   * Sends several steps together and runs them.
    * @param {number} steps
-   * @param {{ interval?: any }} [options] `interval`: the state is copied in the workers' memory as often as it says
+   * @param {{ interval?: any }} [options] `interval`: decides after which steps the workers store replicas
    * @returns {Promise<Burst>}
    */
   async burst(steps, { interval } = {}) {
@@ -106,7 +106,7 @@ export class Ours {
       if (interval?.isDue(this.steps) === true)
         copies.push(
           group
-            .copy(this.steps, this.stateNames, this.steps - 1)
+            .replicate(this.steps, this.stateNames, this.steps - 1)
             .then((/** @type {{ ms: number }} */ { ms }) => interval.replicationTook(ms)),
         );
     }
@@ -117,7 +117,7 @@ export class Ours {
     const seconds = median(ended.map((at, i) => (at - (ended[i - 1] ?? before)) / 1000));
     const { user, system } = process.cpuUsage(cpu);
     const cpu_s = (this.#workersCpu_s() - workersCpu + (user + system) / 1e6) / steps;
-    this.losses.push(...done.map(({ told }) => told.get("loss")));
+    this.losses.push(...done.map(({ scalars }) => scalars.get("loss")));
     this.peak_mb = Math.max(this.peak_mb, this.#memory_mb());
     const replies = done.flatMap(({ workers }) => workers);
     const mean = (/** @type {string} */ field) => replies.reduce((sum, reply) => sum + reply[field], 0) / replies.length;
@@ -138,8 +138,8 @@ export class Ours {
   }
 
   /**
-   * Memory of the workers and of this process, which dispatches: pages that several of them map (TensorFlow's library) are counted once, as
-   * the system does (PSS).
+   * Memory of the workers and of this process, which dispatches: pages that several processes map (the library of TensorFlow) are counted once, as
+   * in the PSS of the system.
    */
   #memory_mb() {
     return [process.pid, ...this.group.pids].reduce((sum, pid) => sum + pss_mb(pid), 0);
@@ -158,7 +158,7 @@ export class Ours {
 /** @returns {number[]} processes that this one has started */
 const children = () => readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
 
-/** The most that this process and the children that it starts meanwhile hold together while it watches: workers that start, load and compute for the first time. */
+/** Peak memory of this process and the children that it starts during the measurement: workers that start, load and compute for the first time. */
 class MemoryWatch {
   #peak_mb = 0;
   /** Workers of another measurement. */

@@ -1,6 +1,6 @@
 /**
  * The peak of the cores: GFLOP/s of large matmuls in one single-threaded process for each worker, all at the same time.
- * Run as a program, this file is one of those processes: `node tools/bench/peak-flops.mjs SECONDS`.
+ * `node tools/bench/peak-flops.mjs SECONDS` runs one of these processes.
  */
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * Where the CPU time of a worker's step goes, kernel by kernel: one worker of the group runs in this process, its peers answer with what it sent itself.
+ * Prints the CPU time of a worker's step by kernel. One worker of the group runs in this process, and receives its own messages in place of those of its peers.
  *
- * Messages go through its memory here, not through what workers share. Times are CPU time of this process, so that a loaded machine disturbs them little.
+ * Messages go through the memory of this process, not through shared memory. Times are CPU time of this process, so that other load has little effect.
  */
 import { spawnSync } from "node:child_process";
 import { readFlags } from "../flags.mjs";
@@ -25,7 +25,7 @@ const { values, positionals } = readFlags(
 );
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 if (process.env.GLIBC_TUNABLES === undefined) {
-  // Once more in the environment of a worker: the C library reads its own when a process starts.
+  // Starts again with the environment of a worker, because the C library reads the environment only when a process starts.
   const { workerEnvironment } = await built("cluster/dist/worker-environment.js");
   const env = workerEnvironment(process.env, values.numerics);
   process.exit(spawnSync(process.execPath, [...process.execArgv, ...process.argv.slice(1)], { env, stdio: "inherit" }).status ?? 1);
@@ -37,8 +37,8 @@ const { job, step, init, stateNames, compile_s } = await programsOf(which, {
   ...(values.clip === undefined ? {} : { clip: Number(values.clip) }),
 });
 
-const { stackedExecutor } = await built("worker/dist/executor/stacked.js");
-const { openDevice } = await built("worker/dist/device/device.js");
+const { stackedExecutor } = await built("executor/dist/execution/stacked.js");
+const { openDevice } = await built("executor/dist/device/device.js");
 const { arrayLayout, blockOf, takeBlock, workerRank } = await built("protocol/dist/index.js");
 const { makeWorkerGrid } = await built("topology/dist/index.js");
 const { withoutBlocks } = await built("ir/dist/index.js");

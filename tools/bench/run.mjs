@@ -114,7 +114,7 @@ function conclude(verdicts) {
 }
 
 /**
- * Measures one case: Lapidary in turn with JAX on one device, then in turn with JAX on all devices of the mesh (one after the other, to save memory). A
+ * Measures one case: Lapidary in turn with JAX on one device, then in turn with JAX on all devices of the mesh (in sequence, to save memory). A
  * repetition is a burst of steps of Lapidary and a burst of JAX.
  * @param {Case} which
  * @param {string | undefined} python
@@ -178,7 +178,7 @@ async function measure(which, python, peak) {
 
 /**
  * @param {{ which: Case, ours: Ours, ours_s: number[], ours_cpu_s: number[], splits: import("./ours.mjs").Split[], one: JaxSide | undefined,
- *   many: JaxSide | undefined, peak: number | undefined }} measured `one`: JAX on one device; `many`: JAX on as many devices as the mesh has
+ *   many: JaxSide | undefined, peak: number | undefined }} measured `one`: JAX on one device; `many`: JAX on as many devices as the mesh has chips
  */
 function summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, peak }) {
   const flop = flopOf(/** @type {any} */ (ours.job));

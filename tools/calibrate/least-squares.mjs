@@ -1,5 +1,5 @@
 /**
- * Least squares within bounds, by Gauss and Newton with Levenberg's damping: enough for a handful of parameters and residuals that are nearly linear in them.
+ * Least squares within bounds, by the Gauss-Newton method with Levenberg's damping. Sufficient for a few parameters and nearly linear residuals.
  *
  * @param {(x: readonly number[]) => number[]} residuals
  * @param {readonly { readonly start: number, readonly low: number, readonly high: number }[]} parameters
@@ -37,7 +37,7 @@ export function leastSquares(residuals, parameters) {
 const dot = (a, b) => a.reduce((sum, v, i) => sum + v * (b[i] ?? 0), 0);
 
 /**
- * Gauss's elimination with pivots.
+ * Gaussian elimination with pivots.
  *
  * @param {readonly (readonly number[])[]} matrix
  * @param {readonly number[]} right

@@ -1,11 +1,11 @@
 /**
- * Fits the calibrated constants of a chip to published runs, in the open:
+ * Fits the calibrated constants of a chip to published runs:
  *
  *     node tools/calibrate/main.mjs            compile, fit, print the constants and the table of residuals
- *     node tools/calibrate/main.mjs --write    and put them into configs/chips/*.yaml and docs/simulator.md
+ *     node tools/calibrate/main.mjs --write    also write them to configs/chips/*.yaml and docs/simulator.md
  *
- * Four constants, eight runs on v5e. Every run is also predicted from a fit of the other seven. For v4 two of them are fitted to two runs, and two
- * more runs are predicted. Needs a build; takes some minutes.
+ * Four constants, eight runs on v5e. Every run is also predicted from a fit of the other seven. For v4, two constants are fitted to two runs, and two
+ * more runs are predicted. Needs a build and takes some minutes.
  */
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -19,7 +19,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "../..");
 const configsDir = join(root, "configs");
 
-/** What is fitted, and between which values it stays plausible. */
+/** The fitted constants, with the bounds of plausible values. */
 const fitted = /** @type {const} */ ([
   { name: "matrix_efficiency", start: 0.94, low: 0.85, high: 0.98 },
   { name: "vector_efficiency", start: 0.25, low: 0.1, high: 0.5 },
@@ -42,7 +42,7 @@ function compiled(run, on) {
 }
 const runs = measured.runs.map((run) => compiled(run, chip));
 const runsV4 = measured.v4.runs.map((run) => compiled(run, chipV4));
-/** Of v4: what its few runs of one model show. */
+/** The constants of v4 that its few runs of one model determine. */
 const fittedV4 = /** @type {const} */ ([
   { name: "matrix_efficiency", start: 0.9, low: 0.6, high: 0.98 },
   { name: "pod_delay", start: 0.03, low: 0, high: 0.1 },

@@ -144,8 +144,8 @@ async function measureCosts(cluster, id, say) {
       60_000,
     );
   };
-  const calm = await during(() => steps(150));
-  const overhead = calm.lost / calm.wall;
+  const faultFree = await during(() => steps(150));
+  const overhead = faultFree.lost / faultFree.wall;
   /** @type {Record<string, number>} */
   const of = {};
   for (const what of new Set(kinds)) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * `npm run fuzz`: draws N hostile inputs (100,000), the same number for each fuzz target. Exits with 1 if a target answers an input with anything but a value
- * or a `LapidaryError`. A failure is printed, shrunk, with the command that repeats it.
+ * or a `LapidaryError`. Prints a failure in its smallest form, with a command that repeats it.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";

@@ -14,7 +14,7 @@ import { packageNames } from "../setup/build.mjs";
 import { projectRoot } from "../setup/session.mjs";
 
 /**
- * The C++ files of the project but those that the build writes.
+ * The C++ files of the project, without those that the build writes.
  * @param {string} root
  */
 export function cppFiles(root) {

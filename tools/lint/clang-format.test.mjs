@@ -16,12 +16,12 @@ describe("the check of the C++ format", () => {
   write("other.cc", "int  main( ){return 0 ;}\n");
   write("table.generated.h", "int  x ;\n");
 
-  it("covers the C++ files of every package but those that the build writes", () => {
+  it("the check covers the C++ files of every package except those that the build writes", () => {
     deepEqual(cppFiles(root), ["packages/one/cpp/other.cc", "packages/one/cpp/part/formatted.h"]);
     ok(cppFiles(projectRoot).includes("packages/native/cpp/kernels/elementwise.h"));
   });
 
-  it("names the lines of another format, and formats them on demand", () => {
+  it("the check names the lines of another format, and formats them on demand", () => {
     const before = clangFormat(root, cppFiles(root), { write: false });
     equal(before.ok, false);
     match(before.output, /other\.cc:1:/);

@@ -1,5 +1,5 @@
 /**
- * Where error codes are written, and the page docs/errors.md that lists them. The registry is `packages/std/src/error-codes.ts`.
+ * Finds the uses of error codes, and writes the page docs/errors.md. The registry is `packages/std/src/error-codes.ts`.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ const readable = /\.(ts|mjs|cjs|js|svelte|py|md|cc|h|sh|yaml)$/;
 const codePattern = /(?<![A-Za-z0-9_])LAP_[A-Z0-9_]+/g;
 
 /**
- * Every code that a file of the project names. A code that ends with `_` is a prefix, such as that of `LAP_FILE_…`.
+ * Every code that a file of the project names. A code that ends with `_` is a prefix, such as `LAP_FILE_`.
  *
  * @param {string} root
  * @returns {CodeUse[]}
@@ -32,7 +32,7 @@ export function usesIn(file, text) {
 }
 
 /**
- * The uses whose code the registry lacks.
+ * The uses of codes that are not in the registry.
  *
  * @param {readonly CodeUse[]} uses
  */

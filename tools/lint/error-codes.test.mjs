@@ -8,7 +8,7 @@ import { codeUses, errorsPage, filesBelow, pythonFailures, unregistered, unused,
 describe("the codes of errors and warnings", () => {
   const uses = codeUses(projectRoot);
 
-  it("are all in the registry", () => {
+  it("every code in the sources is in the registry", () => {
     assert.ok(uses.length > 800, `${uses.length} uses were found`);
     assert.deepEqual(
       unregistered(uses).map(({ file, line, code }) => `${file}:${line} ${code}`),
@@ -16,11 +16,11 @@ describe("the codes of errors and warnings", () => {
     );
   });
 
-  it("are all thrown or printed by a program", () => {
+  it("a program throws or prints every code of the registry", () => {
     assert.deepEqual(unused(uses), []);
   });
 
-  it("are found at their line, and a prefix counts if a code begins with it", () => {
+  it("a code is found at its line, and a prefix counts if a code begins with it", () => {
     const text = `a\nthrow ${"LAP"}_JOB_UNKNOWN; ${"LAP"}_NO_SUCH\n${"LAP"}_FILE_… ${"LAP"}_NONE_… NOT_${"LAP"}_A`;
     const found = usesIn("a.ts", text);
     assert.deepEqual(
@@ -33,7 +33,7 @@ describe("the codes of errors and warnings", () => {
     );
   });
 
-  it("have the exit codes of the registry in the Python programs too", () => {
+  it("the Python programs use the exit codes of the registry", () => {
     const files = filesBelow(projectRoot, "packages/interop/assets").filter((file) => file.endsWith(".py"));
     const failures = files.flatMap((file) =>
       pythonFailures(readFileSync(join(projectRoot, file), "utf8")).map((each) => ({ file, ...each })),
@@ -45,7 +45,7 @@ describe("the codes of errors and warnings", () => {
     );
   });
 
-  it("are listed in docs/errors.md", () => {
+  it("docs/errors.md lists every code", () => {
     expectText(errorsPage(), join(projectRoot, "docs/errors.md"));
   });
 });

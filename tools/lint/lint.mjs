@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `npm run lint`: every check of the sources, with the tool that does it. Each runs from the project's root. */
+/** `npm run lint`: runs every check of the sources in the project's root. */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { underSession } from "../setup/main.mjs";

@@ -73,7 +73,7 @@ const overlong = `export function overlong(): number {\n  let sum = 0;\n${"  sum
 const many =
   "export function many(a: number, b: number, c: number, d: number, e: number, f: number, g: number): number {\n  return a + b + c + d + e + f + g;\n}\n";
 
-/** What is planted → the tool that finds it, and what it says. */
+/** A planted mistake → the tool that finds it, and the message. */
 const mistakes = [
   {
     title: "an import circle, also of types alone",

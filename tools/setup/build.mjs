@@ -1,6 +1,6 @@
 /**
- * The TypeScript build of all packages: `tsc -b` in the order of their references. Compiled files whose source is gone
- * are removed first, so that no ghost of a deleted test runs.
+ * The TypeScript build of all packages: `tsc -b` in the order of their references. First it removes compiled files without
+ * a source, so that deleted tests do not run.
  */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -56,7 +56,7 @@ const pageDirectory = "packages/dashboard/page/dist";
 /** @param {string} root */
 const hasPage = (root) => existsSync(join(root, pageBuilder));
 
-/** The dashboard's page, from its sources and what was just compiled; a moment when neither has changed. @param {import("./session.mjs").Session} session */
+/** Builds the dashboard's page from its sources and the compiled packages; fast if neither has changed. @param {import("./session.mjs").Session} session */
 async function buildPage(session) {
   const task = session.report.begin(step, "the dashboard's page");
   const result = await session.run(process.execPath, [join(session.root, pageBuilder)]);

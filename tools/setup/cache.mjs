@@ -1,8 +1,8 @@
 /**
- * Directories that are either whole or absent. One is filled under a temporary name, gets a manifest of its files and
- * is renamed into place; what an interrupted set-up left under a temporary name is swept away by the next.
+ * Directories that are either complete or absent. The set-up fills a directory under a temporary name, writes a manifest
+ * of its files, and renames it. If a set-up is interrupted, the next set-up removes the temporary directory.
  *
- *     cache/libtensorflow-…/            whole
+ *     cache/libtensorflow-…/            complete
  *         manifest.json                 { files: { path: { size, sha256 } } }
  *     cache/libtensorflow-….tmp-4711/   being filled by process 4711
  */
@@ -16,7 +16,7 @@ const manifestName = "manifest.json";
 /** @typedef {{ readonly files: Readonly<Record<string, { readonly size: number, readonly sha256: string }>> }} Manifest */
 
 /**
- * Removes `….tmp-PID` entries beside `path` whose process is gone.
+ * Removes `….tmp-PID` entries in the directory of `path` if their process has exited.
  * @param {string} path
  */
 export function sweep(path) {
@@ -81,14 +81,14 @@ export function readManifest(directory) {
     const value = JSON.parse(readFileSync(path, "utf8"));
     return typeof value?.files === "object" ? value : undefined;
   } catch {
-    // A manifest that does not parse vouches for nothing.
+    // A manifest that does not parse is treated as absent.
     return undefined;
   }
 }
 
 /**
- * The first file that is not what the manifest says (absent manifest included), or undefined when all are. Compares
- * sizes, and with `deep` contents too.
+ * The first file that differs from the manifest (or the manifest, if it is absent); undefined if all files match. Compares
+ * sizes, and with `deep` also contents.
  * @param {string} directory
  * @param {{ deep?: boolean }} [options]
  * @returns {Promise<string | undefined>}

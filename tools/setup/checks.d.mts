@@ -1,4 +1,4 @@
-/** What `lapidary doctor` asks of the set-up, for TypeScript; `checks.mjs` is the code. */
+/** Types of the checks of `lapidary doctor`; `checks.mjs` is the code. */
 
 export interface Check {
   /** node, python, compiler, packages, libtensorflow, redis, build, disk, cache */
@@ -6,7 +6,7 @@ export interface Check {
   readonly ok: boolean;
   /** What was found. */
   readonly detail: string;
-  /** What to do when it is not ok. */
+  /** What to do if it is not ok. */
   readonly remedy: string;
 }
 
@@ -18,7 +18,7 @@ export interface LibtensorflowStatus {
 }
 
 interface Where {
-  /** The project's root; by default the one that this file lies in. */
+  /** The project's root; by default the project that contains this file. */
   readonly root?: string;
   readonly env?: NodeJS.ProcessEnv;
 }
@@ -29,15 +29,15 @@ export function checks(where?: Where): Promise<Check[]>;
 export interface RedisServerFinding {
   /** The server to start; undefined if none can be used. */
   readonly path: string | undefined;
-  /** What was found, and which servers were passed over for which reason. */
+  /** What was found, and the skipped servers with their reasons. */
   readonly detail: string;
 }
 
-/** The server to start when no REDIS_URL is given. Runs each server that it finds with `--version`, until one can be used. */
+/** The server to start if REDIS_URL is not set. Runs each server that it finds with `--version`, until one can be used. */
 export function redisServer(where?: Pick<Where, "env">): RedisServerFinding;
 
 /** The path of `redisServer`. */
 export function redisServerPath(where?: Pick<Where, "env">): string | undefined;
 
-/** What the workers will compute with, told from files alone. */
+/** The backend that the workers will use, judged from files alone. */
 export function libtensorflowStatus(where?: Where): LibtensorflowStatus;

@@ -1,5 +1,5 @@
 /**
- * What `lapidary doctor` asks: is all there that the set-up provides, and does it work? Looks only; changes nothing.
+ * The checks of `lapidary doctor`: does everything that the set-up provides exist, and does it work? A check changes nothing.
  */
 import { accessSync, constants } from "node:fs";
 import * as build from "./build.mjs";
@@ -38,7 +38,7 @@ export async function checks({ root = projectRoot, env = process.env } = {}) {
 }
 
 /**
- * The server that `lapidary up` starts when no REDIS_URL is given, and the servers that are passed over.
+ * The server that `lapidary up` starts if REDIS_URL is not set, and the servers that it skips.
  * @param {{ env?: NodeJS.ProcessEnv }} [where]
  * @returns {import("./checks.mjs").RedisServerFinding}
  */
@@ -48,7 +48,7 @@ export function redisServer({ env = process.env } = {}) {
 }
 
 /**
- * The server binary that `lapidary up` starts when no REDIS_URL is given; undefined if none is found.
+ * The server binary that `lapidary up` starts if REDIS_URL is not set; undefined if none is found.
  * @param {{ env?: NodeJS.ProcessEnv }} [where]
  */
 export function redisServerPath(where = {}) {
@@ -56,7 +56,7 @@ export function redisServerPath(where = {}) {
 }
 
 /**
- * What the workers will compute with, without loading it.
+ * The backend that the workers will use. Does not load it.
  * @param {{ root?: string, env?: NodeJS.ProcessEnv }} [where]
  */
 export function libtensorflowStatus({ root = projectRoot, env = process.env } = {}) {
@@ -118,7 +118,7 @@ async function checkLibtensorflow(session) {
 /** @param {Session} session @returns {Check} */
 function checkRedis(session) {
   const url = session.env.REDIS_URL;
-  // `lapidary doctor` asks the server itself; here nothing is loaded that could.
+  // `lapidary doctor` connects to the server; this file does not load a Redis client.
   if (url)
     return {
       name: "redis",
@@ -141,7 +141,7 @@ function checkBuild(root) {
   return {
     name: "build",
     ok,
-    detail: ok ? "compiled from the present sources" : "sources have changed since the last build",
+    detail: ok ? "compiled from the present sources" : "sources have changed since the set-up last compiled them",
     remedy: "run `npm run setup`",
   };
 }

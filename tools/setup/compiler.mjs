@@ -1,6 +1,6 @@
 /**
- * The C++ compiler, called directly: one call per source file, side by side, then the link. No make, no generator,
- * no headers to download: Node-API's come from the package node-api-headers.
+ * Calls the C++ compiler directly: one call per source file, in parallel, then the link. It needs neither make nor a
+ * download of headers: the package node-api-headers has those of Node-API.
  */
 import { existsSync, rmSync } from "node:fs";
 import { fullDisk, reportsFullDisk } from "./disk-space.mjs";
@@ -10,7 +10,7 @@ import { SetupError } from "./session.mjs";
 export const compilerRemedy =
   "install a C++17 compiler (Debian, Ubuntu: `apt install g++`; Fedora: `dnf install gcc-c++`; macOS: `xcode-select --install`), or name one in CXX";
 
-/** How a module finds its libraries; one of an earlier way is compiled again. */
+/** How a module finds its libraries. Modules that were linked in another way are compiled again. */
 export const linkLayout = "rpath";
 
 const answerWithin_ms = 60_000;
@@ -18,7 +18,7 @@ const answerWithin_ms = 60_000;
 /** @typedef {{ readonly command: string, readonly args: readonly string[], readonly version: string }} Compiler `args`: words of CXX after the program */
 
 /**
- * A compiler that accepts C++17 and has its headers, or why none of the candidates does.
+ * A compiler that accepts C++17 and has its headers, or the reason why none was found.
  * @param {import("./session.mjs").Session} session
  * @returns {Promise<Compiler | { readonly problem: string }>}
  */
@@ -46,7 +46,7 @@ export async function findCompiler(session) {
 }
 
 /**
- * The words of CXX: the path of a program, or a program with arguments such as `ccache g++ -m64`. Quotes hold a word together.
+ * The words of CXX: the path of a program, or a program with arguments such as `ccache g++ -m64`. Quotes keep a word with spaces together.
  * @param {string} text
  * @returns {string[]}
  */
@@ -93,7 +93,7 @@ export async function compile(session, { label, compiler, sources, includes, def
     "-w",
     ...flags,
     ...defines.map((name) => `-D${name}`),
-    // Not -isystem: the directories of CPATH would come before it, and may hold another TensorFlow.
+    // Not -isystem: the compiler would search the directories of CPATH first, and they may contain another TensorFlow.
     ...includes.map((directory) => `-I${directory}`),
   ];
   const objects = sources.map((_, index) => `${output}.${index}.o`);
@@ -118,7 +118,7 @@ export async function compile(session, { label, compiler, sources, includes, def
 }
 
 /**
- * The loader looks in our directory before LD_LIBRARY_PATH, which may name another TensorFlow: DT_RPATH, not DT_RUNPATH.
+ * Uses DT_RPATH, not DT_RUNPATH: the loader then searches our directory before LD_LIBRARY_PATH, which may name another TensorFlow.
  * @param {string} runPath
  */
 function runPathFlags(runPath) {

@@ -1,13 +1,13 @@
-/** A full disk, whichever program noticed it: one error with the path, the bytes that are free and the bytes that are needed. */
+/** The error for a full disk, whichever program noticed it. It has the path, the free bytes and the needed bytes. */
 import { existsSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { SetupError } from "./session.mjs";
 
-/** What a set-up may need at its peak: pip holds a wheel twice while it is unpacked. */
+/** Peak of the disk space of a set-up: pip stores a wheel twice while it unpacks the wheel. */
 export const setupNeeds_bytes = 2e9;
 
 /**
- * Whether the output of a tool, or an error of the system, reports that there is no space or that a quota is used up.
+ * Whether the output of a tool, or an error of the system, reports a full disk or an exhausted quota.
  * @param {string} text
  */
 export function reportsFullDisk(text) {

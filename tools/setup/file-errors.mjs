@@ -1,4 +1,4 @@
-/** What a disk or its permissions refused, whether the set-up or one of its tools met it, as an error with place and remedy. */
+/** Turns refusals of a disk or its permissions into errors with place and remedy, from the set-up itself or from one of its tools. */
 import { fullDisk, reportsFullDisk } from "./disk-space.mjs";
 import { SetupError } from "./session.mjs";
 
@@ -32,7 +32,7 @@ export function explainFileError(session, error) {
 }
 
 /**
- * What the output of a tool says about the disk; undefined when it says nothing of the kind.
+ * The problem of the disk that the output of a tool reports; undefined if it reports none.
  * @param {import("./session.mjs").Session} session
  * @param {string} place where the tool writes
  * @param {string} output

@@ -20,7 +20,7 @@ const explained = (code, path) => {
 };
 
 describe("errors of files in the set-up", () => {
-  it("a full disk is told by its code or by a tool, with free and needed bytes, also where the system names no path", () => {
+  it("a full disk is recognized by its code or the output of a tool, and its error has free and needed bytes, also without a path", () => {
     for (const error of [explained("ENOSPC", join(cache, "x")), explained("EDQUOT")]) {
       equal(error.code, "LAP_SETUP_DISK");
       match(error.message, /no space is left at .*cache.*: .* MB are free, about 2000 MB are needed/);
@@ -30,7 +30,7 @@ describe("errors of files in the set-up", () => {
     equal(reportsFullDisk("ERROR: [Errno 2] No such file"), false);
   });
 
-  it("the remedy is about the directory that refused: the cache, or the checkout", () => {
+  it("the remedy names the directory that rejected the write: the cache, or the checkout", () => {
     match(explained("EACCES", join(cache, "x")).remedy, /point LAPIDARY_CACHE/);
     for (const code of ["EACCES", "EROFS"]) {
       const { message, remedy } = explained(code, join(root, ".lapidary/setup.lock"));
@@ -42,20 +42,20 @@ describe("errors of files in the set-up", () => {
     match(explained("EMFILE", join(root, "x")).remedy, /ulimit -n/);
   });
 
-  it("what npm says of permissions is such an error too, and what it says of the network is none", () => {
+  it("a permission error in the output of npm is such an error too, and a network error is not", () => {
     const output = "npm error code EACCES\nnpm error syscall mkdir\nnpm error path /project/node_modules/x";
     match(String(fileProblemIn(session, root, output)?.message), /EACCES at \/project\/node_modules\/x/);
     equal(fileProblemIn(session, root, "npm error code ENOTFOUND"), undefined);
   });
 
-  it("another error stays as it is", () => {
+  it("another error does not change", () => {
     const bug = new TypeError("x is not a function");
     equal(explainFileError(session, bug), bug);
   });
 });
 
 describe("the cache directory", () => {
-  it("is that of LAPIDARY_CACHE, of XDG_CACHE_HOME if absolute, or of the home directory; a user without one has it in the project", () => {
+  it("the cache is in LAPIDARY_CACHE, in XDG_CACHE_HOME if absolute, or in the home directory; without one it is in the project", () => {
     equal(cacheDirectory({ LAPIDARY_CACHE: "/a", HOME: "/home/me" }), "/a");
     equal(cacheDirectory({ XDG_CACHE_HOME: "/x", HOME: "/home/me" }), "/x/lapidary");
     match(cacheDirectory({ XDG_CACHE_HOME: "relative", HOME: "/home/me" }), /^\/home\/me\/.*lapidary$/);
@@ -65,7 +65,7 @@ describe("the cache directory", () => {
 });
 
 describe("CXX", () => {
-  it("is a path, which may hold blanks, or a program with arguments", () => {
+  it("CXX is a path, which may contain blanks, or a program with arguments", () => {
     deepEqual(commandWords("ccache g++ -m64"), ["ccache", "g++", "-m64"]);
     deepEqual(commandWords(process.execPath), [process.execPath]);
     deepEqual(commandWords(`"/opt/my tools/g++" '-DX=a b'`), ["/opt/my tools/g++", "-DX=a b"]);

@@ -28,7 +28,7 @@ const outputDirectory = "packages/native/lib";
 export const kernels = {
   file: "lapidary_kernels.node",
   directory: "kernels",
-  // Sums keep their order: no flag here lets the compiler reassociate.
+  // Sums keep their order: none of these flags lets the compiler reassociate.
   flags: [
     "-march=native",
     ...(process.arch === "x64" ? ["-mprefer-vector-width=512"] : []),
@@ -38,7 +38,7 @@ export const kernels = {
   ],
 };
 
-/** The libraries that need no TensorFlow. @type {readonly Library[]} */
+/** The libraries that do not use TensorFlow. @type {readonly Library[]} */
 export const plainLibraries = [
   { file: "lapidary_memory.node", directory: "memory", flags: ["-O2"] },
   { file: "lapidary_disk.node", directory: "disk", flags: ["-O3", "-march=native"] },
@@ -71,7 +71,7 @@ const libraryOf = (root) => join(root, "node_modules/@tensorflow/tfjs-node-gpu/d
 export const processorFlags = () =>
   existsSync("/proc/cpuinfo") ? (/^flags.*$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[0] ?? "") : "";
 
-/** The binary holds instructions that other processors may lack. */
+/** The binary contains instructions that other processors may lack. */
 function processor() {
   return createHash("sha256")
     .update(`${process.platform} ${process.arch} ${cpus()[0]?.model ?? ""} ${processorFlags()}`)
@@ -156,8 +156,8 @@ const settingsOf = (root, library) => ({
 });
 
 /**
- * What a compiler warns of in the sources of a library, whose own headers and no others it checks. The set-up compiles
- * without warnings, because those of another compiler must not stop it.
+ * The warnings of a compiler for the sources and own headers of a library. The set-up compiles without warnings, because
+ * warnings of another compiler must not stop it.
  * @param {import("./session.mjs").Session} session
  * @param {import("./compiler.mjs").Compiler} compiler
  * @param {Library} library
@@ -206,7 +206,7 @@ async function buildKernels(session, key) {
     });
   }
   mkdirSync(join(root, outputDirectory), { recursive: true });
-  // Last the kernels: their size tells whether the step is complete.
+  // The kernels come last, because their size shows whether the step is complete.
   for (const file of files.reverse())
     await publish(session, join(root, outputDirectory, file), (temporary) => copyFileSync(join(cached, file), temporary));
 }

@@ -15,12 +15,12 @@ describe("the native libraries", function () {
   this.timeout(300_000);
 
   for (const library of libraries)
-    it(`compile without warnings: ${library.directory}`, async () => {
+    it(`a library compiles without warnings: ${library.directory}`, async () => {
       const session = sessionOf(projectRoot);
       equal(await warningsOf(session, await requireCompiler(session), library), "");
     });
 
-  it("are checked with all their headers: a warning in one of them is reported", async () => {
+  it("a warning in any header of a library is reported", async () => {
     const root = mkdtempSync(join(tmpdir(), "lapidary-warnings-"));
     try {
       cpSync(join(projectRoot, "packages/native/cpp"), join(root, "packages/native/cpp"), { recursive: true });

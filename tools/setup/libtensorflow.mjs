@@ -1,6 +1,6 @@
 /**
- * libtensorflow for tfjs-node. Its own installer downloads from one fixed host; we take the library out of the
- * TensorFlow wheel of the user's package index, and compile the binding (two C++ files) against it.
+ * libtensorflow for tfjs-node. The installer of tfjs-node downloads from one fixed host. The set-up extracts the library
+ * from the TensorFlow wheel of the user's package index instead, and compiles the binding (two C++ files) against it.
  *
  *     wheel ──► cache/libtensorflow-VERSION-…/{lib,include}           once per user
  *                  │ hard links                 │ headers
@@ -9,7 +9,7 @@
  *                  ▲ rpath                                                                │ copy
  *                  └──────────── lib/napi-v8/tfjs_binding.node ◄─────────────────────────┘
  *
- * Invariants: a directory of the cache is whole or absent; the stamp is written only after the binding was loaded.
+ * Invariants: a directory of the cache is complete or absent; the stamp is written only after the binding was loaded.
  */
 import { copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
@@ -43,14 +43,14 @@ export function bindingPath(root) {
   return join(packageOf(root), `lib/napi-v${napiVersion}/tfjs_binding.node`);
 }
 
-/** A driver that works is there, not merely the tool. @param {NodeJS.ProcessEnv} env */
+/** Whether a driver works. The tool alone is not sufficient. @param {NodeJS.ProcessEnv} env */
 function hasCuda(env) {
   const onPath = (env.PATH ?? "").split(delimiter).some((directory) => existsSync(join(directory, "nvidia-smi")));
   return onPath && existsSync("/proc/driver/nvidia/version");
 }
 
 /**
- * What is wanted on this machine; all that the result depends on.
+ * The variant for this machine: everything on which the result depends.
  * @param {string} root
  * @param {NodeJS.ProcessEnv} env
  */
@@ -73,7 +73,7 @@ function keyOf(root, env) {
 }
 
 /**
- * Whether nothing needs doing, told from files alone.
+ * Whether the step is complete, judged from files alone.
  * @param {{ root: string, env: NodeJS.ProcessEnv }} session
  */
 export function isReady({ root, env }) {
@@ -85,7 +85,7 @@ export function isReady({ root, env }) {
 }
 
 /**
- * The step: native if at all possible, else wasm with a loud warning.
+ * The step: native if possible, otherwise WebAssembly with a warning.
  * @param {import("./session.mjs").Session} session
  */
 export async function provideLibtensorflow(session) {
@@ -106,7 +106,7 @@ export async function provideLibtensorflow(session) {
       });
     writeStamp(root, step, { key: keyOf(root, env), backend: "native", sizes: sizesOf(root) });
   } catch (error) {
-    // WebAssembly is no way out of a full disk: checkpoints and logs would not be written either.
+    // WebAssembly does not help if the disk is full, because checkpoints and logs could not be written either.
     if (session.interrupted || !(error instanceof SetupError) || error.code === "LAP_SETUP_DISK") throw error;
     session.report.warn(`WARNING: ${step}: ${error.message}`);
     if (error.output !== "") session.report.warn(error.output.replace(/^/gm, "    | "));
@@ -144,7 +144,7 @@ async function provideNative(session) {
         "point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/, or set it to `stock` for the installer that tfjs-node brings",
     });
   }
-  // Files of the right size may still be spoiled (a crash before the disk had them): then once more, from the start.
+  // Files of the right size may still be damaged, if the machine crashed before they were on the disk. Then the step starts again.
   for (const deep of [false, true]) {
     const source = override ? resolve(override) : await provideLibrary(session, deep);
     await placeLibrary(session, source);
@@ -193,7 +193,7 @@ async function placeLibrary(session, source) {
     mkdirSync(lib, { recursive: true });
     linkOrPoint(join(source, "lib", cc), join(lib, cc));
     linkOrPoint(join(source, "lib", framework), join(lib, framework));
-    // The linker looks for the plain names, the loader for the sonames, which are the wheel's.
+    // The linker searches for the plain names; the loader searches for the sonames of the wheel.
     for (const alias of ["libtensorflow.so", "libtensorflow.so.2"]) if (alias !== cc) symlinkSync(cc, join(lib, alias));
     for (const alias of ["libtensorflow_framework.so", frameworkLibrary]) if (alias !== framework) symlinkSync(framework, join(lib, alias));
     symlinkSync(join(source, "include"), join(temporary, "include"));
@@ -214,7 +214,7 @@ function linkOrPoint(from, to) {
 }
 
 /**
- * Compiles the binding into the cache unless it is there, and copies it to where tfjs-node looks.
+ * Compiles the binding into the cache unless the cache has it, and copies it to the path that tfjs-node loads.
  * @param {import("./session.mjs").Session} session
  * @param {string} source
  * @param {boolean} rebuild
@@ -249,7 +249,7 @@ async function placeBinding(session, source, rebuild) {
   await publish(session, bindingPath(root), (temporary) => copyFileSync(join(cached, "tfjs_binding.node"), temporary));
 }
 
-/** tfjs-node's own way, for platforms without a wheel. @param {import("./session.mjs").Session} session */
+/** Runs the installer of tfjs-node, for platforms without a wheel. @param {import("./session.mjs").Session} session */
 async function runStockInstaller(session) {
   const task = session.report.begin(step, "running the installer of tfjs-node");
   const result = await session.run(process.execPath, ["scripts/install.js", "gpu", "download"], {
@@ -268,7 +268,7 @@ async function runStockInstaller(session) {
 }
 
 /**
- * Loads the binding in a process of its own; undefined if that went well.
+ * Loads the binding in a separate process. The result is the problem, or undefined if the binding loads.
  * @param {import("./session.mjs").Session} session
  * @returns {Promise<string | undefined>} what was wrong
  */
@@ -292,7 +292,7 @@ export function forgetFallback({ root }) {
 }
 
 /**
- * What the workers will compute with, told from the stamp and the files.
+ * The backend that the workers will use, judged from the stamp and the files.
  * @param {{ root: string, env: NodeJS.ProcessEnv }} where
  * @returns {LibtensorflowStatus}
  */

@@ -1,4 +1,4 @@
-/** One at a time: the second waits for the first. A lock whose process is gone is nobody's. */
+/** A lock between processes: the second process waits for the first. If the process of a lock has exited, the lock is free. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -12,7 +12,7 @@ const retry_ms = 300;
  * @param {() => Promise<void>} work
  */
 export async function withLock(session, path, work) {
-  // Closed to others: the lock is in the home directory of Lapidary or in the cache.
+  // Closed to other users: the lock is in the state directory or in the cache.
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   let told = false;
   while (!take(path)) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Sets the project up: each step looks whether it is needed, says what it does, and leaves either the finished thing or
- * nothing. Run by `npm run setup` (`node tools/setup/main.mjs [STEP…]`), and by `npm start` and `npm test` before all else.
+ * Sets the project up. Each step checks whether it is needed, reports its work, and leaves a complete result or nothing.
+ * `npm run setup` (`node tools/setup/main.mjs [STEP…]`) runs it; `npm start` and `npm test` run it first.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -51,8 +51,8 @@ export async function setUp(session, { only = [] } = {}) {
 const cacheEntries = /^(libtensorflow|tfjs-binding|kernels|valkey|jax)-/;
 
 /**
- * Closes what others could enter: the home directory in the project, which holds the lock, and the cache, whose libraries are loaded. Another
- * user who can write to the cache can run code in this account.
+ * Closes directories that other users could enter: the state directory in the project, which contains the lock, and the cache. Workers load
+ * libraries from the cache, so another user who can write to it can run code in this account.
  * @param {Session} session
  */
 function secureDirectories({ root, cache, report }) {
@@ -73,7 +73,7 @@ function secureDirectories({ root, cache, report }) {
     );
 }
 
-/** A start after a fall-back says again that it runs slowly. @param {Session} session */
+/** Warns at every start that the workers use WebAssembly and are slow. @param {Session} session */
 function remind(session) {
   const { backend, detail, remedy } = libtensorflow.libtensorflowStatus(session);
   if (backend === "wasm")
@@ -90,7 +90,7 @@ function checkNode() {
 }
 
 /**
- * Runs `work` under the signals of a session; an error is told with its remedy.
+ * Runs `work` under the signals of a session. Prints an error with its remedy.
  * @param {Session} session
  * @param {() => Promise<void>} work
  * @returns {Promise<boolean>} whether it went well
@@ -101,7 +101,7 @@ export async function underSession(session, work) {
     await work();
     return true;
   } catch (error) {
-    // The interruption says and does all; what it breaks on its way is no news.
+    // The handler of the signal reports the interruption. Errors that it causes are not reported.
     if (session.interrupted) return await never();
     await session.endChildren();
     session.removeUnfinished();

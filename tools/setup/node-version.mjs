@@ -1,4 +1,4 @@
-/** Which versions of Node Lapidary runs on. The set-up, `lapidary doctor` and the coordinator all read it here. */
+/** The versions of Node that Lapidary supports, for the set-up, `lapidary doctor` and the coordinator. */
 
 export const supportedNode = "Node 20 (from 20.19) and 22";
 

@@ -13,14 +13,14 @@ import { SetupError } from "./session.mjs";
 export const opcodesPath = (root) => join(root, "packages/native/cpp/kernels/opcodes.generated.h");
 
 /**
- * Writes the header if it is not as the compiled packages say.
+ * Writes the header if it differs from that of the compiled packages.
  * @param {import("./session.mjs").Session} session
  */
 export async function writeOpcodes(session) {
   const { root } = session;
   const source = join(root, "packages/native/dist/opcodes.js");
   if (!existsSync(source)) return;
-  // In a process of its own: this one may have loaded what an earlier build left.
+  // In a separate process, because this process may have loaded modules of an earlier build.
   const script = `process.stdout.write((await import(${JSON.stringify(pathToFileURL(source).href)})).opcodeHeader())`;
   const { code, stdout, tail } = await session.run(process.execPath, ["--input-type=module", "--eval", script]);
   if (code !== 0)

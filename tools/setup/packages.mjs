@@ -1,6 +1,6 @@
 /**
- * node_modules in step with package-lock.json. npm writes `node_modules/.package-lock.json` as the last thing of an
- * installation, so an interrupted one is told by its absence; `npm ci` then starts over from npm's own cache.
+ * Installs node_modules as in package-lock.json. npm writes `node_modules/.package-lock.json` at the end of an
+ * installation. If this file is missing, the installation was interrupted, and `npm ci` starts again from npm's own cache.
  */
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { contentKey, readStamp, writeStamp } from "./stamp.mjs";
 
 const step = "packages";
 
-/** The whole tree, as the lock says and where Node looks for it, whatever NODE_ENV and the user's .npmrc choose for other projects. */
+/** Installs the whole tree of the lock file into node_modules, even if NODE_ENV or the user's .npmrc choose otherwise for other projects. */
 const npmSettings = [
   ...["--no-audit", "--no-fund", "--loglevel=error"],
   ...["--include=dev", "--include=optional", "--include=peer"],
@@ -37,7 +37,7 @@ export function isReady({ root }) {
 }
 
 /**
- * The first package that is not installed as locked, or undefined when all are.
+ * The first package that is not installed as locked; undefined if all packages are.
  * @param {string} root
  * @returns {string | undefined}
  */
@@ -49,7 +49,7 @@ export function firstOutOfStep(root) {
   for (const [path, wanted] of Object.entries(locked)) {
     if (!path.includes("node_modules/")) continue;
     const found = installed[path];
-    // What is optional may belong to another platform.
+    // An optional package may be for another platform.
     if (found === undefined && (wanted.optional || wanted.devOptional || wanted.peer)) continue;
     const same = found !== undefined && found.version === wanted.version && found.integrity === wanted.integrity;
     if (!same || statSync(join(root, path), { throwIfNoEntry: false }) === undefined) return path;
@@ -99,7 +99,7 @@ export async function installPackages(session) {
 }
 
 /**
- * npm as the one that started us, else the one on the PATH.
+ * Runs the npm that started this process, or the npm on the PATH.
  * @param {import("./session.mjs").Session} session
  * @param {readonly string[]} args
  */
@@ -108,7 +108,7 @@ function runNpm(session, args) {
   return cli?.endsWith(".js") ? session.run(process.execPath, [cli, ...args]) : session.run("npm", args);
 }
 
-/** Packages whose files have come; npm makes all directories first. @param {string} root */
+/** The number of packages that have files. npm makes all directories first. @param {string} root */
 function countInstalled(root) {
   const directory = join(root, "node_modules");
   if (!existsSync(directory)) return 0;

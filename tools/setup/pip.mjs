@@ -1,6 +1,6 @@
 /**
- * pip as a program that downloads wheels into a directory of ours. Index, proxy, certificates and caches are the user's; settings that are meant
- * for installing, or for other downloads, do not count here. Each such setting is overridden by a variable, because a variable also overrides
+ * Downloads wheels with pip into a directory of the set-up. Index, proxy, certificates and caches are those of the user. Settings for
+ * installing, or for other downloads, are ignored. A variable overrides each of these settings, because a variable also overrides
  * the same setting in pip.conf.
  */
 import { readdirSync, statSync } from "node:fs";
@@ -10,10 +10,10 @@ import { fullDisk, megabytes, reportsFullDisk } from "./disk-space.mjs";
 import { SetupError } from "./session.mjs";
 
 const attempts = 3;
-/** Only C++ libraries are wanted: a wheel for another Python serves as well when there is none for this one. */
+/** The set-up needs only C++ libraries, so it can use a wheel for another Python if there is none for this Python. */
 const otherPython = ["--python-version=3.12", "--implementation=cp"];
 
-/** Overridden: pip reads an empty variable as absent, so a list of requirements or constraints becomes the empty file. */
+/** Overridden variables. pip reads an empty variable as absent, so lists of requirements or constraints become an empty file. */
 const overridden = {
   PIP_REQUIRE_VIRTUALENV: "0",
   PIP_REQUIRE_HASHES: "0",
@@ -23,7 +23,7 @@ const overridden = {
   PIP_REQUIREMENT: devNull,
 };
 
-/** Taken out: they choose other files, another target, or another interpreter. */
+/** Removed variables. They choose other files, another target, or another interpreter. */
 const removed = [
   "ABI",
   "BREAK_SYSTEM_PACKAGES",
@@ -54,21 +54,21 @@ export function pipEnvironment(env) {
   return { ...Object.fromEntries(Object.entries(env).filter(([name]) => !removed.includes(name))), ...overridden };
 }
 
-/** What another attempt does not change. */
+/** Failures that another attempt does not change. */
 const refusals = /certificate.verify.failed|407 proxy authentication|\b(401|403) (error|client error)|http error (401|403)/i;
 const networkFailures =
   /connection ?(error|reset|refused|aborted|broken)|timed? ?out|name resolution|name or service not known|network is unreachable|no route to host|max retries|proxyerror|sslerror|incompleteread|protocolerror|remotedisconnected|temporary failure|http error (429|5\d\d)|\b(429|5\d\d) (client|server) error|do not match the hashes/i;
 const nothingFound = /no matching distribution|could not find a version that satisfies/i;
 
 /**
- * Why pip provided nothing: `missing`, no such wheel in the index; `network`, worth another attempt; `disk`, it is full; `refused`, all else.
+ * Why pip failed. `missing`: the index does not have the wheel. `network`: another attempt may succeed. `disk`: the disk is full. `refused`: other reasons.
  * @param {string} output
  * @returns {"missing" | "network" | "disk" | "refused"}
  */
 export function verdictOf(output) {
   if (reportsFullDisk(output)) return "disk";
   if (refusals.test(output)) return "refused";
-  // pip asks again by itself, and may then report that it found nothing.
+  // pip retries on its own, and may then report that it found nothing.
   if (networkFailures.test(output)) return "network";
   return nothingFound.test(output) ? "missing" : "refused";
 }
@@ -88,7 +88,7 @@ export async function downloadWheel(session, { label, python, downloads, require
       if ("wheel" in got) return got.wheel;
       output = got.output;
       if (got.verdict === "disk") throw fullDisk({ path: downloads, needs_bytes, output });
-      // One of several indexes may be away, and the wheel for another Python in the others.
+      // One of several indexes may be unreachable, and the others may have the wheel for another Python.
       if (got.verdict === "network") maxAttempts = 1;
       if (nothingFound.test(output) && got.verdict !== "refused") continue;
       throw new SetupError({
@@ -137,7 +137,7 @@ async function downloadOne(session, { label, python, downloads, requirement, ext
     const again = attempt === 1 ? "" : ` (attempt ${attempt} of ${maxAttempts})`;
     const task = session.report.begin(label, `downloading ${requirement} by pip${again}`);
     const watch = setInterval(() => task.update(megabytes(largestUnder(downloads))), 500);
-    // TMPDIR: pip unpacks into the directory whose growth we show and which vanishes with us.
+    // TMPDIR: pip unpacks into this directory. The set-up shows how it grows, and removes it at the end.
     const pip = await session.run(python.python, ["-m", "pip", "download", ...options, ...extra, requirement], {
       env: { ...pipEnvironment(python.env), TMPDIR: downloads },
     });
@@ -155,13 +155,13 @@ async function downloadOne(session, { label, python, downloads, requirement, ext
 }
 
 /**
- * The size of the largest file below: the one that is being downloaded (pip may hold it twice).
+ * The size of the largest file below, which is the current download (pip may store it twice).
  * @param {string} directory
  */
 function largestUnder(directory) {
   let bytes = 0;
   for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
-    // Files come and go while pip works.
+    // pip creates and deletes files in the meantime.
     if (entry.isFile())
       bytes = Math.max(bytes, statSync(join(entry.parentPath ?? entry.path, entry.name), { throwIfNoEntry: false })?.size ?? 0);
   }

@@ -3,7 +3,7 @@ import { devNull } from "node:os";
 import { pipEnvironment, verdictOf } from "./pip.mjs";
 import { answer, pythonEnvironment } from "./python.mjs";
 
-describe("what pip reports", () => {
+describe("the output of pip", () => {
   for (const [verdict, outputs] of /** @type {const} */ ([
     [
       "refused",
@@ -43,11 +43,11 @@ describe("what pip reports", () => {
       ],
     ],
   ]))
-    it(`counts as ${verdict}`, () => {
+    it(`this output counts as ${verdict}`, () => {
       for (const output of outputs) equal(verdictOf(output), verdict, output);
     });
 
-  it("settings for installing do not count; index, proxy and certificates do", () => {
+  it("pip ignores settings for installing, and uses index, proxy and certificates", () => {
     const kept = {
       PIP_INDEX_URL: "https://index",
       PIP_EXTRA_INDEX_URL: "https://other",
@@ -85,14 +85,14 @@ describe("what pip reports", () => {
   });
 });
 
-describe("a Python that prints more than it is asked", () => {
-  it("answers on the marked line alone", () => {
+describe("a Python that prints extra lines", () => {
+  it("the set-up reads the marked line alone", () => {
     equal(answer("Welcome\nlapidary-python 3.11.2\r\nlapidary-python-pip 23.0\nBye", "lapidary-python"), "3.11.2");
     equal(answer("Welcome lapidary-python 3.11.2", "lapidary-python"), undefined);
     equal(answer("", "lapidary-python"), undefined);
   });
 
-  it("starts without what changes its start, and with what it needs to reach an index", () => {
+  it("Python starts without variables that change its start, and with those that it needs to reach an index", () => {
     const env = pythonEnvironment({ PYTHONHOME: "/x", PYTHONPATH: "/y", PYTHONINSPECT: "1", PYTHONHTTPSVERIFY: "0", SSL_CERT_FILE: "/c" });
     deepEqual(env, { PYTHONHTTPSVERIFY: "0", SSL_CERT_FILE: "/c", PYTHONIOENCODING: "utf-8" });
   });

@@ -1,24 +1,24 @@
 /**
- * Directories that belong to one user: the home directory of Lapidary and the cache. Everything that creates one does it here, so that the umask of
- * a shell never opens it to others.
+ * Directories of one user: the state directory and the cache. All code that creates such a directory uses this file, so that the umask of
+ * a shell never opens it to other users.
  */
 import { chmodSync, lstatSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, join, resolve } from "node:path";
 
-/** What Lapidary writes into a home directory: another name there means that the directory has another purpose too. */
+/** The names that Lapidary writes into a state directory. Any other name means that the directory also has another purpose. */
 const homeEntries =
   /^(cache|checkpoints|logs|plans|redis|runs|workers|setup-cache|epoch|port|token|setup\.lock|(workers|coordinator|identity)\.json|coordinator\.pid)(\.\d+)?(\.tmp)?$/;
 const homeName = ".lapidary";
 
-/** Whether a name is one that Lapidary writes into a home directory. @param {string} name */
+/** Whether Lapidary writes this name into a state directory. @param {string} name */
 export const isHomeEntry = (name) => homeEntries.test(name);
 
 /** @typedef {import("./private-directory.mjs").PrivateDirectory} PrivateDirectory */
 
 /**
- * Makes a directory that only its owner can enter, and closes an existing one. A directory that holds other things as well, such as `/tmp` or the
- * home directory of the user, is left as it is and reported as open.
+ * Makes a directory that only its owner can enter, and closes an existing directory. A directory with other contents, such as `/tmp` or the
+ * home directory of the user, is not changed and is reported as open.
  *
  * @param {string} path
  * @param {{ isOurs?: (name: string) => boolean, forbidden?: number, uid?: number | undefined }} [options]
@@ -31,7 +31,7 @@ export function makePrivate(path, { isOurs = isHomeEntry, forbidden = 0o077, uid
   const mode = before.mode & 0o7777;
   if (uid !== undefined && before.uid !== uid) return { state: "foreign", mode, owner: before.uid };
   const entries = isNew ? [] : readdirSync(path);
-  // Who has opened a directory further below would keep it, so those are closed too.
+  // A user with an open handle to a directory below would keep access, so those directories are closed too.
   for (const name of entries.filter(isOurs)) closeOwn(join(path, name), forbidden, uid);
   if ((mode & forbidden) === 0) return { state: "private", mode, owner: before.uid };
   if (isShared(path, mode) || !(basename(path) === homeName || entries.every(isOurs))) return { state: "open", mode, owner: before.uid };
@@ -56,10 +56,10 @@ function close(path, mode) {
   }
 }
 
-/** What chmod answers on file systems that keep no permissions. */
+/** Error codes of chmod on file systems without permissions. */
 const keepsNoModes = ["EPERM", "EACCES", "EROFS", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EINVAL"];
 
-/** A directory for temporary files of all users, or the user's own home: never closed, even when it is empty. @param {string} path @param {number} mode */
+/** A directory for temporary files of all users, or the user's own home: never closed, even if it is empty. @param {string} path @param {number} mode */
 function isShared(path, mode) {
   const sticky = 0o1000;
   return (mode & sticky) !== 0 || realpathSync(path) === userHome();

@@ -1,13 +1,13 @@
 /**
- * Programs on the PATH, all of them: the first of a name may be too old, a shim without a version, or an environment that lacks something, and
- * a later one may serve.
+ * All programs of a name on the PATH. The first may be too old, a shim without a version, or an environment that lacks something, and
+ * a later program may work.
  */
 import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, isAbsolute, join } from "node:path";
 
 /**
- * The executables of these names: all of the first name, in the order of the PATH, then all of the next. A relative or empty entry of the PATH
- * would depend on the directory in which a process starts: it is left out.
+ * The executables of these names: all of the first name, in the order of the PATH, then all of the next. Relative and empty entries
+ * of the PATH are skipped, because they depend on the directory in which a process starts.
  * @param {NodeJS.ProcessEnv} env
  * @param {readonly string[]} names
  * @returns {string[]}
@@ -28,7 +28,7 @@ export function programsByDirectory(env, names) {
     .filter(isExecutable);
 }
 
-/** Where the system looks when there is no PATH. */
+/** The directories that the system searches if PATH is not set. */
 const usualPath = ["/usr/local/bin", "/usr/bin", "/bin"].join(delimiter);
 
 /** @param {NodeJS.ProcessEnv} env */
@@ -42,7 +42,7 @@ export function isExecutable(path) {
     accessSync(path, constants.X_OK);
     return statSync(path).isFile();
   } catch {
-    // Absent, a dangling link, or not ours to run.
+    // The file is absent, a dangling link, or not executable for this user.
     return false;
   }
 }

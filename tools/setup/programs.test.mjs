@@ -37,7 +37,7 @@ describe("programs on the PATH", function () {
   const python = (version, pip) =>
     `echo banner; echo "lapidary-python ${version}"; ${pip === undefined ? 'echo "No module named pip" >&2; exit 1' : `echo "lapidary-python-pip ${pip}"`}`;
 
-  it("are all of a name, by name or by directory; what cannot be run and relative entries are left out", () => {
+  it("the set-up finds all programs of a name, by name or by directory, and skips relative entries and files that cannot run", () => {
     const [a, b] = [program("a/x", ""), program("b/x", "")];
     const y = program("a/y", "");
     program("c/x", "", 0o644);
@@ -49,7 +49,7 @@ describe("programs on the PATH", function () {
     deepEqual(programsByDirectory(env, ["x", "y"]), [a, y, b]);
   });
 
-  it("a Python without pip, as of an environment, is passed over for a later one with pip", async () => {
+  it("the set-up skips a Python without pip, such as that of an environment, and uses a later one with pip", async () => {
     program("venv/bin/python3", python("3.12.1"));
     const later = program("usr/bin/python3", python("3.11.2", "23.0.1"));
     const found = await findPython(session(["venv/bin", "usr/bin"]));
@@ -57,7 +57,7 @@ describe("programs on the PATH", function () {
     deepEqual([found.python, found.version, found.pip], [later, "3.11.2", "23.0.1"]);
   });
 
-  it("a newer Python under its own name is found behind an old python3 and a shim that fails", async () => {
+  it("the set-up finds a newer Python under its own name after an old python3 and a shim that fails", async () => {
     program("shims/python3", 'echo "pyenv: python3: command not found" >&2; exit 127');
     program("bin/python3", python("3.7.3", "19.0"));
     const newer = program("bin/python3.10", python("3.10.4", "22.0"));
@@ -65,7 +65,7 @@ describe("programs on the PATH", function () {
     equal("python" in found && found.python, newer);
   });
 
-  it("where none serves, the reason names each of them", async () => {
+  it("if no program is suitable, the reason names each of them", async () => {
     program("shims/python3", 'echo "pyenv: python3: command not found" >&2; exit 127');
     program("bin/python", python("2.7.18", "20.0"));
     const found = await findPython(session(["shims", "bin"]));
@@ -76,13 +76,13 @@ describe("programs on the PATH", function () {
     );
   });
 
-  it("PYTHONPATH counts where pip is found by it alone", async () => {
+  it("the set-up uses PYTHONPATH if pip is found only with it", async () => {
     program("bin/python3", `[ -n "$PYTHONPATH" ] && { ${python("3.11.2", "23.0.1")}; exit 0; }\n${python("3.11.2")}`);
     const found = await findPython(session(["bin"], { PYTHONPATH: "/modules/pip" }));
     equal("env" in found && found.env["PYTHONPATH"], "/modules/pip");
   });
 
-  it("a compiler that is too old, or lacks its headers, is passed over for a later one", async () => {
+  it("the set-up skips a compiler that is too old, or lacks its headers, and uses a later one", async () => {
     program("old/c++", 'case "$*" in *--version*) echo "g++ 4.8.5";; *) echo "unrecognized option" >&2; exit 1;; esac');
     const later = program("new/c++", 'echo "g++ 12.2.0"');
     const found = await findCompiler(session(["old", "new"]));

@@ -1,18 +1,18 @@
 /**
- * The user's Python, as a program that answers on a line of its own: whatever a wrapper, a banner or a `sitecustomize` prints as well, only the
- * marked line counts. Settings of the environment that change how Python starts are left out first, and kept where pip is found by them only.
+ * Finds the user's Python. A script prints its result on a marked line, so that other output of a wrapper, a banner or a `sitecustomize` is
+ * ignored. Variables that change how Python starts are removed first, and kept only if Python finds pip through them alone.
  */
 import { programsByName } from "./programs.mjs";
 
 /** unpack_wheel.py is written for it. */
 const oldestMinor = 8;
-/** An environment without pip, such as those of `uv venv`, may come before a Python that has it: every one on the PATH is asked. */
+/** An environment without pip, such as one of `uv venv`, may come before a Python with pip, so every Python on the PATH is tried. */
 const names = ["python3", "python", ...[14, 13, 12, 11, 10, 9, 8].map((minor) => `python3.${minor}`)];
 const answerWithin_ms = 60_000;
 const mark = "lapidary-python";
 const question = `import sys; print("\\n${mark}", "%d.%d.%d" % sys.version_info[:3], flush=True); import pip; print("\\n${mark}-pip", pip.__version__)`;
 
-/** What changes how Python starts, and never how pip reaches an index. */
+/** Variables that change how Python starts, but not how pip reaches an index. */
 const startSettings = [
   "PYTHONBREAKPOINT",
   "PYTHONDEBUG",
@@ -30,7 +30,7 @@ const startSettings = [
   "PYTHONWARNINGS",
 ];
 
-/** @typedef {{ readonly python: string, readonly version: string, readonly pip: string, readonly env: NodeJS.ProcessEnv }} Python `env`: what it runs in */
+/** @typedef {{ readonly python: string, readonly version: string, readonly pip: string, readonly env: NodeJS.ProcessEnv }} Python `env`: its environment */
 
 /**
  * The environment without the settings that change how Python starts. Output is UTF-8 whatever the locale.
@@ -42,7 +42,7 @@ export function pythonEnvironment(env) {
 }
 
 /**
- * A Python 3 with pip, or why none of the candidates is one.
+ * A Python 3 with pip, or the reason why none was found.
  * @param {import("./session.mjs").Session} session
  * @returns {Promise<Python | { readonly problem: string }>}
  */
@@ -83,7 +83,7 @@ async function ask(session, python, env) {
 }
 
 /**
- * What follows a mark at the beginning of a line.
+ * The text after a mark at the beginning of a line.
  * @param {string} stdout
  * @param {string} word
  */

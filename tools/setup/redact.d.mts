@@ -1,4 +1,4 @@
-/** Text without secrets, for TypeScript; `redact.mjs` is the code. */
+/** Types of the removal of secrets from text; `redact.mjs` is the code. */
 
 /** The text without users and passwords of addresses; other secrets (tokens, settings of npm, fields of queries) become `***`. */
 export function redactSecrets(text: string): string;

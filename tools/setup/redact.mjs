@@ -1,5 +1,5 @@
 /**
- * Text for people without the secrets in it. It stands in front of every place where output of a program or a value of the environment is printed
+ * Removes secrets from text for people. Every output of a program and every value of the environment passes through it before it is printed
  * or logged.
  */
 
@@ -15,10 +15,10 @@ const queryField =
 const npmSetting = /(\b_(?:authToken|auth|password)["']?\s*[=:]\s*["']?)[^\s"']+/gi;
 /** Lines of HTTP. */
 const authorization = /((?:proxy-)?authorization["']?\s*[:=]\s*["']?(?:basic|bearer|token)\s+)[^\s"']+/gi;
-/** Variables of the environment whose names say what they hold: as in a shell, or in JSON. */
+/** Environment variables with the name of a secret, as in a shell or in JSON. */
 const variable =
   /(\b[A-Z0-9_]*(?:TOKEN|PASSWORD|PASSWD|SECRET|SECRET_KEY|ACCESS_KEY|API_?KEY|REDISCLI_AUTH)(?:=["']?|["']\s?:\s?["']))[^\s"',]+/g;
-/** Tokens that say themselves what they are: of npm, GitHub, GitLab, Hugging Face, PyPI and AWS. */
+/** Tokens with a known prefix: of npm, GitHub, GitLab, Hugging Face, PyPI and AWS. */
 const token = /\b(npm_|gh[pousr]_|github_pat_|glpat-|hf_|pypi-|AKIA|ASIA)[A-Za-z0-9_-]{16,}/g;
 
 /**

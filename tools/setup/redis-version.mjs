@@ -1,6 +1,6 @@
-/** Which versions of a Redis-compatible server Lapidary works with. The set-up, `lapidary doctor` and the coordinator all read it here. */
+/** The versions of a Redis-compatible server that Lapidary supports, for the set-up, `lapidary doctor` and the coordinator. */
 
-/** The oldest Redis that has every command of BullMQ and of ours: major, minor. */
+/** The oldest Redis that has every command that BullMQ and Lapidary use: major, minor. */
 export const oldestRedis = /** @type {const} */ ([6, 2]);
 
 /** `6.2`, for messages. */

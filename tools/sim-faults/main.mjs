@@ -8,7 +8,7 @@ import { simulate } from "../../packages/fault-simulation/dist/simulate.js";
 import { readFlags } from "../flags.mjs";
 
 const { values: flags } = readFlags(
-  "npm run sim:faults -- [--seeds N] [--from SEED] [--bug NAME] [--json]   N schedules (1000), from SEED on (1); with a planted bug",
+  "npm run sim:faults -- [--seeds N] [--from SEED] [--bug NAME] [--json]   N schedules (1000), from SEED on (1); with an injected bug",
   {
     seeds: { type: "count", default: "1000" },
     from: { type: "count", default: "1" },

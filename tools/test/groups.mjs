@@ -1,19 +1,19 @@
 /**
- * Which tests there are, and the running of one group of them in a mocha process of its own.
+ * Finds the groups of tests, and runs a group in a separate mocha process.
  *
- *     unit   a group a package, and tools; of a package with many files some groups
- *     e2e    a group a file, named by its path: `e2e/parity`, `e2e/cases/corpus`
+ *     unit   one group per package, and one for tools; several groups for a package with many files
+ *     e2e    one group per file, named by its path: `e2e/parity`, `e2e/cases/corpus`
  *
- * They run side by side, one a core; those that look at the clock (`alone`) one after the other, when nothing else runs.
+ * Groups run in parallel, one per core. Groups that measure time (`alone`) run in sequence, while no other group runs.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
 import { packageNames } from "../setup/build.mjs";
 
 const groupTimeout_ms = 15 * 60_000;
-/** Most files of a group of unit tests. */
+/** Maximum number of files in a group of unit tests. */
 const filesOfGroup = 16;
-/** How fast a page draws is measured against the clock. */
+/** This group measures how fast a page draws. */
 const alone = new Set(["e2e/dashboard-live"]);
 
 /** @typedef {{ readonly name: string, readonly alone: boolean, readonly files: readonly string[] }} Group */
@@ -37,7 +37,7 @@ export function findGroups(root) {
 }
 
 /**
- * Groups of a package: neighbours, which are alike, in different ones.
+ * Groups of a package. Neighbouring files, which are similar, are in different groups.
  * @param {{ readonly name: string, readonly files: readonly string[] }} unit
  */
 function inParts({ name, files }) {
@@ -92,11 +92,11 @@ export async function runGroup(session, group) {
   const held = lines.find((line) => line.kind === "held");
   const ended = lines.some((line) => line.kind === "end");
   /** @param {string} title @param {string} message */
-  const blame = (title, message) => failures.push({ title: `${group.name}: ${title}`, message });
-  if (!ended) blame("the tests did not run to their end", mocha.tail);
-  else if (held !== undefined) blame("after the last test something keeps the process alive", held.by);
-  else if (mocha.code !== 0 && failures.length === 0) blame(`mocha exited with ${mocha.code}`, mocha.tail);
-  if (mocha.leftovers.length > 0) blame("processes were left running", mocha.leftovers.join("\n"));
+  const addFailure = (title, message) => failures.push({ title: `${group.name}: ${title}`, message });
+  if (!ended) addFailure("the tests did not run to their end", mocha.tail);
+  else if (held !== undefined) addFailure("after the last test something keeps the process alive", held.by);
+  else if (mocha.code !== 0 && failures.length === 0) addFailure(`mocha exited with ${mocha.code}`, mocha.tail);
+  if (mocha.leftovers.length > 0) addFailure("processes were left running", mocha.leftovers.join("\n"));
   return {
     passed: lines.filter((line) => line.kind === "pass").length,
     skipped: lines.filter((line) => line.kind === "pending").length,

@@ -31,7 +31,7 @@ describe("the test runner", () => {
     return { passed, failures: failures.map(({ title }) => title), messages: failures.map(({ message }) => message).join("\n") };
   };
 
-  it("finds a group a package and a group an e2e file", () => {
+  it("the test runner has a group for each package and for each e2e file", () => {
     rmSync(join(root, "tools"));
     for (const file of [
       "packages/a/package.json",
@@ -47,7 +47,7 @@ describe("the test runner", () => {
     );
   });
 
-  it("parts a package of many files in groups that have each file once", () => {
+  it("the test runner splits a package of many files into groups that have each file once", () => {
     rmSync(join(root, "tools"));
     write("packages/a/package.json", "{}");
     for (let i = 10; i < 43; i++) write(`packages/a/dist/${i}.test.js`, "");
@@ -63,23 +63,23 @@ describe("the test runner", () => {
     assert.equal(new Set(groups.flatMap(({ files }) => files)).size, 33);
   });
 
-  it("counts what passes and what fails", async () => {
+  it("the test runner counts tests that pass and that fail", async () => {
     const { passed, failures } = await outcomeOf('it("a", () => {}); it("b", () => { throw new Error("no"); }); it("c", () => {});');
     assert.deepEqual({ passed, failures }, { passed: 2, failures: ["b"] });
   });
 
-  it("counts a crash as a failure, and keeps what passed before it", async () => {
+  it("the test runner counts a crash as a failure, and keeps the tests that passed before", async () => {
     const { passed, failures } = await outcomeOf('it("a", () => {}); it("b", () => process.exit(0));');
     assert.deepEqual({ passed, failures }, { passed: 1, failures: ["some: the tests did not run to their end"] });
   });
 
-  it("counts a file that does not load as a failure", async () => {
+  it("the test runner counts a file that does not load as a failure", async () => {
     const { failures, messages } = await outcomeOf('import "no-such-package"; it("a", () => {});');
     assert.deepEqual(failures, ["some: the tests did not run to their end"]);
     assert.match(messages, /no-such-package/);
   });
 
-  it("ends and names a process that a test leaves behind", async () => {
+  it("the test runner ends and names a process that a test leaves", async () => {
     const { passed, failures, messages } = await outcomeOf(
       'import { spawn } from "node:child_process"; it("a", () => { spawn("sleep", ["600"], { stdio: "inherit" }).unref(); });',
     );

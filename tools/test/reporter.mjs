@@ -1,6 +1,6 @@
 /**
- * A mocha reporter that appends one JSON line an event to a file, at once: what was counted before a crash stays
- * counted. Lines: {kind: "pass" | "fail" | "pending", title, …}, {kind: "end"}, {kind: "held", by}.
+ * A mocha reporter that appends one JSON line an event to a file immediately, so that results before a crash are
+ * not lost. Lines: {kind: "pass" | "fail" | "pending", title, …}, {kind: "end"}, {kind: "held", by}.
  */
 import { appendFileSync } from "node:fs";
 
@@ -21,7 +21,7 @@ export default class LinesReporter {
     runner.on("fail", (test, error) => write({ kind: "fail", title: test.fullTitle(), message: error?.stack ?? String(error) }));
     runner.once("end", () => {
       write({ kind: "end" });
-      // Unreferenced: it fires only if something else keeps the process from its end.
+      // The timer is unreferenced, so it fires only if something else keeps the process alive.
       setTimeout(() => {
         write({
           kind: "held",

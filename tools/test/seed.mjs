@@ -1,6 +1,6 @@
 /**
- * Loaded before the tests: property tests draw the same cases in every run of one seed, so that what CI says can be had again.
- * LAPIDARY_TEST_SEED sets another, or `random` to look for cases that nobody has met (`npm run test:nightly`).
+ * Loaded before the tests: property tests draw the same cases in every run with one seed, so that failures of CI can be repeated.
+ * LAPIDARY_TEST_SEED sets another, or `random` to find new cases (`npm run test:nightly`).
  */
 import fc from "fast-check";
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 /**
- * A Python environment of its own with the pinned JAX, for tests and for the reference backends: `node tools/xla/venv.mjs` prints the path of its
- * interpreter, and makes it first where it is missing or damaged. The work is done by `environment.py`, which every export brings along too.
+ * A separate Python environment with the pinned JAX, for tests and for the reference backends. `node tools/xla/venv.mjs` prints the path of its
+ * interpreter. If the environment is missing or damaged, the command first creates it with `environment.py`, which every export contains too.
  *
- *     --tpu         an environment that holds Google's TPU compiler (libtpu) too
- *     --only-look   installs nothing; exit code 102 where the environment is missing
+ *     --tpu         an environment that also contains Google's TPU compiler (libtpu)
+ *     --only-look   does not install; exits with 102 if the environment is missing
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,15 +14,15 @@ import { programsByName } from "../setup/programs.mjs";
 import { answer, pythonEnvironment } from "../setup/python.mjs";
 import { Session, SetupError } from "../setup/session.mjs";
 
-/** What JAX asks for. */
+/** The oldest minor version of Python 3 that JAX supports. */
 const oldestMinor = 11;
 /** Exit code of `environment.py --only-look`. */
 const notFound = 102;
-/** Begins the line that counts, whatever else a Python prints. */
+/** Marks the line with the result, because Python may print other lines. */
 const mark = "lapidary-python";
 
 /**
- * The versions that the export is written for, from where the export says so.
+ * The versions that the export needs, read from the source of the export.
  * @param {string} root
  */
 export function pinnedRequirements(root) {
@@ -31,14 +31,14 @@ export function pinnedRequirements(root) {
   return [`jax==${read("jaxVersion")}`, `jaxlib==${read("jaxVersion")}`, `orbax-checkpoint==${read("orbaxVersion")}`];
 }
 
-/** With the TPU compiler. @param {string} root */
+/** The versions including the TPU compiler. @param {string} root */
 export function tpuRequirements(root) {
   const source = readFileSync(join(root, "packages/interop/src/xla/tpu.ts"), "utf8");
   const version = /export const libtpuVersion = "([\d.]+)"/.exec(source)?.[1] ?? "";
   return [...pinnedRequirements(root).filter((requirement) => requirement.startsWith("jax")), `libtpu==${version}`];
 }
 
-/** A Python that JAX runs on, with pip and venv. @param {Session} session @returns {Promise<string>} */
+/** A Python with pip and venv that JAX supports. @param {Session} session @returns {Promise<string>} */
 async function findPython(session) {
   const names = session.env.LAPIDARY_PYTHON
     ? [session.env.LAPIDARY_PYTHON]

@@ -1,4 +1,4 @@
-"""Makes the golden of a fine-tuning job: a Gemma that transformers trained, its tokenizer, and the loss of our first batch.
+"""Makes the golden run of a fine-tuning job: a Gemma that transformers trained, its tokenizer, and the loss of Lapidary's first batch.
 
 Usage, after `npm start` (torch and transformers from PyPI; versions are in first-loss.json):
     python e2e/golden/pretrained/make_pretrained.py

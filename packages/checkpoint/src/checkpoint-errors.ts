@@ -1,6 +1,6 @@
 import { LapidaryError } from "@lapidary/std";
 
-/** @param shard the file, and the tensor in it, that is not what was written */
+/** @param shard the damaged file, and the tensor in it */
 export function checkpointDamaged(directory: string, shard: string, problem: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_CHECKPOINT_DAMAGED",
@@ -18,7 +18,7 @@ export function asWriteError(place: string, cause: unknown): unknown {
     code: "LAP_CHECKPOINT_WRITE",
     message: `the checkpoint cannot be written: ${code ?? syscall}`,
     place,
-    remedy: "free disk space, or check that the home directory can be written; earlier checkpoints are whole",
+    remedy: "free disk space, or check that the home directory can be written; earlier checkpoints are complete",
     cause,
   });
 }

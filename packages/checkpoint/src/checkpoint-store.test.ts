@@ -43,7 +43,7 @@ for (const [how, nodeDisk] of [
       return (await store().newest((error) => refusals.push(error)))?.manifest.step;
     };
 
-    it("keeps the newest, and removes older ones only after the newer was read back whole", async () => {
+    it("the store keeps the newest checkpoints, and removes older ones only after it has read back the newer one", async () => {
       for (const step of [10, 20, 30]) await store().write(content(step), 2);
       deepStrictEqual(
         readdirSync(directory())
@@ -55,7 +55,7 @@ for (const [how, nodeDisk] of [
         ...nodeDisk,
         create: async (path, names) => {
           const files = await nodeDisk.create(path, names);
-          // A disk that says it wrote, and wrote something else.
+          // A disk that reports a write and stores other bytes.
           const write: typeof files.write = async (parts) => {
             await files.write(
               parts.map((ofFile, i) =>
@@ -74,7 +74,7 @@ for (const [how, nodeDisk] of [
       ok(readdirSync(directory()).includes("step-20"));
     });
 
-    it("refuses every one of 1,000 random flips, naming the file and the tensor, and falls back to the one before", async () => {
+    it("the store rejects every one of 1,000 random bit flips with the file and the tensor, and uses the checkpoint before", async () => {
       await store().write(content(1), 3);
       const { path } = await store().write(content(2), 3);
       const random = seededRandom(7);
@@ -102,7 +102,7 @@ for (const [how, nodeDisk] of [
       await rejects(verifyCheckpoint(nodeDisk, path), { message: /model\.safetensors: q_proj is damaged/ });
     });
 
-    it("refuses a file that was cut at every 4 KiB, that grew, or that is missing", async () => {
+    it("the store rejects a file that was truncated at every 4 KiB, that grew, or that is missing", async () => {
       await store().write(content(1), 3);
       const { path } = await store().write(content(2), 3);
       for (const name of readdirSync(path)) {
@@ -124,7 +124,7 @@ for (const [how, nodeDisk] of [
 
     for (const code of ["ENOSPC", "EIO", "EROFS"])
       for (const call of ["create", "write", "sync", "syncDirectory", "rename"] as const)
-        it(`leaves the old checkpoint whole when the disk refuses ${call} with ${code}`, async () => {
+        it(`the old checkpoint stays complete when ${call} fails with ${code}`, async () => {
           await store().write(content(1), 1);
           const refuse = async (): Promise<never> => {
             throw Object.assign(new Error(`${code}: refused`), { code, syscall: call });
@@ -141,7 +141,7 @@ for (const [how, nodeDisk] of [
             (error: LapidaryError) => error.code === "LAP_CHECKPOINT_WRITE" && error.message.includes(code),
           );
           const left = await newest();
-          // A rename that was made but not synced is there all the same, and whole.
+          // A rename that was made and not synced still exists, and is complete.
           ok(left === 1 || (call === "syncDirectory" && left === 2), String(left));
           await store().sweep();
           deepStrictEqual(
@@ -150,7 +150,7 @@ for (const [how, nodeDisk] of [
           );
         });
 
-    it("takes the checksums that are known for granted, and finds when it reads back that they are of something else", async () => {
+    it("the store uses the checksums that it is given, and detects wrong ones when it reads the files back", async () => {
       const { about, files } = content(1);
       const known = (wrong: number): CheckpointContent => ({
         about,
@@ -167,7 +167,7 @@ for (const [how, nodeDisk] of [
       strictEqual(await newest(), 1);
     });
 
-    it("removes an older one whose removal failed before, and does without one that somebody else removes meanwhile", async () => {
+    it("the store removes a checkpoint whose removal failed before, and accepts that another process removes one", async () => {
       let fails = true;
       const failing: Disk = {
         ...nodeDisk,
@@ -192,7 +192,7 @@ for (const [how, nodeDisk] of [
       strictEqual(await newest(), 3);
     });
 
-    it("writes nothing once another attempt has taken over", async () => {
+    it("the store writes nothing after another attempt has taken over", async () => {
       const stale = store();
       await stale.write(content(1), 3);
       const next = store();
@@ -201,7 +201,7 @@ for (const [how, nodeDisk] of [
       strictEqual(await newest(), 2);
     });
 
-    it("has the old checkpoint or the new one, whole, wherever the writing is cut off", async () => {
+    it("the old or the new checkpoint is complete after an interruption at any write", async () => {
       const fire = (name: FailpointName, action: FailpointAction): Failpoints =>
         new Failpoints([{ name, steps: [0, 99], who: "c", action, times: 1, text: name }], {
           kill: () => {
@@ -220,7 +220,7 @@ for (const [how, nodeDisk] of [
       strictEqual(await newest(), 1);
     });
 
-    it("reads no manifest that is hostile: too large, of odd keys, with paths for names", async () => {
+    it("the store rejects a hostile manifest: too large, with unknown keys, with paths for names", async () => {
       const { path } = await store().write(content(1), 3);
       const file = join(path, "manifest.json");
       const whole = readFileSync(file, "utf8");

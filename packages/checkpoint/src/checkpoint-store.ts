@@ -7,16 +7,16 @@ import type { DiskFiles, FilePart } from "./disk-files.js";
 import { type Manifest, type ManifestFile, manifestName, maxManifestBytes, parseManifest, printManifest } from "./manifest.js";
 import type { Fence } from "./run-fence.js";
 
-/** A file of a checkpoint, as named segments of bytes, which are written one after the other; with their checksums, where these are known. */
+/** A file of a checkpoint as named segments of bytes, which are written one after the other, with their known checksums. */
 export type CheckpointParts = readonly (readonly [name: string, bytes: Uint8Array, crc32?: number | undefined])[];
 
 export interface CheckpointContent {
-  /** In the order in which they are written. */
+  /** In the order of writing. */
   readonly files: ReadonlyMap<string, CheckpointParts>;
   readonly about: Omit<Manifest, "format" | "files" | "epoch">;
 }
 
-/** A checkpoint of which every byte was read and is what was written. */
+/** A checkpoint whose bytes were all read and are correct. */
 export interface VerifiedCheckpoint {
   readonly path: string;
   readonly manifest: Manifest;
@@ -24,19 +24,19 @@ export interface VerifiedCheckpoint {
 
 export interface CheckpointStoreOptions {
   readonly disk: Disk;
-  /** `checkpoints` of the run. */
+  /** The directory `checkpoints` of the run. */
   readonly directory: string;
   readonly fence: Fence;
   readonly failpoints?: Failpoints;
-  /** Called for each checkpoint that a newer one made superfluous, once it is deleted. */
+  /** Called for each superseded checkpoint, once it is deleted. */
   readonly onDeleted?: (step: number) => void;
 }
 
 /**
- * The checkpoints of a run, one directory each. A checkpoint is there or it is not, whatever is cut off when:
+ * The checkpoints of a run, one directory each. After an interruption at any point, a checkpoint exists completely or not at all:
  *
  *     .writing-N/   files, all synced ─► manifest.json, synced ─► directory, synced ─► renamed to step-N/ ─► parent, synced ─► read back
- *                                                                                                              └─► only now older ones go
+ *                                                                                                              └─► older ones are removed
  *
  * Invariants: a directory without a matching manifest is not a checkpoint; the newest verified one is never removed; an attempt that was superseded
  * renames nothing.
@@ -58,10 +58,10 @@ export class CheckpointStore {
   }
 
   /**
-   * Writes a checkpoint, and when it was read back whole removes all but the newest `keep`.
+   * Writes a checkpoint and reads it back. Then removes all but the newest `keep`.
    *
-   * @throws LAP_CHECKPOINT_WRITE when the disk refuses: earlier checkpoints are whole; LAP_CHECKPOINT_DAMAGED when what was written is not what is
-   * read back; LAP_EPOCH_STALE
+   * @throws LAP_CHECKPOINT_WRITE if the disk fails: earlier checkpoints are complete; LAP_CHECKPOINT_DAMAGED if the bytes that are read back differ from
+   * the written ones; LAP_EPOCH_STALE
    */
   async write({ files, about }: CheckpointContent, keep: number): Promise<VerifiedCheckpoint> {
     assert(keep >= 1, "at least one checkpoint is kept", keep);
@@ -69,7 +69,7 @@ export class CheckpointStore {
     const place = this.#placeOf(step);
     const draft = join(this.#directory, `.writing-${step}-${this.#fence.epoch}`);
     this.#fence.check();
-    // No other attempt adds a checkpoint, unless this one is superseded.
+    // Only this attempt adds checkpoints until it is superseded.
     const steps = await this.#steps();
     const isThere = steps.includes(step);
     const there = isThere ? await this.#reusableManifest(place, about) : undefined;
@@ -105,15 +105,15 @@ export class CheckpointStore {
     return { path: place, manifest };
   }
 
-  /** Whether there is a checkpoint of a step, whole or damaged. */
+  /** Whether a step has a checkpoint, complete or damaged. */
   async has(step: number): Promise<boolean> {
     return (await this.#steps()).includes(step);
   }
 
   /**
-   * The newest checkpoint, up to step `limit`, of which every byte is right.
+   * The newest checkpoint, up to step `limit`, whose bytes are all correct.
    *
-   * @param onDamaged hears of each newer one that was refused, and why
+   * @param onDamaged called for each newer one that was rejected, with the reason
    */
   async newest(
     onDamaged: (error: LapidaryError, step: number) => void,
@@ -151,7 +151,7 @@ export class CheckpointStore {
     this.#hasSyncedAncestors = true;
   }
 
-  /** A step that is computed again came out the same: what was written then is as good, and replacing it would only put it at risk. */
+  /** A repeated step has the same state. Its existing checkpoint is valid, and replacing it would only put it at risk. */
   async #reusableManifest(place: string, about: CheckpointContent["about"]): Promise<Manifest | undefined> {
     try {
       const manifest = await verifyCheckpoint(this.#disk, place);
@@ -163,15 +163,15 @@ export class CheckpointStore {
   }
 
   /**
-   * Writes files, and then syncs them together: the file system notes all of them at once.
+   * Writes files, and then syncs them together, which costs one journal commit of the file system.
    *
-   * @param step where tests let it fail; undefined: nowhere
+   * @param step the step for failpoints; undefined: none
    */
   async #writeFiles(draft: string, content: CheckpointContent["files"], step: number | undefined): Promise<Manifest["files"]> {
     const names = [...content.keys()];
     const parts = [...content.values()].map((ofFile) => ofFile.map(([, bytes, crc32]): FilePart => ({ bytes, crc32 })));
     const files = await this.#disk.create(draft, names);
-    // They are closed whatever becomes of them.
+    // The files are closed after success and failure.
     let sums: readonly (readonly number[])[];
     try {
       sums = await (step === undefined ? files.write(parts) : this.#writeHalves(files, parts, step));
@@ -183,27 +183,29 @@ export class CheckpointStore {
     return Object.fromEntries([...content].map(([name, ofFile], i) => [name, describe(ofFile, must(sums[i], name))]));
   }
 
-  /** @returns the checksums of what was to be written */
+  /** @returns the checksums of the bytes to write */
   async #writeHalves(files: DiskFiles, parts: readonly (readonly FilePart[])[], step: number): Promise<readonly (readonly number[])[]> {
     const half = (length: number): number => Math.ceil(length / 2);
     const first = await files.write(parts.map((ofFile) => ofFile.slice(0, half(ofFile.length))));
     const rest = parts.map((ofFile) => {
-      const behind = ofFile.slice(half(ofFile.length));
-      // The damage is done to what reaches the disk, not to what the manifest says.
-      const isDamaged = behind.length > 0 && this.#failpoints.hit("shard-half-written", step, "c");
-      return isDamaged ? behind.map(({ bytes, crc32: known }) => ({ bytes: flipped(bytes), crc32: known ?? crc32(bytes) })) : behind;
+      const secondHalf = ofFile.slice(half(ofFile.length));
+      // The damage changes the bytes on disk, not the manifest.
+      const isDamaged = secondHalf.length > 0 && this.#failpoints.hit("shard-half-written", step, "c");
+      return isDamaged
+        ? secondHalf.map(({ bytes, crc32: known }) => ({ bytes: flipped(bytes), crc32: known ?? crc32(bytes) }))
+        : secondHalf;
     });
     const second = await files.write(rest);
     return first.map((sums, i) => [...sums, ...must(second[i], "checksums")]);
   }
 
-  /** Takes a checkpoint out of sight in one step, then removes it: half of one is never seen. */
+  /** Renames a checkpoint in one operation, then removes it, so that an incomplete one is never visible. */
   async #discard(place: string): Promise<void> {
     const removed = join(this.#directory, `.removed-${place.slice(this.#directory.length + 1)}-${this.#fence.epoch}`);
     try {
       await this.#disk.rename(place, removed).catch(async (error: NodeJS.ErrnoException) => {
         if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
-        // One that could not be removed then.
+        // A checkpoint whose removal failed before.
         await this.#disk.remove(removed);
         await this.#disk.rename(place, removed);
       });
@@ -224,7 +226,7 @@ export class CheckpointStore {
   }
 }
 
-/** Steps of which a directory of checkpoints has one, ascending. */
+/** Steps that have a checkpoint in a directory of checkpoints, ascending. */
 export function stepsIn(names: readonly string[]): number[] {
   return names
     .flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
@@ -233,7 +235,7 @@ export function stepsIn(names: readonly string[]): number[] {
 }
 
 /**
- * Reads the manifest of a checkpoint alone.
+ * Reads only the manifest of a checkpoint.
  *
  * @throws LAP_CHECKPOINT_DAMAGED
  */
@@ -255,7 +257,7 @@ export async function readManifest(disk: Disk, path: string): Promise<Manifest> 
 /**
  * Reads every byte of a checkpoint.
  *
- * @throws LAP_CHECKPOINT_DAMAGED naming the file, and the tensor in it, that differs from what was written
+ * @throws LAP_CHECKPOINT_DAMAGED naming the damaged file, and the tensor in it
  */
 export async function verifyCheckpoint(disk: Disk, path: string): Promise<Manifest> {
   const manifest = await readManifest(disk, path);
@@ -287,7 +289,7 @@ async function readBack(disk: Disk, path: string, files: Manifest["files"]): Pro
   }
 }
 
-/** What the manifest says of a file. */
+/** The entry of a file in the manifest. */
 function describe(parts: CheckpointParts, sums: readonly number[]): ManifestFile {
   const described = parts.map(([name, { length }], i) => ({ name, bytes: length, crc32: hexCrc(must(sums[i], "checksum")) }));
   return { bytes: described.reduce((sum, { bytes }) => sum + bytes, 0), parts: described };

@@ -17,48 +17,48 @@ import type { DiskFiles } from "./disk-files.js";
 import { type NativeDisk, nativeDisk } from "./native-disk.js";
 
 /**
- * The disk under checkpoints and ledgers, as narrow as they need it: passed in, so that a simulation can lose what was not synced, and tests can let
- * it refuse. A name survives a power cut only once its directory was synced, a file's bytes only once the file was.
+ * The disk of checkpoints and step logs, with the operations that they need. It is an argument, so that a simulation can drop unsynced data, and tests
+ * can make it fail. A name survives a power cut only after a sync of its directory, and the bytes of a file only after a sync of the file.
  */
 export interface Disk {
-  /** Empty files, replacing what was there, in a directory that is made if it is not there. */
+  /** Creates empty files in a directory, which is created if it is missing. Existing files are replaced. */
   create(directory: string, names: readonly string[]): Promise<DiskFiles>;
   syncDirectory(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
-  /** A file, or a directory with all in it; nothing happens if it is not there. */
+  /** Removes a file, or a directory with its contents. A missing one is not an error. */
   remove(path: string): Promise<void>;
-  /** Names in a directory; none if it is not there. */
+  /** Names in a directory; none if it is missing. */
   list(path: string): Promise<string[]>;
-  /** Undefined if it is not there. */
+  /** Undefined if it is missing. */
   size(path: string): Promise<number | undefined>;
-  /** A small file, whole; undefined if it is not there. */
+  /** A small file, whole; undefined if it is missing. */
   read(path: string): Promise<Uint8Array | undefined>;
   /**
-   * Checksums (crc32) of segments of files that follow one another, as the disk has them, by file: of those alone that the file has whole, and one more if
-   * it continues after the last.
+   * Checksums (crc32) of adjacent segments of files on disk, by file. They cover only the segments that the file has completely, and one more if
+   * the file continues after the last.
    *
    * @param files lengths of segments, by name
    */
   checksums(directory: string, files: ReadonlyMap<string, readonly number[]>): Promise<readonly (readonly number[])[]>;
-  /** Appends to a file of lines, made if it is not there. */
+  /** Appends to a file of lines, which is created if it is missing. */
   append(path: string, text: string): void;
   syncFile(path: string): void;
-  /** Cuts a file off. */
+  /** Truncates a file. */
   truncate(path: string, bytes: number): void;
   readText(path: string): string | undefined;
-  /** Makes a file that was not there, and its directory; false if it was. */
+  /** Creates a file, and its directory; false if the file existed. */
   createExclusive(path: string, text: string): boolean;
-  /** As `list` and `remove`, at once. */
+  /** Like `list` and `remove`, synchronously. */
   listNow(path: string): string[];
   removeNow(path: string): void;
 }
 
-/** One write call moves at most this; the system's limit is 2 GiB. */
+/** Maximum bytes of one write call; the limit of the system is 2 GiB. */
 const chunkBytes = 1 << 26;
-/** A file is read in such pieces. */
+/** Size of one read. */
 const readBytes = 1 << 20;
 
-/** @param native without it files of checkpoints go through the page cache, which costs ten times the processor time */
+/** @param native without it the files of checkpoints go through the page cache, which costs ten times the processor time */
 export const nodeDiskWith = (native: NativeDisk | undefined): Disk => ({
   create: (directory, names) => (native === undefined ? createThroughNode(directory, names) : native.create(directory, names)),
   async syncDirectory(path) {
@@ -145,12 +145,12 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-/** Until all have ended, however: nothing is closed or removed under one that is still at work. @throws what the first of them threw */
+/** Waits until all have ended, also after an error, so that no file is closed or removed while it is in use. @throws the first error */
 async function settled(work: readonly Promise<void>[]): Promise<void> {
   for (const result of await Promise.allSettled(work)) if (result.status === "rejected") throw result.reason;
 }
 
-/** What `Disk.checksums` returns for a file that is read in pieces. */
+/** Computes the result of `Disk.checksums` for a file that is read in pieces. */
 export async function checksumsOf(chunks: AsyncIterable<Uint8Array>, lengths: readonly number[]): Promise<number[]> {
   const sums: number[] = [];
   let [sum, left] = [0, lengths[0] ?? 0];

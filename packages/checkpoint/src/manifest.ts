@@ -7,16 +7,16 @@ import { checkpointDamaged } from "./checkpoint-errors.js";
 const hex = (length: number): z.ZodString => z.string().regex(new RegExp(`^[0-9a-f]{${length}}$`));
 const count = z.number().int().nonnegative();
 
-/** A named segment of a file: a tensor, or the header before the first. Segments follow one another and fill the file. */
+/** A named segment of a file: a tensor, or the header before the first. The segments are adjacent and fill the file. */
 const partSchema = z.strictObject({ name: z.string(), bytes: count, crc32: hex(8) });
 /** File names of a checkpoint are names, never paths. */
 const fileNamePattern = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 
-/** The parts' checksums say of every byte whether it is right; checkpoints of earlier versions have one of the whole file besides. */
+/** The checksums of the parts cover every byte. Checkpoints of earlier versions also have one of the whole file. */
 const fileSchema = z.strictObject({ bytes: count, sha256: hex(64).optional(), parts: z.array(partSchema).min(1) });
 export type ManifestFile = z.infer<typeof fileSchema>;
 
-/** What a checkpoint says of itself, and what it was made by. */
+/** The properties of a checkpoint and of its run. */
 const manifestSchema = z.strictObject({
   format: z.literal("lapidary-checkpoint/1"),
   run: z.string(),
@@ -28,7 +28,7 @@ const manifestSchema = z.strictObject({
   mesh: z.string(),
   zero: z.number().int(),
   workers: count,
-  /** Hash of the train step's program. */
+  /** Hash of the program of the train step. */
   program: z.string(),
   /** Digest of the step log at this step. */
   ledger: z.string(),
@@ -37,10 +37,10 @@ const manifestSchema = z.strictObject({
 });
 export type Manifest = z.infer<typeof manifestSchema>;
 
-/** All but the files, which come from our own hands when a manifest is written: to check them as well takes as long as all else. */
+/** Everything except the files: Lapidary makes their entries, and to check them takes as long as all other work. */
 const headSchema = z.object(manifestSchema.shape).omit({ files: true });
 
-/** With keys in the order of the schemas. */
+/** The keys are in the order of the schemas. */
 const inOrderOf = (files: Manifest["files"]): Manifest["files"] =>
   Object.fromEntries(
     Object.entries(files).map(([name, { bytes, sha256, parts }]) => [
@@ -55,17 +55,17 @@ const inOrderOf = (files: Manifest["files"]): Manifest["files"] =>
 
 export const manifestName = "manifest.json";
 
-/** More than the manifest of any model has. */
+/** Larger than the manifest of any model. */
 export const maxManifestBytes = 64 << 20;
 
-/** The manifest as it is written: with a checksum of its own, so that no bit of it can change unnoticed. */
+/** The text of a manifest. It contains a checksum of itself, so that a reader detects every changed bit. */
 export function printManifest(manifest: Manifest): string {
   const inOrder = { ...headSchema.parse(manifest), files: inOrderOf(manifest.files) };
   return `${JSON.stringify({ ...inOrder, sha256: digestOf(inOrder) }, null, 1)}\n`;
 }
 
 /**
- * @param place stands in errors
+ * @param place the location in errors
  * @throws LAP_CHECKPOINT_DAMAGED
  */
 export function parseManifest(text: string, place: string): Manifest {
@@ -80,7 +80,7 @@ export function parseManifest(text: string, place: string): Manifest {
   const { sha256, ...rest } = plain as Record<string, unknown>;
   const parsed = manifestSchema.safeParse(rest);
   if (!parsed.success) throw checkpointDamaged(place, manifestName, z.prettifyError(parsed.error).replaceAll("\n", " "));
-  // What stands in the file is what is sealed, and in this very form: white space and spelling of numbers are part of it.
+  // The checksum covers the text of the file: white space and the spelling of numbers are part of it.
   if (sha256 !== digestOf(parsed.data) || text !== printManifest(parsed.data))
     throw checkpointDamaged(place, manifestName, "its checksum does not fit its content");
   return parsed.data;
@@ -91,7 +91,7 @@ const digestOf = (manifest: Manifest): string =>
     .update(canonicalJson(asJson(manifest)))
     .digest("hex");
 
-/** Maps as plain objects without a prototype: no key means anything to JavaScript. */
+/** Objects without a prototype, so that no key has a meaning for JavaScript. */
 function plainOf(json: ReturnType<typeof parseStrictJson>): unknown {
   if (Array.isArray(json)) return json.map(plainOf);
   if (json instanceof Map) {

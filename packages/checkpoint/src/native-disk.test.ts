@@ -17,7 +17,7 @@ describe("files past the page cache", () => {
   const directory = temporaryDirectory();
   const native = nativeDisk;
 
-  it("have the checksum that zlib computes, for any length and offset, in one piece or in several", () => {
+  it("a file has the checksum that zlib computes, for any length and offset, in one piece or in several", () => {
     if (native === undefined) return;
     const bytes = bytesOf(1, 5000);
     for (const length of [0, 1, 7, 8, 15, 16, 63, 255, 256, 257, 511, 512, 513, 767, 1024, 4095, 4096, 4900])
@@ -33,7 +33,7 @@ describe("files past the page cache", () => {
     ["as Node writes", nodeDiskWith(undefined)],
   ];
   for (const [how, disk] of disks)
-    it(`hold what was written, ${how}: parts of any size that follow one another in memory or do not`, async () => {
+    it(`a file contains what was written, ${how}: parts of any size, adjacent in memory or not`, async () => {
       const random = seededRandom(3);
       const memory = bytesOf(4, 3 << 20);
       for (let round = 0; round < 12; round++) {
@@ -65,7 +65,7 @@ describe("files past the page cache", () => {
           deepStrictEqual([...must(first[i], name), ...must(second[i], name)], sums);
           deepStrictEqual([...must(read[i], name)], sums);
         });
-        // A file that is shorter, or continues, is told by how many checksums there are.
+        // The number of checksums shows that a file is too short, or that it continues.
         writeFileSync(join(place, "one"), "and more", { flag: "a" });
         const count = files[0]?.parts.length ?? 0;
         const countOf = async (more: readonly number[]): Promise<number | undefined> =>
@@ -75,13 +75,13 @@ describe("files past the page cache", () => {
       }
     });
 
-  it("use the checksum that the caller passes, and do not read memory that was freed", async () => {
+  it("the writer uses the checksum that the caller passes, and reads no memory that was freed", async () => {
     if (native === undefined) return;
     const disk = nodeDiskWith(native);
     const files = await disk.create(directory(), ["file"]);
     const bytes = bytesOf(6, 9000);
     deepStrictEqual(await files.write([[{ bytes, crc32: 7 }]]), [[7]]);
-    // What was written is the file's, not the caller's.
+    // The file has the bytes of the write, although the caller changed its memory.
     const before = bytes.slice();
     bytes.fill(0);
     await files.sync();
@@ -90,9 +90,9 @@ describe("files past the page cache", () => {
     await rejects(files.write([]), /parts for each file/);
   });
 
-  it("fall back to ordinary writes if the page cache cannot be bypassed, and report system errors as Node does", async () => {
+  it("the writer uses ordinary writes if the page cache cannot be bypassed, and reports system errors like Node", async () => {
     if (native === undefined) return;
-    // A device of this kind cannot be opened past the page cache; this one reads zeros and is always full.
+    // A device of this kind cannot be opened past the page cache. It reads zeros and is always full.
     const disk = nodeDiskWith(native);
     const full = await disk.create("/dev", ["full"]);
     await full.write([[{ bytes: bytesOf(5, 100) }]]);
@@ -110,7 +110,7 @@ describe("files past the page cache", () => {
   });
 
   for (const [how, disk] of disks)
-    it(`go with their directory, ${how}, and a missing file is not an error`, async () => {
+    it(`a directory is removed with its files, ${how}, and a missing file is not an error`, async () => {
       const place = join(directory(), "place");
       mkdirSync(join(place, "inner"), { recursive: true });
       writeFileSync(join(place, "inner", "file"), "text");
@@ -122,11 +122,11 @@ describe("files past the page cache", () => {
       await rejects(disk.syncDirectory(place), { code: "ENOENT", syscall: "open" });
     });
 
-  it("come without a module of ours as well", () => {
+  it("files are written without the native module as well", () => {
     strictEqual(NativeDisk.load(join(directory(), "none.node")), undefined);
   });
 
-  it("are shared as memory that others open by its path, as long as it is held", () => {
+  it("shared memory can be opened by its path as long as it is referenced", () => {
     const shared = native?.share(10_000);
     if (shared === undefined) return;
     const { path, bytes } = shared;
@@ -135,7 +135,7 @@ describe("files past the page cache", () => {
     deepStrictEqual([seen.length, ...seen.subarray(5000, 5003)], [10_000, 1, 2, 3]);
   });
 
-  it("keep their contents when they move to large pages, for any size", async () => {
+  it("memory keeps its contents when it moves to large pages, for any size", async () => {
     for (const length of [10_000, 2 << 20, (5 << 20) + 123]) {
       const shared = native?.share(length);
       if (shared === undefined) return;

@@ -7,11 +7,11 @@ import type { DiskFiles } from "./disk-files.js";
 export interface SharedMemory {
   readonly path: string;
   readonly bytes: Uint8Array;
-  /** To be asked once it was written: on large pages it costs less to write to a disk. */
+  /** Call it after the first write: from large pages, writes to a disk cost less. */
   onLargePages(): Promise<void>;
 }
 
-/** Files past the page cache, on threads of their own. */
+/** Files past the page cache, on threads of the native library. */
 export class NativeDisk {
   readonly #library: DiskLibrary;
 
@@ -19,7 +19,7 @@ export class NativeDisk {
     this.#library = library;
   }
 
-  /** Undefined without the library, which the set-up builds if it can. */
+  /** Undefined without the library, which the set-up builds if possible. */
   static load(path?: string): NativeDisk | undefined {
     const library = loadDisk(path);
     return library === undefined ? undefined : new NativeDisk(library);
@@ -67,7 +67,10 @@ export class NativeDisk {
     return asNodeError(this.#library.syncDirectory(path), path);
   }
 
-  /** A file, or a directory with all in it; nothing if it is not there. One piece of work, where Node's has one for each file. */
+  /**
+   * Removes a file, or a directory with its contents. A missing one is not an error. It is one task for all files; Node has one task for each
+   * file.
+   */
   remove(path: string): Promise<void> {
     return asNodeError(this.#library.remove(path), path);
   }
@@ -76,7 +79,7 @@ export class NativeDisk {
     return this.#library.crc32(bytes, seed);
   }
 
-  /** Undefined where the system gives none. */
+  /** Undefined if the system provides none. */
   share(bytes: number): SharedMemory | undefined {
     const shared = this.#library.share(bytes);
     if (shared === undefined) return undefined;
@@ -85,7 +88,7 @@ export class NativeDisk {
   }
 }
 
-/** Errors as those of `node:fs` are. @param place the path of the operation, unless the error names one of several */
+/** Converts an error to the form of `node:fs`. @param place the path of the operation, unless the error names another */
 async function asNodeError<T>(work: Promise<T>, place: string): Promise<T> {
   try {
     return await work;

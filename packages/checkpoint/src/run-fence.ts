@@ -2,16 +2,16 @@ import { join } from "node:path";
 import { EpochStaleError } from "./checkpoint-errors.js";
 import type { Disk } from "./disk.js";
 
-/** Who may write to a run: the attempt with the largest number. */
+/** Allows writes to a run for the attempt with the largest number alone. */
 export interface Fence {
   readonly epoch: number;
-  /** @throws LAP_EPOCH_STALE when another attempt has taken over */
+  /** @throws LAP_EPOCH_STALE if another attempt has taken over */
   check(): void;
 }
 
 /**
- * The fence of a run's files, on the same disk: `epochs/<number>` is created exclusively. If two processes believe to lead, only one
- * gets a number, and the older one finds the newer number before each commit. Redis has no part in it.
+ * The fence of a run's files, on the same disk: `epochs/<number>` is created exclusively. If two processes try to lead, only one
+ * gets a number, and the older one finds the newer number before each commit. The fence does not depend on Redis.
  */
 export class RunFence implements Fence {
   private constructor(
@@ -20,13 +20,13 @@ export class RunFence implements Fence {
     readonly epoch: number,
   ) {}
 
-  /** Takes over: every earlier attempt is refused from now on. */
+  /** Takes over: every earlier attempt is rejected from now on. */
   static claim(disk: Disk, runDirectory: string): RunFence {
     const directory = join(runDirectory, "epochs");
     for (;;) {
       const epoch = newestEpoch(disk, directory) + 1;
       if (!disk.createExclusive(join(directory, String(epoch)), `${process.pid}\n`)) continue;
-      // Two are enough to know who is the newest, whatever is removed in between.
+      // The two newest files are enough to find the newest attempt, whatever other processes remove.
       for (const old of epochsIn(disk, directory)) if (old < epoch - 1) disk.removeNow(join(directory, String(old)));
       return new RunFence(disk, directory, epoch);
     }

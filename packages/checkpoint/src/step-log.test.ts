@@ -21,7 +21,7 @@ describe("the step log", () => {
   };
   const path = (): string => join(directory(), stepLogFile);
 
-  it("has each step once, though steps are computed again, and knows them when it is opened again", () => {
+  it("the step log has each step once although steps are repeated, and contains them when it is opened again", () => {
     const first = open();
     first.begin(0, "a", undefined, undefined);
     for (let step = 1; step <= 5; step++) strictEqual(first.commit(step, outcome(10 / step)), true);
@@ -39,7 +39,7 @@ describe("the step log", () => {
     strictEqual(readStepLog(nodeDisk, directory()).attempts[1]?.why, "worker 1 was killed");
   });
 
-  it("refuses a step that comes out differently the second time", () => {
+  it("the step log rejects a repeated step with another result", () => {
     const stepLog = open();
     stepLog.begin(0, "a", undefined, undefined);
     stepLog.commit(1, outcome(3));
@@ -48,7 +48,7 @@ describe("the step log", () => {
     throws(() => again.commit(1, outcome(3 + 2 ** -50)), { code: "LAP_REPLAY_DIFFERS", place: "step 1" });
   });
 
-  it("digests every step before: one bit of one loss changes all that follow", () => {
+  it("a digest depends on every step before: one bit of one loss changes all later digests", () => {
     const stepLog = open();
     stepLog.begin(0, "a", undefined, undefined);
     for (const loss of [3, 2, 1]) stepLog.commit(stepLog.last + 1, outcome(loss));
@@ -60,7 +60,7 @@ describe("the step log", () => {
     notStrictEqual(other.digestAt(3), digest);
   });
 
-  it("cuts off what a crash left torn, at whatever byte, and keeps every whole line before", () => {
+  it("the step log truncates an incomplete line of a crash at any byte, and keeps every complete line before", () => {
     const stepLog = open();
     stepLog.begin(0, "a", undefined, undefined);
     for (const loss of [3, 2, 1]) stepLog.commit(stepLog.last + 1, outcome(loss));
@@ -74,7 +74,7 @@ describe("the step log", () => {
     }
   });
 
-  it("believes no line of which a bit has changed", () => {
+  it("the step log accepts no line with a changed bit", () => {
     const stepLog = open();
     stepLog.begin(0, "a", undefined, undefined);
     for (const loss of [3, 2, 1]) stepLog.commit(stepLog.last + 1, outcome(loss));
@@ -88,7 +88,7 @@ describe("the step log", () => {
     }
   });
 
-  it("takes steps back when they are computed in another layout, or when a checkpoint knows more than it", () => {
+  it("the step log rewinds steps when another layout computes them, or when a checkpoint has more steps than the log", () => {
     const stepLog = open();
     stepLog.begin(0, "a", undefined, undefined);
     for (const loss of [3, 2, 1]) stepLog.commit(stepLog.last + 1, outcome(loss));
@@ -107,7 +107,7 @@ describe("the step log", () => {
     strictEqual(open().last, 8);
   });
 
-  it("moves all later batches up when one is left out, also for those who open it later", () => {
+  it("the step log renumbers all later batches when one is skipped, also when it is opened later", () => {
     const stepLog = open();
     stepLog.begin(0, "a", undefined, undefined);
     stepLog.commit(1, outcome(3));
@@ -120,13 +120,13 @@ describe("the step log", () => {
     );
     again.commit(2, outcome(2));
     again.skip("a spike");
-    // Another layout begins anew from step 1: what was left out after it may be tried again.
+    // Another layout begins again after step 0. Batches that were skipped after it can be tried again.
     const other = open();
     strictEqual(other.begin(1, "b", other.digestAt(1), undefined).rewinds, true);
     strictEqual(other.batchOf(2), 1);
   });
 
-  it("is closed to an attempt that was superseded", () => {
+  it("the step log rejects an attempt that was superseded", () => {
     const stale = open();
     stale.begin(0, "a", undefined, undefined);
     stale.commit(1, outcome(3));
@@ -137,7 +137,7 @@ describe("the step log", () => {
     strictEqual(next.commit(2, outcome(2)), true);
   });
 
-  it("survives a line of another tool after its own", () => {
+  it("the step log accepts a line of another tool after its own", () => {
     const stepLog = open();
     stepLog.begin(0, "a", undefined, undefined);
     stepLog.commit(1, outcome(3));

@@ -10,7 +10,7 @@ import type { Fence } from "./run-fence.js";
 const count = z.number().int().nonnegative();
 const float = floatSchema;
 
-/** A step that counts: it was computed, all workers said so, and it will be part of whatever becomes of the run. */
+/** A committed step: all workers computed it, and its record is synced before anything depends on it. */
 const commitSchema = z.strictObject({
   step: count,
   epoch: count,
@@ -18,7 +18,7 @@ const commitSchema = z.strictObject({
   grad_norm: float,
   learning_rate: float,
   tokens: z.number(),
-  /** Of this step and all before it. */
+  /** Digest of this step and all steps before it. */
   digest: z.string(),
 });
 export type Commit = z.infer<typeof commitSchema>;
@@ -27,25 +27,25 @@ export type Commit = z.infer<typeof commitSchema>;
 const attemptSchema = z.strictObject({
   attempt: count,
   from: count,
-  /** What decides in which order numbers are added: program, workers, executor. */
+  /** Decides the order in which numbers are added: program, workers, executor. */
   layout: z.string(),
   /** Digest at `from`. */
   digest: z.string(),
-  /** Steps after `from` that were committed before count no more: the new layout computes them anew. */
+  /** Earlier commits after `from` do not count any more, because the new layout computes these steps again. */
   rewinds: z.boolean(),
-  /** Why the attempt before it ended. */
+  /** Why the previous attempt ended. */
   why: z.string().optional(),
 });
 export type Attempt = z.infer<typeof attemptSchema>;
 
-/** Step `step` is not computed on the batch that it would have: all batches from there on move up by one. */
+/** Step `step` skips its batch: all batches from there on move up by one. */
 const skipSchema = z.strictObject({ skip: count, step: count, why: z.string() });
 export type Skip = z.infer<typeof skipSchema>;
 
 const lineSchema = z.union([commitSchema, attemptSchema, skipSchema]);
 type Line = z.infer<typeof lineSchema>;
 
-/** What a step's metrics are, for the step log. */
+/** The metrics of a step in the step log. */
 export interface StepOutcome {
   readonly loss: number;
   readonly grad_norm: number;
@@ -56,15 +56,16 @@ export interface StepOutcome {
 export const stepLogFile = "ledger.jsonl";
 
 /**
- * The step log of a run: each committed step exactly once, in order, each with a digest of all before it.
+ * The step log of a run: each committed step exactly once, in order, each with a digest of all steps before it.
  *
  *     {"attempt":1,"from":0,"layout":"…","digest":"…","rewinds":false,"crc":"…"}
  *     {"step":1,"epoch":1,"loss":5.5,…,"digest":"…","crc":"…"}
  *
- * A line is appended whole; a line that a crash left incomplete or that does not fit its checksum is cut off when the file is next opened, with all lines after it. Since
- * every step can be computed again to the same digest, a lost tail loses no step. Checkpoints refer to a digest and are written only once the step log up to it is synced.
+ * Lines are appended whole. If a line is incomplete after a crash, or does not fit its checksum, the next open truncates the file before it. Every step
+ * can be repeated with the same digest, so a lost tail loses no step. A checkpoint contains a digest, and is written only after the step log up to
+ * that digest is synced.
  *
- * Invariants: a step that is committed again (after a restart) must have the digest that it had; an attempt that was superseded commits nothing.
+ * Invariants: a step that is committed again (after a restart) must have the same digest; an attempt that was superseded commits nothing.
  */
 export class StepLog {
   readonly #disk: Disk;
@@ -75,7 +76,7 @@ export class StepLog {
   #skips: Skip[] = [];
   /** The step before the first commit, and the digest there. */
   #base = { step: 0, digest: firstDigest };
-  /** The step that was computed last by this attempt: after the last commit while steps are replayed. */
+  /** The last step that this attempt computed. It is before the last commit while steps are repeated. */
   #at = 0;
 
   constructor(disk: Disk, runDirectory: string, fence: Fence) {
@@ -105,12 +106,12 @@ export class StepLog {
     return this.#skips;
   }
 
-  /** Number of the batch, from 0, that a step is computed on. */
+  /** Number, from 0, of the batch of a step. */
   batchOf(step: number): number {
     return step - 1 + this.#skips.filter((skip) => skip.step <= step).length;
   }
 
-  /** Leaves the batch of the next step out, for good. */
+  /** Skips the batch of the next step permanently. */
   skip(why: string): Skip {
     this.#fence.check();
     const step = this.last + 1;
@@ -125,9 +126,9 @@ export class StepLog {
   }
 
   /**
-   * An attempt begins from the state after step `from`.
+   * Begins an attempt with the state after step `from`.
    *
-   * @param digest what the state's checkpoint says the step log was there; undefined for a state that the step log vouches for
+   * @param digest the digest of the step log in the checkpoint of the state; undefined for a state that the step log confirms
    * @throws LAP_EPOCH_STALE
    */
   begin(from: number, layout: string, digest: string | undefined, why: string | undefined): Attempt {
@@ -151,10 +152,10 @@ export class StepLog {
   }
 
   /**
-   * The next step was computed and all workers agree.
+   * Commits the next step, which all workers have computed.
    *
-   * @returns whether it is new: false for one that was committed before, and came out the same
-   * @throws LAP_REPLAY_DIFFERS when it did not; LAP_EPOCH_STALE
+   * @returns whether it is new: false for a step that was committed before with the same result
+   * @throws LAP_REPLAY_DIFFERS if the result differs; LAP_EPOCH_STALE
    */
   commit(step: number, outcome: StepOutcome): boolean {
     assert(step === this.#at + 1, "steps are committed in order", step, this.#at);
@@ -171,7 +172,7 @@ export class StepLog {
     return true;
   }
 
-  /** What was committed so far survives a power cut. @throws LAP_LEDGER_WRITE */
+  /** Makes all commits so far survive a power cut. @throws LAP_LEDGER_WRITE */
   sync(): void {
     this.#orRefused(() => this.#disk.syncFile(this.#path));
   }
@@ -238,7 +239,7 @@ function readStepLogText(text = ""): { lines: Line[]; bytes: number; size: numbe
   return { lines, bytes, size: Buffer.byteLength(text) };
 }
 
-/** The line without its checksum is the same text, closed. */
+/** The line without its checksum is the same text with a closing brace. */
 function printLine(line: Line): string {
   const body = jsonText(line);
   return `${body.slice(0, -1)},"crc":"${crcOf(body)}"}\n`;
@@ -255,7 +256,7 @@ const crcOf = (text: string): string => crc32(Buffer.from(text)).toString(16).pa
 
 export const firstDigest = "0".repeat(32);
 
-/** Numbers by their bits: 0 and -0 differ, all that is printed alike does not. */
+/** Prints numbers by their bits: 0 and -0 differ, and equal texts mean equal bits. */
 function nextDigest(before: string, step: number, numbers: readonly number[]): string {
   return createHash("sha256")
     .update(before)
@@ -264,7 +265,7 @@ function nextDigest(before: string, step: number, numbers: readonly number[]): s
     .slice(0, 32);
 }
 
-/** Without a step log no step counts: the job ends, and can be resumed when the disk has space. */
+/** Without a step log no step is committed: the job ends, and can be resumed when the disk has space. */
 function stepLogRefused(path: string, code: string, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_LEDGER_WRITE",

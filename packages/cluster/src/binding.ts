@@ -2,7 +2,7 @@ import type { Dtype } from "@lapidary/ir";
 import type { Handle, ProgramHash, ProgramTensors, RunValues, TensorSpec } from "@lapidary/protocol";
 import { assert, must } from "@lapidary/std";
 
-/** The inputs of a program, and what becomes of its results. */
+/** The inputs of a program, and the use of its outputs. */
 export interface Binding {
   /** An array for every parameter, by name. */
   readonly inputs: ReadonlyMap<string, Handle>;
@@ -10,32 +10,32 @@ export interface Binding {
   readonly outputs: ReadonlyMap<string, Handle>;
   /** Inputs that a run consumes; outputs may take their ids. */
   readonly donate?: Iterable<Handle>;
-  /** Names of outputs of one number that the report returns. */
-  readonly told?: readonly string[];
+  /** Names of scalar outputs that the report returns. */
+  readonly scalars?: readonly string[];
 }
 
-/** A program with its values: everything that is the same in all its runs, computed once. */
+/** A program with its arrays: everything that is the same in all its runs, computed once. */
 export interface BoundProgram {
   readonly hash: ProgramHash;
   readonly values: RunValues;
   /** Arrays that do not exist after a run. */
-  readonly gone: readonly Handle[];
-  /** Arrays that a run makes. */
+  readonly donated: readonly Handle[];
+  /** Arrays that a run creates. */
   readonly made: ReadonlyMap<Handle, TensorSpec>;
-  readonly told: readonly { readonly name: string; readonly dtype: Dtype }[];
+  readonly scalars: readonly { readonly name: string; readonly dtype: Dtype }[];
 }
 
 /** Binds the inputs and outputs of a loaded program. */
 export function bindProgram(
   hash: ProgramHash,
   { parameters, outputs: results }: ProgramTensors,
-  { inputs, outputs, donate = [], told = [] }: Binding,
+  { inputs, outputs, donate = [], scalars = [] }: Binding,
 ): BoundProgram {
   const values = {
     inputs: parameters.map(({ id }) => must(inputs.get(id), `input ${id}`)),
     outputs: results.map(({ id }) => outputs.get(id) ?? null),
     donate: [...donate],
-    told: told.map((name) => {
+    told: scalars.map((name) => {
       const index = results.findIndex(({ id }) => id === name);
       assert(index >= 0, "a report returns outputs", name);
       return index;
@@ -46,9 +46,9 @@ export function bindProgram(
   return {
     hash,
     values,
-    gone: values.donate.filter((id) => !made.has(id)),
+    donated: values.donate.filter((id) => !made.has(id)),
     made,
-    told: values.told.map((index) => {
+    scalars: values.told.map((index) => {
       const { id: name, dtype } = must(results[index], "output");
       return { name, dtype };
     }),

@@ -21,7 +21,7 @@ interface Held {
   readonly step: number;
 }
 
-/** A process that holds a pool, to be killed. */
+/** A process that has a pool, and that the test kills. */
 class Holder {
   readonly process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -34,14 +34,14 @@ class Holder {
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   }
 
-  async told(): Promise<Held> {
+  async held(): Promise<Held> {
     return JSON.parse(must((await this.#lines.next()).value as string | undefined, "line")) as Held;
   }
 
-  /** One update more. */
+  /** Computes one more update. */
   count(): Promise<Held> {
     this.process.stdin?.write("\n");
-    return this.told();
+    return this.held();
   }
 
   async kill(): Promise<void> {
@@ -63,7 +63,7 @@ describe("workers whose coordinator is killed", function () {
   const registry = (): string => join(directory, "workers.json");
   const hold = async (lease: string): Promise<Held> => {
     holder = new Holder(directory, lease);
-    return holder.told();
+    return holder.held();
   };
   const succeed = async (isActive: (run: string) => boolean = () => true, more: Partial<WorkerPoolOptions> = {}): Promise<WorkerPool> => {
     pool = await WorkerPool.start({
@@ -90,16 +90,16 @@ describe("workers whose coordinator is killed", function () {
     rmSync(directory, { recursive: true, force: true });
   });
 
-  it("end with it if no failover is configured", async () => {
+  it("workers end with their coordinator if no failover is configured", async () => {
     holder = new Holder();
-    const { pids, directory: own } = await holder.told();
+    const { pids, directory: own } = await holder.held();
     ok(pids.every(isProcessAlive), "the workers are there");
     await holder.kill();
     await gone(pids);
     rmSync(own, { recursive: true });
   });
 
-  it("end when their lease runs out", async () => {
+  it("workers end when their lease expires", async () => {
     const { pids } = await hold("0.3");
     await holder?.kill();
     await gone(pids);
@@ -107,7 +107,7 @@ describe("workers whose coordinator is killed", function () {
     ok((await pool?.acquire(2))?.every(({ pid }) => !pids.includes(pid)));
   });
 
-  it("are taken over as the workers that they were, with their copies, under a later epoch alone", async () => {
+  it("the next pool takes workers over with their ranks and replicas, under a later epoch alone", async () => {
     const { pids } = await hold("60");
     await holder?.kill();
     const lines: string[] = [];
@@ -115,16 +115,16 @@ describe("workers whose coordinator is killed", function () {
     await rejects(groupOf("r", 5), { code: "LAP_WORKER_STALE" });
     const group = await groupOf("r", 6);
     deepStrictEqual(group.pids, pids);
-    // None of them ended, and none was started beside them.
+    // No worker ended, and none was started.
     strictEqual(pool?.pids.length, 2);
     const program = await group.load({ chip: counter() });
     const state = [group.parameter(program, "s")];
-    // What was copied after the third update does not count: the step log knows of two.
+    // The replica after the third update does not count, because the step log has two updates.
     strictEqual(await group.restoreReplicas(updateCount(2), state), 2);
     deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(2));
     await group.run(group.bind(program, counts), { step: stepIndex(2) });
     deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(3));
-    // What a worker that was taken over has to say arrives here: the run and worker that it holds replicas of.
+    // Log lines of a worker that was taken over arrive here, with the run and rank of its replicas.
     const held = lines.map((line) => (JSON.parse(line) as { holds?: unknown }).holds).filter((holds) => holds !== undefined);
     deepStrictEqual(
       held.sort((a, b) => (a as { worker: number }).worker - (b as { worker: number }).worker),
@@ -133,7 +133,7 @@ describe("workers whose coordinator is killed", function () {
     await group.close();
   });
 
-  it("are reserved for the run whose replicas they have while the run is active", async () => {
+  it("workers are reserved for the run whose replicas they have while the run is active", async () => {
     const { pids } = await hold("60");
     await holder?.kill();
     await succeed((run) => run === "r");
@@ -147,7 +147,7 @@ describe("workers whose coordinator is killed", function () {
     await group.close();
   });
 
-  it("are free for any run when theirs is over", async () => {
+  it("workers are free for any run after their run has ended", async () => {
     const { pids } = await hold("60");
     await holder?.kill();
     await succeed(() => false);
@@ -156,7 +156,7 @@ describe("workers whose coordinator is killed", function () {
     await group.close();
   });
 
-  it("are replaced when they do not connect to the next coordinator", async () => {
+  it("the pool replaces workers that do not connect to the next coordinator", async () => {
     const { pids } = await hold("60");
     const frozen = must(pids[1], "pid");
     process.kill(frozen, "SIGSTOP");
@@ -168,7 +168,7 @@ describe("workers whose coordinator is killed", function () {
     await group.close();
   });
 
-  it("are ended by a successor of another build", async () => {
+  it("a pool of another build ends the workers", async () => {
     const { pids } = await hold("60");
     await holder?.kill();
     writeFileSync(registry(), readFileSync(registry(), "utf8").replace(/"protocol":\d+/, '"protocol":0'));
@@ -177,7 +177,7 @@ describe("workers whose coordinator is killed", function () {
     ok((await pool?.acquire(2))?.every(({ pid }) => !pids.includes(pid)));
   });
 
-  it("stay with a coordinator that is only suspended, and no other can take its place", async () => {
+  it("workers stay with a coordinator that is only suspended, and no other pool can take its place", async () => {
     const { pids } = await hold("60");
     holder?.process.kill("SIGSTOP");
     await rejects(succeed(), { code: "LAP_FABRIC_ADDRESS" });
@@ -186,13 +186,13 @@ describe("workers whose coordinator is killed", function () {
     deepStrictEqual([same, step], [pids, 4]);
   });
 
-  it("are not looked for under pids that are not a process", async () => {
+  it("the pool ignores registered pids that are not a process", async () => {
     const none = [0, -1].map((pid, i) => ({ name: `w${i}`, pid, started: "", numerics: "f32" as const }));
     writeRegistry(registry(), none);
     deepStrictEqual(orphanedWorkers(registry()), { workers: [], incompatible: [] });
   });
 
-  it("are unknown to the next coordinator if the registry cannot be written, which is reported and stops nothing", async () => {
+  it("the next pool does not know the workers if the registry cannot be written, which is reported and stops nothing", async () => {
     mkdirSync(registry());
     await succeed();
     strictEqual((await pool?.acquire(2))?.length, 2);
@@ -200,7 +200,7 @@ describe("workers whose coordinator is killed", function () {
     rmSync(registry(), { recursive: true });
   });
 
-  it("are the only ones that may come in", async () => {
+  it("the pool accepts connections from its workers alone", async () => {
     await succeed();
     const incompatible = await connect(join(directory, "pool"), { hello: { name: "w0", pid: process.pid }, limits: controlLimits });
     strictEqual((await incompatible.closed).kind, "closed");

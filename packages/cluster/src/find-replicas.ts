@@ -1,23 +1,23 @@
-import { type CopyName, type UpdateCount, type WorkerRank, ranksOf } from "@lapidary/protocol";
+import { type ReplicaName, type UpdateCount, type WorkerRank, ranksOf } from "@lapidary/protocol";
 import { must } from "@lapidary/std";
 
 /** A state of which every block has a replica. */
 export interface FoundReplicas {
   readonly step: UpdateCount;
-  /** By worker whose blocks they are: the workers that have a replica of them, ascending. */
+  /** For each worker: the workers that have a replica of its blocks, ascending. */
   readonly holders: ReadonlyMap<WorkerRank, readonly WorkerRank[]>;
 }
 
 /**
  * The newest state, up to `latest`, of which the replicas of all blocks exist.
  *
- * @param group the layout whose blocks are wanted
+ * @param group the layout of the blocks
  * @param replicas by worker: the replicas that it has
  */
 export function findReplicas(
-  group: Pick<CopyName, "workers" | "mesh">,
+  group: Pick<ReplicaName, "workers" | "mesh">,
   latest: UpdateCount,
-  replicas: readonly (readonly CopyName[])[],
+  replicas: readonly (readonly ReplicaName[])[],
 ): FoundReplicas | undefined {
   const bySteps = new Map<UpdateCount, Map<WorkerRank, WorkerRank[]>>();
   for (const holder of ranksOf(replicas.length))

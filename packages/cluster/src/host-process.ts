@@ -2,22 +2,23 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { NumericsName } from "@lapidary/protocol";
-import { workerMain } from "@lapidary/worker/main-path";
+import { workerMain } from "@lapidary/worker";
 import { isRunning, type ProcessId, processId, signalProcess } from "@lapidary/std/process-id";
-import { isChatter, workerEnvironment, workerFlags } from "./worker-environment.js";
+import { startFailure } from "./start-failure.js";
+import { isStartupNotice, workerEnvironment, workerFlags } from "./worker-environment.js";
 
-/** How a process ended, as far as that can be known. */
+/** How a process ended, as far as known. */
 export interface ProcessEnd {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
-  /** Why it could not be started at all. */
+  /** Why it did not start: the error of the system, or the error that the worker logged. */
   readonly cause?: Error;
 }
 
-/** The process of a worker, as the coordinator needs it: its child, or one that it took over. */
+/** The process of a worker: a child of the coordinator, or a process that the coordinator took over. */
 export interface HostProcess {
   readonly id: ProcessId;
-  /** Settles, and never rejects, when it is gone. */
+  /** Settles, and never rejects, when the process has ended. */
   readonly ended: Promise<ProcessEnd>;
   kill(signal: NodeJS.Signals): void;
 }
@@ -28,7 +29,7 @@ export interface SpawnOptions {
   readonly socket: string;
   readonly numerics: NumericsName;
   readonly environment: NodeJS.ProcessEnv;
-  /** How long it may wait for another coordinator when this one dies. */
+  /** How long the worker waits for another coordinator when this one is killed. */
   readonly lease_s: number;
   readonly log: (line: string) => void;
 }
@@ -40,14 +41,25 @@ export function spawnWorker({ name, socket, numerics, environment, lease_s, log 
     env: workerEnvironment(environment, numerics),
     stdio: ["ignore", "ignore", "pipe"],
   });
+  let failure: Error | undefined;
   if (child.stderr)
     createInterface({ input: child.stderr }).on("line", (line) => {
-      if (!isChatter(line)) log(line);
+      failure = startFailure(line) ?? failure;
+      if (!isStartupNotice(line)) log(line);
     });
+  const endOf = (code: number | null, signal: NodeJS.Signals | null): ProcessEnd => ({
+    code,
+    signal,
+    ...(failure === undefined ? {} : { cause: failure }),
+  });
   return {
     id: processId(child.pid ?? -1),
     ended: new Promise((resolve) => {
-      child.on("exit", (code, signal) => resolve({ code, signal }));
+      child.on("exit", (code, signal) => {
+        if (code === 0 || signal !== null) resolve(endOf(code, signal));
+      });
+      // The worker failed by itself. Its last lines can arrive after its exit.
+      child.on("close", (code, signal) => resolve(endOf(code, signal)));
       child.on("error", (cause) => {
         if (child.pid === undefined) resolve({ code: null, signal: null, cause });
       });
@@ -56,20 +68,20 @@ export function spawnWorker({ name, socket, numerics, environment, lease_s, log 
   };
 }
 
-/** How often a process that is not a child is checked: its exit is not reported. */
-const lookEvery_ms = 25;
+/** Interval of the check whether a process that is not a child runs, because the system does not report its exit. */
+const pollInterval_ms = 25;
 
-/** A process that another coordinator has spawned. */
+/** A process that another coordinator started. */
 export function adoptWorker(id: ProcessId): HostProcess {
   let signalled: NodeJS.Signals | null = null;
   return {
     id,
     ended: new Promise((resolve) => {
-      const looking = setInterval(() => {
+      const poll = setInterval(() => {
         if (isRunning(id)) return;
-        clearInterval(looking);
+        clearInterval(poll);
         resolve({ code: null, signal: signalled });
-      }, lookEvery_ms);
+      }, pollInterval_ms);
     }),
     kill(signal) {
       signalled = signal;

@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { type Graph, printGraph, textForDigest } from "@lapidary/ir";
 import { type ProgramHash, type ProgramTensors, programHash, programTensors } from "@lapidary/protocol";
 
-/** A program as it is on disk, crosses threads and goes to workers: the text of its per-chip graph, and the arrays that it reads and makes. JSON. */
+/** A program in the form for disk, threads and workers: the text of its per-chip graph, and the arrays that it reads and creates. JSON. */
 export interface ProgramText extends ProgramTensors {
-  /** Digest of `textForDigest`: what identifies the program. */
+  /** Digest of `textForDigest`, which identifies the program. */
   readonly hash: ProgramHash;
   readonly text: string;
 }

@@ -3,7 +3,7 @@ import { must } from "@lapidary/std";
 import { type ArrayData, type Handle, handleOf, stepIndex } from "@lapidary/protocol";
 import type { WorkerGroup } from "./worker-group.js";
 
-/** Puts whole arrays, runs a per-chip program on them and fetches all outputs. Only the program remains on the workers. */
+/** Puts whole arrays, runs a per-chip program on them and fetches all outputs. Afterwards only the program is on the workers. */
 export async function runProgramOnce(
   group: WorkerGroup,
   program: { readonly chip: Graph },

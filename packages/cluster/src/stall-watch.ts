@@ -2,14 +2,14 @@ import type { Clock } from "@lapidary/std";
 import { systemTimer, type Timer } from "@lapidary/fabric";
 import type { Eviction } from "./worker-group-errors.js";
 
-/** A worker as the watch sees it. */
+/** The part of a worker that the watch reads. */
 export interface Watched {
   /** Messages that it has not answered. */
   readonly pending: number;
   /** Answers that it has given. */
   readonly answers: number;
-  /** How often its main thread has come by its event loop, as it says itself. */
-  readonly turns: number;
+  /** Number of turns of the event loop of its main thread, from its heartbeats. */
+  readonly eventLoopTicks: number;
   evict(eviction: Eviction): void;
 }
 
@@ -24,10 +24,11 @@ export interface StallOptions {
 const longestRuns = 20;
 
 /**
- * Finds a worker group that hangs: all its workers live, one at least has a message to answer, and none answers. The watch evicts
- * those whose event loop does not turn, because a worker that waits for another still runs its event loop. If there is none, it evicts all that have a message to answer.
+ * Finds a worker group that hangs: all its workers live, at least one has a message to answer, and none answers. The watch evicts the workers whose
+ * event loop does not turn, because a worker that waits for another still runs its event loop. If there is no such worker, it evicts all workers
+ * that have a message to answer.
  *
- * Only time that was watched counts: a tick that comes late adds no more than two intervals.
+ * Only watched time counts: a late tick adds at most two intervals.
  */
 export class StallWatch {
   readonly #workers: readonly Watched[];
@@ -35,18 +36,18 @@ export class StallWatch {
   readonly #everyMs: number;
   readonly #stop: () => void;
   #answers = -1;
-  #turns: number[];
+  #eventLoopTicks: number[];
   #lastTick: number;
   #longestMs = 0;
   #idleMs = 0;
-  /** By worker: how long its event loop was not come by. */
+  /** By worker: how long its event loop has not turned. */
   readonly #unresponsiveMs: number[];
 
   constructor(workers: readonly Watched[], options: StallOptions) {
     this.#workers = workers;
     this.#options = options;
     this.#everyMs = Math.min(1000, options.afterMs / 10);
-    this.#turns = workers.map(() => -1);
+    this.#eventLoopTicks = workers.map(() => -1);
     this.#unresponsiveMs = workers.map(() => 0);
     this.#lastTick = options.clock.monotonic();
     this.#stop = (options.timer ?? systemTimer).every(this.#everyMs, () => this.#tick());
@@ -56,7 +57,7 @@ export class StallWatch {
     this.#stop();
   }
 
-  /** A run took so long. */
+  /** A run took `ms`. */
   ran(ms: number): void {
     this.#longestMs = Math.max(this.#longestMs, ms);
   }
@@ -65,9 +66,11 @@ export class StallWatch {
     const now = this.#options.clock.monotonic();
     const passed = Math.min(now - this.#lastTick, 2 * this.#everyMs);
     this.#lastTick = now;
-    const turns = this.#workers.map((worker) => worker.turns);
-    turns.forEach((count, i) => (this.#unresponsiveMs[i] = count === this.#turns[i] ? (this.#unresponsiveMs[i] ?? 0) + passed : 0));
-    this.#turns = turns;
+    const eventLoopTicks = this.#workers.map((worker) => worker.eventLoopTicks);
+    eventLoopTicks.forEach(
+      (count, i) => (this.#unresponsiveMs[i] = count === this.#eventLoopTicks[i] ? (this.#unresponsiveMs[i] ?? 0) + passed : 0),
+    );
+    this.#eventLoopTicks = eventLoopTicks;
     const answers = this.#workers.reduce((sum, worker) => sum + worker.answers, 0);
     const waits = this.#workers.some(({ pending }) => pending > 0);
     this.#idleMs = waits && answers === this.#answers ? this.#idleMs + passed : 0;

@@ -2,15 +2,15 @@ import { readFileSync } from "node:fs";
 import type { NumericsName } from "@lapidary/protocol";
 
 /**
- * The environment of a worker process: one thread, as two processes on two cores scale fully where one process with two threads does not.
+ * The environment of a worker process. It has one thread: two processes on two cores scale fully, and one process with two threads does not.
  *
- * glibc: blocks of any size come from one heap and stay there. By default each large tensor is mapped and unmapped, a page fault for every 4 KiB, and every thread
- * has a heap of its own, although one alone computes.
+ * glibc: blocks of any size come from one heap and stay there. By default each large tensor is mapped and unmapped, which costs a page fault for
+ * every 4 KiB, and every thread has its own heap, although only one computes.
  *
- * @param base what the process inherits
+ * @param base the environment of the parent process
  */
 export function workerEnvironment(base: NodeJS.ProcessEnv, numerics: NumericsName): NodeJS.ProcessEnv {
-  // Workers speak to no Redis: its address, which may hold a password, is not theirs to know.
+  // Workers do not use Redis. Its address may contain a password, so they do not get it.
   const { REDIS_URL: _, ...inherited } = base;
   return {
     ...inherited,
@@ -24,10 +24,10 @@ export function workerEnvironment(base: NodeJS.ProcessEnv, numerics: NumericsNam
   };
 }
 
-/** Of Node: young objects die young here, and a larger heap for them would only be memory that is never given back. */
+/** Option of Node: young objects live for a short time in a worker. A larger heap for them would never be freed. */
 export const workerFlags: readonly string[] = ["--max-semi-space-size=1"];
 
-/** Whether this processor multiplies bf16 by itself. */
+/** Whether this processor has instructions for bf16 matmuls. */
 function hasBf16Units(): boolean {
   try {
     return /\b(amx_bf16|avx512_bf16)\b/.test(readFileSync("/proc/cpuinfo", "utf8"));
@@ -38,5 +38,5 @@ function hasBf16Units(): boolean {
 }
 
 /** Lines that TensorFlow writes to stderr at any log level. */
-export const isChatter = (line: string): boolean =>
+export const isStartupNotice = (line: string): boolean =>
   /^(WARNING: All log messages before absl|I\d{4} |To enable the following instructions)/.test(line) || line.trim() === "";

@@ -1,5 +1,5 @@
 import { LapidaryError, unreachable } from "@lapidary/std";
-import type { Holding } from "@lapidary/protocol";
+import type { HeldReplicas } from "@lapidary/protocol";
 import { nodeRemedy, supportedNode } from "../../../tools/setup/node-version.mjs";
 import type { EvictionReason } from "@lapidary/api/run-events";
 
@@ -11,13 +11,13 @@ export interface WorkerExit {
   readonly signal: NodeJS.Signals | null;
   /** The coordinator ended it while it was alive, and why. */
   readonly eviction?: Eviction;
-  /** The coordinator had asked it to end. */
+  /** The coordinator requested the end. */
   readonly isExpected: boolean;
   /** The worker that it was, of which run. */
-  readonly holds?: Holding;
+  readonly heldReplicas?: HeldReplicas;
 }
 
-/** Why a worker that is alive is ended, and how long the coordinator waited for it. */
+/** The reason for the eviction of a worker that is alive, and how long the coordinator waited for it. */
 export interface Eviction {
   readonly reason: EvictionReason;
   readonly waited_ms: number;
@@ -53,7 +53,7 @@ export function workerLost({ name, pid, code, signal, eviction }: WorkerExit, ra
   });
 }
 
-/** Found before a job starts: on another Node workers end, or compute without their kernels. */
+/** Checked before a job starts: with another version of Node, workers end or compute without their kernels. */
 export function wrongNode(): LapidaryError {
   return new LapidaryError({
     code: "LAP_NODE_VERSION",
@@ -72,11 +72,17 @@ function workerEvicted(target: string, rank: number | string, pid: number, evict
   });
 }
 
-export function workerDidNotStart(name: string, why: string, cause?: unknown): LapidaryError {
+/** @param cause if it has a code, the message contains its code and location, and its remedy is the remedy */
+export function workerDidNotStart(name: string, cause: Error): LapidaryError {
+  const message = `worker ${name} did not start:`;
+  if (!(cause instanceof LapidaryError))
+    return new LapidaryError({ code: "LAP_WORKER_START", message: `${message} ${cause.message}`, place: name, cause });
+  const location = cause.place === undefined ? "" : ` (${cause.place})`;
   return new LapidaryError({
     code: "LAP_WORKER_START",
-    message: `worker ${name} did not start: ${why}`,
+    message: `${message} ${cause.code}${location}: ${cause.message}`,
     place: name,
+    remedy: cause.remedy,
     cause,
   });
 }

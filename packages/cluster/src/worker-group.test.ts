@@ -7,7 +7,7 @@ import { runProgramOnce } from "./run-program.js";
 import { counter, counts, mesh, sharding } from "./testing/counter.js";
 import { WorkerPool } from "./worker-pool.js";
 
-/** x [data, model] · w [model, -]: summed over model; then one output for each collective. */
+/** x [data, model] · w [model, -]: unreduced over model; then one output for each collective. */
 function collectives(): Graph {
   const g = new GraphBuilder("collectives", "chip", mesh);
   const x = g.push("parameter", [], { name: "x" }, tensorType("f32", [2, 4]), { name: "x", sharding: sharding("[data, model]") });
@@ -83,7 +83,7 @@ describe("a worker group of processes", function () {
     ["four workers", { workers: 4 }],
     ["the chipwise executor", { executor: "chipwise" }],
   ] as const)
-    it(`computes what the collectives mean with ${what}`, async () => {
+    it(`collectives compute their definitions with ${what}`, async () => {
       const group = await start(options);
       const out = await runProgramOnce(group, { chip: collectives() }, inputs);
       deepStrictEqual([...must(out.get("reduced"), "reduced").data], product);
@@ -100,15 +100,15 @@ describe("a worker group of processes", function () {
       await group.close();
     });
 
-  it("takes many steps before the first is done, and keeps their order", async () => {
+  it("a worker group accepts many steps before the first is done, and keeps their order", async () => {
     const group = await start();
     const program = await group.load({ chip: counter() });
     await group.put(group.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
-    const bound = group.bind(program, { ...counts, told: ["sum"] });
+    const bound = group.bind(program, { ...counts, scalars: ["sum"] });
     const steps = Array.from({ length: 20 }, (_, step) => group.run(bound, { step: stepIndex(step) }));
     const reports = await Promise.all(steps);
     deepStrictEqual(
-      reports.map(({ told }) => told.get("sum")),
+      reports.map(({ scalars }) => scalars.get("sum")),
       steps.map((_, step) => 8 * step * step),
     );
     ok(reports.every(({ workers }) => workers.length === 2));
@@ -120,7 +120,7 @@ describe("a worker group of processes", function () {
     await group.close();
   });
 
-  it("reports every call of a run that is traced, in order, on one clock for all workers", async () => {
+  it("a traced run reports every call in order, on one clock for all workers", async () => {
     const group = await start();
     const program = await group.load({ chip: counter() });
     const calls = await group.describe(program);
@@ -145,7 +145,7 @@ describe("a worker group of processes", function () {
     await group.close();
   });
 
-  it("holds a worker's part of a value and no more", async () => {
+  it("a worker has its blocks of a value and nothing else", async () => {
     const group = await start();
     for (const [id, text] of [
       ["s", "[data]"],
@@ -162,12 +162,12 @@ describe("a worker group of processes", function () {
     await group.close();
   });
 
-  it("rejects all that is pending with LAP_WORKER_LOST, naming worker, pid and signal, when a worker is killed", async () => {
+  it("when a worker is killed, all pending requests fail with LAP_WORKER_LOST, which names worker, pid and signal", async () => {
     const group = await start();
     const program = await group.load({ chip: counter() });
     await group.put(group.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
     const victim = must(group.pids[1], "pid");
-    process.kill(victim, "SIGSTOP"); // it will never answer, so that all that follows is pending
+    process.kill(victim, "SIGSTOP"); // it never answers, so that all later requests stay pending
     const bound = group.bind(program, counts);
     const pending = Array.from({ length: 5 }, (_, step) => group.run(bound, { step: stepIndex(step) }));
     const fetched = group.fetch(handleOf("s"));
@@ -184,7 +184,7 @@ describe("a worker group of processes", function () {
     await group.close();
   });
 
-  it("ends the worker that hangs while all are alive, and says so", async () => {
+  it("a worker group evicts the worker that hangs while all are alive, and reports it", async () => {
     const own = await WorkerPool.start({ environment: { ...process.env, LAPIDARY_FAILPOINTS: "before-vote@1,1:hang" }, warm: 2 });
     const group = await WorkerGroup.start(own, { runId: "hangs", epoch: epochOf(1), mesh, workers: 2, stallAfterMs: 1500 });
     const program = await group.load({ chip: counter() });
@@ -198,7 +198,7 @@ describe("a worker group of processes", function () {
     await own.close();
   });
 
-  it("reports the value whose kernel failed, on all workers at the same time", async () => {
+  it("a worker group reports the value whose kernel failed, on all workers at the same time", async () => {
     const group = await start();
     const g = new GraphBuilder("bad", "chip", mesh);
     const s = g.push("parameter", [], { name: "s" }, tensorType("i32", [4]), { name: "s", sharding: sharding("[data]") });
@@ -209,7 +209,7 @@ describe("a worker group of processes", function () {
       g.op("all_gather", [ratio], { axes: ["data"], size: 2, dimension: 0 }, { name: "gathered", sharding: sharding("[-]") }),
     );
     const program = await group.load({ chip: g.finish() });
-    // Worker 1 alone divides by zero; worker 0 waits for its part.
+    // Only worker 1 divides by zero; worker 0 waits for a message of worker 1.
     await group.put(group.parameter(program, "s"), arrayOf("i32", [8], Int32Array.of(1, 1, 1, 1, 1, 1, 0, 1)));
     const bound = group.bind(program, { inputs: new Map([["s", handleOf("s")]]), outputs: new Map([["ratio", handleOf("ratio")]]) });
     await rejects(group.run(bound, { step: stepIndex(0) }), { code: "LAP_WORKER_KERNEL", place: "layers.0.ratio" });
@@ -217,7 +217,7 @@ describe("a worker group of processes", function () {
     await group.close();
   });
 
-  it("refuses a program that is none", async () => {
+  it("a worker group rejects a malformed program", async () => {
     const group = await start({ workers: 1 });
     const g = new GraphBuilder("broken", "chip", mesh);
     const s = g.push("parameter", [], { name: "s" }, tensorType("f32", [4]), { name: "s", sharding: sharding("[-]") });
@@ -226,14 +226,14 @@ describe("a worker group of processes", function () {
     await group.close();
   });
 
-  it("refuses messages of an older attempt of the same run", async () => {
+  it("workers reject messages of an older attempt of the same run", async () => {
     const group = await start({ runId: "fenced", epoch: epochOf(5), workers: 1 });
     await group.close();
     await rejects(start({ runId: "fenced", epoch: epochOf(5), workers: 1 }), { code: "LAP_WORKER_STALE" });
     await (await start({ runId: "fenced", epoch: epochOf(6), workers: 1 })).close();
   });
 
-  it("gives its workers back, to be used again", async () => {
+  it("a worker group returns its workers to the pool, which reuses them", async () => {
     const first = await start();
     const { pids } = first;
     await first.close();

@@ -3,7 +3,7 @@ import {
   type RunReport,
   type ArrayData,
   type CallName,
-  type CopyName,
+  type ReplicaName,
   type Epoch,
   type ExecutorName,
   type FeedMessage,
@@ -50,36 +50,36 @@ export interface WorkerGroupOptions {
   /** Fence number of this attempt: larger than that of every earlier attempt of the run. */
   readonly epoch: Epoch;
   readonly mesh: Mesh;
-  /** How many worker processes at most; the mesh may not be divisible by so many. The chipwise executor has one. */
+  /** Maximum number of worker processes. The mesh may not divide over that many. The chipwise executor has one. */
   readonly workers: number;
   readonly numerics?: NumericsName;
   readonly executor?: ExecutorName;
-  /** Without an answer of any worker for so long (and for 20 of its longest runs) those that hang are ended. Default 5 minutes. */
+  /** If no worker answers for this time and for 20 of the longest runs, the workers that hang are evicted. Default 5 minutes. */
   readonly stallAfterMs?: number;
 }
 
 export interface RunRequest {
   readonly step: StepIndex;
-  /** Whether it is an update of the run's state. */
+  /** Whether the run is an update of the state. */
   readonly update?: boolean;
   /** Whether the report lists every call. */
   readonly trace?: boolean;
 }
 
-/** A copy of some values in the workers' memory. */
+/** Replicas that were stored in the memory of the workers. */
 export interface ReplicationReport {
   readonly step: UpdateCount;
-  /** Of all workers together. */
+  /** Sum over all workers. */
   readonly bytes: number;
-  /** Processor time of the one that it cost most. */
+  /** Maximum processor time of a worker. */
   readonly ms: number;
 }
 
 /** Blocks that were written to a staging buffer. */
 export interface StagingReport {
-  /** Of all workers together. */
+  /** Sum over all workers. */
   readonly bytes: number;
-  /** That the slowest of them took. */
+  /** Maximum over the workers. */
   readonly ms: number;
   /** Checksums (crc32) of the whole arrays, in the order of the staging buffer; undefined if the workers compute no checksum. */
   readonly sums: readonly (number | undefined)[];
@@ -89,16 +89,16 @@ export type FeedRequest = Omit<FeedMessage, "kind" | "epoch" | "into">;
 
 interface LoadedProgram {
   readonly tensors: ProgramTensors;
-  /** Settles when the workers have it. */
+  /** Settles when the workers have loaded it. */
   readonly loaded: Promise<unknown>;
-  /** What it ran with last: so much the workers remember. */
+  /** The binding of its last run, which the workers remember. */
   last?: BoundProgram;
 }
 
 /**
- * The workers of one attempt of a run, as one machine: programs are loaded once, values live where they were put, `run` maps values to values.
- * Nothing waits for anything else here: requests are sent at once, in order, and executed in that order by every worker, so that many steps may
- * be in flight. What fails, fails for good: after a failed run or a lost worker every request rejects with that first error.
+ * The workers of one attempt of a run. Programs are loaded once, arrays stay on the workers, and `run` computes arrays from arrays.
+ * Requests are sent immediately and in order, and every worker executes them in that order, so that many steps may be in flight. A failure is final:
+ * after a failed run or a lost worker every request rejects with that first error.
  */
 export class WorkerGroup {
   readonly mesh: Mesh;
@@ -111,9 +111,9 @@ export class WorkerGroup {
   readonly #workers: readonly WorkerProcess[];
   readonly #programs = new Map<ProgramHash, LoadedProgram>();
   readonly #texts = new WeakMap<Graph, ProgramText>();
-  /** What the workers hold once all that was sent is done. */
+  /** The arrays of the workers after all requests so far. */
   readonly #handles = new Map<Handle, TensorSpec>();
-  /** Outputs of the last run, as long as `#handles` has them unchanged: a train step need not add its state again. */
+  /** Outputs of the last run, while `#handles` has them unchanged: a train step need not add its state again. */
   #lastOutputs: BoundProgram["made"] | undefined;
   readonly #stall: StallWatch;
   #failure: LapidaryError | undefined;
@@ -152,7 +152,7 @@ export class WorkerGroup {
     const workers = await pool.acquire(grid.workers, numerics, run);
     const group = new WorkerGroup(pool, workers, grid, options);
     const peers = pool.peerPaths(grid.workers);
-    workers.forEach((process, worker) => (process.holds = { run, worker: workerRank(worker) }));
+    workers.forEach((process, worker) => (process.heldReplicas = { run, worker: workerRank(worker) }));
     try {
       await group.#requestAll((worker) => ({
         kind: "configure",
@@ -166,13 +166,13 @@ export class WorkerGroup {
         peers,
       }));
     } catch (error) {
-      await group.close({ keepCopies: true });
+      await group.close({ keepReplicas: true });
       throw error;
     }
     return group;
   }
 
-  /** Worker processes; a program may need fewer than were asked for. */
+  /** Number of worker processes. A program may need fewer than requested. */
   get size(): number {
     return this.#workers.length;
   }
@@ -181,15 +181,15 @@ export class WorkerGroup {
     return this.#workers.map((worker) => worker.pid);
   }
 
-  /** What the pool calls them: the names that log lines come with. */
+  /** The names of the workers in the pool, which are also in log lines. */
   get names(): string[] {
     return this.#workers.map((worker) => worker.name);
   }
 
   /**
-   * Loads a per-chip program, once; the hash is that of `programText`.
+   * Loads a per-chip program once. The hash is that of `programText`.
    *
-   * @param program what `compile` returns, or any per-chip program with a sharding on every value
+   * @param program the result of `compile`, or any per-chip program with a sharding on every value
    */
   async load(program: { readonly chip: Graph }): Promise<ProgramHash> {
     const text = this.#texts.get(program.chip) ?? programText(program.chip);
@@ -197,7 +197,7 @@ export class WorkerGroup {
     return this.loadText(text);
   }
 
-  /** The same of a program that is text already. What runs it need not wait for it. */
+  /** Loads the text of a program. A run of it need not wait for this. */
   async loadText({ hash, text, parameters, outputs }: ProgramText): Promise<ProgramHash> {
     let program = this.#programs.get(hash);
     if (program === undefined) {
@@ -229,7 +229,7 @@ export class WorkerGroup {
     );
   }
 
-  /** Gives every worker its block of a whole array, which must stay as it is until this resolves. */
+  /** Gives every worker its block of a whole array. The array must not change until this resolves. */
   async put(tensor: TensorSpec, array: ArrayData): Promise<void> {
     this.#addHandle(tensor);
     const layout = arrayLayout(this.#layout, tensor);
@@ -251,15 +251,15 @@ export class WorkerGroup {
   }
 
   /**
-   * Runs a program. Resolves when the outputs exist; a caller that does not wait dispatches ahead. It costs one small message per worker, for any program:
-   * the handles are sent only if they differ from those of its last run.
+   * Runs a program. Resolves when the outputs exist. A caller that does not wait dispatches ahead. A run costs one small message per worker:
+   * the handles are sent only if they differ from those of the last run of the program.
    *
-   * @throws LAP_WORKER_KERNEL, LAP_WORKER_LOST, …: the worker group is void then
+   * @throws LAP_WORKER_KERNEL, LAP_WORKER_LOST, …: afterwards the worker group has failed
    */
   async run(bound: BoundProgram, { step, update = false, trace = false }: RunRequest): Promise<RunReport> {
-    const { hash, values, gone, made, told } = bound;
+    const { hash, values, donated, made, scalars } = bound;
     const program = this.#program(hash);
-    for (const id of gone) this.#removeHandle(id);
+    for (const id of donated) this.#removeHandle(id);
     if (this.#lastOutputs !== made) {
       for (const tensor of made.values()) this.#addHandle(tensor);
       this.#lastOutputs = made;
@@ -277,13 +277,13 @@ export class WorkerGroup {
     try {
       const answers = await this.#requestAll(() => message);
       for (const { reply } of answers) this.#stall.ran(reply.total_ms);
-      // Every worker has them whole.
+      // Every worker has the scalars.
       const { payload } = must(answers[0], "answer");
       const number = (dtype: Dtype, i: number): number => must(numbersOf(dtype, payload.subarray(4 * i, 4 * i + 4))[0], "number");
       return {
         step,
         workers: answers.map(({ reply }) => reply),
-        told: new Map(told.map(({ name, dtype }, i) => [name, number(dtype, i)])),
+        scalars: new Map(scalars.map(({ name, dtype }, i) => [name, number(dtype, i)])),
       };
     } catch (error) {
       // The outputs do not exist, and the workers have left the group.
@@ -292,7 +292,7 @@ export class WorkerGroup {
     }
   }
 
-  /** What a run of a program calls on each worker, in order. */
+  /** The calls of a run of a program on each worker, in order. */
   async describe(program: ProgramHash): Promise<readonly CallName[]> {
     const [answer] = await this.#request([workerRank(0)], () => ({ kind: "describe", epoch: this.epoch, program }));
     return must(answer, "answer").reply.calls;
@@ -316,11 +316,11 @@ export class WorkerGroup {
   }
 
   /**
-   * Copies values in the workers' memory, each block on the worker that has it and on the next one, as they are after update `step`.
+   * Replicates values, as they are after update `step`: each block on its worker and on the next one.
    *
-   * @param committed the last update that counts: copies before it are needed no more
+   * @param committed the last committed update: older replicas are not needed
    */
-  async copy(step: UpdateCount, values: readonly Handle[], committed: UpdateCount): Promise<ReplicationReport> {
+  async replicate(step: UpdateCount, values: readonly Handle[], committed: UpdateCount): Promise<ReplicationReport> {
     const answers = await this.#requestAll(() => ({ kind: "copy", epoch: this.epoch, step, values, committed }));
     return {
       step,
@@ -335,19 +335,19 @@ export class WorkerGroup {
     return answers.every(({ reply }) => reply.opened);
   }
 
-  /** Writes whole values to a staging buffer, as they are after all that was sent so far. Resolves when they are there. */
-  async snapshot(path: string): Promise<StagingReport> {
+  /** Writes whole values, as they are after all requests so far, to a staging buffer. Resolves when they are written. */
+  async stage(path: string): Promise<StagingReport> {
     const answers = await this.#requestAll(() => ({ kind: "snapshot", epoch: this.epoch, path }));
     const sums = answers[0]?.reply.shares.map((_, i) => sumOf(answers.map(({ reply }) => reply.shares[i]))) ?? [];
     return { bytes: answers.reduce((sum, { reply }) => sum + reply.bytes, 0), ms: Math.max(...answers.map(({ reply }) => reply.ms)), sums };
   }
 
   /**
-   * Brings the values back from copies that earlier worker groups of this run left with these workers, where every block is still held by one of them.
+   * Restores the values from replicas of earlier worker groups of this run, if these workers have a replica of every block.
    *
-   * @param latest no later update is wanted
-   * @param values what was copied
-   * @returns the update that they are of: the newest possible; undefined if there is none
+   * @param latest the newest update that may be restored
+   * @param values the values that were replicated
+   * @returns the update of the restored values: the newest possible; undefined if there is none
    */
   async restoreReplicas(latest: UpdateCount, values: readonly TensorSpec[]): Promise<UpdateCount | undefined> {
     const group = { workers: this.size, mesh: printMesh(this.mesh) };
@@ -362,7 +362,7 @@ export class WorkerGroup {
     for (const worker of ranksOf(this.size)) {
       const holders = must(found.holders.get(worker), "holders");
       if (holders.includes(worker)) continue;
-      const copy: CopyName = { step, worker, ...group };
+      const copy: ReplicaName = { step, worker, ...group };
       const [lent] = await this.#request([must(holders[0], "holder")], () => ({ kind: "lend", epoch: this.epoch, copy }));
       const { reply, payload } = must(lent, "replica");
       await this.#request(
@@ -382,16 +382,16 @@ export class WorkerGroup {
   }
 
   /**
-   * Leaves the run, whatever is in flight, and gives the workers back to the pool. One that does not leave in time is ended.
+   * Leaves the run, whatever is in flight, and returns the workers to the pool. A worker that does not leave in time is evicted.
    *
-   * @param keepCopies the next worker group of the run may want the copies that these workers hold
+   * @param keepReplicas the next worker group of the run may restore the replicas of these workers
    */
   async close({
     timeoutMs = 5000,
-    keepCopies = false,
+    keepReplicas = false,
   }: {
     readonly timeoutMs?: number;
-    readonly keepCopies?: boolean;
+    readonly keepReplicas?: boolean;
   } = {}): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -401,10 +401,10 @@ export class WorkerGroup {
       this.#workers.map(async (worker) => {
         const timer = setTimeout(() => worker.evict({ reason: "did_not_leave", waited_ms: timeoutMs }), timeoutMs);
         try {
-          await worker.request({ kind: "reset", epoch: this.epoch, keepCopies });
-          if (!keepCopies) worker.holds = undefined;
+          await worker.request({ kind: "reset", epoch: this.epoch, keepCopies: keepReplicas });
+          if (!keepReplicas) worker.heldReplicas = undefined;
         } catch (error) {
-          // Dead, or never configured: then it has nothing to leave.
+          // The worker is dead or was never configured, so it need not leave.
           if (!(error instanceof LapidaryError)) throw error;
         } finally {
           clearTimeout(timer);
@@ -439,7 +439,7 @@ export class WorkerGroup {
     return this.#request(ranksOf(this.#workers.length), message, payload);
   }
 
-  /** Sends immediately; settles when all have answered, with the root cause if some failed. */
+  /** Sends immediately. Settles when all have answered, with the root cause if some failed. */
   #request<K extends MessageKind>(
     ranks: readonly WorkerRank[],
     message: (worker: WorkerRank) => MessageOf<K>,
@@ -466,13 +466,13 @@ export class WorkerGroup {
     if (own !== undefined) return own;
     // The exit of a process is reported shortly after its channels broke.
     const exits = this.#workers.map((worker) => worker.exited);
-    const moment = new AbortController();
-    const patience = new Promise<void>((resolve) => {
+    const waiting = new AbortController();
+    const timeout = new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, 2000);
-      moment.signal.addEventListener("abort", () => clearTimeout(timer));
+      waiting.signal.addEventListener("abort", () => clearTimeout(timer));
     });
-    await Promise.race([...exits, patience]);
-    moment.abort();
+    await Promise.race([...exits, timeout]);
+    waiting.abort();
     await Promise.resolve();
     return this.#failure ?? must(errors[0], "error");
   }
@@ -485,7 +485,7 @@ export class WorkerGroup {
   }
 }
 
-/** The checksum of which each worker returned its share. */
+/** The checksum of an array from the shares of all workers. */
 function sumOf(shares: readonly (number | null | undefined)[]): number | undefined {
   let sum = 0;
   for (const share of shares) {

@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { type Channel, type Listener, bufferPool, listen, systemTimer } from "@lapidary/fabric";
 import { LapidaryError, asJson, assert } from "@lapidary/std";
 import {
-  type Holding,
+  type HeldReplicas,
   type NumericsName,
   type PoolHello,
   type WorkerHello,
   buildId,
   controlLimits,
   decodeWorkerHello,
-  pulseTimes,
+  heartbeatTimes,
 } from "@lapidary/protocol";
 import { isSupportedNode } from "../../../tools/setup/node-version.mjs";
 import { signalProcess } from "@lapidary/std/process-id";
@@ -21,51 +21,51 @@ import { WorkerProcess } from "./worker-process.js";
 import { orphanedWorkers, removeRegistry, writeRegistry } from "@lapidary/api/worker-registry";
 
 export interface WorkerPoolOptions {
-  /** What worker processes inherit: the environment of the process that starts the pool. */
+  /** The environment of worker processes. */
   readonly environment: NodeJS.ProcessEnv;
-  /** Processes to keep, in a worker group or waiting for one with their kernels loaded. Default: one a core. */
+  /** Processes to keep, in a worker group or idle with their kernels loaded. Default: one a core. */
   readonly warm?: number;
-  /** Processes to keep waiting beside those that are in a worker group: they stand in for one that dies. Default 0. */
+  /** Idle processes to keep in addition to those in worker groups. They replace workers that end. Default 0. */
   readonly spares?: number;
-  /** Numerics that waiting workers are made for; workers for the others are started when they are wanted. Default f32. */
+  /** Numerics of idle workers. Workers with other numerics are started when they are needed. Default f32. */
   readonly numerics?: NumericsName;
-  /** Directory of the sockets; a fresh one under the temporary one by default. Its path must be short. */
+  /** Directory of the sockets; by default a new directory in the temporary directory. Its path must be short. */
   readonly directory?: string;
   /** Workers outlive this process, and a later one takes them over. By default they end with it. */
   readonly failover?: Failover;
-  /** Lines that workers write to stderr: JSON, or what a crash left. */
+  /** Called with lines that workers write to stderr: JSON, or the text of a crash. */
   readonly log?: (worker: string, line: string) => void;
   /** Called with every worker process that ended, expected or not. */
   readonly onExit?: (exit: WorkerExit) => void;
 }
 
-/** One pool after the other at the same directory, with the same workers. */
+/** Several pools, one after the other, at the same directory with the same workers. */
 export interface Failover {
-  /** The file in which each writes down its workers. */
+  /** The file in which each pool records its workers. */
   readonly registry: string;
-  /** How long workers wait for the next one. */
+  /** How long workers wait for the next pool. */
   readonly lease_s: number;
-  /** Whether a run may still continue, so that copies of it are worth something. */
+  /** Whether a run may continue, so that its replicas are needed. */
   readonly isActive: (run: string) => boolean;
-  /** The register could not be written: the next pool will not know of some workers, which end when their lease runs out. */
+  /** The registry could not be written: the next pool will not know some workers, which end when their lease expires. */
   readonly onError: (error: Error) => void;
 }
 
-/** How many worker processes use this machine fully. */
+/** The number of worker processes that uses this machine fully. */
 export const defaultWorkers = (): number => availableParallelism();
 
 /** Time in which a worker that is taken over must leave its previous worker group. */
-const leaveWithin_ms = 10_000;
+const leaveTimeout_ms = 10_000;
 
 /**
- * Worker processes that wait for work. A process takes most of a second to load its kernels, so some are started in advance.
+ * Idle worker processes. A process takes most of a second to load its kernels, so some are started in advance.
  *
- *     spawn ─────► connecting ──► waiting ◄────► in a worker group          exit, from anywhere: an event, and another in its place
+ *     spawn ─────► connecting ──► waiting ◄────► in a worker group          exit, in any state: an event, and a new worker
  *     take over ──────┘  ▲                          │
  *                        └── a pool that was killed ┘
  *
- * Without failover workers end with this process, however it ends: each hangs on a channel to it. With it they wait for the next pool at the same
- * directory, which knows them by the register.
+ * Without failover workers end with this process, however it ends, because their channel closes. With failover they wait for the next pool at
+ * the same directory, which knows them from the registry.
  */
 export class WorkerPool {
   readonly directory: string;
@@ -73,9 +73,9 @@ export class WorkerPool {
   readonly #ownsDirectory: boolean;
   readonly #workers = new Map<string, WorkerProcess>();
   readonly #idle: WorkerProcess[] = [];
-  /** Those that were one too many. */
+  /** Surplus workers that are ending. */
   readonly #ending = new Set<WorkerProcess>();
-  /** Settles when all workers that were taken over are ready or have ended: only then it is known which replicas they have. */
+  /** Settles when all workers that were taken over are ready or have ended. Only then their replicas are known. */
   #settled: Promise<unknown> = Promise.resolve();
   #listener: Listener | undefined;
   #named = 0;
@@ -89,7 +89,7 @@ export class WorkerPool {
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
   }
 
-  /** Listens, takes over the workers of an earlier pool, and spawns the missing ones; does not wait for them. @throws LAP_NODE_VERSION */
+  /** Listens, takes over the workers of an earlier pool, and starts the missing ones without waiting for them. @throws LAP_NODE_VERSION */
   static async start(options: WorkerPoolOptions): Promise<WorkerPool> {
     if (!isSupportedNode()) throw wrongNode();
     const pool = new WorkerPool(options);
@@ -99,7 +99,7 @@ export class WorkerPool {
     return pool;
   }
 
-  /** Workers that are not in a worker group, ready or about to be. */
+  /** Workers that are not in a worker group, ready or starting. */
   get waiting(): number {
     return this.#idle.length;
   }
@@ -110,21 +110,23 @@ export class WorkerPool {
   }
 
   /**
-   * Takes workers out of the pool, starting as many as are missing, and waits until their kernels are loaded. Those that hold copies of `run` come first, each as the
-   * worker that it was; those that hold copies of another run are left to it.
+   * Takes workers out of the pool, starts the missing ones, and waits until their kernels are loaded. Workers with replicas of `run` come first, each with
+   * its rank. Workers with replicas of another run stay reserved for it.
    *
    * @throws LAP_WORKER_START
    */
   async acquire(count: number, numerics: NumericsName = "f32", run?: string): Promise<WorkerProcess[]> {
     await this.#settled;
     assert(!this.#closing, "a closed pool gives no workers");
-    // The last that came back is the warmest.
+    // The worker that was released last has the warmest caches.
     const fitting = this.#idle.filter((worker) => worker.numerics === numerics).reverse();
     const places = Array.from({ length: count }, (_, rank) =>
-      fitting.find(({ holds }) => holds !== undefined && holds.run === run && holds.worker === rank),
+      fitting.find(({ heldReplicas }) => heldReplicas !== undefined && heldReplicas.run === run && heldReplicas.worker === rank),
     );
-    const others = fitting.filter(({ holds }) => holds === undefined || holds.run === run).filter((worker) => !places.includes(worker));
-    others.sort((a, b) => Number(b.holds !== undefined) - Number(a.holds !== undefined));
+    const others = fitting
+      .filter(({ heldReplicas }) => heldReplicas === undefined || heldReplicas.run === run)
+      .filter((worker) => !places.includes(worker));
+    others.sort((a, b) => Number(b.heldReplicas !== undefined) - Number(a.heldReplicas !== undefined));
     const found = places.map((worker) => worker ?? others.shift());
     for (const worker of found) if (worker !== undefined) this.#idle.splice(this.#idle.indexOf(worker), 1);
     const taken = found.map((worker) => worker ?? this.#spawn(numerics));
@@ -139,24 +141,24 @@ export class WorkerPool {
   }
 
   /** The worker that a process is, and of which run, if it is one. */
-  holding(name: string): Holding | undefined {
-    return this.#workers.get(name)?.holds;
+  heldReplicas(name: string): HeldReplicas | undefined {
+    return this.#workers.get(name)?.heldReplicas;
   }
 
-  /** Takes a worker back that left its run; more than enough of them end. */
+  /** Takes back a worker that left its run. Surplus workers end. */
   release(worker: WorkerProcess): void {
     if (!worker.isAlive || this.#closing) return;
     this.#idle.push(worker);
     this.#trim();
   }
 
-  /** A run is over: its replicas are not needed any more. */
+  /** A run has ended: its replicas are not needed any more. */
   dropReplicas(run: string): void {
-    for (const worker of this.#workers.values()) if (worker.holds?.run === run) worker.holds = undefined;
+    for (const worker of this.#workers.values()) if (worker.heldReplicas?.run === run) worker.heldReplicas = undefined;
     this.#trim();
   }
 
-  /** Paths on which the workers of a new worker group find one another. Those of a pool that was killed may still be in use. */
+  /** Socket paths for the workers of a new worker group. Those of a pool that was killed may still be in use. */
   peerPaths(count: number): string[] {
     const group = this.#groups++;
     return Array.from({ length: count }, (_, rank) => join(this.directory, `g${process.pid}-${group}.${rank}`));
@@ -171,12 +173,15 @@ export class WorkerPool {
     if (this.#ownsDirectory) rmSync(this.directory, { recursive: true, force: true });
   }
 
-  /** Idle workers without replicas: a worker with replicas is reserved for its run until the run is over. */
+  /** Idle workers without replicas. A worker with replicas is reserved for its run until the run has ended. */
   get #free(): WorkerProcess[] {
-    return this.#idle.filter(({ holds }) => holds === undefined);
+    return this.#idle.filter(({ heldReplicas }) => heldReplicas === undefined);
   }
 
-  /** How many of those there should be. Spares are ready before a worker group is formed: one that starts later would use the processors of the group while it loads. */
+  /**
+   * The wanted number of them. Spares are ready before a worker group is formed, because a worker that loads later would take processor time from
+   * the group.
+   */
   get #wanted(): number {
     const { spares = 0, warm = defaultWorkers() } = this.#options;
     const busy = this.#workers.size - this.#ending.size - this.#free.length;
@@ -202,8 +207,8 @@ export class WorkerPool {
   }
 
   /**
-   * The workers of a pool that was killed come by themselves. One that gives no heartbeat, or does not leave its worker group, is ended; so is one that speaks
-   * another protocol.
+   * Takes over the workers of a killed pool, which connect by themselves. A worker that gives no heartbeat, or does not leave its worker group, is
+   * evicted. A worker of another protocol is killed.
    */
   #takeOver({ registry, isActive }: Failover): void {
     for (const socket of readdirSync(this.directory)) if (/^g\d/.test(socket)) rmSync(join(this.directory, socket));
@@ -214,10 +219,10 @@ export class WorkerPool {
       this.#named = Math.max(this.#named, Number(name.slice(1)) + 1);
       const worker = this.#hold(name, numerics, adoptWorker({ pid, started }), true);
       this.#idle.push(worker);
-      const stop = endIfUseless(worker);
+      const stop = evictUnlessReady(worker);
       await Promise.race([worker.ready.catch(() => undefined), worker.exited]);
       stop();
-      if (worker.holds !== undefined && !isActive(worker.holds.run)) worker.holds = undefined;
+      if (worker.heldReplicas !== undefined && !isActive(worker.heldReplicas.run)) worker.heldReplicas = undefined;
     });
     this.#settled = Promise.all(settled).then(() => this.#trim());
   }
@@ -226,7 +231,7 @@ export class WorkerPool {
     while (!this.#closing && this.#free.length < this.#wanted) this.#idle.push(this.#spawn(this.#options.numerics ?? "f32"));
   }
 
-  /** The last that came back is the warmest, so that the first goes. */
+  /** The worker that was released last has the warmest caches, so the first one ends. */
   #trim(): void {
     for (let [first] = this.#free; !this.#closing && first !== undefined && this.#free.length > this.#wanted; [first] = this.#free) {
       this.#idle.splice(this.#idle.indexOf(first), 1);
@@ -253,12 +258,12 @@ export class WorkerPool {
     this.#options.log?.(worker, line);
   }
 
-  /** @param stoodReady whether the worker was ready before: one that never was is not replaced */
-  #hold(name: string, numerics: NumericsName, host: HostProcess, stoodReady: boolean): WorkerProcess {
+  /** @param wasReady whether the worker was ready before: a worker that never was ready is not replaced */
+  #hold(name: string, numerics: NumericsName, host: HostProcess, wasReady: boolean): WorkerProcess {
     const worker = new WorkerProcess({ name, numerics, host, log: (line) => this.#log(name, line) });
     this.#workers.set(name, worker);
     this.#registry();
-    let replaces = stoodReady;
+    let replaces = wasReady;
     void worker.ready.then(
       () => {
         replaces = true;
@@ -292,7 +297,7 @@ export class WorkerPool {
   }
 }
 
-/** The hello of a process; undefined if it is not a worker of this build or of one like it. */
+/** The hello of a process; undefined if it is not a worker of a compatible build. */
 function helloOf(channel: Channel): WorkerHello | undefined {
   try {
     return decodeWorkerHello(channel.peerHello);
@@ -303,11 +308,11 @@ function helloOf(channel: Channel): WorkerHello | undefined {
 }
 
 /** Evicts a worker that was taken over and does not connect or leave its group. Only time in which this process was awake counts. */
-function endIfUseless(worker: WorkerProcess): () => void {
+function evictUnlessReady(worker: WorkerProcess): () => void {
   let waited_ms = 0;
-  return systemTimer.every(pulseTimes.everyMs, () => {
-    waited_ms += pulseTimes.everyMs;
-    if (!worker.hasConnected && waited_ms > pulseTimes.deadlineMs) worker.evict({ reason: "no_connection", waited_ms });
-    else if (waited_ms > leaveWithin_ms) worker.evict({ reason: "did_not_leave", waited_ms });
+  return systemTimer.every(heartbeatTimes.everyMs, () => {
+    waited_ms += heartbeatTimes.everyMs;
+    if (!worker.hasConnected && waited_ms > heartbeatTimes.deadlineMs) worker.evict({ reason: "no_connection", waited_ms });
+    else if (waited_ms > leaveTimeout_ms) worker.evict({ reason: "did_not_leave", waited_ms });
   });
 }

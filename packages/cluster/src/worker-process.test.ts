@@ -3,12 +3,13 @@ import type { Channel } from "@lapidary/fabric";
 import { memoryPair } from "@lapidary/fabric/testing";
 import { asJson, type JsonValue, LapidaryError } from "@lapidary/std";
 import { epochOf, stepIndex, programHash, type WorkerHello } from "@lapidary/protocol";
-import type { ProcessEnd } from "./host-process.js";
+import { type ProcessEnd, spawnWorker } from "./host-process.js";
+import { startFailure } from "./start-failure.js";
 import { WorkerProcess } from "./worker-process.js";
 
 const hello: WorkerHello = { name: "w7", pid: 7, build: "protocol 2 (older)" };
 
-/** A worker process that the test answers for, on the other end of its channel. */
+/** A worker process whose answers the test sends on the other end of the channel. */
 async function connected(): Promise<{ worker: WorkerProcess; there: Channel; killed: string[]; end: (end: ProcessEnd) => void }> {
   const killed: string[] = [];
   let end: (end: ProcessEnd) => void = () => undefined;
@@ -22,7 +23,7 @@ async function connected(): Promise<{ worker: WorkerProcess; there: Channel; kil
   return { worker, there, killed, end };
 }
 
-/** Answers the first message with what `answer` makes of its number. */
+/** Answers the first message with the result of `answer` for its number. */
 const answerWith = (there: Channel, answer: (id: number) => JsonValue): void =>
   there.onMessage((header) => there.send(answer((header as { readonly id: number }).id)));
 
@@ -30,7 +31,7 @@ const runReply = { step: 0, kernelCalls: 1, total_ms: 1, gemm_ms: 0, otherKernel
 const run = { kind: "run", epoch: epochOf(1), step: stepIndex(0), program: programHash("p") } as const;
 
 describe("a worker process", () => {
-  it("gives the decoded reply to a request", async () => {
+  it("a request resolves to the decoded reply", async () => {
     const { worker, there, killed } = await connected();
     answerWith(there, (id) => ({ kind: "reply", id, reply: runReply }));
     deepStrictEqual((await worker.request<"run">(run)).reply, runReply);
@@ -44,7 +45,7 @@ describe("a worker process", () => {
     ["an answer of an unknown kind", (id: number): JsonValue => ({ kind: "maybe", id }), "kind"],
     ["an answer without a number", (): JsonValue => ({ kind: "reply", reply: runReply }), "id"],
   ] as const)
-    it(`is killed after ${what}, and every request fails with the field and the build of the worker`, async () => {
+    it(`a worker is killed after ${what}, and every request fails with the field and the build of the worker`, async () => {
       const { worker, there, killed, end } = await connected();
       answerWith(there, answer);
       const requests = [worker.request<"run">(run), worker.request<"stats">({ kind: "stats", epoch: epochOf(1) })];
@@ -60,7 +61,7 @@ describe("a worker process", () => {
       strictEqual((await worker.exited).signal, "SIGKILL");
     });
 
-  it("is killed after a malformed heartbeat", async () => {
+  it("a worker is killed after a malformed heartbeat", async () => {
     const { worker, killed } = await connected();
     const [here, there] = await memoryPair({}, { hello: asJson({ ...hello, pulse: true }) });
     worker.watch(here, hello);
@@ -68,8 +69,45 @@ describe("a worker process", () => {
     there.send({ turns: "many" });
     await there.closed;
     await new Promise(setImmediate);
-    strictEqual(worker.turns, 3);
+    strictEqual(worker.eventLoopTicks, 3);
     deepStrictEqual(killed, ["SIGKILL"]);
     await rejects(worker.ready, /worker w7 of build protocol 2 \(older\) sent a malformed heartbeat, field turns/);
+  });
+
+  it("a worker that cannot start is reported with the code and remedy of its error", async () => {
+    const { worker, end } = await connected();
+    const cause = new LapidaryError({
+      code: "LAP_WORKER_OPCODES",
+      message: "the compiled kernels belong to another version",
+      place: "k.node",
+    });
+    end({ code: 1, signal: null, cause });
+    await rejects(worker.ready, {
+      code: "LAP_WORKER_START",
+      message: "worker w7 did not start: LAP_WORKER_OPCODES (k.node): the compiled kernels belong to another version",
+      remedy: "compile them again: `npm run setup build kernels`",
+      cause,
+    });
+  });
+
+  it("the process of a worker ends with the error that the worker logs", async () => {
+    const lines: string[] = [];
+    const { ended } = spawnWorker({
+      name: "w8",
+      socket: `/tmp/${"x".repeat(200)}`,
+      numerics: "f32",
+      environment: process.env,
+      lease_s: 0,
+      log: (line) => lines.push(line),
+    });
+    const { code, signal, cause } = await ended;
+    deepStrictEqual([code, signal], [1, null]);
+    ok(cause instanceof LapidaryError, lines.join("\n"));
+    deepStrictEqual([cause.code, cause.isRecoverable, lines.length], ["LAP_FABRIC_PATH", false, 1]);
+  }).timeout(20_000);
+
+  it("a log line without an error, or one that is not JSON, gives no cause", () => {
+    for (const line of ["Error: failure", '{"failure":', '{"message":"failure"}', '{"failure":7}', '"failure"', "null"])
+      strictEqual(startFailure(line), undefined, line);
   });
 });

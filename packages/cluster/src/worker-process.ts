@@ -1,6 +1,6 @@
 import { type Channel, Heartbeat } from "@lapidary/fabric";
 import {
-  type Holding,
+  type HeldReplicas,
   type MessageId,
   type MessageKind,
   type MessageOf,
@@ -9,12 +9,12 @@ import {
   type WorkerHello,
   type WorkerReplies,
   decodeAnswer,
-  decodePulse,
+  decodeHeartbeat,
   decodeReply,
   encodeMessage,
   epochOf,
   messageId,
-  pulseTimes,
+  heartbeatTimes,
 } from "@lapidary/protocol";
 import { type JsonValue, type LapidaryError, errorFromJSON, systemClock } from "@lapidary/std";
 import { type Eviction, type WorkerExit, workerDidNotStart, workerLost } from "./worker-group-errors.js";
@@ -41,27 +41,27 @@ interface Pending {
   readonly reject: (error: LapidaryError) => void;
 }
 
-/** One worker process, as its coordinator sees it: spawned or taken over, connected, ready, ended. */
+/** One worker process in the view of its coordinator: spawned or taken over, connected, ready, ended. */
 export class WorkerProcess {
   readonly name: string;
   readonly pid: number;
   readonly numerics: NumericsName;
   /** Whose copies it holds, as far as is known. */
-  holds: Holding | undefined;
+  heldReplicas: HeldReplicas | undefined;
   /** Settles when its kernels are loaded and it is in no worker group; rejects when it ends before. */
   readonly ready: Promise<"tensorflow" | "wasm">;
-  /** Settles, and never rejects, when the process is gone. */
+  /** Settles, and never rejects, when the process has ended. */
   readonly exited: Promise<WorkerExit>;
   readonly #host: HostProcess;
   readonly #log: (line: string) => void;
   readonly #pending = new Map<MessageId, Pending>();
   #channel: Channel | undefined;
-  /** Of the process, as it said when it connected. */
+  /** The build of the process, from its hello. */
   #build = "unknown";
   #pulse: Channel | undefined;
   #exit: WorkerExit | undefined;
   #next = 0;
-  /** Why it was ended while it lived. */
+  /** Why it was ended while it was alive. */
   #eviction: Eviction | undefined;
   #isLeaving = false;
   #answers = 0;
@@ -81,7 +81,7 @@ export class WorkerProcess {
     });
     this.ready.catch(() => undefined);
     this.exited = host.ended.then(({ code, signal, cause }) => {
-      if (cause !== undefined) this.#rejectReady(workerDidNotStart(name, cause.message, cause));
+      if (cause !== undefined) this.#rejectReady(workerDidNotStart(name, cause));
       const exit: WorkerExit = {
         name,
         pid: this.pid,
@@ -89,7 +89,7 @@ export class WorkerProcess {
         signal,
         isExpected: this.#isLeaving,
         ...(this.#eviction === undefined ? {} : { eviction: this.#eviction }),
-        ...(this.holds === undefined ? {} : { holds: this.holds }),
+        ...(this.heldReplicas === undefined ? {} : { heldReplicas: this.heldReplicas }),
       };
       this.#exit = exit;
       this.#failAll(workerLost(exit));
@@ -97,7 +97,7 @@ export class WorkerProcess {
     });
   }
 
-  /** What the next coordinator has to know of it. */
+  /** Its entry in the registry for the next coordinator. */
   get registered(): RegisteredWorker {
     return { ...this.#host.id, name: this.name, numerics: this.numerics };
   }
@@ -111,13 +111,13 @@ export class WorkerProcess {
     return this.#exit === undefined;
   }
 
-  /** Called by the pool when the process has connected: it does so once. */
+  /** Called by the pool once, when the process has connected. */
   attach(channel: Channel, { build }: WorkerHello): void {
     if (this.#channel !== undefined) return void channel.close();
     this.#channel = channel;
     this.#build = build;
     channel.onMessage((header, payload) => this.#receive(header, payload));
-    // A channel that breaks while the process lives is of no use: the process ends with it.
+    // A process without its channel is not usable, so it is killed.
     void channel.closed.then((reason) => {
       if (reason.kind !== "lost" || !this.isAlive) return;
       if (reason.error.code === "LAP_PROTOCOL_MALFORMED") this.#failAll(reason.error);
@@ -126,27 +126,27 @@ export class WorkerProcess {
   }
 
   /**
-   * Called by the pool when the process has connected its channel for heartbeats. A worker that is silent for too long is killed: its
-   * later answers would not be used.
+   * Called by the pool when the process has connected its channel for heartbeats. A worker without heartbeats is killed, because its later answers
+   * would not be used.
    */
   watch(channel: Channel, { build }: WorkerHello): void {
     if (this.#pulse?.isOpen === true) return void channel.close();
     this.#pulse = channel;
     this.#build = build;
     channel.onMessage((header) => {
-      this.#turns = decodePulse(header, this.#peer).turns;
+      this.#turns = decodeHeartbeat(header, this.#peer);
     });
-    new Heartbeat(channel, { clock: systemClock, ...pulseTimes });
+    new Heartbeat(channel, { clock: systemClock, ...heartbeatTimes });
     void channel.closed.then((reason) => {
       if (reason.kind !== "lost" || !this.isAlive) return;
-      if (reason.error.code === "LAP_FABRIC_DEADLINE") return this.evict({ reason: "no_heartbeat", waited_ms: pulseTimes.deadlineMs });
+      if (reason.error.code === "LAP_FABRIC_DEADLINE") return this.evict({ reason: "no_heartbeat", waited_ms: heartbeatTimes.deadlineMs });
       if (reason.error.code !== "LAP_PROTOCOL_MALFORMED") return;
       this.#failAll(reason.error);
       this.kill();
     });
   }
 
-  /** Ends the process: it lives, and is of no use. */
+  /** Kills a process that is alive and not usable. */
   evict(eviction: Eviction): void {
     this.#eviction ??= eviction;
     this.kill();
@@ -160,19 +160,19 @@ export class WorkerProcess {
     return this.#answers;
   }
 
-  get turns(): number {
+  get eventLoopTicks(): number {
     return this.#turns;
   }
 
   /**
-   * Sends a message at once and resolves to its answer. The payload must stay as it is until then.
+   * Sends a message immediately, and resolves to its answer. The payload must not change until then.
    *
-   * @throws LAP_WORKER_LOST when the process ends first; what the worker answers
+   * @throws LAP_WORKER_LOST if the process ends first; the error that the worker answers
    */
   request<K extends MessageKind>(message: MessageOf<K>, payload: readonly Uint8Array[] = []): Promise<Answered<K>> {
     return new Promise<Answered<K>>((resolve, reject) => {
       if (this.#exit !== undefined || this.#channel === undefined || !this.#channel.isOpen) {
-        // It is ending: say how, once it is known.
+        // The process is ending: its exit decides the error.
         void this.exited.then((exit) => reject(workerLost(exit)));
         return;
       }
@@ -185,7 +185,7 @@ export class WorkerProcess {
     });
   }
 
-  /** Ends the process in good order, or by force when it does not follow in time. */
+  /** Ends the process with a message, or by a signal if it does not end in time. */
   async shutdown(timeoutMs = 2000): Promise<WorkerExit> {
     this.#isLeaving = true;
     const timer = setTimeout(() => this.kill(), timeoutMs);
@@ -210,7 +210,7 @@ export class WorkerProcess {
     const answer = decodeAnswer(header, this.#peer);
     if (answer.kind === "log") return this.#log(answer.line);
     if (answer.kind === "ready") {
-      this.holds = answer.holds ?? undefined;
+      this.heldReplicas = answer.holds ?? undefined;
       return this.#resolveReady(answer.backend);
     }
     const pending = this.#pending.get(answer.id);
@@ -223,7 +223,7 @@ export class WorkerProcess {
 
   /** Every request in flight fails, and so does the start. */
   #failAll(error: LapidaryError): void {
-    this.#rejectReady(workerDidNotStart(this.name, error.message));
+    this.#rejectReady(workerDidNotStart(this.name, error));
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
   }

@@ -17,22 +17,22 @@ export interface OpenRedis {
   close(): Promise<void>;
 }
 
-/** What happens to a private server while it is in use. */
-export interface RedisNews {
-  /** It died and was started again; what it had not written yet it has forgotten. */
+/** Events of a private server in use. */
+export interface RedisEvents {
+  /** The server died and was started again. Writes of the last second may be lost. */
   readonly restarted: () => void;
   readonly onError: (error: LapidaryError) => void;
 }
 
-/** So often it is looked whether the server lives. */
-const lookEvery_ms = 500;
+/** Interval of the check whether the server runs. */
+const checkInterval_ms = 500;
 
 /**
- * Connects to the user's Redis, or starts a private one, and starts it again whenever it dies.
+ * Connects to the user's Redis, or starts a private one, and restarts it whenever it ends.
  *
  * @throws LAP_REDIS_…
  */
-export async function openRedis(choice: RedisChoice, home: string, news: RedisNews): Promise<OpenRedis> {
+export async function openRedis(choice: RedisChoice, home: string, events: RedisEvents): Promise<OpenRedis> {
   // Several homes may share one Redis.
   const namespace = `lapidary-${homeIdentity(home)}`;
   if ("url" in choice) {
@@ -48,31 +48,31 @@ export async function openRedis(choice: RedisChoice, home: string, news: RedisNe
   let server = await start();
   try {
     const store = await openStore(server.address, { namespace });
-    let looking: Promise<void> = Promise.resolve();
-    let isLooking = false;
-    const look = async (): Promise<void> => {
+    let checking: Promise<void> = Promise.resolve();
+    let isChecking = false;
+    const check = async (): Promise<void> => {
       if (isProcessAlive(server.pid)) return;
       try {
         server = await start();
-        news.restarted();
+        events.restarted();
       } catch (error) {
         if (!(error instanceof LapidaryError)) throw error;
-        news.onError(error);
+        events.onError(error);
       }
     };
     const timer = setInterval(() => {
-      if (isLooking) return;
-      isLooking = true;
-      looking = look().finally(() => {
-        isLooking = false;
+      if (isChecking) return;
+      isChecking = true;
+      checking = check().finally(() => {
+        isChecking = false;
       });
-    }, lookEvery_ms);
+    }, checkInterval_ms);
     timer.unref();
     return {
       store,
       async close() {
         clearInterval(timer);
-        await looking;
+        await checking;
         store.close();
         await server.stop();
       },
@@ -84,7 +84,7 @@ export async function openRedis(choice: RedisChoice, home: string, news: RedisNe
 }
 
 /**
- * The server at an address, in a line for a person: version, database, eviction policy. Never user or password.
+ * Describes the server at an address in one line: version, database, eviction policy. The line never contains user or password.
  *
  * @throws LAP_REDIS_…, as `up` throws it
  */
@@ -105,12 +105,12 @@ export const redisProcess = (home: string): number | undefined => redisServerPro
 
 const redisDirectory = (home: string): string => join(home, "redis");
 
-/** Ends the private Redis of a home directory whose coordinator died without doing so. */
+/** Ends the private Redis of a home directory whose coordinator died. */
 export async function stopLeftRedis(home: string): Promise<void> {
   if (!existsSync(join(redisDirectory(home), "redis.pid"))) return;
   let server: RedisServer;
   try {
-    // A server that listens is adopted; there is no binary to start another.
+    // A server that listens is adopted, and no binary is needed.
     server = await startRedisServer({ binary: join(redisDirectory(home), "none"), directory: redisDirectory(home) });
   } catch (error) {
     if (error instanceof LapidaryError && error.code === "LAP_REDIS_BINARY") return;
@@ -120,10 +120,10 @@ export async function stopLeftRedis(home: string): Promise<void> {
 }
 
 /**
- * What `--redis` and the environment say: an address, or else the server that the set-up found or provided.
+ * The address from `--redis` or the environment, or else the server that the set-up found or provided.
  *
  * @param redis a URL, or `auto`
- * @throws LAP_REDIS_MISSING when there is neither
+ * @throws LAP_REDIS_MISSING if there is neither
  */
 export async function chooseRedis(redis: string, root: string, env: NodeJS.ProcessEnv): Promise<RedisChoice> {
   const url = redis === "auto" ? env.REDIS_URL : redis;

@@ -38,7 +38,7 @@ describe("pending queue", () => {
     );
   });
 
-  it("after a large job was passed over `maxPassedOver` times, no job behind it starts", () => {
+  it("after a large job was passed over `maxPassedOver` times, no later job starts", () => {
     const queue = new PendingQueue<Sized>(3);
     queue.add(sized("whole", 0, 8));
     for (let i = 1; i <= 5; i++) queue.add(sized(`small${i}`, i, 1));

@@ -9,14 +9,14 @@ export interface PendingItem {
   readonly sequence: number;
 }
 
-/** How often later items may pass an item over before no item behind it may start. */
+/** How often later items may pass an item over before no later item may start. */
 const defaultMaxPassedOver = 16;
 
 /**
  * Jobs that wait for chips.
  *
  *   Order: priority, then submission. An item that does not fit now is skipped, and a later item that fits may start first
- *   (backfill), so that no chip is idle. After an item was passed over `maxPassedOver` times, no item behind it starts until
+ *   (backfill), so that no chip is idle. After an item was passed over `maxPassedOver` times, no later item starts until
  *   it has started. This keeps small jobs from starving a job that needs the whole pod.
  */
 export class PendingQueue<T extends PendingItem> {

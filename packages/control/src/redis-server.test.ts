@@ -77,14 +77,14 @@ describe("redis server", () => {
     process.kill(first.pid, "SIGKILL");
     await eventually("the process has ended", () => !isAlive(first.pid));
     ok(existsSync(first.socket));
-    // As an earlier version wrote it.
+    // The form of an earlier version.
     writeFileSync(join(directory, "starting.lock"), String(first.pid));
     const second = await start();
     ok(!second.adopted);
     ok(!existsSync(join(directory, "starting.lock")));
   });
 
-  describe("a lock that was left behind does not keep a server from starting", () => {
+  describe("a lock without an owner does not prevent a start", () => {
     const owner = { ...thisProcess(), directory: "" };
     for (const [name, left] of [
       ["of a process whose number another one has now", { ...owner, started: "1" }],
@@ -103,9 +103,9 @@ describe("redis server", () => {
   it("waits for a process of another container while that touches its lock, and names it", async () => {
     const lock = join(directory, "starting.lock");
     writeFileSync(lock, JSON.stringify({ ...thisProcess(), pid: 7, space: "another", directory: directoryStamp(directory) }));
-    const touching = setInterval(() => utimesSync(lock, new Date(), new Date()), 100);
+    const refresh = setInterval(() => utimesSync(lock, new Date(), new Date()), 100);
     await rejects(start({ timeoutMs: 6500 }), /process 7 of another machine or container has been starting it for 6500 ms/);
-    clearInterval(touching);
+    clearInterval(refresh);
     ok(existsSync(lock));
   });
 

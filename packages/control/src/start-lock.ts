@@ -8,9 +8,9 @@ interface Owner extends ProcessId {
   readonly directory: string;
 }
 
-/** The owner touches the file so often: a process of another machine or container cannot be asked whether it runs. */
+/** Interval at which the owner touches the file, because a process of another machine or container cannot be checked. */
 const touchEvery_ms = 1000;
-/** An owner whose file is not touched for so long is gone. */
+/** If the file is not touched for this time, its owner has ended. */
 const silent_ms = 5 * touchEvery_ms;
 
 /**
@@ -19,7 +19,7 @@ const silent_ms = 5 * touchEvery_ms;
  */
 export class StartLock {
   readonly #path: string;
-  #touching: NodeJS.Timeout | undefined;
+  #refresh: NodeJS.Timeout | undefined;
   /** When the file was first seen with this time. */
   #seen: { readonly modified_ms: number; readonly at_ms: number } | undefined;
 
@@ -27,7 +27,7 @@ export class StartLock {
     this.#path = path;
   }
 
-  /** Acquires the lock if it is free; removes one whose owner is gone, so that the next call acquires it. */
+  /** Acquires the lock if it is free; removes one whose owner has ended, so that the next call acquires it. */
   acquire(): boolean {
     const own: Owner = { ...thisProcess(), directory: directoryStamp(dirname(this.#path)) };
     try {
@@ -40,13 +40,13 @@ export class StartLock {
       if (this.#isAbandoned(own.directory)) rmSync(this.#path, { force: true });
       return false;
     }
-    this.#touching = setInterval(() => this.#touch(), touchEvery_ms);
-    this.#touching.unref();
+    this.#refresh = setInterval(() => this.#touch(), touchEvery_ms);
+    this.#refresh.unref();
     return true;
   }
 
   release(): void {
-    clearInterval(this.#touching);
+    clearInterval(this.#refresh);
     rmSync(this.#path, { force: true });
   }
 
@@ -65,7 +65,7 @@ export class StartLock {
     return isOfThisSpace(owner) ? !isRunning(owner) : this.#isSilent();
   }
 
-  /** Whether nobody touched the file for a while. Its times are compared with each other: the clock of another machine may differ. */
+  /** Whether the file was not touched for a while. Its times are compared with each other: the clock of another machine may differ. */
   #isSilent(): boolean {
     const modified_ms = statSync(this.#path, { throwIfNoEntry: false })?.mtimeMs;
     const now = performance.now();
@@ -91,7 +91,7 @@ export class StartLock {
     try {
       utimesSync(this.#path, new Date(), new Date());
     } catch {
-      // The file or its disk is gone: then it keeps nobody out.
+      // The file or its disk is missing, so it blocks no process.
     }
   }
 }

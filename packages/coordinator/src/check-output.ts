@@ -7,7 +7,7 @@ import { type ResolvedJob, trainState } from "@lapidary/training";
  * Checks the directory in which a job will write its run, before the job waits for its chips.
  *
  * @param directory of all runs
- * @returns a warning if the disk has no space for one checkpoint: some may become free until then
+ * @returns a warning if the disk has no space for one checkpoint, because space can become free before the first one
  * @throws LAP_RUNS_UNWRITABLE
  */
 export function checkOutput(job: ResolvedJob, directory: string): readonly Warning[] {
@@ -38,7 +38,7 @@ export function checkOutput(job: ResolvedJob, directory: string): readonly Warni
 const checkpointBytes = ({ model, train }: ResolvedJob): number =>
   trainState(buildModel(model.config), train.optimizer).reduce((sum, { dims }) => sum + 4 * dims.reduce((n, size) => n * size, 1), 0);
 
-/** Undefined where the file system does not say. */
+/** Undefined if the file system does not report it. */
 function freeBytes(directory: string): number | undefined {
   try {
     const { bavail, bsize, blocks } = statfsSync(directory);

@@ -20,7 +20,7 @@ describe("the coordinator", function () {
   });
   after(() => harness.remove());
 
-  it("takes a job from its file to a report, with losses, a checkpoint and a sample", async () => {
+  it("the coordinator runs a job from its file to a report, with losses, a checkpoint and a sample", async () => {
     const job = harness.job({
       steps: 30,
       slice: "16x16",
@@ -47,7 +47,7 @@ describe("the coordinator", function () {
 
     const report = await client.report(id);
     deepStrictEqual([report.chips, report.workers, report.mesh, report.steps], [256, 2, "data=16,model=16", 30]);
-    // ZeRO-3: a chip holds its 1/256, but of the norms 1/16.
+    // ZeRO-3: a chip has 1/256 of its arrays, and 1/16 of the norms.
     const share = (report.bytes_per_chip.params * 256) / (report.parameters * 4);
     ok(share >= 1 && share < 1.05, `${share}`);
     ok(report.collectives.some(({ op, axis, why }) => op === "all_gather" && axis === "data" && why !== ""));
@@ -86,7 +86,7 @@ describe("the coordinator", function () {
     strictEqual((await client.status()).pods?.free_chips, 256);
   });
 
-  it("answers a name that it knows with the run that it has", async () => {
+  it("the coordinator answers a known name with the run of that name", async () => {
     const job = harness.job();
     const first = await client.submit({ yaml: job, name: "twice" });
     deepStrictEqual(await client.submit({ yaml: job, name: "twice" }).then(({ id, existed }) => [id, existed]), [first.id, true]);
@@ -94,7 +94,7 @@ describe("the coordinator", function () {
     await endOf(client, first.id);
   });
 
-  it("starts from the weights of a checkpoint", async () => {
+  it("the coordinator starts a job from the weights of a checkpoint", async () => {
     const { checkpoint, heldout_loss } = await client.report("first");
     const { id } = await client.submit({
       yaml: harness.job({ steps: 1, train: `  init: ${checkpoint}\n  schedule: { name: linear, warmup: 1 }` }),
@@ -106,7 +106,7 @@ describe("the coordinator", function () {
     await rejects(client.submit(other), { code: "LAP_INIT_MISMATCH" });
   });
 
-  it("trains two jobs on two halves of a pod at once while others wait, the important one first", async () => {
+  it("the coordinator trains two jobs on two halves of a pod in parallel while others wait, the higher priority first", async () => {
     const submit = async (name: string, priority = 0): Promise<string> =>
       (await client.submit({ yaml: harness.job({ steps: endless }), name, priority })).id;
     const [a, b] = [await submit("half-a"), await submit("half-b")];
@@ -134,7 +134,7 @@ describe("the coordinator", function () {
     strictEqual((await client.status()).pods?.free_chips, 256);
   });
 
-  it("continues a job whose worker is killed, with the same losses", async () => {
+  it("the coordinator continues a job whose worker is killed, with the same losses", async () => {
     const job = harness.job({ steps: 12, slice: "16x16", mesh: "{ data: 16, model: 16 }" });
     const { id: quiet } = await client.submit({ yaml: job, name: "quiet" });
     strictEqual((await endOf(client, quiet)).state, "done");
@@ -166,7 +166,7 @@ describe("the coordinator", function () {
     ok(goodput !== undefined && goodput.failures === 1 && goodput.ratio > 0 && goodput.ratio < 1);
   });
 
-  it("refuses a job whose corpus, checkpoint or vocabulary is wrong already, and keeps no run of it", async () => {
+  it("the coordinator rejects a job with a wrong corpus, checkpoint or vocabulary at launch, and keeps no run", async () => {
     const before = (await client.list({})).jobs.length;
     const empty = join(harness.directory, "empty.txt");
     writeFileSync(empty, "");
@@ -183,7 +183,7 @@ describe("the coordinator", function () {
     strictEqual((await client.list({})).jobs.length, before);
   });
 
-  it("fails a job with a place and a remedy when it diverges, and refuses what does not fit", async () => {
+  it("a job that diverges fails with location and remedy, and a job that does not fit is rejected", async () => {
     const diverging = await client.submit({ yaml: harness.job({ steps: 20 }), overrides: ["train.optimizer.lr=1e30"] });
     const diverged = await endOf(client, diverging.id);
     deepStrictEqual([diverged.state, diverged.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
@@ -196,9 +196,9 @@ describe("the coordinator", function () {
       yaml: harness.job({ steps: 20, train: "  guard: { not_finite: skip, max_skipped: 2 }" }),
       overrides: ["train.optimizer.lr=1e30"],
     });
-    const gaveUp = await endOf(client, guarded.id);
-    deepStrictEqual([gaveUp.state, gaveUp.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
-    ok(/^step \d+, batch \d+ of the training data/.test(gaveUp.error?.place ?? ""), gaveUp.error?.place);
+    const failed = await endOf(client, guarded.id);
+    deepStrictEqual([failed.state, failed.error?.code], ["failed", "LAP_LOSS_NOT_FINITE"]);
+    ok(/^step \d+, batch \d+ of the training data/.test(failed.error?.place ?? ""), failed.error?.place);
     strictEqual((await client.events(guarded.id)).events.filter(isOfType("batch_skipped")).length, 2);
 
     await rejects(client.submit({ yaml: harness.job(), overrides: ["slice=32x16"] }), { code: "LAP_SLICE_TOO_LARGE", exit: 4 });
@@ -206,9 +206,9 @@ describe("the coordinator", function () {
     await rejects(client.submit({ path: "configs/jobs/absent.yaml" }), { exit: 2 });
   });
 
-  it("cancels a job at whatever stage it is", async () => {
+  it("the coordinator cancels a job at any stage", async () => {
     for (const stage of ["compiling", "placing"] as const) {
-      // Another vocabulary each time: nothing is prepared yet.
+      // Each test has another vocabulary, so that no dataset is in the cache.
       const { id } = await client.submit({
         yaml: harness.job({ steps: endless }),
         overrides: [`data.vocab=${stage === "compiling" ? 400 : 410}`],
@@ -220,7 +220,7 @@ describe("the coordinator", function () {
     strictEqual((await client.status()).pods?.free_chips, 256);
   });
 
-  it("ends with all that it started; the next coordinator knows the runs and continues those that waited", async () => {
+  it("the coordinator ends every process it started, and the next one finds the runs and continues the waiting ones", async () => {
     const running = await client.submit({
       yaml: harness.job({ steps: endless, slice: "16x16", mesh: "{ data: 16, model: 16 }" }),
       name: "interrupted",
@@ -245,7 +245,7 @@ describe("the coordinator", function () {
     deepStrictEqual([(await client.get("interrupted")).state, (await client.report("first")).id], ["cancelled", "first"]);
   });
 
-  it("continues a job while Redis is dead, starts Redis again, and loses no job that waited", async () => {
+  it("the coordinator continues a job while Redis is down, restarts Redis, and loses no waiting job", async () => {
     const whole = { slice: "16x16", mesh: "{ data: 16, model: 16 }" };
     const { id } = await client.submit({ yaml: harness.job({ steps: endless, ...whole }), name: "steadfast" });
     await trains(client, id);
@@ -261,7 +261,7 @@ describe("the coordinator", function () {
     for (const next of [waiting.id, after.id]) strictEqual((await endOf(client, next)).state, "done");
   });
 
-  it("resumes a cancelled job after its last checkpoint, on another mesh with another number of workers", async () => {
+  it("the coordinator resumes a cancelled job after its last checkpoint, on another mesh with another number of workers", async () => {
     const job = harness.job({ steps: 12, train: "  schedule: { name: linear, warmup: 1 }", more: "checkpoint: { every: 4 }" });
     const { id: quiet } = await client.submit({ yaml: job, name: "uninterrupted" });
     strictEqual((await endOf(client, quiet)).state, "done");
@@ -275,14 +275,14 @@ describe("the coordinator", function () {
     const { from_step, state } = await client.resume(id, { overrides: ["mesh.data=16", "mesh.model=8", "zero=1", "workers=2"] });
     ok(newest >= 1);
     strictEqual(from_step, newest);
-    // Where the pod is free it may have left the queue by the time of the answer.
+    // If the pod is free, the job can leave the queue before the answer.
     ok(["queued", "compiling", "placing"].includes(state), state);
     strictEqual((await endOf(client, id)).state, "done");
     const losses = async (run: string): Promise<Map<number, number>> =>
       new Map((await client.metrics(run)).metrics.flatMap((row) => (row.kind === "train" ? [[row.step, row.loss]] : [])));
     const [one, other] = [await losses(quiet), await losses(id)];
     strictEqual(other.size, 12);
-    // The same curve: sums are made in another order, nothing else differs.
+    // The curve is the same except for rounding: sums are computed in another order.
     for (const [step, loss] of one) ok(Math.abs(loss - (other.get(step) ?? 0)) < 2e-3, `step ${step}: ${loss} and ${other.get(step)}`);
     const report = await client.report(id);
     deepStrictEqual([report.mesh, report.zero, report.workers], ["data=16,model=8", 1, 2]);

@@ -1,19 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
 import { type Job, JobQueue, type Store, openRedis, type RedisChoice } from "@lapidary/control";
-import {
-  assert,
-  type Clock,
-  type Failpoints,
-  isSystemError,
-  type JsonValue,
-  LapidaryError,
-  must,
-  noFailpoints,
-  socketPathFor,
-  systemError,
-  systemClock,
-} from "@lapidary/std";
+import { type Clock, type Failpoints, type JsonValue, LapidaryError, must, noFailpoints, socketPathFor, systemClock } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { checkInputs, jobWarnings, meshOf, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
@@ -21,7 +9,7 @@ import type { Cancelled, CheckpointEntry, JobDetail, Resumed, Status, Submitted,
 import type { SlicePlace } from "@lapidary/api/api-values";
 import { checkOutput } from "./check-output.js";
 import { removeConnection, writeConnection } from "@lapidary/api/connection";
-import { coordinatorStopped } from "@lapidary/api/home-errors";
+import { asJobError, cancelOf, coordinatorStopped, errorFields, isCancel, notReady, notResumable, runLost } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
 import { listCheckpoints, execute } from "@lapidary/trainer";
 import { registryPath } from "@lapidary/api/worker-registry";
@@ -37,27 +25,28 @@ import { Pods, workersForSlice } from "./pods.js";
 import { eventError } from "@lapidary/api/run-events";
 import { type Run, runFiles, RunStore, homeToken } from "@lapidary/telemetry";
 import { silentLog, type Log } from "./log.js";
+import { stopSignals } from "./stop-signals.js";
 import { WorkerManager } from "./worker-manager.js";
 
 export interface CoordinatorOptions {
-  /** Where all state lies, absolute. */
+  /** Directory of all state, absolute. */
   readonly home: string;
   /** The project: configs, and node_modules as the default corpus. Absolute. */
   readonly root: string;
-  /** 0 takes a free one. */
+  /** 0: any free port. */
   readonly port: number;
-  /** Host names that the HTTP server answers for besides loopback names, in lower case. */
+  /** Host names that the HTTP server answers for in addition to loopback names, in lower case. */
   readonly allowedHosts?: readonly string[];
   readonly redis: RedisChoice;
   /** Worker processes that a job for a whole pod gets. */
   readonly workers: number;
-  /** Worker processes that stand ready beside those at work, to take the place of one that dies. Default 1. */
+  /** Idle worker processes that replace a worker that ends. Default 1. */
   readonly spares?: number;
-  /** How long workers wait for another coordinator of this home when this one is killed, seconds. Default 0: they end with it. */
+  /** Time in seconds for which workers wait for another coordinator of this home when this one is killed. Default 0: they end with it. */
   readonly workerLease_s?: number;
-  /** Where a test makes this process fail. */
+  /** Failpoints of a test. */
   readonly failpoints?: Failpoints;
-  /** What worker processes inherit. */
+  /** The environment of worker processes. */
   readonly environment: NodeJS.ProcessEnv;
   readonly version?: string;
   readonly log?: Log;
@@ -65,18 +54,18 @@ export interface CoordinatorOptions {
 }
 
 /** Why a coordinator ends. */
-export type StopReason = "asked" | LapidaryError;
+export type StopReason = "requested" | LapidaryError;
 
 /**
- * The single controller of a home directory: takes jobs over HTTP, keeps them in a queue in Redis, gives each a slice of the pods and a worker group of
- * workers, and writes down what becomes of them.
+ * The single controller of a home directory. It accepts jobs over HTTP and keeps them in a queue in Redis. It gives each job a slice of the pods and
+ * a worker group, and records the results.
  *
  *     HTTP ──► run store (files) ──► queue (Redis) ──place──► slice ──run──► execute ──► run store
  *
  * Invariants
- * - it holds no tensor and computes nothing: data, compilation and kernels are other threads' and processes' work;
- * - everything the API reports about a run comes from the run's files;
- * - what it started, in whatever order, it stops in the opposite one; nothing of it is left.
+ * - it has no tensors and computes nothing: other threads and processes prepare data, compile and run kernels;
+ * - all answers of the API about a run come from the files of the run;
+ * - it stops everything it started in reverse order, and nothing remains.
  */
 export class Coordinator {
   readonly #options: CoordinatorOptions;
@@ -84,15 +73,15 @@ export class Coordinator {
   readonly #log: Log;
   #token = "";
   readonly #pods = new Pods();
-  /** Jobs of runs that have no slice yet: each is looked at whenever chips become free. */
+  /** Jobs of runs that have no slice yet. Each is tried again when chips become free. */
   readonly #waiting = new Map<string, ResolvedJob>();
-  /** Runs that have their slice, and how to stop each of them. */
+  /** Runs that have a slice, and the controller that stops each of them. */
   readonly #running = new Map<string, AbortController>();
   readonly #stack: { readonly what: string; readonly stop: () => Promise<void> | void }[] = [];
   readonly #startedAt: number;
-  /** Settles when something wants the coordinator to end: `stop` is still to be called. */
-  readonly stopWanted: Promise<StopReason>;
-  #wantStop: (reason: StopReason) => void = () => undefined;
+  /** Settles when the coordinator should end. The caller then calls `stop`. */
+  readonly stopRequested: Promise<StopReason>;
+  #requestStop: (reason: StopReason) => void = () => undefined;
   #stopping: Promise<void> | undefined;
   #store: Store | undefined;
   #runs: RunStore | undefined;
@@ -106,13 +95,13 @@ export class Coordinator {
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log ?? silentLog;
     this.#startedAt = this.#clock.now();
-    this.stopWanted = new Promise((resolve) => {
-      this.#wantStop = resolve;
+    this.stopRequested = new Promise((resolve) => {
+      this.#requestStop = resolve;
     });
   }
 
   /**
-   * Starts everything; after an error nothing of it remains.
+   * Starts everything. After an error nothing remains.
    *
    * @throws LAP_ALREADY_UP, LAP_PORT_TAKEN, LAP_REDIS_…
    */
@@ -140,7 +129,8 @@ export class Coordinator {
   }
 
   /**
-   * Ends everything: jobs that run are cancelled with the reason "coordinator stopped", those that wait stay in the queue. Resolves when no process is left.
+   * Ends everything. Running jobs are cancelled with the reason "coordinator stopped", and waiting jobs stay in the queue. Resolves when no
+   * process is left.
    */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
@@ -150,7 +140,7 @@ export class Coordinator {
   /** Opens the runs of the state directory, and takes over those that an earlier coordinator did not end. */
   async #openRuns(home: string): Promise<RunStore> {
     const runs = await RunStore.open(join(home, "runs"), this.#clock, (directory, error) =>
-      this.#log.warn("a run cannot be read and is left out", { directory, ...errorFields(error) }),
+      this.#log.warn("a run cannot be read and is skipped", { directory, ...errorFields(error) }),
     );
     this.#runs = runs;
     this.#onStop("runs", () => runs.close());
@@ -167,8 +157,10 @@ export class Coordinator {
 
     const { store, close } = await openRedis(redis, home, {
       restarted: () => {
-        this.#log.warn("Redis had died and was started again");
-        void this.#refillQueue().catch((error: unknown) => this.#log.error("the queue could not be filled again", errorFields(error)));
+        this.#log.warn("the private Redis server ended and was restarted");
+        void this.#refillQueue().catch((error: unknown) =>
+          this.#log.error("waiting jobs could not be added to the queue again", errorFields(error)),
+        );
       },
       onError,
     });
@@ -179,7 +171,7 @@ export class Coordinator {
       home,
       clock: this.#clock,
       onError,
-      onSuperseded: (error) => this.#wantStop(error),
+      onSuperseded: (error) => this.#requestStop(error),
     });
     this.#onStop("leadership", () => leadership.release());
     this.#log.info("leading", { epoch: leadership.epoch, redis: store.displayAddress });
@@ -197,7 +189,7 @@ export class Coordinator {
         service: this.#service(runs),
         page: new PageFiles(join(root, "packages/dashboard/page/dist")),
         root,
-        onBug: (error) => this.#log.error("a bug", errorFields(error)),
+        onBug: (error) => this.#log.error("internal error", errorFields(error)),
       }),
     );
     this.#http = http;
@@ -225,7 +217,7 @@ export class Coordinator {
     const queue = new JobQueue(store, { onError });
     this.#queue = queue;
     this.#onStop("queue", () => queue.close());
-    // Redis may have forgotten what the disk knows to be waiting.
+    // Redis may have lost runs that are queued on disk.
     await this.#refillQueue();
     queue.onJob<Placed>({ place: (job) => this.#place(job), run: (_, placed, signal) => this.#run(placed, signal) });
 
@@ -239,7 +231,7 @@ export class Coordinator {
       try {
         await next.stop();
       } catch (error) {
-        this.#log.error(`${next.what} did not stop in good order`, errorFields(error));
+        this.#log.error(`${next.what} failed to stop`, errorFields(error));
       }
     }
     this.#log.info("stopped");
@@ -255,12 +247,12 @@ export class Coordinator {
 
   // ---- jobs ----
 
-  /** A slice for the job, or nothing while there is none; throws when the job can never run. */
+  /** Returns a slice for the job, or undefined if too few chips are free. Throws if the job can never run. */
   #place({ id: queueId, payload }: Job): Placed | undefined {
     const id = (payload as { readonly run: string }).run;
     const run = must(this.#runs, "runs").find(id);
     if (run === undefined) throw runLost(id);
-    // Delivered again: it ended, though the queue did not hear of it, or was taken up under another id.
+    // The queue delivers the job again: the run ended and the queue does not know it, or the run has another queue id now.
     if (run.summary.finished_at !== undefined || queueId !== run.queueId) return { run };
     try {
       const job = this.#waiting.get(id) ?? jobOfRun(run, this.#options.root);
@@ -329,11 +321,11 @@ export class Coordinator {
     const refused = run.finish(state, error?.toJSON());
     if (refused !== undefined) this.#log.error("the end of a job could not be written", { job: run.id, ...errorFields(refused) });
     this.#log.info(`job ${state}`, { job: run.id, ...(error === undefined ? {} : { error: error.toJSON() }) });
-    // A bug of ours: its trace is what helps.
-    if (error?.code === "LAP_INTERNAL") this.#log.error("a bug", errorFields(error.cause));
+    // An internal error: the log needs its stack.
+    if (error?.code === "LAP_INTERNAL") this.#log.error("internal error", errorFields(error.cause));
   }
 
-  /** Redis may have forgotten what the disk knows to be waiting; what it has not forgotten stays as it is. */
+  /** Redis may have lost runs that are queued on disk. Jobs that Redis still has do not change. */
   async #refillQueue(): Promise<void> {
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) return;
@@ -345,7 +337,7 @@ export class Coordinator {
     await queue.submit({ id, name: id, priority: run.identity.priority, payload: { run: run.id } });
   }
 
-  // ---- what the API asks ----
+  // ---- requests of the API ----
 
   #service(runs: RunStore): Service {
     return {
@@ -356,14 +348,14 @@ export class Coordinator {
       resume: (id, request) => this.#resume(runs.get(id), request.overrides),
       detail: (run) => this.#detail(run),
       checkpoints: (run): Promise<CheckpointEntry[]> => listCheckpoints(join(run.directory, runFiles.checkpoints)),
-      shutdown: () => this.#wantStop("asked"),
+      shutdown: () => this.#requestStop("requested"),
     };
   }
 
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
     const { root, home } = this.#options;
     const { job, locationOf, warnings: renamed } = parsePlacedJob(request, root);
-    // A request that is repeated answers with the run that it made, whatever became of its inputs.
+    // A repeated request returns the run that the first request created, even if its inputs have changed.
     const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
     const runsDirectory = join(home, "runs");
     const warnings = isKnown
@@ -427,12 +419,12 @@ export class Coordinator {
     return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0, warnings };
   }
 
-  /** Whether a run that waited waits no more. */
+  /** Removes a waiting run from the queue. @returns whether the run was waiting */
   async #leaveQueue(run: Run): Promise<boolean> {
     try {
       return (await must(this.#queue, "queue").cancel(run.queueId)).state === "cancelled";
     } catch (error) {
-      // A queue that has forgotten the job will not start it either.
+      // If the queue lost the job, it will not start the job either.
       if (error instanceof LapidaryError && error.code === "LAP_JOB_UNKNOWN") return true;
       throw error;
     }
@@ -461,88 +453,11 @@ export class Coordinator {
 
 export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinator> => Coordinator.start(options);
 
-/** A run that has its chips; without a job it is one that ended before. */
+/** A run that has its chips. A run without a job has ended before. */
 type Placed = { readonly run: Run } | { readonly run: Run; readonly job: ResolvedJob; readonly slice: SlicePlace };
 
-/** So long a job may take to finish its steps under way and to write a checkpoint when the coordinator is asked to end. */
-const drainTimeout_ms = 8000;
-
-/**
- * How to end a run: `cancel` at once; `stop`, as the coordinator ends, after the steps under way and with a checkpoint if it trains, and at once when
- * that takes too long.
- */
-function stopSignals(
-  cancel: AbortSignal,
-  stop: AbortSignal,
-  { trains, onDrain }: { readonly trains: () => boolean; readonly onDrain: () => void },
-): { readonly abort: AbortSignal; readonly drain: AbortSignal; readonly clear: () => void } {
-  const late = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  const stopping = (): void => {
-    if (!trains()) return late.abort(stop.reason);
-    onDrain();
-    timer = setTimeout(() => late.abort(stop.reason), drainTimeout_ms);
-  };
-  stop.addEventListener("abort", stopping, { once: true });
-  return { abort: AbortSignal.any([cancel, late.signal]), drain: stop, clear: () => clearTimeout(timer) };
-}
-
-function cancelOf(id: string): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_JOB_CANCELLED",
-    message: `job ${id} was cancelled`,
-    place: id,
-    remedy: "launch it again if that was not intended",
-  });
-}
-
-const isCancel = (reason: unknown): boolean => reason instanceof LapidaryError && reason.code === "LAP_JOB_CANCELLED";
-
-function asJobError(run: Run, error: unknown): LapidaryError {
-  if (error instanceof LapidaryError) return error;
-  if (isSystemError(error)) return systemError(error, { place: error.dest ?? error.path ?? run.directory, during: "job" });
-  return new LapidaryError({
-    code: "LAP_INTERNAL",
-    message: `internal error: ${error instanceof Error ? error.message : String(error)}`,
-    place: run.id,
-    during: "job",
-    cause: error,
-  });
-}
-
-/** Inside the home directory, where its path is short enough for sockets. */
+/** In the home directory if its path is short enough for sockets. */
 const socketDirectory = (home: string): string => dirname(socketPathFor(join(home, "workers", "longest-socket-name")));
-
-function runLost(id: string): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_RUN_LOST",
-    message: `the files of run ${id} are gone`,
-    place: id,
-  });
-}
-
-function notResumable(run: Run): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_JOB_NOT_RESUMABLE",
-    message: run.state === "done" ? `job ${run.id} is done` : `job ${run.id} has not ended: it is ${run.state}`,
-    place: run.id,
-  });
-}
-
-function notReady(): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_COORDINATOR_BUSY",
-    message: "the coordinator is starting or ending and takes no jobs",
-    place: "coordinator",
-  });
-}
-
-function errorFields(error: unknown): Record<string, unknown> {
-  assert(error !== undefined, "an error is there");
-  return error instanceof LapidaryError
-    ? { error: error.toJSON() }
-    : { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
-}
 
 /** A run that an earlier coordinator did not end waits for its chips again. It resumes after its last durable step. */
 function takeOverRuns(runs: RunStore): void {

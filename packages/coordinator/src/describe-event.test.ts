@@ -77,7 +77,7 @@ const examples: readonly RunEvent[] = [
 ];
 
 describe("the description of a run event", () => {
-  it("is one line for each type of the union", () => {
+  it("describeEvent returns one line for each type of the union", () => {
     deepStrictEqual([...new Set(examples.map(({ type }) => type))].sort(), [...runEventFields.keys()].sort());
     for (const event of examples) deepStrictEqual(runEventSchema.parse(JSON.parse(JSON.stringify(event))), event);
     const lines = examples.map((event) => `${event.type.padEnd(21)}  ${describeEvent(event)}`);
@@ -90,7 +90,7 @@ describe("the description of a run event", () => {
 });
 
 describe("the table of run events in the README of api", () => {
-  it("has each type of the union, with its fields", () => {
+  it("the table has each type of the union, with its fields", () => {
     const text = readFileSync(join(projectRoot, "packages/api/README.md"), "utf8");
     const section = text.slice(text.indexOf("## Run events"));
     const rows = [...section.matchAll(/^\| `(\w+)` \| ([^|]*) \| [^|]+ \|$/gm)].map(([, type = "", fields = ""]) => [

@@ -2,12 +2,12 @@ import { EventStream, type Store } from "@lapidary/control";
 import { type JsonValue, asJson } from "@lapidary/std";
 import type { StreamEvent } from "@lapidary/api";
 
-/** More than this is not kept back for a Redis that is away: the journals on disk have it all. */
+/** Maximum number of events that wait while Redis is down. The journals on disk have all events. */
 const maxWaiting = 1000;
 
 /**
- * The events of all runs as one Redis stream, for programs outside: `{ run, id, event, data }`. It keeps no record:
- * what Redis does not accept in time is dropped.
+ * The events of all runs as one Redis stream for other programs: `{ run, id, event, data }`. The feed is not a record:
+ * events that Redis does not accept in time are dropped.
  */
 export class EventFeed {
   readonly #stream: EventStream;
@@ -30,7 +30,7 @@ export class EventFeed {
     });
   }
 
-  /** Sends what waits, if Redis takes it. */
+  /** Sends the waiting events if Redis accepts them. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#sending;

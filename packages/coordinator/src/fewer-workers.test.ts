@@ -9,7 +9,7 @@ describe("a worker that cannot be replaced", function () {
   const harness = new Harness();
   after(() => harness.remove());
 
-  it("leaves its block to the others, and has it back when it can be started again", async () => {
+  it("the other workers compute its block until it can be started again", async () => {
     const environment: NodeJS.ProcessEnv = { ...process.env };
     const client = await harness.start({ environment, spares: 0 });
     await client.submit({ yaml: harness.job({ steps: endless, more: "workers: 2\ncheckpoint: { every: 10 }" }), name: "few" });
@@ -18,7 +18,7 @@ describe("a worker that cannot be replaced", function () {
     const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
       for (const end = Date.now() + 90_000; !(await holds()); await pause(50)) ok(Date.now() < end, what);
     };
-    /** The run continues: steps that it has not had yet. */
+    /** The run continues with new steps. */
     const isActive = async (): Promise<void> => {
       const { step } = await client.get("few");
       await until("training continues", async () => (await client.get("few")).step > step + 2);
@@ -26,7 +26,7 @@ describe("a worker that cannot be replaced", function () {
 
     const before = await pids();
     deepStrictEqual(before.length, 2);
-    // No process of Node starts any more.
+    // From here on, every process of Node fails at its start.
     environment["NODE_OPTIONS"] = "--require=/nowhere/nothing.cjs";
     process.kill(before[1] ?? 0, "SIGKILL");
     await until("one worker continues", async () => (await pids()).length === 1);

@@ -20,7 +20,7 @@ describe("the job of a run", () => {
     const runs = await RunStore.open(directory(), systemClock);
     return runs.create({ ...describeJob(job), name: { exactly: id }, priority: 0, queue_id: "q" }).run;
   };
-  /** As an earlier version left it. */
+  /** The files that an earlier version wrote. */
   const earlierRun = async (id: string): Promise<Run> => {
     const run = await newRun(id);
     rmSync(join(run.directory, "job.json"));
@@ -28,14 +28,14 @@ describe("the job of a run", () => {
     return run;
   };
 
-  it("is the same from a resolved job in JSON as from its job file, with the same fingerprint", () => {
+  it("a resolved job in JSON and its job file give the same job, with the same fingerprint", () => {
     const posted = accept(JSON.parse(JSON.stringify({ job: jobFileOf(job) })));
     deepStrictEqual(posted, job);
     strictEqual(describeJob(posted).fingerprint, describeJob(job).fingerprint);
     deepStrictEqual(accept({ yaml: printJob(job), printed: true }), job);
   });
 
-  it("is refused by key when the JSON that was sent is not a job", () => {
+  it("an error names the key if the JSON in a request is not a job", () => {
     const file = jobFileOf(job);
     throws(() => accept({ job: { ...file, train: { ...file.train, steps: -1 } } }), { code: "LAP_CONFIG_VALUE", place: "train.steps" });
     throws(() => accept({ job: { ...file, slice: "32x16" } }), { exit: 4, place: "slice" });
@@ -47,7 +47,7 @@ describe("the job of a run", () => {
     ["a run", newRun],
     ["a run of an earlier version, whose job is YAML,", earlierRun],
   ] as const)
-    it(`is read again from the files of ${what} with what it is resumed with`, async () => {
+    it(`a job is read again from the files of ${what} with its resume overrides`, async () => {
       const run = await create("again");
       deepStrictEqual(jobOfRun(run, root), job);
       prepareResume(run, root, ["train.steps=20"]);
@@ -58,14 +58,14 @@ describe("the job of a run", () => {
       strictEqual(jobFileYaml(run.directory), printJob(job));
     });
 
-  it("is stored once, as JSON that the command line reads as a job file", async () => {
+  it("a job is stored once, as JSON that the command line reads as a job file", async () => {
     const run = await newRun("stored");
     deepStrictEqual(JSON.parse(readFileSync(jobFilePath(run.directory), "utf8")), JSON.parse(JSON.stringify(jobFileOf(job))));
     ok(!existsSync(join(run.directory, "job.yaml")));
     deepStrictEqual(accept({ path: jobFilePath(run.directory) }), job);
   });
 
-  it("is refused when its file is missing, damaged, or says something that is not a job", async () => {
+  it("a stored job is rejected if its file is missing, damaged, or not a job", async () => {
     const run = await newRun("damaged");
     const path = jobFilePath(run.directory);
     const text = readFileSync(path, "utf8");

@@ -23,13 +23,13 @@ import { type Run, runFiles, type NewRun } from "@lapidary/telemetry";
 const configsDir = (root: string): string => join(root, "configs");
 
 /**
- * The job that a request means.
+ * The job of a request.
  *
- * @throws LapidaryError with exit code 2 for what is misspelt or missing, 4 for what does not fit its chips
+ * @throws LapidaryError with exit code 2 for unknown or missing keys, 4 for a job that does not fit its chips
  */
 export const parseJob = (request: z.output<typeof submitRequestSchema>, root: string): ResolvedJob => parsePlacedJob(request, root).job;
 
-/** As `acceptJob`, with where the request says a key. */
+/** The job of a request, with the locations of its keys. */
 export function parsePlacedJob(request: z.output<typeof submitRequestSchema>, root: string): LocatedJob {
   const { path, overrides, base = root } = request;
   const environment = { configsDir: configsDir(root), base };
@@ -58,7 +58,7 @@ export function describeJob(job: ResolvedJob): Omit<NewRun, "name" | "priority" 
   };
 }
 
-/** The job of a run: its job file, which needs no other file, and the overrides that it was resumed with. */
+/** The job of a run: its job file, which needs no other file, and the overrides of each resume. */
 export function jobOfRun(run: Run, root: string): ResolvedJob {
   return jobWith(run, root, resumeOverrides(run));
 }
@@ -75,9 +75,9 @@ function resumeOverrides(run: Run): string[] {
 }
 
 /**
- * Lays down what a run is resumed with, on top of what it was resumed with before.
+ * Writes the overrides of a resume, after those of earlier ones.
  *
- * @throws LAP_RESUME_CHANGES when the job would learn something else; what does not fit
+ * @throws LAP_RESUME_CHANGES if the overrides change the training result; any error of a job that does not fit
  */
 export function prepareResume(run: Run, root: string, overrides: readonly string[]): void {
   const all = [...resumeOverrides(run), ...overrides];
@@ -85,7 +85,7 @@ export function prepareResume(run: Run, root: string, overrides: readonly string
   checkSliceFits(sliceOf(after));
   for (const [part, of] of Object.entries(immutableOnResume)) {
     const found = firstDifference(of(before), of(after), part);
-    // Below `model` a resolved job has other names than a job file.
+    // Below `model`, a resolved job has other names than a job file.
     const key = found === undefined ? undefined : part === "model" ? part : found;
     if (key !== undefined)
       throw new LapidaryError({
@@ -111,7 +111,7 @@ function firstDifference(a: JsonValue, b: JsonValue, key: string): string | unde
 const isObject = (value: JsonValue): value is { readonly [key: string]: JsonValue } =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** What decides which numbers a run learns, whatever it runs on. */
+/** The keys that decide the numbers that a run computes, on any hardware. */
 const immutableOnResume: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {
   model: ({ model }) => asJson(model),
   seed: ({ seed }) => seed,

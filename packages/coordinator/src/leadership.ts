@@ -13,7 +13,7 @@ export interface LeadershipOptions {
   readonly clock: Clock;
   /** Another coordinator leads now: this one must end. */
   readonly onSuperseded: (error: LapidaryError) => void;
-  /** The lease was lost and won back, or cannot be reached. */
+  /** The lease was lost and acquired again, or Redis cannot be reached. */
   readonly onError: (error: LapidaryError) => void;
 }
 
@@ -22,8 +22,8 @@ const ttlMs = 5000;
 const retryMs = 500;
 
 /**
- * The right to run this home's jobs: a lease in Redis, renewed as long as this process leads. Redis may forget it or be away for a while; then it is
- * taken again, unless somebody else was faster. Every grant has a larger epoch than all before, the file `epoch` remembers the last.
+ * The right to run the jobs of this home: a lease in Redis that this process renews while it leads. If Redis loses the lease, the process acquires it
+ * again, unless another process was faster. Every grant has a larger epoch than all grants before; the file `epoch` stores the last one.
  */
 export class Leadership {
   readonly #options: LeadershipOptions;
@@ -38,7 +38,7 @@ export class Leadership {
     this.#leases = new Leases(options.store);
   }
 
-  /** @throws LAP_ALREADY_UP when another process leads; LAP_REDIS_… */
+  /** @throws LAP_ALREADY_UP if another process leads; LAP_REDIS_… */
   static async take(options: LeadershipOptions): Promise<Leadership> {
     const leadership = new Leadership(options);
     for (let waited_ms = 0; ; ) {
@@ -50,11 +50,11 @@ export class Leadership {
       const holder = parseHolder(answer.holder);
       if (holder !== undefined && isOfThisSpace(holder)) {
         if (isRunning(holder)) throw alreadyUp(options.home, `process ${holder.pid} leads`);
-        // It died without giving the lease back: that is done for it. Its epoch is never granted again.
+        // The holder died without a release, so this process releases the lease. The epoch is never granted again.
         await leadership.#leases.release({ key: leaseKey, holder: answer.holder, epoch: answer.epoch, ttlMs });
         continue;
       }
-      // Nothing is known of a process of another machine or container, but that its lease runs out unless it renews it.
+      // A process of another machine or container cannot be checked. Its lease expires unless it renews it.
       if (waited_ms > ttlMs + retryMs) throw usedElsewhere(options.home, "a process of another machine or container leads");
       await delay(retryMs);
       waited_ms += retryMs;
@@ -68,7 +68,7 @@ export class Leadership {
   async release(): Promise<void> {
     this.#ended = true;
     clearTimeout(this.#retry);
-    // If Redis is away the lease runs out by itself.
+    // If Redis is down, the lease expires.
     await this.#held?.release().catch(() => undefined);
   }
 
@@ -104,13 +104,13 @@ export class Leadership {
 
 const epochPath = (home: string): string => join(home, "epoch");
 
-/** The largest epoch that was ever granted here, as the disk knows it: Redis may have forgotten. */
+/** The largest epoch ever granted for this home, from disk, because Redis may have lost it. */
 function lastEpoch(home: string): number {
   const epoch = existsSync(epochPath(home)) ? Number(readFileSync(epochPath(home), "utf8")) : 0;
   return Number.isSafeInteger(epoch) ? epoch : 0;
 }
 
-/** Undefined for what another version of Lapidary wrote. */
+/** Undefined if another version of Lapidary wrote it. */
 function parseHolder(holder: string): ProcessId | undefined {
   try {
     return JSON.parse(holder) as ProcessId;

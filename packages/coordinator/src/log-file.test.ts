@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { LogFile } from "./log-file.js";
 
 describe("LogFile", () => {
-  it("appends whole lines to a file that only its owner reads", () => {
+  it("LogFile appends whole lines to a file that only its owner can read", () => {
     const directory = mkdtempSync(join(tmpdir(), "lapidary-log-"));
     try {
       const path = join(directory, "coordinator.log");
@@ -21,8 +21,8 @@ describe("LogFile", () => {
     }
   });
 
-  it("loses lines on a full disk, and neither throws nor waits", () => {
-    // Linux has a device that is always full; where there is none, a closed file fails as well.
+  it("LogFile loses lines on a full disk, and neither throws nor waits", () => {
+    // Linux has a device that is always full. On other systems a closed file fails as well.
     const file = new LogFile(existsSync("/dev/full") ? "/dev/full" : "/dev/null");
     if (!existsSync("/dev/full")) file.close();
     doesNotThrow(() => {

@@ -2,17 +2,17 @@ import { redactSecrets, counted } from "@lapidary/std";
 import { closeSync, openSync, writeSync } from "node:fs";
 
 /**
- * A log file that is written line by line, at once. A full disk loses lines and stops nothing: as soon as there is space again, a line in
- * the file says how many were lost. Lines have no secrets: people attach the file to reports.
+ * A log file that is written synchronously, line by line. A full disk loses lines and stops nothing. When there is space again, a line in
+ * the file reports the number of lost lines. Lines contain no secrets, because users attach the file to reports.
  */
 export class LogFile {
   readonly #file: number;
   #lost = 0;
-  /** The file ends in the middle of a line. */
+  /** Whether the file ends in the middle of a line. */
   #isCut = false;
   #reason = "";
 
-  /** Readable by its owner alone. */
+  /** Only the owner can read the file. */
   constructor(path: string) {
     this.#file = openSync(path, "a", 0o600);
   }
@@ -32,7 +32,7 @@ export class LogFile {
     return `${counted(this.#lost, "line")} of this log ${this.#lost === 1 ? "was" : "were"} lost (${this.#reason})`;
   }
 
-  /** Whether all of it was written. */
+  /** Whether the whole text was written. */
   #append(text: string): boolean {
     const bytes = Buffer.from(this.#isCut ? `\n${text}` : text);
     let at = 0;

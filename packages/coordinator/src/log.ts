@@ -1,4 +1,4 @@
-/** What the coordinator says of itself, for its log file. Never the token. */
+/** The log of the coordinator, for its log file. It never contains the token. */
 export interface Log {
   info(message: string, fields?: Readonly<Record<string, unknown>>): void;
   warn(message: string, fields?: Readonly<Record<string, unknown>>): void;

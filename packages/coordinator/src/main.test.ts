@@ -10,7 +10,7 @@ import { findConnection } from "@lapidary/api/connection";
 import { isOfType } from "@lapidary/api/run-events";
 import { aliveOf, endless, endOf, eventOf, Harness, projectRoot, trains } from "./testing/harness.js";
 
-/** A coordinator in a process of its own. */
+/** A coordinator in its own process. */
 class Process {
   readonly child: ChildProcess;
   readonly ended: Promise<{ code: number | null; stderr: string }>;
@@ -26,7 +26,7 @@ class Process {
     this.ended = once(this.child, "close").then(([code]: (number | null)[]) => ({ code: code ?? null, stderr }));
   }
 
-  /** Ready: it has left word. */
+  /** Resolves when the coordinator is ready: it has written its connection file. */
   async ready(home: string): Promise<CoordinatorClient> {
     const gone = this.ended.then(({ stderr }) => {
       throw new Error(`it ended: ${stderr}`);
@@ -40,7 +40,7 @@ class Process {
 const errorIn = (stderr: string): { code: string; remedy: string; place: string } =>
   JSON.parse(stderr.trim().split("\n").at(-1) ?? "") as { code: string; remedy: string; place: string };
 
-describe("the coordinator's process", function () {
+describe("the process of the coordinator", function () {
   this.timeout(60_000);
   let harness: Harness;
   const started: Process[] = [];
@@ -66,7 +66,7 @@ describe("the coordinator's process", function () {
     await harness.remove();
   });
 
-  it("leaves word that only its owner can read, and ends with all that it started at SIGTERM", async () => {
+  it("the process writes a connection file that only its owner can read, and ends everything it started at SIGTERM", async () => {
     const one = start();
     const client = await one.ready(harness.home);
     strictEqual(statSync(join(harness.home, "coordinator.json")).mode & 0o777, 0o600);
@@ -79,13 +79,13 @@ describe("the coordinator's process", function () {
     ok(!readFileSync(join(harness.home, "logs", "coordinator.log"), "utf8").includes(tokenOf(client)));
   });
 
-  it("ends when it is asked to over HTTP", async () => {
+  it("the process ends after a request over HTTP", async () => {
     const one = start();
     await (await one.ready(harness.home)).shutdown();
     strictEqual((await one.ended).code, 0);
   });
 
-  it("refuses to serve a home that is served, and to listen where somebody listens", async () => {
+  it("the process rejects a home that another coordinator serves, and a port that is taken", async () => {
     const client = await start().ready(harness.home);
     const second = await start().ended;
     deepStrictEqual([second.code, errorIn(second.stderr).code], [1, "LAP_ALREADY_UP"]);
@@ -106,13 +106,13 @@ describe("the coordinator's process", function () {
     }
   });
 
-  it("says with exit code 3 that Redis is not there", async () => {
+  it("the process exits with code 3 if Redis is not reachable", async () => {
     const { code, stderr } = await start({}, "--redis", "redis://127.0.0.1:1").ended;
     deepStrictEqual([code, errorIn(stderr).code], [3, "LAP_REDIS_UNREACHABLE"]);
     ok(!existsSync(join(harness.home, "coordinator.pid")));
   });
 
-  it("ends at once when it is interrupted while it starts", async () => {
+  it("the process ends immediately if it is interrupted while it starts", async () => {
     const one = start();
     while (!existsSync(join(harness.home, "redis", "redis.pid")))
       await Promise.race([new Promise((resolve) => setTimeout(resolve, 5)), one.ended]);
@@ -122,7 +122,7 @@ describe("the coordinator's process", function () {
     deepStrictEqual(aliveOf([pid]), []);
   });
 
-  it("is followed by another when it was killed, which takes its workers over and continues from their replicas", async () => {
+  it("the next coordinator of a killed one takes over the workers and continues from their replicas", async () => {
     const one = start();
     const client = await one.ready(harness.home);
     const { id } = await client.submit({ yaml: harness.job({ steps: endless }) });
@@ -142,7 +142,7 @@ describe("the coordinator's process", function () {
     deepStrictEqual(events.filter(isOfType("state_restored")).at(-1)?.source, "replica");
     await again.cancel(id);
     strictEqual((await endOf(again, id)).state, "cancelled");
-    // Each step once, though some were computed twice.
+    // Each step appears once, although some were computed twice.
     const steps = readJournalSteps(join(harness.home, "runs", id));
     deepStrictEqual(
       steps,
@@ -152,7 +152,7 @@ describe("the coordinator's process", function () {
     strictEqual((await endOf(again, another)).state, "done");
   });
 
-  it("is followed by one that continues from the last checkpoint when its workers were to end with it", async () => {
+  it("the next coordinator continues from the last checkpoint if the workers ended with theirs", async () => {
     const one = start({ LAPIDARY_WORKER_LEASE: "0" });
     const client = await one.ready(harness.home);
     const { id } = await client.submit({ yaml: harness.job({ steps: endless, more: "checkpoint: { every: 3 }" }) });
@@ -170,7 +170,7 @@ describe("the coordinator's process", function () {
     strictEqual((await endOf(again, id)).state, "cancelled");
   });
 
-  it("says with exit code 2 that a lease makes no sense", async () => {
+  it("the process exits with code 2 for an invalid lease", async () => {
     const { code, stderr } = await start({ LAPIDARY_WORKER_LEASE: "a while" }).ended;
     deepStrictEqual([code, errorIn(stderr).code, errorIn(stderr).place], [2, "LAP_COORDINATOR_FLAG", "LAPIDARY_WORKER_LEASE"]);
   });

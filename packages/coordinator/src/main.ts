@@ -15,11 +15,11 @@ import { chooseRedis } from "@lapidary/control";
  *
  *     node main.js --home DIR --root DIR [--port N] [--redis URL|auto] [--workers N] [--allow-host NAME]… [--version-name V]
  *
- * LAPIDARY_ALLOW_HOST: host names, separated by commas, that the HTTP server answers for besides loopback names and those of --allow-host.
+ * LAPIDARY_ALLOW_HOST: host names, separated by commas, that the HTTP server answers for in addition to loopback names and those of --allow-host.
  * LAPIDARY_WORKER_LEASE: seconds for which workers wait for another coordinator when this one is killed (default 60; 0: they end with it).
  *
- * It is ready when `coordinator.json` lies in the home directory. SIGTERM and SIGINT end it and all that it started; an error at the start is
- * written to stderr as JSON, the last line, and contains the exit code.
+ * The coordinator is ready when `coordinator.json` is in the home directory. SIGTERM and SIGINT end it and everything it started. An error at the
+ * start is written to stderr as JSON in the last line, with its exit code.
  */
 const { values: flags } = parseArgs({
   options: {
@@ -33,11 +33,11 @@ const { values: flags } = parseArgs({
   },
 });
 
-/** Long enough to notice that a coordinator is gone and to start another by hand. */
+/** Long enough for a user to notice that a coordinator has ended, and to start another. */
 const defaultLease_s = "60";
 
-/** Longer than anything that is asked to end may take. */
-const patience_ms = 20_000;
+/** Longer than the shutdown of any part takes. */
+const stopTimeout_ms = 20_000;
 
 async function main(): Promise<ExitCode> {
   const root = resolve(flags.root ?? usage("--root"));
@@ -51,17 +51,17 @@ async function main(): Promise<ExitCode> {
   const log = openLog(home);
   for (const { message, code, place } of warnings) log.warn(message, { code, place });
   process.title = "lapidary coordinator";
-  const asked = new Promise<"asked">((resolveAsked) => {
+  const requested = new Promise<"requested">((resolveRequested) => {
     for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
       process.on(signal, () => {
-        log.info("asked to end", { signal });
-        resolveAsked("asked");
+        log.info("shutdown requested", { signal });
+        resolveRequested("requested");
       });
   });
   const broken = new Promise<LapidaryError>((resolveBroken) => {
     // An internal error that no code caught: shut down cleanly, so that no process remains.
     process.on("uncaughtException", (error) => {
-      log.error("a bug", { error: error.stack ?? String(error) });
+      log.error("internal error", { error: error.stack ?? String(error) });
       resolveBroken(unforeseen(error));
     });
   });
@@ -80,10 +80,10 @@ async function main(): Promise<ExitCode> {
   });
   try {
     const coordinator = await starting;
-    const reason = await Promise.race([asked, broken, coordinator.stopWanted]);
-    setTimeout(() => process.exit(ExitCode.other), patience_ms).unref();
+    const reason = await Promise.race([requested, broken, coordinator.stopRequested]);
+    setTimeout(() => process.exit(ExitCode.other), stopTimeout_ms).unref();
     await coordinator.stop();
-    if (reason === "asked") return ExitCode.done;
+    if (reason === "requested") return ExitCode.done;
     throw reason;
   } catch (error) {
     log.error("ended by an error", { error: error instanceof LapidaryError ? error.toJSON() : String(error) });
@@ -101,7 +101,7 @@ function openLog(home: string): Log {
   return { info: write("info"), warn: write("warn"), error: write("error") };
 }
 
-/** The words of a variable that lists some, separated by commas. */
+/** The items of a variable, which are separated by commas. */
 const listed = (text = ""): readonly string[] =>
   text
     .split(",")
@@ -111,7 +111,7 @@ const listed = (text = ""): readonly string[] =>
 function usage(flag: string): never {
   throw new LapidaryError({
     code: "LAP_COORDINATOR_FLAG",
-    message: `${flag} is missing or makes no sense`,
+    message: `${flag} is missing or invalid`,
     place: flag,
   });
 }
@@ -121,7 +121,7 @@ function wholeNumber(flag: string, text: string, least: number, most: number): n
   return text !== "" && Number.isInteger(value) && value >= least && value <= most ? value : usage(flag);
 }
 
-/** An error that is not one of ours: what the system refused, or a bug. */
+/** An error without a code: an error of the system, or an internal error. */
 function unforeseen(error: unknown): LapidaryError {
   if (isSystemError(error)) return systemError(error, { doing: `start or run the coordinator (${error.syscall ?? error.code})` });
   const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -135,8 +135,8 @@ function unforeseen(error: unknown): LapidaryError {
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {
-    const told = error instanceof LapidaryError ? error : unforeseen(error);
-    process.stderr.write(`${redactSecrets(JSON.stringify(told))}\n`);
-    process.exit(told.exit);
+    const reported = error instanceof LapidaryError ? error : unforeseen(error);
+    process.stderr.write(`${redactSecrets(JSON.stringify(reported))}\n`);
+    process.exit(reported.exit);
   },
 );

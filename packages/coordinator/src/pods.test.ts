@@ -6,7 +6,7 @@ import { Pods, type SliceRequest, workersForSlice } from "./pods.js";
 const slice = (dims: readonly number[], pods = 1): SliceRequest => ({ kind: { name: "v5e-256", torus: { dims: [16, 16] } }, dims, pods });
 
 describe("pods", () => {
-  it("give two jobs the two halves of a pod, and a third job nothing until one of them ends", () => {
+  it("two jobs get the two halves of a pod, and a third job gets no slice until one of them ends", () => {
     const pods = new Pods();
     deepStrictEqual(pods.place("a", slice([8, 16])), { pod: 0, pods: 1, origin: [0, 0], dims: [8, 16] });
     deepStrictEqual(pods.place("b", slice([8, 16])), { pod: 0, pods: 1, origin: [8, 0], dims: [8, 16] });
@@ -16,7 +16,7 @@ describe("pods", () => {
     deepStrictEqual(pods.place("c", slice([8, 16]))?.origin, [0, 0]);
   });
 
-  it("give a job that spans two of them the same rectangle of both", () => {
+  it("a job that spans two pods gets the same rectangle of both", () => {
     const pods = new Pods();
     pods.place("a", slice([8, 16]));
     deepStrictEqual(pods.place("b", slice([8, 16], 2)), { pod: 0, pods: 2, origin: [8, 0], dims: [8, 16] });
@@ -25,7 +25,7 @@ describe("pods", () => {
     strictEqual(pods.place("d", slice([4, 4])), undefined);
   });
 
-  it("become pods of another kind only when no job uses them", () => {
+  it("pods change their kind only when no job uses them", () => {
     const pods = new Pods();
     const small: SliceRequest = { kind: { name: "v5e-4", torus: { dims: [2, 2] } }, dims: [2, 2], pods: 1 };
     pods.place("a", slice([8, 16]));
@@ -35,18 +35,18 @@ describe("pods", () => {
     strictEqual(pods.status()?.name, "v5e-4");
   });
 
-  it("refuse a slice that would not fit into empty ones", () => {
+  it("pods reject a slice that does not fit into empty ones", () => {
     throws(() => new Pods().place("a", slice([32, 8])), { code: "LAP_SLICE_TOO_LARGE", exit: 4 });
   });
 
-  it("never give a chip twice, and give again what was freed", () => {
+  it("pods never allocate a chip twice, and allocate released chips again", () => {
     const size = fc.constantFrom(1, 2, 4, 8, 16);
     fc.assert(
       fc.property(
         fc.array(fc.record({ dims: fc.tuple(size, size), pods: fc.integer({ min: 1, max: 3 }), free: fc.boolean() }), { maxLength: 40 }),
-        (asks) => {
+        (requests) => {
           const pods = new Pods();
-          asks.forEach(({ dims, pods: span, free }, i) => {
+          requests.forEach(({ dims, pods: span, free }, i) => {
             if (pods.place(`job-${i}`, slice(dims, span)) !== undefined && free) pods.free(`job-${i}`);
           });
           const slices = pods.status()?.slices ?? [];
@@ -62,7 +62,7 @@ describe("pods", () => {
 });
 
 describe("the workers of a slice", () => {
-  it("are its share of the machine's, and at least one", () => {
+  it("a slice gets its share of the workers of the machine, and at least one", () => {
     strictEqual(workersForSlice(2, slice([16, 16])), 2);
     strictEqual(workersForSlice(2, slice([16, 16], 2)), 2);
     strictEqual(workersForSlice(2, slice([8, 16])), 1);

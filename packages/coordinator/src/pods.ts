@@ -9,7 +9,7 @@ export interface PodKind {
   readonly torus: Torus;
 }
 
-/** The chips that a job wants: the same rectangle of `pods` pods. */
+/** The chips that a job requests: the same rectangle of `pods` pods. */
 export interface SliceRequest {
   readonly kind: PodKind;
   readonly dims: readonly number[];
@@ -17,7 +17,7 @@ export interface SliceRequest {
 }
 
 /**
- * Who has which chips of the emulated pods. All pods are of one kind at a time, the one that the running jobs name; a job for another kind waits
+ * The allocation of the chips of the emulated pods. All pods have the same kind, which the running jobs name. A job for another kind waits
  * until all chips are free. There are as many pods as the widest of these jobs spans.
  *
  *     pod 0  ┌───────┬───────┐     pod 1  ┌───────┬───────┐
@@ -31,9 +31,9 @@ export class Pods {
   readonly #taken = new Map<string, SlicePlace>();
 
   /**
-   * Gives the job its chips, or nothing while too few are free.
+   * Gives the job its chips, or returns undefined if too few are free.
    *
-   * @throws LAP_SLICE_TOO_LARGE when they would not fit even into empty pods
+   * @throws LAP_SLICE_TOO_LARGE if the slice does not fit into empty pods
    */
   place(job: string, request: SliceRequest): SlicePlace | undefined {
     const { kind, dims } = request;
@@ -42,8 +42,8 @@ export class Pods {
     if (this.#taken.size > 0 && this.#kind !== undefined && !sameKind(this.#kind, kind)) return undefined;
     const pods = Math.max(this.#podsInUse(), request.pods);
     for (let pod = 0; pod + request.pods <= pods; pod++) {
-      const inTheWay = [...this.#taken.values()].filter((other) => other.pod < pod + request.pods && pod < other.pod + other.pods);
-      const slice = placeSlice(kind.torus, dims, inTheWay);
+      const overlapping = [...this.#taken.values()].filter((other) => other.pod < pod + request.pods && pod < other.pod + other.pods);
+      const slice = placeSlice(kind.torus, dims, overlapping);
       if (slice === undefined) continue;
       const place = { pod, pods: request.pods, origin: [...slice.origin], dims: [...slice.dims] };
       this.#taken.set(job, place);
@@ -85,8 +85,8 @@ export function checkSliceFits({ kind: { name, torus }, dims }: SliceRequest): v
 const sameKind = (a: PodKind, b: PodKind): boolean => a.name === b.name && printTorus(a.torus) === printTorus(b.torus);
 
 /**
- * How many worker processes emulate a slice unless its job says: as large a share of the machine's as the slice is of its pods, at least one.
- * It depends on the job alone and not on what else runs, so that the same job sums in the same order every time.
+ * The number of worker processes that emulate a slice, unless its job sets it. It is the share of the machine's workers that the slice has of its pods,
+ * and at least one. It depends on the job alone and not on other jobs, so that the same job adds in the same order every time.
  */
 export function workersForSlice(workers: number, { kind, dims }: SliceRequest): number {
   return Math.max(1, Math.floor((workers * chipCount({ dims })) / chipCount(kind.torus)));

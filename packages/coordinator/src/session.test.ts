@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ownTokenizerFile, trainTokenizer } from "@lapidary/data";
+import { ownTokenizerFile, trainTokenizer } from "@lapidary/tokenizer";
 import { f32Array, fromTensor, i32Array, toTensor, writeHfCheckpoint } from "@lapidary/interop";
 import { GraphBuilder, interpret } from "@lapidary/ir";
 import { type GemmaConfig, gemma } from "@lapidary/models";
@@ -41,7 +41,7 @@ const weights = new Map(
 describe("a session", function () {
   this.timeout(60_000);
 
-  it("runs graphs on a mesh as the reference does on one chip, and no process remains", async () => {
+  it("a session runs graphs on a mesh with the results of one chip, and no process remains", async () => {
     const mesh = parseMesh("data=2,model=2");
     const graph = evalStep(model, { batch: 4, seq: 8 });
     const tokens = i32Array(
@@ -73,7 +73,7 @@ describe("a session", function () {
 describe("sessions on one pool", function () {
   this.timeout(60_000);
 
-  it("take the same workers one after the other, whatever the mesh, and leave none when the pool is closed", async () => {
+  it("sessions use the same workers one after the other on any mesh, and none remains when the pool is closed", async () => {
     const pool = await openPool({ environment: process.env, workers: 2 });
     const pids: number[][] = [];
     try {
@@ -116,7 +116,7 @@ describe("a sampler", function () {
   const directory = mkdtempSync(join(tmpdir(), "lapidary-sampler-"));
   after(() => rmSync(directory, { recursive: true, force: true }));
 
-  it("writes text with a checkpoint's weights: the same for the same seed, however long the row is", async () => {
+  it("a sampler writes text with the weights of a checkpoint: the same for the same seed, for any length of the row", async () => {
     await writeHfCheckpoint(directory, config, weights);
     await rejects(openSampler({ checkpoint: directory, environment: process.env }), { code: "LAP_CHECKPOINT_TOKENIZER" });
     const tokenizer = trainTokenizer(["a few words to learn a few pieces from"], { vocabSize: 300 });
@@ -126,15 +126,15 @@ describe("a sampler", function () {
     for (const context of [undefined, 12]) {
       const sampler = await openSampler({ checkpoint: directory, environment: process.env, ...(context === undefined ? {} : { context }) });
       try {
-        let heard = "";
+        let received = "";
         const { text } = await sampler.generate({
           prompt: "a few",
           tokens: 4,
           sampling: greedy,
           seed: 1,
-          onText: (part) => (heard += part),
+          onText: (part) => (received += part),
         });
-        strictEqual(heard, text);
+        strictEqual(received, text);
         texts.push(text);
       } finally {
         await sampler.close();

@@ -9,20 +9,22 @@ import type { Run } from "@lapidary/telemetry";
 
 export interface WorkerManagerOptions {
   readonly workers: number;
-  /** Processes that wait to stand in for one that dies. */
+  /** Idle processes that replace a worker that ends. */
   readonly spares: number;
   readonly environment: NodeJS.ProcessEnv;
   readonly log: Log;
-  /** For sockets: the same for every coordinator of a home, so that its workers find the next one; removed at the end. */
+  /**
+   * Directory of the sockets. It is the same for every coordinator of a home, so that its workers find the next one. It is removed at the end.
+   */
   readonly directory: string;
   readonly failover: Failover;
 }
 
-/** The worker processes of this coordinator, and which run each of them works for. */
+/** The worker processes of this coordinator, and the run of each. */
 export class WorkerManager {
   readonly #log: Log;
   readonly #groups = new Map<string, { readonly run: Run; readonly group: WorkerGroup }>();
-  /** Runs that have, or are about to have, workers. */
+  /** Runs that have workers, or that are starting them. */
   readonly #runs = new Map<string, Run>();
   readonly #directory: string;
   #pool: WorkerPool | undefined;
@@ -49,14 +51,14 @@ export class WorkerManager {
   /** Takes workers for a run; closing the worker group gives them back. */
   async startGroup(run: Run, options: Omit<WorkerGroupOptions, "runId">): Promise<WorkerGroup> {
     if (this.#pool === undefined) throw new Error("invariant broken: the pool is there");
-    // Its workers have something to say while they join already.
+    // The workers write log lines while they join.
     this.#runs.set(run.id, run);
     const group = await WorkerGroup.start(this.#pool, { ...options, runId: run.id });
     this.#groups.set(run.id, { run, group });
     return group;
   }
 
-  /** Whether so many workers more can be started; they wait in the pool then. */
+  /** Whether `count` more workers can be started. They wait in the pool afterwards. */
   async hasWorkers(count: number, numerics: NumericsName): Promise<boolean> {
     try {
       for (const worker of (await this.#pool?.acquire(count, numerics)) ?? []) this.#pool?.release(worker);
@@ -67,14 +69,14 @@ export class WorkerManager {
     }
   }
 
-  /** The run is over, and its worker group closed. */
+  /** The run has ended, and its worker group is closed. */
   release(run: string): void {
     this.#groups.delete(run);
     this.#runs.delete(run);
     this.#pool?.dropReplicas(run);
   }
 
-  /** The workers of a run, while it has some. */
+  /** The workers of a run, if it has any. */
   of(run: string): Pick<JobDetail, "workers"> {
     const held = this.#groups.get(run);
     return held === undefined ? {} : { workers: held.group.pids.map((pid, worker) => ({ worker, pid })) };
@@ -94,7 +96,7 @@ export class WorkerManager {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
-  /** A worker's line goes to the run that it works for; a fault that it reports is an event of the run. */
+  /** A log line of a worker goes to its run. A failpoint that the line reports is an event of the run. */
   #onLine(name: string, line: string): void {
     const owner = this.#ownerOf(name);
     if (owner === undefined) return this.#log.info(readable(line), { worker: name });
@@ -103,11 +105,11 @@ export class WorkerManager {
     owner.run.record({ type: "fault_injected", ...fault, target: owner.worker });
   }
 
-  #exited({ name, pid, code, signal, eviction, isExpected, holds }: WorkerExit): void {
+  #exited({ name, pid, code, signal, eviction, isExpected, heldReplicas }: WorkerExit): void {
     this.#log.info("a worker ended", { worker: name, pid, code, signal });
-    const run = holds === undefined ? undefined : this.#runs.get(holds.run);
-    if (run === undefined || holds === undefined || isExpected) return;
-    const { worker } = holds;
+    const run = heldReplicas === undefined ? undefined : this.#runs.get(heldReplicas.run);
+    if (run === undefined || heldReplicas === undefined || isExpected) return;
+    const { worker } = heldReplicas;
     if (eviction !== undefined) return run.record({ type: "worker_evicted", worker, pid, ...eviction });
     run.record({
       type: "worker_lost",
@@ -123,22 +125,22 @@ export class WorkerManager {
       const worker = group.names.indexOf(name);
       if (worker >= 0) return { run, worker };
     }
-    const holds = this.#pool?.holding(name);
-    const run = holds === undefined ? undefined : this.#runs.get(holds.run);
-    return run === undefined || holds === undefined ? undefined : { run, worker: holds.worker };
+    const heldReplicas = this.#pool?.heldReplicas(name);
+    const run = heldReplicas === undefined ? undefined : this.#runs.get(heldReplicas.run);
+    return run === undefined || heldReplicas === undefined ? undefined : { run, worker: heldReplicas.worker };
   }
 }
 
-/** A failpoint that fired in a worker: the worker's log line has it as a field. */
+/** A failpoint that fired in a worker, as the worker logs it. */
 const faultLineSchema = z.object({
   fault: z.object({ site: z.enum(failpointNames), step: z.number().int(), action: z.enum(failpointActions) }),
 });
 
-/** Workers write JSON, `{ time, level, worker, message, … }`; what a crash leaves is text. */
+/** Workers write JSON, `{ time, level, worker, message, … }`; a crash writes text. */
 function readable(line: string): string {
-  const said = parsed(line);
-  if (typeof said !== "object" || said === null || !("message" in said)) return line;
-  const { time: _, worker: __, level, message, ...rest } = said as Record<string, unknown>;
+  const logged = parsed(line);
+  if (typeof logged !== "object" || logged === null || !("message" in logged)) return line;
+  const { time: _, worker: __, failure: ___, level, message, ...rest } = logged as Record<string, unknown>;
   const more = Object.entries(rest).map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
   return [`${String(level)}: ${String(message)}`, ...more].join("; ");
 }
@@ -147,7 +149,7 @@ function parsed(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    // What a crash leaves is text.
+    // A crash writes text.
     return undefined;
   }
 }

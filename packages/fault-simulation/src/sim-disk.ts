@@ -11,15 +11,15 @@ class SimFile {
 
 class SimDirectory {
   readonly now = new Map<string, SimFile | SimDirectory>();
-  /** As the disk has it: what a power cut leaves at least. */
+  /** The durable content, which survives a power cut. */
   readonly durable = new Map<string, SimFile | SimDirectory>();
   /** Changes of names that were not synced, in order. */
   readonly pending: ((names: Map<string, SimFile | SimDirectory>) => void)[] = [];
 }
 
 /**
- * A disk in memory that takes its time, and that forgets, when the power is cut, what was not synced: of the changes to a directory any number of the last,
- * of a file any part of what was written last. A process that dies loses nothing that it had written.
+ * A disk in memory with delays. A power cut drops data that was not synced: any number of the last changes to a directory, and any part of the last
+ * writes to a file. A process that dies loses no write.
  */
 export class SimDisk {
   #root = new SimDirectory();
@@ -28,7 +28,7 @@ export class SimDisk {
 
   constructor(private readonly time: VirtualTime) {}
 
-  /** The power is cut: no process is left, and of what was not synced only some. */
+  /** A power cut: no process is left, and only a part of the unsynced data. */
   cutPower(): void {
     const { random } = this.time;
     const after = (directory: SimDirectory): SimDirectory => {
@@ -52,7 +52,7 @@ export class SimDisk {
     this.#root = after(this.#root);
   }
 
-  /** Turns a bit of a file over. */
+  /** Flips a bit of a file. */
   flip(path: string): boolean {
     const file = this.#find(path);
     if (!(file instanceof SimFile) || file.now.length === 0) return false;
@@ -65,7 +65,7 @@ export class SimDisk {
   }
 
   /**
-   * The disk as one process sees it.
+   * The disk of one process.
    *
    * @param isAlive an operation of a process that has died has no effect, and never ends
    */
@@ -94,7 +94,7 @@ export class SimDisk {
             this.#set(`${directory}/${name}`, file);
             files.push(file);
           });
-        // One after the other: the power may be cut between any two.
+        // One after the other, because the power cut may come between any two.
         return {
           write: async (parts) => {
             for (const [i, file] of files.entries())

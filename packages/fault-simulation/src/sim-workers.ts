@@ -4,24 +4,24 @@ import type { CheckpointContent, VerifiedCheckpoint, Disk } from "@lapidary/chec
 import type { StepMetrics, TrainingAttempt } from "@lapidary/trainer";
 import type { VirtualTime } from "./virtual-time.js";
 
-/** A copy of a block in the memory of a worker process. */
-interface BlockCopy {
+/** A replica of a block in the memory of a worker process. */
+interface BlockReplica {
   readonly step: number;
   readonly rank: number;
   readonly value: number;
 }
 
-/** A worker process: dead or alive, and what it remembers of worker groups that it was in. */
+/** A worker process, dead or alive, and its replicas from earlier worker groups. */
 class SimWorker {
   alive = true;
   /** A frozen process answers when it is awake again. */
   awakeAt = 0;
-  copies: BlockCopy[] = [];
-  /** The worker group that it is in now, which hears of its end. */
+  replicas: BlockReplica[] = [];
+  /** The current worker group, which is notified of its end. */
   group: SimWorkerGroup | undefined;
 }
 
-/** The state of a run is one number a worker; a step mixes it with the number of the batch and with what the others hold. */
+/** The state of a run is one number for each worker. A step mixes it with the number of the batch and with the numbers of the other workers. */
 export const firstState = (rank: number): number => hash32(rank, 17);
 
 export function nextState(state: readonly number[], batch: number): number[] {
@@ -36,23 +36,23 @@ export const bugs = [
   "commit before sync",
   "epoch not checked",
   "replica not refreshed",
-  "copies taken that do not count",
+  "uncommitted replicas restored",
   "unreported steps dropped",
 ] as const;
 export type Bug = (typeof bugs)[number];
 
-/** A coordinator process: whose worker groups are whose. */
+/** A coordinator process, which has worker groups. */
 export interface Owner {
   readonly alive: boolean;
 }
 
-/** The workers of a machine, and the worker groups that coordinators make of them. */
+/** The workers of a machine, and the worker groups of coordinators. */
 export class SimWorkers {
   readonly #time: VirtualTime;
   readonly #size: number;
   readonly #bug: Bug;
   readonly #pool: SimWorker[] = [];
-  /** Gangs that can fail, newest last. */
+  /** Worker groups that can fail, newest last. */
   readonly #groups = new Set<SimWorkerGroup>();
   /** Steps that fail on any worker, and the number of remaining failures. */
   readonly poison = new Map<number, number>();
@@ -67,7 +67,7 @@ export class SimWorkers {
     this.#bug = bug;
   }
 
-  /** A worker of the youngest worker group dies. */
+  /** A worker of the newest worker group dies. */
   kill(rank: number): void {
     const group = [...this.#groups].at(-1);
     if (group === undefined) return;
@@ -77,7 +77,7 @@ export class SimWorkers {
     this.#time.at(this.#time.random.next() * 500, () => worker.group?.fail(lost(rank)));
   }
 
-  /** A worker stops answering for so long; the deadline evicts it. */
+  /** A worker stops answering for `ms`; the deadline evicts it. */
   freeze(rank: number, ms: number): void {
     const group = [...this.#groups].at(-1);
     if (group === undefined) return;
@@ -91,8 +91,8 @@ export class SimWorkers {
   }
 
   /**
-   * A coordinator has died: its workers leave their worker groups, and wait for the next one with what they remember. They have been told of more than it heard the answers
-   * of, and do some of it.
+   * A coordinator has died. Its workers leave their worker groups, and wait for the next coordinator with their replicas. They have received more
+   * requests than the coordinator has answers, and execute some of them.
    */
   orphan(owner: Owner): void {
     this.#time.at(this.#time.random.next() * 150, () => {
@@ -113,7 +113,7 @@ export class SimWorkers {
 
   async open(epoch: number, disk: Disk, owner: Owner): Promise<SimWorkerGroup> {
     await this.#time.pass(300);
-    // Who is dead opens nothing.
+    // A dead coordinator opens nothing.
     if (!owner.alive) return new Promise(() => undefined);
     const workers = this.#pool
       .splice(0)
@@ -167,7 +167,7 @@ class SimWorkerGroup implements TrainingAttempt {
   private readonly poison: Map<number, number>;
   private readonly harmful: ReadonlySet<number>;
   private readonly give: (workers: SimWorker[]) => void;
-  /** As all messages so far will leave it. */
+  /** The state after all messages so far. */
   #state: number[] = [];
   /** Messages are executed one after the other. */
   #queue: Promise<void> = Promise.resolve();
@@ -193,19 +193,19 @@ class SimWorkerGroup implements TrainingAttempt {
     this.#resolve(error);
   }
 
-  async close(keepCopies: boolean): Promise<void> {
+  async close(keepReplicas: boolean): Promise<void> {
     // A dead worker reports nothing.
     if (!this.owner.alive) return;
     this.fail(lost(0));
     await this.time.pass(20);
     if (!this.owner.alive) return;
     const left = this.workers.filter(({ alive }) => alive);
-    if (!keepCopies) for (const worker of left) worker.copies = [];
+    if (!keepReplicas) for (const worker of left) worker.replicas = [];
     this.give(left);
   }
 
-  /** One message to all workers, in order. */
-  #ask<T>(most_ms: number, work: () => T): Promise<T> {
+  /** Sends one message to all workers, in order. */
+  #request<T>(most_ms: number, work: () => T): Promise<T> {
     const before = this.#queue;
     const answer = (async (): Promise<T> => {
       await before.catch(() => undefined);
@@ -213,7 +213,7 @@ class SimWorkerGroup implements TrainingAttempt {
       for (const worker of this.workers)
         while (worker.alive && worker.awakeAt > this.time.now()) await new Promise<void>((resolve) => this.time.at(100, resolve));
       if (this.#failure !== undefined) throw this.#failure;
-      // A dead worker answers nothing: the worker group hears of its end.
+      // A dead worker answers nothing: the worker group is notified of its end.
       if (this.workers.some(({ alive }) => !alive)) throw await this.failed;
       return work();
     })();
@@ -226,50 +226,52 @@ class SimWorkerGroup implements TrainingAttempt {
   }
 
   readonly state: TrainingAttempt["state"] = {
-    initialize: () => this.#ask(20, () => void (this.#state = this.workers.map((_, rank) => firstState(rank)))),
+    initialize: () => this.#request(20, () => void (this.#state = this.workers.map((_, rank) => firstState(rank)))),
     load: async (checkpoint: VerifiedCheckpoint) => {
       const text = must(await this.disk.read(`${checkpoint.path}/state`), "state");
-      await this.#ask(20, () => void (this.#state = JSON.parse(new TextDecoder().decode(text)) as number[]));
+      await this.#request(20, () => void (this.#state = JSON.parse(new TextDecoder().decode(text)) as number[]));
     },
     restoreReplicas: (latest) =>
-      this.#ask(20, () => {
-        if (this.bug !== "copies taken that do not count")
-          for (const worker of this.workers) worker.copies = worker.copies.filter(({ step }) => step <= latest);
-        const held = this.workers.flatMap(({ copies }) => copies);
+      this.#request(20, () => {
+        if (this.bug !== "uncommitted replicas restored")
+          for (const worker of this.workers) worker.replicas = worker.replicas.filter(({ step }) => step <= latest);
+        const held = this.workers.flatMap(({ replicas }) => replicas);
         const steps = [...new Set(held.map(({ step }) => step))].filter((step) =>
-          this.workers.every((_, rank) => held.some((copy) => copy.step === step && copy.rank === rank)),
+          this.workers.every((_, rank) => held.some((replica) => replica.step === step && replica.rank === rank)),
         );
         if (steps.length === 0) return undefined;
         const step = Math.max(...steps);
         this.#state = this.workers.map(
           (_, rank) =>
             must(
-              held.find((copy) => copy.step === step && copy.rank === rank),
-              "copy",
+              held.find((replica) => replica.step === step && replica.rank === rank),
+              "replica",
             ).value,
         );
         return step;
       }),
-    copy: (step, committed) =>
-      this.#ask(5, () => {
+    replicate: (step, committed) =>
+      this.#request(5, () => {
         const value = (rank: number, holder: SimWorker): number => {
-          // The bug that is planted: a neighbour's block is copied once, and then only relabelled.
+          // The injected bug: a neighbour's block is replicated once, and afterwards only its step changes.
           const old =
-            this.bug === "replica not refreshed" ? holder.copies.find((copy) => copy.rank === rank && !isOwn(holder, rank)) : undefined;
+            this.bug === "replica not refreshed"
+              ? holder.replicas.find((replica) => replica.rank === rank && !isOwn(holder, rank))
+              : undefined;
           return old?.value ?? must(this.#state[rank], "block");
         };
         const isOwn = (holder: SimWorker, rank: number): boolean => this.workers[rank] === holder;
         this.workers.forEach((worker, rank) => {
           const before = (rank + this.workers.length - 1) % this.workers.length;
           const fresh = [rank, before].map((of) => ({ step, rank: of, value: value(of, worker) }));
-          const newest = Math.max(...worker.copies.map((copy) => copy.step).filter((of) => of <= committed), -1);
-          worker.copies = [...worker.copies.filter((copy) => copy.step >= newest && copy.step !== step), ...fresh];
+          const newest = Math.max(...worker.replicas.map((replica) => replica.step).filter((of) => of <= committed), -1);
+          worker.replicas = [...worker.replicas.filter((replica) => replica.step >= newest && replica.step !== step), ...fresh];
         });
         return { step: updateCount(step), bytes: 8, ms: 1 };
       }),
     train: (step, batch) =>
-      this.#ask(100, (): StepMetrics => {
-        // The step is not computed on this batch by any workers: its loss is NaN.
+      this.#request(100, (): StepMetrics => {
+        // On this batch the loss is NaN on all workers.
         if (this.harmful.has(batch)) return { loss: Number.NaN, grad_norm: 1, learning_rate: 1, tokens_counted: 1 };
         const left = this.poison.get(step + 1) ?? 0;
         if (left > 0) {
@@ -287,7 +289,7 @@ class SimWorkerGroup implements TrainingAttempt {
         return { loss: lossOf(this.#state), grad_norm: 1, learning_rate: 1, tokens_counted: 1 };
       }),
     capture: (step) =>
-      this.#ask(20, () => {
+      this.#request(20, () => {
         const bytes = new TextEncoder().encode(JSON.stringify(this.#state));
         assert(this.#state.length > 0, "a state is there");
         const workers = this.workers.length;

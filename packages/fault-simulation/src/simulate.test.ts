@@ -2,10 +2,10 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { type Bug, bugs } from "./sim-workers.js";
 import { simulate, type Reported, type SimulationReport } from "./simulate.js";
 
-describe("the simulation of a run among faults", function () {
+describe("the fault simulation of a run", function () {
   this.timeout(60_000);
 
-  it("keeps every promise for a hundred random schedules of faults", async () => {
+  it("a run keeps every invariant for a hundred random schedules of faults", async () => {
     const faults = new Set<string>();
     const seen = new Set<string>();
     for (let seed = 1; seed <= 100; seed++) {
@@ -28,12 +28,12 @@ describe("the simulation of a run among faults", function () {
     for (const reported of expected) ok(seen.has(JSON.stringify(reported)), JSON.stringify(reported));
   });
 
-  it("is the same again for the same seed", async () => {
+  it("the same seed gives the same simulation", async () => {
     deepStrictEqual(await simulate(7), await simulate(7));
   });
 
   for (const bug of bugs.filter((one) => one !== "none"))
-    it(`finds a bug that is planted: ${bug}`, async () => {
+    it(`the fault simulation finds an injected bug: ${bug}`, async () => {
       const found = await firstProblem(bug, 100);
       ok(found?.problem !== undefined, "no seed finds it");
     });

@@ -6,20 +6,20 @@ import { SimDisk } from "./sim-disk.js";
 import { type Bug, SimWorkers, firstState, lossOf, nextState } from "./sim-workers.js";
 import { VirtualTime } from "./virtual-time.js";
 
-/** What was done to a run, and what has become of it. */
+/** The faults of a run, and its outcome. */
 export interface SimulationReport {
   readonly seed: number;
-  /** What is wrong; undefined when all is as it must be. */
+  /** The broken invariant; undefined if all hold. */
   readonly problem: string | undefined;
   readonly faults: readonly string[];
-  /** Situations that the run was in when something was done to it: what, where. */
+  /** Situations of the run when a fault was injected: which fault, in which state. */
   readonly states: readonly string[];
-  /** What the run reported: the types of its events, and where its attempts got their state from. */
+  /** The reports of the run: the types of its events, and the sources of the states of its attempts. */
   readonly reported: readonly Reported[];
   readonly virtual_ms: number;
 }
 
-/** An event of a run, without what differs from run to run. */
+/** An event of a run, without values that differ between runs. */
 export type Reported =
   | { readonly type: Exclude<RunEvent["type"], "state_restored"> }
   | {
@@ -49,7 +49,7 @@ const faultKinds = [
   "poison",
 ] as const;
 
-/** A coordinator process, as far as one run is concerned. */
+/** A coordinator process, reduced to one run. */
 interface Process {
   alive: boolean;
   /** It follows one that was killed, whose workers live. */
@@ -58,14 +58,14 @@ interface Process {
 }
 
 /**
- * One run, with the code that trains in production, on a virtual clock, a disk that forgets and workers that die, all by the seed: kills, freezes, power
- * cuts, a second coordinator, refusing and lying disks, at random moments. Checked:
+ * One run with the production code for training, on a virtual clock, a disk that loses unsynced data and workers that die. The seed decides everything:
+ * kills, freezes, power cuts, a second coordinator, and disks that fail or corrupt data, at random times. The simulation checks:
  *
- * - safety: each step is in the step log once, with the loss of the run to which nothing happens; a checkpoint that was announced survives a power
- *   cut; the last checkpoint has the state of the quiet run;
+ * - safety: each step is in the step log once, with the loss of the fault-free reference run; a checkpoint that was reported survives a power
+ *   cut; the last checkpoint has the state of the reference run;
  * - liveness: once faults have ended the run ends too.
  *
- * @param bug planted, to see that it is found
+ * @param bug a bug to inject, for tests of the simulation
  */
 export async function simulate(seed: number, bug: Bug = "none"): Promise<SimulationReport> {
   const random = seededRandom(seed);
@@ -93,11 +93,11 @@ class World {
   readonly #harmful: ReadonlySet<number>;
   #process: Process | undefined;
   readonly #stale: Process[] = [];
-  /** Steps of checkpoints that were announced as written, and not removed since. */
+  /** Steps of checkpoints that were reported as written, and not removed since. */
   #announced = 0;
   /** The last step that was reported; steps are reported in order. */
   #reportedStep = 0;
-  /** Whether the coordinator dies after it has committed a step and before it has reported it. */
+  /** Whether the coordinator dies after it has committed a step and before it has reported the step. */
   #diesUnreported = false;
   #where = "start";
 
@@ -106,7 +106,7 @@ class World {
     this.#random = random;
     this.#bug = bug;
     this.#disk = new SimDisk(time);
-    // Every third run meets batches that it has to leave out.
+    // Every third run has batches that it must skip.
     this.#harmful = new Set(random.integer(3) > 0 ? [] : [random.integer(steps), random.integer(steps)]);
     this.#workers = new SimWorkers(time, workersPerGroup, bug, this.#harmful);
     const formatted = this.#disk.of(() => true);
@@ -143,7 +143,7 @@ class World {
     return outcome !== undefined && !(outcome instanceof Error);
   }
 
-  /** A run that failed is resumed: by the user, or by the next coordinator. */
+  /** A failed run is resumed, by the user or by the next coordinator. */
   #restartIfEnded(): void {
     const outcome = this.#process?.outcome;
     if (!(outcome instanceof Error)) return;
@@ -191,7 +191,7 @@ class World {
         await this.#checkAnnounced();
         return this.#start();
       case "second coordinator":
-        // The first one does not notice, and continues.
+        // The first coordinator does not notice, and continues.
         if (this.#process !== undefined) this.#stale.push(this.#process);
         return this.#start();
       case "disk":
@@ -200,7 +200,7 @@ class World {
           this.#disk.broken = undefined;
         });
       case "flip": {
-        // Damage is found when the next process looks for a checkpoint, and costs that one checkpoint.
+        // The next process that looks for a checkpoint finds the damage, and loses that one checkpoint.
         const disk = this.#disk.of(() => true);
         const [name] = disk
           .listNow(checkpoints)
@@ -215,7 +215,7 @@ class World {
     }
   }
 
-  /** The coordinator dies, its workers do not, and another takes its place. */
+  /** The coordinator dies, its workers live, and another coordinator takes over. */
   #succeed(): void {
     if (this.#process !== undefined) {
       this.#process.alive = false;
@@ -298,7 +298,7 @@ class World {
     return this.#bug === "epoch not checked" ? { epoch: fence.epoch, check: () => undefined } : fence;
   }
 
-  /** The disk with the bug that is planted: nothing is synced before it is announced. */
+  /** The disk of the injected bug: nothing is synced before it is reported. */
   #seen(disk: Disk): Disk {
     if (this.#bug !== "commit before sync") return disk;
     return {
@@ -308,7 +308,7 @@ class World {
     };
   }
 
-  /** The newest checkpoint that was announced, or a newer one, is there, and whole. */
+  /** The newest reported checkpoint, or a newer one, exists and is complete. */
   async #checkAnnounced(): Promise<void> {
     if (this.#announced === 0) return;
     const disk = this.#disk.of(() => true);
@@ -326,7 +326,7 @@ class World {
   }
 
   async #check(): Promise<void> {
-    // What is left of older coordinators says its last words.
+    // Older coordinators finish their last events.
     await this.#time.run(() => false, 1500);
     for (const { outcome } of this.#stale) if (outcome instanceof Error && !(outcome instanceof LapidaryError)) throw outcome;
     const disk = this.#disk.of(() => true);
@@ -343,7 +343,7 @@ class World {
       state = nextState(state, batch++);
       assert(loss === lossOf(state), "a step has the loss of the quiet run", step, loss, lossOf(state));
     }
-    // It opens: a step log with a step twice would not.
+    // The step log opens: a step log that contains a step twice would not.
     assert(new StepLog(disk, directory, { epoch: 0, check: () => undefined }).last === steps, "the step log ends with the last step");
     assert(this.#reportedStep === steps, "each step was reported", this.#reportedStep);
     const result = this.#process?.outcome;

@@ -1,6 +1,6 @@
 import { type Clock, type Random, must } from "@lapidary/std";
 
-/** What is to happen, and when. */
+/** An event, and its time. */
 interface Event {
   readonly at: number;
   readonly order: number;
@@ -8,7 +8,8 @@ interface Event {
 }
 
 /**
- * Time that passes when nothing else is left to do: everything that waits for it is an event, and what happens in which order depends on the seed alone.
+ * A virtual clock that advances when no other work is left. Everything that waits for it is an event, and the seed alone decides the order of
+ * events.
  */
 export class VirtualTime implements Clock {
   #now = 0;
@@ -29,7 +30,7 @@ export class VirtualTime implements Clock {
     return new Promise((resolve) => this.at(this.random.next() * most_ms, resolve));
   }
 
-  /** Lets events happen until `done` or until none is left. @returns whether it is done */
+  /** Runs events until `done` holds or no event is left. @returns whether `done` holds */
   async run(done: () => boolean, mostEvents: number): Promise<boolean> {
     for (let i = 0; i < mostEvents; i++) {
       await quiet();
@@ -48,5 +49,5 @@ export class VirtualTime implements Clock {
   }
 }
 
-/** All that promises have to say to one another is said. */
+/** Waits until all pending promises have settled. */
 const quiet = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

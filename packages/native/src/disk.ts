@@ -9,14 +9,14 @@ interface OpenFiles {
   readonly [files]: true;
 }
 
-/** What the disk library exports (Linux only). Its promises reject with a `DiskError`. */
+/** The exports of the disk library (Linux only). Its promises reject with a `DiskError`. */
 export interface DiskLibrary {
-  /** Creates empty files, and their directory if there is none. */
+  /** Creates empty files, and their directory if it is missing. */
   create(directory: string, names: readonly string[]): Promise<OpenFiles>;
   /**
    * Appends parts, `counts` of them to each file.
    *
-   * @param checksums of the parts, where they are known
+   * @param checksums of the parts, if they are known
    * @returns the checksums of all parts
    */
   write(
@@ -25,7 +25,7 @@ export interface DiskLibrary {
     parts: readonly Uint8Array[],
     checksums: readonly (number | undefined)[],
   ): Promise<number[]>;
-  /** Resolves when everything is on the disk. */
+  /** Resolves when all bytes are on the disk. */
   sync(files: OpenFiles): Promise<void>;
   close(files: OpenFiles): void;
   /**
@@ -35,12 +35,12 @@ export interface DiskLibrary {
    * @returns for each file the checksums of the parts that it has, and one more if it continues after the last part
    */
   checksums(paths: readonly string[], lengths: readonly (readonly number[])[]): Promise<number[][]>;
-  /** Moves shared memory that was written to large pages, if the system has any. The contents stay. */
+  /** Moves shared memory that was written to large pages, if the system has any. The contents do not change. */
   onLargePages(bytes: Uint8Array): Promise<void>;
   syncDirectory(path: string): Promise<void>;
   /** Removes a file, or a directory with all its contents. A missing path is not an error. */
   remove(path: string): Promise<void>;
-  /** @returns undefined if the system gives no memory */
+  /** @returns undefined if the allocation fails */
   share(bytes: number): SharedFile | undefined;
   /** CRC-32, continued from the checksum of the bytes before. */
   crc32(bytes: Uint8Array, previous: number): number;

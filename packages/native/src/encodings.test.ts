@@ -10,14 +10,14 @@ const split = { bases: [0, 2], counts: [3], strides: [4], length: 2 };
 const plan: ExchangePlan = { region: 0, member: 0, group: [0, 1], partSize: 6, outputDims: [6], split, combine: "sum" };
 
 describe("the encodings of the kernels library", () => {
-  it("of an exchange have its numbers in order, with the length in front of each list", () => {
+  it("the encoding of an exchange has its numbers in order, and each list is preceded by its length", () => {
     deepStrictEqual([...encodeExchange(plan)], [0, 0, 1, 6, 2, 0, 1, 1, 6, 1, 2, 0, 2, 1, 3, 1, 4, 2]);
     deepStrictEqual([...encodeExchange({ ...plan, split: undefined, combine: "max" })], [0, 0, 2, 6, 2, 0, 1, 1, 6, 0]);
     const joined = encodeExchange({ ...plan, region: 3, member: 1, split: undefined, combine: { join: split } });
     deepStrictEqual([...joined], [3, 1, 0, 6, 2, 0, 1, 1, 6, 0, 2, 0, 2, 1, 3, 1, 4, 2]);
   });
 
-  it("of staged blocks have the array of the checksum, then the segments", () => {
+  it("the encoding of staged blocks has the array of the checksum, then the segments", () => {
     const segments = { first: 64, length: 8, counts: [2], strides: [16] };
     const blocks: readonly StagedBlock[] = [{ segments }, { segments, checksumOf: { begin: 64, bytes: 32 } }];
     deepStrictEqual([...encodeScatter(blocks)], [0, 0, 1, 64, 1, 2, 1, 16, 8, 64, 32, 1, 64, 1, 2, 1, 16, 8]);
@@ -25,13 +25,13 @@ describe("the encodings of the kernels library", () => {
 });
 
 const kernels = loadKernels();
-// The set-up builds the library only with libtensorflow; the loader's test demands it where it was built.
+// The set-up builds the library only with libtensorflow. The test of the loader requires a library that was built.
 if (existsSync(libraryPath("kernels")))
   describe("the compiled kernels library", () => {
     ok(typeof kernels !== "string", String(kernels));
     const { exchange, staging, fused } = kernels;
 
-    it("reads a whole exchange, and refuses one with a number more, a number less, an unknown region or one member", () => {
+    it("the library accepts a whole exchange, and rejects a missing or extra number, an unknown region or a single member", () => {
       if (process.platform !== "linux") return strictEqual(exchange, undefined);
       ok(exchange !== undefined);
       const [space] = exchange.createSpace(0, 2, Float64Array.of(4096)) ?? [];
@@ -53,7 +53,7 @@ if (existsSync(libraryPath("kernels")))
       throws(() => register(encodeExchange(plan)));
     });
 
-    it("reads staged blocks, and refuses those that leave the staging buffer or their array", () => {
+    it("the library accepts staged blocks, and rejects blocks outside of the staging buffer or of their array", () => {
       if (process.platform !== "linux") return strictEqual(staging, undefined);
       ok(staging !== undefined);
       const shared = staging.share(4096);
@@ -74,7 +74,7 @@ if (existsSync(libraryPath("kernels")))
       throws(() => register({ segments }));
     });
 
-    it("refuses a fused program that is cut short or continues after its end", () => {
+    it("the library rejects a fused program that is truncated or continues after its end", () => {
       // No outer dims, one column, no inputs, one output of one number, one scalar register, one copy of a constant.
       const code = [0, 1, 0, 1, 0, 1, 1, 1, 1, 0, 0];
       throws(() => fused.registerProgram(Int32Array.of(...code, 7), new Float32Array()));
@@ -82,7 +82,7 @@ if (existsSync(libraryPath("kernels")))
       ok(fused.registerProgram(Int32Array.of(...code), new Float32Array()) >= 0);
     });
 
-    it("computes CRC-32 as zlib does, in one piece or continued", () => {
+    it("the CRC-32 of bytes equals that of zlib, in one call or continued", () => {
       if (process.platform !== "linux") return;
       ok(exchange !== undefined);
       const bytes = Uint8Array.from({ length: 5000 }, (_, i) => (i * 2654435761) >>> 24);

@@ -7,9 +7,9 @@ export type SpaceId = NativeId<"space">;
 /** One collective of a program through shared memory. */
 export type ExchangeId = NativeId<"exchange">;
 
-/** What the kernels library exports for messages through shared memory (Linux only). */
+/** The exports of the kernels library for messages through shared memory (Linux only). */
 export interface ExchangeFunctions {
-  /** @returns the space and the file descriptor of its outbox, or undefined if the system gives no memory */
+  /** @returns the space and the file descriptor of its outbox, or undefined if the allocation fails */
   createSpace(self: number, workers: number, regionBytes: Float64Array): readonly [space: SpaceId, file: number] | undefined;
   /** @returns whether the outbox of another worker is mapped. It must have the size of the own outbox. */
   openOutbox(space: SpaceId, worker: number, path: string): boolean;
@@ -20,7 +20,7 @@ export interface ExchangeFunctions {
   canSend(exchange: ExchangeId, timeoutUs: number): boolean;
   /** Waits until all parts have arrived. @returns false after the timeout */
   canReceive(exchange: ExchangeId, timeoutUs: number): boolean;
-  /** @returns the worker whose message had a wrong checksum, or -1 */
+  /** @returns the sender of a message with a wrong checksum, or -1 */
   damagedBy(exchange: ExchangeId): number;
   /** CRC-32, continued from the checksum of the bytes before. */
   crc32(bytes: Uint8Array, previous: number): number;
@@ -43,7 +43,7 @@ type ExchangeReduction = "join" | "sum" | "max" | "min";
 /** The numbers of `Reduction` in cpp/kernels/exchange.h. */
 const reductionCodes: Readonly<Record<ExchangeReduction, number>> = { join: 0, sum: 1, max: 2, min: 3 };
 
-/** A collective as the library needs it. Sizes are in elements of 4 bytes. */
+/** The input of the library for a collective. Sizes are in elements of 4 bytes. */
 export interface ExchangePlan {
   readonly region: number;
   /** The position of this worker in `group`. */

@@ -9,7 +9,7 @@ import { type ScatterId, type StagingFunctions, stagingFunctions } from "./stagi
 /** A registered program of `LapidaryFused`. */
 export type FusedProgramId = NativeId<"fused program">;
 
-/** What the kernels library exports for fused kernels. */
+/** The exports of the kernels library for fused kernels. */
 export interface FusedFunctions {
   /** @param code of the worker's `fusion/encode.ts` @throws if the code is malformed */
   registerProgram(code: Int32Array, constants: Float32Array): FusedProgramId;
@@ -17,7 +17,7 @@ export interface FusedFunctions {
 
 const fusedFunctions: FunctionNames<FusedFunctions> = { registerProgram: true };
 
-/** What `LapidaryMatMul` is good for on this processor. */
+/** The advantages of `LapidaryMatMul` on this processor. */
 interface MatMulSupport {
   /** It multiplies f32 faster than TensorFlow. */
   readonly f32: boolean;
@@ -29,13 +29,13 @@ interface MatMulSupport {
 export interface KernelsLibrary {
   readonly fused: FusedFunctions;
   readonly matmul: MatMulSupport;
-  /** Undefined on systems that lack what it needs. */
+  /** Undefined on systems that do not support it. */
   readonly exchange: ExchangeFunctions | undefined;
-  /** Undefined on systems that lack what it needs. */
+  /** Undefined on systems that do not support it. */
   readonly staging: StagingFunctions | undefined;
 }
 
-/** The TensorFlow ops of the library: their attributes, as cpp/kernels registers them. A dtype stands for `T`. */
+/** The TensorFlow ops of the library: their attributes, as cpp/kernels registers them. `T` is a dtype. */
 export interface KernelOps {
   readonly LapidaryFused: {
     /** Numbers of f32, i32 and pred operands, and of outputs. */
@@ -56,7 +56,7 @@ export interface KernelOps {
 /**
  * The library of TensorFlow ops, or the reason why it cannot be used. Workers compute the same results without it.
  *
- * @param path of the library; tests give others
+ * @param path of the library; tests pass other paths
  * @throws LAP_WORKER_OPCODES if the library was compiled for another op table: its opcodes would compute other ops
  */
 export function loadKernels(path = libraryPath("kernels")): KernelsLibrary | string {

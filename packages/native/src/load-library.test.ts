@@ -15,7 +15,7 @@ describe("the loaders of native libraries", () => {
   const directory = mkdtempSync(join(tmpdir(), "lapidary-native-"));
   after(() => rmSync(directory, { recursive: true }));
 
-  /** A module of JavaScript with these exports, in the place of a library. */
+  /** The path of a JavaScript module with these exports, instead of a library. */
   const library = (name: string, functions: readonly string[], text = ""): string => {
     const path = join(directory, `${name}.cjs`);
     writeFileSync(path, `${functions.map((each) => `exports.${each} = () => 1;\n`).join("")}${text}`);
@@ -25,7 +25,7 @@ describe("the loaders of native libraries", () => {
   const exchange = Object.keys(exchangeFunctions);
   const staging = Object.keys(stagingFunctions);
 
-  it("load every library that the set-up has built", () => {
+  it("the loaders load every library that the set-up has built", () => {
     const loaders: Readonly<Record<LibraryName, () => boolean>> = {
       kernels: () => typeof loadKernels() !== "string",
       memory: () => loadMemory() !== undefined,
@@ -34,7 +34,7 @@ describe("the loaders of native libraries", () => {
     for (const name of ["kernels", "memory", "disk"] as const) strictEqual(loaders[name](), existsSync(libraryPath(name)), name);
   });
 
-  it("refuse kernels of another op table, and the error says how to compile them again", () => {
+  it("kernels of another op table are an error whose remedy compiles them again", () => {
     const path = library("other", ["registerProgram"], opcodes(opcodeList.replace("add subtract", "subtract add")));
     throws(
       () => loadKernels(path),
@@ -42,13 +42,13 @@ describe("the loaders of native libraries", () => {
     );
   });
 
-  it("give the reason if there are no kernels, they do not load, or they lack fused programs", () => {
+  it("loadKernels returns the reason if kernels are missing, do not load, or lack fused programs", () => {
     strictEqual(loadKernels(join(directory, "absent.node")), "not built");
     strictEqual(loadKernels(library("failing", [], "throw new Error('wrong ELF class\\ndetails');")), "wrong ELF class");
     match(String(loadKernels(library("bare", [], opcodes(opcodeList)))), /exports no function registerProgram/);
   });
 
-  it("give a feature of the kernels only if the library exports all of its functions", () => {
+  it("a feature of the kernels is defined only if the library exports all of its functions", () => {
     const load = (name: string, functions: readonly string[], text = ""): Exclude<ReturnType<typeof loadKernels>, string> => {
       const loaded = loadKernels(library(name, ["registerProgram", ...functions], `${opcodes(opcodeList)}${text}`));
       ok(typeof loaded !== "string", String(loaded));
@@ -64,7 +64,7 @@ describe("the loaders of native libraries", () => {
     strictEqual(partial.matmul.f32, false);
   });
 
-  it("give no disk or memory library that lacks a function", () => {
+  it("a disk or memory library that lacks a function is undefined", () => {
     strictEqual(loadDisk(library("disk", ["create", "write"])), undefined);
     strictEqual(loadMemory(library("memory", [])), undefined);
     strictEqual(loadMemory(library("released", ["releaseMappings"]))?.releaseMappings(), 1);

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 
-/** The functions of `T`, by name. The type demands each of them and no other name. */
+/** The functions of `T`, by name. The type requires each name and no other. */
 export type FunctionNames<T> = Readonly<Record<keyof T, true>>;
 
 /** The exports of a library, or the reason why it cannot be loaded. */
@@ -15,7 +15,7 @@ export function loadLibrary(path: string): object | string {
   }
 }
 
-/** Whether a library exports all functions of `T`. On systems that lack what they need, it exports none of them. */
+/** Whether a library exports all functions of `T`. On systems that do not support them, it exports none. */
 export function hasFunctions<T extends object>(library: object, names: FunctionNames<T>): library is T {
   return Object.keys(names).every((name) => typeof Reflect.get(library, name) === "function");
 }

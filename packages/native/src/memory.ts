@@ -1,11 +1,11 @@
 import { libraryPath } from "./library-path.js";
 import { type FunctionNames, hasFunctions, loadLibrary } from "./load-library.js";
 
-/** What the memory library exports. */
+/** The exports of the memory library. */
 export interface MemoryLibrary {
   /**
    * Releases the pages of files that this process has read and does not need now, and free heap. Pages that are needed
-   * again come back from the page cache.
+   * again are read from the page cache.
    *
    * @returns bytes of the released pages
    */

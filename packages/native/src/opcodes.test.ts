@@ -5,7 +5,7 @@ import { opcodeHeader, opcodeList, opcodeOf } from "./opcodes.js";
 const enumerators = [...opcodeHeader().matchAll(/^ {2}k(\w+) = (\d+),$/gm)];
 
 describe("the opcodes of fused kernels", () => {
-  it("are numbered in the header as the worker numbers them", () => {
+  it("opcodes have the same numbers in the header and in the worker", () => {
     const names = opcodeList.split(" ");
     deepStrictEqual(
       enumerators.map(([, name, number]) => [name?.toLowerCase(), Number(number)]),
@@ -14,7 +14,7 @@ describe("the opcodes of fused kernels", () => {
     for (const [number, name] of names.entries()) strictEqual(opcodeOf(name as OpName), number);
   });
 
-  it("hold one for every op that has a formula, in the list of its number of operands, and none for other ops", () => {
+  it("every op with a formula, and no other, has an opcode in the list of its number of operands", () => {
     const listed = (macro: string): string[] => {
       const [, body = ""] = new RegExp(`#define ${macro}\\(USE\\) \\\\\\n((?:.*\\\\\\n)*.*)`).exec(opcodeHeader()) ?? [];
       return [...body.matchAll(/USE\(k(\w+)\)/g)].map(([, name = ""]) => name.toLowerCase());

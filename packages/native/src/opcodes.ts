@@ -3,7 +3,7 @@ import { must } from "@lapidary/std";
 
 /**
  * The opcodes of the fused kernel (`LapidaryFused`). The numbers follow from the op table: the build writes them into the C++
- * header `cpp/kernels/opcodes.generated.h`, and the compiled library says which opcodes it has.
+ * header `cpp/kernels/opcodes.generated.h`, and the compiled library exports its list of opcodes.
  */
 export type OpcodeName = OpName | CompareDirection | `row_${ReductionKind}` | `acc_${ReductionKind}` | "copy" | "rearrange";
 
@@ -15,7 +15,7 @@ const named = (fusible: "unary" | "binary"): readonly OpName[] =>
 const directions = Object.keys(comparisons) as readonly CompareDirection[];
 const kinds = Object.keys(reductions) as readonly ReductionKind[];
 
-/** Opcodes by the number of their operands and by what they do: elementwise ops have formulas in `cpp/kernels/elementwise.h`. */
+/** Opcodes by number of operands and kind: elementwise ops have formulas in `cpp/kernels/elementwise.h`. */
 const groups = {
   unary: named("unary"),
   binary: [...named("binary"), ...directions],

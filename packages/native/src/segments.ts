@@ -3,7 +3,7 @@
  *
  *     whole   ░░░▓▓░░░▓▓░░░▓▓░░   counts [3], strides [5], length 2; base 3
  *
- * `bases` has the first element of each part. The unit is an element or a byte; the user of the type says which.
+ * `bases` has the first element of each part. The unit is an element or a byte, as the user of the type documents.
  */
 export interface Segments {
   readonly bases: readonly number[];
@@ -12,7 +12,7 @@ export interface Segments {
   readonly length: number;
 }
 
-/** A list with its length in front. */
+/** A list, preceded by its length. */
 export const encodeList = (values: readonly number[]): number[] => [values.length, ...values];
 
 /** The numbers that `NumberReader::ReadSegments` of cpp/kernels/segments.h reads. */

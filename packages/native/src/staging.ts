@@ -4,7 +4,7 @@ import { encodeSegments } from "./segments.js";
 
 /** A staging buffer that this process has mapped. */
 export type StagingId = NativeId<"staging">;
-/** The places of some blocks in a staging buffer. */
+/** The locations of some blocks in a staging buffer. */
 export type ScatterId = NativeId<"scatter">;
 
 /** Memory with a file that other processes of this machine can map. */
@@ -14,18 +14,18 @@ export interface SharedFile {
   readonly memory: ArrayBuffer;
 }
 
-/** What the kernels library exports for staging buffers (Linux only). */
+/** The exports of the kernels library for staging buffers (Linux only). */
 export interface StagingFunctions {
-  /** Maps a file of exactly `bytes` bytes. @returns undefined if there is no such file */
+  /** Maps a file of exactly `bytes` bytes. @returns undefined if the file does not exist */
   openStaging(path: string, bytes: number): StagingId | undefined;
   /** @param code of `encodeScatter` */
   registerScatter(staging: StagingId, code: Float64Array): ScatterId;
-  /** What each block of the last write adds to the checksum of its array; 0 for blocks without `checksumOf`. */
+  /** The share of each block of the last write in the checksum of its array; 0 for blocks without `checksumOf`. */
   checksumShares(scatter: ScatterId): number[];
   closeStaging(staging: StagingId, scatters: Float64Array): void;
-  /** @returns undefined if the system gives no memory */
+  /** @returns undefined if the allocation fails */
   share(bytes: number): SharedFile | undefined;
-  /** Maps the memory of another process. @returns undefined if there is no such file */
+  /** Maps the memory of another process. @returns undefined if the file does not exist */
   view(path: string, bytes: number): ArrayBuffer | undefined;
 }
 
@@ -46,11 +46,11 @@ interface ByteSegments {
   readonly strides: readonly number[];
 }
 
-/** The place of a block. */
+/** The location of a block. */
 export interface StagedBlock {
   readonly segments: ByteSegments;
   /**
-   * The whole array in the staging buffer, if its checksum is wanted. The length of a segment is then a multiple of
+   * The whole array in the staging buffer, if its checksum is requested. The length of a segment is then a multiple of
    * `kSegmentBlock` of cpp/common/checksum.h.
    */
   readonly checksumOf?: { readonly begin: number; readonly bytes: number } | undefined;

@@ -2,7 +2,7 @@ import type { Sharding } from "@lapidary/ir";
 import type { Mesh, WorkerGrid } from "@lapidary/topology";
 import type { WorkerRank } from "./ids.js";
 
-/** A mesh and the grid of workers over it: the same for all arrays of a worker group. */
+/** A mesh and the grid of workers over it. All arrays of a worker group have the same. */
 export interface GroupLayout {
   readonly mesh: Mesh;
   readonly grid: WorkerGrid;

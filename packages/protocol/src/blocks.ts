@@ -4,17 +4,17 @@ import { type AtomId, atomOf, workerCoordinate } from "@lapidary/topology";
 import { type ArrayLayout, type BlockLayout, blockOf } from "./block-layout.js";
 import { type WorkerRank, ranksOf } from "./ids.js";
 
-/** A whole array, or a worker's block of one. pred is held as 0 and 1, bf16 as the f32 numbers it can hold. */
+/** A whole array, or a worker's block of one. pred is stored as 0 and 1, bf16 as rounded f32 numbers. */
 export type ArrayData =
   | { readonly dtype: "f32" | "bf16"; readonly dims: readonly number[]; readonly data: Float32Array }
   | { readonly dtype: "i32" | "pred"; readonly dims: readonly number[]; readonly data: Int32Array };
 
-/** Numbers as arrays hold them: 4 bytes each. */
+/** The numbers of an array, 4 bytes each. */
 export type Numbers = Float32Array | Int32Array;
 
 const isFloatDtype = (dtype: Dtype): dtype is "f32" | "bf16" => dtype === "f32" || dtype === "bf16";
 
-/** An array over `data`, which is of the kind that its dtype wants. */
+/** An array over `data`, whose class must be that of the dtype. */
 export function arrayOf(dtype: Dtype, dims: readonly number[], data: Numbers): ArrayData {
   assert(data.length === sizeOf(dims), "data fills its dims", data.length, dims);
   if (isFloatDtype(dtype) && data instanceof Float32Array) return { dtype, dims, data };
@@ -26,7 +26,7 @@ export function arrayOf(dtype: Dtype, dims: readonly number[], data: Numbers): A
 export const emptyNumbers = (dtype: Dtype, length: number): Numbers =>
   isFloatDtype(dtype) ? new Float32Array(length) : new Int32Array(length);
 
-/** Bytes that were received, as numbers: `bytes` begin at a multiple of 4 of their buffer. */
+/** Received bytes as numbers. `bytes` must start at a multiple of 4 of their buffer. */
 export function numbersOf(dtype: Dtype, bytes: Uint8Array): Numbers {
   const length = bytes.byteLength / 4;
   return isFloatDtype(dtype)
@@ -36,7 +36,7 @@ export function numbersOf(dtype: Dtype, bytes: Uint8Array): Numbers {
 
 export const bytesOfNumbers = (data: Numbers): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 
-/** Where the numbers of a block are in its whole array: segments of neighbours, at a stride for each outer factor, all in numbers. */
+/** The positions of a block in its whole array: contiguous segments with a stride for each outer factor. The unit is one number. */
 export interface BlockSegments {
   /** Of the first segment. */
   readonly first: number;
@@ -48,7 +48,7 @@ export interface BlockSegments {
 }
 
 /**
- * The dims of a whole array as factors. A block has all positions along some of them; the worker's coordinates fix the others, and with them the offset.
+ * The dims of a whole array as factors. A block has all positions along some factors. The worker's coordinates fix the other factors, and so the offset.
  *
  *     dim 32 split by model (in block) 4, data:(1)2 (worker), data:(2)2   →   factors 4, 2 (fixed), 2·2
  *
@@ -139,7 +139,7 @@ export function forEachSegment(
   }
 }
 
-/** Dims of a worker's block of a whole array: they are the same for all workers. */
+/** Dims of a worker's block of a whole array. All workers have the same. */
 export const blockDimsOf = ({ mesh, grid, dims, sharding }: ArrayLayout): number[] =>
   dims.map((size, d) => (sharding.dims[d] ?? []).reduce((n, id) => (grid.atoms.includes(id) ? n / atomOf(mesh, id).size : n), size));
 
@@ -158,7 +158,7 @@ function putBlock(whole: ArrayData, layout: BlockLayout, block: Numbers): void {
   forEachSegment(segmentsOf(layout), (to, from, length) => whole.data.set(block.subarray(from, from + length), to));
 }
 
-/** The workers that together have an array once: those with its first replicas. */
+/** The workers that together have an array exactly once: those with its first replicas. */
 export function firstReplicas({ mesh, grid, sharding }: Omit<ArrayLayout, "dims">): WorkerRank[] {
   const splits: ReadonlySet<AtomId> = new Set(sharding.dims.flat());
   return ranksOf(grid.workers).filter((worker) =>
@@ -166,7 +166,7 @@ export function firstReplicas({ mesh, grid, sharding }: Omit<ArrayLayout, "dims"
   );
 }
 
-/** The whole array from the blocks of its first replicas. An unreduced value has no whole array yet. */
+/** Joins the blocks of the first replicas to the whole array. An unreduced value has no whole array. */
 export function wholeFromBlocks(dtype: Dtype, layout: ArrayLayout, block: (worker: WorkerRank) => ArrayData): ArrayData {
   const { dims, sharding } = layout;
   assert(sharding.unreduced.length === 0, "a value is reduced before it is read", sharding);

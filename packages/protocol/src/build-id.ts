@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /**
- * Increase it when a worker of an earlier build would misunderstand a message. A coordinator does not take such a worker over.
+ * It must increase if a worker of an earlier build would misunderstand a message. A coordinator does not take over such a worker.
  */
 export const protocolVersion = 3;
 

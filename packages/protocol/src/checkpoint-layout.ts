@@ -6,7 +6,7 @@ import { count, record } from "./decode.js";
 import type { WorkerRank } from "./ids.js";
 import { type TensorSpec, tensorSpecDecoder } from "./tensor-spec.js";
 
-/** A file begins at a multiple of this in the staging buffer: a disk can write it from there. */
+/** A file starts at a multiple of this in the staging buffer, so that direct I/O can write it. */
 const fileAlignment = 4096;
 
 /** Bytes of a number in a checkpoint: its arrays are f32. */
@@ -15,7 +15,7 @@ const numberBytes = 4;
 /** The native library computes checksums of segments whose length is a multiple of this: `kRunBlock` of checksum.h. */
 const checksumBlockBytes = 256;
 
-/** A part of a file: bytes that are the same in every checkpoint of a run, or an array. */
+/** A part of a file: an array, or bytes that are equal in every checkpoint of a run. */
 export interface CheckpointPart {
   readonly name: string;
   /** First byte in the staging buffer. */
@@ -49,7 +49,7 @@ export const stagedTensorDecoder = record<StagedTensor>({ tensor: tensorSpecDeco
  */
 export interface CheckpointLayout {
   readonly bytes: number;
-  /** By file: parts that follow one another without a gap. */
+  /** By file: its parts, without gaps between them. */
   readonly files: ReadonlyMap<string, readonly CheckpointPart[]>;
   /** The arrays of all files, in order. */
   readonly tensors: readonly StagedTensor[];
@@ -75,18 +75,18 @@ export function checkpointLayout(specs: readonly CheckpointFileSpec[]): Checkpoi
   return { bytes: end, files: new Map(files), tensors };
 }
 
-/** What one worker writes of one array: bytes of the staging buffer, in the order of its block. */
+/** The bytes of the staging buffer that one worker writes for one array, in the order of its block. */
 export interface StagedBlock {
   readonly tensor: TensorSpec;
   /** In bytes of the staging buffer. Undefined: another worker has the first replica, and this worker writes nothing. */
   readonly segments: BlockSegments | undefined;
   /** Of the block. */
   readonly bytes: number;
-  /** The array in the staging buffer, if the workers compute its checksum together; the answer is the same on all of them. */
+  /** The array in the staging buffer, if the workers compute its checksum together. All workers get the same value. */
   readonly checksumOf: { readonly begin: number; readonly bytes: number } | undefined;
 }
 
-/** The bytes that a worker writes, by array. The blocks of all workers together are every byte of every array, once. */
+/** The bytes that a worker writes, by array. All workers together write every byte of every array once. */
 export function stagedBlocks(tensors: readonly StagedTensor[], group: GroupLayout, worker: WorkerRank): StagedBlock[] {
   return tensors.map(({ tensor, begin }) => {
     const layout = arrayLayout(group, tensor);

@@ -1,6 +1,6 @@
 /**
- * Decoders of JSON values. A decoder returns the value that it was given, once it has checked it: nothing is copied, so that a message costs a
- * look at each of its fields. A record has exactly the fields that its type names.
+ * Decoders of JSON values. A decoder checks a value and returns the same value. It copies nothing, so that decoding costs one check of each field. A record
+ * has exactly the fields of its type.
  */
 export interface Decoder<T> {
   decode(value: unknown): T;
@@ -16,7 +16,7 @@ export type Fields<T> = {
   readonly [K in keyof T]-?: Record<never, never> extends Pick<T, K> ? OptionalDecoder<Exclude<T[K], undefined>> : Decoder<T[K]>;
 };
 
-/** What is wrong with a value, and at which field of it. */
+/** The error for a value that does not fit, and the field where it does not. */
 export class DecodeFailure extends Error {
   readonly expected: string;
   readonly found: unknown;
@@ -73,7 +73,7 @@ export const nullable = <T>(of: Decoder<T>): Decoder<T | null> => ({ decode: (va
 
 export const optional = <T>(of: Decoder<T>): OptionalDecoder<T> => ({ optional: of });
 
-/** The same value as one of a branded kind: `of` checks all that the kind demands. */
+/** The same value as a branded type. `of` must check everything that the brand requires. */
 export const branded = <T extends number | string>(of: Decoder<number> | Decoder<string>): Decoder<T> =>
   of as Decoder<number | string> as Decoder<T>;
 
@@ -112,7 +112,7 @@ export function record<T extends object>(fields: Fields<T>): Decoder<T> {
   };
 }
 
-/** One of several records, told apart by a field. */
+/** One of several records. A field says which. */
 export function union<D extends string, T extends { readonly [key in D]: string }>(
   discriminant: D,
   variants: { readonly [K in T[D]]: Decoder<Extract<T, { readonly [key in D]: K }>> },

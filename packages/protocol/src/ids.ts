@@ -2,10 +2,10 @@ import { assert } from "@lapidary/std";
 
 declare const brand: unique symbol;
 
-/** A number or string of one kind: the compiler refuses one of another kind in its place. */
+/** A number or string of one kind. TypeScript refuses one of another kind. */
 export type Branded<Base extends number | string, Kind extends string> = Base & { readonly [brand]: Kind };
 
-/** The fence number of an attempt of a run: it only grows. */
+/** The fence number of an attempt of a run. It only increases. */
 export type Epoch = Branded<number, "epoch">;
 /** The number of a worker in its worker group, from 0. */
 export type WorkerRank = Branded<number, "worker">;
@@ -15,7 +15,7 @@ export type StepIndex = Branded<number, "step">;
 export type UpdateCount = Branded<number, "updates">;
 /** The number of a message on its channel. */
 export type MessageId = Branded<number, "message">;
-/** The id of an array that workers hold: every worker of the group holds its block under the same one. The coordinator chooses it. */
+/** The id of an array that workers hold. All workers of a group use the same id for their blocks. The coordinator chooses it. */
 export type Handle = Branded<string, "handle">;
 /** Hash of a program's text. */
 export type ProgramHash = Branded<string, "program">;

@@ -9,10 +9,12 @@ import {
   coordinatorPeer,
   decodeAnswer,
   decodeMessage,
-  decodeOffer,
-  decodePulse,
+  decodeBufferHandle,
+  decodeHeartbeat,
   decodeReply,
   decodeWorkerHello,
+  encodeBufferHandle,
+  encodeHeartbeat,
   idOfMalformed,
 } from "./message-decoders.js";
 import type { MessageKind } from "./messages.js";
@@ -49,7 +51,7 @@ function damages(value: JsonValue, mayBeNull: boolean): JsonValue[] {
   if (typeof value === "number") return ["7", true, { seven: 7 }, [7], ...(mayBeNull ? [] : [null])];
   if (typeof value === "string") return [7, ["x"], { text: value }, false];
   if (typeof value === "boolean") return [1, "true", null];
-  // A field that may be null may be text, a number or an object otherwise.
+  // A field that may be null can also be text, a number or an object.
   if (value === null) return [[], true];
   return Array.isArray(value) ? [{}, "list", 3] : ["object", 3, []];
 }
@@ -109,7 +111,7 @@ describe("the decoder of a message", () => {
       ok(refused > 100, `${refused} damaged messages`);
     });
 
-  it("refuses a kind that does not exist, and a value that is no object", () => {
+  it("refuses a kind that does not exist, and a value that is not an object", () => {
     throws(() => decodeMessage({ kind: "dance", id: 1, epoch: 1 }, peer), { code: "LAP_PROTOCOL_MALFORMED", place: "kind" });
     throws(() => decodeMessage(null, peer), { code: "LAP_PROTOCOL_MALFORMED", place: "message" });
   });
@@ -122,7 +124,7 @@ describe("the decoder of a message", () => {
       });
   });
 
-  it("finds the number of a malformed message, if that is right", () => {
+  it("finds the number of a malformed message if the number itself is well-formed", () => {
     strictEqual(idOfMalformed({ kind: 7, id: 3 }), 3);
     for (const header of [null, 3, {}, { id: "3" }, { id: -3 }, { id: 0.5 }]) strictEqual(idOfMalformed(header), undefined);
   });
@@ -159,8 +161,8 @@ describe("the decoder of an answer", () => {
     });
 });
 
-describe("the decoders of hellos, heartbeats and offers", () => {
-  it("read what a process says of itself, and name the build of one that says something else", () => {
+describe("the decoders of hellos, heartbeats and buffer handles", () => {
+  it("a decoder reads what its encoder wrote, and names the build of a process that sent something else", () => {
     const hello = { name: "w1", pid: 3, build: "protocol 1 (x)" };
     deepStrictEqual(decodeWorkerHello(hello), hello);
     throws(() => decodeWorkerHello({ ...hello, pid: "3" }), {
@@ -169,16 +171,19 @@ describe("the decoders of hellos, heartbeats and offers", () => {
         'a process of build protocol 1 (x) sent a malformed hello, field pid: expected a whole number that is not negative, found "3"',
     });
     throws(() => decodeWorkerHello({ name: "w1", pid: 3 }), /a process of build unknown sent a malformed hello, field build/);
-    deepStrictEqual(decodePulse({ turns: 2 }, peer), { turns: 2 });
-    throws(() => decodePulse({ turns: -2 }, peer), { place: "turns" });
+    deepStrictEqual(encodeHeartbeat(2), { turns: 2 });
+    strictEqual(decodeHeartbeat({ turns: 2 }, peer), 2);
+    throws(() => decodeHeartbeat({ turns: -2 }, peer), { place: "turns" });
+    const handle = { path: null, id: "a", generation: 3, buffers: ["a"] };
     const offer = { path: null, id: "a", laying: 3, rooms: ["a"] };
-    deepStrictEqual(decodeOffer(offer, peer), offer);
+    deepStrictEqual(encodeBufferHandle(handle), offer);
+    deepStrictEqual(decodeBufferHandle(offer, peer), handle);
     refusesDamage(
       offer,
-      (damaged) => decodeOffer(damaged, peer),
+      (damaged) => decodeBufferHandle(damaged, peer),
       ([first]) => first === "path",
     );
-    throws(() => decodeOffer({ ...offer, path: 3 }, peer), { place: "path" });
+    throws(() => decodeBufferHandle({ ...offer, path: 3 }, peer), { place: "path" });
     strictEqual(coordinatorPeer({ name: "pool", build: "b" }).build, "b");
     strictEqual(coordinatorPeer(null).build, "unknown");
   });

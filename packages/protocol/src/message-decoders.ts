@@ -21,16 +21,15 @@ import type { Epoch, Handle, MessageId, ProgramHash, StepIndex, UpdateCount, Wor
 import type {
   BackendName,
   CallName,
-  CopyEntry,
-  CopyName,
-  CopyOffer,
+  ReplicaEntry,
+  ReplicaName,
+  BufferHandle,
   Envelope,
   FeedPort,
-  Holding,
+  HeldReplicas,
   MessageKind,
   MessageOf,
   ProgramStats,
-  PulseMessage,
   ResetMessage,
   RunMessage,
   RunReply,
@@ -54,8 +53,8 @@ const backend = oneOf<BackendName>("tensorflow", "wasm");
 const bytes = count;
 const ms = finite;
 
-const copyName = record<CopyName>({ step: updates, worker: rank, workers: count, mesh: text });
-const copyEntry = record<CopyEntry>({ tensor: tensorSpecDecoder, begin: count, bytes });
+const copyName = record<ReplicaName>({ step: updates, worker: rank, workers: count, mesh: text });
+const copyEntry = record<ReplicaEntry>({ tensor: tensorSpecDecoder, begin: count, bytes });
 const feedPort = record<FeedPort>({ array: oneOf("tokens", "targets", "mask"), tensor: tensorSpecDecoder });
 const runValues = record<RunValues>({
   inputs: list(handle),
@@ -63,9 +62,9 @@ const runValues = record<RunValues>({
   donate: list(handle),
   told: list(count),
 });
-const holding = record<Holding>({ run: text, worker: rank });
+const holding = record<HeldReplicas>({ run: text, worker: rank });
 
-/** Every message as it comes through a channel. */
+/** Every message as a channel delivers it. */
 const messages: { readonly [K in MessageKind]: Decoder<Envelope<MessageOf<K>>> } = {
   configure: record({
     kind: oneOf("configure"),
@@ -197,19 +196,31 @@ const answers = union<"kind", WorkerAnswer>("kind", {
 });
 
 const workerHello = record<WorkerHello>({ name: text, pid: count, build: text, pulse: optional(flag) });
-const copyOffer = record<CopyOffer>({ path: nullable(text), id: text, laying: count, rooms: list(text) });
-const pulse = record<PulseMessage>({ turns: count });
+
+/** `BufferHandle` on the wire, where two fields have older names. */
+interface WireBufferHandle {
+  readonly path: string | null;
+  readonly id: string;
+  readonly laying: number;
+  readonly rooms: readonly string[];
+}
+const wireBufferHandle = record<WireBufferHandle>({ path: nullable(text), id: text, laying: count, rooms: list(text) });
+/** On the channel for heartbeats. `turns` on the wire: the number of ticks of the main thread's event loop. */
+interface WireHeartbeat {
+  readonly turns: number;
+}
+const wireHeartbeat = record<WireHeartbeat>({ turns: count });
 const envelope = union<"kind", Envelope>("kind", messages);
 
 /** The other end of a channel. */
 export interface Peer {
   /** `worker w3`, `the coordinator`. */
   readonly name: string;
-  /** As `buildId` gives it there. */
+  /** The result of `buildId` in that process. */
   readonly build: string;
 }
 
-/** A message of a process that does not speak this protocol. */
+/** The error for a message that does not follow the protocol. */
 export function malformedError({ name, build }: Peer, what: string, failure: DecodeFailure): LapidaryError {
   const field = failure.field === "" ? what : `${what}, field ${failure.field}`;
   return new LapidaryError({
@@ -231,27 +242,30 @@ function decodeFrom<T>(of: Decoder<T>, value: JsonValue, from: Peer, what: strin
 /** A message to a worker. @throws LAP_PROTOCOL_MALFORMED naming the field */
 export const decodeMessage = (header: JsonValue, from: Peer): Envelope => decodeFrom(envelope, header, from, "message");
 
-/** The number of a message of which nothing else need be right: an error can name it. */
+/** The number of a malformed message, so that the error can be sent as its answer. Undefined if the number is malformed too. */
 export function idOfMalformed(header: JsonValue): MessageId | undefined {
   const found = typeof header === "object" && header !== null && "id" in header ? header.id : undefined;
   return typeof found === "number" && Number.isSafeInteger(found) && found >= 0 ? (found as MessageId) : undefined;
 }
 
-/** What a worker sent; a reply is decoded by `decodeReply`. @throws LAP_PROTOCOL_MALFORMED naming the field */
+/** What a worker sent. `decodeReply` decodes the reply in it. @throws LAP_PROTOCOL_MALFORMED naming the field */
 export const decodeAnswer = (header: JsonValue, from: Peer): WorkerAnswer => decodeFrom(answers, header, from, "answer");
 
 /** The reply to a message of a kind. @throws LAP_PROTOCOL_MALFORMED naming the field */
 export const decodeReply = <K extends MessageKind>(kind: K, reply: JsonValue, from: Peer): WorkerReplies[K] =>
   decodeFrom(replies[kind], reply, from, `reply to ${kind}`);
 
-/** @throws LAP_PROTOCOL_MALFORMED naming the field */
-export const decodePulse = (header: JsonValue, from: Peer): PulseMessage => decodeFrom(pulse, header, from, "heartbeat");
+/** A heartbeat as a channel sends it. @param eventLoopTicks of the main thread, since the process started */
+export const encodeHeartbeat = (eventLoopTicks: number): JsonValue => asJson({ turns: eventLoopTicks } satisfies WireHeartbeat);
+
+/** @returns the ticks of the worker's event loop. @throws LAP_PROTOCOL_MALFORMED naming the field */
+export const decodeHeartbeat = (header: JsonValue, from: Peer): number => decodeFrom(wireHeartbeat, header, from, "heartbeat").turns;
 
 /** @throws LAP_PROTOCOL_MALFORMED naming the field */
 export const decodeWorkerHello = (hello: JsonValue): WorkerHello =>
   decodeFrom(workerHello, hello, { name: "a process", build: buildIn(hello) }, "hello");
 
-/** The coordinator at the other end of a worker's channel. Its build is unknown if it does not say it. */
+/** The coordinator at the other end of a worker's channel. Its build is "unknown" if its hello does not have it. */
 export const coordinatorPeer = (hello: JsonValue): Peer => ({ name: "the coordinator", build: buildIn(hello) });
 
 function buildIn(hello: JsonValue): string {
@@ -259,8 +273,15 @@ function buildIn(hello: JsonValue): string {
   return typeof found === "string" ? found : "unknown";
 }
 
-/** What a neighbour says of a replica. @throws LAP_PROTOCOL_MALFORMED naming the field */
-export const decodeOffer = (offer: JsonValue, from: Peer): CopyOffer => decodeFrom(copyOffer, offer, from, "offer");
+/** A buffer handle as a worker sends it to its neighbour. */
+export const encodeBufferHandle = ({ path, id, generation, buffers }: BufferHandle): JsonValue =>
+  asJson({ path, id, laying: generation, rooms: buffers } satisfies WireBufferHandle);
+
+/** The buffer handle of a neighbour. @throws LAP_PROTOCOL_MALFORMED naming the field */
+export function decodeBufferHandle(handle: JsonValue, from: Peer): BufferHandle {
+  const { path, id, laying, rooms } = decodeFrom(wireBufferHandle, handle, from, "offer");
+  return { path, id, generation: laying, buffers: rooms };
+}
 
 /** A message as a channel sends it. */
 export const encodeMessage = (message: WorkerMessage, number: MessageId): JsonValue => asJson({ ...message, id: number });

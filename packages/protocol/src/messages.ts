@@ -3,16 +3,16 @@ import type { StagedTensor } from "./checkpoint-layout.js";
 import type { Epoch, Handle, MessageId, ProgramHash, StepIndex, UpdateCount, WorkerRank } from "./ids.js";
 import type { TensorSpec } from "./tensor-spec.js";
 
-/** `stacked` trains; `chipwise`, one value a chip in a single worker, is the reference. */
+/** `stacked` trains. `chipwise` is the reference: it has one value for each chip, in a single worker. */
 export type ExecutorName = "stacked" | "chipwise";
 export type NumericsName = "f32" | "mxu";
 export type BackendName = "tensorflow" | "wasm";
 
 /**
- * All messages of a coordinator to a worker. This union *is* the worker's behaviour: a worker does nothing else.
+ * All messages of a coordinator to a worker. A worker does nothing else.
  *
- * A worker belongs to at most one run at a time, from `configure` to `reset`. It executes messages one after the other, in the order in which they
- * come; many may be in flight. It answers each once, in that order, by its reply or by an error. It refuses a message of an epoch older than its own
+ * A worker belongs to at most one run at a time, from `configure` to `reset`. It executes messages one after the other, in the order of arrival. Many
+ * messages may be in flight. The worker answers each message once, in the same order, with a reply or an error. It refuses a message of an older epoch
  * with LAP_WORKER_STALE.
  */
 export type WorkerMessage =
@@ -25,17 +25,17 @@ export type WorkerMessage =
   | FetchMessage
   | DropMessage
   | StatsMessage
-  | CopyMessage
-  | ImageMessage
-  | SnapshotMessage
-  | HoldingsMessage
-  | LendMessage
-  | AdoptMessage
+  | ReplicateMessage
+  | OpenStagingMessage
+  | StageMessage
+  | ListReplicasMessage
+  | FetchReplicaMessage
+  | StoreReplicaMessage
   | RestoreMessage
   | ResetMessage
   | ShutdownMessage;
 
-/** Join a run as number `worker` of `workers`. With more than one, the reply comes when all are connected with one another. */
+/** Join a run as number `worker` of `workers`. If there are several, the worker replies after it has connected to all others. */
 export interface ConfigureMessage {
   readonly kind: "configure";
   readonly epoch: Epoch;
@@ -50,7 +50,7 @@ export interface ConfigureMessage {
   readonly peers: readonly string[];
 }
 
-/** Keep a per-chip program under its hash (of the text without blocks); idempotent. Payload: its text (`printGraph`), in UTF-8. */
+/** Keep a per-chip program under the hash of its text without blocks. Idempotent. Payload: the text (`printGraph`), in UTF-8. */
 interface LoadMessage {
   readonly kind: "load";
   readonly epoch: Epoch;
@@ -79,19 +79,19 @@ export interface FeedMessage {
   readonly into: readonly FeedPort[];
 }
 
-/** An array of a batch, and what it becomes. */
+/** An array of a batch, and the array that the worker keeps it as. */
 export interface FeedPort {
   readonly array: "tokens" | "targets" | "mask";
   readonly tensor: TensorSpec;
 }
 
 /**
- * Compute: `run(program, arrays in) → arrays out` is the only verb that does. Inputs and outputs are in the order of the program's parameters
- * and outputs. The run consumes the inputs that `donate` names, and outputs may take their ids. The worker answers once the outputs exist.
- * Reply payload: the numbers that `told` asks for, in its order, 4 bytes each.
+ * Run a program: `run(program, arrays in) → arrays out`. No other message computes. Inputs and outputs are in the order of the program's parameters
+ * and outputs. The run consumes the inputs that `donate` names, and outputs may take their ids. The worker answers when the outputs exist.
+ * Reply payload: the outputs whose indices `told` lists, in its order, 4 bytes each.
  *
- * If the run fails, its outputs exist as failures: every later use fails with the same error. A group of several workers is then void: only
- * `reset` helps.
+ * If the run fails, each output stores the failure, and every later use fails with the same error. A group of several workers then accepts only
+ * `reset`.
  */
 export interface RunMessage {
   readonly kind: "run";
@@ -100,7 +100,7 @@ export interface RunMessage {
   readonly program: ProgramHash;
   /** Absent: as in the last run of this program. */
   readonly values?: RunValues;
-  /** Whether this is an update of the run's state: where tests let workers fail. */
+  /** Whether this run updates the state. Failpoints fire only in updates. */
   readonly update?: boolean;
   /** Whether the reply says when each call began and how long it took. */
   readonly trace?: boolean;
@@ -109,14 +109,14 @@ export interface RunMessage {
 /** Inputs of a run, and the ids of its results. */
 export interface RunValues {
   readonly inputs: readonly Handle[];
-  /** null: not kept. */
+  /** null: the worker does not keep this output. */
   readonly outputs: readonly (Handle | null)[];
   readonly donate: readonly Handle[];
   /** Indices of outputs of one number that the reply returns. */
   readonly told: readonly number[];
 }
 
-/** Which calls does one run of a program make on this worker, in order? All workers of a group give the same answer. */
+/** Return the calls that one run of a program makes on this worker, in order. All workers of a group give the same answer. */
 interface DescribeMessage {
   readonly kind: "describe";
   readonly epoch: Epoch;
@@ -126,9 +126,9 @@ interface DescribeMessage {
 /** A call of a worker: a kernel, or the start or finish of a collective. */
 export interface CallName {
   readonly kind: "product" | "kernel" | "fused" | "start" | "finish";
-  /** Of the program; of a fused kernel that of its last value. */
+  /** An op of the program. For a fused kernel: the op of its last value. */
   readonly op: string;
-  /** Provenance of the value that it makes. */
+  /** Provenance of the value that the call computes. */
   readonly name: string;
   readonly phase: string;
   /** Block of the model that the value belongs to. */
@@ -144,29 +144,29 @@ export interface FetchMessage {
   readonly value: Handle;
 }
 
-/** Free arrays. An unknown id is an error: coordinator and worker disagree about what exists. */
+/** Free arrays. An unknown id is an error, because coordinator and worker disagree about the arrays that exist. */
 export interface DropMessage {
   readonly kind: "drop";
   readonly epoch: Epoch;
   readonly values: readonly Handle[];
 }
 
-/** Which arrays does the worker have, and where did its time go? */
+/** Return the arrays of this worker, and how it spent its time. */
 interface StatsMessage {
   readonly kind: "stats";
   readonly epoch: Epoch;
 }
 
 /**
- * Keep a replica of this worker's blocks of some arrays in host memory, and give one to the next worker of the group. If one of the two dies, the
- * other has its blocks.
+ * Keep a replica of this worker's blocks of some arrays in host memory, and replicate them to the next worker of the group. If one of the two exits,
+ * the other has its blocks.
  *
- *     worker 0 ──► worker 1 ──► … ──► worker n-1 ──► worker 0         each keeps its own blocks and those of the one before it
+ *     worker 0 ──► worker 1 ──► … ──► worker n-1 ──► worker 0         each keeps its own blocks and those of the previous worker
  *
- * Replicas outlive the group (`reset` with `keepCopies`), but not the run. The worker keeps the newest replica that is not above `committed`, and
- * newer ones; it frees the others.
+ * Replicas outlive the group (`reset` with `keepCopies`), but not the run. The worker keeps the newest replica of at most `committed` updates, and all
+ * newer replicas. It frees the others.
  */
-export interface CopyMessage {
+export interface ReplicateMessage {
   readonly kind: "copy";
   readonly epoch: Epoch;
   readonly step: UpdateCount;
@@ -175,45 +175,45 @@ export interface CopyMessage {
 }
 
 /**
- * Open a staging buffer of the coordinator, in which a checkpoint is assembled. The reply says whether this worker can write its blocks there. If
- * not, the coordinator has to fetch them.
+ * Open a staging buffer of the coordinator, in which a checkpoint is assembled. The reply says whether this worker can write its blocks into it. If
+ * not, the coordinator fetches them.
  */
-export interface ImageMessage {
+export interface OpenStagingMessage {
   readonly kind: "image";
   readonly epoch: Epoch;
-  /** Of the memory, on this machine. */
+  /** Path of the shared memory on this machine. */
   readonly path: string;
   readonly bytes: number;
   readonly tensors: readonly StagedTensor[];
 }
 
-/** Write this worker's blocks into a staging buffer: the segments that `stagedBlocks` gives. */
-export interface SnapshotMessage {
+/** Write this worker's blocks into a staging buffer, at the segments of `stagedBlocks`. */
+export interface StageMessage {
   readonly kind: "snapshot";
   readonly epoch: Epoch;
   readonly path: string;
 }
 
-/** Which replicas of the run does this worker have, of whatever attempt? It frees those of more updates than `latest`: they do not count. */
-interface HoldingsMessage {
+/** Return the replicas of the run, of any attempt. The worker first frees those of more updates than `latest`, because such updates do not count. */
+interface ListReplicasMessage {
   readonly kind: "holdings";
   readonly epoch: Epoch;
   readonly latest: UpdateCount;
 }
 
 /** Send a replica. Reply payload: its bytes. */
-interface LendMessage {
+interface FetchReplicaMessage {
   readonly kind: "lend";
   readonly epoch: Epoch;
-  readonly copy: CopyName;
+  readonly copy: ReplicaName;
 }
 
 /** Keep a replica that another worker sent. Payload: its bytes. */
-export interface AdoptMessage {
+export interface StoreReplicaMessage {
   readonly kind: "adopt";
   readonly epoch: Epoch;
-  readonly copy: CopyName;
-  readonly entries: readonly CopyEntry[];
+  readonly copy: ReplicaName;
+  readonly entries: readonly ReplicaEntry[];
 }
 
 /** Make the arrays of this worker from the replica of its own blocks. Existing arrays are replaced. */
@@ -223,31 +223,34 @@ interface RestoreMessage {
   readonly step: UpdateCount;
 }
 
-/** Whose blocks a replica has, and after how many updates. A worker of another layout has other blocks. */
-export interface CopyName {
+/** The worker whose blocks a replica has, and the number of updates. A worker of another layout has other blocks. */
+export interface ReplicaName {
   readonly step: UpdateCount;
-  /** Rank of the worker whose blocks they are. */
+  /** Rank of the worker that owns the blocks. */
   readonly worker: WorkerRank;
   readonly workers: number;
   readonly mesh: string;
 }
 
-/** Where a block is in a replica: bytes from `begin` on. */
-export interface CopyEntry {
+/** The position of a block in a replica: `bytes` bytes from `begin` on. */
+export interface ReplicaEntry {
   readonly tensor: TensorSpec;
   readonly begin: number;
   readonly bytes: number;
 }
 
-/** Leave the run: free its arrays and programs, disconnect from its peers. Messages that wait before it fail. The worker is then free for another run. */
+/**
+ * Leave the run: free its arrays and programs, and disconnect from the peers. Messages that wait before this one fail. The worker can then join another
+ * run.
+ */
 export interface ResetMessage {
   readonly kind: "reset";
   readonly epoch: Epoch;
-  /** Replicas stay until this worker is configured for another run: the next attempt may restore from them. */
+  /** Keep the replicas until this worker joins another run, because the next attempt may restore from them. */
   readonly keepCopies?: boolean;
 }
 
-/** End this process in good order. */
+/** End the process after the reply. */
 interface ShutdownMessage {
   readonly kind: "shutdown";
   readonly epoch: Epoch;
@@ -265,16 +268,16 @@ export interface WorkerReplies {
   readonly fetch: { readonly tensor: TensorSpec };
   readonly drop: { readonly bytes: number };
   readonly stats: WorkerStats;
-  /** Milliseconds of processor time that it took. */
+  /** `ms`: processor time, in milliseconds. */
   readonly copy: { readonly bytes: number; readonly ms: number };
   readonly image: { readonly opened: boolean };
   /**
-   * Bytes that the worker wrote; by array of the staging buffer, what its block adds to the checksum (crc32) of the whole array. The checksum is
-   * that of all workers together (xor), inverted. Null: the workers do not compute it.
+   * Bytes that the worker wrote. `shares`, by array of the staging buffer: the share of its block in the checksum (crc32) of the whole array. The
+   * checksum is the xor of the shares of all workers, inverted. Null: the workers do not compute it.
    */
   readonly snapshot: { readonly bytes: number; readonly ms: number; readonly shares: readonly (number | null)[] };
-  readonly holdings: { readonly copies: readonly CopyName[] };
-  readonly lend: { readonly entries: readonly CopyEntry[] };
+  readonly holdings: { readonly copies: readonly ReplicaName[] };
+  readonly lend: { readonly entries: readonly ReplicaEntry[] };
   readonly adopt: { readonly bytes: number };
   readonly restore: { readonly bytes: number };
   readonly reset: Readonly<Record<never, never>>;
@@ -290,7 +293,10 @@ export interface RunReply {
   /** Part of otherKernels_ms: fused kernels. */
   readonly fused_ms: number;
   readonly fabricWait_ms: number;
-  /** If the message asked for it: when the run began (one clock for all processes of a machine), and three numbers a call in the order of `describe`: begin, length, waiting. */
+  /**
+   * Only if the message asks for it. `began_ms`: start of the run, by one clock for all processes of a machine. `calls_us`: three numbers for each call
+   * of `describe`: start, length and wait.
+   */
   readonly trace?: { readonly began_ms: number; readonly calls_us: readonly number[] };
 }
 
@@ -299,7 +305,7 @@ export interface WorkerStats {
   readonly pid: number;
   /** Bytes of this worker's block of every array. */
   readonly values: { readonly [handle in Handle]: number };
-  /** Kernels called since the process began. */
+  /** Kernels called since the process started. */
   readonly kernelCalls: number;
   /** Tensors of the backend: arrays, constants of programs. */
   readonly tensors: number;
@@ -322,66 +328,61 @@ export interface ProgramStats {
 export type MessageKind = WorkerMessage["kind"];
 export type MessageOf<K extends MessageKind> = Extract<WorkerMessage, { readonly kind: K }>;
 
-/** On the wire a message has a number, and its answer has the same. */
+/** On the wire a message has a number. Its answer has the same number. */
 export type Envelope<M extends WorkerMessage = WorkerMessage> = M & { readonly id: MessageId };
 
 /**
- * What a worker sends: `ready` once a channel, unasked, when its kernels are loaded and it has left the group of an earlier coordinator; then answers.
- * `log` is a line for a coordinator that does not read the stderr of the process.
+ * What a worker sends. It sends `ready` once per channel, when its kernels are loaded and it has left the group of an earlier coordinator. Then it sends
+ * answers. `log` is a line for a coordinator that does not read the stderr of the process.
  */
 export type WorkerAnswer =
   | {
       readonly kind: "ready";
       readonly backend: BackendName;
       readonly fallbackReason: string | null;
-      readonly holds: Holding | null;
+      readonly holds: HeldReplicas | null;
     }
   | { readonly kind: "log"; readonly line: string }
   /** `decodeReply` decodes the reply: it depends on the message. */
   | { readonly kind: "reply"; readonly id: MessageId; readonly reply: JsonValue }
   | { readonly kind: "error"; readonly id: MessageId; readonly error: ErrorJSON };
 
-/** The replicas of a worker: of this run, made as its worker number `worker`. */
-export interface Holding {
+/** The run whose replicas a worker holds, and its rank in that run. */
+export interface HeldReplicas {
   readonly run: string;
   readonly worker: WorkerRank;
 }
 
-/** What a worker says of itself when it connects. */
+/** The hello of a worker. */
 export interface WorkerHello {
   readonly name: string;
   readonly pid: number;
-  /** As `buildId` gives it. */
+  /** The result of `buildId` in that process. */
   readonly build: string;
-  /** True on a channel for heartbeats alone, from a thread that does not compute. */
+  /** True on a channel that carries only heartbeats, from a thread that does not compute. */
   readonly pulse?: boolean;
 }
 
-/** What the coordinator says of itself. */
+/** The hello of the coordinator. */
 export interface PoolHello {
   readonly name: string;
   readonly build: string;
 }
 
-/** What a worker tells its neighbour of a replica: where it is. */
-export interface CopyOffer {
-  /** Null: nowhere, it has to be sent. */
+/** Where a neighbour can read a replica: a worker sends this to the next worker. */
+export interface BufferHandle {
+  /** Path of the shared buffer. Null: the replica is not in shared memory and must be sent. */
   readonly path: string | null;
-  /** Of this memory alone: a path may come to mean other memory. */
+  /** Id of the buffer. A path can name another buffer later. */
   readonly id: string;
-  /** Which of the replicas that were written there it is. */
-  readonly laying: number;
-  /** All memory that this worker has: the neighbour may forget what is not listed. */
-  readonly rooms: readonly string[];
+  /** Number of the replica among those that were written into this buffer. */
+  readonly generation: number;
+  /** Ids of all buffers of this worker. The neighbour may unmap every other one. */
+  readonly buffers: readonly string[];
 }
 
-/** Intervals of heartbeats, and the silence after which a worker is given up. */
-export const pulseTimes = { everyMs: 250, deadlineMs: 3000, turnsEveryMs: 500 } as const;
-
-/** On the channel for heartbeats: how often the main thread has passed its event loop so far. */
-export interface PulseMessage {
-  readonly turns: number;
-}
+/** Intervals of heartbeats, and the silence after which the coordinator evicts a worker. */
+export const heartbeatTimes = { everyMs: 250, deadlineMs: 3000, ticksEveryMs: 500 } as const;
 
 /** Programs and blocks may be large. */
 export const controlLimits = { headerBytes: 16 * 2 ** 20, payloadBytes: 2 ** 32 - 1 } as const;

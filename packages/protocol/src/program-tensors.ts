@@ -3,14 +3,14 @@ import { must } from "@lapidary/std";
 import { handleOf } from "./ids.js";
 import type { TensorSpec } from "./tensor-spec.js";
 
-/** The arrays that a program reads and makes, in the order of its parameters and outputs. */
+/** The arrays that a program reads and computes, in the order of its parameters and outputs. */
 export interface ProgramTensors {
   readonly parameters: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
 }
 
 /**
- * The whole arrays of a per-chip program, under the names of its parameters and outputs. An output that has the name of a parameter has its role: it is
+ * The whole arrays of a per-chip program, by the names of its parameters and outputs. An output with the name of a parameter has its role, because it is
  * the next state of that parameter.
  *
  * @param chip a per-chip program with a sharding on every value

@@ -6,6 +6,6 @@ export interface RunReport {
   readonly step: StepIndex;
   /** By worker. */
   readonly workers: readonly RunReply[];
-  /** The outputs that were to be told, by name. */
-  readonly told: ReadonlyMap<string, number>;
+  /** The outputs of one number that the workers returned, by name. */
+  readonly scalars: ReadonlyMap<string, number>;
 }

@@ -3,7 +3,7 @@ import type { AtomId, Mesh } from "@lapidary/topology";
 import { type Decoder, DecodeFailure, branded, count, list, oneOf, optional, record, text } from "./decode.js";
 import type { Handle } from "./ids.js";
 
-/** An array that workers hold: its id, the type of the whole array, how the mesh splits it, and its role in training. JSON as it is. */
+/** An array that workers hold: its id, the type of the whole array, its sharding, and its role in training. It is also the JSON form. */
 export interface TensorSpec {
   readonly id: Handle;
   readonly dtype: Dtype;

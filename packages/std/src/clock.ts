@@ -1,8 +1,8 @@
 /** Time is an argument, so that the fault simulation can control it. Production code reads no other clock. */
 export interface Clock {
-  /** Milliseconds since the epoch: for users. */
+  /** Milliseconds since the epoch, for users. */
   now(): number;
-  /** Monotonic milliseconds: for durations and deadlines. */
+  /** Monotonic milliseconds, for durations and deadlines. */
   monotonic(): number;
   /** Monotonic milliseconds with one origin for all processes of this machine: orders records of several processes. Absent if time is simulated. */
   machine?(): number;

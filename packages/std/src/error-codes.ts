@@ -23,7 +23,7 @@ export const errorAreas = {
   "Set-up, tools and the Python programs of an export": setupErrors,
 } as const;
 
-/** Every error code, with what is the same for all errors of the code. The meaning of a code never changes. */
+/** Every error code, with the properties of all errors of the code. The meaning of a code never changes. */
 export const errorCodes = {
   ...configErrors,
   ...dataErrors,
@@ -45,12 +45,12 @@ export type ErrorCodeWithRemedy = {
 }[ErrorCode];
 
 declare const unknownCode: unique symbol;
-/** A code that another process sent and that the registry does not have. It is shown, is never recoverable and exits with 1. */
+/** A code of another process that the registry does not have. It is shown, is never recoverable and exits with 1. */
 export type UnknownErrorCode = string & { readonly [unknownCode]: true };
 
 export const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(errorCodes, code);
 
-/** The type of a code that came as text. */
+/** The type of a code in a received text. */
 export const errorCodeOf = (code: string): ErrorCode | UnknownErrorCode => (isErrorCode(code) ? code : (code as UnknownErrorCode));
 
 /** @returns undefined for a code that the registry does not have */

@@ -27,7 +27,7 @@ describe("an error with a code", () => {
       deepStrictEqual(overWire(error).toJSON(), error.toJSON());
   });
 
-  it("exits with 100 if it ended a job, and with 1 if it ended a request", () => {
+  it("an error that ended a job exits with 100, and one that ended a request with 1", () => {
     deepStrictEqual(
       [systemError(diskFull).exit, systemError(diskFull, { during: "job" }).exit, systemError(diskFull, { during: "request" }).exit],
       [2, 100, 1],
@@ -44,19 +44,19 @@ describe("an error with a code", () => {
 });
 
 describe("an error of another process", () => {
-  it("is not recoverable and exits with 1 if the registry lacks its code, which is kept", () => {
+  it("an unknown code is kept, is not recoverable and exits with 1", () => {
     const error = errorFromJSON({ code: "NEWER_WORKER_LOST", message: "m", place: "p", remedy: "r", exit: 2 });
     deepStrictEqual(error.toJSON(), { code: "NEWER_WORKER_LOST", message: "m", place: "p", remedy: "r", exit: 1 });
     deepStrictEqual([error.isRecoverable, error.isSecondary], [false, false]);
     deepStrictEqual(["toString", "__proto__", ""].filter(isErrorCode), []);
   });
 
-  it("has the exit code of the registry, whatever number the sender gives", () => {
+  it("the registry determines the exit code, not the sender", () => {
     for (const exit of [0, 4, "2", undefined])
       strictEqual(errorFromJSON({ code: "LAP_JOB_UNKNOWN", message: "m", remedy: "r", exit }).exit, 102);
   });
 
-  it("is shown as text if it has another form", () => {
+  it("a value that is not an error becomes an error with its text", () => {
     for (const json of [undefined, null, 7, "text", [], {}, { code: "LAP_INTERNAL" }, { code: 1, message: "m", remedy: "r" }]) {
       const error = errorFromJSON(json);
       deepStrictEqual([error.code, error.exit, error.isRecoverable], ["LAP_ERROR_UNREADABLE", 1, false]);
@@ -69,26 +69,26 @@ describe("an error of another process", () => {
 describe("the registry of errors", () => {
   const entries: readonly (readonly [string, ErrorEntry])[] = Object.entries(errorCodes);
 
-  it("has each code in one area only, and never as an error and a warning", () => {
+  it("each code is in one area, and is an error or a warning, not both", () => {
     const counted = Object.values(errorAreas).reduce((sum, area) => sum + Object.keys(area).length, 0);
     strictEqual(counted, entries.length);
     deepStrictEqual(Object.keys(warningCodes).filter(isErrorCode), []);
   });
 
-  it("explains each code in one sentence, and gives no code the exit code of success", () => {
+  it("the registry explains each code in one sentence, and no code has the exit code of success", () => {
     for (const [code, { summary, exit }] of entries) {
       match(summary, /^[^.]+(\.\w[^.]*)*\.$/, code);
       ok(exit > 0, code);
     }
   });
 
-  it("calls an error secondary only if the run recovers from it", () => {
+  it("the run recovers from every secondary error", () => {
     for (const [code, { recoverable, secondary }] of entries) ok(secondary !== true || recoverable, code);
   });
 
   it("a run recovers from failures of workers and channels, malformed messages and injected failures", () => {
     const recovered = entries.flatMap(([code, { recoverable }]) => (recoverable ? [code] : []));
-    const mistakes = ["LAP_WORKER_VALUE_TYPE", "LAP_WORKER_OPCODES"];
+    const mistakes = ["LAP_WORKER_VALUE_TYPE", "LAP_WORKER_OPCODES", "LAP_WORKER_TFJS", "LAP_FABRIC_PATH"];
     deepStrictEqual(
       recovered.toSorted(),
       entries

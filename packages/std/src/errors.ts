@@ -2,29 +2,29 @@ import { type ErrorCode, type ErrorCodeWithRemedy, errorCodeOf, errorEntry, type
 import { ExitCode } from "./exit-code.js";
 
 /**
- * Every error a user can cause. A code of the registry (`error-codes.ts`) has a fixed meaning (`LAP_<AREA>_<WHAT>`) and decides the exit
- * code of the command line; `place` is the location of the mistake, `remedy` says how to correct it.
+ * Every error that a user can cause. A code of the registry (`error-codes.ts`) has a fixed meaning (`LAP_<AREA>_<WHAT>`) and determines the
+ * exit code of the command line; `place` is the location of the mistake, `remedy` says how to correct it.
  */
 
 /**
- * What an error ended, if that decides the exit code in place of the error's own code:
- * a job (100: a command that follows the job exits so), or a request to a server whose own files or code failed (1).
+ * The job or request that an error ended, if it determines the exit code instead of the code of the error:
+ * a job (100, the exit code of a command that follows the job), or a request to a server that itself failed (1).
  */
 export type ErrorContext = "job" | "request";
 
 const exitOfContext = { job: ExitCode.jobFailed, request: ExitCode.other } as const satisfies Readonly<Record<ErrorContext, ExitCode>>;
 
 interface CommonFields {
-  /** One sentence: what is wrong. */
+  /** One sentence about the mistake. */
   readonly message: string;
-  /** Where: a file and key, a tensor, an address. */
+  /** The location: a file and key, a tensor, an address. */
   readonly place?: string | undefined;
-  /** Only for errors that mean the same anywhere, such as those of the operating system. */
+  /** Only for errors with the same meaning in all contexts, such as those of the operating system. */
   readonly during?: ErrorContext | undefined;
   readonly cause?: unknown;
 }
 
-/** `remedy` says what to do now; a code whose remedy is in the registry may omit it. */
+/** `remedy` describes the correction. An error with a remedy in the registry may omit it. */
 export type LapidaryErrorFields = CommonFields &
   (
     | { readonly code: ErrorCodeWithRemedy; readonly remedy?: string }
@@ -104,8 +104,8 @@ export function isErrorJSON(json: unknown): json is SentError {
 }
 
 /**
- * Rebuilds an error that crossed a process boundary as JSON. The registry decides its exit code, not the sender; an unknown code is kept, is not
- * recoverable, and exits with 1. A value that is not an error becomes LAP_ERROR_UNREADABLE with its text.
+ * Rebuilds an error that crossed a process boundary as JSON. The registry determines its exit code, not the sender. An unknown code is kept,
+ * is not recoverable, and exits with 1. A value that is not an error becomes LAP_ERROR_UNREADABLE with its text.
  */
 export function errorFromJSON(json: unknown): LapidaryError {
   if (!isErrorJSON(json))
@@ -118,7 +118,7 @@ export function errorFromJSON(json: unknown): LapidaryError {
   return new LapidaryError({ code, message, place, remedy, during: contextOf(code, exit) });
 }
 
-/** The context in which the sender's error had an exit code of its own. */
+/** The context that determined the exit code of the sender's error. */
 function contextOf(code: ErrorCode | UnknownErrorCode, exit: unknown): ErrorContext | undefined {
   const entry = errorEntry(code);
   if (entry === undefined || exit === entry.exit) return undefined;

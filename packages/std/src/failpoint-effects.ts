@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { type Failpoint, type FailpointEffects, Failpoints, noFailpoints, parseFailpoints } from "./failpoints.js";
 
 /**
- * The failpoints of the environment of a process. Each firing leaves a file in `LAPIDARY_FAILPOINTS_FIRED`, created exclusively, so that
- * a process that takes another's place does not fail again, and a test can see that its fault happened, and when. Called by entry points only.
+ * The failpoints in the environment of a process. Each firing creates a file in `LAPIDARY_FAILPOINTS_FIRED` exclusively. Therefore a
+ * replacement process does not fail again, and a test can check that its fault occurred, and when. Only entry points call this function.
  *
  * @throws LAP_FAILPOINT_TEXT
  */

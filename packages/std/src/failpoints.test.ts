@@ -6,7 +6,7 @@ import { failpointsOf } from "./failpoint-effects.js";
 import { Failpoints, parseFailpoints } from "./failpoints.js";
 
 describe("failpoints", () => {
-  it("fire at their place, step and process, as often as they say, and are off without being asked for", () => {
+  it("a failpoint fires at its place, step and process, as often as its count, and no failpoint is active by default", () => {
     const done: string[] = [];
     const left = new Map([["before-vote@4,1:kill*2", 2]]);
     const points = new Failpoints(parseFailpoints("before-vote@4,1:kill*2"), {
@@ -32,19 +32,19 @@ describe("failpoints", () => {
     strictEqual(failpointsOf({}).armed, false);
   });
 
-  it("throw, or tell the caller to damage what it has in hand", () => {
+  it("a failpoint throws, or returns the damage that the caller applies", () => {
     const points = failpointsOf({ LAPIDARY_FAILPOINTS: "forward@*,*:throw; shard-synced@2,c:corrupt" });
     throws(() => points.hit("forward", 9, 3), { code: "LAP_FAILPOINT" });
     deepStrictEqual([points.hit("shard-synced", 2, "c"), points.hit("shard-synced", 2, "c")], [true, false]);
   });
 
-  it("are left for later by who cannot do what they say", () => {
+  it("a failpoint does not fire at a caller that does not support its action", () => {
     const points = failpointsOf({ LAPIDARY_FAILPOINTS: "all-gather-chunk-sent@2,1:corrupt" });
     strictEqual(points.hit("all-gather-chunk-sent", 2, 1, ["kill", "throw"]), false);
     strictEqual(points.hit("all-gather-chunk-sent", 2, 1, ["corrupt"]), true);
   });
 
-  it("fire once over all processes that share a directory, and leave a file there", async () => {
+  it("a failpoint fires once over all processes that share a directory, and writes a file there", async () => {
     const directory = mkdtempSync(join(tmpdir(), "failpoints-"));
     try {
       const environment = { LAPIDARY_FAILPOINTS: "forward@1,0:throw", LAPIDARY_FAILPOINTS_FIRED: directory };
@@ -56,7 +56,7 @@ describe("failpoints", () => {
     }
   });
 
-  it("fire from a step on when it is followed by a plus", () => {
+  it("a failpoint with a plus after its step fires from that step on", () => {
     const points = failpointsOf({ LAPIDARY_FAILPOINTS: "snapshot-copy@4+,0:corrupt*2" });
     deepStrictEqual(
       [2, 3, 5, 7, 9].map((step) => points.hit("snapshot-copy", step, 0)),
@@ -64,7 +64,7 @@ describe("failpoints", () => {
     );
   });
 
-  it("an observer hears of each firing before the failpoint takes effect, and of nothing else", () => {
+  it("an observer is called for each firing, before the failpoint takes effect", () => {
     const seen: unknown[] = [];
     const points = failpointsOf({ LAPIDARY_FAILPOINTS: "forward@2,1:throw; after-commit@3,c:corrupt" }).observedBy((firing) =>
       seen.push(firing),
@@ -89,7 +89,7 @@ describe("failpoints", () => {
     throws(() => parseFailpoints("forward@1,0:constructor"), { code: "LAP_FAILPOINT_TEXT" });
   });
 
-  it("that are misspelt are refused", () => {
+  it("a misspelt failpoint is an error", () => {
     throws(() => parseFailpoints("befor-vote@4,1:kill"), { code: "LAP_FAILPOINT_TEXT", remedy: /before-vote/ });
     throws(() => parseFailpoints("before-vote@4:kill"), { code: "LAP_FAILPOINT_TEXT" });
   });

@@ -2,7 +2,8 @@ import { LapidaryError } from "./errors.js";
 import { suggest } from "./suggest.js";
 
 /**
- * Points at which a test makes a process fail. They are compiled in and off. `LAPIDARY_FAILPOINTS`, which the entry point of a process reads, turns them on.
+ * Points at which a test makes a process fail. They are part of every build, but inactive. The entry point of a process activates the
+ * failpoints in `LAPIDARY_FAILPOINTS`.
  *
  *     LAPIDARY_FAILPOINTS="before-vote@4,1:kill;shard-synced@8,c:throw*2"
  *                          └ where     │ │ └ action                   └ count; 1 by default
@@ -31,7 +32,7 @@ export const failpointNames = [
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 
-/** What happens to a message: a bit is flipped, its end is lost, it is sent twice, or the next message is sent before it. */
+/** The damage to a message: a bit is flipped, its end is lost, it is sent twice, or the next message is sent before it. */
 export const failpointDamages = ["corrupt", "truncate", "duplicate", "reorder"] as const;
 export type FailpointDamage = (typeof failpointDamages)[number];
 export const failpointActions = ["kill", "suspend", "hang", "throw", ...failpointDamages] as const;
@@ -67,7 +68,7 @@ export interface FailpointEffects {
   kill(): void;
   /** Suspends this process, as SIGSTOP does. */
   suspend(): void;
-  /** Lets this thread do nothing for ever, while the process lives. */
+  /** Blocks this thread forever, while the process continues to exist. */
   hang(): void;
   /** Counts a firing over all processes of the test: false if the failpoint has reached its count. */
   claim(point: Failpoint): boolean;
@@ -140,7 +141,7 @@ export class Failpoints {
   }
 }
 
-/** Nothing ever fails. */
+/** No failpoint is active. */
 export const noFailpoints: Failpoints = new Failpoints([], {
   kill: () => undefined,
   suspend: () => undefined,

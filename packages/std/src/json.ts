@@ -1,7 +1,7 @@
 /** What `JSON.parse` can return: the only values that cross a process boundary or are stored in Redis. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
-/** `T`, if every field of it is JSON; else a type without values. */
+/** `T`, if every field of it is JSON; otherwise a type without values. */
 export type JsonOf<T> = T extends JsonValue | undefined
   ? T
   : T extends symbol | bigint | ((...parameters: never[]) => unknown)
@@ -11,7 +11,7 @@ export type JsonOf<T> = T extends JsonValue | undefined
 /** The value as JSON: the compiler checks that its type is JSON. A field that is undefined is absent from the text. */
 export const asJson = <T>(value: T & JsonOf<T>): JsonValue => value as JsonValue;
 
-/** The same JSON text for equal values, independent of the order of keys: for fingerprints and comparisons. */
+/** The same JSON text for equal values, independently of the order of keys. For fingerprints and comparisons. */
 export function canonicalJson(value: JsonValue): string {
   if (isJsonArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (value === null || typeof value !== "object") return JSON.stringify(value);
@@ -24,8 +24,8 @@ function isJsonArray(value: JsonValue): value is readonly JsonValue[] {
 }
 
 /**
- * JSON text of a value whose numbers may be infinite or NaN. JSON cannot represent these three: they become the strings `"Infinity"`,
- * `"-Infinity"` and `"NaN"`, where `JSON.stringify` writes `null`. `floatOf` reads them.
+ * JSON text of a value with numbers that may be infinite or NaN. JSON cannot represent these numbers, and `JSON.stringify` writes `null`.
+ * This function writes the strings `"Infinity"`, `"-Infinity"` and `"NaN"`. `floatOf` reads them.
  */
 export function jsonText(value: unknown, indent?: number): string {
   const text = JSON.stringify(value, undefined, indent) ?? "null";

@@ -28,7 +28,7 @@ function makeOne(directory: string, mode: number): void {
   try {
     mkdirSync(directory, { mode });
   } catch (error) {
-    // Another process was faster.
+    // Another process has created the directory.
     if ((error as NodeJS.ErrnoException).code === "EEXIST" && statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true)
       return;
     throw error;

@@ -3,7 +3,7 @@ import { readFileSync, readlinkSync } from "node:fs";
 /** A process: its number and start time, because the system reuses numbers. */
 export interface ProcessId {
   readonly pid: number;
-  /** Empty where the system does not tell. */
+  /** Empty if the system does not report it. */
   readonly started: string;
   /** The scope of the number: the boot of this machine and the namespace of process numbers (a container has its own). */
   readonly space?: string;
@@ -32,9 +32,9 @@ export const thisProcess = (): ProcessId => processId(process.pid);
 export const isRunning = (id: ProcessId): boolean =>
   isOfThisSpace(id) && isProcessAlive(id.pid) && processId(id.pid).started === id.started;
 
-/** Whether a process runs; one that ended and was not yet reaped does not. */
+/** Whether a process runs. A zombie does not run. */
 export function isProcessAlive(pid: number): boolean {
-  // Other numbers mean groups of processes, and -1 all of them: a process that could not be started has none.
+  // Other numbers select process groups, and -1 selects all processes. A process that failed to start has no number.
   if (!(pid > 0)) return false;
   try {
     process.kill(pid, 0);
@@ -54,7 +54,7 @@ export function signalProcess(id: ProcessId, signal: NodeJS.Signals): void {
   }
 }
 
-/** From the third on: `state parent group …`. */
+/** The fields from the third on: `state parent group …`. */
 function statFields(pid: number): string[] {
   try {
     return readFileSync(`/proc/${pid}/stat`, "utf8")
@@ -62,7 +62,7 @@ function statFields(pid: number): string[] {
       .trim()
       .split(" ");
   } catch {
-    // No /proc here, or no such process.
+    // The system has no /proc, or the process does not exist.
     return [];
   }
 }

@@ -6,7 +6,7 @@ export interface Random {
   integer(below: number): number;
 }
 
-/** mulberry32: 32 bits of state, good enough for shuffles and sampling; not for secrets. */
+/** mulberry32: 32 bits of state. Sufficient for shuffles and sampling, but not for secrets. */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0;
   const next = (): number => {
@@ -19,7 +19,7 @@ export function seededRandom(seed: number): Random {
   return { next, integer: (below) => Math.floor(next() * below) };
 }
 
-/** 32-bit hash of two integers (murmur3 finaliser): the counter-based generator behind shard-independent randomness. */
+/** 32-bit hash of two integers (murmur3 finaliser): the counter-based generator of random numbers that do not depend on the sharding. */
 export function hash32(a: number, b: number): number {
   let h = (Math.imul(a ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(b + 0x7f4a7c15, 0xc2b2ae35)) >>> 0;
   h ^= h >>> 16;
@@ -40,8 +40,8 @@ export function hashString(text: string): number {
 }
 
 /**
- * Standard normal number `index` of stream `key`, by Box-Muller on two hashes: any shard can compute any element, so
- * a sharded initialisation equals the unsharded one.
+ * Standard normal number `index` of stream `key`, by Box-Muller on two hashes. Any shard can compute any element, so a
+ * sharded initialization equals the unsharded initialization.
  */
 export function normalAt(key: number, index: number): number {
   const u = (hash32(key, index * 2) + 1) / 4294967297;

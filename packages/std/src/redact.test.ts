@@ -2,14 +2,14 @@ import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { redactSecrets, redactStrings } from "./index.js";
 
 describe("redactSecrets", () => {
-  it("leaves user and password out of every address, however they are written", () => {
+  it("redactSecrets removes user and password of every form of address", () => {
     for (const secret of ["me:cret", ":cret", "cret", ":c/r?e#t", ":c@ret"])
       strictEqual(redactSecrets(`at redis://${secret}@h:1/5, so`), "at redis://h:1/5, so");
     strictEqual(redactSecrets("http://u:cret@proxy:1 and https://u:cret@index/simple"), "http://proxy:1 and https://index/simple");
     strictEqual(redactSecrets("redis://h:1/5?username=me&password=cret&family=4"), "redis://h:1/5?username=***&password=***&family=4");
   });
 
-  it("leaves out tokens of npm and pip, headers and variables, wherever a program prints them", () => {
+  it("redactSecrets removes tokens of npm and pip, headers and variables from the output of programs", () => {
     for (const [text, shown] of [
       [
         "Looking in indexes: https://me:cret@nexus/simple, https://pypi.org/simple",
@@ -26,7 +26,7 @@ describe("redactSecrets", () => {
       strictEqual(redactSecrets(text), shown);
   });
 
-  it("redactStrings keeps all values of JSON but the secrets in its text", () => {
+  it("redactStrings keeps all values of JSON except the secrets in its text", () => {
     deepStrictEqual(redactStrings({ url: "redis://u:cret@h", list: ["HF_TOKEN=cret", Number.NaN, null, true], at: { step: 3 } }), {
       url: "redis://h",
       list: ["HF_TOKEN=***", Number.NaN, null, true],
@@ -34,7 +34,7 @@ describe("redactSecrets", () => {
     });
   });
 
-  it("keeps a text without secrets as it is", () => {
+  it("redactSecrets does not change a text without secrets", () => {
     const text = "redis://127.0.0.1:6379/5 refuses user@host, see https://example.org/a?b=c";
     strictEqual(redactSecrets(text), text);
     for (const plain of [

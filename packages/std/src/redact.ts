@@ -1,9 +1,9 @@
 import { redactSecrets } from "../../../tools/setup/redact.mjs";
 
-/** Text without secrets. The set-up needs it before anything is compiled, so its code is there. */
+/** Text without secrets. The code is in the set-up, which needs it before the build. */
 export { redactSecrets };
 
-/** A value of JSON with all its text without secrets; the names of fields stay. */
+/** A JSON value without the secrets in its text. The names of fields do not change. */
 export function redactStrings<T>(value: T): T {
   if (typeof value === "string") return redactSecrets(value) as T;
   if (Array.isArray(value)) return value.map((each: unknown) => redactStrings(each)) as T;

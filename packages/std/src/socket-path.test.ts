@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { canonicalJson, LapidaryError, maxSocketPathBytes, socketPathFor } from "./index.js";
 
 describe("socket path", () => {
-  it("keeps a path that the system can address, and finds one short place for a longer", () => {
+  it("socketPathFor returns a path that the system can address, and always the same short path for a longer one", () => {
     strictEqual(socketPathFor("/run/lapidary/redis.sock"), "/run/lapidary/redis.sock");
     const directory = mkdtempSync(join(tmpdir(), "lap-long-"));
     const long = join(directory, "d".repeat(100), "redis.sock");
@@ -22,7 +22,7 @@ describe("socket path", () => {
     }
   });
 
-  it("passes over a temporary directory that is missing or too long itself", () => {
+  it("socketPathFor skips a temporary directory that is missing or too long", () => {
     const before = process.env["TMPDIR"];
     try {
       for (const unusable of ["/nowhere/at/all", "/dev/null", `/tmp/${"t".repeat(120)}`]) {
@@ -37,7 +37,7 @@ describe("socket path", () => {
     }
   });
 
-  it("prints equal JSON alike, whatever the order of its keys", () => {
+  it("canonicalJson prints equal values alike, independently of the order of keys", () => {
     strictEqual(canonicalJson({ b: [1, { d: null, c: "x" }], a: true }), canonicalJson({ a: true, b: [1, { c: "x", d: null }] }));
   });
 });

@@ -9,7 +9,7 @@ export const maxSocketPathBytes = process.platform === "darwin" ? 103 : 107;
 
 /**
  * The path of the unix socket for `path`: `path` itself if the system can address it, otherwise a path in a short
- * private directory of the temporary directory. Its name is a hash of `path`, so that every process finds the same one.
+ * private directory of the temporary directory. Its name is a hash of `path`, so that every process finds the same path.
  * Creates the directory, readable only by its owner.
  *
  * @throws LAP_SOCKET_DIRECTORY if another user created that directory, or no temporary directory can be used
@@ -20,7 +20,7 @@ export function socketPathFor(path: string): string {
   const user = process.getuid?.() ?? 0;
   const name = `lapidary-${user}-${hash}`;
   const file = basename(path).slice(0, 24);
-  // A temporary directory that is missing, not writable or long itself is skipped.
+  // A temporary directory that is missing, not writable or too long is skipped.
   const found = [tmpdir(), "/tmp"].filter((base) => Buffer.byteLength(join(base, name, file)) <= maxSocketPathBytes);
   let refusal: unknown;
   for (const base of found) {

@@ -13,8 +13,8 @@ const thrownBy = (run: () => unknown): unknown => {
   throw new Error("nothing was thrown");
 };
 
-describe("directories that are made", () => {
-  it("come with those that lead to them, and end where the system lets nobody make one", () => {
+describe("directories", () => {
+  it("makeDirectories creates missing parents, and throws if the system allows no new directory", () => {
     const top = mkdtempSync(join(tmpdir(), "lapidary-make-"));
     try {
       strictEqual(makeDirectories(join(top, "a/b/c")), join(top, "a"));
@@ -23,7 +23,7 @@ describe("directories that are made", () => {
       for (const path of ["file", "file/x", "file/x/y"]) ok(isSystemError(thrownBy(() => makeDirectories(join(top, path)))), path);
       ok(isSystemError(thrownBy(() => makeDirectories(join(top, "new", "x".repeat(300))))));
       ok(!existsSync(join(top, "new")));
-      // Node's own mkdir with `recursive` never returns here.
+      // mkdir of Node with `recursive` never returns here.
       if (existsSync("/proc/self")) ok(isSystemError(thrownBy(() => makeDirectories("/proc/nowhere/logs"))));
     } finally {
       rmSync(top, { recursive: true });
@@ -43,15 +43,15 @@ describe("errors of the operating system", () => {
   const refused: readonly (readonly [string, string, (at: (name: string) => string) => unknown])[] = [
     ["a missing file", "LAP_FILE_MISSING", (at) => readFileSync(at("none"))],
     ["a file in the path", "LAP_FILE_NOT_DIRECTORY", (at) => writeFileSync(at("file/x"), "")],
-    ["a file where a directory is to be", "LAP_FILE_EXISTS", (at) => mkdirSync(at("file"), { recursive: true })],
-    ["a directory where a file is to be", "LAP_FILE_IS_DIRECTORY", (at) => writeFileSync(at("."), "")],
+    ["a file instead of a directory", "LAP_FILE_EXISTS", (at) => mkdirSync(at("file"), { recursive: true })],
+    ["a directory instead of a file", "LAP_FILE_IS_DIRECTORY", (at) => writeFileSync(at("."), "")],
     ["a name that is too long", "LAP_FILE_NAME", (at) => writeFileSync(at("x".repeat(300)), "")],
-    ["links in a circle", "LAP_FILE_LOOP", (at) => writeFileSync(at("loop"), "")],
+    ["a cycle of links", "LAP_FILE_LOOP", (at) => writeFileSync(at("loop"), "")],
     ["a NUL in the path", "LAP_FILE_NAME", (at) => writeFileSync(at("a\0b"), "")],
     ["a full disk", "LAP_FILE_NO_SPACE", () => writeFileSync("/dev/full", "x")],
   ];
   for (const [title, code, run] of refused)
-    it(`name ${title}, where it is and what to do`, () => {
+    it(`the error names ${title}, the location and a remedy`, () => {
       const error = thrownBy(() => run((name) => join(directory, name)));
       ok(isSystemError(error), String(error));
       const typed = systemError(error, { doing: "write the page" });
@@ -60,7 +60,7 @@ describe("errors of the operating system", () => {
       ok(typed.remedy !== "");
     });
 
-  it("have a code, a place and a remedy for every name that the system knows", () => {
+  it("every error name of the system has a code, a place and a remedy", () => {
     for (const [name, errno] of Object.entries(constants.errno)) {
       const error = Object.assign(new Error(`${name}: odd`), { code: name, errno: -errno, syscall: "write", path: "/a" });
       ok(isSystemError(error), name);
@@ -71,7 +71,7 @@ describe("errors of the operating system", () => {
     }
   });
 
-  it("leave other errors as they are", () => {
+  it("other errors are returned unchanged", () => {
     for (const error of [
       new Error("a bug"),
       new TypeError("x is undefined"),

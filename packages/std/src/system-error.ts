@@ -13,23 +13,23 @@ export interface SystemError extends Error {
   readonly syscall?: string;
 }
 
-/** Whether the operating system refused something: such an error is never a mistake of Lapidary's own. */
+/** Whether an error is one of the operating system. Such an error is never a bug of Lapidary. */
 export function isSystemError(error: unknown): error is SystemError {
   if (!(error instanceof Error)) return false;
   const { code, errno, syscall } = error as NodeJS.ErrnoException;
   if (typeof code !== "string") return false;
-  // Other arguments that Node refuses are mistakes of Lapidary's own.
+  // Other arguments that Node rejects are bugs of Lapidary.
   if (code === "ERR_INVALID_ARG_VALUE") return error.message.includes("null bytes");
   return Object.hasOwn(refusals, code) || (/^E[A-Z0-9]+$/.test(code) && (errno !== undefined || syscall !== undefined));
 }
 
-/** What Lapidary was doing when the operating system refused. */
+/** The work during which the error occurred. */
 export interface Attempt {
-  /** `write the checkpoint`: goes on "cannot …". */
+  /** The end of the sentence "cannot …", such as `write the checkpoint`. */
   readonly doing?: string;
-  /** The path or address as the user knows it; what the error names by default. */
+  /** The path or address that the user knows. By default the path of the error. */
   readonly place?: string;
-  /** What the refusal ended, if not a command. */
+  /** The job or request that the error ended, if not a command. */
   readonly during?: ErrorContext;
 }
 
@@ -39,7 +39,7 @@ interface Refusal {
   readonly remedy: string;
 }
 
-/** What the errors of files and sockets mean, by POSIX name. */
+/** The meaning of errors of files and sockets, by POSIX name. */
 const refusals: Readonly<Record<string, Refusal>> = {
   ENOENT: {
     code: "LAP_FILE_MISSING",
@@ -98,7 +98,7 @@ const refusals: Readonly<Record<string, Refusal>> = {
   },
   ERR_FS_FILE_TOO_LARGE: {
     code: "LAP_FILE_TOO_LARGE",
-    message: "the file is larger than Node can read at once",
+    message: "the file is larger than Node can read in one call",
     remedy: "name a smaller file",
   },
   ERR_FS_EISDIR: { code: "LAP_FILE_IS_DIRECTORY", message: "it is a directory and not a file", remedy: "name a file" },
@@ -128,7 +128,7 @@ const refusals: Readonly<Record<string, Refusal>> = {
   ETXTBSY: { code: "LAP_FILE_BUSY", message: "it is a program that runs", remedy: "choose another place, or end that program" },
   EIO: { code: "LAP_FILE_IO", message: "the device failed to read or write", remedy: "check the disk, or choose a place on another one" },
   ENODEV: { code: "LAP_FILE_IO", message: "there is no such device", remedy: "choose another place" },
-  ENXIO: { code: "LAP_FILE_IO", message: "there is no such device, or nobody reads it", remedy: "choose another place" },
+  ENXIO: { code: "LAP_FILE_IO", message: "there is no such device, or no process reads it", remedy: "choose another place" },
   ESTALE: {
     code: "LAP_FILE_IO",
     message: "the network file system lost it",
@@ -168,9 +168,9 @@ const refusals: Readonly<Record<string, Refusal>> = {
 };
 
 /**
- * The error that tells a person what the operating system refused, where, and what to do about it.
+ * The error of the operating system for a user: the failed work, its location and a remedy.
  *
- * Codes: `LAP_FILE_…`, `LAP_NETWORK_…` and `LAP_SYSTEM_…`. The same POSIX name always gives the same code.
+ * Codes: `LAP_FILE_…`, `LAP_NETWORK_…` and `LAP_SYSTEM_…`. The same POSIX name always has the same code.
  */
 export function systemError(error: SystemError, { doing, place, during }: Attempt = {}): LapidaryError {
   const { code, message, remedy } = refusals[error.code] ?? {
@@ -190,7 +190,7 @@ export function systemError(error: SystemError, { doing, place, during }: Attemp
   });
 }
 
-/** `error` itself, or what it says of the operating system: for a `catch` around work with files. */
+/** The `LapidaryError` of an error of the operating system, otherwise `error` itself. For a `catch` around work with files. */
 export function typedSystemError(error: unknown, attempt: Attempt = {}): unknown {
   return isSystemError(error) ? systemError(error, attempt) : error;
 }
@@ -199,11 +199,11 @@ function placeOf({ code, path, dest, address, port, message }: SystemError): str
   if (dest !== undefined) return dest;
   if (path !== undefined) return path;
   if (address !== undefined) return port === undefined ? address : `${address}:${port}`;
-  // Node quotes the path in the message of an argument that it refuses.
+  // Node quotes the path in the message of an argument that it rejects.
   return code === "ERR_INVALID_ARG_VALUE" ? /Received (.+)$/.exec(message)?.[1] : undefined;
 }
 
-/** What a call of the system does, for errors that nobody says more about. */
+/** The action of a system call, for errors without a description of the work. */
 const calls: Readonly<Record<string, string>> = {
   open: "open the file",
   mkdir: "create the directory",

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { readTokenizer, type TextTokenizer, tokenizerTooLarge } from "@lapidary/data";
+import { readTokenizer, type TextTokenizer, tokenizerTooLarge } from "@lapidary/tokenizer";
 import { HfCheckpoint } from "@lapidary/interop";
 import { buildModel, type ModelConfig } from "@lapidary/models";
 import { makeMesh } from "@lapidary/topology";
@@ -11,13 +11,15 @@ import { openSession, type Session, type SessionOptions } from "./session.js";
 export interface SamplerOptions extends Pick<SessionOptions, "environment" | "numerics" | "log"> {
   /** Directory of a checkpoint, of a run or of Hugging Face. */
   readonly checkpoint: string;
-  /** The tokenizer of the checkpoint, where it was read already. */
+  /** The tokenizer of the checkpoint, if the caller has read it. */
   readonly tokenizer?: TextTokenizer;
-  /** Tokens that the model shall see at once: prompt and answer. At most the model's context, which is the default; less is faster. */
+  /**
+   * Number of tokens that the model reads at once: prompt and answer. At most the context of the model, which is the default. Fewer are faster.
+   */
   readonly context?: number;
 }
 
-/** A model that writes text, in worker processes of its own. */
+/** A model that writes text, in its own worker processes. */
 export class Sampler {
   private constructor(
     readonly config: ModelConfig,
@@ -34,7 +36,7 @@ export class Sampler {
       const { config } = checkpoint;
       if (tokenizer.vocabSize > config.vocabSize)
         throw tokenizerTooLarge(join(directory, "config.json"), tokenizer.vocabSize, config.vocabSize);
-      // One chip: a row of text has nothing to split that were worth a second process.
+      // One chip: a single row of text is too small for a second process.
       const mesh = makeMesh({ data: 1 });
       const session = await openSession({ ...rest, mesh, workers: 1, rules: {}, zero: 0 });
       try {
@@ -52,12 +54,12 @@ export class Sampler {
     }
   }
 
-  /** Tokens that the model sees at once. */
+  /** Number of tokens that the model reads at once. */
   get context(): number {
     return this.nextToken.context;
   }
 
-  /** Text that the model continues with after the prompt. */
+  /** Text that continues the prompt. */
   generate(options: SampleOptions): Promise<GeneratedSample> {
     return generateSample(this.nextToken, this.tokenizer, options);
   }
@@ -69,4 +71,4 @@ export class Sampler {
 
 export const openSampler = (options: SamplerOptions): Promise<Sampler> => Sampler.open(options);
 
-export { readTokenizer } from "@lapidary/data";
+export { readTokenizer } from "@lapidary/tokenizer";

@@ -9,26 +9,26 @@ import { WorkerGroup, runProgramOnce, WorkerPool } from "@lapidary/cluster";
 
 export interface SessionOptions {
   readonly mesh: Mesh;
-  /** How many worker processes at most; the mesh may not be divisible by so many. */
+  /** Maximum number of worker processes. The mesh may not divide over that many. */
   readonly workers: number;
   readonly numerics?: NumericsName;
   readonly executor?: ExecutorName;
-  /** Logical axis → mesh axes, as a resolved job has them; `defaultRules` of the training package makes them. */
+  /** Logical axis → mesh axes, as in a resolved job; `defaultRules` of the training package makes them. */
   readonly rules: Readonly<Record<string, readonly string[]>>;
   readonly zero: 0 | 1 | 2 | 3;
-  /** As a job file's `bucket_bytes`; 0 by default. */
+  /** Like `bucket_bytes` of a job file. Default 0. */
   readonly bucketBytes?: number;
-  /** What worker processes inherit. */
+  /** The environment of worker processes. */
   readonly environment: NodeJS.ProcessEnv;
-  /** Workers to take, and to leave to the next session: to start one costs seconds. Without it the session has workers of its own. */
+  /** A pool of workers for several sessions, because the start of a worker takes seconds. Without it the session starts its own workers. */
   readonly pool?: WorkerPool;
   /** Lines that workers write to stderr. */
   readonly log?: (worker: string, line: string) => void;
 }
 
 /**
- * A worker group of one's own in this very process, without Redis and coordinator: compiles graphs for a mesh and runs them on whole arrays.
- * Close it, or its workers end with this process; those of a pool that was given stay for others.
+ * A worker group in this process, without Redis and coordinator: compiles graphs for a mesh and runs them on whole arrays.
+ * Close it, or its workers end with this process. The workers of a pool stay for other sessions.
  */
 export class Session implements GraphRunner {
   static #opened = 0;
@@ -38,7 +38,7 @@ export class Session implements GraphRunner {
   private constructor(
     options: SessionOptions,
     private readonly pool: WorkerPool,
-    /** For what goes beyond whole arrays in and out. */
+    /** For work beyond whole inputs and outputs. */
     readonly group: WorkerGroup,
   ) {
     this.#options = options;
@@ -49,7 +49,7 @@ export class Session implements GraphRunner {
     const pool = options.pool ?? (await openPool({ ...options, workers: 0 }));
     try {
       const group = await WorkerGroup.start(pool, {
-        // A run each: workers that were in another session refuse what is left of it.
+        // Each session is a run of its own: workers reject requests of an earlier session.
         runId: `session-${Session.#opened++}`,
         epoch: epochOf(1),
         mesh,
@@ -70,9 +70,9 @@ export class Session implements GraphRunner {
   }
 
   /**
-   * The program of a graph, compiled when its name is first heard.
+   * The program of a graph, compiled at the first use of its name.
    *
-   * @throws LapidaryError whatever does not fit the mesh
+   * @throws LapidaryError if the graph does not fit the mesh
    */
   compile(name: string, graph: Graph): Program {
     const { mesh, rules, zero, bucketBytes = 0 } = this.#options;
@@ -91,7 +91,7 @@ export class Session implements GraphRunner {
     return new Map([...outputs].map(([output, array]) => [output, fileArray(array)]));
   }
 
-  /** Of a program that was run or compiled, most bytes first. */
+  /** Collectives of a program that was run or compiled, most bytes first. */
   collectives(name: string): CollectiveSummary[] {
     return summarizeCollectives(must(this.#programs.get(name), `program ${name}`).chip);
   }
@@ -100,7 +100,7 @@ export class Session implements GraphRunner {
     return this.group.stats();
   }
 
-  /** No worker process is left when this resolves, but those of a pool that was given. */
+  /** When this resolves, no worker process is left except those of a given pool. */
   async close(): Promise<void> {
     try {
       await this.group.close();
@@ -110,13 +110,15 @@ export class Session implements GraphRunner {
   }
 }
 
-/** So many workers for sessions, one session after the other; more are started where one wants them. Close it after the last one. */
+/**
+ * A pool of workers for sessions, one session after the other. It starts more workers if a session needs them. Close it after the last session.
+ */
 export const openPool = ({ environment, log, workers }: Pick<SessionOptions, "environment" | "log" | "workers">): Promise<WorkerPool> =>
   WorkerPool.start({ environment, warm: workers, ...(log === undefined ? {} : { log }) });
 
 export const openSession = (options: SessionOptions): Promise<Session> => Session.open(options);
 
-/** What workers give, as files hold it. */
+/** Arrays of workers in the form of files. */
 function fileArray({ dtype, dims, data }: WorkerArray): ArrayData {
   assert(dtype === "f32" || dtype === "i32", "an array is f32 or i32", dtype);
   return dtype === "f32" ? f32Array(dims, data) : i32Array(dims, data);

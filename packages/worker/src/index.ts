@@ -1,1 +1,1 @@
-export {};
+export { workerMain } from "./main-path.js";

@@ -200,7 +200,7 @@ export const workerCases = [
     name: "CPU starved: twelve other processes compute",
     row: "CPU starved",
     async run(context) {
-      const hogs = Array.from({ length: 12 }, () => spawn(process.execPath, ["-e", "for(;;);"], { stdio: "ignore" }));
+      const busyProcesses = Array.from({ length: 12 }, () => spawn(process.execPath, ["-e", "for(;;);"], { stdio: "ignore" }));
       try {
         await launch(context);
         return {
@@ -208,7 +208,7 @@ export const workerCases = [
           expect: ({ goodput }) => (goodput.failures === 0 ? undefined : "a worker that was only slow was evicted"),
         };
       } finally {
-        for (const hog of hogs) hog.kill("SIGKILL");
+        for (const busyProcess of busyProcesses) busyProcess.kill("SIGKILL");
       }
     },
   },

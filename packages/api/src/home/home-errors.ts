@@ -9,7 +9,7 @@ export function alreadyUp(home: string, why: string): LapidaryError {
   });
 }
 
-/** As `alreadyUp`, for a coordinator that commands of this machine or container cannot stop. */
+/** As `alreadyUp`, where commands of this machine or container cannot stop it. */
 export function usedElsewhere(home: string, why: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_ALREADY_UP",
@@ -17,15 +17,5 @@ export function usedElsewhere(home: string, why: string): LapidaryError {
     place: home,
     remedy:
       "run `lapidary down` on that machine or in that container, or name another directory with --home or LAPIDARY_HOME; if this directory is a copy of the other, remove its identity.json",
-  });
-}
-
-/** The error of a run that ended because its coordinator was stopped. */
-export function coordinatorStopped(id: string): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_COORDINATOR_STOPPED",
-    message: "coordinator stopped",
-    place: id,
-    remedy: `\`lapidary jobs resume ${id}\` resumes it after its last checkpoint`,
   });
 }

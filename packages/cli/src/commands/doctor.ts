@@ -20,14 +20,14 @@ export async function doctor({ console, root, env }: Context): Promise<ExitCode>
 function table(checks: readonly SetupCheck[], paint: Paint): string {
   const lines = textTable(
     [{ title: "check" }, { title: "" }, { title: "found" }],
-    checks.map(({ name, ok, detail }) => [name, ok ? "ok" : "MISSING", detail]),
+    checks.map(({ name, ok, detail }) => [name, ok ? "ok" : "FAILED", detail]),
   ).split("\n");
   return lines
     .flatMap((line, i) => {
       const check = checks[i - 1];
       if (check === undefined) return [paint.dim(line)];
       if (check.ok) return [line.replace(" ok ", ` ${paint.green("ok")} `)];
-      return [line.replace("MISSING", paint.red("MISSING")), `    ${paint.bold("remedy:")} ${check.remedy}`];
+      return [line.replace("FAILED", paint.red("FAILED")), `    ${paint.bold("remedy:")} ${check.remedy}`];
     })
     .join("\n");
 }

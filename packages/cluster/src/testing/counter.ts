@@ -6,7 +6,7 @@ export const mesh = makeMesh({ data: 2, model: 2 });
 export const sharding = (text: string): Sharding => parseSharding(mesh, text);
 
 const state = handleOf("s");
-/** It counts on in place. */
+/** The program adds 1 to its state in place. */
 export const counts = { inputs: new Map([["s", state]]), outputs: new Map([["s", state]]), donate: [state] };
 
 /** next = s + 1, and s · s summed over all chips. */

@@ -5,9 +5,9 @@ import { WorkerPool } from "../worker-pool.js";
 import { counter, counts, mesh } from "./counter.js";
 
 /**
- * A process that holds a pool until it is killed: `node pool-holder.js [DIRECTORY LEASE]`. With a directory its workers outlive it; they are the worker group of run `r`, epoch 5, and
- * hold replicas of the counter after three updates. Then it prints what there is; it counts once more, and prints again, whenever something comes
- * on stdin.
+ * A process that has a pool until it is killed: `node pool-holder.js [DIRECTORY LEASE]`. With a directory its workers outlive it: they are the
+ * worker group of run `r`, epoch 5, and have replicas of the counter after three updates. The process prints its state. For each input on stdin
+ * it computes one more update, and prints its state again.
  */
 const [directory, lease = "0"] = process.argv.slice(2);
 const failover =
@@ -25,7 +25,7 @@ const bound = group.bind(program, counts);
 const counting = (async function* (): AsyncGenerator<number, never> {
   for (let step = stepIndex(0); ; step = stepIndex(step + 1)) {
     await group.run(bound, { step });
-    await group.copy(updatesAfter(step), [handleOf("s")], updateCount(step));
+    await group.replicate(updatesAfter(step), [handleOf("s")], updateCount(step));
     yield step + 1;
   }
 })();

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { ErrorBody } from "@lapidary/api";
 import { canBeAllowed, nameOf } from "@lapidary/api/allowed-hosts";
 
-/** The HTTP status of an error: the codes that have one of their own, else by what its exit code says of it. */
+/** The HTTP status of an error: of its code if the code has one, else of its exit code. */
 export function httpStatus(error: LapidaryError): number {
   const own = isErrorCode(error.code) ? statusOfCode[error.code] : undefined;
   if (own !== undefined) return own;
@@ -35,7 +35,7 @@ const statusOfCode: Readonly<Partial<Record<ErrorCode, number>>> = {
 export function tokenError(): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_TOKEN",
-    message: "the request bears no token, or a wrong one",
+    message: "the request has no token, or a wrong one",
     place: "Authorization",
   });
 }
@@ -70,7 +70,7 @@ export function routeError(method: string, url: string): LapidaryError {
   });
 }
 
-/** An address that is too long, or not encoded as it should be. */
+/** A URL that is too long or badly encoded. */
 export function urlError(url: string, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_REQUEST",
@@ -92,13 +92,13 @@ export function noRequestError(cause: Error): LapidaryError {
   });
 }
 
-/** A body or query that its schema refuses; the place is the key. */
+/** A body or query that its schema rejects; the location is the key. */
 export function requestError(error: z.ZodError, where: string): LapidaryError {
   const issue = error.issues[0];
   const key = (issue?.path ?? []).map(String).join(".");
   return new LapidaryError({
     code: "LAP_HTTP_REQUEST",
-    message: `the ${where} of the request is not as it should be: ${issue?.message ?? "invalid"}`,
+    message: `the ${where} of the request is invalid: ${issue?.message ?? "unknown issue"}`,
     place: key === "" ? where : `${where}.${key}`,
     remedy: "the API is described in packages/api/src/schemas.ts",
     cause: error,
@@ -111,7 +111,7 @@ export function errorBody(error: LapidaryError): ErrorBody {
   return { error: error.toJSON(), ...(issue === undefined ? {} : { issue }) };
 }
 
-/** Whatever was thrown, as an error for the user: fastify's own (bad JSON, too large a body), an error of the system, or an internal error. */
+/** Any thrown value as an error for the user: an error of fastify (bad JSON, too large a body), an error of the system, or an internal error. */
 export function asLapidaryError(error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
   if (isSystemError(error)) return systemError(error, { during: "request" });

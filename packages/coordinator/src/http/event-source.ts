@@ -4,18 +4,18 @@ import type { StreamEvent } from "@lapidary/api";
 import type { Run } from "@lapidary/telemetry";
 import { asLapidaryError } from "./errors.js";
 
-/** A comment goes out this often, so that neither side takes silence for death. */
-const aliveEveryMs = 15_000;
+/** A comment is sent at this interval, so that neither side closes a silent connection. */
+const keepAliveIntervalMs = 15_000;
 /** A reader with more unsent bytes is disconnected; it reconnects with the last id it received. */
-const maxBehindBytes = 16 << 20;
+const maxUnsentBytes = 16 << 20;
 
 /**
- * Sends a run's events as server-sent events until its `done`, or until the reader goes.
+ * Sends the events of a run as server-sent events until `done`, or until the reader disconnects.
  *
  * @param after number of the last event that the reader has
- * @param goOn whether to wait for those that are still to come
+ * @param follows whether to wait for later events
  */
-export async function sendEvents(response: ServerResponse, run: Run, after: number, goOn: boolean): Promise<void> {
+export async function sendEvents(response: ServerResponse, run: Run, after: number, follows: boolean): Promise<void> {
   response.writeHead(200, {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-store",
@@ -23,7 +23,7 @@ export async function sendEvents(response: ServerResponse, run: Run, after: numb
     "x-content-type-options": "nosniff",
   });
   response.write("retry: 1000\n\n");
-  const alive = setInterval(() => response.write(": alive\n\n"), aliveEveryMs);
+  const alive = setInterval(() => response.write(": alive\n\n"), keepAliveIntervalMs);
   alive.unref();
   let stop = (): void => undefined;
   response.once("close", () => {
@@ -36,18 +36,18 @@ export async function sendEvents(response: ServerResponse, run: Run, after: numb
       if (response.destroyed) return;
       response.write(textOf(event));
       if (event.event === "done") response.end();
-      else if (response.writableLength > maxBehindBytes) response.destroy();
+      else if (response.writableLength > maxUnsentBytes) response.destroy();
     });
   } catch (error) {
-    // The answer has begun: an event says what is wrong, so that the reader does not wait for others.
+    // The answer has begun. An event reports the error, so that the reader does not wait for others.
     response.end(`event: error\ndata: ${jsonText(asLapidaryError(error).toJSON())}\n\n`);
     throw error;
   }
   if (response.destroyed) follow();
   else stop = follow;
   // A client that has received `done` and reconnects gets the end of the stream.
-  if ((!goOn || run.summary.finished_at !== undefined) && !response.writableEnded) response.end();
+  if ((!follows || run.summary.finished_at !== undefined) && !response.writableEnded) response.end();
 }
 
-/** JSON has no line feeds, so one `data` line will do. */
+/** JSON contains no line feeds, so one `data` line is enough. */
 const textOf = (event: StreamEvent): string => `id: ${event.id}\nevent: ${event.event}\ndata: ${jsonText(event.data)}\n\n`;

@@ -21,8 +21,8 @@ interface Recorded {
 const workerStepPoints = 2000;
 
 /**
- * The page of one run as a single file that needs no server and no network: its script, style and fonts, and what was recorded.
- * Its policy lets no other code run, wherever it is opened.
+ * The page of one run as a single file that needs no server and no network: its script, style and fonts, and the recorded data.
+ * Its content security policy lets no other code run.
  */
 export function exportPage(page: PageFiles, snapshot: Snapshot, directory: string): string {
   const { workers, steps } = readWorkerSteps(directory, 0, Number.MAX_SAFE_INTEGER, workerStepPoints);
@@ -47,7 +47,7 @@ export function exportPage(page: PageFiles, snapshot: Snapshot, directory: strin
     );
   const policy = `default-src 'none'; script-src 'sha256-${createHash("sha256").update(script).digest("base64")}'; style-src 'unsafe-inline'; font-src data:; img-src data:; base-uri 'none'; form-action 'none'`;
   const head = `<meta http-equiv="Content-Security-Policy" content="${policy}">\n<style>${style}</style>`;
-  // Text that could end the element cannot occur in it.
+  // Escaped, so that the text cannot end the element.
   const data = jsonText(recorded).replaceAll("<", "\\u003c");
   return index
     .replace(/<script type="module"[^>]*><\/script>/, "")

@@ -4,13 +4,13 @@ import { isAllowedHost, portOf } from "@lapidary/api/allowed-hosts";
 import { hostError, originError, tokenError } from "./errors.js";
 
 /**
- * The browser's page keeps the token in this cookie; the browser sends it to no other site, and no script reads it.
- * A browser shares cookies between the ports of a host, so the name has the port of the browser's address.
+ * The page in the browser keeps the token in this cookie. The browser sends the cookie to no other site, and no script can read it.
+ * A browser shares cookies between the ports of a host, so the name contains the port of the browser's address.
  */
 export const tokenCookie = (host: string): string => `lapidary_token_${portOf(host)}`;
 
 /**
- * Lets a request through only if its `Host` is a loopback name or an allowed one, its `Origin` (if any) is that same host and port, and it has
+ * Accepts a request only if its `Host` is a loopback name or an allowed one, its `Origin` (if any) is the same host and port, and it has
  * the token. DNS rebinding needs a foreign name in `Host`.
  *
  * @param allowed further names, in lower case
@@ -29,11 +29,14 @@ export function guard(server: FastifyInstance, token: string, allowed: readonly 
 const isOriginOf = (host: string, origin: string): boolean =>
   ["http", "https"].some((scheme) => origin.toLowerCase() === `${scheme}://${host.toLowerCase()}`);
 
-/** From the header, the page's cookie, or (to come to the page once) the address. Only reads, and writes from our own page, may be asked for with the latter two. */
+/**
+ * The token is in the header, in the cookie of the page, or (for the first request of the page) in the URL. Cookie and URL allow only reads, and
+ * writes from our own page.
+ */
 function tokenOf(request: FastifyRequest): string {
   const { authorization = "", cookie = "", host = "" } = request.headers;
   if (authorization !== "") return /^Bearer (\S+)$/.exec(authorization)?.[1] ?? "";
-  // Browsers name the page that sends a write; by now it is our own. A request without a name does not come from a page.
+  // Browsers name the page that sends a write, and `Origin` was checked before. A request without `Origin` does not come from a page.
   if (request.method !== "GET" && request.headers.origin === undefined) return "";
   const inAddress = request.url.startsWith("/?") ? new URLSearchParams(request.url.slice(2)).get("token") : null;
   return (
@@ -46,5 +49,5 @@ function tokenOf(request: FastifyRequest): string {
   );
 }
 
-/** Equal lengths, so that the comparison takes the same time for every guess. */
+/** Both digests have equal lengths, so that the comparison takes the same time for every token. */
 const digest = (text: string): Buffer => createHash("sha256").update(text).digest();

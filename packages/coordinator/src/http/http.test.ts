@@ -62,7 +62,7 @@ describe("the HTTP API", () => {
     runs.close();
   });
 
-  /** A request as a hostile client would send it. */
+  /** A request of a hostile client. */
   const raw = (
     path: string,
     headers: Record<string, string>,
@@ -81,7 +81,7 @@ describe("the HTTP API", () => {
   const bearer = { authorization: `Bearer ${token}` };
   const codeOf = (body: string): string => (JSON.parse(body) as { error: { code: string } }).error.code;
 
-  it("carries numbers that are not finite to its clients, as rows, events, summaries and reports", async () => {
+  it("the API sends numbers that are not finite in rows, events, summaries and reports", async () => {
     const { id } = await client.submit({ yaml: "x", name: "diverges" });
     const row = { ...trainRow(1), loss: Number.NaN, learning_rate: Infinity, eta_s: Infinity };
     runs.get(id).metrics(row);
@@ -101,7 +101,7 @@ describe("the HTTP API", () => {
   });
 
   for (const file of ["metrics.jsonl", "events.jsonl"])
-    it(`ends a stream with its \`done\`, whatever lines of ${file} cannot be read`, async () => {
+    it(`a stream ends with its \`done\` if some lines of ${file} cannot be read`, async () => {
       const { id } = await client.submit({ yaml: "x", name: "damaged" });
       const run = runs.get(id);
       run.metrics(trainRow(1));
@@ -119,7 +119,7 @@ describe("the HTTP API", () => {
       ok((await client.logs(id)).lines.some(({ run_event }) => run_event?.type === "journal_lines_skipped"));
     });
 
-  it("ends a stream with an error that says what is wrong when the journal cannot be read at all", async () => {
+  it("a stream ends with an error and its reason if the journal cannot be read at all", async () => {
     const { id } = await client.submit({ yaml: "x", name: "unreadable" });
     const run = runs.get(id);
     rmSync(join(run.directory, "metrics.jsonl"), { force: true });
@@ -133,12 +133,12 @@ describe("the HTTP API", () => {
     rmSync(join(run.directory, "metrics.jsonl"), { recursive: true });
   });
 
-  it("reports to followers the end of a job whose last event the disk refuses", async () => {
+  it("followers receive the end of a job even if the disk rejects its last event", async () => {
     const { id } = await client.submit({ yaml: "x", name: "full" });
     const run = runs.get(id);
-    const told: string[] = [];
-    run.listen(({ event }) => told.push(event));
-    // A journal that is closed refuses every write, as a full disk does.
+    const events: string[] = [];
+    run.listen(({ event }) => events.push(event));
+    // A closed journal rejects every write, like a full disk.
     for (const name of ["events.jsonl", "metrics.jsonl"]) rmSync(join(run.directory, name));
     run.close();
     mkdirSync(join(run.directory, "events.jsonl"));
@@ -148,7 +148,7 @@ describe("the HTTP API", () => {
     strictEqual(run.state, "failed");
   });
 
-  it("says so when another version of the coordinator answers", async () => {
+  it("the client reports that a coordinator of another version answers", async () => {
     const other = createServer((_, response) => response.setHeader("content-type", "application/json").end('{"jobs":[{"id":5}]}'));
     await new Promise<void>((listening) => other.listen(0, "127.0.0.1", listening));
     try {
@@ -160,7 +160,7 @@ describe("the HTTP API", () => {
     await rejects(client.submit({ yaml: "x", ofALaterVersion: true } as never), { code: "LAP_COORDINATOR_VERSION" });
   });
 
-  it("refuses requests without the token, for another host, or from another page", async () => {
+  it("the server rejects requests without the token, for another host, or from another page", async () => {
     const answers = [
       await raw("/api/status", {}),
       await raw("/api/status", { authorization: "Bearer wrong" }),
@@ -183,7 +183,7 @@ describe("the HTTP API", () => {
     strictEqual((await raw("/api/status", bearer)).status, 200);
   });
 
-  it("answers every loopback name with any port, and no other name", async () => {
+  it("the server answers for every loopback name with any port, and for no other name", async () => {
     const statusOf = async (host: string): Promise<number> => (await raw("/api/status", { ...bearer, host })).status;
     const loopback = ["127.0.0.1:8765", "localhost:8765", "LocalHost:8765", "[::1]:8765", "127.0.1.1:9", "localhost", "127.0.0.1"];
     for (const host of loopback) strictEqual(await statusOf(host), 200, host);
@@ -201,7 +201,7 @@ describe("the HTTP API", () => {
     for (const host of foreign) strictEqual(await statusOf(host), 403, host);
   });
 
-  it("lets only a page of the same host and port write, and reads the cookie of the port in the browser's address", async () => {
+  it("the server accepts writes only from a page of the same host and port, and reads the cookie of the port in the browser's address", async () => {
     const { status, headers } = await raw(`/?token=${token}`, { host: "localhost:8765" });
     deepStrictEqual([status, headers.location], [303, "./"]);
     strictEqual(headers["set-cookie"]?.[0], `lapidary_token_8765=${token}; HttpOnly; SameSite=Strict`);
@@ -216,7 +216,7 @@ describe("the HTTP API", () => {
     strictEqual((await raw("/api/status", { cookie, host: `localhost:${server.port}` })).status, 401);
   });
 
-  it("lets a browser in by the address with the token, and shows it the runs", async () => {
+  it("a browser gets access by the URL with the token, and the page shows the runs", async () => {
     await client.submit({ yaml: "x", name: "first" });
     const { status, headers } = await raw(`/?token=${token}`, {});
     strictEqual(status, 303);
@@ -226,7 +226,7 @@ describe("the HTTP API", () => {
     strictEqual((await raw("/api/jobs/first", { cookie })).status, 200);
   });
 
-  it("answers malformed requests with an error that has a code, and continues", async () => {
+  it("the server answers malformed requests with an error that has a code, and continues", async () => {
     const json = { ...bearer, "content-type": "application/json" };
     const answers = [
       await raw("/api/jobs", json, "POST", "{"),
@@ -250,7 +250,7 @@ describe("the HTTP API", () => {
     await client.status();
   });
 
-  it("gives the client the coordinator's own error", async () => {
+  it("the client throws the error of the coordinator", async () => {
     await rejects(
       client.get("absent"),
       (error) => error instanceof LapidaryError && error.code === "LAP_JOB_UNKNOWN" && error.exit === 102,
@@ -261,17 +261,17 @@ describe("the HTTP API", () => {
     strictEqual((await client.submit({ yaml: "x", name: "a" })).existed, true);
   });
 
-  it("reports that no coordinator answers if the port is closed or belongs to another server", async () => {
+  it("the client reports that no coordinator answers if the port is closed or belongs to another server", async () => {
     await server.close();
     await rejects(client.status(), { code: "LAP_COORDINATOR_DOWN", exit: 3 });
     await open();
   });
 
-  it("refuses a port that is taken", async () => {
+  it("the server rejects a port that is taken", async () => {
     await rejects(open(server.port), { code: "LAP_PORT_TAKEN", exit: 1 });
   });
 
-  it("pages metrics and logs, of one worker or of all", async () => {
+  it("the API returns metrics and logs in pages, of one worker or of all", async () => {
     const run = runs.get((await client.submit({ yaml: "x" })).id);
     for (const step of [1, 2, 3]) run.metrics(trainRow(step));
     run.log("worker 0", "a");
@@ -289,7 +289,7 @@ describe("the HTTP API", () => {
     deepStrictEqual([detail.step, detail.loss, detail.directory], [3, trainRow(3).loss, run.directory]);
   });
 
-  it("streams a run to its end, and takes a broken stream up where it broke", async () => {
+  it("a stream sends a run to its end, and continues where it was interrupted", async () => {
     const run = runs.get((await client.submit({ yaml: "x" })).id);
     run.metrics(trainRow(1));
     const seen: StreamEvent[] = [];
@@ -297,7 +297,7 @@ describe("the HTTP API", () => {
     for await (const event of client.stream(run.id)) {
       seen.push(event);
       if (event.id === 2) {
-        // The coordinator goes and comes back.
+        // The coordinator is stopped and started again.
         await server.close();
         run.metrics(trainRow(2));
         await open(port);
@@ -321,7 +321,7 @@ describe("the HTTP API", () => {
     for await (const event of client.stream(run.id, { after: 5 })) ok(false, `nothing follows done: ${event.id}`);
   });
 
-  it("ends a stream quietly when its reader is aborted", async () => {
+  it("a stream ends without an error when its reader aborts", async () => {
     const run = runs.get((await client.submit({ yaml: "x" })).id);
     const stop = new AbortController();
     for await (const event of client.stream(run.id, { signal: stop.signal })) {

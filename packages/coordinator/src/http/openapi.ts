@@ -9,13 +9,13 @@ interface RouteDoc {
   readonly summary: string;
   readonly query?: z.ZodType;
   readonly body?: z.ZodType;
-  /** Of the answer: a schema for JSON, else the type of what comes. */
+  /** The answer: a schema for JSON, else the content type. */
   readonly answer: z.ZodType | string;
 }
 
 const overviewSchema = z.object({ status: api.statusSchema, jobs: z.array(api.jobSummarySchema) });
 
-/** Every route, once more as data: a test holds that none is missing. */
+/** Every route as data. A test checks that no route is missing. */
 export const routeDocs: readonly RouteDoc[] = [
   { method: "get", path: "/api/status", summary: "The coordinator, its workers and pods", answer: api.statusSchema },
   {
@@ -103,7 +103,7 @@ export const routeDocs: readonly RouteDoc[] = [
   { method: "get", path: "/metrics", summary: "For Prometheus", answer: "text/plain" },
 ];
 
-/** The API as an OpenAPI 3.1 document, made from the schemas that both sides check with. */
+/** The API as an OpenAPI 3.1 document, generated from the schemas that server and client use. */
 export function openApi(version: string): unknown {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const { method, path, summary, query, body, answer } of routeDocs) {
@@ -149,6 +149,6 @@ function queryOf(schema: z.ZodType | undefined): unknown[] {
   return Object.entries(properties).map(([name, property]) => ({ name, in: "query", required: false, schema: property }));
 }
 
-/** Transforms have no schema of their own: what goes in stands for them. */
+/** A transform has no JSON schema. The schema of its input is used instead. */
 const json = (schema: z.ZodType, io: "input" | "output"): unknown =>
   z.toJSONSchema(schema, { io, unrepresentable: "any", target: "draft-2020-12" });

@@ -11,11 +11,11 @@ const types: Readonly<Record<string, string>> = {
   ".svg": "image/svg+xml",
 };
 
-/** The page may load what lies beside it, and talk to who served it; nothing else, and no code that is not in a file of ours. */
+/** The page may load the files in its directory and connect to its server, and nothing else. No inline code runs. */
 const pagePolicy =
   "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** `index.html` of the page and what it loads, as the build wrote them to a directory. */
+/** `index.html` of the page and the files that it loads, as the build wrote them to a directory. */
 export class PageFiles {
   constructor(readonly directory: string) {}
 
@@ -37,7 +37,7 @@ export class PageFiles {
       .send(this.read(name));
   }
 
-  /** Files of the build bear a hash in their name: a client that has one need not request it again. */
+  /** File names of the build contain a hash. A client that has such a file need not request it again. */
   addRoutes(server: FastifyInstance): void {
     server.get("/assets/:file", (request, reply) => {
       const { file } = request.params as { file: string };
@@ -52,6 +52,6 @@ function noFile(file: string): LapidaryError {
     code: "LAP_HTTP_ROUTE",
     message: `the page has no file ${JSON.stringify(file.slice(0, 80))}`,
     place: "assets",
-    remedy: "load the page again: it may have been built anew",
+    remedy: "load the page again: it may have been rebuilt",
   });
 }

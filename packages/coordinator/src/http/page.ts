@@ -1,7 +1,7 @@
 import { formatDuration, counted } from "@lapidary/std";
 import type { JobSummary, Status } from "@lapidary/api";
 
-/** The page at `/`: the runs with links to their JSON. Plain, without scripts; it reloads itself while a job runs. */
+/** The page at `/`: the runs with links to their JSON. It has no scripts, and reloads itself while a job runs. */
 export function runsPage(status: Status, jobs: readonly JobSummary[], now: number): string {
   const busy = jobs.some(({ finished_at }) => finished_at === undefined);
   const rows = jobs.map(

@@ -2,9 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LapidaryError, replaceFile } from "@lapidary/std";
 
-/**
- * Where no port is asked for, the one that this home had the last time, if it is still free: a page that is open finds its coordinator again.
- */
+/** If no port is requested, the server uses the last port of this home if it is free, so that an open page finds its coordinator again. */
 export async function onPreferredPort<T extends { readonly port: number }>(
   home: string,
   port: number,

@@ -33,17 +33,17 @@ import type { Service } from "./service.js";
 import { addViewRoutes } from "./view-routes.js";
 
 export interface ServerOptions {
-  /** 0 takes a free one. */
+  /** 0: any free port. */
   readonly port: number;
   readonly token: string;
-  /** Host names that are answered besides loopback names, in lower case. */
+  /** Host names that the server answers for in addition to loopback names, in lower case. */
   readonly allowedHosts?: readonly string[];
   readonly service: Service;
-  /** The dashboard; without it a plain list of runs stands in. */
+  /** The dashboard. Without it the server shows a plain list of runs. */
   readonly page?: PageFiles;
   /** The project's root, with `configs`. */
   readonly root?: string;
-  /** Called with errors that are bugs of ours. */
+  /** Called with internal errors. */
   readonly onBug: (error: unknown) => void;
 }
 
@@ -53,7 +53,7 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** No request is larger: a job file has at most 256 KiB. */
+/** Maximum bytes of a request: a job file has at most 256 KiB. */
 const bodyLimit = 1 << 20;
 
 /**
@@ -67,7 +67,7 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
     bodyLimit,
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 128 },
-    // What is refused before there is a route, or a request, is reported like every other error.
+    // Requests that are rejected before they have a route get an error of the same form.
     frameworkErrors: (error, request, reply) => {
       const own = urlError(request.url, error);
       void (reply as FastifyReply).code(httpStatus(own)).send({ error: own.toJSON() });
@@ -95,7 +95,7 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
     throw routeError(request.method, request.url.split("?")[0] ?? "");
   });
   server.addHook("onSend", async (_, reply) => {
-    // Who serves a page says itself what it may load.
+    // The handlers of pages set their own policy.
     if (reply.hasHeader("content-security-policy"))
       return void reply.headers({ "x-content-type-options": "nosniff", "referrer-policy": "no-referrer" });
     reply.headers({

@@ -15,13 +15,13 @@ import type { z } from "zod";
 export interface Service {
   readonly runs: RunStore;
   status(): Status;
-  /** @throws LapidaryError whatever is wrong with the job */
+  /** @throws LapidaryError if the job is invalid */
   submit(request: z.output<typeof submitRequestSchema>): Promise<Submitted>;
   cancel(id: string): Promise<Cancelled>;
-  /** @throws LapidaryError when it did not fail, or other overrides are asked for than a resumed run may have */
+  /** @throws LapidaryError if the run has not failed, or if a resumed run may not have these overrides */
   resume(id: string, request: z.output<typeof resumeRequestSchema>): Promise<Resumed>;
   detail(run: Run): JobDetail;
   checkpoints(run: Run): Promise<CheckpointEntry[]>;
-  /** Asks for the end; does not wait for it. */
+  /** Requests the end of the coordinator, and does not wait for it. */
   shutdown(): void;
 }

@@ -40,7 +40,7 @@ function serviceOver(runs: RunStore): Service {
   };
 }
 
-describe("what the page asks", () => {
+describe("the routes of the page", () => {
   const directory = temporaryDirectory();
   let runs: RunStore;
   let server: HttpServer;
@@ -52,10 +52,10 @@ describe("what the page asks", () => {
     await server.close();
     runs.close();
   });
-  const ask = (path: string, init: RequestInit = {}): Promise<Response> =>
+  const send = (path: string, init: RequestInit = {}): Promise<Response> =>
     fetch(`http://127.0.0.1:${server.port}${path}`, { ...init, headers: { ...init.headers, authorization: `Bearer ${token}` } });
 
-  it("is documented route by route, from the schemas", async () => {
+  it("the API document has every route, generated from the schemas", async () => {
     const seen: string[] = [];
     const probe = Fastify();
     probe.addHook(
@@ -71,13 +71,16 @@ describe("what the page asks", () => {
     addViewRoutes(probe, { service: serviceOver(runs), root });
     const documented = routeDocs.map(({ method, path }) => `${method} ${path}`);
     for (const route of seen) ok(documented.includes(route), `${route} is not documented`);
-    const document = (await (await ask("/api/openapi.json")).json()) as { openapi: string; paths: Record<string, Record<string, unknown>> };
+    const document = (await (await send("/api/openapi.json")).json()) as {
+      openapi: string;
+      paths: Record<string, Record<string, unknown>>;
+    };
     strictEqual(document.openapi, "3.1.0");
     ok(JSON.stringify(openApi("1")).includes("heldout_loss"));
-    // And what is documented is there.
+    // Every documented route exists.
     for (const { method, path } of routeDocs) {
-      const response = await ask(
-        path.replace("{id}", "nobody"),
+      const response = await send(
+        path.replace("{id}", "missing"),
         method === "post" ? { method: "POST", body: "{", headers: { "content-type": "application/json" } } : {},
       );
       const { error } = (response.headers.get("content-type") ?? "").includes("json")
@@ -88,13 +91,13 @@ describe("what the page asks", () => {
     }
   });
 
-  it("gives a snapshot and, from there on, each event once", async () => {
+  it("a snapshot and the stream after it contain each event once", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
     run.enter("running");
     run.metrics(trainRow(1));
-    const snapshot = (await (await ask("/api/jobs/first/snapshot")).json()) as { last_id: number; series: { step: number[] } };
+    const snapshot = (await (await send("/api/jobs/first/snapshot")).json()) as { last_id: number; series: { step: number[] } };
     deepStrictEqual(snapshot.series.step, [1]);
-    const stream = await ask(`/api/jobs/first/live?after=${snapshot.last_id}`);
+    const stream = await send(`/api/jobs/first/live?after=${snapshot.last_id}`);
     run.metrics(trainRow(2));
     run.finish("done");
     const text = await stream.text();
@@ -105,9 +108,9 @@ describe("what the page asks", () => {
     match(text, /event: end/);
   });
 
-  it("sends a subscriber of the list the whole list and then its changes", async () => {
+  it("a subscriber of the list receives the whole list and then its changes", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
-    const response = await ask("/api/live");
+    const response = await send("/api/live");
     const reader = response.body?.getReader();
     let text = "";
     const readUntil = async (pattern: RegExp): Promise<void> => {
@@ -123,9 +126,9 @@ describe("what the page asks", () => {
     await reader?.cancel();
   });
 
-  it("sends the events of several runs and of the list in one stream, and the stream outlives each run", async () => {
+  it("one stream has the events of several runs and of the list, and outlives each run", async () => {
     const [a, b] = ["first", "second"].map((exactly) => runs.create(newRun({ exactly })).run);
-    const reader = (await ask("/api/watch?run=first:0&run=second:0&run=absent:3")).body?.getReader();
+    const reader = (await send("/api/watch?run=first:0&run=second:0&run=absent:3")).body?.getReader();
     let text = "";
     const readUntil = async (pattern: RegExp): Promise<void> => {
       while (!pattern.test(text)) {
@@ -142,36 +145,36 @@ describe("what the page asks", () => {
     b?.metrics(trainRow(7));
     await readUntil(/event: run\ndata: \{"id":"second","kind":"events","events":\[.*"step":7/);
     await reader?.cancel();
-    strictEqual((await ask("/api/watch?run=first")).status, 400);
+    strictEqual((await send("/api/watch?run=first")).status, 400);
   });
 
-  it("drops a viewer that does not read, and serves the others", async () => {
+  it("the server disconnects a viewer that does not read, and serves the others", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
     run.enter("running");
     const viewer = connect(server.port, "127.0.0.1");
     viewer.on("error", () => undefined);
     viewer.write(`GET /api/jobs/first/live?after=0 HTTP/1.1\r\nhost: 127.0.0.1:${server.port}\r\nauthorization: Bearer ${token}\r\n\r\n`);
-    // It has the head of the answer, and reads no more.
+    // The client has the head of the answer, and stops reading.
     await once(viewer, "data");
     viewer.pause();
-    const other = (await ask("/api/jobs/first/live?after=0")).body?.getReader();
+    const other = (await send("/api/jobs/first/live?after=0")).body?.getReader();
     const decoder = new TextDecoder();
     let text = "";
-    const hears = async (what: string): Promise<void> => {
+    const receives = async (what: string): Promise<void> => {
       while (!text.includes(what)) {
         const piece = await other?.read();
         if (piece === undefined || piece.done) throw new Error(`the stream ended before ${what}`);
         text = text.slice(-200) + decoder.decode(piece.value, { stream: true });
       }
     };
-    // More than the kernel holds for a reader that is asleep.
+    // More bytes than the kernel buffers for a reader that does not read.
     for (let round = 0; round < 8; round++) {
       for (let i = 0; i < 1500; i++) run.log("worker 0", "x".repeat(4000));
       run.log("worker 0", `round ${round} is over`);
-      await hears(`round ${round} is over`);
+      await receives(`round ${round} is over`);
     }
     run.finish("done");
-    await hears("event: end");
+    await receives("event: end");
     let tail = "";
     viewer.on("data", (piece: Buffer) => (tail = (tail + piece.toString("latin1")).slice(-100)));
     viewer.resume();
@@ -179,16 +182,16 @@ describe("what the page asks", () => {
     ok(!tail.includes("event: end"), tail);
   });
 
-  it("looks a job over, and says in which line it is wrong", async () => {
+  it("the server checks a job, and returns the line of a mistake", async () => {
     const check = async (yaml: string): Promise<{ status: number; body: { error?: { place?: string }; mesh?: string } }> => {
-      const response = await ask("/api/validate", {
+      const response = await send("/api/validate", {
         method: "POST",
         body: JSON.stringify({ yaml }),
         headers: { "content-type": "application/json" },
       });
       return { status: response.status, body: (await response.json()) as { error?: { place?: string }; mesh?: string } };
     };
-    const { files } = (await (await ask("/api/job-files")).json()) as { files: { name: string; text: string }[] };
+    const { files } = (await (await send("/api/job-files")).json()) as { files: { name: string; text: string }[] };
     const nano = files.find(({ name }) => name === "nano16");
     strictEqual((await check(nano?.text ?? "")).body.mesh, "data=16,model=16");
     const wrong = await check((nano?.text ?? "").replace("zero:", "zeroo:"));
@@ -196,10 +199,10 @@ describe("what the page asks", () => {
     match(wrong.body.error?.place ?? "", /^job:\d+:\d+$/);
   });
 
-  it("speaks to Prometheus", async () => {
+  it("the server returns metrics in the format of Prometheus", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
     run.metrics(trainRow(4));
-    const text = await (await ask("/metrics")).text();
+    const text = await (await send("/metrics")).text();
     match(text, /^lapidary_jobs\{state="running"\} 1$/m);
     match(text, /^lapidary_job_step\{job="first",model="nano",state="queued"\} 4$/m);
     ok(prometheusText(status, [{ ...run.summary, model: 'a"b\\c\n' }], 0).includes('model="a\\"b\\\\c\\n"'));

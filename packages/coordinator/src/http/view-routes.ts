@@ -46,7 +46,7 @@ import { openApi } from "./openapi.js";
 import type { PageFiles } from "./page-files.js";
 import type { Service } from "./service.js";
 
-/** More of the list of runs is a page away. */
+/** Default number of runs in one page of the list. */
 const overviewRuns = 200;
 const snapshotPoints = 800;
 
@@ -55,7 +55,7 @@ export interface ViewOptions {
   readonly page?: PageFiles | undefined;
   /** The project's root, with `configs`. */
   readonly root?: string | undefined;
-  /** Called with errors that no request is answered with. */
+  /** Called with errors that have no request. */
   readonly onBug?: (error: unknown) => void;
 }
 
@@ -98,15 +98,15 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
     overview.add(reply.raw);
   });
   server.get("/api/watch", (request, reply) => {
-    const { run: asked } = read(watchQuerySchema, request.query, "query");
+    const { run: requested } = read(watchQuerySchema, request.query, "query");
     reply.hijack();
     overview.add(reply.raw);
-    for (const { id, after } of asked)
+    for (const { id, after } of requested)
       try {
         const run = service.runs.get(id);
         hub.streamRun(watched(run), reply.raw, after, firstFrames(run));
       } catch (thrown) {
-        // The answer has begun, and other runs are in it.
+        // The answer has begun, and contains other runs.
         const error = asLapidaryError(thrown);
         if (error.code === "LAP_INTERNAL") onBug?.(thrown);
         reply.raw.write(runMessageText({ id, kind: "end", error: error.toJSON() }));
@@ -182,18 +182,18 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
   });
 }
 
-/** The report of a run, if it has one that can be read. */
+/** The report of a run, or undefined if it is missing or damaged. */
 function reportOf(path: string): { report?: Report } {
   if (!existsSync(path)) return {};
   try {
     return { report: reportSchema.parse(JSON.parse(readFileSync(path, "utf8"))) };
   } catch {
-    // Damaged: /report says so, and all else of the run is shown.
+    // The report is damaged: /report returns the error, and other views of the run are shown.
     return {};
   }
 }
 
-/** The project's job files, those in folders too. */
+/** The job files of the project, including those in folders. */
 function jobFiles(root: string): JobFiles["files"] {
   const directory = join(root, "configs/jobs");
   if (!existsSync(directory)) return [];

@@ -29,7 +29,7 @@ export const manifest: Manifest = {
   files: { "model.safetensors": { bytes: 4, sha256: "a".repeat(64), parts: [{ name: "w", bytes: 4, crc32: "00000000" }] } },
 };
 
-/** A manifest is either read and printed again without a change, or refused. */
+/** A reader either returns a manifest that prints to the same text, or rejects it. */
 export const manifestFuzzTarget: FuzzTarget = {
   name: "manifests",
   property: fc.property(hostileText(fc.constant(printManifest(manifest))), (text) => {
@@ -41,7 +41,7 @@ export const manifestFuzzTarget: FuzzTarget = {
   }) as fc.IRawProperty<unknown>,
 };
 
-/** A step log of any text is read up to its first wrong line, without an error. */
+/** A step log of any text is read up to its first malformed line, without an error. */
 export const stepLogFuzzTarget: FuzzTarget = {
   name: "step logs",
   property: fc.property(
@@ -53,7 +53,7 @@ export const stepLogFuzzTarget: FuzzTarget = {
   ) as fc.IRawProperty<unknown>,
 };
 
-/** The page and the CLI read from a stream events and frames, or an error; never more than was sent. */
+/** From a stream, the page and the CLI read events and frames, or an error, and never more than was sent. */
 export const streamFuzzTarget: FuzzTarget = {
   name: "streams",
   property: fc.asyncProperty(
@@ -105,7 +105,7 @@ export interface HttpFuzzTargets {
 
 /**
  * @param directory for the runs
- * @param root the project's
+ * @param root of the project
  */
 export async function openHttpFuzzTargets(directory: string, root: string): Promise<HttpFuzzTargets> {
   const runs = await RunStore.open(directory, systemClock);
@@ -124,8 +124,8 @@ export async function openHttpFuzzTargets(directory: string, root: string): Prom
       workers: [],
       jobs: runs.counts(),
     }),
-    submit: async (asked) => {
-      parseJob(asked, root);
+    submit: async (request) => {
+      parseJob(request, root);
       return { id: "job", state: run.state, existed: true, warnings: [] };
     },
     cancel: async (id) => ({ id, state: runs.get(id).state }),
@@ -139,7 +139,7 @@ export async function openHttpFuzzTargets(directory: string, root: string): Prom
   return {
     targets: [bodyFuzzTarget(server.port, agent, bugs), liveFuzzTarget(server.port, bugs)],
     async close() {
-      const after = await ask(server.port, agent, { method: "GET", path: "/api/status", headers: {}, body: "" });
+      const after = await send(server.port, agent, { method: "GET", path: "/api/status", headers: {}, body: "" });
       agent.destroy();
       await server.close();
       ok(!isFinal(run.state), "the run has not ended");
@@ -149,14 +149,14 @@ export async function openHttpFuzzTargets(directory: string, root: string): Prom
   };
 }
 
-interface Asked {
+interface FuzzRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
-function ask(port: number, agent: Agent, { method, path, headers, body }: Asked): Promise<{ status: number; text: string }> {
+function send(port: number, agent: Agent, { method, path, headers, body }: FuzzRequest): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const sent = request(
       {
@@ -218,7 +218,7 @@ const readPath = fc
     ),
     query,
   )
-  .map(([run, what, asked]) => `/api/jobs/${run}${what}${asked}`);
+  .map(([run, what, query]) => `/api/jobs/${run}${what}${query}`);
 const writePath = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom("/api/jobs", "/api/validate") },
   {
@@ -230,7 +230,7 @@ const override = fc.oneof(
   fc.string({ maxLength: 20 }),
   fc.constantFrom("zero=3", "train.steps=1e9", "__proto__.x=1", "model=../../etc/passwd"),
 );
-/** Bodies that are JSON: fields that the schemas know, with any values. */
+/** JSON bodies with fields of the schemas and any values. */
 const fields = fc.record(
   {
     yaml: fc.oneof(hostileText(fc.constant(jobText)), fc.constant(jobText), fc.jsonValue({ maxDepth: 2 })),
@@ -257,7 +257,7 @@ const contentType = fc.constantFrom(
   "multipart/form-data",
   "",
 );
-const asked: fc.Arbitrary<Asked> = fc.oneof(
+const requests: fc.Arbitrary<FuzzRequest> = fc.oneof(
   { weight: 1, arbitrary: readPath.map((path) => ({ method: "GET", path, headers: {}, body: "" })) },
   {
     weight: 2,
@@ -269,17 +269,17 @@ const asked: fc.Arbitrary<Asked> = fc.oneof(
 
 const bodyFuzzTarget = (port: number, agent: Agent, bugs: unknown[]): FuzzTarget => ({
   name: "requests and bodies",
-  property: fc.asyncProperty(asked, async (each) => {
-    const { status, text } = await ask(port, agent, each);
+  property: fc.asyncProperty(requests, async (each) => {
+    const { status, text } = await send(port, agent, each);
     const code = status < 400 ? undefined : (JSON.parse(text) as { error: { code?: unknown } }).error.code;
     ok(status < 400 || typeof code === "string", text);
-    // There is no page here.
+    // This server has no page.
     ok(status < 500 || code === "LAP_PAGE_NOT_BUILT", text);
     strictEqual(bugs.length, 0, String(bugs[0]));
   }) as fc.IRawProperty<unknown>,
 });
 
-/** A WebSocket message as a client would frame it (RFC 6455): any opcode, any length that it claims. */
+/** A WebSocket message of a client (RFC 6455): any opcode, any claimed length. */
 const webSocketMessage = fc
   .record({
     first: fc.nat(255),
@@ -356,7 +356,9 @@ const liveFuzzTarget = (port: number, bugs: unknown[]): FuzzTarget => ({
   }) as fc.IRawProperty<unknown>,
 });
 
-/** Sends `first`, and `then` once a whole request has its answer; what the server said until the connection was closed. */
+/**
+ * Sends `first`, and sends `then` after the answer to a whole request. Returns all bytes that the server sent until the connection was closed.
+ */
 function converse(port: number, first: Uint8Array, isWhole: boolean, then: Uint8Array): Promise<string> {
   return new Promise((resolve) => {
     let answer = "";
@@ -369,7 +371,7 @@ function converse(port: number, first: Uint8Array, isWhole: boolean, then: Uint8
       if (answer === "" && isWhole) socket.end(then);
       if (answer.length < 1000) answer += text;
     });
-    // A connection that the server resets is closed as well.
+    // A connection that the server resets is closed too.
     socket.on("error", () => undefined);
     socket.on("close", () => resolve(answer));
   });

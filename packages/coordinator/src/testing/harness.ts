@@ -9,7 +9,7 @@ import { type Coordinator, type CoordinatorOptions, startCoordinator } from "../
 import { isProcessAlive } from "@lapidary/std/process-id";
 import { chooseRedis } from "@lapidary/control";
 
-/** From packages/coordinator/dist/testing. */
+/** Seen from packages/coordinator/dist/testing. */
 export const projectRoot = resolve(fileURLToPath(import.meta.url), "../../../../..");
 
 /** A home directory with a corpus, and the coordinators that serve it one after the other. */
@@ -48,7 +48,7 @@ export class Harness {
     this.#coordinator = undefined;
   }
 
-  /** Ends what still runs. */
+  /** Ends all running coordinators. */
   async remove(): Promise<void> {
     await this.stop();
     rmSync(this.directory, { recursive: true, force: true });
@@ -88,7 +88,7 @@ ${more}
 /** More steps than any test waits for. */
 export const endless = 1_000_000;
 
-/** Reads a job's events until one is as wanted. */
+/** Reads the events of a job until `isWanted` accepts one. */
 export async function eventOf(client: CoordinatorClient, id: string, wanted: (event: StreamEvent) => boolean): Promise<StreamEvent> {
   for await (const event of client.stream(id)) {
     if (wanted(event)) return event;
@@ -97,12 +97,12 @@ export async function eventOf(client: CoordinatorClient, id: string, wanted: (ev
   throw new Error(`the stream of job ${id} ended`);
 }
 
-/** A train step's metrics have come: the job trains. */
+/** Resolves when the metrics of a train step arrive. */
 export const trains = async (client: CoordinatorClient, id: string): Promise<void> => {
   await eventOf(client, id, ({ event, data }) => event === "metrics" && "loss" in data);
 };
 
-/** How the job ended. */
+/** The state in which the job ended. */
 export async function endOf(client: CoordinatorClient, id: string): Promise<Extract<StreamEvent, { event: "done" }>["data"]> {
   const event = await eventOf(client, id, ({ event: kind }) => kind === "done");
   if (event.event !== "done") throw new Error("unreachable");
@@ -111,7 +111,7 @@ export async function endOf(client: CoordinatorClient, id: string): Promise<Extr
 
 export const aliveOf = (pids: readonly number[]): number[] => pids.filter(isProcessAlive);
 
-/** Sentences of a small vocabulary, so that there is something to learn. */
+/** Sentences of a small vocabulary that a model can learn. */
 function prose(seed: number, sentences: number): string {
   const random = seededRandom(seed);
   const pick = (words: readonly string[]): string => words[random.integer(words.length)] ?? "";

@@ -15,7 +15,7 @@ import type { WorkerStep } from "@lapidary/api/frames";
 import { WorkerStepLog } from "@lapidary/api/worker-steps";
 
 /**
- * Runs that never ran: real jobs, really compiled, with invented numbers in the files that a run leaves. For looking at pages, and for tests that
+ * Recorded runs without workers: real jobs, compiled, with generated numbers in the files of a run. They are for screenshots, and for tests that
  * need more steps or chips than a test can train.
  */
 export interface RecordedRun {
@@ -23,24 +23,24 @@ export interface RecordedRun {
   /** A job file, relative to the project's root. */
   readonly path: string;
   readonly overrides?: readonly string[];
-  /** How many of its steps it has done. */
+  /** Number of finished steps. */
   readonly done: number;
   readonly origin?: readonly number[];
   readonly workers?: number;
   /** Begins this many milliseconds before now. */
   readonly age_ms?: number;
   readonly step_ms?: number;
-  /** A worker that is so many times as slow as the others. */
+  /** A worker that is slower than the others by a factor. */
   readonly straggler?: { readonly worker: number; readonly factor: number };
   readonly end?: "done" | "failed" | "cancelled";
-  /** Only accepted and queued. */
+  /** Accepted and queued, not started. */
   readonly waits?: boolean;
   /** Lines for the log. */
   readonly logs?: readonly string[];
 }
 
 export class RecordedRuns {
-  /** A clock that the invented past moves. */
+  /** A clock that the recorded steps advance. */
   #now = 0;
   readonly clock: Clock = { now: () => (this.#now === 0 ? Date.now() : this.#now), monotonic: () => performance.now() };
   readonly slices = new Map<string, SlicePlace>();
@@ -64,7 +64,7 @@ export class RecordedRuns {
     return recorded;
   }
 
-  record(wanted: RecordedRun): RunInvention {
+  record(wanted: RecordedRun): RecordedRunWriter {
     const { id, path, overrides = [], workers = 2, step_ms = 420, waits = false } = wanted;
     const begin = Date.now() - (wanted.age_ms ?? wanted.done * step_ms + 9000);
     this.#now = begin;
@@ -72,7 +72,7 @@ export class RecordedRuns {
     const { run } = this.runs.create({ ...describeJob(job), name: { exactly: id }, priority: 0, queue_id: id });
     if (waits) {
       this.#now = 0;
-      return new RunInvention(run, job, wanted, workers, () => Date.now());
+      return new RecordedRunWriter(run, job, wanted, workers, () => Date.now());
     }
     const slice = {
       pod: 0,
@@ -110,12 +110,12 @@ export class RecordedRuns {
     run.enter("running");
     this.slices.set(id, slice);
     this.#groups.set(id, group);
-    const invention = new RunInvention(run, job, wanted, size, (ms) => (this.#now = this.#now === 0 ? Date.now() : this.#now + ms));
-    invention.steps(wanted.done);
+    const writer = new RecordedRunWriter(run, job, wanted, size, (ms) => (this.#now = this.#now === 0 ? Date.now() : this.#now + ms));
+    writer.steps(wanted.done);
     for (const line of wanted.logs ?? []) run.log("worker 0", line);
     if (wanted.end !== undefined) this.finish(run, wanted.end);
     this.#now = 0;
-    return invention;
+    return writer;
   }
 
   finish(run: Run, end: "done" | "failed" | "cancelled"): void {
@@ -155,7 +155,7 @@ export class RecordedRuns {
     };
   }
 
-  /** The API and the page over them. */
+  /** The API and the page of the recorded runs. */
   async serve(token: string, port = 0, page = join(this.root, "packages/dashboard/page/dist")): Promise<HttpServer> {
     let bound = port;
     const service: Service = {
@@ -198,8 +198,8 @@ export class RecordedRuns {
   }
 }
 
-/** The numbers of one run, step by step: a loss that falls, spikes now and then, a worker that waits for the other. */
-export class RunInvention {
+/** The numbers of one run, step by step: a loss that falls, spikes, and a worker that waits for the other. */
+export class RecordedRunWriter {
   readonly #log: WorkerStepLog;
   readonly #random = seededRandom(7);
   #step = 0;
@@ -256,8 +256,8 @@ export class RunInvention {
     const { step_ms = 420, straggler } = this.wanted;
     const busy = Array.from({ length: this.workers }, (_, w) => {
       const slow = straggler?.worker === w ? straggler.factor : 1;
-      const hiccup = this.#random.next() > 0.985 ? 1.35 : 1;
-      return step_ms * slow * hiccup * (0.94 + this.#random.next() * 0.06) * (step < 4 ? 1.8 : 1);
+      const delay = this.#random.next() > 0.985 ? 1.35 : 1;
+      return step_ms * slow * delay * (0.94 + this.#random.next() * 0.06) * (step < 4 ? 1.8 : 1);
     });
     const longest = Math.max(...busy);
     return {

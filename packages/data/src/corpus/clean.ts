@@ -10,7 +10,7 @@ export type Cleaned = { readonly text: string } | { readonly skipped: string };
 
 /** Shorter texts are skipped. A shorter declaration only repeats the name of its file. */
 const minCharacters: Readonly<Record<Kind, number>> = { prose: 250, declarations: 450, code: 450 };
-/** A document is cut at a paragraph near this length, so that one file does not dominate. */
+/** A longer document is truncated at a paragraph, so that one file does not dominate. */
 const maxCharacters = 48_000;
 
 /** The kind of a file by its path inside a package; undefined for files that are not read. */
@@ -131,7 +131,7 @@ function characterShares(text: string): { letters: number; digits: number; forei
   return { letters: letters / total, digits: digits / total, foreign: foreign / total };
 }
 
-/** The text up to the last empty line before `most`, or all of it. */
+/** The text up to the last empty line before `maxLength`, or the whole text if it is shorter. */
 function cutToLength(text: string, maxLength: number): string {
   if (text.length <= maxLength) return text;
   const at = text.lastIndexOf("\n\n", maxLength);

@@ -5,17 +5,17 @@ export const defaultCorpus = "node_modules";
 /** Default size of the default corpus: more text than a small model needs in a short run. */
 const defaultMaxBytes = 8_000_000;
 
-/** Where text comes from. Paths are absolute. */
+/** The source of the text. Paths are absolute. */
 export type CorpusSpec =
   /** Prose, declarations and code of the packages in this `node_modules`. */
   | { readonly kind: "node_modules"; readonly directory: string; readonly maxBytes: number }
-  /** A UTF-8 file, a directory of such, or a JSONL file; `textField` is the field of a JSONL object that holds the text. */
+  /** A UTF-8 file, a directory of such files, or a JSONL file. `textField` is the field of a JSONL object with the text. */
   | { readonly kind: "path"; readonly path: string; readonly textField: string };
 
 export interface CorpusSpecOptions {
   /** The directory that has the `node_modules` of the default corpus. */
   readonly projectRoot: string;
-  /** Where relative paths start; the project's root by default. */
+  /** The directory of relative paths; the project's root by default. */
   readonly base?: string;
   readonly textField?: string;
   readonly maxBytes?: number;

@@ -78,7 +78,7 @@ class Walk {
     this.#enter("");
     for (const { source, path } of this.#files) if (!isReadable(path)) this.#unreadable.push(source);
     if (this.#unreadable.length > 0) throw unreadableEntries(this.root, this.#unreadable.sort(byCodeUnits));
-    // A file takes precedence over links to it. Of several links the first counts.
+    // A file has precedence over links to it. Of several links the first counts.
     const own = new Set(this.#files.flatMap((file) => (file.isLink ? [] : [file.identity])));
     const files = this.#files.filter((file) => {
       if (!file.isLink) return true;

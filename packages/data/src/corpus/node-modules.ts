@@ -8,7 +8,7 @@ import { type Corpus, SkippedDocuments } from "./document.js";
 import { NearDuplicates } from "./near-duplicates.js";
 import { byCodeUnits, walkFiles } from "./walk.js";
 
-/** The fraction of the corpus for each kind, in order of choice. A kind may use the bytes that earlier kinds leave. */
+/** The fraction of the corpus for each kind, in order of choice. A kind may use the bytes that earlier kinds do not use. */
 const shares: readonly (readonly [kind: Kind, share: number])[] = [
   ["prose", 0.45],
   ["declarations", 0.35],
@@ -19,7 +19,7 @@ const duplicateShare = 0.5;
 /** Larger files are tables and bundles and are skipped. */
 const maxFileBytes = 512 * 1024;
 /** After this many skipped files in a row, the other files of a package are not read. */
-const maxUseless = 40;
+const maxSkippedInARow = 40;
 
 export interface NodeModulesOptions {
   /** Maximum size of the corpus, in bytes of text. */
@@ -51,21 +51,21 @@ export function readNodeModules(directory: string, { maxBytes, onProgress }: Nod
     budget += maxBytes * share;
     const queues = packages
       .filter(({ files }) => files[kind].length > 0)
-      .map(({ files }) => ({ files: files[kind], next: 0, bytes: 0, useless: 0 }));
+      .map(({ files }) => ({ files: files[kind], next: 0, bytes: 0, skippedInARow: 0 }));
     while (bytes < budget && queues.length > 0) {
       const at = smallestQueue(queues);
       const queue = must(queues[at], "queue");
       const path = queue.files[queue.next++];
-      if (path === undefined || queue.useless > maxUseless) {
+      if (path === undefined || queue.skippedInARow > maxSkippedInARow) {
         queues.splice(at, 1);
         continue;
       }
       const text = addFile(path, kind);
       if (text === undefined) {
-        queue.useless++;
+        queue.skippedInARow++;
         continue;
       }
-      queue.useless = 0;
+      queue.skippedInARow = 0;
       queue.bytes += text.length;
       bytes += text.length;
       if (chosen.length % 64 === 0) onProgress?.(bytes, maxBytes);

@@ -11,7 +11,7 @@ import { decodeUtf8 } from "./utf8.js";
 const directoryDocumentCharacters = 32_768;
 
 export interface PathCorpusOptions {
-  /** The field of a JSONL object that holds the text. */
+  /** The field of a JSONL object with the text. */
   readonly textField: string;
   /** Called repeatedly with the number of bytes read so far. */
   readonly onProgress?: (bytes: number, totalBytes: number) => void;
@@ -61,7 +61,7 @@ function* documentsOf(source: string, file: CorpusText, single: boolean, textFie
     return;
   }
   if (single) refuseJsonValue(file);
-  // A single file must give enough documents, however small it is, so that some can be held out.
+  // Even a small single file is split into enough documents for a held-out split.
   const parts = segments(bytes).flatMap(({ start, end }) => {
     const text = decodeUtf8(bytes.subarray(start, end), path, start);
     return splitIntoDocuments(text, single ? Math.min(8192, Math.max(256, Math.floor(text.length / 64))) : directoryDocumentCharacters);

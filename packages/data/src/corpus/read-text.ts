@@ -109,7 +109,7 @@ function unpack(raw: Buffer, kind: "gzip" | "zstd", path: string): Buffer {
       throw notText(
         path,
         "it is a zstd archive that needs a dictionary",
-        "unpack it with `zstd -d -D DICTIONARY FILE`, and name what comes out",
+        "unpack it with `zstd -d -D DICTIONARY FILE`, and name the result",
       );
     if (cause instanceof ZstdSizeError || (cause as NodeJS.ErrnoException).code === "ERR_BUFFER_TOO_LARGE")
       throw corpusTooLarge(path, undefined, maxCorpusBytes);

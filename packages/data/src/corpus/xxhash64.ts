@@ -1,7 +1,7 @@
 /**
  * XXH64 of a stream of bytes with seed 0, as zstd frames store it (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md).
  *
- * A number of 64 bits is two of 32, low half first: BigInt takes twenty times as long.
+ * A number of 64 bits is two numbers of 32 bits, low half first, because BigInt is twenty times slower.
  */
 type Word = readonly [low: number, high: number];
 
@@ -29,12 +29,12 @@ export class XxHash64 {
 
   update(chunk: Uint8Array): void {
     let at = 0;
-    const held = this.#bytes % stripeBytes;
+    const buffered = this.#bytes % stripeBytes;
     this.#bytes += chunk.length;
-    if (held > 0) {
-      at = Math.min(chunk.length, stripeBytes - held);
-      this.#rest.set(chunk.subarray(0, at), held);
-      if (held + at < stripeBytes) return;
+    if (buffered > 0) {
+      at = Math.min(chunk.length, stripeBytes - buffered);
+      this.#rest.set(chunk.subarray(0, at), buffered);
+      if (buffered + at < stripeBytes) return;
       this.#stripes(this.#rest, 0, stripeBytes);
     }
     const end = chunk.length - ((chunk.length - at) % stripeBytes);

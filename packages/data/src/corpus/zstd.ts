@@ -30,7 +30,7 @@ export class ZstdSizeError extends Error {
 }
 
 const frameMagic = 0xfd2fb528;
-/** Sixteen magic numbers mark frames without data. */
+/** Frames without data have one of sixteen magic numbers. */
 const isSkippable = (magic: number): boolean => magic >>> 4 === 0x184d2a5;
 
 /** Maximum size of the text of a compressed block. */
@@ -68,25 +68,25 @@ export function unpackZstd(packed: Uint8Array, limitBytes: number): Buffer {
 
 /**
  * The decoder writes into a given buffer and does not return the length. So the frame gets one more block with a marker that text does not contain.
- * The streaming decoder would move its whole window after each block, which takes minutes for a window of 128 MiB.
+ * The streaming decoder would move its whole window after each block, which lasts minutes for a window of 128 MiB.
  */
 function unpackFrame(raw: Buffer, frame: Frame, limitBytes: number): Buffer {
   const { textBytes, maxBytes } = frame;
   const tooLarge = new ZstdSizeError(`the text has more than ${limitBytes} bytes`);
   if (textBytes !== undefined && textBytes > limitBytes) throw tooLarge;
-  const mark = randomBytes(24);
-  const room = Buffer.alloc(Math.min(textBytes ?? maxBytes, limitBytes + blockBytes) + mark.length);
+  const marker = randomBytes(24);
+  const output = Buffer.alloc(Math.min(textBytes ?? maxBytes, limitBytes + blockBytes) + marker.length);
   let length = -1;
   try {
-    decompress(withMarkerBlock(raw, frame, mark), room);
-    length = room.lastIndexOf(mark);
+    decompress(withMarkerBlock(raw, frame, marker), output);
+    length = output.lastIndexOf(marker);
   } catch (cause) {
     // The text does not fit into the buffer, or the frame is damaged.
     if (textBytes !== undefined || maxBytes <= limitBytes) throw cause;
   }
   if (length > limitBytes || (length < 0 && textBytes === undefined && maxBytes > limitBytes)) throw tooLarge;
   if (length < 0 || (textBytes !== undefined && length !== textBytes)) throw new Error("the size of the text differs from the header");
-  const text = room.subarray(0, length);
+  const text = output.subarray(0, length);
   if (!frame.hasChecksum) return text;
   const hash = new XxHash64();
   hash.update(text);
@@ -94,11 +94,11 @@ function unpackFrame(raw: Buffer, frame: Frame, limitBytes: number): Buffer {
   return text;
 }
 
-/** A copy of the frame with one more block that contains `mark`. */
-function withMarkerBlock(raw: Buffer, { start, lastBlock, blocksEnd, hasWindow, hasChecksum }: Frame, mark: Buffer): Buffer {
+/** A copy of the frame with one more block that contains `marker`. */
+function withMarkerBlock(raw: Buffer, { start, lastBlock, blocksEnd, hasWindow, hasChecksum }: Frame, marker: Buffer): Buffer {
   const header = Buffer.alloc(3);
-  header.writeUIntLE((mark.length << 3) | 1, 0, 3);
-  const copy = Buffer.concat([raw.subarray(start, blocksEnd), header, mark, Buffer.alloc(hasChecksum ? 4 : 0)]);
+  header.writeUIntLE((marker.length << 3) | 1, 0, 3);
+  const copy = Buffer.concat([raw.subarray(start, blocksEnd), header, marker, Buffer.alloc(hasChecksum ? 4 : 0)]);
   copy[lastBlock - start] = (copy[lastBlock - start] ?? 0) & 0xfe;
   // The window is always 128 MiB, because the decoder rejects 2 GiB. It reads earlier text from the buffer, which has all of it.
   if (hasWindow) copy[5] = 17 << 3;

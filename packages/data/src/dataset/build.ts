@@ -1,15 +1,22 @@
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import {
+  filesOfTrained,
+  hashOfTokenizer,
+  maskedToken,
+  readTokenizer,
+  type TextTokenizer,
+  type TokenizerFiles,
+  trainTokenizer,
+  writeTokenizerFiles,
+} from "@lapidary/tokenizer";
 import { type CorpusSpec, corpusPath } from "../corpus/corpus-spec.js";
 import type { Corpus, Document } from "../corpus/document.js";
 import { splitHeldOut } from "../corpus/held-out.js";
 import { readNodeModules } from "../corpus/node-modules.js";
 import { listCorpusFiles } from "../corpus/list-files.js";
 import { readPathCorpus } from "../corpus/path-corpus.js";
-import { maskedToken, type TextTokenizer } from "../tokenizer/text-tokenizer.js";
-import { filesOfTrained, hashOfTokenizer, readTokenizer, type TokenizerFiles, writeTokenizerFiles } from "../tokenizer/tokenizer-files.js";
-import { trainTokenizer } from "../tokenizer/train.js";
 import { datasetFiles, type Manifest, type SplitName } from "./manifest.js";
 import type { DatasetRequest, TokenizerRequest } from "./request.js";
 import { bytesPerToken, TokenWriter } from "./token-file.js";
@@ -27,7 +34,7 @@ export interface PrepareProgress {
 
 export type OnPrepareProgress = (progress: PrepareProgress) => void;
 
-/** Maximum number of characters to train the tokenizer on, evenly sampled. More would not change which pairs are frequent. */
+/** Maximum number of characters to train the tokenizer on. More would not change which pairs are frequent. */
 const tokenizerCharacters = 32_000_000;
 
 /**
@@ -96,7 +103,7 @@ function makeTokenizer(
   return { tokenizer, files: filesOfTrained(tokenizer) };
 }
 
-/** The texts to train the tokenizer on: all of them, or every nth. They are in shuffled order already. */
+/** The texts to train the tokenizer on: the first ones up to the maximum size. The documents are already shuffled. */
 function* sample(documents: readonly Document[]): Generator<string> {
   let characters = 0;
   for (const { text } of documents) {

@@ -2,9 +2,10 @@ import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/s
 import { mkdirSync, readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
+import { hasCode, Workspace } from "@lapidary/tokenizer/testing";
+import { SpecialToken } from "@lapidary/tokenizer";
 import { corpusSpec } from "../corpus/corpus-spec.js";
-import { hasCode, prose, Workspace } from "../testing/workspace.js";
-import { SpecialToken } from "../tokenizer/vocabulary.js";
+import { prose } from "../testing/texts.js";
 import { type Batch, type Dataset, openDataset } from "./dataset.js";
 import { permute } from "./permutation.js";
 import { type PrepareOptions, prepareDataset } from "./prepare.js";
@@ -34,7 +35,7 @@ describe("dataset", () => {
   describe("batches", () => {
     const request = { split: "train", seed: 7, batch: 8, seq: 16 } as const;
 
-    it("are the same whether their rows are asked for together or apart, whatever was asked before", () => {
+    it("rows of separate requests equal rows of one request, independently of earlier requests", () => {
       fc.assert(
         fc.property(
           fc.nat(5000),
@@ -54,7 +55,7 @@ describe("dataset", () => {
       );
     });
 
-    it("go through every row once an epoch, in an order that differs between epochs and seeds", () => {
+    it("an epoch contains every row once, in an order that differs between epochs and seeds", () => {
       const rows = dataset.rowsPerEpoch("train", 16);
       const first = rowIds(0, 1);
       deepStrictEqual(first.toSorted(), rowsInOrder().toSorted());
@@ -75,7 +76,7 @@ describe("dataset", () => {
       }
     });
 
-    it("do not repeat a row within an epoch though batches straddle its end", () => {
+    it("no row repeats within an epoch, also if a batch crosses the end of the epoch", () => {
       const rows = dataset.rowsPerEpoch("train", 16);
       const steps = Math.ceil((2 * rows) / 8);
       const seen = Array.from({ length: steps }, (_, step) => dataset.batch({ ...request, step })).flatMap((batch) =>
@@ -85,7 +86,7 @@ describe("dataset", () => {
       strictEqual(new Set(seen.slice(rows, 2 * rows)).size, rows);
     });
 
-    it("have the next token as target, and count every token but <bos> once", () => {
+    it("the target of a token is the next token, and every token except <bos> counts once", () => {
       for (const split of ["train", "heldout"] as const) {
         const stream = dataset.tokens(split, 0, Infinity);
         const counted = all(split).flatMap(({ tokens, targets, mask }) =>
@@ -107,7 +108,7 @@ describe("dataset", () => {
       }
     });
 
-    it("of the held-out split come in order, whatever the seed, and are padded at the end", () => {
+    it("held-out batches are in order for every seed, and the last one is padded", () => {
       const [batch, seq] = [7, 16];
       const steps = dataset.heldoutBatches(batch, seq);
       const tokens = Array.from({ length: steps }, (_, step) => [
@@ -119,7 +120,7 @@ describe("dataset", () => {
       throws(() => dataset.batch({ split: "heldout", seed: 0, step: steps, batch, seq }), /invariant/);
     });
 
-    it("read as the text that was packed", () => {
+    it("the decoded stream consists of the packed documents", () => {
       const stream = dataset.tokenizer.decode(dataset.tokens("train", 0, Infinity), { special: true });
       const packed = stream.split("<eos>").filter((part) => part !== "");
       ok(packed.every((part) => part.startsWith("<bos>")));
@@ -127,14 +128,14 @@ describe("dataset", () => {
       ok(packed.every((part) => book.includes(part.slice("<bos>".length))));
     });
 
-    it("are refused before a run when the corpus does not fill one", () => {
+    it("a corpus that does not fill one batch is an error before the run", () => {
       dataset.requireBatch({ batch: 8, seq: 16 });
       throws(() => dataset.requireBatch({ batch: 100_000, seq: 16 }), hasCode("LAP_DATA_TOO_SMALL", "book.txt"));
     });
   });
 
   describe("preparing", () => {
-    it("gives a dataset whose manifest counts what its files hold", () => {
+    it("the counts of the manifest equal the contents of the files", () => {
       const { splits, unigramNats, contentHash, vocabSize } = dataset.manifest;
       strictEqual(splits.train.textBytes + splits.heldout.textBytes, statSync(corpusPath).size);
       for (const split of ["train", "heldout"] as const) strictEqual(splits[split].tokens, splits[split].targets + splits[split].documents);
@@ -148,7 +149,7 @@ describe("dataset", () => {
       for (const { split, start } of lines) strictEqual(dataset.tokens(split, start, 1)[0], SpecialToken.bos);
     });
 
-    it("opens what it prepared before, and prepares anew when the request or the file changed", async () => {
+    it("a prepared dataset is opened again, and a changed request or file is prepared again", async () => {
       const again = await prepareDataset({ ...options(), onProgress: () => ok(false, "prepared twice") });
       strictEqual(again.directory, dataset.directory);
       again.close();
@@ -164,7 +165,7 @@ describe("dataset", () => {
       for (const each of [before, after]) each.close();
     });
 
-    it("tells its stages in order", async () => {
+    it("preparation reports its stages in order", async () => {
       const stages: string[] = [];
       const path = join(workspace.folder({ "p.txt": prose(3, 100) }), "p.txt");
       const prepared = await prepareDataset({
@@ -175,14 +176,14 @@ describe("dataset", () => {
       deepStrictEqual(stages, ["read the corpus", "train the tokenizer", "encode"]);
     });
 
-    it("gives one dataset to all who ask at the same time", async () => {
+    it("concurrent preparations of one request return the same dataset", async () => {
       const path = join(workspace.folder({ "c.txt": prose(4, 100) }), "c.txt");
       const both = await Promise.all([prepareDataset(options(path)), prepareDataset(options(path))]);
       strictEqual(both[0].directory, both[1].directory);
       for (const each of both) each.close();
     });
 
-    it("leaves nothing behind when the corpus is bad, when it is stopped, or when an earlier process died", async () => {
+    it("no partial files remain after an invalid corpus, an abort, or the death of an earlier process", async () => {
       const cache = workspace.folder();
       const bad = join(workspace.folder({ "bad.txt": Buffer.from([0x61, 0xff]) }), "bad.txt");
       await rejects(prepareDataset({ ...options(bad), cacheDir: cache }), hasCode("LAP_DATA_NOT_UTF8", "byte 1"));
@@ -201,7 +202,7 @@ describe("dataset", () => {
       strictEqual(readdirSync(cache).length, 1);
     });
 
-    it("leaves what a process of another machine or container prepares, until a day has passed", async () => {
+    it("the partial files of another machine or container are removed only after a day", async () => {
       const cache = workspace.folder();
       const foreign = ".preparing-999999999-0123456789ab-x";
       mkdirSync(join(cache, foreign));
@@ -212,7 +213,7 @@ describe("dataset", () => {
       ok(!readdirSync(cache).includes(foreign));
     });
 
-    it("prepares anew what somebody damaged, and opening it says so", async () => {
+    it("a damaged dataset cannot be opened and is prepared again", async () => {
       const cache = workspace.folder();
       const first = await prepareDataset({ ...options(), cacheDir: cache });
       first.close();
@@ -232,7 +233,7 @@ describe("dataset", () => {
     });
 
     describe("with a given tokenizer", () => {
-      /** Letters, with control tokens as a checkpoint states them. */
+      /** A tokenizer of letters, with control tokens named by other files of the checkpoint. */
       const tokenizer = (post_processor: unknown, names: object, letters = "abcdefghijklmnopqrstuvwxyz. "): string => {
         const vocab = Object.fromEntries(["<e>", "<b>", "<u>", ...letters].map((token, id) => [token, id]));
         const special = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
@@ -249,7 +250,7 @@ describe("dataset", () => {
       const prepared = (path: string): Promise<Dataset> => prepareDataset({ ...options(), tokenizer: { kind: "given", path } });
       const both = { bos_token: "<b>", eos_token: "<e>" };
 
-      it("encodes with it, and keeps its files", async () => {
+      it("the dataset is encoded with the given tokenizer and contains its files", async () => {
         const dataset = await prepared(tokenizer(null, both));
         const { documents, tokens } = dataset.manifest.splits.train;
         const stream = [...dataset.tokens("train", 0, tokens)];
@@ -262,7 +263,7 @@ describe("dataset", () => {
         dataset.close();
       });
 
-      it("never shares tokens between two tokenizers, nor between one with and without <bos>", async () => {
+      it("two tokenizers, or one with and without <bos>, have separate datasets", async () => {
         const paths = [
           tokenizer(null, both),
           tokenizer(null, both, "zyxwvutsrqponmlkjihgfedcba. "),
@@ -277,7 +278,7 @@ describe("dataset", () => {
         strictEqual(directories.size, 3);
       });
 
-      it("counts every token as a target where texts have no <bos>, and where one token begins and ends them", async () => {
+      it("every token is a target if texts have no <bos>, or if one token begins and ends texts", async () => {
         for (const [names, separators] of [
           [{ eos_token: "<e>" }, 1],
           [{ bos_token: "<e>", eos_token: "<e>", add_bos_token: true }, 1],
@@ -289,7 +290,7 @@ describe("dataset", () => {
           strictEqual(stream.filter((token) => token < 2).length, documents * separators);
           const { mask } = dataset.batch({ split: "train", seed: 1, step: 0, batch: 1, seq: tokens - 1 });
           const counted = mask.reduce((sum, m) => sum + m, 0);
-          // The first token of the stream is not the target of another.
+          // The first token of the stream is not a target.
           strictEqual(counted, separators === 2 ? tokens - documents : tokens - 1);
           ok(targets >= counted);
           dataset.close();
@@ -297,7 +298,7 @@ describe("dataset", () => {
       });
     });
 
-    it("refuses settings that cannot be, before it reads anything", async () => {
+    it("invalid settings are errors before the corpus is read", async () => {
       for (const vocabSize of [0, 259, 1e9, Number.NaN])
         await rejects(
           prepareDataset({ ...options("/absent"), tokenizer: { kind: "train", vocabSize } }),
@@ -308,7 +309,7 @@ describe("dataset", () => {
       await rejects(prepareDataset(options("/absent/file.txt")), hasCode("LAP_DATA_MISSING", "/absent/file.txt"));
     });
 
-    it("holds a corpus of installed packages too, keyed by their lock file", async () => {
+    it("the key of a corpus of installed packages depends on their lock file", async () => {
       const files = Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`node_modules/p${i}/README.md`, prose(50 + i, 12)]));
       const project = workspace.folder({ ...files, "package-lock.json": "{}" });
       const request = { ...options(), corpus: corpusSpec("node_modules", { projectRoot: project }) };
@@ -324,7 +325,7 @@ describe("dataset", () => {
 });
 
 describe("permutation", () => {
-  it("takes every index to one place, for every size and key", () => {
+  it("the permutation is a bijection for every size and key", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 600 }), fc.integer({ min: 0, max: 0xffffffff }), (size, key) => {
         strictEqual(new Set(Array.from({ length: size }, (_, i) => permute(i, size, key))).size, size);
@@ -332,7 +333,7 @@ describe("permutation", () => {
     );
   });
 
-  it("moves neighbours apart", () => {
+  it("the permutation separates most neighbours", () => {
     const places = Array.from({ length: 1000 }, (_, i) => permute(i, 1000, 5));
     const near = places.filter((place, i) => Math.abs(place - (places[i + 1] ?? place + 999)) < 10);
     ok(near.length < 50, String(near.length));
@@ -343,7 +344,7 @@ describe("token files", () => {
   const files = new Workspace();
   after(() => files.remove());
 
-  it("hold tokens of two or four bytes, and read any stretch", () => {
+  it("a token file of two or four bytes a token returns any segment", () => {
     for (const vocabSize of [65_536, 65_537]) {
       const bytes = bytesPerToken(vocabSize);
       strictEqual(bytes, vocabSize === 65_536 ? 2 : 4);
@@ -362,7 +363,7 @@ describe("token files", () => {
 });
 
 describe("unigram model", () => {
-  it("gets the cross entropy of add-one smoothed counts", () => {
+  it("the loss of the unigram model is the cross entropy of add-one smoothed counts", () => {
     const [trained, heldout] = [new TokenCounts(4), new TokenCounts(4)];
     for (const token of [0, 0, 0, 1]) trained.add(token);
     for (const token of [0, 3]) heldout.add(token);

@@ -1,23 +1,22 @@
 import { join } from "node:path";
 import { assert, hash32, must } from "@lapidary/std";
+import { maskedToken, readTokenizer, readTokenizerFiles, type TextTokenizer, type TokenizerFiles } from "@lapidary/tokenizer";
 import { tooSmallForBatch } from "../data-errors.js";
-import { maskedToken, type TextTokenizer } from "../tokenizer/text-tokenizer.js";
-import { readTokenizer, readTokenizerFiles, type TokenizerFiles } from "../tokenizer/tokenizer-files.js";
 import { datasetFiles, type Manifest, readManifest, type SplitName } from "./manifest.js";
 import { permute } from "./permutation.js";
 import { TokenReader } from "./token-file.js";
 
 export interface BatchRequest {
   readonly split: SplitName;
-  /** Orders the training rows; held-out rows keep their order. An integer. */
+  /** Determines the order of the training rows. Held-out rows have a fixed order. An integer. */
   readonly seed: number;
-  /** Counts from 0. Of the held-out split there are `heldoutBatches` steps. */
+  /** Starts at 0. The held-out split has `heldoutBatches` steps. */
   readonly step: number;
   /** Rows of the whole batch, over all chips. */
   readonly batch: number;
   /** Tokens in a row. */
   readonly seq: number;
-  /** Which rows of the batch to give, `[from, to)`; all of them by default. */
+  /** The rows of the batch to return, `[from, to)`; all rows by default. */
   readonly rows?: readonly [from: number, to: number];
 }
 
@@ -26,22 +25,22 @@ export interface Batch {
   readonly rows: number;
   readonly seq: number;
   readonly tokens: Int32Array;
-  /** The token that follows each; `<pad>` where there is none. */
+  /** The token after each token; `<pad>` after the last. */
   readonly targets: Int32Array;
-  /** 1 where the target counts, 0 where it is padding or the `<bos>` of another document. */
+  /** 1 if the target counts, 0 if it is padding or the `<bos>` of the next document. */
   readonly mask: Float32Array;
 }
 
 /**
- * A prepared corpus. Each split is one stream of packed documents, `<bos> … <eos> <bos> … <eos> …`, in an order fixed when
- * it was prepared; row r of length T is the stretch that begins at token r·T, its targets are the same stretch one on:
+ * A prepared corpus. Each split is one stream of packed documents, `<bos> … <eos> <bos> … <eos> …`, in an order that
+ * preparation fixes. Row r of length T is the segment that starts at token r·T. Its targets start one token later:
  *
  *     stream   <bos> T h e │ q u i c │ k . <eos> <bos> │ A …          T = 4
  *     tokens   row 0         row 1     row 2             row 3
- *     targets  T h e q       u i c k   . <eos> ×  A      …            × does not count: it is another document's <bos>
+ *     targets  T h e q       u i c k   . <eos> ×  A      …            × does not count: it is the <bos> of the next document
  *
- * Invariants: a batch is a function of its request and the files, of nothing else; the rows of a batch are the same
- * whether asked for together or apart; every token but `<bos>` is a target exactly once in an epoch.
+ * Invariants: a batch is a function of its request and the files. Rows of separate requests equal rows of one request.
+ * Every token except `<bos>` is a target exactly once in an epoch.
  */
 export class Dataset {
   readonly directory: string;
@@ -64,7 +63,7 @@ export class Dataset {
     }
   }
 
-  /** Read when first asked for: a worker that only trains never does. */
+  /** Read at the first use, because a worker that only trains does not use it. */
   get tokenizer(): TextTokenizer {
     this.#tokenizer ??= readTokenizer(join(this.directory, datasetFiles.tokenizer)).tokenizer;
     return this.#tokenizer;
@@ -75,20 +74,20 @@ export class Dataset {
     return readTokenizerFiles(join(this.directory, datasetFiles.tokenizer));
   }
 
-  /** Rows of `seq` tokens in one epoch of a split; the last one may be padded. */
+  /** Rows of `seq` tokens in one epoch of a split. The last row may be padded. */
   rowsPerEpoch(split: SplitName, seq: number): number {
     return Math.max(1, Math.ceil((this.#readers[split].length - 1) / seq));
   }
 
-  /** Batches that cover the held-out split once; rows past its end are padding with mask 0. */
+  /** Number of batches that cover the held-out split once. Rows after its end are padding with mask 0. */
   heldoutBatches(batch: number, seq: number): number {
     return Math.ceil(this.rowsPerEpoch("heldout", seq) / batch);
   }
 
   /**
-   * To be asked before a run starts.
+   * A check before a run starts.
    *
-   * @throws LapidaryError `LAP_DATA_TOO_SMALL` when an epoch of training does not fill one batch
+   * @throws LapidaryError `LAP_DATA_TOO_SMALL` if an epoch of training does not fill one batch
    */
   requireBatch({ batch, seq }: { readonly batch: number; readonly seq: number }): void {
     const rows = this.rowsPerEpoch("train", seq);
@@ -96,8 +95,8 @@ export class Dataset {
   }
 
   /**
-   * Rows of the batch of one step. Training goes through the epochs without end: row i of step s is number s·batch + i
-   * of a sequence in which each epoch has every row once, in an order of its own.
+   * Rows of the batch of one step. Row i of step s is number s·batch + i of the sequence of all epochs. Each epoch contains
+   * every row once, in a different order.
    */
   batch(request: BatchRequest): Batch {
     const { batch, seq, step, rows: [from, to] = [0, batch] } = request;
@@ -121,18 +120,18 @@ export class Dataset {
     return result;
   }
 
-  /** Tokens `[start, start + count)` of a split's stream: to look at. */
+  /** Tokens `[start, start + count)` of the stream of a split, for inspection. */
   tokens(split: SplitName, start: number, count: number): Int32Array {
     return Int32Array.from(this.#readers[split].read(start, count));
   }
 
-  /** Lets go of the files; the dataset cannot be read after. */
+  /** Closes the files. The dataset cannot be read afterwards. */
   close(): void {
     this.#readers.train.close();
     this.#readers.heldout.close();
   }
 
-  /** Which row of the split is number `ordinal` of the sequence; undefined past the end of the held-out rows. */
+  /** The row of the split that is number `ordinal` of the sequence; undefined after the last held-out row. */
   #rowOf({ split, seed, batch, seq }: BatchRequest, ordinal: number): number | undefined {
     const rows = this.rowsPerEpoch(split, seq);
     if (split === "heldout") {
@@ -146,10 +145,10 @@ export class Dataset {
   /** Copies row `source` of a split to row `row` of a batch. */
   #fill({ seq, tokens, targets, mask }: Batch, row: number, split: SplitName, source: number): void {
     const offset = row * seq;
-    const stretch = this.#readers[split].read(source * seq, seq + 1);
-    for (let i = 0; i < Math.min(seq, stretch.length); i++) {
-      tokens[offset + i] = must(stretch[i], "token");
-      const target = stretch[i + 1];
+    const segment = this.#readers[split].read(source * seq, seq + 1);
+    for (let i = 0; i < Math.min(seq, segment.length); i++) {
+      tokens[offset + i] = must(segment[i], "token");
+      const target = segment[i + 1];
       if (target === undefined) continue;
       targets[offset + i] = target;
       mask[offset + i] = target === this.#masked ? 0 : 1;
@@ -158,15 +157,15 @@ export class Dataset {
 }
 
 /**
- * Opens a prepared dataset: some milliseconds, whatever its size.
+ * Opens a prepared dataset. The time, some milliseconds, does not depend on its size.
  *
- * @throws LapidaryError `LAP_DATA_DATASET` when the directory holds no complete dataset
+ * @throws LapidaryError `LAP_DATA_DATASET` if the directory does not contain a complete dataset
  */
 export function openDataset(directory: string): Dataset {
   return new Dataset(directory, readManifest(directory));
 }
 
-/** All 53 bits of the seed count. */
+/** All 53 bits of the seed determine the key. */
 function epochKey(seed: number, epoch: number): number {
   assert(Number.isSafeInteger(seed), "seed must be an integer", seed);
   return hash32(hash32(seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0), epoch);

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { firstIssue } from "@lapidary/tokenizer";
 import { badDataset } from "../data-errors.js";
-import { firstIssue } from "../tokenizer/tokenizer-json.js";
 
 const count = z.number().int().nonnegative();
 
@@ -10,31 +10,31 @@ const splitSchema = z.strictObject({
   documents: count,
   /** In the file, `<bos>` and `<eos>` included. */
   tokens: count,
-  /** Targets in an epoch: all tokens but `<bos>`. */
+  /** Targets in an epoch: all tokens except `<bos>`. */
   targets: count,
-  /** Of the text in UTF-8: for bits per byte. */
+  /** Size of the text in UTF-8, for bits per byte. */
   textBytes: count,
 });
 
-/** `dataset.json`: what a prepared dataset is, in the form in which it is stored. */
+/** The schema of `dataset.json`. */
 const manifestSchema = z.strictObject({
   format: z.literal("lapidary-dataset"),
   version: z.literal(2),
-  /** Of the request: the name of its directory. */
+  /** The key of the request, which is the name of the directory. */
   key: z.string(),
-  /** SHA-256 of the tokenizer and both token files: equal when, and only when, a run sees the same numbers. */
+  /** SHA-256 of the tokenizer and both token files. Runs read the same numbers exactly if it is equal. */
   contentHash: z.string(),
-  /** Where the text came from, for people. */
+  /** The source of the text, for users. */
   corpus: z.string(),
   /** One past the greatest id of the tokenizer. */
   vocabSize: z.number().int().positive(),
   /** SHA-256 of the files of the tokenizer. */
   tokenizerHash: z.string(),
-  /** Its control tokens. `bos` is not a target, except where one token begins and ends texts: then there is no `eos`. */
+  /** Control tokens. `bos` is not a target, unless one token begins and ends texts. In that case `eos` is absent. */
   control: z.strictObject({ bos: count.optional(), eos: count.optional(), pad: count, stops: z.array(count) }),
   bytesPerToken: z.union([z.literal(2), z.literal(4)]),
   splits: z.strictObject({ train: splitSchema, heldout: splitSchema }),
-  /** What a unigram model of the training tokens gets on the held-out targets, nats per token. */
+  /** Loss of a unigram model of the training tokens on the held-out targets, nats per token. */
   unigramNats: z.number().nonnegative(),
   /** Files and texts that are not in the corpus, by reason. */
   leftOut: z.record(z.string(), count),

@@ -3,10 +3,10 @@ import { assert, hash32 } from "@lapidary/std";
 const rounds = 6;
 
 /**
- * A pseudo-random permutation of `[0, size)` that needs no table: a Feistel network over the next even number of bits,
- * walked until it falls inside (Black and Rogaway 2002). Whoever knows the key can ask for any place.
+ * A pseudo-random permutation of `[0, size)` without a table: a Feistel network over the next even number of bits, repeated
+ * until the value is below `size` (cycle walking, Black and Rogaway 2002).
  *
- * @returns where index `index` goes
+ * @returns the image of `index`
  */
 export function permute(index: number, size: number, key: number): number {
   assert(Number.isInteger(index) && index >= 0 && index < size, "index outside of the permutation", index, size);

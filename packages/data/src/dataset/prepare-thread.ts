@@ -3,7 +3,7 @@ import { type ErrorJSON, LapidaryError, must } from "@lapidary/std";
 import { buildDataset, type PrepareProgress } from "./build.js";
 import type { DatasetRequest } from "./request.js";
 
-/** What the thread is given to do. */
+/** The input of the thread. */
 export interface PrepareThreadData {
   readonly request: DatasetRequest;
   readonly key: string;
@@ -11,7 +11,7 @@ export interface PrepareThreadData {
   readonly directory: string;
 }
 
-/** All that the thread says. An error that is a bug of ours ends it, and arrives as its `error` event. */
+/** The messages of the thread. An error that is not a `LapidaryError` ends the thread and is its `error` event. */
 export type FromPrepareThread =
   | { readonly kind: "progress"; readonly progress: PrepareProgress }
   | { readonly kind: "done" }
@@ -19,11 +19,11 @@ export type FromPrepareThread =
 
 const port = must(parentPort, "parent of the thread");
 const { request, key, directory } = workerData as PrepareThreadData;
-const say = (message: FromPrepareThread): void => port.postMessage(message);
+const send = (message: FromPrepareThread): void => port.postMessage(message);
 try {
-  buildDataset(request, key, directory, (progress) => say({ kind: "progress", progress }));
-  say({ kind: "done" });
+  buildDataset(request, key, directory, (progress) => send({ kind: "progress", progress }));
+  send({ kind: "done" });
 } catch (error) {
   if (!(error instanceof LapidaryError)) throw error;
-  say({ kind: "failed", error: error.toJSON() });
+  send({ kind: "failed", error: error.toJSON() });
 }

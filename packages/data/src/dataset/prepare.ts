@@ -10,19 +10,19 @@ import type { FromPrepareThread, PrepareThreadData } from "./prepare-thread.js";
 import { checkRequest, type DatasetRequest, datasetKey } from "./request.js";
 
 export interface PrepareOptions extends DatasetRequest {
-  /** Datasets are kept here, each in a directory of its own, named by what it was made from. */
+  /** The directory of all datasets. Each has its own directory, with its key as the name. */
   readonly cacheDir: string;
   readonly onProgress?: OnPrepareProgress;
-  /** Stops the work; the promise then rejects with the signal's reason and nothing is left behind. */
+  /** Stops the work. The promise then rejects with the reason of the signal, and all partial files are removed. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * The dataset of a corpus: opened if it was prepared before, else prepared now, in a thread, so that the caller stays
- * responsive. A dataset appears whole or not at all: it is written beside its place and moved there in one step, so an
- * interrupted or concurrent preparation does no harm.
+ * The dataset of a corpus. If it was prepared before, it is opened. Otherwise a thread prepares it, so that the caller stays
+ * responsive. A dataset exists completely or not at all: it is written to a temporary directory, which is then renamed.
+ * Therefore preparations may be interrupted or run at the same time.
  *
- * @throws LapidaryError `LAP_DATA_…`: whatever is wrong with the settings or the corpus
+ * @throws LapidaryError `LAP_DATA_…` for invalid settings or an invalid corpus
  */
 export async function prepareDataset(options: PrepareOptions): Promise<Dataset> {
   const { corpus, tokenizer, heldOutFraction, cacheDir, onProgress, signal } = options;
@@ -34,7 +34,7 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
   if (prepared !== undefined) return prepared;
 
   signal?.throwIfAborted();
-  // A corpus may be private: what is made of it is closed to other users, whatever the umask.
+  // A corpus may be private, so other users cannot read its datasets, independently of the umask.
   mkdirSync(cacheDir, { recursive: true, mode: 0o700 });
   removeAbandoned(cacheDir);
   const scratch = join(resolve(cacheDir), scratchName(key));
@@ -52,7 +52,7 @@ export function findPrepared({ cacheDir, ...request }: DatasetRequest & Pick<Pre
   return openIfPrepared(join(resolve(cacheDir), datasetKey(request)));
 }
 
-/** What lies there is used if it is whole; a directory that somebody damaged is removed. */
+/** The dataset of a directory if it is complete. Removes a damaged directory. */
 function openIfPrepared(directory: string): Dataset | undefined {
   if (!existsSync(directory)) return undefined;
   try {
@@ -64,31 +64,31 @@ function openIfPrepared(directory: string): Dataset | undefined {
   }
 }
 
-/** Where another process was faster, its dataset is taken: it is the same. */
+/** If another process has prepared the same dataset meanwhile, that one is used. */
 function moveIntoPlace(scratch: string, directory: string): Dataset {
-  const faster = openIfPrepared(directory);
-  if (faster !== undefined) return faster;
+  const existing = openIfPrepared(directory);
+  if (existing !== undefined) return existing;
   try {
     renameSync(scratch, directory);
   } catch (error) {
-    const meanwhile = openIfPrepared(directory);
-    if (meanwhile === undefined) throw error;
-    return meanwhile;
+    const concurrent = openIfPrepared(directory);
+    if (concurrent === undefined) throw error;
+    return concurrent;
   }
   return openDataset(directory);
 }
 
-/** Where a process number counts, in a file name: a container that shares the cache has numbers of its own. */
+/** Identifies the PID namespace in a file name, because containers that share the cache have their own process ids. */
 const spaceTag = createHash("sha256").update(processSpace).digest("hex").slice(0, 12);
 const scratchPattern = /^\.preparing-(\d+)-(?:([0-9a-f]{12})-)?/;
-/** Longer than any preparation takes. */
+/** Longer than any preparation. */
 const abandonedAfter_ms = 24 * 3600 * 1000;
 
 function scratchName(key: string): string {
   return `.preparing-${process.pid}-${spaceTag}-${key}-${Math.floor(performance.now() * 1000)}`;
 }
 
-/** Removes what processes that no longer live left half done. Those of other machines and containers cannot be asked: theirs goes after a day. */
+/** Removes temporary directories of processes that have exited. Those of other machines and containers are removed after a day. */
 function removeAbandoned(cacheDir: string): void {
   for (const name of readdirSync(cacheDir)) {
     const [, pid, space = spaceTag] = scratchPattern.exec(name) ?? [];

@@ -1,27 +1,26 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { checkVocabSize, hashOfTokenizer, readTokenizerFiles } from "@lapidary/tokenizer";
 import { type CorpusSpec, corpusPath } from "../corpus/corpus-spec.js";
 import { listCorpusFiles } from "../corpus/list-files.js";
 import { badSetting, missingCorpus } from "../data-errors.js";
-import { hashOfTokenizer, readTokenizerFiles } from "../tokenizer/tokenizer-files.js";
-import { firstPieceId, maxVocabSize } from "../tokenizer/vocabulary.js";
 
-/** All that decides what a dataset holds. */
+/** The inputs that determine the contents of a dataset. */
 export interface DatasetRequest {
   readonly corpus: CorpusSpec;
   readonly tokenizer: TokenizerRequest;
-  /** Share of the text that is held out, above 0 and at most ½. */
+  /** Fraction of the text that is held out, above 0 and at most ½. */
   readonly heldOutFraction: number;
 }
 
 export type TokenizerRequest =
-  /** Trained on the training split, with so many ids. */
+  /** Trained on the training split, with `vocabSize` ids. */
   | { readonly kind: "train"; readonly vocabSize: number }
-  /** Of a checkpoint: a directory, or a file. */
+  /** The tokenizer of a checkpoint: a directory, or a file. */
   | { readonly kind: "given"; readonly path: string };
 
-/** Raise it whenever the same corpus would give other tokens than before: what was cached then counts no more. */
+/** Part of every key. Increase it if a change of the code changes the tokens of a corpus, so that cached datasets are prepared again. */
 const codeVersion = 3;
 
 /** @throws LapidaryError `LAP_DATA_SETTING` */
@@ -29,15 +28,6 @@ export function checkRequest({ tokenizer, heldOutFraction }: DatasetRequest): vo
   if (tokenizer.kind === "train") checkVocabSize(tokenizer.vocabSize);
   if (!(heldOutFraction > 0 && heldOutFraction <= 0.5))
     throw badSetting("data.held_out", heldOutFraction, "it must be above 0 and at most 0.5");
-}
-
-function checkVocabSize(vocabSize: number): void {
-  if (!Number.isInteger(vocabSize) || vocabSize < firstPieceId || vocabSize > maxVocabSize)
-    throw badSetting(
-      "data.vocab",
-      vocabSize,
-      `it must be a whole number from ${firstPieceId} (the control and byte tokens) to ${maxVocabSize}`,
-    );
 }
 
 /**

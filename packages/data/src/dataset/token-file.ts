@@ -3,7 +3,7 @@ import { endianness } from "node:os";
 import { assert } from "@lapidary/std";
 import { badDataset } from "../data-errors.js";
 
-/** Tokens on disk: one after another, little-endian, 2 bytes each while the vocabulary allows, else 4; no header. */
+/** Bytes of a token on disk: 2 if the vocabulary permits, else 4. A token file has no header and is little-endian. */
 export type TokenBytes = 2 | 4;
 
 export function bytesPerToken(vocabSize: number): TokenBytes {
@@ -11,7 +11,7 @@ export function bytesPerToken(vocabSize: number): TokenBytes {
 }
 
 function tokenArray(length: number, bytes: TokenBytes): Uint16Array | Uint32Array {
-  assert(endianness() === "LE", "token files are little-endian, so must the machine be");
+  assert(endianness() === "LE", "the machine is little-endian, as token files are");
   return bytes === 2 ? new Uint16Array(length) : new Uint32Array(length);
 }
 
@@ -27,7 +27,7 @@ export class TokenWriter {
     this.#buffer = tokenArray(1 << 18, bytes);
   }
 
-  /** Tokens written so far: where the next one goes. */
+  /** Number of tokens written so far: the index of the next token. */
   get length(): number {
     return this.#flushed + this.#used;
   }
@@ -54,8 +54,8 @@ export class TokenWriter {
 }
 
 /**
- * Reads any stretch of a token file, wherever it lies: the operating system's page cache is the only cache, so that all
- * workers of a machine share one copy in memory, however large the corpus.
+ * Reads any segment of a token file. The page cache of the operating system is the only cache, so that all workers of a
+ * machine share one copy in memory.
  */
 export class TokenReader {
   readonly #file: number;
@@ -63,7 +63,7 @@ export class TokenReader {
   readonly #bytes: TokenBytes;
   readonly length: number;
 
-  /** @throws LapidaryError `LAP_DATA_DATASET` when the file is missing or not `length` tokens long */
+  /** @throws LapidaryError `LAP_DATA_DATASET` if the file is missing or does not have `length` tokens */
   constructor(path: string, length: number, bytes: TokenBytes) {
     try {
       this.#file = openSync(path, "r");
@@ -73,7 +73,7 @@ export class TokenReader {
     const size = fstatSync(this.#file).size;
     if (size !== length * bytes) {
       closeSync(this.#file);
-      throw badDataset(path, `it has ${size} bytes where ${length} tokens take ${length * bytes}`);
+      throw badDataset(path, `it has ${size} bytes, but ${length} tokens have ${length * bytes}`);
     }
     [this.#path, this.#bytes, this.length] = [path, bytes, length];
   }

@@ -67,7 +67,7 @@ constexpr uint32_t Multiply(uint32_t a, uint32_t b) {
   return product;
 }
 
-/** x^n mod P, reflected: times it, a sum goes on over n bits that are zero. */
+/** x^n mod P, reflected. A checksum times this factor is advanced over n zero bits. */
 constexpr uint32_t PowerOf(uint64_t n) {
   uint32_t power = uint32_t{1} << 31, square = uint32_t{1} << 30;
   for (; n > 0; n >>= 1) {
@@ -152,7 +152,7 @@ inline Lane CarryLane(Lane x, Lane onto) {
   return Carry(x, Repeat(_mm_set_epi64x(high, low)), onto);
 }
 
-/** A step processes a block: four lanes, which do not depend on one another. */
+/** A step processes a block: four independent lanes. */
 constexpr size_t kLane = sizeof(Lane), kBlock = 4 * kLane;
 
 /** The last 16 bytes of a value with the same remainder as the four lanes. */
@@ -199,9 +199,10 @@ constexpr size_t kSegmentBlock = 256;
 
 /**
  * The share of some segments in the checksum of an array, computed while they are copied to it. The
- * checksum of the array is the xor of the shares of all its segments, inverted, so that each worker
- * computes its share alone. Segments are copied in ascending order. The bytes between them count as
- * zeros, over which all four lanes move at once: a gap costs no more than its factors.
+ * checksum of the array is the xor of the shares of all its segments, inverted. Therefore each
+ * worker computes its share independently. Segments are copied in ascending order. The bytes
+ * between them count as zeros. All four lanes advance over a gap in one step, so its length has no
+ * influence on the time.
  */
 class Share {
  public:

@@ -1,7 +1,7 @@
 // Hints for loops.
 #pragma once
 
-/** Before a loop whose iterations do not depend on one another. GCC then vectorizes it unchecked. */
+/** Before a loop with independent iterations. GCC then vectorizes it without checks. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define LAPIDARY_INDEPENDENT _Pragma("GCC ivdep")
 #else

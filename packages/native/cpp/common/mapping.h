@@ -73,7 +73,7 @@ inline void OnLargePages(void* data, size_t bytes) {
   madvise(data, bytes / kLargePage * kLargePage, collapse);
 }
 
-/** Maps a file of exactly `bytes` bytes. @returns null if there is no such file */
+/** Maps a file of exactly `bytes` bytes. @returns null if the file does not exist */
 inline std::unique_ptr<Mapped> Open(const std::string& path, int64_t bytes) {
   const int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
   struct stat status;
@@ -89,7 +89,7 @@ inline std::unique_ptr<Mapped> Open(const std::string& path, int64_t bytes) {
   return mapped;
 }
 
-/** Creates shared memory. @returns null if the system gives none */
+/** Creates shared memory. @returns null if the allocation fails */
 inline std::unique_ptr<Mapped> Make(int64_t bytes) {
   auto mapped = std::make_unique<Mapped>();
   mapped->file =
@@ -103,7 +103,7 @@ inline std::unique_ptr<Mapped> Make(int64_t bytes) {
   return mapped;
 }
 
-/** An ArrayBuffer that owns the memory. @returns null if Node refuses it */
+/** An ArrayBuffer that owns the memory. @returns null if Node rejects it */
 inline napi_value AsArrayBuffer(napi_env env, std::unique_ptr<Mapped> mapped) {
   const auto release = [](napi_env, void*, void* hint) { delete static_cast<Mapped*>(hint); };
   napi_value memory;
@@ -114,7 +114,7 @@ inline napi_value AsArrayBuffer(napi_env env, std::unique_ptr<Mapped> mapped) {
   return memory;
 }
 
-/** share(bytes) → { file, memory: ArrayBuffer }, or undefined if the system gives none. */
+/** share(bytes) → { file, memory: ArrayBuffer }, or undefined if the allocation fails. */
 inline napi_value Share(napi_env env, napi_callback_info info) {
   napi_value args[1], result;
   if (!Arguments(env, info, args)) return nullptr;

@@ -22,7 +22,7 @@ struct Failure {
   std::string path = {};
 };
 
-/** Memory on a block boundary. Its data is null if the system gives none. */
+/** Memory on a block boundary. Its data is null if the allocation fails. */
 class Buffer {
  public:
   explicit Buffer(size_t bytes);
@@ -40,7 +40,7 @@ class Buffer {
 int OpenDirect(const char* path, int flags);
 
 /**
- * Some file systems accept direct I/O in `open` and refuse it later. Called after a failed call: if
+ * Some file systems accept direct I/O in `open` and reject it later. Called after a failed call: if
  * that may be the reason, the file continues through the page cache.
  *
  * @returns whether the call should be repeated

@@ -2,7 +2,7 @@
 // time of ordinary writes, and reading back verifies the disk.
 //
 // The work runs on Node's worker threads. The files of one directory are one task, because the
-// change of threads costs as much as to write a small file. The library needs no TensorFlow.
+// change of threads costs as much as writing a small file. The library does not need TensorFlow.
 #include <node_api.h>
 
 #if defined(__linux__)
@@ -108,7 +108,7 @@ bool ReadParts(napi_env env, napi_value list, napi_value checksums, std::vector<
 
 /**
  * write(files, counts: number[], parts: Uint8Array[], checksums: (number | undefined)[]) → Promise
- * of the checksums of all parts. `counts` of the parts go to each file, in the order of the files.
+ * of the checksums of all parts. `counts` has the number of parts of each file, in order.
  */
 napi_value Write(napi_env env, napi_callback_info info) {
   napi_value args[4];
@@ -124,7 +124,7 @@ napi_value Write(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   auto task = std::make_unique<Task>();
-  // The list keeps its parts, and these keep their memory.
+  // The list references its parts, and the parts reference their memory.
   napi_create_reference(env, args[2], 1, &task->kept);
   task->run = [files, counts, parts] { return files->Write(counts, *parts); };
   task->result = [parts](napi_env of) {
@@ -144,7 +144,7 @@ napi_value Sync(napi_env env, napi_callback_info info) {
   return StartWork(env, [files] { return files->Sync(); });
 }
 
-/** close(files). It runs at once: after a sync it has nothing to wait for. */
+/** close(files). Synchronous, because it does not wait for the disk after a sync. */
 napi_value Close(napi_env env, napi_callback_info info) {
   napi_value args[1];
   if (!Arguments(env, info, args)) return nullptr;
@@ -178,7 +178,7 @@ napi_value OnPath(napi_env env, napi_callback_info info) {
   return StartWork(env, [path = Text(env, args[0])] { return work(path); });
 }
 
-/** A buffer that tasks share: fresh memory costs as much as to read a small file. */
+/** A buffer that tasks share, because new memory costs as much as reading a small file. */
 class SpareBuffer {
  public:
   std::unique_ptr<Buffer> Take() {

@@ -16,7 +16,7 @@ struct Task {
   /** Runs on a worker thread. */
   std::function<Failure()> run;
   Failure failure;
-  /** A value whose memory `run` uses; Node keeps it until the task is done. */
+  /** A value with memory that `run` uses. Node keeps it until the task is done. */
   napi_ref kept = nullptr;
   /** The value of the promise. */
   std::function<napi_value(napi_env)> result;

@@ -21,7 +21,7 @@ namespace {
 /** Bytes of one call at most. Fewer calls cost the kernel less. */
 constexpr size_t kWriteMax = size_t{32} << 20;
 
-/** Bytes whose positions do not agree on blocks are copied to a buffer of this size. */
+/** Size of the buffer for bytes that cannot be written directly from their memory. */
 constexpr size_t kBounce = size_t{1} << 20;
 
 }  // namespace
@@ -62,8 +62,8 @@ Failure File::End() {
     return Failed("fcntl");
   const size_t kept = std::exchange(kept_, 0);
   if (const Failure failure = Put(bounce_.data(), kept); failure.error != 0) return failure;
-  // A hint: the sync does the rest. One commit of the file system then serves all files that are
-  // synced.
+  // A hint. The sync completes the transfer, and one commit of the file system then covers all
+  // synced files.
   sync_file_range(file_, 0, 0, SYNC_FILE_RANGE_WRITE);
   return {};
 }
@@ -83,7 +83,8 @@ Failure File::Append(const uint8_t* data, size_t length) {
     const bool continues = span_.data + span_.length == data && span_.length < kWriteMax;
     if (span_.length > 0 && !continues)
       if (const Failure failure = Flush(); failure.error != 0) return failure;
-    // If the position in memory and in the file agree, all but the edges is written from here.
+    // If both positions have the same offset in a block, all bytes except the edges are written
+    // directly.
     const size_t position = written_ + kept_ + span_.length;
     const bool aligned = (reinterpret_cast<uintptr_t>(data) - position) % kBlock == 0;
     size_t taken = 0;
@@ -104,8 +105,8 @@ size_t File::ExtendSpan(const uint8_t* data, size_t length) {
 }
 
 Failure File::Bounce(const uint8_t* data, size_t length, bool aligned, size_t& taken) {
-  const size_t room = aligned ? kBlock - kept_ % kBlock : kBounce - kept_;
-  taken = std::min(length, room);
+  const size_t space = aligned ? kBlock - kept_ % kBlock : kBounce - kept_;
+  taken = std::min(length, space);
   std::memcpy(bounce_.data() + kept_, data, taken);
   kept_ += taken;
   if (kept_ != kBounce && !(aligned && kept_ % kBlock == 0)) return {};

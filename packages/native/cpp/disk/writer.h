@@ -1,9 +1,10 @@
 // Files that are written with direct I/O.
 //
-//     memory      │ part │ part │ …              written from where it is, or through a copy
-//     file        │ blocks of 4 KiB │ … │ rest     the rest goes through the page cache
+//     memory      │ part │ part │ …              written directly, or through a copy
+//     file        │ blocks of 4 KiB │ … │ rest     the rest is written through the page cache
 //
-// A part is written from where it is if its positions in memory and in the file agree on blocks.
+// A part is written directly if its positions in memory and in the file have the same offset in a
+// block.
 // Its checksum is computed unless the caller has it.
 #pragma once
 
@@ -50,7 +51,7 @@ class File {
    */
   Failure End();
 
-  /** Returns when everything is on the disk. */
+  /** Returns when all bytes are on the disk. */
   Failure Sync();
 
   Failure Close();
@@ -60,7 +61,7 @@ class File {
   Failure Append(const uint8_t* data, size_t length);
   Failure Put(const uint8_t* data, size_t length);
 
-  /** @returns how many of the bytes were added to the pending span */
+  /** @returns the number of bytes that were added to the pending span */
   size_t ExtendSpan(const uint8_t* data, size_t length);
   /**
    * Copies bytes to `bounce_`, and writes it if it is full or the next byte is on a block boundary.
@@ -68,7 +69,7 @@ class File {
   Failure Bounce(const uint8_t* data, size_t length, bool aligned, size_t& taken);
 
   std::string path_;
-  /** Memory that follows the kept bytes, to be written from where it is. */
+  /** Memory after the kept bytes, which is written directly. */
   Span span_{nullptr, 0};
   /** The file: `written_` bytes in whole blocks, then `kept_` bytes of `bounce_`, then `span_`. */
   size_t written_ = 0, kept_ = 0;
@@ -79,7 +80,7 @@ class File {
 /** Files of one directory that are written together. */
 class Files {
  public:
-  /** Creates empty files, and the directory if there is none. */
+  /** Creates empty files, and the directory if it is missing. */
   Failure Create(const std::string& directory, const std::vector<std::string>& names);
 
   /** Appends parts, `counts` of them to each file. */

@@ -38,7 +38,7 @@ inline float Formula(Op<kCopy>, float x) { return x; }
 
 // ---------------------------------------------------------------- two operands
 
-/** A predicate as a number: 1 if it holds, otherwise 0. */
+/** A predicate as a number: 1 if it is true, otherwise 0. */
 template <typename T, typename Predicate>
 LAPIDARY_INLINE T Number(Predicate holds) {
   const T one = 1.0f - T{}, zero = T{};
@@ -61,7 +61,7 @@ template <typename T>
 LAPIDARY_INLINE T Formula(Op<kDivide>, T a, T b) {
   return a / b;
 }
-// A NaN wins over a number, on either side.
+// The result is NaN if either operand is NaN.
 template <typename T>
 LAPIDARY_INLINE T Formula(Op<kMaximum>, T a, T b) {
   return ((b <= a) | (a != a)) ? a : b;
@@ -99,7 +99,7 @@ LAPIDARY_INLINE T Formula(Op<kGe>, T a, T b) {
   return Number<T>(a >= b);
 }
 
-// ---------------------------------------------------------------- which formulas there are
+// ---------------------------------------------------------------- the existing formulas
 
 /** Whether an opcode has a formula of operands of these types. */
 template <typename Enabled, int32_t code, typename... Operands>

@@ -18,7 +18,7 @@
 // by piece, while the first-level cache has the piece.
 //
 // A wait sleeps in the kernel (futex) for a bounded time and then returns to the caller, which
-// serves its event loop and calls again. The loss of a peer is reported by its channel, never here.
+// serves its event loop and calls again. The channel of a peer reports its loss, never this code.
 #pragma once
 
 #if defined(__linux__)
@@ -84,7 +84,7 @@ struct Exchange {
   int32_t region = 0, member = 0, reduction = kJoin;
   int64_t part = 0;  // elements
   std::vector<int32_t> group;
-  /** Whether each member receives a part of an operand (`split`), and not the whole. */
+  /** Whether each member receives a part of an operand (`split`) instead of the whole operand. */
   bool splits = false;
   Segments split, join;
   std::vector<int64_t> dims;  // of the result
@@ -92,7 +92,7 @@ struct Exchange {
   std::atomic<int32_t> damaged_by{-1};
 };
 
-/** An exchange by its number; null if there is none. */
+/** An exchange by its number; null if it does not exist. */
 std::shared_ptr<Exchange> FindExchange(int64_t id);
 
 }  // namespace exchange

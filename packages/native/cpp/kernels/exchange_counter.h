@@ -16,7 +16,7 @@ struct alignas(64) Counter {
   uint32_t checksum;
 };
 
-/** Whether the counter is at the target or past it. Counters wrap around. */
+/** Whether the counter has reached the target. Counters wrap around. */
 inline bool HasReached(const Counter& counter, uint32_t target) {
   return static_cast<int32_t>(counter.value.load(std::memory_order_acquire) - target) >= 0;
 }

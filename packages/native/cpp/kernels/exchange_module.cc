@@ -53,7 +53,7 @@ int64_t DivideOutbox(Space& space, const std::vector<int64_t>& region_bytes) {
 
 /**
  * createSpace(self, workers, regionBytes: Float64Array) → [number, file descriptor of the own
- * outbox], or undefined if the system gives no memory.
+ * outbox], or undefined if the allocation fails.
  */
 napi_value CreateSpace(napi_env env, napi_callback_info info) {
   napi_value args[3];
@@ -117,7 +117,7 @@ napi_value CloseSpace(napi_env env, napi_callback_info info) {
   for (int64_t each : Numbers(env, args[1]))
     if (each >= 0 && each < static_cast<int64_t>(exchanges.size())) exchanges[each] = nullptr;
   spaces[id] = nullptr;
-  // TensorFlow keeps kernels, and these keep exchanges. The memory must not wait for them.
+  // TensorFlow keeps kernels, and the kernels keep exchanges. The memory is released before them.
   for (auto& box : space->outboxes) box = nullptr;
   return nullptr;
 }
@@ -178,7 +178,7 @@ napi_value CanReceive(napi_env env, napi_callback_info info) {
   return MakeBool(env, true);
 }
 
-/** damagedBy(exchange) → the worker whose message had a wrong checksum, or -1. */
+/** damagedBy(exchange) → the sender of a message with a wrong checksum, or -1. */
 napi_value DamagedBy(napi_env env, napi_callback_info info) {
   napi_value args[1];
   if (!Arguments(env, info, args)) return nullptr;
@@ -218,7 +218,7 @@ void ExportExchange(napi_env env, napi_value exports) {
 
 #else
 
-/** On other systems messages go through sockets. */
+/** On other systems workers send messages through sockets. */
 void ExportExchange(napi_env, napi_value) {}
 
 #endif

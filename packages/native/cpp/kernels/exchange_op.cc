@@ -33,13 +33,13 @@ class MessageChecksum {
 
   uint32_t value() const { return value_; }
 
-  /** Called when everything before `written` is written. */
+  /** Called when all bytes before `written` are written. */
   void Follow(const uint32_t* written) {
     if (written == end_) Add(end_ - at_);
     while (written - at_ >= kPiece) Add(kPiece);
   }
 
-  /** Called before everything before `read` is read. */
+  /** Called before the bytes before `read` are read. */
   void Lead(const uint32_t* read) {
     while (at_ < read && at_ < end_) Add(std::min<int64_t>(kPiece, end_ - at_));
   }
@@ -105,7 +105,7 @@ REGISTER_OP("LapidarySend")
     .SetIsStateful()
     .SetShapeFn(SendShape);
 
-/** For fault injection: one bit of the message differs from what the checksum covers. */
+/** For fault injection: one bit of the message differs from the bytes of the checksum. */
 REGISTER_OP("LapidarySendCorrupted")
     .Input("x: T")
     .Output("sent: int32")
@@ -200,7 +200,7 @@ class LapidaryReceive : public ExchangeOp {
     for (int32_t worker : e.group)
       OP_REQUIRES(context, HasReached(space.Ready(worker, e.region), use),
                   absl::InternalError("a message is read after it has arrived"));
-    // The own message did not cross a process, so it is not verified.
+    // The own message did not leave this process, so it is not verified.
     std::vector<MessageChecksum> checksums;
     for (size_t m = 0; m < e.group.size(); m++)
       checksums.emplace_back(Bits(PartOf(m)), e.group[m] == space.self ? 0 : e.part, use);
@@ -238,7 +238,7 @@ class LapidaryReceive : public ExchangeOp {
     for (int64_t at = 0; at < e.part; at += kPiece) {
       const int64_t n = std::min(kPiece, e.part - at);
       for (size_t m = 0; m < e.group.size(); m++) checksums[m].Lead(Bits(PartOf(m)) + at + n);
-      // In the order of the group, whatever arrives first: all members get the same bits.
+      // In the order of the group, not of arrival, so that all members compute the same bits.
       for (size_t m = 1; m < e.group.size(); m++)
         Combine<T>(out + at, (m == 1 ? PartOf(0) : out) + at, PartOf(m) + at, n, e.reduction);
     }

@@ -2,14 +2,14 @@
 // and reductions read and write memory once.
 //
 // A program runs over `rows` rows of `columns` elements, one tile of rows at a time. A register
-// holds the elements of the tile (a vector), or one number for each of its rows (a scalar).
+// contains the elements of the tile (a vector), or one number for each of its rows (a scalar).
 // Intermediates stay in the first-level cache, and short rows cost no more than long rows.
 //
 //     for each tile:   inputs (by reference, with any strides) → instructions → outputs
 //
-// A reduction along a row gives a scalar, which later instructions of the same tile use (softmax,
-// norms). A reduction over rows accumulates into an output: each `period` consecutive rows give one
-// row of the output. The period is the number of rows if the whole dim is reduced.
+// A reduction along a row has a scalar result, which later instructions of the same tile use
+// (softmax, norms). A reduction over rows accumulates into an output: `period` consecutive rows are
+// reduced to one row of the output. The period is the number of rows if the whole dim is reduced.
 //
 // Node registers a program beforehand (`registerProgram`). A call has only the number of the
 // program.
@@ -43,7 +43,7 @@ using tensorflow::TensorShape;
 /** Elements of a tile, about. All registers of a typical program stay in the first-level cache. */
 constexpr int64_t kTileTarget = 1024;
 
-/** Elements of the next tile that are prefetched at most. More would evict what this tile needs. */
+/** Maximum number of prefetched elements. More would evict data that this tile needs. */
 constexpr int64_t kPrefetchMax = 4096;
 
 REGISTER_OP("LapidaryFused")
@@ -110,7 +110,7 @@ class LapidaryFused : public OpKernel {
   }
 
  private:
-  /** The memory of an input, and where reading has got to. */
+  /** The memory of an input, and the current position in it. */
   struct Source {
     const float* floats = nullptr;
     const int32_t* ints = nullptr;
@@ -213,7 +213,7 @@ class LapidaryFused : public OpKernel {
   }
 
   /**
-   * Lists what the next tile reads and writes. One or two instructions would not profit from it.
+   * Lists the memory that the next tile reads and writes. One or two instructions do not need it.
    */
   void PlanPrefetch(int64_t row, int64_t first) {
     const Program& p = *program_;
@@ -333,8 +333,8 @@ class LapidaryFused : public OpKernel {
   }
 
   /**
-   * Rows of one row of the output are combined among themselves before the output is updated. A
-   * long sum in parts is more exact.
+   * Combines the rows of one output row before it updates the output, because a long sum is more
+   * exact in parts.
    */
   template <int32_t code>
   void Accumulate(int32_t index, const Tile& a, int64_t r, int64_t rows) {
@@ -356,7 +356,7 @@ class LapidaryFused : public OpKernel {
   /** Rows of the innermost outer dim, and of a tile. */
   int64_t inner_rows_ = 1, tile_ = 1;
   std::vector<float> arena_;
-  /** The own memory of each register, and the memory of its present value. */
+  /** The own memory of each register, and the memory of its current value. */
   std::vector<float*> buffers_, registers_;
   float* partial_row_ = nullptr;
   std::vector<Source> sources_;

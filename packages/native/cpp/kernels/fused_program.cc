@@ -118,7 +118,7 @@ class Decoder {
   }
 
   /**
-   * Neighbouring outer dims become one if every input has one stride for both: tiles get higher.
+   * Merges adjacent outer dims if every input has one stride for both. Tiles then have more rows.
    */
   void MergeOuterDims() {
     Program& p = *program_;
@@ -194,7 +194,7 @@ void ExportFused(napi_env env, napi_value exports) {
   napi_create_function(env, "registerProgram", NAPI_AUTO_LENGTH, fused::RegisterProgram, nullptr,
                        &function);
   napi_set_named_property(env, exports, "registerProgram", function);
-  // The worker refuses a library that was compiled for another list.
+  // The worker rejects a library that was compiled for another list.
   napi_value opcodes;
   napi_create_string_utf8(env, LAPIDARY_OPCODE_LIST, NAPI_AUTO_LENGTH, &opcodes);
   napi_set_named_property(env, exports, "opcodes", opcodes);

@@ -8,7 +8,7 @@
 
 namespace fused {
 
-/** Where the value of an operand is. */
+/** The location of an operand's value. */
 enum OperandKind : int32_t { kRegister = 0, kInput = 1, kConstant = 2 };
 
 struct Operand {
@@ -30,7 +30,7 @@ struct Instruction {
   std::vector<RowPart> parts;
 };
 
-/** How an input is read: from an offset, with a stride for each outer dim. */
+/** The access to an input: an offset, and a stride for each outer dim. */
 struct Input {
   int32_t inner;  // step inside a row. 1: a vector for each row, 0: a scalar
   int64_t offset;
@@ -60,7 +60,7 @@ struct Program {
   std::vector<Instruction> instructions;
 };
 
-/** A program by its number; null if there is none. */
+/** A program by its number; null if it does not exist. */
 std::shared_ptr<const Program> FindProgram(int64_t id);
 
 }  // namespace fused

@@ -39,7 +39,7 @@ struct BroadcastOperand {
 };
 
 /**
- * out[i] = work(operands[i]…), a vector at a time. The last vector may overlap the one before it.
+ * out[i] = work(operands[i]…), a vector at a time. The last vector may overlap the preceding one.
  * Its operands are read first, because results may overwrite operands.
  */
 template <typename Work, typename... Operands>
@@ -84,7 +84,7 @@ inline void BinarySegment(float* out, Segment a, Segment b, int64_t n) {
 }
 
 inline void SelectSegment(float* out, Segment p, Segment a, Segment b, int64_t n) {
-  // Both operands are read, so that a lane needs no branch.
+  // Both operands are read, so that the lanes have no branches.
   const auto select = [](Vector q, Vector x, Vector y) { return q != 0.0f ? x : y; };
   WithOperand(p, [&](auto q) {
     WithOperand(
@@ -155,7 +155,7 @@ float SumRow(const float* x, int64_t n) {
   return sum;
 }
 
-/** The maximum or minimum of a row. A NaN anywhere gives a NaN. */
+/** The maximum or minimum of a row; NaN if the row contains a NaN. */
 template <int32_t code>
 float ReduceRow(const float* x, int64_t n) {
   if (n < 16) {
@@ -163,7 +163,8 @@ float ReduceRow(const float* x, int64_t n) {
     for (int64_t i = 1; i < n; i++) value = Formula(Op<code>{}, value, x[i]);
     return value;
   }
-  // A comparison may lose a NaN, so NaNs are recorded apart. The last sixteen may be read twice.
+  // A comparison may lose a NaN, so NaNs are recorded separately. The last sixteen elements may be
+  // read twice.
   constexpr int64_t k16 = 16 / kLanes;
   Vector best[k16];
   IntVector nan[k16];

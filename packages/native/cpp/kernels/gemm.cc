@@ -1,5 +1,5 @@
 // Matmul of f32, or of operands rounded to bf16 with sums in f32. Operands are rounded while they
-// are packed, so that rounding has no cost of its own.
+// are packed, so that rounding costs no additional pass.
 //
 //     C [M, N] = A · B        in blocks that stay in the caches, as in BLIS
 //
@@ -10,8 +10,8 @@
 // The packed block of A stays in the second-level cache, a panel of B in the first.
 //
 // A header for each instruction set has the sizes, the packing and the sums. Either operand may be
-// transposed. Sums are in the order of k, so results depend on the shape and the instruction set
-// alone.
+// transposed. Sums are in the order of k, so results depend only on the shape and the instruction
+// set.
 #include "gemm.h"
 
 #include "module.h"
@@ -43,7 +43,7 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
-/** Memory for packed blocks. The process has one; a kernel holds the lock while it runs. */
+/** Memory for packed blocks, one in a process. A kernel owns the lock while it runs. */
 struct PackBuffers {
   std::mutex mutex;
   Word* a =

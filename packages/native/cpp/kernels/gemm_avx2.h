@@ -80,7 +80,7 @@ inline void Store(float* to, __m256 x) {
 }
 
 /**
- * Packs `rows` × `depth` of an operand into panels of `width` of its free dim: panel p holds
+ * Packs `rows` × `depth` of an operand into panels of `width` of its free dim: panel p has
  * element k of its row i at [p·width·depth + k·width + i]. Missing rows are 0.
  */
 template <bool bf16, int64_t width>
@@ -139,7 +139,7 @@ void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
       }
     }
   }
-  // The half of a panel that has no row.
+  // The half of a panel without rows.
   if constexpr (width > 8) {
     const int64_t done = (rows + 7) / 8 * 8;
     if (done % width != 0)
@@ -156,7 +156,7 @@ inline void Kernel(const Word* a, const Word* b, int64_t words, float* c, int64_
   __m256 sum[kRows][vectors];
   for (int i = 0; i < kRows; i++)
     for (int v = 0; v < vectors; v++) sum[i][v] = _mm256_setzero_ps();
-  // The memory of the sums is prefetched while they are computed.
+  // Prefetches the memory of the sums while they are computed.
   for (int64_t i = 0; i < std::min(rows, kRows); i++) {
     _mm_prefetch(c + i * stride, _MM_HINT_T0);
     _mm_prefetch(c + i * stride + columns - 1, _MM_HINT_T0);

@@ -1,7 +1,7 @@
 // Matmul on processors with AVX-512: packing, and 8 × 32 sums in sixteen registers.
 //
 // A packed word has 32 bits: an f32, or two neighbours along k in bf16. The processor multiplies
-// and adds both at once if it has the instruction.
+// and adds both in one instruction if it has it.
 #pragma once
 
 #include <immintrin.h>
@@ -53,7 +53,7 @@ inline __m512i WordsAlongK(const float* x, int64_t elements) {
 
 /**
  * Sixteen words along the free dim: a row of f32, or two rows rounded to bf16 and paired. `next` is
- * null if there is no second row.
+ * null if the second row is missing.
  */
 template <bool bf16>
 inline __m512i WordsAlongFree(const float* x, [[maybe_unused]] const float* next, __mmask16 mask) {
@@ -102,7 +102,7 @@ inline void Transpose(__m512i (&r)[16]) {
 
 /**
  * Packs `rows` × `depth` (elements) of an operand into panels of `width` of its free dim: panel p
- * holds word k of its row i at [p·width·words + k·width + i]. Missing rows are 0.
+ * has word k of its row i at [p·width·words + k·width + i]. Missing rows are 0.
  */
 template <bool bf16, int64_t width>
 void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
@@ -135,7 +135,7 @@ void Pack(const Matrix& from, int64_t rows, int64_t depth, Word* to) {
           }
         }
       }
-      // The rest of a panel that has no rows.
+      // The rest of a panel, without rows.
       if constexpr (width > 16) {
         for (int64_t i = (rows + 15) / 16 * 16; i % width != 0; i += 16)
           for (int64_t k = k0; k < end; k++)

@@ -1,4 +1,4 @@
-// What the parts of the kernels library export to Node.
+// The exports of the parts of the kernels library to Node.
 #pragma once
 
 #include <node_api.h>
@@ -6,11 +6,11 @@
 /** Fused programs (fused_program.cc). */
 void ExportFused(napi_env env, napi_value exports);
 
-/** Messages through shared memory (exchange_module.cc), if the system has what they need. */
+/** Messages through shared memory (exchange_module.cc), if the system supports them. */
 void ExportExchange(napi_env env, napi_value exports);
 
-/** Staging buffers (staging.cc), if the system has what they need. */
+/** Staging buffers (staging.cc), if the system supports them. */
 void ExportStaging(napi_env env, napi_value exports);
 
-/** What `LapidaryMatMul` is good for on this processor (gemm.cc). */
+/** The advantages of `LapidaryMatMul` on this processor (gemm.cc). */
 void ExportMatMul(napi_env env, napi_value exports);

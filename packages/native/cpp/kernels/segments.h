@@ -8,7 +8,7 @@
 
 /**
  * The elements that a part has of a whole array: segments of one length, at a stride for each outer
- * dim. The unit is an element or a byte; the user of the type says which.
+ * dim. The unit is an element or a byte, as the user of the type documents.
  */
 struct Segments {
   std::vector<int64_t> bases;  // the first element of each part

@@ -1,6 +1,6 @@
 // The staging buffer of a checkpoint: memory of the coordinator that has the checkpoint's files as
 // they are written to disk. Each worker writes its shard blocks from its tensors directly to their
-// segments. No block goes through a socket.
+// segments, without sockets.
 //
 //     buffer     │ header │ embed ………………… │ q_proj …… │  whole arrays, row-major
 //     worker 0              ▒▒▒▒    ▒▒▒▒      ▒▒  ▒▒     segments, at a stride for each outer dim
@@ -43,21 +43,21 @@ struct Staging {
   int64_t bytes() const { return mapped == nullptr ? 0 : static_cast<int64_t>(mapped->bytes); }
 };
 
-/** The place of one block, in bytes of the staging buffer. */
+/** The location of one block, in bytes of the staging buffer. */
 struct Block {
   /** `bases[0]` is the first byte of the block. */
   Segments segments;
   int64_t bytes = 0;  // of the block
-  /** The whole array, if its checksum is wanted; else `array_bytes` is 0. */
+  /** The whole array, if its checksum is requested; else `array_bytes` is 0. */
   int64_t array_begin = 0, array_bytes = 0;
   checksum::Share share{{}};
 };
 
-/** The places of the blocks that one call writes. */
+/** The locations of the blocks that one call writes. */
 struct Scatter {
   std::shared_ptr<Staging> staging;
   std::vector<Block> blocks;
-  /** What the blocks of the last call add to the checksums of their arrays. */
+  /** The shares of the blocks of the last call in the checksums of their arrays. */
   std::vector<uint32_t> shares;
 };
 
@@ -142,7 +142,7 @@ std::shared_ptr<Staging> FindStaging(int64_t id) {
   return id >= 0 && id < static_cast<int64_t>(stagings.size()) ? stagings[id] : nullptr;
 }
 
-/** openStaging(path, bytes) → number, or undefined if there is no file of this size. */
+/** openStaging(path, bytes) → number, or undefined if the file is missing or has another size. */
 napi_value OpenStaging(napi_env env, napi_callback_info info) {
   napi_value args[2];
   if (!Arguments(env, info, args)) return nullptr;
@@ -166,10 +166,10 @@ std::vector<int64_t> GapsOf(const Segments& segments) {
 }
 
 /**
- * Computes what follows from the segments of a block.
+ * Computes the fields that depend on the segments of a block.
  *
- * @returns whether they are inside of a staging buffer of `bytes` bytes, and of the array whose
- * checksum is wanted
+ * @returns whether they are inside of a staging buffer of `bytes` bytes, and of the array if its
+ * checksum is requested
  */
 bool Complete(Block& block, int64_t bytes) {
   const Segments& segments = block.segments;
@@ -220,8 +220,8 @@ napi_value RegisterScatter(napi_env env, napi_callback_info info) {
 }
 
 /**
- * checksumShares(scatter) → what each block of the last write adds to the checksum of its array; 0
- * if it is not wanted.
+ * checksumShares(scatter) → the share of each block of the last write in the checksum of its array;
+ * 0 if it is not requested.
  */
 napi_value ChecksumShares(napi_env env, napi_callback_info info) {
   napi_value args[1], list;
@@ -238,8 +238,8 @@ napi_value ChecksumShares(napi_env env, napi_callback_info info) {
 }
 
 /**
- * closeStaging(staging, scatters: Float64Array). TensorFlow keeps kernels, and these keep scatters.
- * The memory does not wait for them.
+ * closeStaging(staging, scatters: Float64Array). TensorFlow keeps kernels, and the kernels keep
+ * scatters. The memory is released before them.
  */
 napi_value CloseStaging(napi_env env, napi_callback_info info) {
   napi_value args[2];
@@ -270,7 +270,7 @@ void ExportStaging(napi_env env, napi_value exports) {
 
 #else
 
-/** On other systems shard blocks go through sockets. */
+/** On other systems workers send shard blocks through sockets. */
 void ExportStaging(napi_env, napi_value) {}
 
 #endif

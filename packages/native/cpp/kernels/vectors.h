@@ -1,6 +1,6 @@
 // Vectors of floats of the processor's width, and functions of them. Compilers that know
 // vector_size translate them to AVX-512, AVX2, SSE or NEON. A loop over such vectors is a vector
-// loop, whatever the compiler understands of its conditions.
+// loop even if the compiler cannot vectorize its conditions.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 #endif
 
 /**
- * For functions whose call costs more than their work, and would evict constants from registers.
+ * For short functions: a call would cost more than their work, and evict constants from registers.
  */
 #define LAPIDARY_INLINE __attribute__((always_inline)) inline
 
@@ -27,7 +27,7 @@ constexpr int64_t kVectorBytes = 16;
 #endif
 
 typedef float Vector __attribute__((vector_size(kVectorBytes)));
-/** As many integers. A comparison of vectors gives them: all bits are set if it holds. */
+/** As many integers. A comparison of vectors returns them, with all bits set if it is true. */
 typedef int32_t IntVector __attribute__((vector_size(kVectorBytes)));
 
 constexpr int64_t kLanes = kVectorBytes / 4;

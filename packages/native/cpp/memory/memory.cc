@@ -2,7 +2,7 @@
 //
 // Loading TensorFlow's library reads 120 MB of relocation tables, and its registration code runs
 // once. The pages stay mapped and count as memory of the process until the system needs them.
-// Released pages come back from the page cache if they are needed again. The library needs no
+// Released pages are read from the page cache if they are needed again. The library does not need
 // TensorFlow, because it works while TensorFlow is loaded.
 #include <node_api.h>
 
@@ -76,7 +76,7 @@ napi_value Release(napi_env env, napi_callback_info) {
 
 #else
 
-/** On other systems nothing is released. */
+/** On other systems it releases no memory. */
 napi_value Release(napi_env env, napi_callback_info) {
   napi_value value;
   napi_create_int64(env, 0, &value);

@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { tokenizerFileNames } from "@lapidary/data";
 import {
   type ArrayData,
   HfCheckpoint,
@@ -10,6 +9,7 @@ import {
   writeHfCheckpoint,
 } from "@lapidary/interop";
 import type { Warning } from "@lapidary/std";
+import { tokenizerFileNames } from "@lapidary/tokenizer";
 import type { CheckpointLocation } from "./resolve-checkpoint.js";
 
 /** A checkpoint in memory. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { openHome } from "@lapidary/api/home-directory";
-import { checkpointFilesOf, type Dataset, datasetFiles, maskedToken, prepareDataset } from "@lapidary/data";
+import { type Dataset, datasetFiles, prepareDataset } from "@lapidary/data";
 import {
   modelConfigToHf,
   HfCheckpoint,
@@ -14,6 +14,7 @@ import {
 } from "@lapidary/interop";
 import { buildModel, parameterCount } from "@lapidary/models";
 import { LapidaryError, type Warning } from "@lapidary/std";
+import { checkpointFilesOf, maskedToken } from "@lapidary/tokenizer";
 import { chipCount, parseTorus } from "@lapidary/topology";
 import {
   checkInputs,

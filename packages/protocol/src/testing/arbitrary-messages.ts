@@ -5,7 +5,7 @@ import type { MessageKind, MessageOf, WorkerAnswer, WorkerReplies } from "../mes
 import type { TensorSpec } from "../tensor-spec.js";
 import type { Unbranded } from "./messages.js";
 
-// A generator for each message, reply and answer: a new one without a generator does not compile.
+// A generator for each message, reply and answer. TypeScript refuses a new message without a generator.
 
 const count = fc.nat();
 const name = fc.string({ minLength: 1, maxLength: 12 });

@@ -39,7 +39,7 @@ export const coordinatorErrors = {
     exit: ExitCode.timeout,
     recoverable: false,
     summary: "The coordinator did not start in time.",
-    remedy: "run `lapidary doctor`, and read coordinator.log beside that file",
+    remedy: "run `lapidary doctor`, and read coordinator.log in the directory of that file",
   },
   LAP_PORT_TAKEN: {
     exit: ExitCode.other,

@@ -1,6 +1,6 @@
 import type { ExitCode } from "../exit-code.js";
 
-/** What is the same for every error of one code. */
+/** The properties of all errors of one code. */
 export interface ErrorEntry {
   /** The exit code of a command that ends with the error. */
   readonly exit: ExitCode;
@@ -10,7 +10,7 @@ export interface ErrorEntry {
   readonly secondary?: true;
   /** One sentence for docs/errors.md. */
   readonly summary: string;
-  /** What to do, if the sentence is the same wherever the code is thrown. */
+  /** The remedy, if it is the same for all errors of the code. */
   readonly remedy?: string;
 }
 

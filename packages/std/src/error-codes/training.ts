@@ -43,7 +43,12 @@ export const trainingErrors = {
   },
   LAP_LEDGER_WRITE: { exit: ExitCode.jobFailed, recoverable: false, summary: "The step log cannot be written." },
   LAP_JOURNAL_WRITE: { exit: ExitCode.jobFailed, recoverable: false, summary: "The journal of the run cannot be written." },
-  LAP_RUN_LOST: { exit: ExitCode.jobFailed, recoverable: false, summary: "The files of the run are gone.", remedy: "launch the job again" },
+  LAP_RUN_LOST: {
+    exit: ExitCode.jobFailed,
+    recoverable: false,
+    summary: "The files of the run are missing.",
+    remedy: "launch the job again",
+  },
   LAP_RUNS_UNWRITABLE: {
     exit: ExitCode.usage,
     recoverable: false,

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 
 /**
- * A reader of untrusted input. Its property draws hostile inputs and fails if the reader answers one with anything but a value or a `LapidaryError`.
+ * A reader of untrusted input. Its property draws hostile inputs and fails if the reader neither returns a value nor throws a `LapidaryError`.
  * Packages export their targets. Tests draw some hundreds of inputs from each; `npm run fuzz` draws the number in `--cases`.
  */
 export interface FuzzTarget {

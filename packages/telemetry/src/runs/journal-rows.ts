@@ -4,7 +4,7 @@ import type { RunEventOf } from "@lapidary/api/run-events";
 
 /** Lines of one file of the journal. */
 export interface JournalLines {
-  /** The file's name, for what is reported of a line. */
+  /** The name of the file, for reports about a line. */
   readonly file: string;
   readonly kind: "events" | "metrics";
   readonly lines: readonly string[];
@@ -12,16 +12,16 @@ export interface JournalLines {
   readonly before?: number;
 }
 
-/** The event that a line of `events.jsonl` holds; undefined for a line that is damaged, or that a later version wrote. */
+/** The event of a line of `events.jsonl`; undefined for a line that is damaged or of a later version. */
 export const readEventLine = (line: string): StreamEvent | undefined => streamEventSchema.safeParse(parsed(line)).data;
 
-/** Whether a line of `events.jsonl` is whole, and of a kind that a later version added. */
+/** Whether a line of `events.jsonl` is complete and has a kind of a later version. */
 function isOfLaterVersion(line: string): boolean {
   const event = (parsed(line) as { event?: unknown } | null | undefined)?.event;
   return typeof event === "string" && !streamEventNames.includes(event) && idOf(line) !== undefined;
 }
 
-/** The row that a line of `metrics.jsonl` holds, and its number. */
+/** The row of a line of `metrics.jsonl`, and its number. */
 export function readMetricsLine(line: string): { readonly id: number; readonly row: MetricsRow } | undefined {
   const value = parsed(line);
   const row = metricsRowSchema.safeParse(value).data;
@@ -30,7 +30,7 @@ export function readMetricsLine(line: string): { readonly id: number; readonly r
 }
 
 /**
- * The events of both files in the order of their numbers. A line that cannot be read costs that line: a `journal_lines_skipped` event takes its place.
+ * The events of both files in the order of their numbers. A line that cannot be read is replaced by a `journal_lines_skipped` event.
  *
  * @param last number of the last event that was read before these lines
  */
@@ -55,13 +55,13 @@ export function joinJournal(files: readonly JournalLines[], last = 0): StreamEve
   }
   const taken = new Set(events.map(({ id }) => id));
   const newest = events.reduce<StreamEvent | undefined>((max, event) => (max === undefined || event.id > max.id ? event : max), undefined);
-  // `done` stays the last, and the number after the newest is that of an event to come.
+  // `done` stays the last event, because the next number is that of a later event.
   const limit = newest?.event === "done" ? newest.id - 1 : (newest?.id ?? last);
   for (const lines of lost) events.push(lostEvent(lines, freeId(lines, taken, limit)));
   return events.sort((a, b) => a.id - b.id);
 }
 
-/** Lines in a row that cannot be read. */
+/** Adjacent lines that cannot be read. */
 interface LostLines {
   readonly file: string;
   readonly cause: RunEventOf<"journal_lines_skipped">["cause"];
@@ -69,15 +69,15 @@ interface LostLines {
   to: number;
   /** Number of the event before them in their file. */
   readonly after: number;
-  /** The number that the first of them seems to have. */
+  /** The number at the start of the first of them, if there is one. */
   readonly id: number | undefined;
-  /** Of the event before them. */
+  /** Number of the event before them. */
   readonly time: number;
 }
 
 /**
- * Numbers have no gaps over both files, so a lost line has one that no other event has. Where there is none, text was put between lines: its report
- * shares the number of the event before it, so that no later event is taken for one that the reader has seen.
+ * The numbers of both files together have no gaps, so a lost line has a number that no other event has. If there is no such number, the lines were
+ * inserted: their report has the number of the event before it, so that no later event counts as seen.
  */
 function freeId({ after, id }: LostLines, taken: Set<number>, limit: number): number {
   let free = id ?? after + 1;
@@ -107,7 +107,7 @@ function parsed(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    // Damaged, or torn by a crash: the caller leaves it out and reports it.
+    // Damaged, or incomplete after a crash: the caller skips and reports the line.
     return undefined;
   }
 }

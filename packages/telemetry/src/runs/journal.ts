@@ -9,13 +9,13 @@ import { idOf, joinJournal, readMetricsLine } from "./journal-rows.js";
 export type NewEvent = StreamEvent extends infer E ? (E extends StreamEvent ? Omit<E, "id"> : never) : never;
 
 /**
- * All that happened to a run, numbered in one sequence over two files, so that a reader can continue from any number:
+ * All events of a run, numbered in one sequence over two files, so that a reader can continue from any number:
  *
  *     events.jsonl     {"id":3,"event":"state","data":{…}}       state, log, done
  *     metrics.jsonl    {"id":4,"kind":"train","step":1,…}        one flat row a line, for other tools to read as a table
  *
- * Lines are appended whole, in the order of their numbers. A line that a crash left torn is cut off when the journal is next written. A number that is
- * infinite or no number is written by its name (`"Infinity"`), so that it can be read. A line that cannot be read costs that line and is reported.
+ * Lines are appended whole, in the order of their numbers. A line that a crash left incomplete is truncated at the next write. A number that is
+ * infinite or NaN is written by its name (`"Infinity"`), so that it can be read. A line that cannot be read is skipped and reported.
  */
 export class Journal {
   readonly #events: AppendFile;
@@ -33,9 +33,9 @@ export class Journal {
   }
 
   /**
-   * Numbers the event, writes it, reports it to the listeners.
+   * Numbers the event, writes it, and passes it to the listeners.
    *
-   * @throws LAP_JOURNAL_WRITE; nothing of the event is in the file then, and no listener has received it
+   * @throws LAP_JOURNAL_WRITE; then nothing of the event is in the file, and no listener has received it
    */
   append(event: NewEvent): StreamEvent {
     const numbered = { id: this.#next, ...event } as StreamEvent;
@@ -46,7 +46,7 @@ export class Journal {
     return numbered;
   }
 
-  /** Numbers the event and reports it to the listeners even if the disk refuses it, so that no listener waits for it. */
+  /** Numbers the event and passes it to the listeners even if the disk fails, so that no listener waits for it. */
   announce(event: NewEvent): void {
     this.#publish({ id: this.#next++, ...event } as StreamEvent);
   }
@@ -61,7 +61,7 @@ export class Journal {
     return () => this.#listeners.delete(listener);
   }
 
-  /** What was appended so far survives a power cut. */
+  /** Makes all events so far survive a power cut. */
   sync(): void {
     this.#events.sync();
     this.#metrics.sync();
@@ -80,8 +80,8 @@ export const journalFiles = {
 };
 
 /**
- * All events with a number above `after`, in order. A `done` that was followed by more, because the run was resumed, is none. In place of lines that cannot be
- * read stands a log event that says so.
+ * All events with a number above `after`, in order. A `done` before a resume of the run is skipped. Lines that cannot be read are replaced by a log
+ * event that reports them.
  */
 export async function readJournal(directory: string, after = 0): Promise<StreamEvent[]> {
   const [events, metrics] = [journalFiles.events(directory), journalFiles.metrics(directory)];
@@ -105,7 +105,7 @@ export async function readMetrics(
   return { rows, more: lines.length > from + limit, unreadable: wanted.length - rows.length };
 }
 
-/** Whole lines; what follows the last line feed is still being written, or torn. */
+/** Complete lines. The text after the last line feed is still being written, or incomplete. */
 async function readLines(path: string): Promise<string[]> {
   if (!existsSync(path)) return [];
   return (await readFile(path, "utf8")).split("\n").slice(0, -1);
@@ -113,7 +113,7 @@ async function readLines(path: string): Promise<string[]> {
 
 /** A file of lines, opened to append. */
 class AppendFile {
-  /** Whole lines that were there when it was opened, and the highest number of one that has a number; 0 without any. */
+  /** The number of complete lines when the file was opened, and the highest number in them, or 0. */
   readonly lines: number;
   readonly highestId: number;
   readonly #path: string;
@@ -132,7 +132,7 @@ class AppendFile {
     this.highestId = numbered === undefined ? 0 : (idOf(numbered) ?? 0);
   }
 
-  /** @throws LAP_JOURNAL_WRITE when the line is not whole in the file; nothing of it stays there */
+  /** @throws LAP_JOURNAL_WRITE if the line cannot be written completely; then nothing of it stays in the file */
   append(line: string): void {
     const bytes = Buffer.from(`${line}\n`, "utf8");
     const file = must(this.#file, "open journal");
@@ -161,7 +161,7 @@ class AppendFile {
   }
 }
 
-/** The journal is not on the disk: the job ends and can be resumed, because otherwise metrics of committed steps could be lost. */
+/** Without a journal, metrics of committed steps could be lost. So the job ends, and can be resumed. */
 function journalRefused(path: string, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOURNAL_WRITE",

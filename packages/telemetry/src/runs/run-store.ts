@@ -4,18 +4,18 @@ import { type Clock, LapidaryError, suggest } from "@lapidary/std";
 import { type JobState, type JobSummary, jobStates, namePattern } from "@lapidary/api";
 import { Run, type RunIdentity } from "./run.js";
 
-/** What a new run needs besides what the store decides. */
+/** The fields of a new run that the caller sets. */
 export type NewRun = Omit<RunIdentity, "id" | "created_at"> & {
-  /** The id asked for, or what a made-up one begins with. */
+  /** The requested id, or the beginning of a generated one. */
   readonly name: { readonly exactly: string } | { readonly like: string };
   /** Text of its job file. */
   readonly jobFile: string;
 };
 
-/** All runs of a home directory, by id. Those of earlier processes are read when it opens. */
+/** All runs of a home directory, by id. It reads the runs of earlier processes when it opens. */
 export class RunStore {
   readonly #runs = new Map<string, Run>();
-  /** Names of directories whose files make no sense. */
+  /** Names of directories whose files are invalid. */
   readonly #unreadable = new Set<string>();
 
   private constructor(
@@ -23,7 +23,7 @@ export class RunStore {
     private readonly clock: Clock,
   ) {}
 
-  /** @param onUnreadable hears of a run whose files make no sense: it is left out, and the others are there */
+  /** @param onUnreadable called for a run with invalid files, which the store skips */
   static async open(
     directory: string,
     clock: Clock,
@@ -45,9 +45,9 @@ export class RunStore {
   }
 
   /**
-   * A new run, or the one that has this name and is the same job.
+   * Creates a run, or returns the one that has this name and the same job.
    *
-   * @throws LAP_JOB_NAME_TAKEN when another job has the name
+   * @throws LAP_JOB_NAME_TAKEN if another job has the name
    */
   create(wanted: NewRun): { readonly run: Run; readonly existed: boolean } {
     const { name, jobFile, ...identity } = wanted;
@@ -64,7 +64,7 @@ export class RunStore {
     return { run, existed: false };
   }
 
-  /** Takes back a run that never came to be queued. */
+  /** Removes a run that could not be queued. */
   discard(run: Run): void {
     run.close();
     this.#runs.delete(run.id);
@@ -122,7 +122,7 @@ export class RunStore {
     for (const run of this.#runs.values()) run.close();
   }
 
-  /** `quickstart-1`, `quickstart-2`, …: the next after the highest there is. */
+  /** `quickstart-1`, `quickstart-2`, …: the number after the highest one. */
   #freeId(stem: string): string {
     const clean =
       stem
@@ -140,7 +140,7 @@ export class RunStore {
 
 const byAge = (a: Run, b: Run): number => a.identity.created_at - b.identity.created_at || compareIds(a.id, b.id);
 
-/** Of runs of the same millisecond the one that was numbered first. */
+/** Runs of the same millisecond are in the order of their numbers. */
 const compareIds = (a: string, b: string): number => a.localeCompare(b, "en", { numeric: true });
 
 function unreadable(id: string, directory: string): LapidaryError {
@@ -156,6 +156,6 @@ function nameTaken(id: string, directory?: string): LapidaryError {
     code: "LAP_JOB_NAME_TAKEN",
     message: `another job has the name "${id}"${directory === undefined ? "" : `: ${directory} exists`}`,
     place: "name",
-    remedy: "choose another name, or none to have one made up",
+    remedy: "choose another name, or omit it to get a generated one",
   });
 }

@@ -35,12 +35,12 @@ import type { RunEvent } from "@lapidary/api/run-events";
 import { newJobFilePath } from "@lapidary/api/job-file";
 import { Journal, readJournal } from "./journal.js";
 
-/** What a run is from its first moment on, and never changes. */
+/** The properties of a run that never change. */
 const runIdentitySchema = z.strictObject({
   id: nameSchema,
   created_at: z.number(),
   priority: z.number().int(),
-  /** Its id in the queue: of its own, as a directory that was removed may be named again. */
+  /** Its id in the queue. It differs from the name, because the name of a removed run can be used again. */
   queue_id: z.string(),
   /** Hash of the resolved job: submitting it again under the same name does not create another run. */
   fingerprint: z.string(),
@@ -55,14 +55,14 @@ const runIdentitySchema = z.strictObject({
 export type RunIdentity = Omit<z.infer<typeof runIdentitySchema>, "job"> & { readonly job: JsonValue };
 
 /**
- * The files of one run. Everything that the API reports about it comes from here.
+ * The files of one run. Everything that the API reports about it comes from them.
  *
- *     runs/<id>/  run.json          what it is                      job.json        the resolved job file
+ *     runs/<id>/  run.json          properties that never change    job.json        the resolved job file
  *                 summary.json      state and latest numbers        report.json     once it is done
  *                 events.jsonl, metrics.jsonl                       its journal
  *                 logs/             coordinator.log, worker-N.log   checkpoints/    step-N/
- *                 ledger.jsonl      its committed steps             epochs/         who may write: the newest attempt
- *                 resume.json       overrides that it was resumed with
+ *                 ledger.jsonl      its committed steps             epochs/         fence: the newest attempt may write
+ *                 resume.json       overrides of each resume
  */
 export const runFiles = {
   identity: "run.json",
@@ -73,7 +73,7 @@ export const runFiles = {
   checkpoints: "checkpoints",
 } as const;
 
-/** So many lines of workers are events too; the rest is in the log files alone. */
+/** Maximum number of log lines of workers that are events too. All lines are in the log files. */
 const maxLogEvents = 20_000;
 
 /**
@@ -104,9 +104,9 @@ export class Run {
   }
 
   /**
-   * Makes the directory, which must not exist.
+   * Creates the directory, which must not exist.
    *
-   * @throws LAP_FILE_… when the disk does not take it; nothing of the run stays then
+   * @throws LAP_FILE_… if the disk fails; then no file of the run remains
    */
   static create(directory: string, identity: RunIdentity, jobFile: string, clock: Clock): Run {
     try {
@@ -125,12 +125,12 @@ export class Run {
     const run = new Run(directory, identity, { id, state: "queued", priority, model, pod, mesh, chips, created_at, step: 0, steps }, clock);
     run.#save();
     run.#open().append({ event: "state", data: { time: clock.now(), state: "queued" } });
-    // Last: a directory without it was never a run.
+    // Written last: a directory without it is not a run.
     replaceFile(join(directory, runFiles.identity), JSON.stringify(identity, null, 2));
     return run;
   }
 
-  /** A run of an earlier process, or undefined if the directory holds none. */
+  /** A run of an earlier process, or undefined if the directory has none. */
   static async load(directory: string, clock: Clock): Promise<Run | undefined> {
     const [identityPath, summaryPath] = [join(directory, runFiles.identity), join(directory, runFiles.summary)];
     if (!existsSync(identityPath) || !existsSync(summaryPath)) return undefined;
@@ -171,7 +171,7 @@ export class Run {
     const { activity, slice, workers, fromStep } = more;
     const changed = state !== this.state;
     const time = this.#clock.now();
-    this.#tell({
+    this.#append({
       event: "state",
       data: {
         time,
@@ -185,48 +185,51 @@ export class Run {
     if (changed) this.#save();
   }
 
-  /** Takes up a run that has ended: it waits for its chips again, and continues after its last durable step. */
+  /** Resumes a run that has ended: it waits for its chips again, and continues after its last durable step. */
   resume(steps: number, mesh: string): void {
     assert(isFinal(this.state) && this.state !== "done", "a run that has failed or was cancelled", this.id);
-    // Those of the job as it is resumed come anew.
+    // The resumed job gets its own warnings.
     const { finished_at: _, error: __, warnings: ___, goodput, ...before } = this.#summary;
     const resumed = (before.resumed ?? 0) + 1;
-    // The time between the end and now is not counted as lost.
-    const goes = goodput === undefined ? {} : { goodput: { ...goodput, time: this.#clock.now() } };
-    this.#summary = { ...before, ...goes, state: "queued", resumed, steps, mesh };
+    // The time between the end and now does not count as lost.
+    const continued = goodput === undefined ? {} : { goodput: { ...goodput, time: this.#clock.now() } };
+    this.#summary = { ...before, ...continued, state: "queued", resumed, steps, mesh };
     this.#settled = new Promise((resolve) => {
       this.#settle = resolve;
     });
-    this.#tell({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
+    this.#append({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
     this.#save();
   }
 
-  /** Its coordinator died: it waits for its chips again, under another id in the queue, as the old one is locked there for a while. */
+  /**
+   * Takes over a run whose coordinator died: it waits for its chips again. It gets another id in the queue, because the old one is locked for
+   * some time.
+   */
   takeOver(): void {
-    assert(!isFinal(this.state) && this.state !== "queued", "a run that was under way", this.id);
+    assert(!isFinal(this.state) && this.state !== "queued", "a run in progress", this.id);
     const resumed = (this.#summary.resumed ?? 0) + 1;
-    this.#tell({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
+    this.#append({ event: "state", data: { time: this.#clock.now(), state: "queued", resumed } });
     this.#save();
   }
 
-  /** Its id in the queue: another each time it is taken up. What the queue delivers under an older one is void. */
+  /** Its id in the queue, which changes with each resume. The run ignores deliveries of older ids. */
   get queueId(): string {
     const { resumed } = this.#summary;
     return resumed === undefined ? this.identity.queue_id : `${this.identity.queue_id}-${resumed}`;
   }
 
-  /** What was recorded so far survives a power cut. */
+  /** Makes all records so far survive a power cut. */
   sync(): void {
     this.#journal?.sync();
   }
 
-  /** Where the time of the run goes; reported with the summary. @param save whether it is to outlive this process at once, as it does when the run ends */
+  /** Sets the use of the run's time, which is part of the summary. @param save whether to write it to disk now, as at the end of the run */
   goodput(report: GoodputReport, save = false): void {
     this.#summary = { ...this.#summary, goodput: report };
     if (save) this.#save();
   }
 
-  /** What was found wrong with the job that does not stop it: kept with the run, and in its log. */
+  /** Adds warnings about the job to the run and to its log. */
   warn(warnings: readonly WarningJson[]): void {
     if (warnings.length === 0) return;
     this.#summary = { ...this.#summary, warnings: [...(this.#summary.warnings ?? []), ...warnings] };
@@ -235,10 +238,10 @@ export class Run {
   }
 
   metrics(row: MetricsRow): void {
-    this.#tell({ event: "metrics", data: row });
+    this.#append({ event: "metrics", data: row });
   }
 
-  /** Something happened to the run: an event for programs, with its description for people. One that the disk does not take is lost. */
+  /** Records an event for programs, with its description for users. If the disk fails, the event is lost. */
   record(event: RunEvent): void {
     // An event may repeat a warning or the output of a program.
     const shown = redactStrings(event);
@@ -246,13 +249,13 @@ export class Run {
     this.#write("coordinator", line, (time) => ({ time, source: "coordinator", line: clipped(line), run_event: shown }));
   }
 
-  /** A line of what a worker has to say. One that the disk does not take is lost. */
+  /** Writes a log line of a worker. If the disk fails, the line is lost. */
   log(source: string, text: string): void {
     const line = redactSecrets(text);
     this.#write(source, line, (time) => (this.#logEvents++ < maxLogEvents ? { time, source, line: clipped(line) } : undefined));
   }
 
-  /** @param entry of the journal; undefined: the line is in the log file alone */
+  /** @param entry of the journal; undefined: the line is in the log file only */
   #write(source: string, line: string, entry: (time: number) => LogLine | undefined): void {
     const time = this.#clock.now();
     try {
@@ -261,16 +264,16 @@ export class Run {
         `${new Date(time).toISOString()} ${line}\n`,
       );
       const data = entry(time);
-      if (data !== undefined) this.#tell({ event: "log", data });
+      if (data !== undefined) this.#append({ event: "log", data });
     } catch (error) {
       if (!isSystemError(error) && !(error instanceof LapidaryError && error.code === "LAP_JOURNAL_WRITE")) throw error;
     }
   }
 
   /**
-   * The end; what comes later is not heard any more. Followers hear of it even if the disk does not take it.
+   * Ends the run: later records are ignored. Followers receive the end even if the disk fails.
    *
-   * @returns what the disk refused: the next coordinator finds the run as it was, and takes it up again
+   * @returns the error of the disk: the next coordinator finds the run as it was, and resumes it
    */
   finish(state: "done" | "failed" | "cancelled", error?: ErrorJson): unknown {
     if (isFinal(this.state)) return undefined;
@@ -311,12 +314,12 @@ export class Run {
   async follow(after: number, listener: (event: StreamEvent) => void): Promise<() => void> {
     let last = after;
     let waiting: StreamEvent[] | undefined = [];
-    const tell = (event: StreamEvent): void => {
+    const deliver = (event: StreamEvent): void => {
       if (event.id <= last) return;
       last = event.id;
       listener(event);
     };
-    const stop = this.listen((event) => (waiting === undefined ? tell(event) : waiting.push(event)));
+    const stop = this.listen((event) => (waiting === undefined ? deliver(event) : waiting.push(event)));
     try {
       for (const event of await readJournal(this.directory, after)) {
         last = Math.max(last, event.id);
@@ -326,12 +329,12 @@ export class Run {
       stop();
       throw error;
     }
-    for (const event of waiting) tell(event);
+    for (const event of waiting) deliver(event);
     waiting = undefined;
     return stop;
   }
 
-  /** Lets go of the files: the process ends. */
+  /** Closes the files when the process ends. */
   close(): void {
     this.#journal?.close();
     this.#journal = undefined;
@@ -343,9 +346,9 @@ export class Run {
     return this.#journal;
   }
 
-  #tell(event: Parameters<Journal["append"]>[0]): void {
+  #append(event: Parameters<Journal["append"]>[0]): void {
     if (isFinal(this.state)) return;
-    // Folded first: who hears of an event finds the summary up to date.
+    // Folded first, so that a listener of the event finds the summary up to date.
     this.#journal = this.#open();
     this.#fold(event);
     must(this.#journal, "journal").append(event);
@@ -360,7 +363,7 @@ export class Run {
   }
 }
 
-/** A longer line is whole in the log's file; an event has this much of it, so that every follower can take it. */
+/** Maximum length of a line in an event, so that every follower can receive it. The log file has the whole line. */
 const maxLineLength = 1 << 16;
 
 const clipped = (line: string): string =>

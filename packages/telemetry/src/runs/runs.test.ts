@@ -12,11 +12,11 @@ import { RunStore } from "./run-store.js";
 
 const hasCode = (code: string) => (error: unknown) => (error as LapidaryError).code === code;
 
-describe("a run's journal", () => {
+describe("the journal of a run", () => {
   const directory = temporaryDirectory();
   const line = (text: string) => ({ event: "log", data: { time: 1, source: "coordinator", line: text } }) as const;
 
-  it("numbers events and metrics in one sequence, and reads them back in it", async () => {
+  it("the journal numbers events and metrics in one sequence, and returns them in that order", async () => {
     const journal = new Journal(directory());
     journal.append(line("a"));
     journal.append({ event: "metrics", data: trainRow(1) });
@@ -40,7 +40,7 @@ describe("a run's journal", () => {
     deepStrictEqual(await readMetrics(directory(), 0, 1), { rows: [trainRow(1)], more: true, unreadable: 0 });
   });
 
-  it("continues the numbers after a restart, and cuts off a line that a crash left incomplete", async () => {
+  it("the journal continues the numbers after a restart, and truncates a line that a crash left incomplete", async () => {
     const first = new Journal(directory());
     first.append(line("a"));
     first.append({ event: "metrics", data: trainRow(1) });
@@ -63,14 +63,14 @@ describe("a run's journal", () => {
 describe("a journal with numbers that are not finite, and with damaged lines", () => {
   const directory = temporaryDirectory();
   const line = (text: string) => ({ event: "log", data: { time: 1, source: "coordinator", line: text } }) as const;
-  /** Number, file, first line, last line and cause of what was skipped. */
+  /** Number, file, first line, last line and cause of skipped lines. */
   const skipped = async (): Promise<unknown[]> =>
     runEventsIn(await readJournal(directory()))
       .events.filter(isOfType("journal_lines_skipped"))
       .map(({ id, file, from_line, to_line, cause }) => [id, file, from_line, to_line, cause]);
 
   for (const value of [Infinity, -Infinity, Number.NaN])
-    it(`gives back ${value} in every column of a row`, async () => {
+    it(`the journal returns ${value} in every column of a row`, async () => {
       const row = {
         ...trainRow(1),
         loss: value,
@@ -92,12 +92,12 @@ describe("a journal with numbers that are not finite, and with damaged lines", (
       );
     });
 
-  it("reads the null that earlier versions wrote as NaN", async () => {
+  it("the journal reads null of earlier versions as NaN", async () => {
     writeFileSync(journalFiles.metrics(directory()), `${JSON.stringify({ id: 1, ...trainRow(1), learning_rate: null })}\n`);
     deepStrictEqual((await readMetrics(directory(), 0, 9)).rows, [{ ...trainRow(1), learning_rate: Number.NaN }]);
   });
 
-  it("loses a damaged row and nothing else, and reports it in its place", async () => {
+  it("a damaged row is lost and reported in its place, and no other row is lost", async () => {
     const journal = new Journal(directory());
     for (let step = 1; step <= 3; step++) journal.append({ event: "metrics", data: trainRow(step) });
     journal.append(line("end"));
@@ -127,7 +127,7 @@ describe("a journal with numbers that are not finite, and with damaged lines", (
     }
   });
 
-  it("reports text that was put between rows, and takes no later event for one that was seen", async () => {
+  it("the journal reports text between rows, and does not take a later event for an earlier one", async () => {
     const journal = new Journal(directory());
     for (let step = 1; step <= 2; step++) journal.append({ event: "metrics", data: trainRow(step) });
     journal.close();
@@ -143,7 +143,7 @@ describe("a journal with numbers that are not finite, and with damaged lines", (
     );
   });
 
-  it("reads past event types and kinds of a newer version, counts them, and reports a known type with wrong fields as damaged", async () => {
+  it("the journal skips and counts event types and kinds of a newer version, and reports a known type with wrong fields as damaged", async () => {
     const journal = new Journal(directory());
     journal.append({ event: "log", data: { time: 1, source: "coordinator", line: "x", run_event: { type: "cancel_requested" } } });
     journal.close();
@@ -172,7 +172,7 @@ describe("a journal with numbers that are not finite, and with damaged lines", (
       [3, "events.jsonl", 3, 4, "newer_version"],
       [5, "events.jsonl", 5, 5, "damaged"],
     ]);
-    // What a newer version wrote keeps its line and its fields.
+    // Lines and fields of a newer version stay in the file.
     deepStrictEqual(journaled[1]?.data, {
       time: 1,
       source: "coordinator",
@@ -181,7 +181,7 @@ describe("a journal with numbers that are not finite, and with damaged lines", (
     });
   });
 
-  it("takes empty and missing files for a run that nothing has happened to", async () => {
+  it("empty and missing files are a run without events", async () => {
     deepStrictEqual(await readJournal(directory()), []);
     writeFileSync(journalFiles.events(directory()), "");
     deepStrictEqual(await readJournal(directory()), []);
@@ -193,7 +193,7 @@ describe("the run store", () => {
   const directory = temporaryDirectory();
   const open = (): Promise<RunStore> => RunStore.open(join(directory(), "runs"), steppingClock());
 
-  it("keeps what a run was when it is opened again", async () => {
+  it("the store returns the same run when it is opened again", async () => {
     const store = await open();
     const { run } = store.create(newRun({ exactly: "a" }));
     run.enter("compiling", { activity: { what: "trace" } });
@@ -212,7 +212,7 @@ describe("the run store", () => {
     ok((again.summary.started_at ?? 0) < (again.summary.finished_at ?? 0));
   });
 
-  it("knows from the journal how far a run had come whose coordinator died", async () => {
+  it("the store computes the progress of a run from its journal if its coordinator died", async () => {
     const store = await open();
     const { run } = store.create(newRun({ exactly: "a" }));
     run.enter("running");
@@ -223,14 +223,14 @@ describe("the run store", () => {
     strictEqual((await open()).get("a").state, "failed");
   });
 
-  it("answers the same name and job with the same run, and refuses the name to another job", async () => {
+  it("the store returns the same run for the same name and job, and rejects the name for another job", async () => {
     const store = await open();
     const { run } = store.create(newRun({ exactly: "mine" }));
     deepStrictEqual(store.create(newRun({ exactly: "mine" })), { run, existed: true });
     throws(() => store.create(newRun({ exactly: "mine" }, { fingerprint: "other" })), hasCode("LAP_JOB_NAME_TAKEN"));
   });
 
-  it("makes up names that were never used, suggests the near one for a wrong one", async () => {
+  it("the store generates names that were never used, and suggests a similar one for an unknown name", async () => {
     const store = await open();
     const made = ["Quick Start.yaml", "Quick Start.yaml", "???"].map((like) => store.create(newRun({ like })).run.id);
     deepStrictEqual(made, ["quick-start.yaml-1", "quick-start.yaml-2", "job-1"]);
@@ -240,7 +240,7 @@ describe("the run store", () => {
     );
   });
 
-  it("pages through runs, newest first", async () => {
+  it("the store lists runs in pages, newest first", async () => {
     const store = await open();
     for (const name of ["a", "b", "c", "d"]) store.create(newRun({ exactly: name }));
     store.get("c").finish("cancelled");
@@ -260,7 +260,7 @@ describe("the run store", () => {
     strictEqual(store.counts().queued, 3);
   });
 
-  it("skips directories that are not runs", async () => {
+  it("the store skips directories that are not runs", async () => {
     const store = await open();
     store.create(newRun({ exactly: "a" }));
     writeFileSync(join(store.directory, "notes.txt"), "x");
@@ -278,12 +278,12 @@ describe("a run", () => {
   const directory = temporaryDirectory();
   const open = (): Promise<RunStore> => RunStore.open(join(directory(), "runs"), steppingClock());
 
-  it("sends a follower every event once, past and live, from any number on", async () => {
+  it("a follower receives every event once, past and live, from any number on", async () => {
     const { run } = (await open()).create(newRun({ exactly: "a" }));
     run.metrics(trainRow(1));
     const seen: StreamEvent[] = [];
     const following = run.follow(1, (event) => seen.push(event));
-    // While the files are being read.
+    // During the read of the files.
     run.metrics(trainRow(2));
     await following;
     run.metrics(trainRow(3));
@@ -302,7 +302,7 @@ describe("a run", () => {
     await run.settled;
   });
 
-  it("hears nothing after its end", async () => {
+  it("a listener receives nothing after the end of the run", async () => {
     const { run } = (await open()).create(newRun({ exactly: "a" }));
     run.finish("cancelled");
     run.metrics(trainRow(1));
@@ -312,7 +312,7 @@ describe("a run", () => {
     await rejects(async () => JSON.parse(readFileSync(join(run.directory, "metrics.jsonl"), "utf8")));
   });
 
-  it("keeps secrets out of its files: of lines, events and the error that ended it", async () => {
+  it("a run writes no secrets to its files: in lines, events and the error that ended it", async () => {
     const { run } = (await open()).create(newRun({ exactly: "a" }));
     const [address, shown] = ["redis://me:s3cret@h:1", "redis://h:1"];
     run.log("worker 0", `crash at ${address}`);
@@ -325,7 +325,7 @@ describe("a run", () => {
     ok(!written.join("\n").includes("s3cret"));
   });
 
-  it("writes each source's lines into a log of its own too, an event with its description", async () => {
+  it("a run writes the lines of each source to a log of its own too, an event with its description", async () => {
     const { run } = (await open()).create(newRun({ exactly: "a" }));
     const event = { type: "batch_skipped", step: 3, batch: 2, error: { code: "LAP_LOSS_SPIKE", message: "m" } } as const;
     run.log("worker 0", "hello");
@@ -342,7 +342,7 @@ describe("a run", () => {
     );
   });
 
-  it("records events however many lines its workers have written", async () => {
+  it("a run records events however many lines its workers have written", async () => {
     const { run } = (await open()).create(newRun({ exactly: "a" }));
     for (let i = 0; i < 20_001; i++) run.log("worker 0", "x");
     run.record({ type: "cancel_requested" });

@@ -2,7 +2,7 @@ import type { Clock } from "@lapidary/std";
 import type { TrainRow } from "@lapidary/api";
 import type { NewRun } from "../runs/run-store.js";
 
-/** Each look at it is a second later. */
+/** Each read is a second later. */
 export function steppingClock(): Clock {
   let now = 1_700_000_000_000;
   const next = (): number => (now += 1000);

@@ -2,7 +2,10 @@ import { makeWorkerGrid, meshSize, parseMesh, workerOfChip } from "@lapidary/top
 import type { ChipArrays } from "@lapidary/api/frames";
 import type { ProgramView } from "@lapidary/api/program-view";
 
-/** What every chip of a run holds at the peak of a step and sends in one, and which worker emulates it; chips by number in the mesh. */
+/**
+ * The arrays of every chip of a run at the peak of a step, the bytes it sends in a step, and the worker that emulates it; chips by number in the
+ * mesh.
+ */
 export function chipArrays(view: ProgramView, workers: number): ChipArrays {
   const mesh = parseMesh(view.mesh);
   const chips = meshSize(mesh);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { replaceFile } from "@lapidary/std";
 
 /**
- * The token of a home directory, made once: a page that was let in stays so when the coordinator starts again. Readable by its owner alone.
+ * The token of a home directory, generated once, so that an open page can connect after a restart of the coordinator. Only the owner can read it.
  */
 export function homeToken(home: string): string {
   const path = join(home, "token");

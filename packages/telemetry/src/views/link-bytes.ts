@@ -11,11 +11,11 @@ export interface LinkBytes {
 }
 
 /**
- * What one chip sends in a step along each torus dim, with rings dim after dim from the minor one on, as collectives over several dims are done:
+ * The bytes that one chip sends in a step along each torus dim. Collectives over several dims use rings dim after dim, from the minor one on:
  *
- *     all_gather over 4×8, V bytes in the end:   along y first, 7 parts of V/32;   then along x, 3 parts of V/4
+ *     all_gather over 4×8, V bytes at the end:   along y first, 7 parts of V/32;   then along x, 3 parts of V/4
  *
- * Their sum over the dims is what the collective moves in all.
+ * The sum over the dims is the number of bytes of the collective.
  */
 export function linkBytes(chip: Graph, sliceDims: readonly number[]): LinkBytes {
   const mesh = must(chip.mesh, "mesh");
@@ -26,7 +26,7 @@ export function linkBytes(chip: Graph, sliceDims: readonly number[]): LinkBytes 
     const atoms = "axes" in value.attrs ? parseAtoms(mesh, value.attrs.axes) : [];
     const parts = splitByDim(mesh, atoms, sliceDims);
     const size = parts.reduce((n, part) => n * part, 1);
-    // Gathering a dim multiplies what the dims after it have to move.
+    // The all_gather of a dim multiplies the bytes of the dims after it.
     let gathered = 1;
     for (let d = parts.length - 1; d >= 0; d--) {
       const part = parts[d] ?? 1;
@@ -39,7 +39,7 @@ export function linkBytes(chip: Graph, sliceDims: readonly number[]): LinkBytes 
   return { dims, dcn };
 }
 
-/** Chips along each dim that the product of `atoms` takes; index 0 stands for the pods. */
+/** Chips along each dim that the product of `atoms` covers; index 0 is the pods. */
 function splitByDim(mesh: Mesh, atoms: readonly AtomId[], sliceDims: readonly number[]): number[] {
   const strides = sliceDims.map((_, d) => sliceDims.slice(d + 1).reduce((n, size) => n * size, 1));
   const perPod = sliceDims.reduce((n, size) => n * size, 1);

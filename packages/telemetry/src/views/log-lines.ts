@@ -12,7 +12,7 @@ export interface LogQuery {
   readonly limit: number;
 }
 
-/** The newest lines below a number that fit the query, newest first. Reads the journal from its begin, keeping no more than a page. */
+/** The newest lines below a number that match the query, newest first. Reads the journal from its start, and keeps at most a page in memory. */
 export async function findLogLines(directory: string, { text, source, before, limit }: LogQuery): Promise<LogPage> {
   const path = journalFiles.events(directory);
   if (!existsSync(path)) return { lines: [], more: false };

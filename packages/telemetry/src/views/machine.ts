@@ -4,7 +4,7 @@ import { type ChipSpec, type ComputeDtype, parseChip } from "@lapidary/simulator
 import { parseTorus } from "@lapidary/topology";
 import type { ResolvedJob } from "@lapidary/training";
 
-/** The chips that a job would run on: what its step is timed for. JSON, like everything that decides the view of a program. */
+/** The chips of a job, for the timing of its step. JSON, like everything that decides the view of a program. */
 export interface ViewMachine {
   readonly chip: ChipSpec;
   /** Of each pod. */
@@ -13,7 +13,7 @@ export interface ViewMachine {
   readonly compute: ComputeDtype;
 }
 
-/** A pod file of the user may name a chip without a description: it is timed as a v5e. */
+/** A pod file of the user may name a chip without a description. Such a chip is timed as a v5e. */
 const defaultChip = "v5e";
 
 export function viewMachine(

@@ -16,11 +16,11 @@ import type { ViewMachine } from "./machine.js";
 import { type StepTimes, stepTimes } from "./step-times.js";
 import { axisOf, flopsOf, operandOf } from "./values.js";
 
-/** Points of the memory curve: more than a screen is wide would not be seen. */
+/** Points of the memory curve: more would not be visible. */
 const curvePoints = 480;
 const largestBuffers = 40;
 
-/** The mesh's axes lie over the machine's slice row-major, those that come first over its pods. */
+/** The axes of the mesh map to the slice of the machine in row-major order, the first ones to its pods. */
 export function makeProgramView(program: Program, machine: ViewMachine): ProgramView {
   const { mesh, chip, global } = program;
   const { slice } = machine;
@@ -67,7 +67,7 @@ function viewValues(program: Program, times: StepTimes): ViewValue[] {
   return chip.values.flatMap((value): ViewValue[] => {
     const time = times.values.get(value.id);
     const isCollective = collectiveNames.has(value.op);
-    // Ops without a time, and second versions of a value, say nothing that the first does not.
+    // Ops without a time, and later versions of a value, add no information.
     if (value.op === "constant" || (time === undefined && value.op !== "parameter" && seen.has(value.name))) return [];
     seen.add(value.name);
     const sharding = must(value.sharding, "sharding");
@@ -110,7 +110,7 @@ const viewCollectives = (program: Program): ViewCollective[] =>
 function viewMemory(chip: Graph, plan: MemoryPlan, times: StepTimes, limit: number): ViewMemory {
   const steps = times.at_us.length - 1;
   const { byClass } = liveBytes(plan.buffers, steps);
-  // Index 0 of the live bytes stands for the time before the first step.
+  // Index 0 of the live bytes is the time before the first step.
   const atOf = (step: number): number => times.at_us[Math.max(0, Math.min(step, steps))] ?? 0;
   const last = steps + 1;
   const points = Math.min(curvePoints, last + 1);
@@ -147,5 +147,5 @@ function perClass<T>(make: (kind: (typeof memoryClassNames)[number]) => T): Reco
   return Object.fromEntries(memoryClassNames.map((kind) => [kind, make(kind)])) as Record<(typeof memoryClassNames)[number], T>;
 }
 
-/** Nanoseconds are fine enough, and shorter to write. */
+/** Nanoseconds are precise enough, and shorter to write. */
 const rounded = (us: number): number => Math.round(us * 1000) / 1000;

@@ -3,8 +3,8 @@ import { jsonText } from "@lapidary/std";
 import type { JobSummary, Status } from "@lapidary/api";
 
 const everyMs = 400;
-const aliveEveryMs = 15_000;
-const maxBehindBytes = 1 << 20;
+const keepAliveIntervalMs = 15_000;
+const maxUnsentBytes = 1 << 20;
 
 export interface OverviewSource {
   /** Newest first. */
@@ -13,16 +13,16 @@ export interface OverviewSource {
 }
 
 /**
- * The list of runs and the state of the coordinator, as server-sent events: all of it to who comes (or comes back), then what changes.
+ * The list of runs and the state of the coordinator, as server-sent events: all of it for a new or reconnected client, then the changes.
  *
- * A summary is replaced when it changes, never written to, so that looking for changes is comparing references.
+ * A summary is replaced when it changes, and never modified, so that a comparison of references finds changes.
  */
 export class OverviewFeed {
   readonly #viewers = new Set<ServerResponse>();
   readonly #known = new Map<string, JobSummary>();
   #status = "";
   #timer: NodeJS.Timeout | undefined;
-  #sinceAlive = 0;
+  #sinceKeepAlive = 0;
 
   constructor(private readonly source: OverviewSource) {}
 
@@ -65,9 +65,9 @@ export class OverviewFeed {
     const statusText = jsonText(status);
     const statusChanged = statusText !== this.#status;
     this.#status = statusText;
-    this.#sinceAlive += everyMs;
-    const alive = this.#sinceAlive >= aliveEveryMs;
-    if (alive) this.#sinceAlive = 0;
+    this.#sinceKeepAlive += everyMs;
+    const alive = this.#sinceKeepAlive >= keepAliveIntervalMs;
+    if (alive) this.#sinceKeepAlive = 0;
     const change = {
       ...(changed.length > 0 ? { jobs: changed } : {}),
       ...(gone.length > 0 ? { gone } : {}),
@@ -76,7 +76,7 @@ export class OverviewFeed {
     const text = `${Object.keys(change).length > 0 ? textOf("change", change) : ""}${alive ? ": alive\n\n" : ""}`;
     if (text === "") return;
     for (const response of this.#viewers) {
-      if (response.writableLength > maxBehindBytes) response.destroy();
+      if (response.writableLength > maxUnsentBytes) response.destroy();
       else response.write(text);
     }
   }

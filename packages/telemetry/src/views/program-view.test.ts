@@ -35,11 +35,11 @@ describe("the view of a program", function () {
     made.set("two pods", viewOf("pods=2", "mesh={ pod: 2, data: 256 }", "train.batch=512"));
   });
 
-  it("is as its schema says, and survives JSON", () => {
+  it("the view fits its schema, and survives JSON", () => {
     for (const { view } of made.values()) deepStrictEqual(programViewSchema.parse(JSON.parse(JSON.stringify(view))), view);
   });
 
-  it("counts on links, dim by dim and between pods, just the bytes that the collectives send", () => {
+  it("the bytes of the links, dim by dim and between pods, are the bytes that the collectives send", () => {
     for (const [name, { view }] of made) {
       const sent = sum(view.collectives.map(({ bytes_per_chip }) => bytes_per_chip));
       ok(near(sum([...view.link_bytes.dims, view.link_bytes.dcn]), sent), `${name}: ${JSON.stringify(view.link_bytes)} ${sent}`);
@@ -47,7 +47,7 @@ describe("the view of a program", function () {
     }
   });
 
-  it("has memory that adds up: classes at the peak, and the curve's highest point", () => {
+  it("the classes of memory at the peak add up to the highest point of the curve", () => {
     for (const { view } of made.values()) {
       const { memory } = view;
       strictEqual(sum(memoryClassNames.map((kind) => memory.at_peak[kind])), memory.peak_bytes);
@@ -58,7 +58,7 @@ describe("the view of a program", function () {
     }
   });
 
-  it("gives every collective a time, a lane of its axes, and its reason", () => {
+  it("every collective has a time, a lane of its axes, and its reason", () => {
     for (const { program, view } of made.values()) {
       const byId = new Map(view.values.map((value) => [value.id, value]));
       for (const { id } of collectivesOf(program.chip)) {
@@ -73,7 +73,7 @@ describe("the view of a program", function () {
     }
   });
 
-  it("keeps kernels in order on the compute lane, one at a time", () => {
+  it("the compute lane has the kernels in order, one at a time", () => {
     for (const { view } of made.values()) {
       const bars = view.values
         .filter(({ lane }) => lane === "compute")
@@ -87,7 +87,7 @@ describe("the view of a program", function () {
     }
   });
 
-  it("says of each chip which worker has it, in blocks of equal size", () => {
+  it("the view gives each chip its worker, in blocks of equal size", () => {
     const { view } = made.get("one pod") ?? viewOf();
     const { worker, hbm_bytes, sent_bytes } = chipArrays(view, 2);
     deepStrictEqual([worker.length, sum(worker), hbm_bytes.length, sent_bytes.length], [256, 128, 256, 256]);

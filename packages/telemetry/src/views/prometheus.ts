@@ -1,6 +1,6 @@
 import { type JobSummary, jobStates, type Status } from "@lapidary/api";
 
-/** Runs that ended longer ago are left out, so that the number of series is bounded. */
+/** Runs that ended earlier are skipped, so that the number of series is bounded. */
 const reportedAfterEndMs = 10 * 60_000;
 
 interface Metric {
@@ -47,12 +47,12 @@ export function prometheusText(status: Status, jobs: readonly JobSummary[], now:
       [{ pod: pods.name, state: "free" }, pods.free_chips],
       [{ pod: pods.name, state: "taken" }, pods.chips - pods.free_chips],
     ]);
-  const told = jobs.filter(({ finished_at }) => finished_at === undefined || now - finished_at < reportedAfterEndMs);
+  const reported = jobs.filter(({ finished_at }) => finished_at === undefined || now - finished_at < reportedAfterEndMs);
   for (const { name, help, of } of perJob)
     gauge(
       name,
       help,
-      told.flatMap((job) => {
+      reported.flatMap((job) => {
         const value = of(job);
         return value === undefined ? [] : [[{ job: job.id, model: job.model, state: job.state }, value] as const];
       }),
@@ -60,7 +60,7 @@ export function prometheusText(status: Status, jobs: readonly JobSummary[], now:
   return `${lines.join("\n")}\n`;
 }
 
-/** As the format spells infinity. */
+/** The spelling of infinity in the format. */
 const numberText = (value: number): string => (Math.abs(value) === Infinity ? (value > 0 ? "+Inf" : "-Inf") : String(value));
 
 const escape = (text: string): string => text.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");

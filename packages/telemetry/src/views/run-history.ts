@@ -6,10 +6,10 @@ import { journalFiles } from "../runs/journal.js";
 import { joinJournal, type JournalLines } from "../runs/journal-rows.js";
 import { Series } from "@lapidary/api/downsample";
 
-/** Columns of a train row that are kept over steps. */
+/** Columns of a train row with a series over steps. */
 export const seriesNames = ["loss", "grad_norm", "learning_rate", "tokens_per_s", "step_ms"] as const;
 
-/** What is kept of a run in memory, whatever its length. */
+/** Limits of the history of a run in memory, for runs of any length. */
 export const historyLimits = {
   buckets: 2048,
   evals: 2000,
@@ -23,9 +23,9 @@ export const historyLimits = {
 export type Numbered<T> = T & { readonly id: number };
 
 /**
- * A run's journal, read once and then only where it has grown, folded into what a page shows: bounded, however long the run.
+ * The journal of a run, folded into the data of a page. It reads only the growth of the files, and its size is bounded for runs of any length.
  *
- * Both files are read in one go without letting anybody else in, so that numbers come in order.
+ * Both files are read synchronously, so that the numbers are in order.
  */
 export class RunHistory {
   readonly #tails: readonly LineTail[];
@@ -33,7 +33,7 @@ export class RunHistory {
   readonly evals: EvalRow[] = [];
   readonly states: Numbered<StateEvent>[] = [];
   readonly logs: Numbered<LogLine>[] = [];
-  /** Those of the lines that describe run events: workers may write so much that `logs` has none of them. */
+  /** The lines that describe run events. Workers may write so many lines that `logs` contains none of them. */
   readonly runEvents: Numbered<LogLine>[] = [];
   readonly #recent: StreamEvent[] = [];
   /** Events up to this number are no longer in `recent`. */
@@ -45,22 +45,22 @@ export class RunHistory {
     this.#tails = [new LineTail("events", journalFiles.events(directory)), new LineTail("metrics", journalFiles.metrics(directory))];
   }
 
-  /** What has happened since the last call, in order; the newest only, if it was very much. */
+  /** The events since the last call, in order; only the newest ones if there are too many. */
   refresh(): readonly StreamEvent[] {
     const files = this.#tails.map((tail) => tail.read());
     if (files.every(({ lines }) => lines.length === 0)) return [];
-    const news = joinJournal(files, this.lastId)
+    const newEvents = joinJournal(files, this.lastId)
       .filter(({ id }) => id > this.lastId)
       .map(clipped);
-    for (const event of news) this.#fold(event);
-    this.#recent.push(...news.slice(-historyLimits.recent));
-    const surplus = this.#recent.length - historyLimits.recent;
-    if (surplus > 0) this.#recent.splice(0, surplus);
+    for (const event of newEvents) this.#fold(event);
+    this.#recent.push(...newEvents.slice(-historyLimits.recent));
+    const excess = this.#recent.length - historyLimits.recent;
+    if (excess > 0) this.#recent.splice(0, excess);
     this.#forgotten = (this.#recent[0]?.id ?? 1) - 1;
-    return news.slice(-historyLimits.recent);
+    return newEvents.slice(-historyLimits.recent);
   }
 
-  /** Events after number `after`, or undefined where too many have come since. */
+  /** Events after number `after`, or undefined if too many came since. */
   since(after: number): readonly StreamEvent[] | undefined {
     if (after < this.#forgotten) return undefined;
     return this.#recent.filter(({ id }) => id > after);
@@ -84,7 +84,7 @@ export class RunHistory {
       }
       case "state": {
         const last = this.states.at(-1);
-        // Progress within one activity is one event that grows.
+        // Progress within one activity is a single event, which is replaced.
         if (
           last !== undefined &&
           last.state === event.data.state &&
@@ -109,14 +109,14 @@ function keep<T>(list: T[], item: T, most: number): void {
   if (list.length > most) list.shift();
 }
 
-/** A line of a megabyte is for the log's file, not for every viewer. */
+/** Longer lines are in the log file only. */
 function clipped(event: StreamEvent): StreamEvent {
   if (event.event !== "log" || event.data.line.length <= historyLimits.lineLength) return event;
   const { line } = event.data;
   return { ...event, data: { ...event.data, line: `${line.slice(0, historyLimits.lineLength)} … (${line.length} characters in all)` } };
 }
 
-/** Whole lines as they are appended to a file. */
+/** Reads complete lines as they are appended to a file. */
 class LineTail {
   readonly #kind: JournalLines["kind"];
   readonly #path: string;
@@ -131,7 +131,7 @@ class LineTail {
     this.#path = path;
   }
 
-  /** The lines that have come since the last call. */
+  /** The lines since the last call. */
   read(): JournalLines {
     const before = this.#count;
     const lines = existsSync(this.#path) ? this.#readLines() : [];
@@ -143,7 +143,7 @@ class LineTail {
     const file = openSync(this.#path, "r");
     try {
       const { size } = fstatSync(file);
-      // The writer cuts off a torn end when it begins anew.
+      // The writer truncates an incomplete end when it begins again.
       if (size < this.#at) this.#restart(size);
       const lines: string[] = [];
       while (this.#at < size) {

@@ -8,9 +8,9 @@ import { WorkerStepTail } from "@lapidary/api/worker-steps";
 
 /** Events are collected for this time, and then sent to all viewers as one message. */
 const gatherMs = 200;
-const aliveEveryMs = 15_000;
+const keepAliveIntervalMs = 15_000;
 /** A viewer with more unsent bytes is disconnected; its browser reconnects with the last number it received. */
-const maxBehindBytes = 1 << 20;
+const maxUnsentBytes = 1 << 20;
 /** Histories of runs without viewers. */
 const maxIdleHistories = 12;
 
@@ -21,17 +21,17 @@ export interface WatchedRun {
 }
 
 /**
- * Sends viewers the new events of runs. The cost of a run is reading what its files have grown by, five times a second while it has viewers;
- * the cost of a viewer is one write. The coordinator waits for no viewer.
+ * Sends new events of runs to viewers. A run with viewers costs a read of the growth of its files, five times a second. A viewer costs one write.
+ * The coordinator waits for no viewer.
  *
- *     journal ──► history ──► text, made once ──►  viewer  viewer  viewer ✂ (too far behind)
+ *     journal ──► history ──► text, made once ──►  viewer  viewer  viewer ✂ (too many unsent bytes)
  */
 export class RunStreams {
   readonly #histories = new Map<string, RunHistory>();
   readonly #subscriptions = new Map<string, Subscription>();
   #closed = false;
 
-  /** @param onError hears of what ended a watch; its viewers come back */
+  /** @param onError called with the error that ended a watch; its viewers reconnect */
   constructor(private readonly onError: (error: unknown) => void = () => undefined) {}
 
   history(run: WatchedRun): RunHistory {
@@ -43,12 +43,12 @@ export class RunStreams {
       if (this.#histories.size <= maxIdleHistories + this.#subscriptions.size) break;
       if (!this.#subscriptions.has(id) && id !== run.id) this.#histories.delete(id);
     }
-    // While it is watched, what is new goes through the watch, which has to send it.
+    // While a watch exists, the watch sends the new events.
     if (!this.#subscriptions.has(run.id)) history.refresh();
     return history;
   }
 
-  /** Server-sent events after number `after`: `events` with a list, `reset` when too many were missed, `end` once there will be no more. */
+  /** Server-sent events after number `after`: `events` with a list, `reset` if too many were missed, `end` after the last event. */
   streamEvents(run: WatchedRun, response: ServerResponse, after: number): void {
     response.writeHead(200, {
       "content-type": "text/event-stream; charset=utf-8",
@@ -74,7 +74,7 @@ export class RunStreams {
     this.#subscribe(run).addFrames(response);
   }
 
-  /** Both of it as messages `run` and `frames` of a stream of server-sent events that has begun, and that other runs share. */
+  /** Sends both as messages `run` and `frames` of a stream of server-sent events that has begun and that other runs share. */
   streamRun(run: WatchedRun, response: ServerResponse, after: number, first: readonly Uint8Array[]): void {
     const missed = this.history(run).since(after);
     if (missed === undefined) response.write(runMessageText({ id: run.id, kind: "reset" }));
@@ -97,7 +97,7 @@ export class RunStreams {
     const subscription = new Subscription(
       run,
       this.history(run),
-      // A run that is resumed has a new watch while viewers of the old one are still connected.
+      // A resumed run has a new watch while viewers of the old one are still connected.
       (ended) => void (this.#subscriptions.get(run.id) === ended && this.#subscriptions.delete(run.id)),
       this.onError,
     );
@@ -106,15 +106,15 @@ export class RunStreams {
   }
 }
 
-/** The viewers of one run. It ends with the last of them, or once the run is over and all its events are sent. */
+/** The viewers of one run. It ends with the last of them, or after the run has ended and all its events are sent. */
 class Subscription {
   readonly #events = new Set<ServerResponse>();
   readonly #frames = new Set<ServerResponse>();
-  /** Streams that other runs share: they do not end with this one. */
+  /** Streams that other runs share. They do not end with this run. */
   readonly #shared = new Set<ServerResponse>();
   readonly #tail: WorkerStepTail;
   readonly #timer: NodeJS.Timeout;
-  #sinceAlive = 0;
+  #sinceKeepAlive = 0;
 
   constructor(
     private readonly run: WatchedRun,
@@ -158,7 +158,7 @@ class Subscription {
     try {
       this.#publish();
     } catch (error) {
-      // Files that cannot be read now, or a bug: viewers are cut off and come back, and the coordinator continues.
+      // The files cannot be read now, or an internal error: viewers are disconnected and reconnect, and the coordinator continues.
       this.onError(error);
       for (const response of [...this.#events, ...this.#frames, ...this.#shared]) response.destroy();
       this.close();
@@ -166,7 +166,7 @@ class Subscription {
   }
 
   #publish(): void {
-    // Asked before the files are read: what is final has been written by now.
+    // Read before the files: if the state is final, all events are in the files.
     const over = this.run.isFinal();
     const message = this.history.refresh();
     const { id } = this.run;
@@ -180,9 +180,9 @@ class Subscription {
       this.#send(this.#frames, frames);
       if (this.#shared.size > 0) this.#send(this.#shared, framesText(id, frames));
     }
-    this.#sinceAlive += gatherMs;
-    if (this.#sinceAlive >= aliveEveryMs) {
-      this.#sinceAlive = 0;
+    this.#sinceKeepAlive += gatherMs;
+    if (this.#sinceKeepAlive >= keepAliveIntervalMs) {
+      this.#sinceKeepAlive = 0;
       this.#send(this.#events, ": alive\n\n");
     }
     if (!over) return;
@@ -193,7 +193,7 @@ class Subscription {
 
   #send(viewers: ReadonlySet<ServerResponse>, text: string | Uint8Array): void {
     for (const response of viewers) {
-      if (response.writableLength > maxBehindBytes) response.destroy();
+      if (response.writableLength > maxUnsentBytes) response.destroy();
       else response.write(text);
     }
   }

@@ -8,7 +8,7 @@ interface TimedValue {
   readonly lane: string;
   readonly start_us: number;
   readonly duration_us: number;
-  /** Of a kernel `matrix`, `vector` or `hbm`; of a transfer `links`. */
+  /** `matrix`, `vector` or `hbm` for a kernel; `links` for a transfer. */
   readonly bound: string;
 }
 
@@ -18,15 +18,15 @@ export interface StepTimes {
   readonly total_us: number;
   /** Time in which the core waits for transfers. */
   readonly exposed_us: number;
-  /** When each place of the schedule is reached; one entry more for the end. */
+  /** The time of each position of the schedule, and one entry more for the end. */
   readonly at_us: readonly number[];
-  /** In the order in which they are drawn. */
+  /** In drawing order. */
   readonly lanes: readonly string[];
 }
 
 const computeLane = "compute";
 
-/** When each value of a step is made, as the simulator times it: a kernel at the value that it makes last, a collective on the lane of its axes. */
+/** The time of each value of a step in the simulator: a kernel at its last value, a collective on the lane of its axes. */
 export function stepTimes(program: Program, { chip, slice, pods, compute }: ViewMachine): StepTimes {
   const simulation = simulate(program, { chip, pods, torus: { dims: slice } }, { compute });
   const { timeline, list, kernels } = simulation;
@@ -35,7 +35,7 @@ export function stepTimes(program: Program, { chip, slice, pods, compute }: View
   timeline.kernels.forEach(({ kernel, from, to }) =>
     values.set(kernel.at, { lane: computeLane, start_us: micros(from), duration_us: micros(to - from), bound: kernel.limit }),
   );
-  // The simulator numbers transfers in the order of the schedule, copies to the host after the program's own.
+  // The simulator numbers transfers in the order of the schedule, copies to the host after those of the program.
   const collectives = program.schedule.order.filter((id) => isCollective(must(program.chip.values[id], "value")));
   const lanes = new Set<string>();
   for (const { transfer, stages } of timeline.transfers) {

@@ -3,7 +3,7 @@ import { must } from "@lapidary/std";
 
 export const axisOf = (value: Value): string => ("axes" in value.attrs ? value.attrs.axes.join("+") : "");
 
-/** A multiply-add is two. */
+/** A multiply-add counts as two. */
 export function flopsOf(value: Value, inputs: readonly Value[]): number {
   const def = opDef<OpName>(value.op);
   return def.flops(

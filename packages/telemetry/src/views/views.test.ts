@@ -14,7 +14,7 @@ import { isTraced, readStepTraces, StepTraceLog, stepTraceAt, stepTracesFile } f
 import { readWorkerSteps, WorkerStepLog, WorkerStepTail } from "@lapidary/api/worker-steps";
 
 describe("a series over steps", () => {
-  it("keeps every extreme, whatever it merges, and never more buckets than it may", () => {
+  it("a series keeps every extreme when it merges buckets, and never has more buckets than its limit", () => {
     fc.assert(
       fc.property(
         fc.array(fc.float({ noNaN: true, min: -1000, max: 1000 }), { minLength: 1, maxLength: 300 }),
@@ -34,7 +34,7 @@ describe("a series over steps", () => {
     );
   });
 
-  it("continues from its JSON with the same result", () => {
+  it("a series continues from its JSON with the same result", () => {
     const [whole, first] = [new Series(["a"], 16), new Series(["a"], 16)];
     for (let step = 1; step <= 100; step++) whole.add(step, [step % 7]);
     for (let step = 1; step <= 60; step++) first.add(step, [step % 7]);
@@ -43,7 +43,7 @@ describe("a series over steps", () => {
     deepStrictEqual(second.toJson(16), whole.toJson(16));
   });
 
-  it("drops the rows after a step that is computed again", () => {
+  it("a series drops the rows after a step that is repeated", () => {
     const series = new Series(["a"], 100);
     for (let step = 1; step <= 50; step++) series.add(step, [0]);
     series.add(31, [9]);
@@ -57,7 +57,7 @@ const workerStep = (step: number, workers = 2): WorkerStep => ({
 });
 
 describe("frames", () => {
-  it("come out as they went in, however they are cut on the way", () => {
+  it("the decoder returns the frames that were encoded, for any cuts of the bytes", () => {
     const chips = {
       worker: Uint16Array.from([0, 1, 0]),
       hbm_bytes: Float32Array.from([1, 2, 3]),
@@ -77,7 +77,7 @@ describe("frames", () => {
     );
   });
 
-  it("refuse what is none of theirs, and pass over kinds of a later version", () => {
+  it("the decoder rejects foreign bytes, and skips kinds of a later version", () => {
     throws(() => new FrameReader().push(Uint8Array.from([255, 255, 255, 255, 1, 0, 0, 0])), /cannot have/);
     deepStrictEqual(new FrameReader().push(Uint8Array.from([4, 0, 0, 0, 99, 0, 0, 0])), []);
   });
@@ -86,7 +86,7 @@ describe("frames", () => {
 describe("the record of workers' steps", () => {
   const directory = temporaryDirectory();
 
-  it("is read by range, the slowest of neighbours where there are too many", () => {
+  it("the record is read by range, with the slowest of adjacent steps if there are too many", () => {
     const log = new WorkerStepLog(directory());
     for (let step = 1; step <= 50; step++)
       log.append(
@@ -105,7 +105,7 @@ describe("the record of workers' steps", () => {
     ok(few.length <= 10 && few.some(({ step }) => step === 23));
   });
 
-  it("returns only frames after the skipped ones, and starts again for a worker group of another size", () => {
+  it("the record returns only frames after the skipped ones, and begins again for a worker group of another size", () => {
     const log = new WorkerStepLog(directory());
     log.append(workerStep(1));
     const tail = new WorkerStepTail(directory());
@@ -120,10 +120,10 @@ describe("the record of workers' steps", () => {
   });
 });
 
-describe("a run's history", () => {
+describe("the history of a run", () => {
   const directory = temporaryDirectory();
 
-  it("reads what is new once, in order, across both files", () => {
+  it("the history reads new events once, in order, across both files", () => {
     const journal = new Journal(directory());
     const history = new RunHistory(directory());
     journal.append({ event: "state", data: { time: 1, state: "running" } });
@@ -146,7 +146,7 @@ describe("a run's history", () => {
     journal.close();
   });
 
-  it("stays bounded, cuts endless lines, and says when too much was missed", () => {
+  it("the history is bounded, truncates endless lines, and reports how much was missed", () => {
     const journal = new Journal(directory());
     const history = new RunHistory(directory());
     journal.append({ event: "log", data: { time: 1, source: "worker 0", line: "y".repeat(1 << 20) } });
@@ -159,7 +159,7 @@ describe("a run's history", () => {
     journal.close();
   });
 
-  it("waits for the end of a line that is still being written", () => {
+  it("the history waits for the end of a line that is still being written", () => {
     const history = new RunHistory(directory());
     const row = JSON.stringify({ id: 1, ...trainRow(1) });
     appendFileSync(join(directory(), "metrics.jsonl"), row.slice(0, 30));
@@ -172,7 +172,7 @@ describe("a run's history", () => {
 describe("log lines", () => {
   const directory = temporaryDirectory();
 
-  it("are found by text and source, newest first, a page at a time", async () => {
+  it("findLogLines finds lines by text and source, newest first, in pages", async () => {
     const journal = new Journal(directory());
     for (let i = 0; i < 30; i++)
       journal.append({ event: "log", data: { time: i, source: i % 2 === 0 ? "worker 0" : "worker 1", line: `Line ${i} <b>` } });
@@ -198,7 +198,7 @@ describe("the record of single steps, call by call", () => {
     ...(trace === undefined ? {} : { trace }),
   });
 
-  it("is read back step by step, the last attempt at each, and without a torn end", () => {
+  it("the record is read step by step, the last attempt of each, without an incomplete end", () => {
     const log = new StepTraceLog(directory(), calls);
     log.append({ step: stepIndex(1), workers: [worker()] });
     log.append({ step: stepIndex(2), workers: [worker({ began_ms: 5, calls_us: [0, 10, 0] })] });
@@ -211,7 +211,7 @@ describe("the record of single steps, call by call", () => {
     ]);
   });
 
-  it("is asked for one step: the newest up to the one that is wanted", () => {
+  it("the record returns the newest step up to the requested one", () => {
     const log = new StepTraceLog(directory(), calls);
     for (const step of [4, 9, 14]) log.append({ step: stepIndex(step), workers: [worker({ began_ms: step, calls_us: [0, 10, 0] })] });
     const at = (wanted?: number): unknown => {
@@ -220,11 +220,11 @@ describe("the record of single steps, call by call", () => {
     };
     deepStrictEqual(at(), [[5, 10, 15], 15, 14]);
     deepStrictEqual(at(12), [[5, 10, 15], 10, 9]);
-    // Before the first there is none: the first.
+    // Before the first recorded step, the answer is the first one.
     deepStrictEqual(at(2), [[5, 10, 15], 5, 4]);
   });
 
-  it("chooses one step in so many, and one at the beginning", () => {
+  it("isTraced chooses one step of every N, and one at the beginning", () => {
     const steps = (every: number, of: number): number[] =>
       Array.from({ length: of }, (_, i) => i + 1).filter((step) => isTraced(step, every, of));
     deepStrictEqual(steps(100, 250), [3, 100, 200]);

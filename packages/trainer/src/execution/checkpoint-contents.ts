@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { checkpointFilesOf, type ControlTokens, type TokenizerFiles } from "@lapidary/data";
+import { checkpointFilesOf, type ControlTokens, type TokenizerFiles } from "@lapidary/tokenizer";
 import { HfCheckpoint, SafetensorsFile, modelConfigToHf } from "@lapidary/interop";
 import type { ModelConfig } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
@@ -8,13 +8,13 @@ import type { CheckpointContent, CheckpointParts, VerifiedCheckpoint } from "@la
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
 
-/** Files of a checkpoint, beside its manifest. */
+/** Files of a checkpoint, in addition to its manifest. */
 export type CheckpointFiles = CheckpointContent["files"];
 
 /**
  * The files that are the same in every checkpoint of a run: `config.json`, and the files of its tokenizer byte for byte.
  *
- * @param control of the tokenizer, for `config.json`
+ * @param control tokens of the tokenizer, for `config.json`
  */
 export function staticFiles(config: ModelConfig, files: TokenizerFiles, control: ControlTokens): CheckpointFiles {
   return new Map([
@@ -27,16 +27,16 @@ export function staticFiles(config: ModelConfig, files: TokenizerFiles, control:
  * A checkpoint of a state.
  *
  * @param state the files of weights and moments
- * @param constant `constantFiles` of the run
+ * @param constant `staticFiles` of the run
  */
 export function checkpointOf(state: CheckpointFiles, constant: CheckpointFiles, about: CheckpointContent["about"]): CheckpointContent {
   const { run, step, time, heldout_loss } = about;
-  const said = { run, step, time, ...(heldout_loss === undefined ? {} : { heldout_loss }) };
-  return { about, files: new Map([...state, ...constant, text(checkpointFiles.state, `${JSON.stringify(said, null, 2)}\n`)]) };
+  const stateInfo = { run, step, time, ...(heldout_loss === undefined ? {} : { heldout_loss }) };
+  return { about, files: new Map([...state, ...constant, text(checkpointFiles.state, `${JSON.stringify(stateInfo, null, 2)}\n`)]) };
 }
 
 /**
- * Gives a run the state that a checkpoint of it holds, array by array: whole arrays, so that any mesh, ZeRO stage and number of workers may take them.
+ * Loads the state of a checkpoint into a run, array by array. The arrays are whole, so that any mesh, ZeRO stage and number of workers can load them.
  *
  * @throws LAP_CHECKPOINT_STATE if the optimizer's state is not that of the run
  */
@@ -60,15 +60,15 @@ export async function loadState(
   await programs.putState(stepName, { dtype: "f32", dims: [], data: Float32Array.of(manifest.step) });
 }
 
-/** The file holds the arrays that the optimizer keeps, and no others. */
+/** Checks that the file has the arrays of the optimizer, and no others. */
 function checkMoments({ path, names }: SafetensorsFile, wanted: readonly string[]): void {
   const missing = wanted.find((name) => !names.includes(name));
-  const strange = names.find((name) => !wanted.includes(name));
-  if (missing === undefined && strange === undefined) return;
+  const unexpected = names.find((name) => !wanted.includes(name));
+  if (missing === undefined && unexpected === undefined) return;
   throw new LapidaryError({
     code: "LAP_CHECKPOINT_STATE",
-    message: missing === undefined ? `the optimizer of the run has no tensor ${strange}` : `the state of the optimizer lacks ${missing}`,
-    place: `${path}: tensor "${missing ?? strange}"`,
+    message: missing === undefined ? `the optimizer of the run has no tensor ${unexpected}` : `the state of the optimizer lacks ${missing}`,
+    place: `${path}: tensor "${missing ?? unexpected}"`,
     remedy: "resume the run with the optimizer that it started with, or launch a new job with train.init, which takes the weights alone",
   });
 }

@@ -7,25 +7,25 @@ export interface CheckpointEvents {
   readonly refused: (step: number, error: LapidaryError) => void;
 }
 
-/** A checkpoint that is to be written. */
+/** A checkpoint to write. */
 export interface DueCheckpoint {
   readonly step: number;
   readonly store: CheckpointStore;
   readonly keep: number;
-  /** What it holds, once that is here; undefined: the worker group that has it has failed. */
+  /** Its contents, once they are in this process; undefined: the worker group that has them has failed. */
   readonly content: () => Promise<CheckpointContent | undefined>;
-  /** It was written or refused, or will not come. */
+  /** Called when it was written or rejected, or when it will not be written. */
   readonly done: () => void;
 }
 
 /**
- * Writes checkpoints while training continues, one at a time, in the order in which they come. A failed write is reported and does not stop training: the
- * checkpoint before it is whole, and the next one may succeed.
+ * Writes checkpoints while training continues, one at a time, in the order of calls. A failed write is reported and does not stop training: the
+ * previous checkpoint is complete, and the next write may succeed.
  */
 export class CheckpointWriter {
   readonly #events: CheckpointEvents;
   #work: Promise<void> = Promise.resolve();
-  /** By checkpoint that is not done yet: when it will be. */
+  /** For each checkpoint that is not done: a promise of its end. */
   readonly #due: Promise<void>[] = [];
   #last: { readonly step: number; readonly outcome: VerifiedCheckpoint | LapidaryError } | undefined;
 
@@ -33,7 +33,7 @@ export class CheckpointWriter {
     this.#events = events;
   }
 
-  /** Settles, and never rejects, when nothing is being written. */
+  /** Settles, and never rejects, when no checkpoint is being written. */
   idle(): Promise<void> {
     return this.#work;
   }
@@ -48,7 +48,7 @@ export class CheckpointWriter {
     return this.#due[0] ?? Promise.resolve();
   }
 
-  /** The last checkpoint that was written or refused. */
+  /** The last checkpoint that was written or rejected. */
   get last(): { readonly step: number; readonly outcome: VerifiedCheckpoint | LapidaryError } | undefined {
     return this.#last;
   }
@@ -86,7 +86,7 @@ function internal(step: number, cause: unknown): LapidaryError {
     code: "LAP_CHECKPOINT_WRITE",
     message: `internal error: the checkpoint of step ${step} failed: ${cause instanceof Error ? cause.message : String(cause)}`,
     place: `step ${step}`,
-    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints; earlier checkpoints are whole",
+    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints; earlier checkpoints are complete",
     cause,
   });
 }

@@ -7,21 +7,21 @@ import type { CheckpointEntry } from "@lapidary/api";
 import { readManifest, stepsIn, nodeDisk } from "@lapidary/checkpoint";
 
 /**
- * A checkpoint is a directory that transformers loads, and what training needs to continue from it besides:
+ * A checkpoint is a directory that transformers loads, with the files that training needs to continue:
  *
  *     step-100/  model.safetensors  config.json                    weights, by Hugging Face name
  *                tokenizer.json  tokenizer_config.json  …          for transformers
- *                lapidary_tokenizer.json                           the tokenizer as we keep it, if we trained it
+ *                lapidary_tokenizer.json                           the tokenizer in our format, if we trained it
  *                optimizer.safetensors                             moments, `adam_m/…`, `adam_v/…`
  *                train_state.json                                  step, losses
- *                manifest.json                                     what all of it is, with checksums; written last
+ *                manifest.json                                     all files with checksums; written last
  */
 export const checkpointFiles = {
   optimizer: "optimizer.safetensors",
   state: "train_state.json",
 } as const;
 
-/** Checkpoints of a run that have a manifest which fits, oldest first. Their numbers are not read. */
+/** Checkpoints of a run with a valid manifest, oldest first. Their tensors are not read. */
 export async function listCheckpoints(directory: string): Promise<CheckpointEntry[]> {
   const steps = stepsIn(await nodeDisk.list(directory));
   const entries = await Promise.all(steps.map((step) => readEntry(join(directory, `step-${step}`))));
@@ -34,17 +34,17 @@ async function readEntry(path: string): Promise<CheckpointEntry | undefined> {
     const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
     return { step, path, time, bytes, ...(heldout_loss === undefined ? {} : { heldout_loss }) };
   } catch (error) {
-    // Being removed just now, or damaged: no checkpoint.
+    // It is damaged, or another process is removing it: not a checkpoint.
     if (error instanceof LapidaryError || (error as NodeJS.ErrnoException).syscall !== undefined) return undefined;
     throw error;
   }
 }
 
 /**
- * Gives a run the weights of a Hugging Face checkpoint, array by array. Its optimizer starts anew.
+ * Loads the weights of a Hugging Face checkpoint into a run, array by array. The optimizer starts with its first state.
  *
  * @returns the warnings of the checkpoint
- * @throws LAP_CHECKPOINT_NOT_FINITE for weights that are not finite; LAP_CHECKPOINT_… whatever is wrong with it; LAP_INIT_MISMATCH when it is of another model
+ * @throws LAP_CHECKPOINT_NOT_FINITE for weights that are not finite; LAP_CHECKPOINT_… for other damage; LAP_INIT_MISMATCH for another model
  */
 export async function loadWeights(
   directory: string,

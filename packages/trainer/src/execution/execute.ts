@@ -22,7 +22,7 @@ import { Goodput, goodputUntil } from "./goodput.js";
 import { RunPrograms } from "./run-programs.js";
 import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
 import { type CheckpointFiles, checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
-import { Snapshots } from "./staging.js";
+import { Staging } from "./staging.js";
 import { throttle } from "./throttle.js";
 import { Stopwatch } from "./stopwatch.js";
 import { Stragglers } from "./stragglers.js";
@@ -33,33 +33,33 @@ export interface ExecutionOptions {
   readonly run: Run;
   readonly job: ResolvedJob;
   readonly slice: SlicePlace;
-  /** How many worker processes at most. */
+  /** Maximum number of worker processes. */
   readonly workers: number;
-  /** The project's root: it has the default corpus. */
+  /** The root of the project, which has the default corpus. */
   readonly root: string;
-  /** Where datasets and programs are kept between runs. */
+  /** The cache of datasets and programs. */
   readonly cacheDir: string;
   readonly startGroup: (options: Omit<WorkerGroupOptions, "runId">) => Promise<WorkerGroup>;
-  /** Whether so many workers more could be started. */
+  /** Whether `count` more workers can be started. */
   readonly hasWorkers: (count: number) => Promise<boolean>;
   readonly clock: Clock;
-  /** Ends the run at whatever stage it is. */
+  /** Ends the run immediately at any stage. */
   readonly signal: AbortSignal;
-  /** Ends training after the steps under way, with a checkpoint. */
+  /** Ends training after the steps in flight, with a checkpoint. */
   readonly drain: AbortSignal;
   readonly failpoints: Failpoints;
 }
 
 /**
- * A job from its file to its report:
+ * Runs a job from its file to its report:
  *
  *     corpus ──► dataset ─┐                     ┌────────────── a failure ──────────────┐
  *     job ──► programs ───┴──► worker group ◄───┘ ──► first or last state ──► steps … evaluation, checkpoint … ──► sample ──► report
  *
- * It records its progress in the run's files. It keeps no tensors except those of a checkpoint. When it settles, whether
- * by success, failure or the signal, the workers are free again.
+ * It records its progress in the files of the run. It keeps no tensors except those of a checkpoint. When it settles, by success, failure or the
+ * signal, the workers are free again.
  *
- * @throws LapidaryError whatever is wrong with the job, its data, its fit or its workers; the signal's reason
+ * @throws LapidaryError for an invalid job, data or fit, or a failure of its workers; the reason of the signal
  */
 export async function execute(options: ExecutionOptions): Promise<Report> {
   const { run, job, signal, clock } = options;
@@ -85,7 +85,7 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   }
 }
 
-/** The time of the run under earlier coordinators, from its files, and the accounting of all its time. */
+/** The time of the run under earlier coordinators, from its files, and the accounting of its whole time. */
 interface Past {
   readonly rows: readonly MetricsRow[];
   readonly earlier: GoodputReport;
@@ -104,7 +104,7 @@ async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, si
     cacheDir: join(cacheDir, "datasets"),
   };
   const dataset =
-    (own === undefined ? undefined : preparedWith(own, request)) ??
+    (own === undefined ? undefined : preparedDataset(own, request)) ??
     (await prepareDataset({
       ...request,
       ...(own === undefined ? {} : { tokenizer: { kind: "given", path: own } }),
@@ -133,8 +133,8 @@ async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, si
   return dataset;
 }
 
-/** The dataset that was prepared before with a tokenizer trained on the corpus, if that is still the tokenizer of the run. */
-function preparedWith(own: string, request: DatasetRequest & { readonly cacheDir: string }): Dataset | undefined {
+/** The dataset that was prepared before with a tokenizer trained on the corpus, if the run still has that tokenizer. */
+function preparedDataset(own: string, request: DatasetRequest & { readonly cacheDir: string }): Dataset | undefined {
   if (request.tokenizer.kind === "given") return undefined;
   const prepared = findPrepared(request);
   if (prepared === undefined || isSameTokenizer(own, prepared.manifest.tokenizerHash)) return prepared;
@@ -151,7 +151,7 @@ function tokenizerOrigin(
   return path === undefined ? { origin: "trained", is_new_to_weights: train.init !== undefined } : { origin: "given", path };
 }
 
-/** A run that is taken up again prepares its data again, and finds the same. */
+/** A resumed run prepares its dataset again, with the same result. */
 function warnOnce(run: Run, warning: Warning | undefined): void {
   if (
     warning === undefined ||
@@ -182,7 +182,7 @@ async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: A
   return set;
 }
 
-/** A worker group, and the run's programs and state on it. */
+/** A worker group with the programs and the state of the run. */
 class Attempt implements TrainingAttempt {
   readonly failed: Promise<LapidaryError>;
   readonly #run: Run;
@@ -198,21 +198,21 @@ class Attempt implements TrainingAttempt {
     this.#run = run;
   }
 
-  /** Gives the workers back; those that are lost need no goodbye. */
-  async close(keepCopies: boolean): Promise<void> {
-    await release(this.group, this.#run, keepCopies);
+  /** Returns the workers to the pool. */
+  async close(keepReplicas: boolean): Promise<void> {
+    await release(this.group, this.#run, keepReplicas);
   }
 }
 
-async function release(group: WorkerGroup, run: Run, keepCopies: boolean): Promise<void> {
+async function release(group: WorkerGroup, run: Run, keepReplicas: boolean): Promise<void> {
   try {
-    await group.close({ keepCopies });
+    await group.close({ keepReplicas });
   } catch (error) {
     run.record({ type: "worker_leave_failed", error: eventError(error) });
   }
 }
 
-/** Starts the workers that there are: when some cannot be started again and again, the next attempt does with fewer. */
+/** Starts the workers. If some cannot be started several times in a row, the next attempt has fewer workers. */
 async function startWorkers(
   run: Run,
   workerCount: WorkerCountPolicy,
@@ -231,7 +231,7 @@ async function startWorkers(
   }
 }
 
-/** The workers of an attempt, and those of them that replace a process of the attempt before. */
+/** Records the workers of an attempt, and which of them replace a process of the previous attempt. */
 function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: readonly number[], workerCount: WorkerCountPolicy): void {
   const before = workerCount.pids;
   workerCount.pids = pids;
@@ -243,7 +243,7 @@ function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: readonl
   run.record({ type: "worker_group_started", attempt, slice, workers: pids.map((pid, worker) => ({ worker, pid })) });
 }
 
-/** What all attempts of one execution share. */
+/** Values that all attempts of one execution share. */
 interface Prepared {
   readonly options: ExecutionOptions;
   readonly watch: Stopwatch;
@@ -283,10 +283,10 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
       }),
     );
     if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
-    const snapshots = await Snapshots.open(programs, job.model.config, (bytes) => nativeDisk?.share(bytes));
+    const staging = await Staging.open(programs, job.model.config, (bytes) => nativeDisk?.share(bytes));
     const state: TrainingAttempt["state"] = {
       train: (step, of) => programs.train(step, of, traces !== undefined && isTraced(step + 1, job.trace_every, job.train.steps)),
-      copy: (step, committed) => programs.copy(step, committed),
+      replicate: (step, committed) => programs.replicate(step, committed),
       restoreReplicas: (latest) => programs.restoreReplicas(latest),
       load: (checkpoint) => watch.time("load", () => loadState(programs, checkpoint)),
       initialize: () =>
@@ -298,7 +298,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
           run.record({ type: "weights_loaded", path: init });
         }),
       capture: async (step) => {
-        const { files, release } = await snapshots.capture();
+        const { files, release } = await staging.capture();
         return { content: (ledger) => checkpointed(files, step, ledger, group.size), release };
       },
     };
@@ -396,7 +396,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   });
   watch.add("train", trained.train_ms);
   const report = goodput.report();
-  // Of this execution alone, as all that it watches.
+  // A timer of this execution alone, like everything that it measures.
   watch.add("checkpoint", report.lost_ms.checkpoint - earlier.lost_ms.checkpoint);
   run.goodput(report);
 
@@ -425,7 +425,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   };
 }
 
-/** Records what happens during training in the run's files, and keeps its state and goodput up to date. */
+/** Records the events of training in the files of the run, and updates its state and goodput. */
 function eventSink({ run, job }: ExecutionOptions, goodput: Goodput): TrainEvents {
   return {
     emit(event) {
@@ -440,7 +440,7 @@ function eventSink({ run, job }: ExecutionOptions, goodput: Goodput): TrainEvent
       run.record(event);
     },
     row(row) {
-      // Computed again after a failure: the row is there already.
+      // The step was repeated after a failure: its row exists.
       if (row.step <= run.summary.step) return;
       run.metrics(row);
       run.goodput(goodput.report());
@@ -451,10 +451,10 @@ function eventSink({ run, job }: ExecutionOptions, goodput: Goodput): TrainEvent
   };
 }
 
-/** Where a job does not say how often, no more work than this is at risk if all processes die. */
+/** Default of the maximum work that is lost if all processes end, for a job without `checkpoint.every`. */
 const maxAtRisk_ms = 60_000;
 
-/** Held-out batches of the evaluation at the end, where the job does not say. */
+/** Held-out batches of the final evaluation, if the job does not set them. */
 const finalBatches = 8;
 
 async function writeSample(

@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { filesOfTrained, trainTokenizer } from "@lapidary/data";
+import { filesOfTrained, trainTokenizer } from "@lapidary/tokenizer";
 import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
 import { type GemmaConfig, gemma } from "@lapidary/models";
 import { must, type Clock, raceAbort } from "@lapidary/std";
@@ -13,12 +13,12 @@ import { runBoth } from "./abort.js";
 import { CheckpointStore, verifyCheckpoint, type VerifiedCheckpoint, nodeDisk, RunFence } from "@lapidary/checkpoint";
 import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
-import { Snapshots } from "./staging.js";
+import { Staging } from "./staging.js";
 import type { StepMetrics } from "./run-programs.js";
 import { trainingLoop, type TrainingLoopOptions } from "./training-loop.js";
 
-/** Time continues when it is told to. */
-class HandClock implements Clock {
+/** A clock that the test advances. */
+class ManualClock implements Clock {
   #ms = 0;
   now = (): number => this.#ms;
   monotonic = (): number => this.#ms;
@@ -27,7 +27,7 @@ class HandClock implements Clock {
   }
 }
 
-/** Steps that end when they are told to. */
+/** Steps that end when the test ends them. */
 class Steps {
   readonly dispatched: number[] = [];
   readonly #waiting: ((loss: number) => void)[] = [];
@@ -42,7 +42,7 @@ class Steps {
     return done;
   }
 
-  /** Ends the oldest step, once there is one. */
+  /** Ends the oldest step, once one is in flight. */
   async end(loss = 1): Promise<void> {
     while (this.#waiting.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
     must(this.#waiting.shift(), "step")(loss);
@@ -53,7 +53,7 @@ class Steps {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("the training loop", () => {
-  const clock = new HandClock();
+  const clock = new ManualClock();
   const rows: TrainRow[] = [];
   let steps: Steps;
   const options = (change: Partial<TrainingLoopOptions> = {}): TrainingLoopOptions => ({
@@ -71,7 +71,7 @@ describe("the training loop", () => {
     rows.length = 0;
   });
 
-  it("dispatches a few steps before the first result is there, and one more with each result", async () => {
+  it("the loop dispatches a few steps before the first result, and one more with each result", async () => {
     const training = trainingLoop(options());
     await turn();
     deepStrictEqual(steps.dispatched, [0, 1, 2, 3]);
@@ -86,7 +86,7 @@ describe("the training loop", () => {
     );
   });
 
-  it("has no step under way while something is done between two steps", async () => {
+  it("the loop has no step in flight while other work runs between two steps", async () => {
     const seen: [number, number][] = [];
     const between = (step: number): (() => Promise<void>) | undefined =>
       step % 3 === 0 ? async (): Promise<void> => void seen.push([step, steps.dispatched.length]) : undefined;
@@ -99,7 +99,7 @@ describe("the training loop", () => {
     ]);
   });
 
-  it("reports the time of steps without the time spent between them", async () => {
+  it("the loop reports the time of steps without the time between them", async () => {
     const between = (step: number): (() => Promise<void>) | undefined =>
       step === 2 ? async (): Promise<void> => clock.pass(60_000) : undefined;
     const training = trainingLoop(options({ steps: 4, between }));
@@ -120,7 +120,7 @@ describe("the training loop", () => {
     strictEqual(train_ms, 200);
   });
 
-  it("stops at a loss that is not a number, and names the step", async () => {
+  it("the loop stops at a loss that is not a number, and names the step", async () => {
     const stopped = rejects(trainingLoop(options()), { code: "LAP_LOSS_NOT_FINITE", place: "step 2" });
     await steps.end();
     await steps.end(Number.NaN);
@@ -128,7 +128,7 @@ describe("the training loop", () => {
     strictEqual(rows.length, 1);
   });
 
-  it("stops when the signal aborts, even if no step ends", async () => {
+  it("the loop stops when the signal aborts, even if no step ends", async () => {
     const stop = new AbortController();
     const training = trainingLoop(options({ signal: stop.signal }));
     await turn();
@@ -137,12 +137,12 @@ describe("the training loop", () => {
   });
 });
 
-describe("two pieces of work at once", () => {
+describe("runBoth", () => {
   const never = new AbortController().signal;
   const untilAborted = (signal: AbortSignal): Promise<never> =>
     new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("aborted by the signal"))));
 
-  it("give both results, or the error of the one that failed, when the other has ended too", async () => {
+  it("runBoth returns both results, or the error of the one that failed after the other has ended", async () => {
     deepStrictEqual(
       await runBoth(
         never,
@@ -163,7 +163,7 @@ describe("two pieces of work at once", () => {
     ok(ended);
   });
 
-  it("end with the signal's reason", async () => {
+  it("runBoth ends with the reason of the signal", async () => {
     const stop = new AbortController();
     const work = runBoth(stop.signal, untilAborted, untilAborted);
     stop.abort(new Error("cancelled"));
@@ -205,12 +205,12 @@ describe("checkpoints", () => {
     },
     fetchState: async ({ id }: TensorSpec): Promise<ArrayData> => arrayOf(id),
     openStagingBuffer: async (): Promise<boolean> => false,
-    snapshot: (): Promise<never> => Promise.reject(new Error("no image is open")),
+    stage: (): Promise<never> => Promise.reject(new Error("no image is open")),
   };
   const about = { run: "r", time: 1, heldout_loss: 2, mesh: "data=2", zero: 3, workers: 2, program: "p", ledger: "d" };
   const write = async (step: number, keep = 3): Promise<string> => {
     const store = new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(nodeDisk, directory()) });
-    const { files } = await (await Snapshots.open(programs, config)).capture();
+    const { files } = await (await Staging.open(programs, config)).capture();
     const written: VerifiedCheckpoint = await store.write(
       checkpointOf(files, staticFiles(config, filesOfTrained(tokenizer), tokenizer.control), { ...about, step }),
       keep,
@@ -218,7 +218,7 @@ describe("checkpoints", () => {
     return written.path;
   };
 
-  it("load as the model they were written from, with the optimizer's state beside it", async () => {
+  it("a checkpoint loads as the model it was written from, with the state of the optimizer in another file", async () => {
     const path = await write(5);
     const { config: read, tensors } = await readHfCheckpoint(path);
     deepStrictEqual(read, config);
@@ -232,7 +232,7 @@ describe("checkpoints", () => {
     );
   });
 
-  it("are kept as many as asked for, the newest; unfinished ones do not count", async () => {
+  it("the store keeps the requested number of newest checkpoints, without unfinished ones", async () => {
     for (const step of [9, 10, 20, 30]) await write(step, 2);
     mkdirSync(join(directory(), "step-99"));
     writeFileSync(join(directory(), "step-99", "model.safetensors"), "half");
@@ -247,7 +247,7 @@ describe("checkpoints", () => {
     ok(found.every(({ bytes }) => bytes > 1000));
   });
 
-  it("give a run all of its state back: weights, moments and the count of steps", async () => {
+  it("a checkpoint restores the whole state of a run: weights, moments and the count of steps", async () => {
     const path = await write(7);
     const manifest = await verifyCheckpoint(nodeDisk, path);
     const put = new Map<string, number>();
@@ -263,7 +263,7 @@ describe("checkpoints", () => {
     );
   });
 
-  it("with another optimizer's state are refused by the first array that differs", async () => {
+  it("a checkpoint with the state of another optimizer is rejected with the first array that differs", async () => {
     const path = await write(8);
     const manifest = await verifyCheckpoint(nodeDisk, path);
     const load = (moments: string[]): Promise<void> => loadState({ moments, putState: async () => undefined }, { path, manifest });
@@ -274,7 +274,7 @@ describe("checkpoints", () => {
     await rejects(load([...programs.moments, "adam_m/more"]), { code: "LAP_CHECKPOINT_STATE", message: /lacks adam_m\/more/ });
   });
 
-  it("of another model are refused, by what differs", async () => {
+  it("a checkpoint of another model is rejected with the difference", async () => {
     const path = await write(1);
     await rejects(
       loadWeights(path, { ...config, heads: 4 }, async () => undefined),

@@ -17,7 +17,7 @@ export class FailureCounter {
   #restarts = 0;
   why: string | undefined;
 
-  /** @param trained whether the attempt had come to this step: otherwise it failed on the way there, and the step has nothing to do with it */
+  /** @param trained whether the attempt had dispatched this step. If not, it failed before the step, and the step is not the cause. */
   count(step: number, trained: boolean, error: LapidaryError, batch: string): void {
     this.why = error.message;
     if (step !== this.#step) [this.#failures, this.#restarts] = [0, 0];
@@ -26,7 +26,7 @@ export class FailureCounter {
     if (!trained && ++this.#restarts >= maxRestarts) throw restartsExhausted(this.#restarts, error);
   }
 
-  /** A step that has failed is tried alone, so that it is known which it was. */
+  /** A step that has failed is dispatched alone, so that a second failure names it. */
   ahead(step: number): number {
     return this.#failures > 0 && step >= this.#step && step < this.#step + stepsWatched ? 1 : defaultAhead;
   }

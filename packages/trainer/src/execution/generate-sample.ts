@@ -1,4 +1,4 @@
-import { decodeAfter, type TextTokenizer } from "@lapidary/data";
+import { decodeAfter, type TextTokenizer } from "@lapidary/tokenizer";
 import { seededRandom, type Warning, counted } from "@lapidary/std";
 import { generate, type Sampling } from "@lapidary/training";
 import type { NextToken } from "./next-token.js";
@@ -9,7 +9,7 @@ export interface SampleOptions {
   readonly sampling: Sampling;
   readonly seed: number;
   readonly signal?: AbortSignal | undefined;
-  /** Called with the text as it grows. */
+  /** Called with each new part of the text. */
   readonly onText?: (text: string) => void;
 }
 
@@ -17,11 +17,11 @@ export interface GeneratedSample {
   readonly text: string;
   /** Tokens of the prompt, without `<bos>`. */
   readonly promptTokens: number;
-  /** The last of them that the model sees when it draws its first token. */
+  /** The last tokens of the prompt that the model reads for its first token. */
   readonly promptTokensSeen: number;
 }
 
-/** Text that the model continues with after the prompt. Of a prompt that is longer than the context the model sees `<bos>` and the end. */
+/** Text that continues a prompt. If the prompt is longer than the context, the model reads `<bos>` and the end of the prompt. */
 export async function generateSample(
   nextToken: Pick<NextToken, "context" | "logits">,
   tokenizer: TextTokenizer,
@@ -29,13 +29,13 @@ export async function generateSample(
 ): Promise<GeneratedSample> {
   const { prompt, tokens, sampling, seed, signal, onText } = options;
   const ids = tokenizer.encode(prompt);
-  const { front, kept } = frontOf(tokenizer, ids.length);
+  const { front, kept } = promptStart(tokenizer, ids.length);
   const before = [...front, ...ids];
   const decoder = tokenizer.decodeStream({}, before);
-  const tell = (part: string): void => {
+  const emitText = (part: string): void => {
     if (part !== "") onText?.(part);
   };
-  // A model may have more rows in its embedding than the tokenizer has ids.
+  // The embedding of a model may have more rows than the tokenizer has ids.
   const logits = async (row: readonly number[]): Promise<Float32Array> => (await nextToken.logits(row)).subarray(0, tokenizer.vocabSize);
   const { tokens: drawn } = await generate(logits, {
     prompt: before,
@@ -45,11 +45,11 @@ export async function generateSample(
     sampling,
     random: seededRandom(seed),
     stopTokens: tokenizer.control.stops,
-    forbiddenTokens: tokenizer.undrawableIds,
-    onToken: (token) => tell(decoder.push(token)),
+    forbiddenTokens: tokenizer.suppressedIds,
+    onToken: (token) => emitText(decoder.push(token)),
     ...(signal === undefined ? {} : { signal }),
   });
-  tell(decoder.end());
+  emitText(decoder.end());
   return {
     text: decodeAfter(tokenizer, before, drawn),
     promptTokens: ids.length,
@@ -57,8 +57,8 @@ export async function generateSample(
   };
 }
 
-/** What is in front of a prompt: `<bos>`, or for an empty prompt of a model without `<bos>` the token that ends the text before. */
-function frontOf(
+/** Tokens before a prompt: `<bos>`, or for an empty prompt of a model without `<bos>` the token that ends a text. */
+function promptStart(
   { control: { bos, eos, pad } }: TextTokenizer,
   promptTokens: number,
 ): { readonly front: readonly number[]; readonly kept: number } {
@@ -66,7 +66,7 @@ function frontOf(
   return { front: promptTokens > 0 ? [] : [eos ?? pad], kept: 0 };
 }
 
-/** The warning for a prompt that the model does not see whole; undefined where it does. */
+/** The warning for a prompt that the model does not read completely; undefined if it does. */
 export function cutPromptWarning({ promptTokens, promptTokensSeen }: GeneratedSample, context: number, place: string): Warning | undefined {
   if (promptTokensSeen === promptTokens) return undefined;
   return {

@@ -3,7 +3,7 @@ import type { Clock } from "@lapidary/std";
 import type { MetricsRow } from "@lapidary/api";
 import { Goodput, goodputUntil } from "./goodput.js";
 
-/** A clock that stands still until it is told to move on. */
+/** A clock that the test advances. */
 function stoppedClock(): { readonly clock: Clock; pass(ms: number): void } {
   let now = 1_000_000;
   const clock = { now: () => now, monotonic: () => now - 500 } as Clock;
@@ -28,7 +28,7 @@ const row = (time: number, step: number, step_ms: number): MetricsRow => ({
 });
 
 describe("goodput", () => {
-  it("counts a step as good once it is committed, as repeated if it was before, as lost if it fails", () => {
+  it("goodput counts a step as good once it is committed, as repeated if it was before, as lost if it fails", () => {
     const { clock, pass } = stoppedClock();
     const goodput = new Goodput(clock);
     pass(100);
@@ -56,7 +56,7 @@ describe("goodput", () => {
     );
   });
 
-  it("continues after an earlier coordinator was killed: its steps count, and so does the time without a coordinator", () => {
+  it("goodput continues after an earlier coordinator was killed: its steps count, and so does the time without a coordinator", () => {
     const { clock, pass } = stoppedClock();
     const first = new Goodput(clock);
     pass(100);
@@ -64,7 +64,7 @@ describe("goodput", () => {
     pass(50);
     first.step(true);
     const saved = first.report();
-    // Two more steps of 60 ms are in the journal; then it is killed, and the next one comes 300 ms later.
+    // Two more steps of 60 ms are in the journal. Then the coordinator is killed, and the next one starts 300 ms later.
     const rows = [row(saved.time, 1, 50), row(saved.time + 60, 2, 60), row(saved.time + 120, 3, 60)];
     pass(420);
     const second = new Goodput(clock, goodputUntil(clock.now(), saved, 0, rows));
@@ -77,7 +77,7 @@ describe("goodput", () => {
     assert.equal(ratio, 170 / 600);
   });
 
-  it("counts from the run's first moment where nothing was saved", () => {
+  it("goodput counts from the start of the run if no report was saved", () => {
     const { clock, pass } = stoppedClock();
     const began = clock.now();
     pass(500);

@@ -1,21 +1,21 @@
 import type { Clock } from "@lapidary/std";
 import type { GoodputReport, MetricsRow } from "@lapidary/api";
 
-/** What the time of a run goes into, besides steps that count. */
+/** Uses of the time of a run, except steps. */
 type Loss = Exclude<keyof GoodputReport["lost_ms"], "failed">;
 
 /**
- * Goodput: time spent on steps that were committed, over all time since the run began. At every moment time goes into one thing; that of steps is
- * good once they are committed, and lost if they fail or only repeat what was committed before.
+ * Goodput: time of committed steps, divided by all time since the run began. At every moment the time counts for one use. The time of a step is
+ * good once the step is committed, and lost if the step fails or only repeats committed steps.
  */
 export class Goodput {
   readonly #clock: Clock;
   readonly #lost: GoodputReport["lost_ms"];
-  /** What was wall time before. */
+  /** Wall-clock time before this execution. */
   readonly #earlier: number;
   readonly #begin: number;
   #good: number;
-  /** Of steps under way. */
+  /** Time of the steps in flight. */
   #pending = 0;
   #now: Loss | "step" = "setup";
   #since: number;
@@ -23,8 +23,8 @@ export class Goodput {
   #worstRecovery: number;
   #recoveryBegan: number | undefined;
 
-  /** @param earlier where the time of the run went before, under coordinators that are gone */
-  constructor(clock: Clock, earlier: GoodputReport = nothingYet(clock.now())) {
+  /** @param earlier the time of the run under earlier coordinators */
+  constructor(clock: Clock, earlier: GoodputReport = emptyReport(clock.now())) {
     this.#clock = clock;
     this.#lost = { ...earlier.lost_ms };
     this.#earlier = earlier.wall_ms;
@@ -35,13 +35,13 @@ export class Goodput {
     this.#since = this.#begin;
   }
 
-  /** From now on time goes into this. */
+  /** From now on, time counts for `use`. */
   enter(what: Loss | "step"): void {
     this.#flush();
     this.#now = what;
   }
 
-  /** A step was committed, or had been before. */
+  /** A step was committed, now or before. */
   step(isNew: boolean): void {
     this.#flush();
     if (isNew) this.#good += this.#pending;
@@ -52,7 +52,7 @@ export class Goodput {
     this.#recoveryBegan = undefined;
   }
 
-  /** An attempt has failed; until the next new step the run recovers. */
+  /** An attempt has failed. The run recovers until the next new step. */
   fail(): void {
     this.#flush();
     this.#lost.failed += this.#pending;
@@ -85,7 +85,7 @@ export class Goodput {
   }
 }
 
-const nothingYet = (time: number): GoodputReport => ({
+const emptyReport = (time: number): GoodputReport => ({
   time,
   ratio: 0,
   committed_ms: 0,
@@ -96,13 +96,14 @@ const nothingYet = (time: number): GoodputReport => ({
 });
 
 /**
- * Where the time of a run went until now, from its files: what was saved last, the steps that were committed since, and the rest without a coordinator.
+ * The time of a run until now, from its files: the last saved report, the steps that were committed later, and the remaining time without a
+ * coordinator.
  *
- * @param saved undefined: nothing was since `began` (ms since 1970)
- * @param rows of the run's journal
+ * @param saved undefined if no report was saved since `began` (ms since 1970)
+ * @param rows of the journal of the run
  */
 export function goodputUntil(now: number, saved: GoodputReport | undefined, began: number, rows: readonly MetricsRow[]): GoodputReport {
-  const before = saved ?? nothingYet(began);
+  const before = saved ?? emptyReport(began);
   const passed = Math.max(0, now - before.time);
   const stepped = rows.reduce((sum, row) => (row.kind === "train" && row.time > before.time ? sum + row.step_ms : sum), 0);
   const committed = Math.min(passed, stepped);

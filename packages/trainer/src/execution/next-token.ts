@@ -3,15 +3,15 @@ import { assert, must } from "@lapidary/std";
 import type { BoundProgram } from "@lapidary/cluster";
 import type { RunWorkerGroup } from "./run-worker-group.js";
 
-/** Arrays that one call makes. */
+/** Arrays that one call creates. */
 const ids = { tokens: handleOf("next/tokens"), position: handleOf("next/position"), logits: handleOf("next/logits") } as const;
 
-/** The program `next_token` over weights that the worker group holds under the names of its parameters. */
+/** The program `next_token`, with the weights that the worker group has under the names of its parameters. */
 export class NextToken {
   readonly #group: RunWorkerGroup;
   readonly #program: ProgramHash;
   readonly #bound: BoundProgram;
-  /** Tokens that the model sees at once. */
+  /** Number of tokens that the model reads in one call. */
   readonly context: number;
 
   /** @param program hash of the loaded program */
@@ -29,7 +29,7 @@ export class NextToken {
 
   /** Logits [V] of the token after the last of `tokens`, at most `context` of them. */
   async logits(tokens: readonly number[]): Promise<Float32Array> {
-    // What follows the last token is not seen, so that any id fills it.
+    // The program ignores positions after the last token, so any id can fill them.
     const row = new Int32Array(this.context);
     row.set(tokens);
     const puts = [

@@ -1,11 +1,15 @@
 import { LapidaryError } from "@lapidary/std";
 
-/** What another attempt may overcome: a worker that died or failed, a channel that broke, a failure that a test made. */
+/**
+ * Whether another attempt can succeed: a worker died or failed, a channel broke, or a test injected a failure. If the cause of a failure is
+ * deterministic, such as kernels of another build, every attempt fails.
+ */
 export function isRecoverable(error: unknown): error is LapidaryError {
-  return error instanceof LapidaryError && error.isRecoverable;
+  if (!(error instanceof LapidaryError) || !error.isRecoverable) return false;
+  return !(error.cause instanceof LapidaryError) || error.cause.isRecoverable;
 }
 
-/** @param batch which rows of the data the step trains on */
+/** @param batch the rows of the data that the step trains on */
 export function stepPoisoned(step: number, times: number, batch: string, cause: LapidaryError): LapidaryError {
   return new LapidaryError({
     code: "LAP_STEP_FAILS",

@@ -18,9 +18,9 @@ import type { ProgramName, ProgramSet, RunState } from "../programs/build.js";
 import { NextToken } from "./next-token.js";
 import type { RunWorkerGroup } from "./run-worker-group.js";
 
-/** Where batches come from, and their shape. */
+/** The source of batches, and their shape. */
 export interface BatchSource {
-  /** Of the dataset. */
+  /** Directory of the dataset. */
   readonly directory: string;
   readonly seed: number;
   readonly batch: number;
@@ -33,18 +33,18 @@ export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>
 const batchArrays: readonly FeedPort["array"][] = ["tokens", "targets", "mask"];
 const batchIds: readonly Handle[] = batchArrays.map(handleOf);
 
-/** The same name inside and outside of a program. */
+/** A handle has the same name inside and outside of a program. */
 const called = (ids: Iterable<Handle>): Map<string, Handle> => new Map([...ids].map((id) => [id, id]));
 
 /**
- * The programs of a run over one set of values on its worker group. A value is called like the parameter that it is given for: the state carries the same
- * names from step to step, as each step consumes the state it was given and leaves the next one under them.
+ * The programs of a run with one set of arrays on its worker group. An array has the name of its parameter. The state keeps its names from step to
+ * step, because each step consumes the arrays of the state and creates the next state under the same names.
  *
- * Methods send immediately and in order, and settle when the work is done: a caller that does not wait dispatches ahead.
+ * Methods send immediately and in order, and settle when the work is done. A caller that does not wait dispatches ahead.
  */
 export class RunPrograms {
   readonly #group: RunWorkerGroup;
-  /** The train step is loaded from the beginning, the others when they are first wanted: who takes up a run that failed can train at once. */
+  /** The train step is loaded at the start. Other programs are loaded at their first use, so that a resumed run can train at once. */
   readonly #programs: ProgramSet["programs"];
   readonly #state: readonly RunState[];
   /** The arrays of `#state`, in its order. */
@@ -76,12 +76,12 @@ export class RunPrograms {
       inputs: called(inputs),
       outputs: called(this.#stateIds),
       donate: inputs,
-      told: trainMetrics,
+      scalars: trainMetrics,
     });
     this.#trainFed = this.#batchPorts(this.#train);
   }
 
-  /** Loads the train step into the workers. `onTrained` hears where the workers' time went in each step. */
+  /** Loads the train step into the workers. `onTrained` receives the report of each step. */
   static async load(
     group: RunWorkerGroup,
     set: Pick<ProgramSet, "programs" | "states">,
@@ -105,18 +105,18 @@ export class RunPrograms {
     return this.#state.flatMap(({ role, weight }) => (role === "param" && weight !== undefined ? [weight] : []));
   }
 
-  /** What the optimizer keeps for each of them. */
+  /** The arrays that the optimizer keeps for the weights. */
   get moments(): string[] {
     return this.#state.flatMap(({ name, role }) => (role === "optimizer" ? [name] : []));
   }
 
-  /** Draws the first state. */
+  /** Initializes the state. */
   async initialize(): Promise<void> {
     const hash = await this.#load("init");
     await this.#group.run(this.#group.bind(hash, { inputs: new Map(), outputs: called(this.#stateIds) }), { step: stepIndex(0) });
   }
 
-  /** An array that a run carries from step to step: a weight, a moment, or the count of steps. */
+  /** An array of the state: a weight, a moment, or the count of steps. */
   state(name: string): TensorSpec {
     return must(
       this.#states.find(({ id }) => id === name),
@@ -138,17 +138,17 @@ export class RunPrograms {
     return this.#group.openStagingBuffer(path, bytes, tensors);
   }
 
-  /** Writes the state to a staging buffer, as it is after what was sent so far. */
-  snapshot(path: string): Promise<StagingReport> {
-    return this.#group.snapshot(path);
+  /** Writes the state, as it is after all requests so far, to a staging buffer. */
+  stage(path: string): Promise<StagingReport> {
+    return this.#group.stage(path);
   }
 
-  /** Copies the state in the workers' memory, as it is after update `step`. */
-  copy(step: number, committed: number): Promise<ReplicationReport> {
-    return this.#group.copy(updateCount(step), this.#stateIds, updateCount(committed));
+  /** Replicates the state, as it is after update `step`, in the memory of the workers. */
+  replicate(step: number, committed: number): Promise<ReplicationReport> {
+    return this.#group.replicate(updateCount(step), this.#stateIds, updateCount(committed));
   }
 
-  /** Brings the state back from the workers' memory: the newest up to update `latest`. Undefined if no whole copy is left. */
+  /** Restores the state from replicas: the newest up to update `latest`. Undefined if a block has no replica. */
   restoreReplicas(latest: number): Promise<number | undefined> {
     return this.#group.restoreReplicas(updateCount(latest), this.#states);
   }
@@ -158,39 +158,39 @@ export class RunPrograms {
     await this.#group.put(this.state(paramName(name)), array);
   }
 
-  /** What a train step calls on each worker, in order. */
+  /** The calls of a train step on each worker, in order. */
   describe(): Promise<readonly CallName[]> {
     return this.#group.describe(this.#train);
   }
 
-  /** Optimizer step number `step`, from 0, on batch number `batch`. With `trace` the workers report every call of it. */
+  /** Optimizer step number `step`, from 0, on batch number `batch`. With `trace` the workers report every call. */
   async train(step: number, batch = step, trace = false): Promise<StepMetrics> {
     const fed = this.#feed(this.#trainFed, "train", batch);
     const ran = this.#group.run(this.#trainBound, { step: stepIndex(step), update: true, trace });
     const [, report] = await Promise.all([fed, ran]);
     this.#onTrained(report);
-    return numbersNamed(trainMetrics, report);
+    return scalarsOf(trainMetrics, report);
   }
 
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
   async evaluate(batches: number): Promise<{ loss: number; tokens: number }> {
     assert(batches > 0, "an evaluation has batches", batches);
     const hash = await this.#load("eval_step");
-    const told = ["loss_sum", "tokens_counted"] as const;
+    const scalars = ["loss_sum", "tokens_counted"] as const;
     const into = this.#batchPorts(hash);
     const inputs = called([...this.#states.flatMap(({ id, role }) => (role === "param" ? [id] : [])), ...batchIds]);
-    const bound = this.#group.bind(hash, { inputs, outputs: new Map(), donate: batchIds, told });
+    const bound = this.#group.bind(hash, { inputs, outputs: new Map(), donate: batchIds, scalars });
     const parts = Array.from({ length: batches }, async (_, step) => {
       const fed = this.#feed(into, "heldout", step);
       const [, report] = await Promise.all([fed, this.#group.run(bound, { step: stepIndex(step) })]);
-      return numbersNamed(told, report);
+      return scalarsOf(scalars, report);
     });
     const sums = await Promise.all(parts);
     const tokens = sums.reduce((total, sum) => total + sum.tokens_counted, 0);
     return { loss: sums.reduce((total, sum) => total + sum.loss_sum, 0) / tokens, tokens };
   }
 
-  /** To generate text with the weights as they are. */
+  /** Generates text with the current weights. */
   async nextToken(): Promise<NextToken> {
     return new NextToken(this.#group, await this.#load("next_token"));
   }
@@ -216,5 +216,5 @@ export class RunPrograms {
 }
 
 /** The scalar outputs of a run, by name. */
-const numbersNamed = <N extends string>(names: readonly N[], { told }: RunReport): Record<N, number> =>
-  Object.fromEntries(names.map((name) => [name, must(told.get(name), name)])) as Record<N, number>;
+const scalarsOf = <N extends string>(names: readonly N[], { scalars }: RunReport): Record<N, number> =>
+  Object.fromEntries(names.map((name) => [name, must(scalars.get(name), name)])) as Record<N, number>;

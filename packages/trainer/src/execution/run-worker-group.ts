@@ -1,6 +1,6 @@
 import type { WorkerGroup } from "@lapidary/cluster";
 
-/** What a run does with its worker group. */
+/** The methods of a worker group that a run uses. */
 export type RunWorkerGroup = Pick<
   WorkerGroup,
   | "loadText"
@@ -13,8 +13,8 @@ export type RunWorkerGroup = Pick<
   | "describe"
   | "fetch"
   | "drop"
-  | "copy"
+  | "replicate"
   | "openStagingBuffer"
-  | "snapshot"
+  | "stage"
   | "restoreReplicas"
 >;

@@ -5,17 +5,17 @@ import type { RunPrograms } from "./run-programs.js";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
 import { type KnownSums, StateFiles } from "./state-files.js";
 
-/** The state of a run as it was after one step. */
-export interface Snapshot {
+/** The state of a run after one step. */
+export interface StagedState {
   readonly files: CheckpointFiles;
-  /** It is on the disk, or is not needed: its memory is free for another. */
+  /** Called when the files are on disk or not needed. The staging buffer can be used again. */
   release(): void;
 }
 
-type Programs = Pick<RunPrograms, "moments" | "state" | "fetchState" | "openStagingBuffer" | "snapshot">;
+type Programs = Pick<RunPrograms, "moments" | "state" | "fetchState" | "openStagingBuffer" | "stage">;
 
 /** A staging buffer, and the files in it. */
-interface Image {
+interface StagingBuffer {
   readonly path: string;
   readonly files: (sums: KnownSums) => CheckpointFiles;
   readonly memory: SharedMemory;
@@ -23,15 +23,15 @@ interface Image {
 }
 
 /**
- * Captures the state of a worker group after what was dispatched so far, while the worker group continues. Workers write their blocks to memory that this process shares, each
- * array once and whole, as it is in the files. If memory cannot be shared, the arrays are fetched.
+ * Captures the state of a worker group after all requests so far, while the worker group continues. Workers write their blocks to memory that this
+ * process shares. Each array is written once and whole, in the form of the files. If memory cannot be shared, the arrays are fetched.
  *
- * Staging buffers belong to one worker group: a worker of an earlier group that still runs writes nothing to them.
+ * Staging buffers belong to one worker group. A worker of an earlier group that still runs writes nothing to them.
  */
-export class Snapshots {
+export class Staging {
   readonly #programs: Programs;
   readonly #files: StateFiles;
-  readonly #free: Image[] = [];
+  readonly #free: StagingBuffer[] = [];
   #share: (bytes: number) => SharedMemory | undefined;
 
   private constructor(programs: Programs, config: ModelConfig, share: (bytes: number) => SharedMemory | undefined) {
@@ -40,50 +40,50 @@ export class Snapshots {
     this.#share = share;
   }
 
-  /** @param share memory that the workers can open; undefined where there is none */
+  /** @param share allocates memory that the workers can open; undefined if the system has none */
   static async open(
     programs: Programs,
     config: ModelConfig,
     share: (bytes: number) => SharedMemory | undefined = () => undefined,
-  ): Promise<Snapshots> {
-    const snapshots = new Snapshots(programs, config, share);
-    const [image, opened] = snapshots.#make();
-    if (image !== undefined && (await opened)) snapshots.#free.push(image);
-    else snapshots.#share = () => undefined;
-    return snapshots;
+  ): Promise<Staging> {
+    const staging = new Staging(programs, config, share);
+    const [buffer, opened] = staging.#make();
+    if (buffer !== undefined && (await opened)) staging.#free.push(buffer);
+    else staging.#share = () => undefined;
+    return staging;
   }
 
-  /** Sends at once; resolves when the state is here. */
-  async capture(): Promise<Snapshot> {
-    const image = this.#free.pop() ?? this.#make()[0];
-    if (image === undefined) return this.#fetch();
+  /** Sends immediately, and resolves when the state is in this process. */
+  async capture(): Promise<StagedState> {
+    const buffer = this.#free.pop() ?? this.#make()[0];
+    if (buffer === undefined) return this.#fetch();
     const release = (): void => {
-      // Behind its first use: by then its pages are there, and the start of the run did not wait for it.
-      if (!image.isOnLargePages) void image.memory.onLargePages();
-      image.isOnLargePages = true;
-      this.#free.push(image);
+      // After the first use all pages exist, and the start of the run did not wait for them.
+      if (!buffer.isOnLargePages) void buffer.memory.onLargePages();
+      buffer.isOnLargePages = true;
+      this.#free.push(buffer);
     };
     try {
-      const { sums } = await this.#programs.snapshot(image.path);
-      return { files: image.files(sums), release };
+      const { sums } = await this.#programs.stage(buffer.path);
+      return { files: buffer.files(sums), release };
     } catch (error) {
       release();
       throw error;
     }
   }
 
-  #make(): [image: Image | undefined, opened: Promise<boolean>] {
+  #make(): [buffer: StagingBuffer | undefined, opened: Promise<boolean>] {
     const memory = this.#share(this.#files.bytes);
     if (memory === undefined) return [undefined, Promise.resolve(false)];
     const { path, bytes } = memory;
     const opened = this.#programs.openStagingBuffer(path, bytes.length, this.#files.tensors);
-    // Who does not wait for it hears of it when a snapshot is taken.
+    // A caller that does not wait gets the error at the next capture.
     opened.catch(() => undefined);
     return [{ path, files: this.#files.in(bytes), memory, isOnLargePages: false }, opened];
   }
 
-  async #fetch(): Promise<Snapshot> {
-    // All are asked for at once: what is fetched is one state.
+  async #fetch(): Promise<StagedState> {
+    // All requests are sent before the first answer, so that the arrays belong to one state.
     const arrays = await Promise.all(
       this.#files.tensors.map(async ({ tensor }): Promise<[Handle, Uint8Array]> => {
         const { data } = await this.#programs.fetchState(tensor);

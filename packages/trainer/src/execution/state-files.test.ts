@@ -8,7 +8,7 @@ import { bytesOfNumbers, handleOf, type StagedTensor, type TensorSpec } from "@l
 import type { StagingReport } from "@lapidary/cluster";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
 import type { SharedMemory } from "@lapidary/checkpoint";
-import { Snapshots } from "./staging.js";
+import { Staging } from "./staging.js";
 import { StateFiles } from "./state-files.js";
 
 const config: GemmaConfig = {
@@ -45,9 +45,9 @@ const check = (files: CheckpointFiles): void => {
   deepStrictEqual(read("optimizer.safetensors"), new Map(moments.map((name) => [name, [...numbersOf(name)]])));
 };
 
-/** Workers that lay the state in an image, if they can open it. */
+/** Workers that write the state to a staging buffer, if they can open it. */
 class WorkerGroup {
-  readonly images = new Map<string, Uint8Array>();
+  readonly buffers = new Map<string, Uint8Array>();
   readonly taken: string[] = [];
   tensors: readonly StagedTensor[] = [];
   readonly moments = moments;
@@ -55,13 +55,13 @@ class WorkerGroup {
   failing = false;
   constructor(readonly opens: boolean) {}
 
-  /** Images that were laid on large pages. */
+  /** Staging buffers that were moved to large pages. */
   readonly large: string[] = [];
 
   readonly share = (length: number): SharedMemory => {
-    const path = `image ${this.images.size}`;
+    const path = `buffer ${this.buffers.size}`;
     const bytes = new Uint8Array(length);
-    this.images.set(path, bytes);
+    this.buffers.set(path, bytes);
     const onLargePages = async (): Promise<void> => void this.large.push(path);
     return { path, bytes, onLargePages };
   };
@@ -69,11 +69,11 @@ class WorkerGroup {
     this.tensors = tensors;
     return this.opens;
   };
-  snapshot = async (path: string): Promise<StagingReport> => {
+  stage = async (path: string): Promise<StagingReport> => {
     if (this.failing) throw new Error("a worker is lost");
     this.taken.push(path);
-    for (const { tensor, begin } of this.tensors) must(this.images.get(path), path).set(bytesOfNumbers(numbersOf(tensor.id)), begin);
-    // Workers sum up every other array.
+    for (const { tensor, begin } of this.tensors) must(this.buffers.get(path), path).set(bytesOfNumbers(numbersOf(tensor.id)), begin);
+    // Workers compute the checksum of every other array.
     return {
       bytes: 0,
       ms: 0,
@@ -90,11 +90,11 @@ class WorkerGroup {
 }
 
 describe("the files of a run's state", () => {
-  it("are in a staging buffer as on the disk, each from the start of a block", () => {
+  it("the files in a staging buffer equal those on the disk, each from the start of a block", () => {
     const layout = new StateFiles({ moments, state }, config);
-    const image = new Uint8Array(layout.bytes);
-    const filesWith = layout.in(image);
-    for (const { tensor, begin } of layout.tensors) image.set(bytesOfNumbers(numbersOf(tensor.id)), begin);
+    const buffer = new Uint8Array(layout.bytes);
+    const filesWith = layout.in(buffer);
+    for (const { tensor, begin } of layout.tensors) buffer.set(bytesOfNumbers(numbersOf(tensor.id)), begin);
     const files = filesWith(layout.tensors.map((_, i) => i));
     check(files);
     const sums = [...files.values()].flat().flatMap(([name, , sum]) => (name.includes("header") ? [] : [sum]));
@@ -115,10 +115,10 @@ describe("the files of a run's state", () => {
     ok(layout.tensors.every(({ begin }) => begin % 4 === 0));
   });
 
-  it("are the same whether workers write them to a staging buffer or they are fetched", async () => {
+  it("the files are the same whether workers write them to a staging buffer or they are fetched", async () => {
     for (const group of [new WorkerGroup(true), new WorkerGroup(false)]) {
-      const snapshots = await Snapshots.open(group, config, group.share);
-      const { files } = await snapshots.capture();
+      const staging = await Staging.open(group, config, group.share);
+      const { files } = await staging.capture();
       check(files);
       const known = [...files.values()].flat().filter(([, , sum]) => sum !== undefined);
       strictEqual(known.length > 0, group.opens);
@@ -127,20 +127,20 @@ describe("the files of a run's state", () => {
     }
   });
 
-  it("take an image of their own as long as another is not free, and the same one again once it is", async () => {
+  it("a capture takes a new staging buffer while another is in use, and reuses a released one", async () => {
     const group = new WorkerGroup(true);
-    const snapshots = await Snapshots.open(group, config, group.share);
-    const [first, second] = [await snapshots.capture(), await snapshots.capture()];
+    const staging = await Staging.open(group, config, group.share);
+    const [first, second] = [await staging.capture(), await staging.capture()];
     first.release();
-    (await snapshots.capture()).release();
+    (await staging.capture()).release();
     second.release();
     group.failing = true;
-    await rejects(snapshots.capture(), /a worker is lost/);
+    await rejects(staging.capture(), /a worker is lost/);
     group.failing = false;
-    await snapshots.capture();
-    await snapshots.capture();
-    deepStrictEqual(group.taken, ["image 0", "image 1", "image 0", "image 1", "image 0"]);
-    strictEqual(group.images.size, 2);
-    deepStrictEqual(group.large, ["image 0", "image 1"], "once each, when it was written");
+    await staging.capture();
+    await staging.capture();
+    deepStrictEqual(group.taken, ["buffer 0", "buffer 1", "buffer 0", "buffer 1", "buffer 0"]);
+    strictEqual(group.buffers.size, 2);
+    deepStrictEqual(group.large, ["buffer 0", "buffer 1"], "once each, when it was written");
   });
 });

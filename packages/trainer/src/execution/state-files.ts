@@ -52,20 +52,20 @@ export class StateFiles {
     ]);
   }
 
-  /** Of the staging buffer. */
+  /** Size of the staging buffer. */
   get bytes(): number {
     return this.#layout.bytes;
   }
 
-  /** Where the arrays of the state are in the staging buffer. */
+  /** The offsets of the arrays in the staging buffer. */
   get tensors(): readonly StagedTensor[] {
     return this.#layout.tensors;
   }
 
   /**
-   * Writes everything but the arrays into a staging buffer.
+   * Writes everything except the arrays into a staging buffer.
    *
-   * @returns the files over the staging buffer, once the arrays are there, with these checksums
+   * @returns the files over the staging buffer, with the given checksums, once the arrays are written
    */
   in(staging: Uint8Array): (sums: KnownSums) => CheckpointFiles {
     assert(staging.length === this.bytes, "a staging buffer has the size of its files", staging.length, this.bytes);
@@ -83,7 +83,7 @@ export class StateFiles {
   of(arrays: ReadonlyMap<Handle, Uint8Array>): CheckpointFiles {
     return this.#files(({ name, bytes, content }) => {
       const part = "constant" in content ? content.constant : must(arrays.get(content.tensor.id), name);
-      assert(part.length === bytes, "an array has the size that its file says", name, part.length, bytes);
+      assert(part.length === bytes, "an array has the size of its part of the file", name, part.length, bytes);
       return [part];
     });
   }

@@ -3,7 +3,7 @@ import type { Report } from "@lapidary/api";
 
 type Stage = Exclude<keyof Report["timings_ms"], "total">;
 
-/** Where the time of a run went, stage by stage. */
+/** The time of a run, stage by stage. */
 export class Stopwatch {
   readonly #clock: Clock;
   readonly #begin: number;

@@ -15,14 +15,14 @@ const report = (...own_ms: number[]): Pick<RunReport, "workers"> => ({
 });
 
 describe("stragglers", () => {
-  it("are found within five steps, once, by what they compute and not by how long they wait", () => {
+  it("a straggler is found once within five steps, by its compute time and not by its wait time", () => {
     const stragglers = new Stragglers();
     const found = Array.from({ length: 8 }, () => stragglers.step(report(100, 100, 250, 110)).map(({ worker }) => worker));
     deepStrictEqual(found, [[], [], [], [], [2], [], [], []]);
     deepStrictEqual(new Stragglers().step(report(900)), []);
   });
 
-  it("are not those that are slow now and then, nor all when all are slow", () => {
+  it("a worker that is slow in single steps is not a straggler, and neither are all workers if all are slow", () => {
     const stragglers = new Stragglers();
     for (let i = 0; i < 40; i++) deepStrictEqual(stragglers.step(i % 4 === 3 ? report(100, 120) : report(100, 400)), []);
     for (let i = 0; i < 10; i++) deepStrictEqual(stragglers.step(report(900, 900, 905)), []);

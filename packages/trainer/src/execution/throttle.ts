@@ -1,16 +1,16 @@
 import type { Clock } from "@lapidary/std";
 
-/** How far a piece of work is. */
+/** The progress of a piece of work. */
 export interface Progress {
   readonly what: string;
   readonly done: number;
   readonly total: number;
 }
 
-/** A progress bar needs no shorter interval. */
+/** Interval for a progress bar. */
 const every_ms = 200;
 
-/** Reports progress at most once in `every_ms`, and always the first and the last of each kind. */
+/** Reports progress at most once in `every_ms`, and always the first and the last report of each kind. */
 export function throttle(clock: Clock, report: (activity: Progress) => void): (activity: Progress) => void {
   let last: { readonly what: string; readonly at_ms: number } | undefined;
   return (activity) => {

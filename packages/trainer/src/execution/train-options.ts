@@ -8,22 +8,23 @@ import type { StepMetrics } from "./run-programs.js";
 
 /** The state of a run on the workers of one attempt. */
 export interface AttemptState {
-  /** Draws the first state. */
+  /** Initializes the state. */
   initialize(): Promise<void>;
-  /** Takes the state from a checkpoint. */
+  /** Loads the state of a checkpoint. */
   load(checkpoint: VerifiedCheckpoint): Promise<void>;
   /** Restores the state from replicas. @returns the number of updates it has had, or undefined if a block has no replica */
   restoreReplicas(latest: number): Promise<number | undefined>;
-  copy(step: number, committed: number): Promise<ReplicationReport>;
+  /** Replicates the state in the memory of the workers. @param committed the last committed step: older replicas are not needed */
+  replicate(step: number, committed: number): Promise<ReplicationReport>;
   /** Step number `step`, from 0, on batch number `batch`. */
   train(step: number, batch: number): Promise<StepMetrics>;
-  /** Captures the state after everything that was dispatched before. Resolves when the state is in this process. */
+  /** Captures the state after all steps that were dispatched before. Resolves when the state is in this process. */
   capture(step: number): Promise<CapturedState>;
 }
 
 /** The state after a step, outside of the workers. */
 export interface CapturedState {
-  /** What a checkpoint of it holds. @param ledger digest of the step log at its step */
+  /** The contents of its checkpoint. @param ledger digest of the step log at its step */
   content(ledger: string): CheckpointContent;
   /** The memory of the state may be used again. */
   release(): void;
@@ -32,42 +33,42 @@ export interface CapturedState {
 /** A worker group that trains under one epoch. */
 export interface TrainingAttempt {
   readonly state: AttemptState;
-  /** What decides in which order numbers are added. Equal layouts compute equal bits. */
+  /** Decides the order in which numbers are added. Equal layouts compute equal bits. */
   readonly layout: string;
   /** Settles, and never rejects, when the worker group has failed. */
   readonly failed: Promise<LapidaryError>;
-  /** @param keepCopies whether the workers keep their replicas for the next attempt */
-  close(keepCopies: boolean): Promise<void>;
+  /** @param keepReplicas whether the workers keep their replicas for the next attempt */
+  close(keepReplicas: boolean): Promise<void>;
 }
 
 export interface TrainOptions<A extends TrainingAttempt> {
   readonly disk: Disk;
-  /** Of the run. */
+  /** Directory of the run. */
   readonly directory: string;
   readonly checkpoints: string;
-  /** Takes over the run's files: every earlier attempt is refused from then on. */
+  /** Takes over the files of the run: every earlier attempt is rejected from then on. */
   readonly claim: () => Fence;
-  /** A worker group with its programs loaded, under a new epoch. */
+  /** Starts a worker group with its programs loaded, under a new epoch. */
   readonly open: (epoch: number) => Promise<A>;
   readonly steps: number;
   readonly tokensPerStep: number;
   readonly keep: number;
-  /** Whether a checkpoint is due after a step, besides the last. */
+  /** Whether a checkpoint is due after a step that is not the last. */
   readonly saves: (step: number) => boolean;
-  /** What else is to be done after a step. */
+  /** Other work after a step. */
   readonly between: (attempt: A, step: number) => (() => Promise<void>) | undefined;
-  /** Whether another attempt should have more workers than this one; and, asked after a checkpoint, whether it could. */
+  /** Whether the next attempt should have more workers; and, called after a checkpoint, whether it can. */
   readonly regroups?: { readonly wanted: () => boolean; readonly possible: () => Promise<boolean> };
-  /** What is left to be done with the state after the last step, before the worker group is let go. */
+  /** Work with the state after the last step, before the worker group is closed. */
   readonly finish: (attempt: A) => Promise<void>;
   readonly clock: Clock;
-  /** Ends everything at once. */
+  /** Ends everything immediately. */
   readonly signal: AbortSignal;
-  /** Ends training in good order: after the steps under way, with a checkpoint. */
+  /** Drains: ends training after the steps in flight, with a checkpoint. */
   readonly drain: AbortSignal;
   readonly failpoints: Failpoints;
   readonly goodput: Goodput;
-  /** What to do with batches that harm the run. Undefined: a loss that is NaN or infinite ends it. */
+  /** The policy for batches that harm the run. Undefined: a loss that is NaN or infinite ends the run. */
   readonly guard?: BadBatchPolicy | undefined;
   readonly events: TrainEvents;
 }
@@ -80,13 +81,13 @@ export interface BadBatchPolicy {
   readonly max_skipped: number;
 }
 
-/** The sink of what happens during training, and what training asks of it. */
+/** Receives the events of training. */
 export interface TrainEvents {
   readonly emit: (event: RunEvent) => void;
   readonly row: (row: TrainRow, isNew: boolean) => void;
-  /** The last step whose row was reported, by any coordinator: one that is killed may have committed one more. */
+  /** The last step whose row any coordinator reported. A coordinator that is killed may have committed one more. */
   readonly reported: () => number;
-  /** Everything reported so far must survive a power cut, because a checkpoint is about to say that these steps are done. */
+  /** Makes everything reported so far survive a power cut, before a checkpoint contains these steps. */
   readonly sync: () => void;
   readonly batchName: (batch: number) => string;
 }

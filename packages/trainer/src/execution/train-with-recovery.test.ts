@@ -13,13 +13,13 @@ import { trainWithRecovery } from "./train-with-recovery.js";
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** Until it is so, and for as long again as anything more would have taken. */
+/** Waits until `isSo` holds, and then for a hundred turns in which further steps could run. */
 async function settled(isSo: () => boolean): Promise<void> {
   while (!isSo()) await turn();
   for (let i = 0; i < 100; i++) await turn();
 }
 
-/** A gate that everything passes, or nothing. */
+/** A gate that is open or closed. */
 class Gate {
   #open: () => void = () => undefined;
   #passing: Promise<void> = Promise.resolve();
@@ -49,7 +49,7 @@ class CountingGroup implements TrainingAttempt {
     initialize: async () => undefined,
     load: async ({ manifest }) => void (this.#state = manifest.step),
     restoreReplicas: async () => undefined,
-    copy: async (step) => ({ step: updateCount(step), bytes: 0, ms: 1 }),
+    replicate: async (step) => ({ step: updateCount(step), bytes: 0, ms: 1 }),
     train: async (step, batch): Promise<StepMetrics> => {
       this.dispatched.push(step + 1);
       this.#state = step + 1;
@@ -70,7 +70,7 @@ class CountingGroup implements TrainingAttempt {
   };
 }
 
-describe("checkpoints beside training", () => {
+describe("checkpoints during training", () => {
   const directory = temporaryDirectory();
   const gate = new Gate();
   const events: RunEvent[] = [];
@@ -116,12 +116,12 @@ describe("checkpoints beside training", () => {
   const announced = (): number[] => events.flatMap((event) => (event.type === "checkpoint_written" ? [event.step] : []));
   const written = (): number[] => stepsIn(readdirSync(join(directory(), "checkpoints")));
 
-  it("are at most two in flight: training continues until then, and waits until the disk has written one", async () => {
+  it("at most two checkpoints are in flight: then training waits until the disk has written one", async () => {
     gate.close();
     const group = new CountingGroup();
     const training = trainWithRecovery(options(group));
     await settled(() => group.dispatched.length >= 3);
-    // The third step is computed; its state is not taken, for which there is no room.
+    // The third step is computed. Its state is not captured, because two checkpoints are in flight.
     deepStrictEqual([group.dispatched, group.taken, announced()], [[1, 2, 3], [1, 2], []]);
     gate.open();
     const { step, checkpoint } = await training;
@@ -130,7 +130,7 @@ describe("checkpoints beside training", () => {
     deepStrictEqual(announced(), written());
   });
 
-  it("that are due now and then hold nothing up: all steps are dispatched while the disk takes its time", async () => {
+  it("checkpoints at intervals delay no step: all steps are dispatched while the disk writes", async () => {
     gate.close();
     const group = new CountingGroup();
     const training = trainWithRecovery(options(group, { saves: (step) => step % 4 === 0 }));
@@ -141,10 +141,10 @@ describe("checkpoints beside training", () => {
     deepStrictEqual(written(), [4, 8]);
   });
 
-  it("are of committed steps alone: a state captured after a rejected step is dropped", async () => {
+  it("checkpoints contain committed steps alone: a state captured after a rejected step is dropped", async () => {
     const group = new CountingGroup(new Set([4]));
     await trainWithRecovery(options(group, { guard: { not_finite: "skip", max_skipped: 1 } }));
-    // The step that failed was taken, and so were those after it: none was written before it was computed again.
+    // The state of the rejected step was captured, and so were states after it. None was written before it was computed again.
     deepStrictEqual(
       events.flatMap((event) => (event.type === "batch_skipped" ? [[event.step, event.batch, event.error.code]] : [])),
       [[5, 4, "LAP_LOSS_NOT_FINITE"]],
@@ -160,7 +160,7 @@ describe("checkpoints beside training", () => {
     ok(group.taken.filter((step) => step === 5).length === 2, group.taken.join());
   });
 
-  it("contain the evaluation after their step, if one runs before the next step", async () => {
+  it("a checkpoint contains the evaluation after its step, if one runs before the next step", async () => {
     let evaluated = 0;
     const group = new CountingGroup();
     const contents: number[][] = [];
@@ -197,7 +197,7 @@ describe("checkpoints beside training", () => {
     ]);
   });
 
-  it("are written once at the step after which training drains", async () => {
+  it("one checkpoint is written at the step after which training drains", async () => {
     const drain = new AbortController();
     const group = new CountingGroup();
     const stopped = trainWithRecovery(

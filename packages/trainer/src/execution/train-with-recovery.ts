@@ -19,12 +19,12 @@ import { trainingLoop } from "./training-loop.js";
  * None of this delays the next step: a state is captured in the order of steps, and written while later steps are computed. Two checkpoints may be in
  * flight; training waits before it captures a third.
  *
- * When an attempt fails, the next worker group, under a new epoch, takes the newest state that the step log vouches for: from the memory of the workers that are left, else
- * from the newest checkpoint of which every byte is right, else from the start; and computes the steps after it again. Batches are functions of the step
- * and reductions have an order, so that what was committed before comes out the same, which the step log checks.
+ * When an attempt fails, a new worker group under a new epoch restores the newest state that the step log confirms. The sources, in order: replicas
+ * in the memory of the remaining workers, the newest checkpoint without damage, the initialization. Training repeats the steps after that state.
+ * Batches are functions of the step, and reductions have a fixed order. So a repeated step has the same result, which the step log checks.
  *
- * @throws LAP_STEP_FAILS when one step fails three times; LAP_CHECKPOINT_WRITE when the last checkpoint cannot be written; what no other attempt overcomes;
- * the signal's reason; the reason of `halt`, once the checkpoint is written
+ * @throws LAP_STEP_FAILS if one step fails three times; LAP_CHECKPOINT_WRITE if the last checkpoint cannot be written; an error that is not
+ * recoverable; the reason of `signal`; the reason of `drain`, once the checkpoint is written
  */
 export async function trainWithRecovery<A extends TrainingAttempt>(options: TrainOptions<A>): Promise<TrainResult> {
   const { events, signal } = options;
@@ -39,7 +39,7 @@ export async function trainWithRecovery<A extends TrainingAttempt>(options: Trai
   let cause: LapidaryError | undefined;
   for (;;) {
     signal.throwIfAborted();
-    // A checkpoint that is being written is good: let it be finished before its writer is superseded.
+    // The checkpoint in flight is valid: its write ends before its writer is superseded.
     await raceAbort(writer.idle(), signal);
     const attempt = new AttemptRunner(options, options.claim(), writer, failures, cause);
     try {
@@ -50,18 +50,18 @@ export async function trainWithRecovery<A extends TrainingAttempt>(options: Trai
   }
 }
 
-/** Nothing has failed: the attempt ends so that another with more workers can start. The loop waits for its checkpoint. */
+/** Not a failure: the attempt ends so that another with more workers can start. The loop waits for its checkpoint. */
 class Regroup extends Error {}
 
-/** Steps whose mean loss a spike is compared with. */
+/** Number of steps whose mean loss defines a spike. */
 const spikeWindow = 20;
 
-/** Whether the step would harm the run, and the policy lets the run skip its batch. */
+/** Whether the step would harm the run, and the policy allows the run to skip its batch. */
 function isBadBatch(error: LapidaryError, guard: BadBatchPolicy | undefined): boolean {
   return error.code === "LAP_LOSS_SPIKE" || (error.code === "LAP_LOSS_NOT_FINITE" && guard?.not_finite === "skip");
 }
 
-/** Checkpoints that may be captured and not written yet: each is a copy of the state. */
+/** Maximum number of checkpoints that are captured and not written: each is a copy of the state. */
 const maxCheckpoints = 2;
 
 /** One attempt, under one epoch. */
@@ -70,7 +70,7 @@ class AttemptRunner<A extends TrainingAttempt> {
   readonly #fence: Fence;
   readonly #writer: CheckpointWriter;
   readonly #failures: FailureCounter;
-  /** What ended the attempt before. */
+  /** The error that ended the previous attempt. */
   readonly #cause: LapidaryError | undefined;
   readonly #stepLog: StepLog;
   readonly #store: CheckpointStore;
@@ -79,7 +79,7 @@ class AttemptRunner<A extends TrainingAttempt> {
   #reached = 0;
   /** Whether a checkpoint is due after the step that was dispatched last. */
   #due = { step: 0, saves: false };
-  /** States that were taken, by step, until that is committed and what is to be done after it is done. */
+  /** Captured states, by step, until the step is committed and the work after it is done. */
   readonly #captured = new Map<number, Promise<CapturedState>>();
   #lastCaptured: number | undefined;
   /** The step after which other work is done before the next step. */
@@ -87,10 +87,10 @@ class AttemptRunner<A extends TrainingAttempt> {
   #isReported = false;
   /** The interval between replicas that was reported last. */
   #replicaInterval = 0;
-  /** The worker group has failed, or is let go. */
+  /** The worker group has failed or is being closed. */
   #isOver = false;
   #isNew = false;
-  /** What the state was taken from. */
+  /** The checkpoint that the state was loaded from. */
   #source: VerifiedCheckpoint | undefined;
 
   constructor(
@@ -112,10 +112,10 @@ class AttemptRunner<A extends TrainingAttempt> {
   }
 
   /**
-   * The attempt has ended by an error: reports how.
+   * Reports how the attempt ended.
    *
-   * @returns what the next attempt recovers from; undefined: nothing has failed
-   * @throws the error, where no other attempt follows
+   * @returns the error that the next attempt recovers from; undefined if nothing has failed
+   * @throws the error, if no other attempt follows
    */
   settle(error: unknown): LapidaryError | undefined {
     const { signal, drain, events } = this.#options;
@@ -169,7 +169,7 @@ class AttemptRunner<A extends TrainingAttempt> {
     this.#fail(error, true);
   }
 
-  /** Whether the batch that the attempt failed on is left out from now on. @throws the error, naming the batch, when enough were */
+  /** Whether the run skips the batch of the failure from now on. @throws the error, naming the batch, if the maximum is reached */
   #skipsBatch(error: unknown): error is LapidaryError {
     const { guard, events } = this.#options;
     if (!(error instanceof LapidaryError) || !isBadBatch(error, guard) || guard === undefined) return false;
@@ -190,7 +190,7 @@ class AttemptRunner<A extends TrainingAttempt> {
     try {
       attempt = await raceAbort(opening, signal);
     } catch (error) {
-      // No caller waits for the attempt any more: it is closed as soon as it is open.
+      // The caller does not wait for the attempt any more: it is closed as soon as it is open.
       opening.then(
         (late) => late.close(false),
         () => undefined,
@@ -198,19 +198,20 @@ class AttemptRunner<A extends TrainingAttempt> {
       throw error;
     }
     const training = this.#train(attempt);
-    let keepCopies = false;
+    let keepReplicas = false;
     try {
       const result = await raceAbort(Promise.race([training, failureOf(attempt)]), signal);
       this.#ended("finished");
       return result;
     } catch (error) {
       if (isRecoverable(error) && !signal.aborted) this.#report(error);
-      keepCopies = (isRecoverable(error) || (error instanceof LapidaryError && isBadBatch(error, this.#options.guard))) && !signal.aborted;
+      keepReplicas =
+        (isRecoverable(error) || (error instanceof LapidaryError && isBadBatch(error, this.#options.guard))) && !signal.aborted;
       throw error;
     } finally {
       this.#isOver = true;
-      await attempt.close(keepCopies);
-      // Without its worker group it ends soon, however it was left.
+      await attempt.close(keepReplicas);
+      // Without its worker group, training ends soon.
       await training.catch(() => undefined);
     }
   }
@@ -224,7 +225,7 @@ class AttemptRunner<A extends TrainingAttempt> {
     await this.#store.sweep();
     const from = await this.#restore(state);
     this.#begin(from, attempt.layout);
-    // What is not in the workers' memory yet is copied before the first step may fail.
+    // If the state has no replica, it is replicated before the first step can fail.
     if (from.source !== "replica" && from.step < options.steps) await this.#replicate(state, from.step);
     if (from.source === "replica" && from.step > 0 && from.step < options.steps) await this.#catchUp(attempt, from.step);
     options.goodput.enter("step");
@@ -306,10 +307,10 @@ class AttemptRunner<A extends TrainingAttempt> {
   }
 
   async #replicate(state: AttemptState, step: number): Promise<void> {
-    const { ms, bytes } = await state.copy(step, this.#stepLog.last);
+    const { ms, bytes } = await state.replicate(step, this.#stepLog.last);
     this.#replicas.replicationTook(ms);
     const { interval } = this.#replicas;
-    // Every replica would be an event a step: the first of an attempt counts, and each with another order of interval.
+    // One event a step would be too many: the first replica of an attempt is an event, and each one after a large change of the interval.
     const isNewInterval = interval >= 2 * this.#replicaInterval || 2 * interval <= this.#replicaInterval;
     if (this.#isOver || !isNewInterval) return;
     this.#replicaInterval = interval;
@@ -337,14 +338,14 @@ class AttemptRunner<A extends TrainingAttempt> {
     };
   }
 
-  /** What was due after the step that the attempt begins with, when the last one ended before it was done. */
+  /** Does the work that was due after the first step of the attempt, if the previous attempt ended before it was done. */
   async #catchUp(attempt: A, step: number): Promise<void> {
     if (this.#isDue(step) && !(await this.#store.has(step))) this.#capture(attempt.state, step);
     await this.#between(attempt, step)?.();
     this.#write(step);
   }
 
-  /** Asked once for each step: the answer may depend on the time. */
+  /** Called once for each step, because the answer may depend on the time. */
   #isDue(step: number): boolean {
     if (this.#due.step !== step) this.#due = { step, saves: step < this.#options.steps && this.#options.saves(step) };
     return this.#due.saves;
@@ -354,7 +355,7 @@ class AttemptRunner<A extends TrainingAttempt> {
     return this.#captured.size + this.#writer.outstanding >= maxCheckpoints;
   }
 
-  /** What has to be waited for before a checkpoint of `step` may be taken. */
+  /** Returns a wait if a checkpoint of `step` cannot be captured yet. */
   #backpressure(step: number): (() => Promise<void>) | undefined {
     if (!this.#isDue(step) || !this.#isFull) return undefined;
     return async () => {
@@ -365,10 +366,10 @@ class AttemptRunner<A extends TrainingAttempt> {
     };
   }
 
-  /** Dispatches it: what is dispatched later changes nothing of it. */
+  /** Dispatches the capture. Later requests do not change the captured state. */
   #capture(state: AttemptState, step: number): void {
     const captured = state.capture(step);
-    // It is looked at once the step is committed; by then the attempt may have failed.
+    // It is awaited after the step is committed. The attempt may have failed by then.
     captured.catch(() => undefined);
     this.#captured.set(step, captured);
     this.#lastCaptured = step;
@@ -390,11 +391,11 @@ class AttemptRunner<A extends TrainingAttempt> {
         try {
           state = await captured;
         } catch (error) {
-          // The next attempt takes its own.
+          // The next attempt captures its own states.
           if (this.#isOver) return undefined;
           throw error;
         }
-        // A checkpoint never says more than the step log and the journal on the disk.
+        // A checkpoint never contains more steps than the step log and the journal on disk.
         this.#stepLog.sync();
         this.#options.events.sync();
         return state.content(digest);

@@ -5,40 +5,38 @@ import type { RunPrograms, StepMetrics } from "./run-programs.js";
 
 export interface TrainingLoopOptions {
   readonly programs: Pick<RunPrograms, "train">;
-  /** Updates that the state has had already. Default 0. */
+  /** Updates that the state already has. Default 0. */
   readonly from?: number;
   readonly steps: number;
   readonly tokensPerStep: number;
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly onRow: (row: TrainRow) => void;
-  /** All workers have computed a step: it counts from here on. Before `onRow`. */
+  /** All workers have computed a step, which is committed now. Called before `onRow`. */
   readonly commit?: (step: number, metrics: StepMetrics) => void;
   /**
-   * What has to be waited for before `dispatched` is called for a step, as long as there is something. Earlier steps are finished first: it may wait for
-   * what is done after them.
+   * Returns a wait if `dispatched` cannot be called for a step yet. Earlier steps are finished first, because the wait may depend on work after
+   * them.
    */
   readonly backpressure?: (step: number) => (() => Promise<void>) | undefined;
-  /** Called when a step was dispatched: what it dispatches itself sees the state after that step. */
+  /** Called after a step was dispatched: requests in it read the state after that step. */
   readonly dispatched?: (step: number) => void;
-  /** So many steps are under way at once. Default 4. */
+  /** Maximum number of steps in flight. Default 4. */
   readonly ahead?: (step: number) => number;
-  /** Ends the loop in good order: what is under way is finished and counts. */
+  /** Drains the loop: the steps in flight finish and count. */
   readonly drain?: AbortSignal;
-  /**
-   * What is to be done once `step` updates were made and before the next one begins: evaluate, write a checkpoint. Undefined: nothing.
-   */
+  /** Work after `step` updates and before the next step, such as an evaluation or a checkpoint. Undefined: nothing. */
   readonly between: (step: number) => (() => Promise<void>) | undefined;
 }
 
 export interface Trained {
-  /** Of the last step. */
+  /** Loss of the last step. */
   readonly loss: number;
   /** Targets that counted, over all steps. */
   readonly tokens: number;
-  /** Steps alone, without what came between them. */
+  /** Time of steps alone, without the work between them. */
   readonly train_ms: number;
-  /** The last step that counts: fewer than asked for if the loop was halted. */
+  /** The last step that counts: fewer than requested if the loop was drained. */
   readonly step: number;
 }
 
@@ -49,18 +47,18 @@ const stepsAhead = 4;
  * Dispatches all steps of a run in order, ahead of their results.
  *
  *     dispatch  1 2 3 4 . 5 . 6 …          a step is dispatched when the one four before it is done,
- *     done              1   2   3 …        and none is across a step after which something else is to be done
+ *     done              1   2   3 …        and none before the work after an earlier step is done
  *
- * @throws LAP_LOSS_NOT_FINITE naming the step; the signal's reason
+ * @throws LAP_LOSS_NOT_FINITE naming the step; the reason of the signal
  */
 export async function trainingLoop(options: TrainingLoopOptions): Promise<Trained> {
   const { programs, steps, signal, clock, from = 0, drain } = options;
   const timer = new StepTimer(clock);
-  const underWay: { readonly step: number; readonly metrics: Promise<StepMetrics> }[] = [];
+  const inFlight: { readonly step: number; readonly metrics: Promise<StepMetrics> }[] = [];
   const total = { loss: Number.NaN, tokens: 0, train_ms: 0, step: from };
 
   const finishOldest = async (): Promise<void> => {
-    const oldest = underWay.shift();
+    const oldest = inFlight.shift();
     if (oldest === undefined) return;
     const { step, metrics } = oldest;
     const result = await raceAbort(metrics, signal);
@@ -88,16 +86,16 @@ export async function trainingLoop(options: TrainingLoopOptions): Promise<Traine
   for (let step = from + 1; step <= steps && drain?.aborted !== true; step++) {
     const metrics = programs.train(step - 1);
     metrics.catch(() => undefined);
-    underWay.push({ step, metrics });
+    inFlight.push({ step, metrics });
     for (let wait = options.backpressure?.(step); wait !== undefined; wait = options.backpressure?.(step))
-      await (underWay.length > 1 ? finishOldest() : wait());
+      await (inFlight.length > 1 ? finishOldest() : wait());
     options.dispatched?.(step);
     const between = options.between(step);
     const ahead = options.ahead?.(step) ?? stepsAhead;
-    while (underWay.length >= (between === undefined && step < steps ? ahead : 1)) await finishOldest();
+    while (inFlight.length >= (between === undefined && step < steps ? ahead : 1)) await finishOldest();
     if (between !== undefined) await timer.pause(between);
   }
-  while (underWay.length > 0) await finishOldest();
+  while (inFlight.length > 0) await finishOldest();
   return total;
 }
 

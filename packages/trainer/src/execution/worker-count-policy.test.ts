@@ -2,7 +2,7 @@ import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { WorkerCountPolicy } from "./worker-count-policy.js";
 
 describe("the worker count policy", () => {
-  it("shrinks when workers cannot be started twice in a row, to one at least, and is complete again when they can", () => {
+  it("the policy removes one worker after two failed starts in a row, keeps at least one, and is complete again when all start", () => {
     const workerCount = new WorkerCountPolicy(3);
     deepStrictEqual([workerCount.refused(), workerCount.current], [false, 3]);
     workerCount.started();

@@ -2,12 +2,12 @@
 const maxRefusals = 2;
 
 /**
- * How many workers an attempt starts with. If a worker cannot be replaced, the others compute its block: the same program with fewer workers, slower. When all
+ * The number of workers of an attempt. If a worker cannot be replaced, the others compute its block: the same program with fewer workers, slower. When all
  * workers can be started again, the next attempt has all of them.
  */
 export class WorkerCountPolicy {
   readonly wanted: number;
-  /** Processes of the attempt before, by worker. */
+  /** Processes of the previous attempt, by worker. */
   pids: readonly number[] = [];
   #current: number;
   #refusals = 0;
@@ -30,7 +30,7 @@ export class WorkerCountPolicy {
     this.#refusals = 0;
   }
 
-  /** The workers of an attempt could not be started. @returns whether the next one does with fewer */
+  /** The workers of an attempt could not be started. @returns whether the next attempt has fewer workers */
   refused(): boolean {
     if (++this.#refusals < maxRefusals || this.#current === 1) return false;
     this.#refusals = 0;

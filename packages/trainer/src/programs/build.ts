@@ -17,14 +17,14 @@ import type { ProgramView } from "@lapidary/api/program-view";
 import { type ProgramFacts, programFacts } from "./facts.js";
 import { type ProgramText, programText } from "@lapidary/cluster";
 
-/** All that decides the programs of a run. JSON: its text is what the cache goes by. */
+/** Everything that decides the programs of a run, as JSON. Its text is the key of the cache. */
 export interface ProgramRequest
   extends Pick<ResolvedJob, "mesh" | "slice" | "rules" | "unapplied" | "zero" | "remat" | "bucket_bytes" | "seed"> {
   readonly model: ModelConfig;
   readonly update: UpdateConfig;
   readonly batch: number;
   readonly seq: number;
-  /** What the step is timed for; without it no view of the program is made. */
+  /** The chip and pods for the timing of the step. Without it no view of the program is made. */
   readonly machine?: ViewMachine;
 }
 
@@ -57,19 +57,19 @@ export function programRequest({
   };
 }
 
-/** The programs of a run, by what they are for. */
+/** The programs of a run, by purpose. */
 const programNames = ["init", "train_step", "eval_step", "next_token"] as const;
 export type ProgramName = (typeof programNames)[number];
 
-/** An array of the state: its name in the programs, its role, and the weight that it is or belongs to. JSON. */
+/** An array of the state: its name in the programs, its role, and its weight. JSON. */
 export type RunState = Pick<StateSpec, "name" | "role" | "weight">;
 
 export interface ProgramSet {
   readonly programs: Readonly<Record<ProgramName, ProgramText>>;
-  /** What the run carries from step to step, in the order of the programs' parameters. */
+  /** The state between steps, in the order of the parameters of the programs. */
   readonly states: readonly RunState[];
   readonly facts: ProgramFacts;
-  /** Of the train step. */
+  /** Facts of the train step. */
   readonly view?: ProgramView;
 }
 
@@ -81,9 +81,9 @@ export interface ProgramSet {
  *     eval_step    params, batch → loss_sum, tokens_counted
  *     next_token   params, tokens i32[1,T], position i32[1] → logits f32[1,V]
  *
- * A state has the same sharding in all of them, for it follows from its role and logical axes alone.
+ * An array of the state has the same sharding in all programs, because the sharding depends on its role and logical axes alone.
  *
- * @throws LapidaryError whatever does not fit: a batch that the mesh does not divide, rules that contradict one another
+ * @throws LapidaryError if the job does not fit: a batch that the mesh does not divide, rules that contradict one another
  */
 export function buildPrograms(request: ProgramRequest, onProgress: (done: number, total: number) => void = () => undefined): ProgramSet {
   const { update, batch, seq } = request;

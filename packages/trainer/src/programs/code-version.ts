@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Packages whose code decides what a program is, and what its view contains. */
+/** Packages whose code decides a program and its view. */
 const deciding = [
   "std",
   "topology",
@@ -19,8 +19,8 @@ const deciding = [
 ] as const;
 
 /**
- * Changes whenever the code that makes programs does: the compiler's build record of a package holds a hash of each of its sources. Without such
- * records (an installation that was not built here) the date of its code stands in for them.
+ * Changes with the code that makes programs: the compiler's build record of a package contains a hash of each of its sources. If there are no such
+ * records (Lapidary was not built here), the date of the code is used instead.
  */
 export function codeVersion(): string {
   const hash = createHash("sha256");

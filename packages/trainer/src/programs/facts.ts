@@ -1,11 +1,11 @@
 import { type CollectiveSummary, type Program, stateBytesPerChip, summarizeCollectives } from "@lapidary/compiler";
 import { parametersOf, sizeOf } from "@lapidary/ir";
 
-/** What is known of a train step before it runs. */
+/** Facts about a train step that are known before it runs. */
 export interface ProgramFacts {
   /** Weights of the model. */
   readonly parameters: number;
-  /** Bytes that one chip holds, and those of the gradients that it holds when all are there. */
+  /** Bytes that one chip has, and bytes of all its gradients. */
   readonly bytes_per_chip: { readonly params: number; readonly optimizer: number; readonly gradients: number };
   readonly collectives: readonly CollectiveSummary[];
 }

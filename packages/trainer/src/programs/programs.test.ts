@@ -14,33 +14,33 @@ describe("the programs of a run", () => {
   const cacheDir = mkdtempSync(join(tmpdir(), "lapidary-programs-"));
   after(() => rmSync(cacheDir, { recursive: true, force: true }));
   const request = programRequest(loadJob(join(root, "configs/jobs/nano16.yaml"), [], { configsDir: join(root, "configs"), base: root }));
-  /** And how many programs were compiled for it. */
-  const ask = async (): Promise<{ set: ProgramSet; compiled: number }> => {
+  /** The programs, and the number of compilations. */
+  const build = async (): Promise<{ set: ProgramSet; compiled: number }> => {
     let compiled = 0;
     const set = await programsFor(request, { cacheDir, signal: new AbortController().signal, onProgress: (done) => (compiled = done) });
     return { set, compiled };
   };
 
-  it("are compiled once, and anew when a byte of what was kept has changed", async () => {
-    const first = await ask();
+  it("programs are compiled once, and again if a byte in the cache has changed", async () => {
+    const first = await build();
     strictEqual(first.compiled, 4);
-    const again = await ask();
+    const again = await build();
     strictEqual(again.compiled, 0);
     deepStrictEqual(again.set, first.set);
     const path = join(cacheDir, must(readdirSync(cacheDir)[0], "file"));
     const kept = readFileSync(path, "utf8");
-    // Of what goes in and out of a program, not of its text.
+    // The check covers inputs and outputs of a program, not its text.
     const changed = kept.replace('"role":"optimizer"', '"role":"param"');
     notStrictEqual(changed, kept);
     writeFileSync(path, changed);
-    const last = await ask();
+    const last = await build();
     strictEqual(last.compiled, 4);
     deepStrictEqual(last.set, first.set);
     strictEqual(readFileSync(path, "utf8"), kept);
   });
 
-  it("say what goes in and out of them, with the roles of what is carried from step to step", async () => {
-    const { train_step, init } = (await ask()).set.programs;
+  it("programs list their inputs and outputs, with the roles of the state between steps", async () => {
+    const { train_step, init } = (await build()).set.programs;
     const carried = train_step.parameters.filter(({ role }) => role === "param" || role === "optimizer").map(({ id }) => id);
     ok(carried.length > 0, "a state");
     deepStrictEqual(init.outputs.map(({ id }) => id).sort(), [...carried].sort());

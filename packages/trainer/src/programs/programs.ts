@@ -15,10 +15,10 @@ export interface ProgramOptions {
 }
 
 /**
- * The programs of a run: those that the same request and code gave before, else compiled now, in a thread, so that the
- * coordinator keeps answering meanwhile.
+ * The programs of a run: from the cache if the request and the code are the same, else compiled in a thread, so that the coordinator continues to
+ * answer.
  *
- * @throws LapidaryError whatever does not fit; the signal's reason
+ * @throws LapidaryError if the job does not fit; the reason of the signal
  */
 export async function programsFor(request: ProgramRequest, options: ProgramOptions): Promise<ProgramSet> {
   const key = createHash("sha256")
@@ -36,7 +36,7 @@ export async function programsFor(request: ProgramRequest, options: ProgramOptio
   return set;
 }
 
-/** The file begins with the digest of what follows: a changed file is not used. */
+/** The file begins with the digest of the rest: a changed file is not used. */
 function read(path: string): ProgramSet | undefined {
   if (!existsSync(path)) return undefined;
   const file = readFileSync(path, "utf8");

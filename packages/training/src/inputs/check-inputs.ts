@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
-import { checkCorpus, checkRequest, corpusSpec, type CorpusSpec, firstPieceId } from "@lapidary/data";
+import { checkCorpus, checkRequest, corpusSpec, type CorpusSpec } from "@lapidary/data";
+import { firstPieceId } from "@lapidary/tokenizer";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import type { ResolvedJob } from "../job/resolved-job.js";
 import { checkGivenTokenizer, givenTokenizer, newTokenizerWarnings, tokenizerRequest } from "../job/job-tokenizer.js";

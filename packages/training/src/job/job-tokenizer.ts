@@ -1,4 +1,5 @@
-import { inspectTokenizer, otherVocabulary, type TokenizerRequest, tokenizerTooLarge } from "@lapidary/data";
+import { type TokenizerRequest } from "@lapidary/data";
+import { inspectTokenizer, otherVocabulary, tokenizerTooLarge } from "@lapidary/tokenizer";
 import type { Warning } from "@lapidary/std";
 import type { JobFile } from "./job-schema.js";
 import type { ResolvedJob } from "./resolved-job.js";

@@ -9,7 +9,7 @@ import { modelFileOf } from "./model-file.js";
 import type { PodFile } from "./pod-file.js";
 
 /**
- * A job with all defaults, and with the contents of all files that it names, as plain JSON. Besides it, a run depends only on the
+ * A job with all defaults, and with the contents of all files that it names, as plain JSON. In addition, a run depends only on the
  * corpus and on the checkpoint of `train.init`. Paths are absolute.
  */
 export interface ResolvedJob

@@ -68,12 +68,12 @@ describe("generate", () => {
   const options = { prompt: [2, 3], maxTokens: 4, contextLength: 8, sampling: greedy, random: seededRandom(1), stopTokens: [1] };
 
   it("generate continues the prompt up to the length", async () => {
-    const heard: number[] = [];
-    deepStrictEqual(await generate(counting, { ...options, onToken: (token) => heard.push(token) }), {
+    const emitted: number[] = [];
+    deepStrictEqual(await generate(counting, { ...options, onToken: (token) => emitted.push(token) }), {
       tokens: [4, 5, 6, 7],
       stoppedBy: "length",
     });
-    deepStrictEqual(heard, [4, 5, 6, 7]);
+    deepStrictEqual(emitted, [4, 5, 6, 7]);
   });
 
   it("generate stops at a stop token and does not return it", async () =>

@@ -16,7 +16,7 @@ export interface TrainStepOptions {
   readonly withLogits?: boolean;
 }
 
-/** Scalars that a train step returns besides the next state. */
+/** Scalars that a train step returns in addition to the next state. */
 export const trainMetrics = ["loss", "grad_norm", "learning_rate", "tokens_counted"] as const;
 
 /**

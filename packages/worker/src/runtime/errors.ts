@@ -3,7 +3,7 @@ import { LapidaryError } from "@lapidary/std";
 export function staleError(epoch: number, current: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_STALE",
-    message: `a message of epoch ${epoch} came to a worker of epoch ${current}`,
+    message: `a message of epoch ${epoch} reached a worker of epoch ${current}`,
     place: `epoch ${epoch}`,
   });
 }
@@ -11,7 +11,7 @@ export function staleError(epoch: number, current: number): LapidaryError {
 export function idleError(kind: string, epoch: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_IDLE",
-    message: `${kind} of epoch ${epoch} came to a worker that was not configured for it`,
+    message: `${kind} of epoch ${epoch} reached a worker that was not configured for it`,
     place: `epoch ${epoch}`,
   });
 }
@@ -27,7 +27,7 @@ export function busyError(run: string, other: string): LapidaryError {
 export function unknownValueError(value: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_VALUE_UNKNOWN",
-    message: `the worker holds no value ${value}`,
+    message: `the worker has no value ${value}`,
     place: value,
   });
 }
@@ -40,10 +40,10 @@ export function valueExistsError(value: string): LapidaryError {
   });
 }
 
-export function valueTypeError(value: string, is: string, wanted: string): LapidaryError {
+export function valueTypeError(value: string, found: string, expected: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_VALUE_TYPE",
-    message: `value ${value} is ${is}, the program wants ${wanted}`,
+    message: `value ${value} is ${found}, the program expects ${expected}`,
     place: value,
   });
 }
@@ -56,23 +56,23 @@ export function unknownProgramError(program: string): LapidaryError {
   });
 }
 
-export function unknownImageError(path: string): LapidaryError {
+export function unknownStagingBufferError(path: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_IMAGE_UNKNOWN",
-    message: `the worker has no image ${path}`,
+    message: `the worker has no staging buffer ${path}`,
     place: path,
   });
 }
 
-export function overtakenError(by: string): LapidaryError {
+export function supersededError(by: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_OVERTAKEN",
-    message: `the worker was told to leave the run (${by}) before this was done`,
-    remedy: "wait for what is in flight before you close the gang, if its results are wanted",
+    message: `the worker left the run (${by}) before this was done`,
+    remedy: "if the results in flight matter, wait for them before you close the worker group",
   });
 }
 
-/** Any failure as one that can cross to another process. */
+/** Any failure as an error that can be sent to another process. */
 export function asLapidaryError(error: unknown): LapidaryError {
   if (error instanceof LapidaryError) return error;
   const message = error instanceof Error ? error.message : String(error);

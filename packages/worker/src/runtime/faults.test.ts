@@ -1,19 +1,17 @@
 import assert from "node:assert/strict";
+import type { DeviceTensor, ScheduleItem, SharedExchange } from "@lapidary/executor";
 import { type FailpointDamage, failpointsOf } from "@lapidary/std";
-import type { SharedCrossing } from "../device/shared-memory.js";
-import type { DeviceTensor } from "../device/tfjs.js";
-import type { Place } from "../executor/order.js";
 import { StepFaults } from "./faults.js";
 
 const faultsOf = (text: string): StepFaults => new StepFaults(failpointsOf({ LAPIDARY_FAILPOINTS: text }), 1);
-/** The start of a collective, as far as failpoints read it. */
-const start = (op: string): Place => ({ kind: "start", node: { id: 0, op, value: {} } }) as unknown as Place;
+/** The start of a collective, with the fields that failpoints read. */
+const start = (op: string): ScheduleItem => ({ kind: "start", node: { id: 0, op, value: {} } }) as unknown as ScheduleItem;
 
 describe("StepFaults", () => {
   const frame = [Uint8Array.of(1, 2), Uint8Array.of(0, 0, 0, 0, 0)];
   const next = [Uint8Array.of(3), Uint8Array.of(9, 9)];
 
-  it("damages one message of the step and collective that a failpoint names, and leaves the sender's array unchanged", () => {
+  it("StepFaults damages one message of the step and collective that a failpoint names, and leaves the sender's array unchanged", () => {
     const faults = faultsOf("all-gather-chunk-sent@2,1:corrupt");
     faults.begin(1, []);
     faults.before(start("all_gather"));
@@ -30,7 +28,7 @@ describe("StepFaults", () => {
     assert.deepEqual(faults.tamper(frame), frame);
   });
 
-  it("leaves the frames alone that are sent outside a step", () => {
+  it("StepFaults does not change frames that are sent outside a step", () => {
     const faults = faultsOf("all-gather-chunk-sent@1,1:corrupt");
     assert.deepEqual(faults.tamper(frame), frame);
     faults.begin(1, []);
@@ -54,13 +52,13 @@ describe("StepFaults", () => {
       assert.deepEqual(faults.tamper(frame), frame);
     });
 
-  it("corrupts a message in shared memory once, and no frame on a socket", () => {
+  it("StepFaults corrupts a message in shared memory once, and no frame on a socket", () => {
     const faults = faultsOf("reduce-scatter-chunk-sent@1,1:corrupt");
     const sent: string[] = [];
     const link = faults.link("all_reduce", {
       send: () => void sent.push("whole"),
       sendCorrupted: () => void sent.push("corrupted"),
-    } as unknown as SharedCrossing);
+    } as unknown as SharedExchange);
     faults.begin(1, []);
     for (let message = 0; message < 3; message++) {
       faults.before(start("all_reduce"));

@@ -1,3 +1,4 @@
+import type { ExecutionHooks, ScheduleItem, SharedExchange } from "@lapidary/executor";
 import type { FrameFault } from "@lapidary/fabric";
 import type { CollectiveName } from "@lapidary/ir";
 import {
@@ -8,14 +9,11 @@ import {
   failpointActions,
   failpointDamages,
 } from "@lapidary/std";
-import type { SharedCrossing } from "../device/shared-memory.js";
-import type { ExecutionHooks } from "../executor/hooks.js";
-import type { Place } from "../executor/order.js";
 
 /** Where in a step a failpoint fires: before or after one item of the schedule. */
 export interface FiringPoint {
   readonly moment: "before" | "after";
-  readonly item: Place;
+  readonly item: ScheduleItem;
 }
 
 /** Failpoints inside a step. A schedule that has no such item has no such failpoint. */
@@ -26,7 +24,7 @@ const stepPoints = {
   "reduce-scatter-chunk-received": (schedule) => after(firstCollective(schedule, "finish", reducing)),
   "all-gather-chunk-sent": (schedule) => after(firstCollective(schedule, "start", gathering)),
   "all-gather-chunk-received": (schedule) => after(firstCollective(schedule, "finish", gathering)),
-} as const satisfies Partial<Record<FailpointName, (schedule: readonly Place[]) => FiringPoint | undefined>>;
+} as const satisfies Partial<Record<FailpointName, (schedule: readonly ScheduleItem[]) => FiringPoint | undefined>>;
 export type StepPoint = keyof typeof stepPoints;
 export const stepPointNames = Object.keys(stepPoints) as readonly StepPoint[];
 
@@ -34,19 +32,19 @@ export const stepPointNames = Object.keys(stepPoints) as readonly StepPoint[];
 const reducing: readonly string[] = ["reduce_scatter", "all_reduce"] satisfies CollectiveName[];
 const gathering: readonly string[] = ["all_gather", "all_reduce"] satisfies CollectiveName[];
 
-const before = (item: Place | undefined): FiringPoint | undefined => (item === undefined ? undefined : { moment: "before", item });
-const after = (item: Place | undefined): FiringPoint | undefined => (item === undefined ? undefined : { moment: "after", item });
+const before = (item: ScheduleItem | undefined): FiringPoint | undefined => (item === undefined ? undefined : { moment: "before", item });
+const after = (item: ScheduleItem | undefined): FiringPoint | undefined => (item === undefined ? undefined : { moment: "after", item });
 
-function middleOfPass(schedule: readonly Place[], pass: "forward" | "backward"): Place | undefined {
+function middleOfPass(schedule: readonly ScheduleItem[], pass: "forward" | "backward"): ScheduleItem | undefined {
   const kernels = schedule.filter(({ kind, node }) => (kind === "kernel" || kind === "fused") && node.value.scope.phase === pass);
   return kernels[kernels.length >> 1];
 }
 
-const firstCollective = (schedule: readonly Place[], kind: "start" | "finish", ops: readonly string[]): Place | undefined =>
+const firstCollective = (schedule: readonly ScheduleItem[], kind: "start" | "finish", ops: readonly string[]): ScheduleItem | undefined =>
   schedule.find((item) => item.kind === kind && ops.includes(item.node.op));
 
 /** The item at which a failpoint fires in a step with this schedule, and whether before or after it. */
-const firingPoint = (point: StepPoint, schedule: readonly Place[]): FiringPoint | undefined => stepPoints[point](schedule);
+const firingPoint = (point: StepPoint, schedule: readonly ScheduleItem[]): FiringPoint | undefined => stepPoints[point](schedule);
 
 const damagePoints = {
   reduce: "reduce-scatter-chunk-sent",
@@ -54,7 +52,7 @@ const damagePoints = {
 } as const satisfies Record<string, FailpointName>;
 
 /** Actions that end or stop the process or the step. The others damage a message. */
-const endings: readonly FailpointAction[] = failpointActions.filter((action) => !failpointDamages.some((damage) => damage === action));
+const stopActions: readonly FailpointAction[] = failpointActions.filter((action) => !failpointDamages.some((damage) => damage === action));
 
 /**
  * The failpoints of a worker inside a step. It decorates the executor (`before`, `after`), the channels in shared memory (`link`)
@@ -81,7 +79,7 @@ export class StepFaults implements ExecutionHooks {
    * @param step from 1
    * @param schedule of its program; empty for an executor without hooks
    */
-  begin(step: number, schedule: readonly Place[]): void {
+  begin(step: number, schedule: readonly ScheduleItem[]): void {
     this.#step = step;
     this.#sending = undefined;
     this.#points = stepPointNames.flatMap((point) => {
@@ -95,24 +93,24 @@ export class StepFaults implements ExecutionHooks {
     this.#sending = undefined;
   }
 
-  before(item: Place): void {
+  before(item: ScheduleItem): void {
     if (this.#step === 0) return;
     this.#fire("before", item);
     if (item.kind === "start") this.#sending = item.node.op;
   }
 
-  after(item: Place): void {
+  after(item: ScheduleItem): void {
     if (this.#step > 0) this.#fire("after", item);
   }
 
-  link(op: CollectiveName, link: SharedCrossing): SharedCrossing {
+  link(op: CollectiveName, link: SharedExchange): SharedExchange {
     return {
       ...link,
       send: (x) => (this.#sending === op && this.#damage(["corrupt"]) !== undefined ? link.sendCorrupted(x) : link.send(x)),
     };
   }
 
-  /** Changes the frames to peers. Frames without a payload, and those that belong to no collective, pass as they are. */
+  /** Changes the frames to peers, except frames without a payload and frames outside of a collective. */
   readonly tamper: FrameFault = (parts) => {
     const [head, payload, ...more] = parts;
     if (head === undefined || payload === undefined) return parts;
@@ -140,12 +138,12 @@ export class StepFaults implements ExecutionHooks {
     }
   };
 
-  #fire(moment: FiringPoint["moment"], item: Place): void {
+  #fire(moment: FiringPoint["moment"], item: ScheduleItem): void {
     for (const one of this.#points)
-      if (one.moment === moment && one.item === item) this.#failpoints.hit(one.point, this.#step, this.#worker, endings);
+      if (one.moment === moment && one.item === item) this.#failpoints.hit(one.point, this.#step, this.#worker, stopActions);
   }
 
-  /** The damage that a failpoint does to the message of the collective that has just started. The first message of a collective takes it. */
+  /** The damage that a failpoint does to the message of the collective that has just started. Only the first message of a collective is damaged. */
   #damage(possible: readonly FailpointDamage[]): FailpointDamage | undefined {
     const op = this.#sending;
     this.#sending = undefined;

@@ -26,7 +26,7 @@ describe("a worker's batch", () => {
   });
   after(() => rmSync(scratch, { recursive: true, force: true }));
 
-  it("is its block of the whole batch, whatever splits rows and tokens", () => {
+  it("a worker reads its block of the whole batch, for any sharding of rows and tokens", () => {
     const mesh = makeMesh({ data: 4, seq: 2 });
     const [batch, seq] = [8, 16];
     const dataset = openDataset(directory);
@@ -61,7 +61,7 @@ describe("a worker's batch", () => {
     reader.close();
   });
 
-  it("reads neighbouring rows together", () => {
+  it("rangesOf joins consecutive rows", () => {
     assert.deepEqual(rangesOf(Int32Array.of(0, 1, 2, 5, 6, 9)), [
       [0, 3],
       [5, 7],

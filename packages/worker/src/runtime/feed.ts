@@ -21,8 +21,8 @@ import { workerCoordinate } from "@lapidary/topology";
 type Arrays = Readonly<Record<FeedPort["array"], ArrayData>>;
 
 /**
- * Reads this worker's rows of a batch, and of those its columns where the sequence is sharded too. Batches are a function of
- * (seed, step, row): no worker needs another's.
+ * Reads this worker's rows of a batch. If the sequence is sharded too, it takes this worker's columns of them. A batch is a pure function of
+ * (seed, step, row), so that workers need no data of one another.
  */
 export class BatchReader {
   readonly #datasets = new Map<string, Dataset>();
@@ -76,14 +76,14 @@ export class BatchReader {
   }
 }
 
-/** An array of a batch has a dtype of its own and the dims of the batch. @throws DecodeFailure */
+/** Checks that an array has the dtype of its kind and the dims of the batch. @throws DecodeFailure */
 function checkPort({ batch, seq }: FeedMessage, { array, tensor: { dtype, dims } }: FeedPort): void {
   const expected = array === "mask" ? "f32" : "i32";
   if (dtype !== expected) throw new DecodeFailure(`${expected} for ${array}`, dtype).within("tensor.dtype");
   if (!sameDims(dims, [batch, seq])) throw new DecodeFailure(`the dims of the batch, ${batch} and ${seq}`, dims).within("tensor.dims");
 }
 
-/** Ascending positions as ranges of neighbours, `[from, to)`. */
+/** Ascending positions as ranges of consecutive positions, `[from, to)`. */
 export function rangesOf(positions: Int32Array): [number, number][] {
   const ranges: [number, number][] = [];
   for (const position of positions) {

@@ -1,3 +1,4 @@
+import { type Executable, type Executor, heldBytes } from "@lapidary/executor";
 import type { Peers } from "@lapidary/fabric";
 import {
   type ArrayData,
@@ -15,12 +16,11 @@ import {
   checkTensor,
   numbersOf,
 } from "@lapidary/protocol";
-import { type Executable, type Executor, heldBytes } from "../executor/executor.js";
 import type { StepFaults } from "./faults.js";
-import type { Snapshots } from "./snapshots.js";
+import type { StagingBuffers } from "./staging-buffers.js";
 import { type ValueStore, layoutText } from "./values.js";
 
-/** A run that this worker takes part in. */
+/** The run that this worker is a member of. */
 export interface Membership {
   readonly configuration: ConfigureMessage;
   readonly group: GroupLayout;
@@ -29,19 +29,19 @@ export interface Membership {
   readonly peers: Peers | undefined;
   readonly values: ValueStore;
   readonly programs: Map<ProgramHash, LoadedProgram>;
-  readonly snapshots: Snapshots;
-  /** Where tests let this worker fail, if they do. */
+  readonly stagingBuffers: StagingBuffers;
+  /** Failpoints inside a step, if any are armed. */
   readonly faults: StepFaults | undefined;
-  /** Runs so far: the same on all workers, because all get the same messages. */
+  /** Number of program runs so far. It is the same on all workers, because all get the same messages. */
   runs: number;
 }
 
 export interface LoadedProgram {
   readonly executable: Executable;
-  /** Of parameters and outputs, to compare with values. */
+  /** Layouts of the parameters, to compare with those of values. */
   readonly parameterLayouts: readonly string[];
   readonly outputLayouts: readonly string[];
-  /** Of its last run. */
+  /** The handles of the last run. */
   values?: RunValues;
 }
 
@@ -61,7 +61,7 @@ export function keepBlock({ group, executor, values }: Membership, tensor: Tenso
   return heldBytes(held);
 }
 
-/** The same of bytes, which the device may keep. @throws DecodeFailure */
+/** Keeps a block that is given as bytes. The device may keep the bytes. @throws DecodeFailure */
 export function keepBytes(member: Membership, tensor: TensorSpec, bytes: Uint8Array): number {
   checkTensor(member.group.mesh, tensor);
   return keepBlock(member, tensor, arrayOf(tensor.dtype, blockDimsOf(ownBlock(member, tensor)), numbersOf(tensor.dtype, bytes)));

@@ -1,9 +1,9 @@
 import { sizeOf } from "@lapidary/ir";
-import { type CopyEntry, type CopyMessage, type CopyName, blockDimsOf, bytesOfNumbers, workerRank } from "@lapidary/protocol";
+import { type ReplicaEntry, type ReplicateMessage, type ReplicaName, blockDimsOf, bytesOfNumbers, workerRank } from "@lapidary/protocol";
 import { must } from "@lapidary/std";
-import type { Copies } from "./copies.js";
-import type { Reading } from "./copy-rooms.js";
-import { giveCopy } from "./give-copy.js";
+import type { ReplicaStore } from "./replica-store.js";
+import { replicateToNeighbor } from "./replicate-to-neighbor.js";
+import type { NeighborReplica } from "./shared-buffer-pool.js";
 import { type Membership, ownBlock } from "./membership.js";
 
 /**
@@ -11,11 +11,11 @@ import { type Membership, ownBlock } from "./membership.js";
  *
  * @returns the bytes of this worker's blocks
  */
-export async function replicate(member: Membership, message: CopyMessage, copies: Copies): Promise<number> {
+export async function replicate(member: Membership, message: ReplicateMessage, replicas: ReplicaStore): Promise<number> {
   const { values, executor, configuration, peers, worker } = member;
   const { workers, mesh } = configuration;
   const { step } = message;
-  const entries: CopyEntry[] = [];
+  const entries: ReplicaEntry[] = [];
   let size = 0;
   for (const id of message.values) {
     const { tensor } = values.get(id);
@@ -23,31 +23,31 @@ export async function replicate(member: Membership, message: CopyMessage, copies
     entries.push({ tensor, begin: size, bytes });
     size += bytes;
   }
-  // Values of the chipwise executor are in many pieces, and shared memory takes only numbers of f32.
+  // A value of the chipwise executor has several tensors, and the scatter write takes only f32.
   const isShared = configuration.executor === "stacked" && entries.every(({ tensor }) => tensor.dtype === "f32");
-  const room = isShared ? copies.rooms.take(size) : undefined;
-  const bytes = room?.bytes ?? copies.take(size);
-  if (room !== undefined)
-    room.lay(
+  const buffer = isShared ? replicas.buffers.acquire(size) : undefined;
+  const bytes = buffer?.bytes ?? replicas.allocate(size);
+  if (buffer !== undefined)
+    buffer.write(
       entries.map(({ tensor }) => must(values.get(tensor.id).held[0], tensor.id)),
       entries.map((entry) => entry.bytes),
     );
   else for (const { tensor, begin } of entries) bytes.set(bytesOfNumbers(executor.fetch(values.get(tensor.id).held, tensor).data), begin);
-  const own: CopyName = { step, worker, workers, mesh };
+  const own: ReplicaName = { step, worker, workers, mesh };
   if (peers !== undefined) {
     const [next, previous] = [(worker + 1) % workers, (worker + workers - 1) % workers];
-    let theirs: Reading;
+    let theirs: NeighborReplica;
     try {
-      theirs = await giveCopy({ peers, next, previous, tag: `copy/${step}`, bytes, room, copies });
+      theirs = await replicateToNeighbor({ peers, next, previous, tag: `copy/${step}`, bytes, buffer, buffers: replicas.buffers });
     } catch (error) {
-      // The memory has no valid replica: the next one may use it.
-      if (room !== undefined) copies.rooms.give(room);
+      // The buffer has no valid replica, so the next one may use it.
+      if (buffer !== undefined) replicas.buffers.release(buffer);
       throw error;
     }
     // The same arrays under the same shardings: the blocks of all workers have one size.
-    copies.add({ name: { ...own, worker: workerRank(previous) }, entries, ...theirs });
+    replicas.add({ name: { ...own, worker: workerRank(previous) }, entries, ...theirs });
   }
-  copies.add({ name: own, entries, bytes, room });
-  copies.prune(message.committed);
+  replicas.add({ name: own, entries, bytes, buffer });
+  replicas.prune(message.committed);
   return size;
 }

@@ -1,11 +1,11 @@
+import { type CallTimes, disposeHeld, type Executable } from "@lapidary/executor";
 import { sizeOf } from "@lapidary/ir";
 import { type Handle, type RunValues, bytesOfNumbers } from "@lapidary/protocol";
 import { assert, must } from "@lapidary/std";
-import { type CallTimes, type Executable, disposeHeld } from "../executor/executor.js";
 import { valueExistsError, valueTypeError } from "./errors.js";
 import type { LoadedProgram, Membership } from "./membership.js";
 
-/** Checks the values of a run before it is known which of them exist: once for all runs that have the same. */
+/** Checks the handles of a run against its program. One check serves all runs with the same handles. */
 export function checkValues({ inputs, outputs, donate, told }: RunValues, { tensors }: Executable): void {
   assert(inputs.length === tensors.parameters.length, "an input for each parameter", inputs.length, tensors.parameters.length);
   assert(outputs.length === tensors.outputs.length, "an id for each output, or none", outputs.length, tensors.outputs.length);
@@ -14,7 +14,7 @@ export function checkValues({ inputs, outputs, donate, told }: RunValues, { tens
   const times = new Map<Handle, number>();
   for (const id of inputs) times.set(id, (times.get(id) ?? 0) + 1);
   const consumed = new Set(donate);
-  assert(consumed.size === donate.length && donate.every((id) => times.get(id) === 1), "what is donated is an input, once", donate);
+  assert(consumed.size === donate.length && donate.every((id) => times.get(id) === 1), "a donated value is an input, once", donate);
   for (const index of told) {
     const { dims } = must(tensors.outputs[index], `output ${index}`);
     assert(sizeOf(dims) === 1, "an output that the reply returns is one number", index, dims);
@@ -23,24 +23,24 @@ export function checkValues({ inputs, outputs, donate, told }: RunValues, { tens
 
 export interface RunOptions {
   readonly traced: boolean;
-  /** Called when half of the outputs are kept. */
+  /** Called when half of the outputs are stored. */
   readonly midApply: () => void;
 }
 
 export interface RunResult {
   readonly trace: CallTimes | undefined;
-  readonly told: Uint8Array | undefined;
+  /** The outputs that the reply returns, 4 bytes each. */
+  readonly scalars: Uint8Array | undefined;
 }
 
-/** One run: checks that its values exist and fit, computes, and keeps the outputs. */
+/** Runs a program once: checks that the inputs exist and have the expected layouts, computes, and stores the outputs. */
 export async function runProgram(
   member: Membership,
   program: LoadedProgram,
-  named: RunValues,
+  { inputs, outputs, donate, told }: RunValues,
   { traced, midApply }: RunOptions,
 ): Promise<RunResult> {
   const { values, executor } = member;
-  const { inputs, outputs, donate } = named;
   const { executable, parameterLayouts, outputLayouts } = program;
   const { tensors } = executable;
   const consumed = new Set(donate);
@@ -51,7 +51,7 @@ export async function runProgram(
     return value.held;
   });
   for (const id of outputs) if (id !== null && values.has(id) && !consumed.has(id)) throw valueExistsError(id);
-  // From here on the executable owns what is donated, whether it succeeds or fails.
+  // From here on the executable owns the donated values, whether it succeeds or fails.
   for (const id of donate) values.release(id);
   let trace: CallTimes | undefined;
   const results = await executable.run(
@@ -60,10 +60,10 @@ export async function runProgram(
     `run${member.runs++}`,
     traced ? (times) => (trace = times) : undefined,
   );
-  const told = new Uint8Array(4 * named.told.length);
-  named.told.forEach((index, i) => {
+  const scalars = new Uint8Array(4 * told.length);
+  told.forEach((index, i) => {
     const scalar = executor.fetch(must(results[index], "result"), must(tensors.outputs[index], "output"));
-    told.set(bytesOfNumbers(scalar.data), 4 * i);
+    scalars.set(bytesOfNumbers(scalar.data), 4 * i);
   });
   outputs.forEach((id, i) => {
     if (i === outputs.length >> 1) midApply();
@@ -71,5 +71,5 @@ export async function runProgram(
     if (id === null) disposeHeld(held);
     else values.set(id, { held, tensor: { ...must(tensors.outputs[i], "output"), id }, layout: must(outputLayouts[i], "layout") });
   });
-  return { trace, told: told.length === 0 ? undefined : told };
+  return { trace, scalars: scalars.length === 0 ? undefined : scalars };
 }

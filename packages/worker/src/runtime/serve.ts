@@ -13,27 +13,27 @@ import {
   malformedError,
 } from "@lapidary/protocol";
 import { type JsonValue, LapidaryError } from "@lapidary/std";
-import { asLapidaryError, overtakenError } from "./errors.js";
+import { asLapidaryError, supersededError } from "./errors.js";
 import type { Answer, Worker } from "./worker.js";
 
 export interface ServeOptions {
-  /** Hears of every message that failed. */
+  /** Called for every message that failed. */
   readonly onError?: (kind: string, error: unknown) => void;
 }
 
-/** Messages that end a run, or begin another attempt of it: what still waits before them is of no use any more. */
+/** Messages that end a run or start its next attempt. The messages before them are superseded. */
 const endsRun = ({ kind }: WorkerMessage): boolean => kind === "reset" || kind === "configure" || kind === "shutdown";
 
 /**
- * Executes what comes through a channel, in order, and answers in order, until it closes or a `shutdown` was answered. A message that ends the
- * run does not wait for the run: whatever stands before it fails at once.
+ * Executes the messages of a channel and answers them, both in their order, until the channel closes or a `shutdown` is answered. A message that ends
+ * the run does not wait for the run: all messages before it fail immediately.
  *
- * When the channel closes, whoever was at its other end cannot count a step any more that it has not counted yet, and all that it has counted were answered
- * by all workers. So no step is begun or waited for; but what stands before the next one is done, as it may be the copy of a step that counts.
+ * When the channel closes, the coordinator can commit no further step, and all workers have answered every committed step. So the worker neither starts
+ * a step nor waits for one. It does execute the messages before the next step, because one of them may replicate a committed step.
  */
 export async function serve(channel: Channel, worker: Worker, options: ServeOptions = {}): Promise<void> {
-  const queue: { readonly message: Envelope; readonly payload: Uint8Array<ArrayBuffer>; isVoid: boolean }[] = [];
-  let underWay: Envelope | undefined;
+  const queue: { readonly message: Envelope; readonly payload: Uint8Array<ArrayBuffer>; isSuperseded: boolean }[] = [];
+  let executing: Envelope | undefined;
   let wake: () => void = () => undefined;
   let closed = false;
   const coordinator = coordinatorPeer(channel.peerHello);
@@ -41,18 +41,18 @@ export async function serve(channel: Channel, worker: Worker, options: ServeOpti
     const message = received(channel, header, coordinator, options);
     if (message === undefined) return;
     if (endsRun(message)) {
-      worker.interrupt(overtakenError(message.kind));
-      for (const waiting of queue) waiting.isVoid = !endsRun(waiting.message);
+      worker.interrupt(supersededError(message.kind));
+      for (const waiting of queue) waiting.isSuperseded = !endsRun(waiting.message);
     }
-    queue.push({ message, payload, isVoid: false });
+    queue.push({ message, payload, isSuperseded: false });
     wake();
   });
   void channel.closed.then(() => {
     closed = true;
-    const runs = underWay?.kind === "run";
-    if (runs) worker.part();
+    const runs = executing?.kind === "run";
+    if (runs) worker.leavePeers();
     const next = runs ? 0 : queue.findIndex(({ message }) => message.kind === "run");
-    if (next >= 0) for (const waiting of queue.slice(next)) waiting.isVoid = true;
+    if (next >= 0) for (const waiting of queue.slice(next)) waiting.isSuperseded = true;
     wake();
   });
   for (;;) {
@@ -65,15 +65,15 @@ export async function serve(channel: Channel, worker: Worker, options: ServeOpti
       });
       continue;
     }
-    const { message, payload, isVoid } = next;
-    underWay = message;
+    const { message, payload, isSuperseded } = next;
+    executing = message;
     await answer(
       channel,
       message,
-      () => (isVoid ? Promise.reject(overtakenError("the end of its run")) : worker.execute(message, payload)),
+      () => (isSuperseded ? Promise.reject(supersededError("the end of its run")) : worker.execute(message, payload)),
       options,
     );
-    underWay = undefined;
+    executing = undefined;
     worker.answered(message);
     if (message.kind === "shutdown") {
       await channel.close();
@@ -100,20 +100,20 @@ function received(channel: Channel, header: JsonValue, from: Peer, options: Serv
 }
 
 async function answer(channel: Channel, message: Envelope, execute: () => Promise<Answer>, options: ServeOptions): Promise<void> {
-  let said: WorkerAnswer;
+  let outgoing: WorkerAnswer;
   let parts: Uint8Array[] = [];
   try {
     const { reply, payload } = await execute();
-    said = { kind: "reply", id: message.id, reply: encodeReply(reply) };
+    outgoing = { kind: "reply", id: message.id, reply: encodeReply(reply) };
     if (payload !== undefined) parts = [payload];
   } catch (error) {
     const failure =
       error instanceof DecodeFailure
         ? malformedError(coordinatorPeer(channel.peerHello), `${message.kind} message`, error)
         : asLapidaryError(error);
-    // Who has lost his coordinator gives up what he is at.
+    // A superseded message is not a failure.
     if (failure.code !== "LAP_WORKER_OVERTAKEN" && channel.isOpen) options.onError?.(message.kind, error);
-    said = { kind: "error", id: message.id, error: failure.toJSON() };
+    outgoing = { kind: "error", id: message.id, error: failure.toJSON() };
   }
-  if (channel.isOpen) channel.send(encodeAnswer(said), parts);
+  if (channel.isOpen) channel.send(encodeAnswer(outgoing), parts);
 }

@@ -1,22 +1,26 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { compile, gradients } from "@lapidary/compiler";
+import {
+  type Device,
+  disposeHeld,
+  type ExecutionHooks,
+  openDevice,
+  type ScheduleItem,
+  stackedExecutor,
+  type StackedProgram,
+} from "@lapidary/executor";
 import { memoryPeers } from "@lapidary/fabric/testing";
 import { type Graph, GraphBuilder, sizeOf, tensorType } from "@lapidary/ir";
 import { Failpoints, LapidaryError, must, parseFailpoints, systemClock } from "@lapidary/std";
 import { type Mesh, makeMesh, makeWorkerGrid } from "@lapidary/topology";
 import { arrayLayout, arrayOf, blockDimsOf, workerRank } from "@lapidary/protocol";
-import { type Device, openDevice } from "../device/device.js";
-import { disposeHeld } from "../executor/executor.js";
-import type { ExecutionHooks } from "../executor/hooks.js";
-import type { Place } from "../executor/order.js";
-import { type StackedProgram, stackedExecutor } from "../executor/stacked.js";
 import { StepFaults, type StepPoint, stepPointNames } from "./faults.js";
 
 /** What happened around one item of the schedule on worker 0, in the order in which the executor did it. */
 interface Observed {
   readonly moment: "before" | "after";
-  readonly kind: Place["kind"];
+  readonly kind: ScheduleItem["kind"];
   readonly op: string;
   readonly phase: string;
   readonly node: number;
@@ -83,7 +87,7 @@ describe("failpoints of a step on the real executor", function () {
       claim: () => true,
     });
     const faults = new StepFaults(points, 0);
-    const record = (moment: Observed["moment"], { kind, node }: Place): void => {
+    const record = (moment: Observed["moment"], { kind, node }: ScheduleItem): void => {
       observed.push({ moment, kind, op: node.op, phase: node.value.scope.phase, node: node.id });
     };
     const hooks: ExecutionHooks = {
@@ -158,7 +162,7 @@ describe("failpoints of a step on the real executor", function () {
           assert.equal(index, wanted, "of the items that fit, the middle one of the pass or the first collective");
         });
 
-  it("a step of ZeRO-3 has the schedule that this test was written for: gathers, products, reductions in both passes", async () => {
+  it("a step of ZeRO-3 has the schedule that this test was written for: gathers, matmuls, reductions in both passes", async () => {
     const { observed } = await run(zero3Step(), true, "");
     const started = observed.filter(({ moment, kind }) => moment === "after" && kind === "start").map(({ op }) => op);
     assert.ok(started.filter((op) => op === "all_gather").length >= 6, started.join(" "));

@@ -1,22 +1,22 @@
+import { disposeHeld, type Held, heldBytes } from "@lapidary/executor";
 import { printSharding, printType } from "@lapidary/ir";
 import { type Handle, type TensorSpec, typeOf } from "@lapidary/protocol";
 import type { LapidaryError } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
-import { type Held, disposeHeld, heldBytes } from "../executor/executor.js";
 import { unknownValueError } from "./errors.js";
 
 /** An array of which this worker has a block. */
 export interface DeviceValue {
   readonly held: Held;
   readonly tensor: TensorSpec;
-  /** Type and sharding in one text, to compare. */
+  /** Type and sharding as one text, to compare. */
   readonly layout: string;
 }
 
 export const layoutText = (mesh: Mesh, tensor: TensorSpec): string =>
   `${printType(typeOf(tensor))} ${printSharding(mesh, tensor.sharding)}`;
 
-/** The arrays of a run, by handle. An array whose computation failed is the failure. */
+/** The arrays of a run, by handle. If the computation of an array failed, its entry is the failure. */
 export class ValueStore {
   readonly #values = new Map<Handle, DeviceValue | LapidaryError>();
 
@@ -32,13 +32,13 @@ export class ValueStore {
     throw value;
   }
 
-  /** Replaces what was there. */
+  /** An existing value is replaced. */
   set(id: Handle, value: DeviceValue | LapidaryError): void {
     this.#dispose(id);
     this.#values.set(id, value);
   }
 
-  /** Forgets a value without disposing it: it was consumed. */
+  /** Removes a value without disposing it, because a run consumes it. */
   release(id: Handle): void {
     this.#values.delete(id);
   }

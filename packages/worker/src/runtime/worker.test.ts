@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mock } from "node:test";
+import { type Device, openDevice } from "@lapidary/executor";
 import type { Peers } from "@lapidary/fabric";
 import { memoryPair, memoryPeers } from "@lapidary/fabric/testing";
 import { type Graph, GraphBuilder, parseSharding, printGraph, tensorType } from "@lapidary/ir";
@@ -18,7 +19,6 @@ import {
   numbersOf,
 } from "@lapidary/protocol";
 import { type Unbranded, message } from "@lapidary/protocol/testing";
-import { type Device, openDevice } from "../device/device.js";
 import { serve } from "./serve.js";
 import { type Answer, Worker } from "./worker.js";
 
@@ -35,7 +35,7 @@ function ratio(): Graph {
   return g.finish();
 }
 
-/** Waits for what the other worker holds of s. */
+/** Waits for the other worker's block of s. */
 function waits(): Graph {
   const g = new GraphBuilder("waits", "chip", mesh);
   const s = g.push("parameter", [], { name: "s" }, tensorType("f32", [2]), { name: "s", sharding: sharding("[data]") });
@@ -43,7 +43,7 @@ function waits(): Graph {
   return g.finish();
 }
 
-/** Four numbers, two on each of two workers. */
+/** Four numbers: two on each of two workers. */
 const put4 = message<"put">({ kind: "put", epoch: 1, tensor: { id: "s", dtype: "f32", dims: [4], sharding: sharding("[data]") } });
 
 describe("a worker", () => {
@@ -61,10 +61,10 @@ describe("a worker", () => {
     plain: Unbranded<MessageOf<K>>,
     payload: Uint8Array = new Uint8Array(),
   ): Promise<Answer> => of.execute(message<K>(plain), payload);
-  const tell = async <K extends MessageKind>(plain: Unbranded<MessageOf<K>>, payload?: Uint8Array): Promise<WorkerReplies[K]> =>
+  const ask = async <K extends MessageKind>(plain: Unbranded<MessageOf<K>>, payload?: Uint8Array): Promise<WorkerReplies[K]> =>
     (await execute<K>(worker, plain, payload)).reply as WorkerReplies[K];
   const configure = (more: Partial<Unbranded<MessageOf<"configure">>> = {}): Promise<WorkerReplies["configure"]> =>
-    tell<"configure">({
+    ask<"configure">({
       kind: "configure",
       epoch: 1,
       run: "r",
@@ -79,11 +79,11 @@ describe("a worker", () => {
   const load = async (graph: Graph): Promise<string> => {
     const text = new TextEncoder().encode(printGraph(graph));
     const program = createHash("sha256").update(text).digest("hex");
-    await tell<"load">({ kind: "load", epoch: 1, program }, text);
+    await ask<"load">({ kind: "load", epoch: 1, program }, text);
     return program;
   };
   const put = (value: string, ...numbers: number[]): Promise<WorkerReplies["put"]> =>
-    tell<"put">(
+    ask<"put">(
       { kind: "put", epoch: 1, tensor: { id: value, dtype: "i32", dims: [numbers.length], sharding: sharding("[data]") } },
       bytesOfNumbers(Int32Array.from(numbers)),
     );
@@ -91,9 +91,9 @@ describe("a worker", () => {
     ...numbersOf("i32", must((await execute<"fetch">(worker, { kind: "fetch", epoch: 1, value })).payload, "payload")),
   ];
   const run = (program: string, inputs: string[], outputs: string[], donate: string[] = []): Promise<WorkerReplies["run"]> =>
-    tell<"run">({ kind: "run", epoch: 1, step: 0, program, values: { inputs, outputs, donate, told: [] } });
+    ask<"run">({ kind: "run", epoch: 1, step: 0, program, values: { inputs, outputs, donate, told: [] } });
 
-  it("maps values to values, and consumes what is donated", async () => {
+  it("a worker computes values from values, and consumes the donated ones", async () => {
     await configure();
     const program = await load(ratio());
     await put("s", 8, 6, 4, 2);
@@ -101,24 +101,24 @@ describe("a worker", () => {
     await run(program, ["s", "d"], ["s"], ["s"]);
     await run(program, ["s", "d"], ["t"], ["s"]);
     assert.deepEqual(await fetch("t"), [2, 1, 1, 0]);
-    assert.deepEqual((await tell<"stats">({ kind: "stats", epoch: 1 })).values, { d: 16, t: 16 });
+    assert.deepEqual((await ask<"stats">({ kind: "stats", epoch: 1 })).values, { d: 16, t: 16 });
     await assert.rejects(fetch("s"), { code: "LAP_WORKER_VALUE_UNKNOWN" });
   });
 
-  it("keeps its ledger honest: no output over a living value, no unknown value dropped, no value of another layout", async () => {
+  it("a worker refuses to overwrite a value, to drop an unknown one, and to run on one of another layout", async () => {
     await configure();
     const program = await load(ratio());
     await put("s", 8, 6, 4, 2);
     await put("d", 2, 2, 2, 2);
     await assert.rejects(run(program, ["s", "d"], ["d"]), { code: "LAP_WORKER_VALUE_EXISTS" });
     assert.deepEqual(await fetch("d"), [2, 2, 2, 2]);
-    await assert.rejects(tell<"drop">({ kind: "drop", epoch: 1, values: ["x"] }), { code: "LAP_WORKER_VALUE_UNKNOWN" });
+    await assert.rejects(ask<"drop">({ kind: "drop", epoch: 1, values: ["x"] }), { code: "LAP_WORKER_VALUE_UNKNOWN" });
     await put("long", 1, 2, 3, 4, 5, 6);
     await assert.rejects(run(program, ["long", "d"], ["t"]), { code: "LAP_WORKER_VALUE_TYPE" });
     await assert.rejects(run("none", ["s", "d"], ["t"]), { code: "LAP_WORKER_PROGRAM_UNKNOWN" });
   });
 
-  it("tells outputs of one number in its reply, forgets those without an id, and remembers the values of a program's last run", async () => {
+  it("a worker returns outputs of one number, keeps none without an id, and repeats the handles of a program's last run", async () => {
     await configure();
     const g = new GraphBuilder("sum", "chip", mesh);
     const s = g.push("parameter", [], { name: "s" }, tensorType("i32", [4]), { name: "s", sharding: sharding("[-]") });
@@ -126,7 +126,7 @@ describe("a worker", () => {
     g.output("sum", g.op("reduce", [s], { dims: [0], kind: "sum" }, { name: "sum", sharding: sharding("[]") }));
     const program = await load(g.finish());
     const block = bytesOfNumbers(Int32Array.of(1, 2, 3, 4));
-    await tell<"put">({ kind: "put", epoch: 1, tensor: { id: "s", dtype: "i32", dims: [4], sharding: sharding("[-]") } }, block);
+    await ask<"put">({ kind: "put", epoch: 1, tensor: { id: "s", dtype: "i32", dims: [4], sharding: sharding("[-]") } }, block);
     const values = { inputs: ["s"], outputs: ["s", null], donate: ["s"], told: [1] };
     const before = device.tf.memory().numTensors;
     const sums: number[] = [];
@@ -139,13 +139,13 @@ describe("a worker", () => {
     assert.equal(device.tf.memory().numTensors, before);
     for (const wrong of [{ told: [0] }, { told: [2] }, { outputs: ["s"] }, { donate: ["s", "s"] }, { inputs: [] }, { outputs: ["a", "a"] }])
       await assert.rejects(
-        tell<"run">({ kind: "run", epoch: 1, step: 0, program, values: { ...values, ...wrong } }),
+        ask<"run">({ kind: "run", epoch: 1, step: 0, program, values: { ...values, ...wrong } }),
         LapidaryError,
         JSON.stringify(wrong),
       );
   });
 
-  it("hands a failure on to whoever uses the outputs of the failed run", async () => {
+  it("every use of an output of a failed run fails with the same error", async () => {
     await configure();
     const program = await load(ratio());
     await put("s", 8, 6, 4, 2);
@@ -160,40 +160,40 @@ describe("a worker", () => {
     assert.deepEqual(await fetch("s"), [8, 6, 4, 2]);
   });
 
-  it("refuses an older epoch of its run, works for one run at a time, and is free after a reset", async () => {
+  it("a worker refuses an older epoch, works for one run at a time, and can join another run after a reset", async () => {
     await configure({ epoch: 3 });
     await assert.rejects(configure({ epoch: 2 }), { code: "LAP_WORKER_STALE" });
-    await assert.rejects(tell<"drop">({ kind: "drop", epoch: 2, values: [] }), { code: "LAP_WORKER_STALE" });
+    await assert.rejects(ask<"drop">({ kind: "drop", epoch: 2, values: [] }), { code: "LAP_WORKER_STALE" });
     await assert.rejects(configure({ run: "other", epoch: 1 }), { code: "LAP_WORKER_BUSY" });
-    await tell<"reset">({ kind: "reset", epoch: 3 });
-    await assert.rejects(tell<"drop">({ kind: "drop", epoch: 3, values: [] }), { code: "LAP_WORKER_IDLE" });
+    await ask<"reset">({ kind: "reset", epoch: 3 });
+    await assert.rejects(ask<"drop">({ kind: "drop", epoch: 3, values: [] }), { code: "LAP_WORKER_IDLE" });
     await configure({ run: "other", epoch: 1 });
   });
 
-  it("forgets everything on reset", async () => {
+  it("a worker frees all tensors on reset", async () => {
     const before = device.tf.memory().numTensors;
     await configure();
     await load(ratio());
     await put("s", 8, 6, 4, 2);
-    await tell<"reset">({ kind: "reset", epoch: 1 });
+    await ask<"reset">({ kind: "reset", epoch: 1 });
     assert.equal(device.tf.memory().numTensors, before);
   });
 
-  it("prepares a program once for all gangs of one layout, and anew for another", async () => {
+  it("a worker prepares a program once for all groups of one layout, and again for another layout", async () => {
     const text = new TextEncoder().encode(printGraph(ratio()));
     const decode = mock.method(TextDecoder.prototype, "decode");
     const compute = async (epoch: number, more: Partial<Unbranded<MessageOf<"configure">>> = {}): Promise<number[]> => {
       await configure({ run: `r${epoch}`, epoch, ...more });
-      await tell<"load">({ kind: "load", epoch, program: "p" }, text);
+      await ask<"load">({ kind: "load", epoch, program: "p" }, text);
       for (const [value, numbers] of [
         ["s", [8, 6, 4, 2]],
         ["d", [2, 2, 2, 2]],
       ] as const)
-        await tell<"put">(
+        await ask<"put">(
           { kind: "put", epoch, tensor: { id: value, dtype: "i32", dims: [4], sharding: sharding("[data]") } },
           bytesOfNumbers(Int32Array.from(numbers)),
         );
-      await tell<"run">({
+      await ask<"run">({
         kind: "run",
         epoch,
         step: 0,
@@ -201,7 +201,7 @@ describe("a worker", () => {
         values: { inputs: ["s", "d"], outputs: ["t"], donate: [], told: [] },
       });
       const { payload } = await execute<"fetch">(worker, { kind: "fetch", epoch, value: "t" });
-      await tell<"reset">({ kind: "reset", epoch });
+      await ask<"reset">({ kind: "reset", epoch });
       return [...numbersOf("i32", must(payload, "payload"))];
     };
     try {
@@ -217,7 +217,7 @@ describe("a worker", () => {
     }
   });
 
-  it("leaves its peers when told to, though it waits for one of them", async () => {
+  it("a reset interrupts a worker that waits for a peer, and the messages before the reset fail", async () => {
     const [first] = await memoryPeers(2);
     const peers = must(first, "peers");
     let begin = (): void => undefined;
@@ -279,7 +279,7 @@ describe("a worker", () => {
     await served;
   });
 
-  it("answers a malformed message with the field and the coordinator's build, executes nothing of it, and goes on with the next", async () => {
+  it("a worker answers a malformed message with its field and the coordinator's build, and executes the next message", async () => {
     const [here, there] = await memoryPair({ hello: { name: "pool", build: "protocol 8 (other)" } });
     const served = serve(there, new Worker(device, systemClock));
     const answers: JsonValue[] = [];
@@ -322,14 +322,14 @@ describe("a worker", () => {
       { kind: "reply", id: 1, reply: { backend: device.backend } },
       error(2, "sharding", "put message, field sharding: expected a sub-axis of the mesh, which has 1, found 7"),
     ]);
-    // Without a number nothing can be answered: the channel closes.
+    // A message without a number cannot be answered, so the channel closes.
     here.send({ ...configuration });
     const reason = await there.closed;
     assert.ok(reason.kind === "lost" && reason.error.code === "LAP_PROTOCOL_MALFORMED", JSON.stringify(reason));
     await served;
   });
 
-  it("does what stands before the next step when its coordinator is lost, and leaves its gang with its copies", async () => {
+  it("a worker that loses its coordinator executes the messages before the next step, and keeps its replicas", async () => {
     const joined = await memoryPeers(2);
     const [here, there] = await memoryPair();
     const workers = joined.map((peers) => new Worker(device, systemClock, { join: () => Promise.resolve(peers) }));
@@ -348,8 +348,8 @@ describe("a worker", () => {
         peers: [],
       });
     const block = bytesOfNumbers(new Float32Array(2));
-    const copyAt = (step: number): MessageOf<"copy"> => message<"copy">({ kind: "copy", epoch: 1, step, values: ["s"], committed: 0 });
-    const copy = copyAt(1);
+    const replicateAt = (step: number): MessageOf<"copy"> => message<"copy">({ kind: "copy", epoch: 1, step, values: ["s"], committed: 0 });
+    const replicate = replicateAt(1);
     const step = message<"run">({
       kind: "run",
       epoch: 1,
@@ -361,9 +361,9 @@ describe("a worker", () => {
       [configuration(0), []],
       [message<"load">({ kind: "load", epoch: 1, program: "p" }), [new TextEncoder().encode(printGraph(waits()))]],
       [put4, [block]],
-      [copy, []],
+      [replicate, []],
       [step, []],
-      [copyAt(2), []],
+      [replicateAt(2), []],
     ];
     let placed = (): void => undefined;
     const isPlaced = new Promise<void>((resolve) => {
@@ -374,15 +374,15 @@ describe("a worker", () => {
     });
     messages.forEach(([sent, payload], id) => here.send(encodeMessage(sent, messageId(id)), payload));
     await isPlaced;
-    // It waits for its peer's part of the copy, and its coordinator dies.
+    // The worker waits for the replica of its peer when its coordinator exits.
     here.abort(new LapidaryError({ code: "LAP_FABRIC_LOST", message: "killed", remedy: "none" }));
     assert.equal((await there.closed).kind, "lost");
     await second.execute(configuration(1), new Uint8Array());
     await second.execute(put4, block);
-    await second.execute(copy, new Uint8Array());
+    await second.execute(replicate, new Uint8Array());
     await served;
     await first.leave();
-    assert.deepEqual(first.holds, { run: "r", worker: 0 });
+    assert.deepEqual(first.heldReplicas, { run: "r", worker: 0 });
     await first.execute(configuration(0, 2, 1), new Uint8Array());
     const { reply } = await execute<"holdings">(first, { kind: "holdings", epoch: 2, latest: 9 });
     assert.deepEqual((reply as WorkerReplies["holdings"]).copies.map((name) => [name.step, name.worker]).sort(), [
@@ -392,7 +392,7 @@ describe("a worker", () => {
     await second.leave();
   });
 
-  it("parts from a peer that it waits for in a step when its coordinator is lost", async () => {
+  it("a worker that loses its coordinator leaves the peer for which it waits in a step", async () => {
     const [peers] = await memoryPeers(2);
     const [here, there] = await memoryPair();
     let begin = (): void => undefined;
@@ -436,6 +436,6 @@ describe("a worker", () => {
     here.abort(new LapidaryError({ code: "LAP_FABRIC_LOST", message: "killed", remedy: "none" }));
     await served;
     await alone.leave();
-    assert.equal(alone.holds, undefined);
+    assert.equal(alone.heldReplicas, undefined);
   });
 });

@@ -1,23 +1,24 @@
 import { createHash } from "node:crypto";
+import { chipwiseExecutor, type Device, type Prepared, stackedExecutor, StackedProgram } from "@lapidary/executor";
 import { type FrameFault, type Peers, connectPeers } from "@lapidary/fabric";
 import { type Graph, parseGraph, verifyGraph } from "@lapidary/ir";
 import {
-  type AdoptMessage,
+  type StoreReplicaMessage,
   type ConfigureMessage,
-  type CopyMessage,
+  type ReplicateMessage,
   type DropMessage,
   type Epoch,
   type FetchMessage,
   type GroupLayout,
-  type Holding,
-  type ImageMessage,
+  type HeldReplicas,
+  type OpenStagingMessage,
   type MessageKind,
   type MessageOf,
   type PutMessage,
   type RunMessage,
   type RunReply,
   type RunValues,
-  type SnapshotMessage,
+  type StageMessage,
   type TensorSpec,
   type WorkerMessage,
   type WorkerRank,
@@ -28,12 +29,8 @@ import {
 } from "@lapidary/protocol";
 import { type Clock, type Failpoints, type LapidaryError, assert, must, noFailpoints, unreachable } from "@lapidary/std";
 import { makeWorkerGrid, parseMesh } from "@lapidary/topology";
-import type { Device } from "../device/device.js";
-import { chipwiseExecutor } from "../executor/chipwise.js";
-import type { Prepared } from "../executor/executor.js";
-import { StackedProgram, stackedExecutor } from "../executor/stacked.js";
-import { Copies } from "./copies.js";
-import { CopyRooms } from "./copy-rooms.js";
+import { ReplicaStore } from "./replica-store.js";
+import { SharedBufferPool } from "./shared-buffer-pool.js";
 import { asLapidaryError, busyError, idleError, staleError, unknownProgramError } from "./errors.js";
 import { StepFaults } from "./faults.js";
 import { BatchReader } from "./feed.js";
@@ -41,7 +38,7 @@ import { type Membership, keepBlock, keepBytes } from "./membership.js";
 import { releaseMemory } from "./release-memory.js";
 import { replicate } from "./replicate.js";
 import { checkValues, runProgram } from "./run-program.js";
-import { Snapshots } from "./snapshots.js";
+import { StagingBuffers } from "./staging-buffers.js";
 import { ValueStore, layoutText } from "./values.js";
 
 export interface Answer<K extends MessageKind = MessageKind> {
@@ -49,7 +46,7 @@ export interface Answer<K extends MessageKind = MessageKind> {
   readonly payload?: Uint8Array;
 }
 
-/** Finds the peers of a gang; passed in, so that tests can join gangs within one process. */
+/** Connects a worker to the peers of its group. It is passed in, so that tests can join groups within one process. */
 export type JoinPeers = (message: ConfigureMessage, tamper?: FrameFault) => Promise<Peers>;
 
 const joinBySockets: JoinPeers = ({ worker, peers, epoch }, tamper) =>
@@ -58,16 +55,14 @@ const joinBySockets: JoinPeers = ({ worker, peers, epoch }, tamper) =>
 export interface WorkerOptions {
   readonly join?: JoinPeers;
   readonly failpoints?: Failpoints;
-  /** Whether messages go through memory that the workers share, where they can (it is the default). */
+  /** Whether messages go through shared memory if the device has it. Default: true. */
   readonly share?: boolean;
 }
 
-/** Prepared programs that a worker remembers: a run has four. */
-const programsKept = 8;
+/** Limit of the prepared programs that a worker keeps. A run has four. */
+const maxPreparedPrograms = 8;
 
-/**
- * A worker: executes messages one at a time. Whoever calls `execute` keeps their order.
- */
+/** Executes the messages of a coordinator. The caller passes them in their order and waits for each before the next. */
 export class Worker {
   readonly #device: Device;
   readonly #clock: Clock;
@@ -75,11 +70,11 @@ export class Worker {
   readonly #failpoints: Failpoints;
   readonly #share: boolean;
   readonly #batches = new BatchReader();
-  readonly #copies: Copies;
-  /** Of this run and those before it: the next may have the same. */
+  readonly #replicas: ReplicaStore;
+  /** Prepared programs of this run and of earlier runs, because the next run may have the same. */
   readonly #programs = new Map<string, Prepared>();
   #member: Membership | undefined;
-  /** The last run, epoch and rank: older messages of that run are stale even after it was left. */
+  /** The last run, its epoch and the rank in it. Older messages of that run are stale even after the worker has left it. */
   #fence: { readonly run: string; readonly epoch: Epoch; readonly worker: WorkerRank } | undefined;
 
   constructor(device: Device, clock: Clock, options: WorkerOptions = {}) {
@@ -88,26 +83,26 @@ export class Worker {
     this.#join = options.join ?? joinBySockets;
     this.#failpoints = options.failpoints ?? noFailpoints;
     this.#share = options.share ?? true;
-    this.#copies = new Copies(new CopyRooms(this.#share ? device.images : undefined));
+    this.#replicas = new ReplicaStore(new SharedBufferPool(this.#share ? device.stagingMemory : undefined));
   }
 
-  /** Makes whatever waits for peers fail, because a message came that ends the run. */
+  /** Lets pending exchanges with peers fail, because a message that ends the run has arrived. */
   interrupt(why: LapidaryError): void {
     this.#member?.peers?.abort(why);
   }
 
-  /** Makes whatever waits for peers fail; what was sent to them still arrives, for they may be copying. */
-  part(): void {
+  /** Lets pending exchanges with peers fail. Messages that were sent still arrive, because the peers may be replicating. */
+  leavePeers(): void {
     void this.#member?.peers?.close();
   }
 
-  /** The run whose copies it holds, and as which of its workers it made them. */
-  get holds(): Holding | undefined {
-    if (this.#fence === undefined || this.#copies.names.length === 0) return undefined;
+  /** The run whose replicas this worker holds, and its rank in that run. */
+  get heldReplicas(): HeldReplicas | undefined {
+    if (this.#fence === undefined || this.#replicas.names.length === 0) return undefined;
     return { run: this.#fence.run, worker: this.#fence.worker };
   }
 
-  /** The answer to a message is on its way. */
+  /** The answer to a message was sent. */
   answered(message: WorkerMessage): void {
     if (message.kind === "run" && message.update === true && this.#member !== undefined)
       this.#failpoints.hit("after-vote", updatesAfter(message.step), this.#member.worker);
@@ -136,27 +131,27 @@ export class Worker {
       case "stats":
         return { reply: this.#stats() };
       case "copy":
-        return { reply: await this.#copy(message) };
+        return { reply: await this.#replicate(message) };
       case "image":
-        return { reply: this.#openImage(message) };
+        return { reply: this.#openStagingBuffer(message) };
       case "snapshot":
-        return { reply: this.#snapshot(message) };
+        return { reply: this.#stage(message) };
       case "holdings":
-        this.#belong(message);
-        this.#copies.forgetAbove(message.latest);
-        return { reply: { copies: this.#copies.names } };
+        this.#memberFor(message);
+        this.#replicas.removeAbove(message.latest);
+        return { reply: { copies: this.#replicas.names } };
       case "lend": {
-        this.#belong(message);
-        const { entries, bytes } = this.#copies.get(message.copy);
+        this.#memberFor(message);
+        const { entries, bytes } = this.#replicas.get(message.copy);
         return { reply: { entries }, payload: bytes };
       }
       case "adopt":
-        return { reply: this.#adopt(message, payload) };
+        return { reply: this.#storeReplica(message, payload) };
       case "restore":
         return { reply: this.#restore(message) };
       case "reset":
         await this.leave();
-        if (message.keepCopies !== true) this.#copies.clear();
+        if (message.keepCopies !== true) this.#replicas.clear();
         return { reply: {} };
       case "shutdown":
         await this.leave();
@@ -173,7 +168,8 @@ export class Worker {
     if (sameRun && stale) throw staleError(message.epoch, this.#fence.epoch);
   }
 
-  #belong(message: WorkerMessage): Membership {
+  /** @throws LAP_WORKER_IDLE if the worker is not in the epoch of the message */
+  #memberFor(message: WorkerMessage): Membership {
     const member = this.#member;
     if (member === undefined || member.configuration.epoch !== message.epoch) throw idleError(message.kind, message.epoch);
     return member;
@@ -186,10 +182,10 @@ export class Worker {
     const mesh = parseMesh(message.mesh);
     const grid = makeWorkerGrid(mesh, message.workers);
     const group: GroupLayout = { mesh, grid };
-    assert(grid.workers === message.workers, "a gang fills its grid", grid.workers, message.workers);
+    assert(grid.workers === message.workers, "a worker group fills its grid", grid.workers, message.workers);
     assert(message.executor === "stacked" || message.workers === 1, "the chipwise executor has all chips in one worker", message.workers);
     this.#fence = { run: message.run, epoch: message.epoch, worker: message.worker };
-    this.#copies.enter(message.run);
+    this.#replicas.enter(message.run);
     const faults = this.#failpoints.armed ? new StepFaults(this.#failpoints, message.worker) : undefined;
     const peers = message.workers === 1 ? undefined : await this.#join(message, faults?.tamper);
     const shared = { device: this.#device, mesh, numerics: message.numerics, clock: this.#clock };
@@ -212,8 +208,8 @@ export class Worker {
       peers,
       values: new ValueStore(),
       programs: new Map(),
-      // The chipwise executor has no block in one piece.
-      snapshots: new Snapshots(message.executor === "chipwise" ? undefined : this.#device.images, group, message.worker),
+      // A block of the chipwise executor has several tensors.
+      stagingBuffers: new StagingBuffers(message.executor === "chipwise" ? undefined : this.#device.stagingMemory, group, message.worker),
       faults,
       runs: 0,
     };
@@ -221,7 +217,7 @@ export class Worker {
   }
 
   #load(message: MessageOf<"load">, payload: Uint8Array): WorkerReplies["load"] {
-    const { programs, executor, group, worker } = this.#belong(message);
+    const { programs, executor, group, worker } = this.#memberFor(message);
     this.#failpoints.hit("plan-received", 1, worker);
     const known = programs.get(message.program);
     const executable = known?.executable ?? executor.load(this.#prepared(payload));
@@ -236,38 +232,38 @@ export class Worker {
     return { kernels: executable instanceof StackedProgram ? executable.plannedKernels : 0 };
   }
 
-  /** Worked out once for all gangs of one layout. */
+  /** Prepares a program once for all worker groups of one layout. */
   #prepared(text: Uint8Array): Prepared {
     const { executor, configuration } = must(this.#member, "membership");
     const { mesh, workers, numerics, executor: kind } = configuration;
     const key = [createHash("sha256").update(text).digest("hex"), mesh, workers, numerics, kind].join(" ");
     const prepared = this.#programs.get(key) ?? executor.prepare(readProgram(text));
-    // The one that was wanted last stands last.
+    // In the order of their last use.
     this.#programs.delete(key);
     this.#programs.set(key, prepared);
-    for (const oldest of [...this.#programs.keys()].slice(0, -programsKept)) this.#programs.delete(oldest);
+    for (const oldest of [...this.#programs.keys()].slice(0, -maxPreparedPrograms)) this.#programs.delete(oldest);
     return prepared;
   }
 
   #put(message: PutMessage, payload: Uint8Array): WorkerReplies["put"] {
-    return { bytes: keepBytes(this.#belong(message), message.tensor, payload) };
+    return { bytes: keepBytes(this.#memberFor(message), message.tensor, payload) };
   }
 
   #feed(message: MessageOf<"feed">): WorkerReplies["feed"] {
-    const member = this.#belong(message);
+    const member = this.#memberFor(message);
     const blocks = this.#batches.read(message, member.group, member.worker);
     return { bytes: blocks.reduce((sum, { port, block }) => sum + keepBlock(member, port.tensor, block), 0) };
   }
 
   async #run(message: RunMessage): Promise<Answer<"run">> {
-    const member = this.#belong(message);
+    const member = this.#memberFor(message);
     const calls = this.#device.kernelCalls;
     const program = member.programs.get(message.program);
-    const named = message.values ?? program?.values ?? noValues;
+    const values = message.values ?? program?.values ?? noValues;
     try {
       if (program === undefined) throw unknownProgramError(message.program);
-      if (named !== program.values) checkValues(named, program.executable);
-      program.values = named;
+      if (values !== program.values) checkValues(values, program.executable);
+      program.values = values;
       const before = program.executable.times;
       const { faults } = member;
       if (message.update === true && faults !== undefined) {
@@ -278,11 +274,11 @@ export class Worker {
         if (message.update === true) this.#failpoints.hit(name, updatesAfter(message.step), member.worker);
       };
       const options = { traced: message.trace === true, midApply: () => hit("mid-apply") };
-      const { trace, told } = await runProgram(member, program, named, options).finally(() => faults?.end());
+      const { trace, scalars } = await runProgram(member, program, values, options).finally(() => faults?.end());
       hit("after-apply");
       hit("before-vote");
       const after = program.executable.times;
-      // The first run has made buffers and loaded code; from now on the process is as it will be.
+      // The first run has allocated buffers and loaded code. Later runs need no more.
       if (after.runs === 2) releaseMemory();
       const reply: RunReply = {
         step: message.step,
@@ -294,31 +290,31 @@ export class Worker {
         fabricWait_ms: after.fabricWait_ms - before.fabricWait_ms,
         ...(trace === undefined ? {} : { trace }),
       };
-      return told === undefined ? { reply } : { reply, payload: told };
+      return scalars === undefined ? { reply } : { reply, payload: scalars };
     } catch (error) {
       const failure = asLapidaryError(error);
-      for (const id of [...named.donate, ...named.outputs])
-        if (id !== null && (!member.values.has(id) || named.donate.includes(id))) member.values.set(id, failure);
-      // The peers must not wait for what this worker will never send.
+      for (const id of [...values.donate, ...values.outputs])
+        if (id !== null && (!member.values.has(id) || values.donate.includes(id))) member.values.set(id, failure);
+      // The peers must not wait for messages that this worker will never send.
       member.peers?.abort(failure);
       throw failure;
     }
   }
 
   #describe(message: MessageOf<"describe">): WorkerReplies["describe"] {
-    const program = this.#belong(message).programs.get(message.program);
+    const program = this.#memberFor(message).programs.get(message.program);
     if (program === undefined) throw unknownProgramError(message.program);
     return { calls: program.executable.calls };
   }
 
   #fetch(message: FetchMessage): Answer<"fetch"> {
-    const { values, executor } = this.#belong(message);
+    const { values, executor } = this.#memberFor(message);
     const { held, tensor } = values.get(message.value);
     return { reply: { tensor }, payload: bytesOfNumbers(executor.fetch(held, tensor).data) };
   }
 
   #drop(message: DropMessage): WorkerReplies["drop"] {
-    const { values } = this.#belong(message);
+    const { values } = this.#memberFor(message);
     return { bytes: message.values.reduce((sum, id) => sum + values.drop(id), 0) };
   }
 
@@ -335,48 +331,48 @@ export class Worker {
     };
   }
 
-  async #copy(message: CopyMessage): Promise<WorkerReplies["copy"]> {
-    const member = this.#belong(message);
+  async #replicate(message: ReplicateMessage): Promise<WorkerReplies["copy"]> {
+    const member = this.#memberFor(message);
     const begin = process.cpuUsage();
     this.#failpoints.hit("snapshot-copy", message.step, member.worker);
-    const bytes = await replicate(member, message, this.#copies);
-    // By the processor's time: waiting for a neighbour costs nothing, because the next collective would wait for it too; sending and receiving do.
+    const bytes = await replicate(member, message, this.#replicas);
+    // Processor time, because waiting for a neighbour costs nothing: the next collective would wait for it too.
     const { user, system } = process.cpuUsage(begin);
     return { bytes, ms: (user + system) / 1000 };
   }
 
-  #openImage(message: ImageMessage): WorkerReplies["image"] {
-    return { opened: this.#belong(message).snapshots.open(message.path, message.bytes, message.tensors) };
+  #openStagingBuffer(message: OpenStagingMessage): WorkerReplies["image"] {
+    return { opened: this.#memberFor(message).stagingBuffers.open(message.path, message.bytes, message.tensors) };
   }
 
-  #snapshot(message: SnapshotMessage): WorkerReplies["snapshot"] {
+  #stage(message: StageMessage): WorkerReplies["snapshot"] {
     const begin = this.#clock.monotonic();
-    const { snapshots, values } = this.#belong(message);
-    return { ...snapshots.take(message.path, values), ms: this.#clock.monotonic() - begin };
+    const { stagingBuffers, values } = this.#memberFor(message);
+    return { ...stagingBuffers.write(message.path, values), ms: this.#clock.monotonic() - begin };
   }
 
-  #adopt(message: AdoptMessage, payload: Uint8Array): WorkerReplies["adopt"] {
-    this.#belong(message);
-    this.#copies.add({ name: message.copy, entries: message.entries, bytes: new Uint8Array(payload) });
+  #storeReplica(message: StoreReplicaMessage, payload: Uint8Array): WorkerReplies["adopt"] {
+    this.#memberFor(message);
+    this.#replicas.add({ name: message.copy, entries: message.entries, bytes: new Uint8Array(payload) });
     return { bytes: payload.byteLength };
   }
 
   #restore(message: MessageOf<"restore">): WorkerReplies["restore"] {
-    const member = this.#belong(message);
+    const member = this.#memberFor(message);
     const { worker, workers, mesh } = member.configuration;
-    const { entries, bytes } = this.#copies.get({ step: message.step, worker, workers, mesh });
-    // The device may keep the array that it is given.
+    const { entries, bytes } = this.#replicas.get({ step: message.step, worker, workers, mesh });
+    // The device may keep the array, so it gets its own bytes.
     for (const { tensor, begin, bytes: length } of entries) keepBytes(member, tensor, bytes.slice(begin, begin + length));
     return { bytes: bytes.byteLength };
   }
 
-  /** Leaves the run, if it is in one; its copies stay. */
+  /** Leaves the run, if the worker is in one. Its replicas stay. */
   async leave(): Promise<void> {
     const member = this.#member;
     this.#member = undefined;
     if (member === undefined) return;
     member.values.clear();
-    member.snapshots.close();
+    member.stagingBuffers.close();
     for (const { executable } of member.programs.values()) executable.dispose();
     this.#batches.close();
     await member.peers?.close();

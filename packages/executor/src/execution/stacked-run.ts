@@ -1,0 +1,232 @@
+import type { CollectiveName } from "@lapidary/ir";
+import { type Clock, type LapidaryError, must } from "@lapidary/std";
+import type { BoundFused } from "../device/fused-op.js";
+import type { Bound } from "../device/native-ops.js";
+import type { SharedExchange } from "../device/shared-memory.js";
+import type { DeviceTensor } from "../device/tfjs.js";
+import type { FusedCall } from "../fusion/index.js";
+import type { NodeId, PlanNode } from "../plan/plan.js";
+import type { Exchange } from "./exchange.js";
+import { type Held, kernelError } from "./executor.js";
+import type { ExecutionHooks } from "./hooks.js";
+import type { ScheduleItem } from "./schedule.js";
+
+/** What happens at one item of the schedule. `frees` are not used after it; parameters among them are freed only if donated. */
+export type Step =
+  | {
+      readonly kind: "fused";
+      readonly node: PlanNode;
+      readonly call: FusedCall;
+      readonly run: BoundFused;
+      readonly frees: readonly NodeId[];
+    }
+  | { readonly kind: "kernel"; readonly node: PlanNode; readonly run: Bound; readonly isGemm: boolean; readonly frees: readonly NodeId[] }
+  | {
+      readonly kind: "start";
+      readonly node: PlanNode;
+      readonly op: CollectiveName;
+      readonly run: Exchange;
+      readonly frees: readonly NodeId[];
+    }
+  | { readonly kind: "finish"; readonly node: PlanNode; readonly frees: readonly NodeId[] };
+
+type StepOf<K extends Step["kind"]> = Extract<Step, { readonly kind: K }>;
+
+/** What the runs of one program have in common. */
+export interface RunContext {
+  readonly steps: readonly Step[];
+  /** The item of each step. */
+  readonly schedule: readonly ScheduleItem[];
+  /** By node: tensors that are the same in every run. */
+  readonly constants: readonly (DeviceTensor | undefined)[];
+  readonly parameterNodes: readonly NodeId[];
+  readonly clock: Clock;
+  readonly hooks: ExecutionHooks | undefined;
+  /** Collectives through shared memory; the others go through sockets. */
+  readonly links: ReadonlyMap<NodeId, SharedExchange> | undefined;
+  /** Why the links receive nothing more, if the worker group has failed. */
+  readonly failure: () => LapidaryError | undefined;
+  /** By step, milliseconds over all runs. A run adds its own. */
+  readonly times_ms: Float64Array;
+}
+
+/** Receives the clock at the start and the end of a step, and how long the step waited for other workers. */
+export type OnStep = (start: number, end: number, wait_ms: number) => void;
+
+/** The run polls this long for a message that is about to arrive. After that, it lets the event loop run between polls. */
+const [firstWait_us, laterWait_us] = [30, 1000];
+/** A run lets the event loop run at a collective if it has not done so for this long. */
+const yieldEvery_ms = 50;
+const eventLoopTick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** One run of a program: its tensors, and the collectives that are in flight. */
+export class StackedRun {
+  readonly #context: RunContext;
+  readonly #tag: string;
+  /** By node. */
+  readonly #slots: (DeviceTensor | undefined)[];
+  /** Parameters that the caller keeps. */
+  readonly #given = new Set<NodeId>();
+  /** Started collectives that go through sockets. */
+  readonly #pending = new Map<NodeId, Promise<DeviceTensor>>();
+  #wait_ms = 0;
+  /** The clock at the end of the last step or wait. */
+  #now: number;
+  #lastTick: number;
+
+  constructor(context: RunContext, tag: string, inputs: readonly Held[], donated: readonly boolean[]) {
+    this.#context = context;
+    this.#tag = tag;
+    this.#slots = context.constants.slice();
+    context.parameterNodes.forEach((node, i) => {
+      this.#slots[node] = must(inputs[i]?.[0], "input");
+      if (donated[i] !== true) this.#given.add(node);
+    });
+    this.#now = context.clock.monotonic();
+    this.#lastTick = this.#now;
+  }
+
+  /** Time for which the run waited for other workers. */
+  get wait_ms(): number {
+    return this.#wait_ms;
+  }
+
+  /** Runs all steps. */
+  async execute(onStep?: OnStep): Promise<void> {
+    const { steps, schedule, hooks } = this.#context;
+    let current: PlanNode | undefined;
+    try {
+      for (const [i, step] of steps.entries()) {
+        current = step.node;
+        const start = this.#now;
+        const item = schedule[i] as ScheduleItem;
+        hooks?.before(item);
+        const waiting = this.#perform(step);
+        // A step that need not wait does not leave this task.
+        if (waiting !== undefined) await waiting;
+        this.#free(step.frees);
+        const computedFrom = this.#now;
+        this.#endStep(i);
+        hooks?.after(item);
+        onStep?.(start, this.#now, computedFrom - start);
+      }
+    } catch (error) {
+      this.#abandon();
+      throw kernelError(error, current?.op ?? "run", current?.value.name ?? "");
+    }
+    // A donated input that nothing uses is consumed all the same.
+    for (const node of this.#context.parameterNodes) if (!this.#given.has(node)) this.#slots[node]?.dispose();
+  }
+
+  output(node: NodeId): Held {
+    return [must(this.#slots[node], "output")];
+  }
+
+  /** @returns undefined if the step has ended, and otherwise a promise of its end */
+  #perform(step: Step): Promise<void> | undefined {
+    switch (step.kind) {
+      case "fused":
+        this.#runFused(step);
+        return undefined;
+      case "kernel":
+        this.#slots[step.node.id] = step.run(step.node.inputs.map((input) => this.#slots[input] as DeviceTensor));
+        return undefined;
+      case "start":
+        return this.#start(step);
+      case "finish":
+        return this.#finish(step);
+    }
+  }
+
+  #runFused({ call, run }: StepOf<"fused">): void {
+    const results = run(call.inputs.map((input) => this.#slots[input] as DeviceTensor));
+    call.outputs.forEach((output, k) => {
+      this.#slots[output] = results[k];
+    });
+  }
+
+  #start({ node, run }: StepOf<"start">): Promise<void> | undefined {
+    const input = this.#slots[node.inputs[0] as NodeId] as DeviceTensor;
+    const link = this.#context.links?.get(node.id);
+    if (link === undefined) {
+      const exchange = run(input, `${this.#tag}/${node.id}`);
+      // The step that finishes the collective reports its failure. Until then the rejection counts as handled.
+      exchange.catch(() => undefined);
+      this.#pending.set(node.id, exchange);
+      return undefined;
+    }
+    if (!link.canSend(firstWait_us)) return this.#untilReady(link.canSend).then(() => link.send(input));
+    link.send(input);
+    return undefined;
+  }
+
+  #finish({ node }: StepOf<"finish">): Promise<void> | undefined {
+    const link = this.#context.links?.get(node.id);
+    const before = this.#context.clock.monotonic();
+    if (link === undefined) return this.#finishPending(node.id, before);
+    const waiting = link.canReceive(firstWait_us) ? this.#yieldIfDue(before) : this.#untilReady(link.canReceive);
+    if (waiting !== undefined) return waiting.then(() => this.#receive(node.id, link, before));
+    this.#receive(node.id, link, before);
+    return undefined;
+  }
+
+  async #finishPending(id: NodeId, before: number): Promise<void> {
+    this.#slots[id] = await must(this.#pending.get(id), "started collective");
+    this.#endWait(before);
+    this.#pending.delete(id);
+  }
+
+  #receive(id: NodeId, link: SharedExchange, before: number): void {
+    this.#endWait(before);
+    this.#slots[id] = link.receive();
+  }
+
+  #endWait(before: number): void {
+    const waited = this.#context.clock.monotonic() - before;
+    this.#wait_ms += waited;
+    this.#now += waited;
+  }
+
+  #endStep(i: number): void {
+    const before = this.#now;
+    const { clock, times_ms } = this.#context;
+    this.#now = clock.monotonic();
+    times_ms[i] = (times_ms[i] ?? 0) + this.#now - before;
+  }
+
+  #free(nodes: readonly NodeId[]): void {
+    for (const node of nodes) {
+      if (this.#given.has(node)) continue;
+      this.#slots[node]?.dispose();
+      this.#slots[node] = undefined;
+    }
+  }
+
+  #yieldIfDue(now: number): Promise<void> | undefined {
+    if (now - this.#lastTick <= yieldEvery_ms) return undefined;
+    return eventLoopTick().then(() => {
+      this.#lastTick = this.#context.clock.monotonic();
+    });
+  }
+
+  /** Waits for other workers. The event loop runs meanwhile, because it reports that a worker has left. */
+  async #untilReady(isReady: (timeout_us: number) => boolean): Promise<void> {
+    do {
+      await eventLoopTick();
+      const failure = this.#context.failure();
+      if (failure !== undefined) throw failure;
+    } while (!isReady(laterWait_us));
+  }
+
+  /** Frees the tensors of the run. */
+  #abandon(): void {
+    for (const exchange of this.#pending.values())
+      void exchange.then(
+        (tensor) => tensor.dispose(),
+        () => undefined,
+      );
+    this.#slots.forEach((tensor, node) => {
+      if (tensor !== this.#context.constants[node] && !this.#given.has(node)) tensor?.dispose();
+    });
+  }
+}

@@ -1,0 +1,123 @@
+import { sameDims } from "@lapidary/ir";
+import type { Bound, NativeOps } from "../device/native-ops.js";
+import { type Kernel, type KernelContext, type KernelName, type KernelTable, chain, operand, vector } from "./kernel.js";
+
+type Context = Pick<KernelContext<KernelName>, "device" | "keep" | "output">;
+
+/** A view with other dims. It copies nothing. */
+export function bindReshape(context: Context, native: NativeOps | undefined, dims: readonly number[]): Bound {
+  if (native !== undefined)
+    return native.bind("Reshape", [native.type("T", context.output.dtype), native.type("Tshape", "i32")], [vector(context, dims)]);
+  const { tf } = context.device;
+  const shape = [...dims];
+  return (inputs) => tf.reshape(operand(inputs, 0), shape);
+}
+
+export function bindTranspose(context: Context, native: NativeOps | undefined, permutation: readonly number[]): Bound {
+  if (native !== undefined)
+    return native.bind("Transpose", [native.type("T", context.output.dtype), native.type("Tperm", "i32")], [vector(context, permutation)]);
+  const { tf } = context.device;
+  const perm = [...permutation];
+  return (inputs) => tf.transpose(operand(inputs, 0), perm);
+}
+
+/** Whether a transpose keeps the order of all dims larger than 1. The memory layout then stays the same. */
+export function isViewTranspose(dims: readonly number[], permutation: readonly number[]): boolean {
+  const moved = permutation.filter((d) => (dims[d] ?? 1) !== 1);
+  return moved.every((d, i) => i === 0 || d > (moved[i - 1] ?? 0));
+}
+
+const broadcastInDim: Kernel<"broadcast_in_dim"> = {
+  tfjs: (context) => {
+    const { tf } = context.device;
+    const aligned = alignedDims(context);
+    const dims = [...context.output.dims];
+    const reshaped = sameDims(aligned, context.inputs[0]?.dims ?? []) ? undefined : bindReshape(context, undefined, aligned);
+    const broadcast: Bound = (inputs) => tf.broadcastTo(operand(inputs, 0), dims);
+    return reshaped === undefined ? broadcast : chain(reshaped, broadcast);
+  },
+  native: (context, native) => {
+    const aligned = alignedDims(context);
+    const { dims, dtype } = context.output;
+    const reshaped = sameDims(aligned, context.inputs[0]?.dims ?? []) ? undefined : bindReshape(context, native, aligned);
+    if (reshaped !== undefined && sameDims(aligned, dims)) return reshaped;
+    const broadcast = native.bind("BroadcastTo", [native.type("T", dtype), native.type("Tidx", "i32")], [vector(context, dims)]);
+    return reshaped === undefined ? broadcast : chain(reshaped, broadcast);
+  },
+};
+
+/** The dims of the operand in the rank of the result, with 1 for each new dim. */
+function alignedDims({ attrs: { broadcastDimensions }, inputs, output }: KernelContext<"broadcast_in_dim">): number[] {
+  return output.dims.map((_, d) => (broadcastDimensions.includes(d) ? (inputs[0]?.dims[broadcastDimensions.indexOf(d)] ?? 1) : 1));
+}
+
+const reshape: Kernel<"reshape"> = {
+  tfjs: (context) => bindReshape(context, undefined, context.attrs.dims),
+  native: (context, native) => bindReshape(context, native, context.attrs.dims),
+};
+
+const transpose: Kernel<"transpose"> = {
+  tfjs: (context) => bindTranspose(context, undefined, context.attrs.permutation),
+  native: (context, native) =>
+    isViewTranspose(context.inputs[0]?.dims ?? [], context.attrs.permutation)
+      ? bindReshape(context, native, context.output.dims)
+      : bindTranspose(context, native, context.attrs.permutation),
+};
+
+const slice: Kernel<"slice"> = {
+  tfjs: ({ device: { tf }, attrs: { start }, output: { dims } }) => {
+    const [begin, size] = [[...start], [...dims]];
+    return (inputs) => tf.slice(operand(inputs, 0), begin, size);
+  },
+  native: (context, native) =>
+    native.bind(
+      "Slice",
+      [native.type("T", context.output.dtype), native.type("Index", "i32")],
+      [vector(context, context.attrs.start), vector(context, context.output.dims)],
+    ),
+};
+
+const pad: Kernel<"pad"> = {
+  tfjs: ({ device: { tf }, attrs: { low, high }, output }) => {
+    const padding = low.map((l, d): [number, number] => [l, high[d] ?? 0]);
+    if (padding.length === 0) return (inputs) => operand(inputs, 0).clone();
+    if (output.dtype !== "pred") return (inputs) => tf.pad(operand(inputs, 0), padding);
+    return (inputs) => tf.tidy(() => tf.cast(tf.pad(tf.cast(operand(inputs, 0), "int32"), padding), "bool"));
+  },
+  native: ({ device: { tf }, keep, attrs: { low, high }, output }, native) => {
+    const padding = keep(
+      tf.tensor2d(
+        low.flatMap((l, d) => [l, high[d] ?? 0]),
+        [low.length, 2],
+        "int32",
+      ),
+    );
+    return native.bind("Pad", [native.type("T", output.dtype), native.type("Tpaddings", "i32")], [padding]);
+  },
+};
+
+const concatenate: Kernel<"concatenate"> = {
+  tfjs:
+    ({ device: { tf }, attrs: { dimension } }) =>
+    (inputs) =>
+      tf.concat(inputs, dimension),
+  native: ({ device: { tf }, keep, attrs: { dimension }, inputs, output }, native) => {
+    if (inputs.length === 1) return native.bind("Identity", [native.type("T", output.dtype)]);
+    return native.bind(
+      "ConcatV2",
+      [native.int("N", inputs.length), native.type("T", output.dtype), native.type("Tidx", "i32")],
+      [keep(tf.scalar(dimension, "int32"))],
+    );
+  },
+};
+
+export const shapeKernels: {
+  readonly [N in "broadcast_in_dim" | "reshape" | "transpose" | "slice" | "pad" | "concatenate"]: KernelTable[N];
+} = {
+  broadcast_in_dim: broadcastInDim,
+  reshape,
+  transpose,
+  slice,
+  pad,
+  concatenate,
+};

@@ -1,0 +1,72 @@
+import { normalAt } from "@lapidary/std";
+import { forEachIndex, sizeOf } from "@lapidary/ir";
+import { roundArrayToBf16 } from "./bf16.js";
+import { type Kernel, type KernelContext, type KernelTable, vector } from "./kernel.js";
+
+/** An array of one repeated number. If all uses broadcast it, its dims are 1. */
+const constant: Kernel<"constant"> = {
+  tfjs: ({ device, attrs: { value }, output }) => {
+    const { tf } = device;
+    const number = output.dtype === "bf16" ? (roundArrayToBf16(Float32Array.of(value))[0] ?? 0) : value;
+    const dims = [...output.dims];
+    if (output.dtype === "pred") return () => tf.tidy(() => tf.cast(tf.fill(dims, number === 0 ? 0 : 1, "int32"), "bool"));
+    return () => tf.fill(dims, number, output.dtype === "i32" ? "int32" : "float32");
+  },
+  native: (context, native) => {
+    const {
+      device,
+      attrs: { value },
+      output,
+      keep,
+    } = context;
+    const data = output.dtype === "f32" || output.dtype === "bf16" ? Float32Array.of(value) : Int32Array.of(value);
+    const scalar = keep(device.upload(output.dtype, [], output.dtype === "bf16" ? roundArrayToBf16(data as Float32Array) : data));
+    const dims = vector(context, output.dims);
+    const fill = native.bind("Fill", [native.type("T", output.dtype), native.type("index_type", "i32")]);
+    return () => fill([dims, scalar]);
+  },
+};
+
+/** Positions along a dim of the whole array. A part may start at any position. */
+const iota: Kernel<"iota"> = {
+  tfjs: ({ device, attrs: { dimension }, output, outputPlacement, keep }) => {
+    const positions = outputPlacement.positions(dimension);
+    const { dims } = output;
+    const data = output.dtype === "i32" || output.dtype === "pred" ? new Int32Array(sizeOf(dims)) : new Float32Array(sizeOf(dims));
+    forEachIndex(dims, (index, flat) => {
+      data[flat] = positions[index[dimension] ?? 0] ?? 0;
+    });
+    const made = keep(device.upload(output.dtype, dims, output.dtype === "bf16" ? roundArrayToBf16(data as Float32Array) : data));
+    return () => made.clone();
+  },
+};
+
+/** An element is a function of the key and its index in the whole array, so that every part computes its own elements. */
+const rngNormal: Kernel<"rng_normal"> = {
+  tfjs: (context) => {
+    const { device, output } = context;
+    return () => device.upload("f32", output.dims, normalBlock(context));
+  },
+};
+
+function normalBlock({ attrs: { key, scale }, output: { dims }, outputPlacement }: KernelContext<"rng_normal">): Float32Array {
+  // By dim: the offsets of its positions in the whole array.
+  const offsets = dims.map((_, d) => {
+    const stride = dims.slice(d + 1).reduce((n, _size, i) => n * outputPlacement.wholeSize(d + 1 + i), 1);
+    return Float64Array.from(outputPlacement.positions(d), (position) => position * stride);
+  });
+  const data = new Float32Array(sizeOf(dims));
+  const row = offsets.at(-1) ?? Float64Array.of(0);
+  forEachIndex(dims.slice(0, -1), (index, flat) => {
+    const start = index.reduce((sum, i, d) => sum + (offsets[d]?.[i] ?? 0), 0);
+    const at = flat * row.length;
+    for (let i = 0; i < row.length; i++) data[at + i] = normalAt(key, start + (row[i] ?? 0)) * scale;
+  });
+  return data;
+}
+
+export const structureKernels: { readonly [N in "constant" | "iota" | "rng_normal"]: KernelTable[N] } = {
+  constant,
+  iota,
+  rng_normal: rngNormal,
+};

@@ -1,0 +1,25 @@
+// Text to ids and back. README.md lists the files.
+
+export {
+  type ControlTokens,
+  decodeAfter,
+  maskedToken,
+  type TextTokenizer,
+} from "./text-tokenizer.js";
+export {
+  checkpointFilesOf,
+  filesOfTrained,
+  hashOfTokenizer,
+  hasTokenizer,
+  ownTokenizerFile,
+  readTokenizer,
+  readTokenizerFiles,
+  type TokenizerFiles,
+  tokenizerFileNames,
+  writeTokenizerFiles,
+} from "./tokenizer-files.js";
+export { firstIssue } from "./tokenizer-json.js";
+export { inspectTokenizer } from "./inspect.js";
+export { otherVocabulary, tokenizerTooLarge } from "./tokenizer-errors.js";
+export { trainTokenizer } from "./train.js";
+export { checkVocabSize, firstPieceId, SpecialToken } from "./vocabulary.js";
