@@ -122,7 +122,7 @@ describe("strategies on the numbers of PyTorch", function () {
     });
     try {
       strictEqual(parityFailures(await runParity(bundle, session), parityTolerances("f32")).join("; "), "");
-      ok(session.collectives("train").some(({ why }) => why.startsWith("crosses once for ")));
+      ok(session.collectives("train").some(({ why }) => why.startsWith("combines ")));
     } finally {
       await session.close();
     }

@@ -18,14 +18,14 @@ function expectClose(actual: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<
   }
 }
 
-/** Seeds that once failed, and why; each is tried in every run. */
+/** Seeds that failed once, with the cause. Every run tries them. */
 const regressions = [
-  2147483618, // a reshape whose minor factor was split while its major factor was not split to the full
+  2147483618, // a reshape whose minor factor was split although its major factor was not fully split
 ];
 
 describe("compile", () => {
   const runs = Number(process.env["LAPIDARY_PROPERTY_RUNS"] ?? 200);
-  it(`keeps the meaning of ${runs} random graphs under random meshes and shardings, per chip and per worker block`, function () {
+  it(`the programs of ${runs} random graphs compute the graph's numbers under random meshes and shardings, per chip and per worker`, function () {
     this.timeout(0);
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {

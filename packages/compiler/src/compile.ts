@@ -14,13 +14,13 @@ export interface CompileOptions extends PropagateOptions, Partial<PartitionOptio
   readonly remat?: RematPolicy;
   /** How many blocks ahead the gathers of params are issued. */
   readonly prefetchBlocks?: number;
-  /** Checks every stage's result; on in tests, and whenever the program is new. */
+  /** Checks the result of every stage. True by default. */
   readonly verify?: boolean;
-  /** Hears of each stage's result: what `--stage` prints. */
+  /** Receives the result of each stage, which `--stage` prints. */
   readonly report?: (stage: StageName, graph: Graph) => void;
 }
 
-/** From a traced step to the program that every chip of a mesh runs. Each stage is a pure function, checked after it. */
+/** Compiles a traced step to the program that every chip of a mesh runs. Each stage is a pure function with a checked result. */
 export function compile(graph: Graph, options: CompileOptions): Program {
   const { mesh } = options;
   const report = options.report ?? ((): void => undefined);
@@ -28,7 +28,7 @@ export function compile(graph: Graph, options: CompileOptions): Program {
   report("trace", graph);
   if (verify) verifyGraph(graph);
 
-  const rematerialized = rematerialize(graph, options.remat ?? "none"); // less is kept for the backward pass
+  const rematerialized = rematerialize(graph, options.remat ?? "none"); // the backward pass recomputes forward values
   if (verify) verifyGraph(rematerialized);
   report("rematerialize", rematerialized);
 
@@ -39,11 +39,11 @@ export function compile(graph: Graph, options: CompileOptions): Program {
   if (verify) checkProgram(perChip);
   report("partition", perChip);
 
-  const lean = optimize(perChip, options); // equal values merged, dead ones dropped, small collectives joined
+  const lean = optimize(perChip, options); // equal values merged, dead values removed, small collectives bucketed
   if (verify) checkProgram(lean);
   report("optimize", lean);
 
-  const ordered = schedule(lean, { prefetchBlocks: options.prefetchBlocks ?? 1 }); // collectives start early, end where they are needed
+  const ordered = schedule(lean, { prefetchBlocks: options.prefetchBlocks ?? 1 }); // collectives start early and finish before their first use
   if (verify) verifySchedule(lean, ordered);
 
   const memory = planMemory(lean, ordered); // lifetimes, offsets, peak bytes a chip

@@ -6,27 +6,27 @@ import type { RematPolicy } from "./rematerialize/index.js";
 import type { AtomId, Mesh, WorkerGrid } from "@lapidary/topology";
 
 /**
- * A compiled step: what the workers run, the simulator times, `explain` explains.
- * `global` is the graph after propagation (a sharding for every value), `chip` the per-chip program with explicit collectives.
+ * A compiled step. Workers run it, the simulator predicts its time, and `explain` describes it.
+ * `global` is the graph after propagation, with a sharding for every value. `chip` is the per-chip program with collectives.
  */
 export interface Program {
   readonly name: string;
   readonly mesh: Mesh;
   readonly global: Graph;
   readonly chip: Graph;
-  /** In which order values are computed, and when collectives start. */
+  /** The order of execution, and the starts of collectives. */
   readonly schedule: Schedule;
   /** A chip's buffers over the step. */
   readonly memory: MemoryPlan;
-  /** What the backward pass computes again, and what rests on the host meanwhile. */
+  /** Decides which values the backward pass recomputes, and which values the host stores between the passes. */
   readonly remat: RematPolicy;
-  /** Where every sharding comes from, and which claims lost: what `explain` tells. */
+  /** The origin of every sharding, and the claims that lost. `explain` prints both. */
   readonly propagated: Propagated;
 }
 
 /**
- * The same program for a block of chips: every worker of the grid runs it on its block. Types are block dims, shardings are still
- * those over all atoms. Collectives inside a block are gone; those that cross a worker's edge are described in `collectives`.
+ * The same program for a block of chips: every worker of the grid runs it on its block. Types have block dims, and shardings
+ * are over all atoms. Collectives inside a block are removed; `collectives` describes those between workers.
  */
 export interface HostProgram {
   readonly name: string;
@@ -38,24 +38,24 @@ export interface HostProgram {
 }
 
 /**
- * What a collective means between workers. The group of worker w is `workerGroup(mesh, grid, w, atoms)`, in order.
+ * A collective between workers. The group of worker w is `workerGroup(mesh, grid, w, atoms)`, in order.
  *
- *     all_gather      out = gather layout filled with every member's array
- *     reduce_scatter  out = sum over members of their arrays, this worker's part of the split layout
+ *     all_gather      out = gather layout, filled with the arrays of all members
+ *     reduce_scatter  out = this worker's part, in the split layout, of the sum over members
  *     all_reduce      out = sum (max, min) over members
- *     all_to_all      this worker's part of the split layout of every member's array, placed by the gather layout
- *     shard_slice     this worker's part of the split layout: no communication
+ *     all_to_all      out = gather layout, filled with this worker's part, in the split layout, of the arrays of all members
+ *     shard_slice     out = this worker's part, in the split layout, of its own array: no communication
  */
 export interface HostCollective {
-  /** Worker atoms of the collective, major to minor: the members of a group are numbered by their coordinates along them. */
+  /** Worker atoms of the collective, major to minor. The coordinates along them number the members of a group. */
   readonly atoms: readonly AtomId[];
   readonly gather?: DimLayout;
   readonly split?: DimLayout;
 }
 
 /**
- * How a whole block dim is made of worker parts: `factors` major to minor, their product is the whole dim. Worker factors appear in the
- * order of `HostCollective.atoms`; a member holds the elements whose worker-factor indices are its coordinates.
+ * The factors of a whole block dim, major to minor. Their product is the size of the dim. Worker factors have the order of
+ * `HostCollective.atoms`. A member has the elements whose indices along the worker factors are its coordinates.
  *
  *     dim [model=16, data:(1)2 (worker), data:(2)8, 4]  →  factors 16, 2w, 32
  */

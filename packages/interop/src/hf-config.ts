@@ -182,6 +182,6 @@ function check<T>(result: z.ZodSafeParseResult<T>, file: string, keyName: (key: 
   );
 }
 
-/** Issues carry the value that was read: it tells a missing key from a wrong one. */
+/** Issues contain the value that was read, so that errors distinguish a missing key from a wrong value. */
 const reported = { reportInput: true } as const;
 const isMissing = (issue: z.core.$ZodIssue | undefined): boolean => issue?.code === "invalid_type" && issue.input === undefined;

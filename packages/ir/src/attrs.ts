@@ -6,8 +6,8 @@ import type { ReductionKind } from "./sharding.js";
  * exporters) is a mapped type, so that an op without a rule does not compile. `ops/elementwise.ts` adds the attributes of
  * elementwise ops to this interface, next to their definitions.
  *
- * Names and meaning follow StableHLO; dims in attributes are those of the level the op stands on (global in a graph,
- * local in a per-chip program, block in a host program).
+ * Names and meaning follow StableHLO. Dims in attributes are those of the op's level: global in a graph, local in a
+ * per-chip program, block in a host program.
  */
 export interface OpAttrs {
   // structure
@@ -27,7 +27,7 @@ export interface OpAttrs {
   // contraction
   reduce: { readonly dims: readonly number[]; readonly kind: ReductionKind };
   dot_general: { readonly batch: readonly DimPair[]; readonly contracting: readonly DimPair[] };
-  /** Rows of a table: (table [V, …], ids […]) → [ids…, …]. On a shard of the table, rows that other shards hold are zero. */
+  /** Rows of a table: (table [V, …], ids […]) → [ids…, …]. On a shard of the table, rows of other shards are zero. */
   gather: Empty;
   /** Adjoint of gather: (ids […], updates [ids…, …]) → [V, …], rows of equal ids summed. On a shard, rows of other shards are dropped. */
   scatter: { readonly rows: number };
@@ -55,5 +55,5 @@ export interface CollectiveAttrs {
 
 export type OpName = keyof OpAttrs;
 export type CollectiveName = "all_gather" | "reduce_scatter" | "all_reduce" | "all_to_all" | "shard_slice";
-/** Ops that every level knows; `collectives` only stand in per-chip programs and host programs. */
+/** Ops of every level. Collectives appear only in per-chip programs and host programs. */
 export type LocalOpName = Exclude<OpName, CollectiveName>;

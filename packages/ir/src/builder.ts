@@ -11,6 +11,7 @@ import {
   type Scope,
   type Value,
   type ValueId,
+  type ValueOf,
   type ValueRole,
   makeScope,
 } from "./graph.js";
@@ -29,8 +30,8 @@ export interface ValueExtras {
 }
 
 /**
- * Appends values to a graph, checking shapes as it goes. Methods are named as the ops; the few composites are those that
- * every model needs (`mean`, `splat`).
+ * Appends values to a graph and checks their shapes. Methods have the names of the ops. The few composites are those
+ * that every model needs, such as `splat` and `scale`.
  */
 export class GraphBuilder implements GradientBuilder {
   readonly values: Value[] = [];
@@ -61,12 +62,12 @@ export class GraphBuilder implements GradientBuilder {
     return this.inBlock(index, () => this.scope(`${label}.${index}`, build));
   }
 
-  /** Gives values made inside `build` the block, or none, and leaves their names alone. */
+  /** Sets the block of values made inside `build`, or none. Their names do not change. */
   inBlock<T>(block: number | undefined, build: () => T): T {
     return this.inScope(makeScope(this.current.phase, block), build);
   }
 
-  /** Gives values made inside `build` the pass. */
+  /** Sets the pass of values made inside `build`. */
   inPhase<T>(phase: Phase, build: () => T): T {
     return this.inScope(makeScope(phase, this.current.block), build);
   }
@@ -100,7 +101,7 @@ export class GraphBuilder implements GradientBuilder {
   /** Appends a value with a given type: parameters, and copies of values from another graph. */
   push<N extends OpName>(op: N, inputs: readonly ValueId[], attrs: OpAttrs[N], type: TensorType, extras: ValueExtras = {}): Value {
     for (const id of inputs) assert(id >= 0 && id < this.values.length, "inputs come before their uses", op, id);
-    const value = {
+    const value: ValueOf<N> = {
       id: this.values.length,
       op,
       attrs,
@@ -112,12 +113,12 @@ export class GraphBuilder implements GradientBuilder {
       ...(extras.role === undefined ? {} : { role: extras.role }),
       scope: extras.scope ?? this.current,
       ...(extras.cause === undefined ? {} : { cause: extras.cause }),
-    } as unknown as Value;
-    this.values.push(value);
-    return value;
+    };
+    this.values.push(value as Value);
+    return value as Value;
   }
 
-  /** Renames a value (provenance) and may say what its dims mean and what its role is. */
+  /** Renames a value (provenance), and sets its logical axes and its role if they are given. */
   named(name: string, value: Value, logicalAxes?: LogicalAxes, role?: ValueRole): Value {
     const renamed = {
       ...value,
@@ -134,7 +135,7 @@ export class GraphBuilder implements GradientBuilder {
   }
 
   parameter(name: string, type: TensorType, logicalAxes?: LogicalAxes, role?: ValueRole): Value {
-    assert(logicalAxes === undefined || logicalAxes.length === type.dims.length, "a logical axis a dim", name, logicalAxes);
+    assert(logicalAxes === undefined || logicalAxes.length === type.dims.length, "one logical axis per dim", name, logicalAxes);
     return this.push("parameter", [], { name }, type, { name, logicalAxes, role });
   }
 
@@ -152,7 +153,7 @@ export class GraphBuilder implements GradientBuilder {
     };
   }
 
-  /** `value` in every place of `type`; equal splats of a pass are one value, which belongs to no block. */
+  /** `value` in every element of `type`. Equal splats of a pass are one value, which belongs to no block. */
   splat(value: number, type: TensorType): Value {
     const key = `${value} ${type.dtype} ${type.dims.join(",")} ${this.current.phase}`;
     const known = this.splats.get(key);

@@ -7,10 +7,10 @@ import type { TensorType } from "./types.js";
 export type ValueId = number;
 
 /**
- * One SSA value and the op that makes it.
+ * One SSA value and the op that computes it.
  *
  * `name` is its provenance, `layers.3.attn.q`; gradients are `grad(layers.3.attn.q)`. `logicalAxes` name what the dims mean
- * ("batch", "embed", …): rules map them to mesh axes. `sharding` is there from propagation on.
+ * ("batch", "embed", …): rules map them to mesh axes. `sharding` is set by propagation and by all later stages.
  */
 export interface ValueOf<N extends OpName> {
   readonly id: ValueId;
@@ -21,11 +21,11 @@ export interface ValueOf<N extends OpName> {
   readonly name: string;
   readonly logicalAxes?: LogicalAxes | undefined;
   readonly sharding?: Sharding | undefined;
-  /** What it is to the training step: ZeRO shards by role, memory is counted by role. */
+  /** Its purpose in the training step. ZeRO shards by role, and the memory plan counts by role. */
   readonly role?: ValueRole | undefined;
-  /** Where in the step it belongs: block of the model and pass. Code reads these, and never the name. */
+  /** Block of the model, and pass. Code decides by the scope, never by the name. */
   readonly scope: Scope;
-  /** Why this value (a collective, a reshard) exists: one sentence, from the stage that made it. */
+  /** Why this value (a collective, a reshard) exists: one sentence, written by the stage that added the value. */
   readonly cause?: string | undefined;
 }
 
@@ -35,17 +35,17 @@ export type ValueRole = "param" | "gradient" | "optimizer" | "batch" | "metric";
 export const valueRoles: readonly ValueRole[] = ["param", "gradient", "optimizer", "batch", "metric"];
 
 /**
- * The place of a value in the training step.
+ * The position of a value in the training step.
  *
- * `block` is the index of the repeated part of the model (a layer) from 0; values outside all blocks have none. A gradient has the block of
- * the value it belongs to, and a parameter or its update has the block that uses the parameter.
+ * `block` is the index of the repeated part of the model (a layer), from 0. Values outside all blocks have none. A gradient
+ * has the block of the value that it belongs to. A parameter and its update have the block that uses the parameter.
  */
 export interface Scope {
   readonly block?: number;
   readonly phase: Phase;
 }
 
-/** The pass that computes a value. `recompute` is forward work done again in the backward pass; `update` is the optimizer. */
+/** The pass that computes a value. `recompute` repeats forward work in the backward pass; `update` is the optimizer. */
 export type Phase = "forward" | "backward" | "recompute" | "update";
 export const phases: readonly Phase[] = ["forward", "backward", "recompute", "update"];
 
@@ -54,7 +54,7 @@ export const passOf = (phase: Phase): Exclude<Phase, "recompute"> => (phase === 
 
 export const makeScope = (phase: Phase, block: number | undefined): Scope => (block === undefined ? { phase } : { block, phase });
 
-/** Per dim what it means, or null. */
+/** The meaning of each dim, or null. */
 export type LogicalAxes = readonly (string | null)[];
 
 export interface GraphOutput {
@@ -63,11 +63,13 @@ export interface GraphOutput {
 }
 
 /**
- * A list of values in an order of execution: `values[i].id === i`, and inputs come before their uses. With types of
- * whole arrays it is a graph; after partition (`level: "chip"`) types are one chip's and collectives are explicit; after
- * lowering (`level: "host"`) types are a worker's block.
+ * A list of values in an order of execution: `values[i].id === i`, and inputs come before their uses.
  *
- * An output that bears the name of a parameter is that parameter's next state (its buffer may be reused).
+ * - `level: "global"`: types are those of whole arrays;
+ * - `level: "chip"` (after partition): types are those of one chip, and collectives are explicit;
+ * - `level: "host"` (after lowering): types are those of a worker's block.
+ *
+ * An output with the name of a parameter is the next state of that parameter. Its buffer may be reused.
  */
 export interface Graph {
   readonly name: string;
@@ -81,7 +83,7 @@ export type GraphLevel = "global" | "chip" | "host";
 
 export const parametersOf = (graph: Graph): ValueOf<"parameter">[] => graph.values.filter((value) => value.op === "parameter");
 
-/** How often each value is used, outputs included. */
+/** Number of uses of each value, outputs included. */
 export function useCounts(graph: Graph): number[] {
   const counts = Array<number>(graph.values.length).fill(0);
   const use = (id: ValueId): void => {

@@ -6,10 +6,10 @@ import { type Tensor, tensor } from "./tensor.js";
 import { sameDims } from "./types.js";
 
 /**
- * Evaluates a global graph on whole arrays in double precision: the oracle that every executor is compared with.
+ * Evaluates a global graph on whole arrays in double precision. Tests compare every executor with it.
  *
  * @param inputs one array for each parameter, by name
- * @param through what each value is replaced by once it is computed, parameters among them: itself by default
+ * @param through replaces each computed value, parameters included; by default it returns the value itself
  */
 export function interpret(
   graph: Graph,

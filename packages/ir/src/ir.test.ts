@@ -29,7 +29,7 @@ import {
 const f32 = (...dims: number[]): ReturnType<typeof tensorType> => tensorType("f32", dims);
 
 describe("types and shardings", () => {
-  it("print and parse as their own inverses", () => {
+  it("the printed text of a type or a sharding parses to an equal value", () => {
     for (const text of ["f32[4,16]", "i32[]", "pred[1]", "bf16[2,3,4]"]) strictEqual(printType(parseType(text)), text);
     const mesh = makeMesh({ data: 4, model: 4 });
     for (const text of ["[data, -]", "[-, model:(1)2]", "[data+model, -] unreduced-max model:(2)2", "[] unreduced data+model"]) {
@@ -49,21 +49,21 @@ describe("factors of a reshape", () => {
     };
   };
 
-  it("split a dim into its major and minor parts", () => {
+  it("a reshape that splits a dim has one factor for each part, major to minor", () => {
     deepStrictEqual(dimsOf([2, 12], [2, 3, 4]), { input: [[2], [3, 4]], output: [[2], [3], [4]], kinds: "ppp" });
   });
 
-  it("merge dims", () => {
+  it("a reshape that merges dims has one factor for each dim", () => {
     deepStrictEqual(dimsOf([2, 3, 4], [6, 4]), { input: [[2], [3], [4]], output: [[2, 3], [4]], kinds: "ppp" });
   });
 
-  it("share what two shapes have in common and replicate the rest of the group", () => {
+  it("a reshape shares the common divisor of two dims and replicates the rest of the group", () => {
     const { input, output, kinds } = dimsOf([6, 4], [4, 6]);
     deepStrictEqual([input[0]?.[0], output[0]?.[0]], [2, 2]);
     strictEqual(kinds.slice(1).includes("p"), false);
   });
 
-  it("cover every dim exactly, whatever the shapes", () => {
+  it("the factors of any reshape cover every dim exactly", () => {
     const dims = fc.array(fc.constantFrom(1, 2, 3, 4, 6, 8, 12), { minLength: 0, maxLength: 4 });
     fc.assert(
       fc.property(dims, fc.integer(), (from, seed) => {
@@ -81,7 +81,7 @@ describe("factors of a reshape", () => {
         const product = (list: readonly number[]): number => list.reduce((n, f) => n * (factors[f]?.size ?? 1), 1);
         deepStrictEqual((inputs[0] ?? []).map(product), from);
         deepStrictEqual(output.map(product), to);
-        // Shared factors come in the same order on both sides: each is one part of the flat index.
+        // Shared factors have the same order on both sides, because each is one part of the flat index.
         const shared = (lists: readonly (readonly number[])[]): number[] => lists.flat().filter((f) => factors[f]?.kind === "pass");
         deepStrictEqual(shared(inputs[0] ?? []), shared(output));
       }),
@@ -90,7 +90,7 @@ describe("factors of a reshape", () => {
 });
 
 describe("graphs", () => {
-  it("refuse ops on operands that do not fit, and say which", () => {
+  it("the builder rejects operands that do not fit an op, and prints their types", () => {
     const g = new GraphBuilder("bad");
     const [a, b] = [g.parameter("a", f32(2, 3)), g.parameter("b", f32(3, 2))];
     const shape = (e: unknown): boolean => e instanceof LapidaryError && e.code === "LAP_IR_SHAPE" && e.message.includes("f32[2,3]");
@@ -106,7 +106,7 @@ describe("graphs", () => {
     throws(() => g.op("broadcast_in_dim", [a], { dims: [2, 4], broadcastDimensions: [0, 1] }), shape);
   });
 
-  it("carry the scope of each value through their text", () => {
+  it("the text of a graph contains the scope of each value", () => {
     const graph = scoped();
     const text = printGraph(graph);
     deepStrictEqual(parseGraph(text), graph);
@@ -126,19 +126,19 @@ describe("graphs", () => {
     );
   });
 
-  it("have a text for digests that differs from the printed one by the blocks alone", () => {
+  it("the text for digests differs from the printed text only by the blocks", () => {
     const graph = scoped();
     const without = { ...graph, values: graph.values.map((value) => ({ ...value, scope: { phase: value.scope.phase } }) as Value) };
     strictEqual(textForDigest(graph), printGraph(without));
     ok(textForDigest(graph) !== printGraph(graph));
   });
 
-  it("are shown with one name for all blocks that they have, and with their own numbers otherwise", () => {
+  it("withoutBlocks replaces the numbers of blocks by * and keeps all other numbers", () => {
     deepStrictEqual(blocksOf(scoped()), new Set([4, 0, 10]));
     strictEqual(withoutBlocks("moves layers.10.up to layers.4.w.5.x", [4, 10]), "moves layers.*.up to layers.*.w.5.x");
   });
 
-  it("name a line that does not parse", () => {
+  it("the error for a line that does not parse names the line", () => {
     const text = printGraph(small());
     const bad = (from: string, to: string, line: number): void =>
       throws(
@@ -152,7 +152,7 @@ describe("graphs", () => {
     bad("@z", "#one @z", 4);
   });
 
-  it("are refused by the verifier when an invariant is broken", () => {
+  it("the verifier rejects a graph that violates an invariant", () => {
     const graph = small();
     verifyGraph(graph);
     const [first, second, third] = graph.values;
@@ -169,7 +169,7 @@ describe("graphs", () => {
       );
   });
 
-  it("evaluate a look-up and its adjoint as each other's transposes", () => {
+  it("gather reads the rows of the ids, and scatter adds rows of equal ids", () => {
     const g = new GraphBuilder("rows");
     const [table, ids, updates] = [
       g.parameter("table", f32(4, 2)),
@@ -190,12 +190,12 @@ describe("graphs", () => {
     deepStrictEqual([...(out.get("spread")?.data ?? [])], [2, 2, 0, 0, 4, 4, 0, 0]);
   });
 
-  it("have a definition for every op under its own name", () => {
+  it("every op has a definition under its own name", () => {
     for (const name of Object.keys(ops) as OpName[]) strictEqual(opDef<OpName>(name).name, name);
   });
 });
 
-/** A value in every pass, in blocks and outside of them. */
+/** Values of every pass, in blocks and outside of blocks. */
 function scoped(): Graph {
   const g = new GraphBuilder("scoped");
   g.inBlock(4, () => g.parameter("w", f32(2, 3)));
@@ -205,7 +205,7 @@ function scoped(): Graph {
   const again = g.inPhase("recompute", () => g.negate(x));
   g.inPhase("update", () => {
     g.inBlock(4, () => g.negate(again));
-    // The constant is made in block 10 and shared by all of the pass.
+    // The constant is added in block 10, and all blocks of the pass share it.
     g.block("layers", 10, () => g.offset(again, 1));
   });
   g.output("z", g.negate(x));

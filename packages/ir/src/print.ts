@@ -13,16 +13,16 @@ import { printType } from "./types.js";
  *
  *     %7 = multiply %5 %6 : f32[4,32] [data, -] !backward #3 @grad(layers.3.mlp.up)
  *
- * A role stands in `<>`, a name follows `@`, a cause `//`. The scope is written in two parts, each left out where it says nothing: the pass
- * follows `!` unless it is `forward`, and the block follows `#`. `parseGraph(printGraph(g))` equals g.
+ * A role is in `<>`, a name follows `@`, and a cause follows `//`. The scope has two parts. The pass follows `!` and is
+ * omitted if it is `forward`. The block follows `#` and is omitted if there is none. `parseGraph(printGraph(g))` equals g.
  */
 export function printGraph(graph: Graph): string {
   return printWith(graph, printValue);
 }
 
 /**
- * The text without blocks: what the digest of a program is taken of. Blocks decide when collectives start and what memory holds, but not
- * what a chip computes, and two programs that compute the same share a digest.
+ * The text without blocks, from which the digest of a program is computed. Blocks decide when collectives start and which
+ * values are in memory. They do not decide what a chip computes, so that programs that differ only in blocks share a digest.
  */
 export function textForDigest(graph: Graph): string {
   return printWith(graph, (of, value) => printValue(of, { ...value, scope: { phase: value.scope.phase } }));

@@ -4,8 +4,8 @@ import type { Graph } from "./graph.js";
 export const blocksOf = (graph: Graph): Set<number> => new Set(graph.values.flatMap(({ scope }) => scope.block ?? []));
 
 /**
- * A name, or a sentence with names, in which `*` stands for the number of a block: values that do the same in every block are shown as one.
- * For display only: which values belong together is decided by `Value.scope`.
+ * A name, or a sentence with names, with `*` in place of the number of a block. Displays use it to show the values of all
+ * blocks as one. Code decides by `Value.scope` which values belong together.
  *
  *     layers.3.mlp.down, blocks 0 to 3   →   layers.*.mlp.down
  */

@@ -4,9 +4,9 @@ import { type AtomId, type Mesh, atomsSize, parseAtoms, printAtoms } from "@lapi
 export type ReductionKind = "sum" | "max" | "min";
 
 /**
- * How a global value lies over a mesh: per dim the atoms that split it, major to minor, and the atoms over which it is
- * **unreduced**: every chip holds a partial value, and the true one is their `reduction`. Over all other atoms it is
- * replicated. A per-chip value *varies* over the atoms that split it and over those it is unreduced over.
+ * How a global value is distributed over a mesh: for each dim the atoms that split it, major to minor, and the atoms over
+ * which it is **unreduced**. Over these every chip has a partial value, and the value is their `reduction`. Over all other
+ * atoms it is replicated. A per-chip value *varies* over the atoms that split it and over its unreduced atoms.
  *
  * Invariant: no atom occurs twice.
  */
@@ -49,7 +49,7 @@ export function sameSharding(a: Sharding, b: Sharding): boolean {
 const varyingAtoms = (sharding: Sharding): AtomId[] => [...sharding.dims.flat(), ...sharding.unreduced];
 
 export function verifySharding(sharding: Sharding, rank: number): void {
-  assert(sharding.dims.length === rank, "a sharding has an entry a dim", sharding, rank);
+  assert(sharding.dims.length === rank, "a sharding has one entry per dim", sharding, rank);
   const all = varyingAtoms(sharding);
   assert(new Set(all).size === all.length, "no atom occurs twice in a sharding", sharding);
 }

@@ -1,7 +1,7 @@
 import { assert } from "@lapidary/std";
 import { type Dtype, sizeOf } from "./types.js";
 
-/** A whole array of the reference interpreter: row-major, every dtype held in doubles (exact for i32, pred and f32). */
+/** A whole array of the reference interpreter: row-major, every dtype stored in doubles (exact for i32, pred and f32). */
 export interface Tensor {
   readonly dtype: Dtype;
   readonly dims: readonly number[];
@@ -30,7 +30,7 @@ export function forEachIndex(dims: readonly number[], visit: (index: readonly nu
   }
 }
 
-/** Copies the elements whose dims each lie at the given positions: a shard by its index lists. */
+/** Copies the elements at the given positions of each dim: a shard by its index lists. */
 export function takeIndices(source: Tensor, positions: readonly (readonly number[])[]): Tensor {
   const dims = positions.map((p) => p.length);
   const out = new Float64Array(sizeOf(dims));
@@ -43,7 +43,7 @@ export function takeIndices(source: Tensor, positions: readonly (readonly number
   return { dtype: source.dtype, dims, data: out };
 }
 
-/** Writes a shard back to the places it was taken from. */
+/** Writes a shard to the given positions: the inverse of `takeIndices`. */
 export function putIndices(target: Tensor, positions: readonly (readonly number[])[], shard: Tensor): void {
   const strides = stridesFor(target.dims);
   forEachIndex(shard.dims, (index, flat) => {

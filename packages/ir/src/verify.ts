@@ -6,14 +6,18 @@ import { verifySharding } from "./sharding.js";
 import { printType, sameType } from "./types.js";
 
 /**
- * Checks what every graph promises, at any level: values in order, known operands, types that follow from the ops,
- * shardings of the right rank without double atoms, distinct parameter and output names, no collective in a global graph.
+ * Checks the invariants of graphs at any level: values are in order, operands exist, types follow from the ops, shardings
+ * have the right rank and no atom twice, parameter and output names are distinct, a global graph has no collectives.
  */
 export function verifyGraph(graph: Graph): void {
   graph.values.forEach((value, i) => {
     assert(value.id === i, "a value's id is its position", graph.name, value.id, i);
     for (const id of value.inputs) assert(id >= 0 && id < i, "inputs come before their uses", graph.name, describe(value));
-    assert(graph.level !== "global" || !collectiveNames.has(value.op), "collectives stand in per-chip programs only", describe(value));
+    assert(
+      graph.level !== "global" || !collectiveNames.has(value.op),
+      "collectives appear only in per-chip and host programs",
+      describe(value),
+    );
     if (value.op !== "parameter" && graph.level !== "host") {
       const inferred = inferType(graph, value);
       assert(sameType(inferred, value.type), "the type follows from the op", describe(value), printType(inferred));
@@ -22,7 +26,7 @@ export function verifyGraph(graph: Graph): void {
     assert(block === undefined || (Number.isSafeInteger(block) && block >= 0), "a block is an index", describe(value), block);
     if (value.sharding !== undefined) verifySharding(value.sharding, value.type.dims.length);
     if (value.logicalAxes !== undefined)
-      assert(value.logicalAxes.length === value.type.dims.length, "a logical axis a dim", describe(value));
+      assert(value.logicalAxes.length === value.type.dims.length, "one logical axis per dim", describe(value));
   });
   const names = graph.values.flatMap((value) => (value.op === "parameter" ? [value.attrs.name] : []));
   assert(new Set(names).size === names.length, "parameter names are distinct", names);

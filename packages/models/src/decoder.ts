@@ -15,12 +15,13 @@ const residual = ["batch", "activation_seq", "activation_embed"] as const;
  *
  *     tokens ─► embed ─► [ x += attention(norm x) ; x += swiglu(norm x) ] × layers ─► norm ─► · outputᵀ ─► logits
  *
- * With `fusedProjections` q, k and v are one array [3, H·E, D] and gate and up another, [2, F, D]: their first dim is never split.
+ * With `fusedProjections` q, k and v are one array [3, H·E, D], and gate and up are another, [2, F, D]. Their first dim is
+ * never split.
  */
 export function decoder(config: DecoderConfig): Model {
   assert(
     !config.fusedProjections || config.heads === config.kvHeads,
-    "q, k and v of one array have one shape",
+    "q, k and v in one array have one shape",
     config.heads,
     config.kvHeads,
   );
@@ -90,11 +91,11 @@ function hidden(g: GraphBuilder, config: DecoderConfig, params: ParamValues, tok
       const attended = g.scope("attn", () => {
         const y = g.named("norm", rmsNorm(g, x, weight("input_layernorm"), config.normEps));
         const [q, k, v] = config.fusedProjections
-          ? splitProduct(g, "qkv", y, weight("self_attn.qkv_proj"), "heads")
+          ? splitProjection(g, "qkv", y, weight("self_attn.qkv_proj"), "heads")
           : [
-              product(g, "q", y, weight("self_attn.q_proj"), "heads"),
-              product(g, "k", y, weight("self_attn.k_proj"), "kv_heads"),
-              product(g, "v", y, weight("self_attn.v_proj"), "kv_heads"),
+              project(g, "q", y, weight("self_attn.q_proj"), "heads"),
+              project(g, "k", y, weight("self_attn.k_proj"), "kv_heads"),
+              project(g, "v", y, weight("self_attn.v_proj"), "kv_heads"),
             ];
         const projected = { q: must(q, "q"), k: must(k, "k"), v: must(v, "v") };
         return attend(g, x.type.dims, (name) => projected[name], weight("self_attn.o_proj"), shape, tables);
@@ -103,8 +104,8 @@ function hidden(g: GraphBuilder, config: DecoderConfig, params: ParamValues, tok
       const fed = g.scope("mlp", () => {
         const y = g.named("norm", rmsNorm(g, x, weight("post_attention_layernorm"), config.normEps));
         const [gate, up] = config.fusedProjections
-          ? splitProduct(g, "gate_up", y, weight("mlp.gate_up_proj"), "mlp")
-          : [product(g, "gate", y, weight("mlp.gate_proj"), "mlp"), product(g, "up", y, weight("mlp.up_proj"), "mlp")];
+          ? splitProjection(g, "gate_up", y, weight("mlp.gate_up_proj"), "mlp")
+          : [project(g, "gate", y, weight("mlp.gate_proj"), "mlp"), project(g, "up", y, weight("mlp.up_proj"), "mlp")];
         return swiglu(g, must(gate, "gate"), must(up, "up"), weight("mlp.down_proj"));
       });
       x = g.named("after_mlp", g.add(x, fed), residual);
@@ -112,11 +113,11 @@ function hidden(g: GraphBuilder, config: DecoderConfig, params: ParamValues, tok
   return g.scope("final", () => g.named("norm", rmsNorm(g, x, param("model.norm.weight"), config.normEps), residual));
 }
 
-const product = (g: GraphBuilder, name: string, x: Value, weight: Value, axis: string): Value =>
+const project = (g: GraphBuilder, name: string, x: Value, weight: Value, axis: string): Value =>
   g.named(name, g.dotGeneral(x, weight, [], [[2, 1]]), ["batch", "seq", axis]);
 
 /** One matmul with n arrays stacked in `weight` [n, out, D]: its n parts [B, T, out]. */
-function splitProduct(g: GraphBuilder, name: string, x: Value, weight: Value, axis: string): Value[] {
+function splitProjection(g: GraphBuilder, name: string, x: Value, weight: Value, axis: string): Value[] {
   const all = g.named(name, g.dotGeneral(x, weight, [], [[2, 2]]), ["batch", "seq", null, axis]);
   const [B = 0, T = 0, n = 0, out = 0] = all.type.dims;
   return Array.from({ length: n }, (_, i) => g.reshape(g.slice(all, [0, 0, i, 0], [B, T, i + 1, out]), [B, T, out]));

@@ -19,7 +19,7 @@ export const gemmaConfigSchema = z
     heads: count,
     /** Key and value heads. */
     kvHeads: count,
-    headDim: count.refine((n) => n % 2 === 0, "must be even: rotary embedding turns pairs"),
+    headDim: count.refine((n) => n % 2 === 0, "must be even: rotary embedding rotates pairs"),
     /** Width of each of gate and up. */
     mlpDim: count,
     /** Maximum sequence length. */

@@ -76,7 +76,7 @@ describe("gemma", () => {
   });
 
   for (const kvHeads of [1, 2])
-    it(`reads kv head floor(h / G) in query head h: ${kvHeads} kv heads mean 4 with each repeated in place`, () => {
+    it(`query head h reads kv head floor(h / G): ${kvHeads} kv heads equal 4 kv heads with each repeated in place`, () => {
       const grouped = { ...tiny, kvHeads };
       const params = weights(grouped);
       const repeated = new Map([...params].map(([name, x]) => [name, /[kv]_proj/.test(name) ? repeatHeads(x, kvHeads, 4 / kvHeads) : x]));

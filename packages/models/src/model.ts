@@ -26,7 +26,7 @@ export interface Model {
   /** Maximum sequence length. */
   readonly contextLength: number;
   readonly params: readonly ParamSpec[];
-  /** tokens i32[B,T] → final hidden state f32[B,T,D], normalised. Position t sees tokens 0 to t. */
+  /** tokens i32[B,T] → final hidden state f32[B,T,D], normalised. Position t depends on tokens 0 to t. */
   hidden(g: GraphBuilder, params: ParamValues, tokens: Value): Value;
   /** Hidden state [..., D] → logits [..., V]. */
   unembed(g: GraphBuilder, params: ParamValues, hidden: Value): Value;

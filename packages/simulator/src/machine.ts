@@ -1,7 +1,7 @@
 import type { Torus } from "@lapidary/topology";
 import type { ChipSpec } from "./chip/chip-spec.js";
 
-/** The chips that a job runs on. */
+/** The chips of a job. */
 export interface Machine {
   readonly chip: ChipSpec;
   readonly pods: number;

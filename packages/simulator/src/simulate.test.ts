@@ -15,7 +15,7 @@ import { ideal, trainProgram, v5e } from "./testing/fixtures.js";
 const machine = (torus: string, pods = 1, chip: ChipSpec = v5e): Machine => ({ chip, pods, torus: parseTorus(torus) });
 const near = (actual: number, expected: number, tolerance = 1e-9): void =>
   ok(Math.abs(actual - expected) <= tolerance * Math.max(1, Math.abs(expected)), `${actual} for ${expected}`);
-/** Any program of the compiler's own tests, on a line of chips. */
+/** A random program of the compiler's tests. */
 const randomProgram = (seed: number): Program => {
   const { graph, mesh, shardings } = randomCase(seed);
   return compile(graph, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
@@ -28,7 +28,7 @@ describe("simulate", () => {
   const program = trainProgram({ mesh: "data=16,model=4", batch: 64, layers: 3 });
   const simulation = simulate(program, machine("4x16"));
 
-  it("puts on links, in the program's own types, exactly the bytes of the program's collectives", () => {
+  it("the transfers of a step send exactly the bytes of the program's collectives, with the types of the program", () => {
     fc.assert(
       fc.property(seeds, (seed) => {
         const random = randomProgram(seed);
@@ -48,7 +48,7 @@ describe("simulate", () => {
     );
   });
 
-  it("has the peak of the memory plan, which a replay confirms", () => {
+  it("the peak of a step is that of the memory plan, and verifyMemory accepts the plan", () => {
     fc.assert(
       fc.property(seeds, (seed) => {
         const random = randomProgram(seed);
@@ -64,7 +64,7 @@ describe("simulate", () => {
     }
   });
 
-  it("never takes less than its kernels in a row, and never less than its critical path", () => {
+  it("a step takes at least the sum of its kernels, and its critical path has no gap", () => {
     fc.assert(
       fc.property(seeds, (seed) => {
         const { timeline, list, kernels } = onLine(randomProgram(seed), ideal(v5e));
@@ -79,7 +79,7 @@ describe("simulate", () => {
     );
   });
 
-  it("never takes less on slower links, slower memory, or with longer hops", () => {
+  it("a step does not take less time on slower links, on slower memory, or with longer hops", () => {
     fc.assert(
       fc.property(seeds, fc.double({ min: 1, max: 10, noNaN: true }), (seed, factor) => {
         const random = randomProgram(seed);
@@ -96,7 +96,7 @@ describe("simulate", () => {
     );
   });
 
-  it("splits a step's time into compute, waits by axis, host and pods without a rest", () => {
+  it("compute, waits by axis, host and pods add up to the time of a step", () => {
     for (const each of [
       simulation,
       simulate(trainProgram({ mesh: "pod=2,data=8,model=2", batch: 32 }), machine("2x8", 2)),
@@ -117,23 +117,24 @@ describe("simulate", () => {
     }
   });
 
-  it("counts a model's flops from the program: 6 · params · tokens, and 12 · layers · width · S a token for attention", () => {
+  it("modelFlops counts 6 · params · tokens, and 12 · layers · width · S per token for attention", () => {
     const { flops } = simulate(trainProgram({ mesh: "data=4", layers: 2, batch: 8, seq: 64, width: 64 }), machine("2x2"));
     strictEqual(flops.attention, 12 * 2 * 64 * 64 * (8 * 64));
     strictEqual(flops.parameters, 2 * (4 * 64 * 64 + 2 * 4 * 64 * 64));
     near(utilisation(simulation, simulation.flops.weights) * simulation.stepSeconds * 64 * 197e12, simulation.flops.weights);
   });
 
-  it("waits longer for the slowest of more pods, and not at all for one", () => {
+  it("the straggler delay grows with the number of pods, and is 0 for one pod", () => {
     const waits = [1, 2, 4, 8].map(
       (pods) =>
-        simulate(trainProgram({ mesh: pods === 1 ? "data=4" : `pod=${pods},data=4`, batch: 32 }), machine("2x2", pods)).podWaitSeconds,
+        simulate(trainProgram({ mesh: pods === 1 ? "data=4" : `pod=${pods},data=4`, batch: 32 }), machine("2x2", pods))
+          .stragglerDelaySeconds,
     );
     strictEqual(waits[0], 0);
     ok((waits[1] ?? 0) > 0 && (waits[2] ?? 0) > (waits[1] ?? 0) && (waits[3] ?? 0) > (waits[2] ?? 0));
   });
 
-  it("sends offloaded projections to the host and back, and holds less for it", () => {
+  it("a step with offloaded projections copies them to the host and back, and needs less memory", () => {
     const [full, offload] = (["full", "offload"] as const).map((remat) =>
       simulate(trainProgram({ mesh: "data=4", remat, layers: 4, seq: 256 }), machine("2x2")),
     );
@@ -144,18 +145,18 @@ describe("simulate", () => {
     ok(must(full, "full").kernels.length >= offload.kernels.length);
   });
 
-  it("holds the scores of attention nowhere: its memory grows with S, not with the square", () => {
+  it("the memory of attention grows with S and not with its square, because scores have no buffer", () => {
     const temporary = (seq: number): number =>
       simulate(trainProgram({ mesh: "data=4", layers: 1, seq, batch: 4 }), machine("2x2")).memory.peakBytes;
     ok(temporary(2048) < 2.5 * temporary(1024));
   });
 
-  it("knows classes of memory that add up to no less than the peak", () => {
+  it("the peaks of the memory classes add up to at least the peak", () => {
     const { peakByClass, peakBytes } = simulation.memory;
     ok(memoryClasses.reduce((sum, kind) => sum + peakByClass[kind], 0) >= peakBytes);
   });
 
-  it("refuses a mesh that is not the machine's, and a slice with more dims than the torus", () => {
+  it("simulate rejects a mesh of another machine, and a slice with more dims than the torus", () => {
     throws(() => simulate(program, machine("4x4")), { code: "LAP_SIMULATOR_PLACE" });
     throws(() => simulate(program, machine("4x4x4")), { code: "LAP_SIMULATOR_PLACE" });
   });
@@ -165,13 +166,13 @@ describe("faults", () => {
   const program = trainProgram({ mesh: "data=16,model=16", batch: 64, width: 512, heads: 16, layers: 2, seq: 512 });
   const healthy = simulate(program, machine("16x16"));
 
-  it("leave one kind of chip where there are none", () => {
+  it("a machine without faults has one class of chips", () => {
     strictEqual(healthy.timelines.length, 1);
   });
 
-  it("make a straggler slow for all, since all wait for it", () => {
+  it("a straggler slows the step of all chips, because all wait for it", () => {
     const slow = simulate(program, machine("16x16"), { faults: [{ kind: "straggler", chip: 37, slowdown: 3 }] });
-    // Itself, those it shares a data group with, a model group, and the rest.
+    // The straggler, the chips of its data group, those of its model group, and all others.
     deepStrictEqual(
       slow.classes.map(({ count }) => count).sort((a, b) => a - b),
       [1, 15, 15, 225],
@@ -188,14 +189,14 @@ describe("faults", () => {
     ok(waits(other) > waits(straggler));
   });
 
-  it("slow all rings of a line by one slow link, and halve them where it is cut", () => {
+  it("one slow link slows the step, and a lost wrap-around link halves the rate of the ring", () => {
     const slow = (factor: number): number =>
       simulate(program, machine("16x16"), { faults: [{ kind: "slow_link", chip: 0, dim: 1, factor }] }).stepSeconds;
     ok(slow(0.5) > healthy.stepSeconds && slow(0.1) > slow(0.5));
     near(simulate(program, machine("16x16"), { faults: [{ kind: "lost_wrap", chip: 5, dim: 1 }] }).stepSeconds, slow(0.5));
   });
 
-  it("change nothing where a dim has no wrap to lose", () => {
+  it("a lost wrap-around link does not change a dim without wrap-around links", () => {
     const small = trainProgram({ mesh: "data=4,model=4", batch: 16 });
     near(
       simulate(small, machine("4x4"), { faults: [{ kind: "lost_wrap", chip: 0, dim: 0 }] }).stepSeconds,
@@ -203,7 +204,7 @@ describe("faults", () => {
     );
   });
 
-  it("never make a step faster", () => {
+  it("faults do not make a step faster", () => {
     fc.assert(
       fc.property(
         fc.nat(255),

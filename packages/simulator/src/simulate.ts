@@ -10,7 +10,7 @@ import type { Machine } from "./machine.js";
 import { type Placement, checkPlacement } from "./network/placement.js";
 import { memoryOfChip, offloadedValues } from "./result/memory-of-chip.js";
 import { type ModelFlops, modelFlops } from "./result/model-flops.js";
-import { podWait } from "./result/pod-wait.js";
+import { stragglerDelay } from "./result/straggler-delay.js";
 import { type ChipClass, type Fault, chipClasses } from "./timeline/chip-classes.js";
 import { makeSteps } from "./timeline/make-steps.js";
 import { type Timeline, runTimeline } from "./timeline/run-timeline.js";
@@ -23,31 +23,31 @@ export interface SimulateOptions {
   readonly faults?: readonly Fault[];
 }
 
-/** What follows from a program and the shape of its chips alone: to be timed with one set of rates or many. */
+/** Results that depend only on the program and the shape of its chips. They can be timed with several sets of rates. */
 export interface Analysis {
   readonly program: Program;
   readonly compute: ComputeDtype;
   readonly work: readonly KernelWork[];
-  /** Values that rest on the host between the passes. */
+  /** Values that the host stores between the passes. */
   readonly offloaded: ReadonlySet<ValueId>;
-  /** The place of the kernel that writes a value. */
+  /** By value, the position of the kernel that writes it. */
   readonly writtenAt: ReadonlyMap<ValueId, ValueId>;
   readonly memory: MemoryPlan;
   readonly flops: ModelFlops;
 }
 
-/** One step of a program on a machine, predicted. */
+/** The prediction of one step of a program on a machine. */
 export interface Simulation extends Pick<Analysis, "program" | "compute" | "memory" | "flops"> {
   readonly machine: Machine;
   readonly placement: Placement;
   readonly kernels: readonly KernelCost[];
   readonly list: StepList;
-  /** Of the chip that works longest; with faults, `timelines` has one of each kind of chip. */
+  /** The timeline of the class of chips with the most core time. With faults, `timelines` has one for each class. */
   readonly timeline: Timeline;
   readonly timelines: readonly Timeline[];
   readonly classes: readonly ChipClass[];
-  /** How much longer a step takes since it waits for the slowest pod. */
-  readonly podWaitSeconds: number;
+  /** The time that a step waits for the slowest pod. */
+  readonly stragglerDelaySeconds: number;
   readonly stepSeconds: number;
 }
 
@@ -66,9 +66,9 @@ export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype)
 }
 
 /**
- * Times a compiled, scheduled program on a model of chips. It sees the program alone: no model, no job.
+ * Predicts the time of a compiled program on a machine.
  *
- * @throws LapidaryError where the program's mesh is not that of the machine
+ * @throws LapidaryError if the program's mesh does not fit the machine
  */
 export function simulate(program: Program, machine: Machine, options: SimulateOptions = {}): Simulation {
   return simulateAnalysed(analyse(program, machine.chip, options.compute ?? "bf16"), machine, options.faults);
@@ -90,7 +90,7 @@ export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: r
     timelines.reduce((a, b) => (coreSeconds(b) > coreSeconds(a) ? b : a)),
     "timeline",
   );
-  const podWaitSeconds = podWait(list, machine, timeline.seconds);
+  const stragglerDelaySeconds = stragglerDelay(list, machine, timeline.seconds);
   return {
     program,
     machine,
@@ -101,8 +101,8 @@ export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: r
     timeline,
     timelines,
     classes,
-    podWaitSeconds,
-    stepSeconds: timeline.seconds + podWaitSeconds,
+    stragglerDelaySeconds,
+    stepSeconds: timeline.seconds + stragglerDelaySeconds,
     memory,
     flops,
   };
@@ -111,6 +111,6 @@ export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: r
 /** Seconds in which the core runs kernels. */
 export const coreSeconds = ({ kernels }: Timeline): number => kernels.reduce((sum, { from, to }) => sum + to - from, 0);
 
-/** Share of the machine's bf16 peak that a step of so many flops makes of it. */
+/** Share of the machine's bf16 peak that a step with `flops` reaches. */
 export const utilisation = ({ machine, stepSeconds }: Pick<Simulation, "machine" | "stepSeconds">, flops: number): number =>
   flops / (stepSeconds * machine.chip.matrix.bf16_flops * chipCount(machine.torus) * machine.pods);

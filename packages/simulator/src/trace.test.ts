@@ -19,11 +19,11 @@ describe("trace", () => {
   const trace = JSON.parse(JSON.stringify(simulationTrace(simulation, "job"))) as Trace;
   const slices = trace.traceEvents.filter((event): event is Extract<TraceEvent, { ph: "X" }> => event.ph === "X");
 
-  it("holds nothing but events of the trace-event format", () => {
+  it("the trace contains only events of the trace-event format", () => {
     ok(traceSchema.safeParse(trace).success);
   });
 
-  it("has a named track for every stream that is used", () => {
+  it("the trace has a named track for every stream with slices", () => {
     const named = new Map(
       trace.traceEvents.flatMap((event) =>
         event.ph === "M" && event.name === "thread_name" ? [[event.tid, String(event.args["name"])]] : [],
@@ -41,7 +41,7 @@ describe("trace", () => {
       ok([...named.values()].includes(name), name);
   });
 
-  it("never lets slices of a track overlap", () => {
+  it("the slices of a track do not overlap", () => {
     for (const track of grouped(slices, ({ pid, tid }) => `${pid} ${tid}`)) {
       const sorted = [...track].sort((a, b) => a.ts - b.ts);
       sorted.forEach(({ ts }, i) => {
@@ -51,7 +51,7 @@ describe("trace", () => {
     }
   });
 
-  it("draws an arrow from where a transfer is issued, over its link, to where it is needed", () => {
+  it("each transfer has an arrow from its issue, over its link, to the use of its result", () => {
     const arrows = grouped(
       trace.traceEvents.filter((event) => event.ph === "s" || event.ph === "t" || event.ph === "f"),
       (event) => ("id" in event ? event.id : -1),
@@ -65,12 +65,12 @@ describe("trace", () => {
     }
   });
 
-  it("names slices by provenance, and says of a transfer why it is there", () => {
+  it("the names of slices contain the provenance, and the arguments of a transfer its cause", () => {
     ok(slices.some(({ name }) => name.startsWith("layers.1.")));
     ok(slices.some(({ name, args }) => name.startsWith("all_gather params/model.layers.0.") && String(args["why"]).includes("ZeRO-3")));
   });
 
-  it("shows each kind of chip as a process of its own", () => {
+  it("each class of chips is a process of the trace", () => {
     const program = trainProgram({ mesh: "data=4,model=4" });
     const slow = simulate(
       program,

@@ -6,11 +6,11 @@ import type { Timeline } from "./timeline/run-timeline.js";
 import type { StepList } from "./timeline/step-list.js";
 
 /**
- * A step in the trace-event format that Perfetto and chrome://tracing open (Trace Event Format, Google): times in microseconds, a thread for each stream, a process for each kind of
- * chip.
+ * A step in the trace-event format, which Perfetto and chrome://tracing open (Trace Event Format, Google). Times are in
+ * microseconds. A thread is a stream, and a process is a class of chips.
  *
- *     core    ▓ kernels, ░ waits            s ── t ── f   an arrow from where a transfer is issued, over the link, to where the core needs it
- *     ici0    ├ transfers ┤  a second lane where two overlap
+ *     core    ▓ kernels, ░ waits            s ── t ── f   an arrow from the issue of a transfer, over the link, to the use of its result
+ *     ici0    ├ transfers ┤  a second lane if two overlap
  */
 export interface Trace {
   readonly traceEvents: readonly TraceEvent[];
@@ -22,7 +22,7 @@ const place = { pid: z.number().int().nonnegative(), tid: z.number().int().nonne
 const time = z.number().nonnegative();
 const args = z.record(z.string(), z.union([z.string(), z.number()]));
 
-/** The kinds of events that a trace of ours holds. */
+/** The kinds of events in a trace. */
 const traceEventSchema = z.discriminatedUnion("ph", [
   /** Names and order of processes and threads. */
   z.strictObject({
@@ -33,7 +33,7 @@ const traceEventSchema = z.discriminatedUnion("ph", [
   }),
   /** A slice of a thread. */
   z.strictObject({ ph: z.literal("X"), name: z.string().min(1), cat: z.string().min(1), ts: time, dur: time, ...place, args }),
-  /** An arrow: start, step, finish; `bp: e` binds to the slice around it. */
+  /** An arrow: start, step, finish; `bp: e` binds it to the enclosing slice. */
   z.strictObject({ ph: z.enum(["s", "t"]), name: z.string().min(1), cat: z.string().min(1), id: z.number().int(), ts: time, ...place }),
   z.strictObject({
     ph: z.literal("f"),
@@ -53,7 +53,7 @@ export const traceSchema = z.strictObject({
   otherData: z.record(z.string(), z.string()),
 });
 
-/** Streams in the order in which they are drawn; lanes of one stream follow one another. */
+/** Streams in the order of the drawing. The lanes of a stream are adjacent. */
 const streamNames: readonly (readonly [Resource | "core", string])[] = [
   ["core", "core"],
   ["ici0", "links of torus dim 0"],
@@ -66,7 +66,7 @@ const streamNames: readonly (readonly [Resource | "core", string])[] = [
 
 const threadsPerStream = 16;
 
-/** The predicted step as a trace, `title` telling what of. */
+/** The predicted step as a trace. The names of its processes begin with `title`. */
 export function simulationTrace(simulation: Simulation, title: string): Trace {
   const { timelines, classes, machine, program } = simulation;
   const traceEvents = timelines.flatMap((_, i) => {
@@ -88,7 +88,7 @@ export function simulationTrace(simulation: Simulation, title: string): Trace {
   };
 }
 
-/** Threads of one process: a stream gets a lane for each slice that overlaps another. */
+/** Threads of one process. A stream has as many lanes as slices that overlap. */
 class Lanes {
   readonly #freeFrom = new Map<Resource | "core", number[]>();
 
@@ -102,7 +102,7 @@ class Lanes {
     return threadOf(stream, lane);
   }
 
-  /** The names and the order of the threads that were taken. */
+  /** The names and the order of the used threads. */
   names(pid: number): TraceEvent[] {
     return streamNames.flatMap(([stream, name]) =>
       (this.#freeFrom.get(stream) ?? []).flatMap((_, lane): TraceEvent[] => {

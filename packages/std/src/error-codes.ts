@@ -4,6 +4,7 @@ import { configErrors } from "./error-codes/config.js";
 import { coordinatorErrors } from "./error-codes/coordinator.js";
 import { dataErrors } from "./error-codes/data.js";
 import type { ErrorEntry } from "./error-codes/entry.js";
+import { evaluationErrors } from "./error-codes/evaluation.js";
 import { setupErrors } from "./error-codes/setup.js";
 import { systemErrors } from "./error-codes/system.js";
 import { trainingErrors } from "./error-codes/training.js";
@@ -16,6 +17,7 @@ export const errorAreas = {
   "Corpora and tokenizers": dataErrors,
   "Checkpoints, weights and golden bundles": checkpointErrors,
   "Training, recovery and sampling": trainingErrors,
+  "Evaluation and checkers": evaluationErrors,
   "Workers and the channels between processes": workerErrors,
   "The coordinator, its queue, its API and Redis": coordinatorErrors,
   "Commands, exports and comparisons": cliErrors,
@@ -29,6 +31,7 @@ export const errorCodes = {
   ...dataErrors,
   ...checkpointErrors,
   ...trainingErrors,
+  ...evaluationErrors,
   ...workerErrors,
   ...coordinatorErrors,
   ...cliErrors,

@@ -78,7 +78,7 @@ describe("topology", () => {
     );
   });
 
-  it("places two halves of a pod beside each other and no third", () => {
+  it("placeSlice places two halves of a pod next to each other, and rejects a third slice", () => {
     const pod = parseTorus("16x16");
     const a = placeSlice(pod, [8, 16], []);
     strictEqual(a !== undefined, true);

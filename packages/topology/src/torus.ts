@@ -36,7 +36,7 @@ export const chipCount = (torus: Torus): number => torus.dims.reduce((a, b) => a
 
 /** Coordinates of chip number `chip`, row-major. */
 export function chipCoordinates(torus: Torus, chip: number): number[] {
-  assert(chip >= 0 && chip < chipCount(torus), "chip lies in the torus", chip, torus);
+  assert(chip >= 0 && chip < chipCount(torus), "the chip is in the torus", chip, torus);
   const coordinates: number[] = [];
   let rest = chip;
   for (let i = torus.dims.length - 1; i >= 0; i--) {
@@ -61,8 +61,8 @@ export function slicesOverlap(a: Slice, b: Slice): boolean {
 }
 
 /**
- * The first place (row-major) where a slice of `dims` fits in the pod beside `taken`, or undefined while there is none.
- * Slices stand on multiples of their own size, so that halves and quarters of a pod do not fragment it.
+ * The first position (row-major) where a slice of `dims` fits in the pod next to the slices in `taken`; undefined if
+ * there is none. The origin of a slice is a multiple of its size, so that halves and quarters of a pod do not fragment it.
  */
 export function placeSlice(pod: Torus, dims: readonly number[], taken: readonly Slice[]): Slice | undefined {
   if (dims.length !== pod.dims.length || dims.some((d, i) => d > (pod.dims[i] ?? 0))) return undefined;

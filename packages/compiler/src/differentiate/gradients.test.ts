@@ -34,7 +34,7 @@ function finiteDifference(
 }
 
 describe("differentiate", () => {
-  it("agrees with finite differences along a direction, on random graphs of smooth ops", () => {
+  it("gradients of random graphs of smooth ops agree with finite differences along a direction", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
         const random = seededRandom(seed);
@@ -61,7 +61,7 @@ describe("differentiate", () => {
     );
   });
 
-  it("shares the gradient of a maximum among equals", () => {
+  it("the gradient of a maximum is shared among equal elements", () => {
     const g = new GraphBuilder("max");
     const x = g.parameter("x", tensorType("f32", [4]));
     const loss = g.reduce(x, [0], "max");
@@ -70,7 +70,7 @@ describe("differentiate", () => {
     strictEqual(grad?.data.join(), "0,0.5,0.5,0");
   });
 
-  it("refuses a loss that is not a scalar", () => {
+  it("gradients rejects a loss that is not a scalar", () => {
     const g = new GraphBuilder("bad");
     const x = g.parameter("x", tensorType("f32", [4]));
     throws(
@@ -79,7 +79,7 @@ describe("differentiate", () => {
     );
   });
 
-  it("prints graphs as text that parses to the same graph", () => {
+  it("the text of a random graph parses to the same graph", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
         const text = printGraph(randomGraph(seededRandom(seed), 8));

@@ -4,8 +4,8 @@ import { type GraphBuilder, type OpName, type Value, type ValueId, isFloat, make
 /**
  * Reverse-mode derivatives of a scalar with respect to values of the same graph: appends the backward pass to `g`.
  *
- * Only values that lie between `wrt` and `loss` are visited. Contributions of several uses are added in order of use, later uses
- * first. Gradients are named `grad(<name>)` after the value they belong to, and have its block.
+ * Only values between `wrt` and `loss` are visited. Contributions of several uses are added in reverse order of the uses.
+ * The gradient of a value `name` is named `grad(name)` and has the block of the value.
  *
  * @param loss a scalar f32 value
  * @returns one value for each of `wrt`, of its type; zero where `loss` does not depend on it
@@ -41,7 +41,7 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
           place: value.name,
         });
       const inputs = value.inputs.map((input) => g.get(input));
-      const flows = def.vjp(g, { value: value as never, inputs, grad, attrs: value.attrs as never });
+      const flows = def.vjp(g, { value, inputs, grad, attrs: value.attrs as never });
       flows.forEach((flow, i) => {
         const input = inputs[i];
         if (flow === undefined || input === undefined || !dependent.has(input.id)) return;
@@ -59,7 +59,7 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
   }
   return wrt.map((value) => {
     const found = total.get(value.id);
-    // As it stands in the graph now: with its name and block.
+    // The value in the graph has the name and the block; `found` lacks them.
     return found === undefined ? g.splat(0, value.type) : g.get(found.id);
   });
 }
@@ -74,7 +74,7 @@ function dependents(g: GraphBuilder, wrt: readonly Value[], last: ValueId): Set<
   return found;
 }
 
-/** Provenance and block of what the backward of one value appended. */
+/** Sets name and block of the values that the derivative of one value appended. */
 function nameGradients(g: GraphBuilder, from: ValueId, of: Value): void {
   for (let id = from; id < g.values.length; id++) {
     const value = g.get(id);
@@ -85,7 +85,7 @@ function nameGradients(g: GraphBuilder, from: ValueId, of: Value): void {
 
 const gradientName = (name: string): string => `grad(${name})`;
 
-/** For display: the name of the value that a value of the backward pass is the gradient of, or its own name. */
+/** For display: the name of the value that belongs to a gradient, or the value's own name if it is not a gradient. */
 export function primalName({ name, scope }: Pick<Value, "name" | "scope">): string {
   const primal = name.slice(gradientName("").indexOf(")"), -1);
   return scope.phase === "backward" && gradientName(primal) === name ? primal : name;

@@ -27,16 +27,16 @@ import { must, seededRandom } from "@lapidary/std";
 import { gradients } from "./gradients.js";
 
 /**
- * One use of an op. `build` gets a parameter for each entry of `dims` and returns any value; its gradient for every element of every
- * parameter is compared with a central difference in double precision.
+ * One use of an op. `build` receives a parameter for each entry of `dims` and returns any value. The test compares its
+ * gradient for every element of every parameter with a central difference in double precision.
  */
 interface GradientCase {
   readonly what: string;
   readonly dims: readonly (readonly number[])[];
   readonly build: (g: GraphBuilder, ...inputs: Value[]) => Value;
-  /** Elements are drawn from [low, high); [-2, 2) by default. Far enough from kinks, elements of non-smooth ops do not move over them. */
+  /** Elements are drawn from [low, high); [-2, 2) by default. For a non-smooth op the range avoids its kinks. */
   readonly range?: readonly [number, number];
-  /** The op passes no gradient, though its result moves with its operand. */
+  /** The op has no gradient, although its result depends on its operand. */
   readonly stopped?: true;
 }
 
@@ -62,7 +62,7 @@ const ids = (g: GraphBuilder, dims: readonly number[], rows: number): Value => {
   return g.convert(g.scale(counted, rows / 3), "i32");
 };
 
-/** Total over the ops that can stand in a graph that is differentiated: an op without a case does not compile. */
+/** Cases of every op that a differentiated graph can contain: an op without a case is a compile error. */
 const cases: { readonly [N in LocalOpName]: readonly GradientCase[] } = {
   parameter: [{ what: "parameter", dims: [square], build: (_, x) => x }],
   constant: [{ what: "constant", dims: [square], build: (g, x) => g.multiply(x, g.splat(1.5, x.type)) }],
@@ -176,7 +176,7 @@ const cases: { readonly [N in LocalOpName]: readonly GradientCase[] } = {
   ],
 };
 
-/** The sum of all elements of the case's result, each with a weight of its own, so that no element's gradient can hide. */
+/** The sum of all elements of the case's result, each with its own random weight, so that a wrong gradient of one element is visible. */
 function lossOf(one: GradientCase): { readonly graph: Graph; readonly inputs: Map<string, Tensor>; readonly op: readonly OpName[] } {
   const random = seededRandom(one.what.length * 7919 + one.dims.length);
   const g = new GraphBuilder("case");
@@ -208,21 +208,21 @@ function lossOf(one: GradientCase): { readonly graph: Graph; readonly inputs: Ma
   return { graph: g.finish(), inputs, op };
 }
 
-describe("the gradient of every op equals central differences, element by element", () => {
+describe("gradients of ops", () => {
   const h = 1e-6;
   for (const name of Object.keys(ops) as OpName[]) {
     const own = (cases as Partial<Record<OpName, readonly GradientCase[]>>)[name];
     if (own === undefined) {
-      it(`${name} is a collective, which no graph holds that is differentiated`, () => {
+      it(`${name} has no derivative, because it is a collective`, () => {
         strictEqual(ops[name as CollectiveName].vjp, null);
       });
       continue;
     }
     for (const one of own)
-      it(one.what, () => {
+      it(`the gradient of ${one.what} equals central differences in every element`, () => {
         const { graph, inputs, op } = lossOf(one);
         verifyGraph(graph);
-        ok(op.includes(name), `the case of ${name} holds ${op.join(", ")}`);
+        ok(op.includes(name), `the case of ${name} contains ${op.join(", ")}`);
         const results = interpret(graph, inputs);
         const lossAt = (at: ReadonlyMap<string, Tensor>): number => must(interpret(graph, at).get("loss")?.data[0], "loss");
         let compared = 0;
@@ -238,7 +238,7 @@ describe("the gradient of every op equals central differences, element by elemen
             };
             const difference = (moved(h) - moved(-h)) / (2 * h);
             const expected = one.stopped === true ? 0 : difference;
-            if (one.stopped === true) ok(difference !== 0, "the result moves with the operand");
+            if (one.stopped === true) ok(difference !== 0, "the result depends on the operand");
             const got = must(grad.data[i], "element");
             ok(
               Math.abs(got - expected) <= 1e-7 * Math.max(1, Math.abs(expected)),

@@ -9,26 +9,29 @@ import type { Program } from "../program.js";
 import { collectivesOf } from "../report/index.js";
 import { findValue } from "./find-value.js";
 
-/** A sharding that a value might have. */
+/** A possible sharding of a value. */
 export interface Alternative {
   readonly sharding: string;
-  /** What a chip holds of the value. */
+  /** Bytes of a chip's part of the value. */
   readonly bytes_per_chip: number;
-  /** What a chip receives in one gather of the whole value. */
+  /** Bytes that a chip receives in one gather of the whole value. */
   readonly gather_bytes_per_chip: number;
   readonly chosen: boolean;
 }
 
-const most = 8;
+const maxAlternatives = 8;
 
-/** The chosen sharding; then its axes on other dims, axes that it leaves unused on the dims that they divide, and none at all: eight at most. */
+/**
+ * At most eight shardings: the chosen one; then those with its axes on other dims, those with an unused axis on a dim that the axis
+ * divides, and the replicated one.
+ */
 export function alternativesOf(mesh: Mesh, value: Value): (Alternative & { readonly dims: Sharding["dims"] })[] {
   const chosen = must(value.sharding, "sharding").dims;
   if (value.type.dims.length === 0) return [];
   const found = new Map<string, Sharding["dims"]>();
   const consider = (dims: readonly (readonly AtomId[])[]): void => {
     const fits = value.type.dims.every((size, d) => size % atomsSize(mesh, dims[d] ?? []) === 0);
-    if (fits && found.size < most) found.set(printSharding(mesh, { dims, unreduced: [], reduction: "sum" }), dims);
+    if (fits && found.size < maxAlternatives) found.set(printSharding(mesh, { dims, unreduced: [], reduction: "sum" }), dims);
   };
   consider(chosen);
   chosen.forEach((moved, from) => {
@@ -43,7 +46,7 @@ export function alternativesOf(mesh: Mesh, value: Value): (Alternative & { reado
     if (axis.size > 1 && !atoms.some((atom) => used.has(atom)))
       value.type.dims.forEach((_, onto) => consider(chosen.map((own, d) => (d === onto ? [...own, ...atoms] : own))));
   }
-  // What is computed is gathered where it is needed, and nowhere else: held whole is no choice of its own.
+  // Every use gathers a computed value as it needs it, so that a replicated computed value is not a separate choice.
   if (value.op === "parameter" || value.role !== undefined) consider(chosen.map(() => []));
   return [...found].map(([sharding, dims], i) => {
     const parts = atomsSize(mesh, dims.flat());
@@ -53,11 +56,13 @@ export function alternativesOf(mesh: Mesh, value: Value): (Alternative & { reado
 }
 
 /**
- * What each alternative of a value costs, by its text: bytes that a chip sends in a step of the program that the compiler makes when this one value has that sharding and all else follows. A
- * state is only stored so (its gradient and moments lie as before, and what lies apart moves in the update); an op whose result is given is computed so. An alternative that
- * contradicts what is given elsewhere is absent.
+ * The cost of each alternative of a value, by the text of the alternative: the bytes that a chip sends in a step of the program
+ * that is compiled with this sharding of the value. All other shardings follow by propagation.
  *
- * @param options those that `program` was compiled with
+ * A state is only stored in the sharding: its gradient and moments keep theirs, and the update moves what differs. An op computes
+ * its result in the sharding. An alternative that contradicts a given sharding is absent.
+ *
+ * @param options the options with which `program` was compiled
  */
 export function costsOfAlternatives(program: Program, options: CompileOptions, name: string): ReadonlyMap<string, number> {
   const { mesh } = program;

@@ -22,10 +22,10 @@ export interface ExplainedCollective {
   readonly why: string;
 }
 
-/** The collectives of a program with their causes, most bytes first; equal ones of different blocks are counted together. */
+/** The collectives of a program with their causes, most bytes first. Equal collectives of different blocks are one entry. */
 export const explainCollectives = (program: Program): ExplainedCollective[] => collectiveGroups(program).map(({ explained }) => explained);
 
-/** The same, each with the first collective that the line stands for. */
+/** The same entries, each with the first of its collectives. */
 export function collectiveGroups(program: Program): { readonly explained: ExplainedCollective; readonly first: ValueId }[] {
   const groups = new Map<string, { first: Value; value: string; count: number; bytes: number }>();
   const blocks = blocksOf(program.chip);
@@ -63,7 +63,7 @@ export interface ExplainedValue {
   readonly sharding: string;
   readonly bytes_per_chip: number;
   readonly dims: readonly ExplainedDim[];
-  /** What the per-chip program does with it: the op that makes it, and each reshard with its reason. */
+  /** Its values in the per-chip program: the result of its op, and each reshard with its reason. */
   readonly versions: readonly {
     readonly op: string;
     readonly type: string;
@@ -71,7 +71,7 @@ export interface ExplainedValue {
     readonly bytes_moved_per_chip: number;
     readonly why: string;
   }[];
-  /** Ops whose wish for this value's sharding lost or won against another axis claim. */
+  /** Ops that read or write this value without some of its axes, with the claim that won. */
   readonly conflicts: readonly string[];
   /** The chosen sharding first, then others. */
   readonly alternatives: readonly Alternative[];
@@ -82,11 +82,11 @@ interface ExplainedDim {
   readonly size: number;
   readonly logical_axis: string | null;
   readonly axes: readonly string[];
-  /** From the rule to this value, op by op; then why a rule or ZeRO splits it less than it asks. */
+  /** The op and the rule from which its axes come; then the reason if a rule or ZeRO splits it less than requested. */
   readonly decided_by: readonly string[];
 }
 
-/** Everything the compiler knows of one value, by its name in the graph. */
+/** All results of the compiler for one value, by its name in the graph. */
 export function explainValue(program: Program, name: string, torus: readonly number[]): ExplainedValue {
   const value = findValue(program, name);
   const { mesh, propagated } = program;
@@ -119,7 +119,7 @@ export function explainValue(program: Program, name: string, torus: readonly num
     conflicts: propagated.conflicts.flatMap((c) =>
       c.tensor === value.id
         ? [
-            `${describeOp(program, c.op)} takes dim ${c.dimension} without ${printAtoms(mesh, c.atoms).join("+")} (${c.lost?.root ?? ""}): there ${winnerText(c.winner)}${c.winner.kind === "wholeDim" ? "" : " came first"}`,
+            `${describeOp(program, c.op)} does not split dim ${c.dimension} over ${printAtoms(mesh, c.atoms).join("+")}: ${c.lost?.root ?? "the claim"} lost to ${winnerText(c.winner)}`,
           ]
         : [],
     ),
@@ -128,7 +128,7 @@ export function explainValue(program: Program, name: string, torus: readonly num
   };
 }
 
-/** The way of an atom from the rule at its root to the value: nearest op first. */
+/** The origin of an atom of a value: the op that propagated it, then the rule. */
 function originChain(program: Program, id: ValueId, atom: AtomId): string[] {
   const { origins } = program.propagated;
   const first = origins[id]?.get(atom);
@@ -136,7 +136,7 @@ function originChain(program: Program, id: ValueId, atom: AtomId): string[] {
   return first.via === undefined ? [first.root] : [`by ${describeOp(program, first.via)}`, first.root];
 }
 
-/** Why a dim is split less than a rule or ZeRO asks: of the value itself, or of the params that share its logical axis. */
+/** The reason if a dim is split less than a rule or ZeRO requests, for the value itself or for a param with its logical axis. */
 function reasonsOf({ mesh, global, propagated }: Program, value: Value, d: number): string[] {
   const logical = value.logicalAxes?.[d]?.split("/")[0];
   const own = propagated.shortfalls.filter((each) => each.value === value.id && each.dimension === d);
@@ -155,8 +155,8 @@ const describeOp = (program: Program, id: ValueId): string => {
 };
 
 /**
- * Which shard each chip holds, drawn over the torus: a cell a chip, the number is the shard's (row-major over the dims); chips with equal numbers
- * hold the same data. Tori of other than two dims are drawn as rows of their last dim.
+ * A drawing of the torus with the shard of each chip. A cell is a chip, and its number is that of the shard (row-major over the
+ * dims). Chips with equal numbers have the same data. A torus that is not two-dimensional is drawn as rows of its last dim.
  */
 function drawLayout(mesh: Mesh, torus: readonly number[], sharding: Sharding): string {
   const chips = Math.min(meshSize(mesh), chipCount({ dims: torus }));
@@ -172,11 +172,11 @@ function drawLayout(mesh: Mesh, torus: readonly number[], sharding: Sharding): s
   return rows.join("\n");
 }
 
-/** Whether a value lies within a block and has no dims that a rule could name. Values of the backward pass are compared all the same. */
+/** Whether a value is inside a block and has no logical axes. Values of the backward pass are compared in any case. */
 const isInner = ({ op, logicalAxes, scope }: Value): boolean =>
   op !== "parameter" && logicalAxes === undefined && scope.block !== undefined && scope.phase !== "backward";
 
-/** What differs between two programs: shardings of states of equal name, and collectives by kind and axis. */
+/** The difference of two programs: shardings of values of equal name, and collectives by op and axis. */
 export interface ProgramDifference {
   readonly shardings: readonly { readonly name: string; readonly a: string; readonly b: string }[];
   readonly collectives: readonly {

@@ -2,7 +2,7 @@ import { LapidaryError, must, suggest } from "@lapidary/std";
 import type { Value } from "@lapidary/ir";
 import type { Program } from "../program.js";
 
-/** A value by its whole name, or by an end of it that is unique. */
+/** A value by its whole name, or by a unique end of its name. */
 export function findValue(program: Program, name: string): Value {
   const named = program.global.values.filter((v) => v.op !== "constant");
   const exact = named.findLast((v) => v.name === name);

@@ -4,18 +4,18 @@ import { type Graph, GraphBuilder, type OpName, type Sharding, type Value, type 
 import type { DimLayout, HostCollective, HostProgram } from "../program.js";
 
 /**
- * From the program of a chip to the program of a worker that emulates a block of chips at once (stacked).
+ * Lowers the program of a chip to the program of a worker, which emulates a block of chips in one array (stacked).
  *
- * The block of a value is the global array restricted to the worker's chips: each stacked dim stands right before the tensor dim that its
- * axis splits, and is merged with it; what is replicated within the block is held once; partial sums are held summed over the block. So, rule by rule:
+ * The block of a value is the global array restricted to the worker's chips. Each stacked dim is merged with the tensor dim that
+ * its axis splits. A value that is replicated within the block is stored once, and partial sums are added over the block:
  *
- *     local op                     the same op on block dims: products over in-block axes become one product
- *     contraction, split in-block  the whole contraction: its all_reduce has nothing left to do
- *     collective, in-block axes    gone: the block already holds the gathered (reduced, moved) array
- *     collective, worker axes      stays, over the worker atoms only, with the layout of the dims it changes
+ *     local op                     the same op on block dims: the matmuls of all chips become one matmul
+ *     contraction, split in-block  the whole contraction: its all_reduce is removed
+ *     collective, in-block axes    removed, because the block contains the gathered (reduced, moved) array
+ *     collective, worker axes      kept, over the worker atoms only, with the layout of the dims that it changes
  *
- * Block types follow from the sharding by leaving all in-block atoms out, so no table of cases is needed; that it means the same as one
- * value a chip is what the chipwise executor and the interpreter prove.
+ * Block types follow from the sharding without the in-block atoms, so that no table of cases is needed. Tests with the chipwise
+ * executor and the interpreter check that both programs compute the same.
  */
 export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
   const mesh = must(chip.mesh, "mesh");
@@ -110,7 +110,7 @@ function layouts(
   }
 }
 
-/** Dims of a worker's block: only the worker atoms divide. */
+/** Dims of a worker's block, which only the worker atoms divide. */
 function blockDims(mesh: Mesh, grid: WorkerGrid, dims: readonly number[], sharding: Sharding): number[] {
   return dims.map(
     (size, d) =>
@@ -122,7 +122,7 @@ function blockDims(mesh: Mesh, grid: WorkerGrid, dims: readonly number[], shardi
   );
 }
 
-/** Neighbouring factors of the block itself are one. */
+/** Merges adjacent factors that are inside the block. */
 function mergeFactors(factors: DimLayout["factors"]): DimLayout["factors"] {
   const merged: { size: number; worker: boolean }[] = [];
   for (const factor of factors) {
@@ -134,8 +134,8 @@ function mergeFactors(factors: DimLayout["factors"]): DimLayout["factors"] {
 }
 
 /**
- * Global positions that a worker's block holds along a dim of `size` split by `atoms`, ascending: those whose worker-atom coordinates are the
- * worker's.
+ * Global positions of a worker's block along a dim of `size` split by `atoms`, ascending. Their coordinates along the worker
+ * atoms are those of the worker.
  *
  * @param coordinate the worker's coordinate along a worker atom
  */

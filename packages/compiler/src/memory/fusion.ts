@@ -2,12 +2,12 @@ import { must } from "@lapidary/std";
 import { type Graph, type Value, type ValueId, elementwiseNames, ops, useCounts } from "@lapidary/ir";
 
 /**
- * Values that never reach memory, as XLA's loop fusion has it:
+ * Values without a buffer, as in XLA's loop fusion:
  *
- * - the results of producers (`broadcast_in_dim`, `constant`, `iota`) are made inside their users;
- * - an elementwise value with one use is computed inside that use when that is elementwise, a broadcast or a reduction of the same phase.
+ * - the users of a producer (`broadcast_in_dim`, `constant`, `iota`) compute its result;
+ * - the user of an elementwise value computes it if it is the only use, is elementwise, a producer or a reduction, and has the same phase.
  *
- * A `reshape` is a view: it has no buffer either, but what it looks at stays.
+ * A `reshape` is a view. It has no buffer either, but the buffer of its operand stays.
  */
 export function fusedValues(graph: Graph): boolean[] {
   const uses = useCounts(graph);

@@ -3,26 +3,26 @@ import { type Graph, type Value, type ValueId, bytesOf } from "@lapidary/ir";
 import { fusedValues } from "./fusion.js";
 import type { Schedule } from "../schedule/index.js";
 
-/** What a buffer is for: the classes in which memory is reported. */
+/** The purpose of a buffer. Memory is reported by these classes. */
 export type MemoryClass = "params" | "optimizer" | "gradients" | "activations" | "temporary";
 export const memoryClasses: readonly MemoryClass[] = ["params", "optimizer", "gradients", "activations", "temporary"];
 
 /**
- * One chip's buffers over a step. Times are steps of the schedule: a buffer lives from the step that writes it (a collective: its start) to the last step
- * that reads it, both included; states live before the first and after the last.
+ * The buffers of one chip during a step. Times are steps of the schedule. A buffer is live from the step that writes it (for a
+ * collective: its start) to the last step that reads it, both included. States are also live before the first and after the last step.
  *
- * - what is fused into its use (see `fusedValues`) has no buffer, and keeps its operands alive until that use; a `reshape` is a view;
- * - the next state of a parameter takes the parameter's place (donation), from its last read on;
- * - activations are what the forward pass leaves for the backward pass; temporary is all else.
+ * - a value that is fused into its use (see `fusedValues`) has no buffer, and its operands are live until that use; a `reshape` is a view;
+ * - the next state of a parameter reuses the buffer of the parameter after its last read (donation);
+ * - activations are the forward values that the backward pass reads; all other values are temporary.
  */
 export interface MemoryPlan {
   readonly buffers: readonly BufferPlan[];
   /** Highest sum of live bytes of each class over the steps. */
   readonly peakByClass: Readonly<Record<MemoryClass, number>>;
-  /** Highest sum over all classes, and the step where it stands. */
+  /** Highest sum over all classes, and its step. */
   readonly peakBytes: number;
   readonly peakStep: number;
-  /** Bytes of the arena in which all buffers have found a place: at least the peak. */
+  /** Bytes of the arena that contains all buffers: at least the peak. */
   readonly arenaBytes: number;
 }
 
@@ -35,13 +35,16 @@ export interface BufferPlan {
   readonly offset: number;
 }
 
-/** How values rest in a chip's memory: by default as the program types them, fused as `fusedValues` says. A simulated chip has views of its own. */
+/**
+ * How a chip stores values: by default with the types of the program, fused by `fusedValues`. The simulator has its own data types,
+ * fusion and offloading.
+ */
 export interface MemoryView {
   readonly bytes: (value: Value) => number;
-  /** Values without a buffer of their own. */
+  /** Values without their own buffer. */
   readonly fused: readonly boolean[];
-  /** Values that rest elsewhere after one step and are back at another. */
-  readonly away?: ReadonlyMap<ValueId, { readonly after: number; readonly back: number }>;
+  /** Values that have no buffer between two steps, because the host stores them: after `after` and before `reload`. */
+  readonly offloaded?: ReadonlyMap<ValueId, { readonly after: number; readonly reload: number }>;
 }
 
 export function planMemory(
@@ -64,13 +67,13 @@ export function planMemory(
 
 type BufferRequest = Omit<BufferPlan, "offset">;
 
-/** From when to when each value needs memory, and for what. */
+/** The steps in which each value needs memory, and the class of its buffer. */
 class Lifetimes {
   /** By value, its position in the schedule. */
   readonly #step: ReadonlyMap<ValueId, number>;
   /** By value, the last step that reads it; the number of steps if it is an output, −1 if nothing reads it. */
   readonly #lastRead: readonly number[];
-  /** By parameter, the value whose buffer is its next state. */
+  /** By parameter, the value with the buffer of its next state. */
   readonly #donatedTo: ReadonlyMap<ValueId, ValueId>;
   /** Classes of next states: those of the parameters that they replace. */
   readonly #nextStates: ReadonlyMap<ValueId, MemoryClass>;
@@ -91,7 +94,7 @@ class Lifetimes {
     );
   }
 
-  /** The buffers of a value: none if it is a view, two if it is away in between. */
+  /** The buffers of a value: none if it is a view, two if the host stores it between two steps. */
   buffersOf(value: Value): BufferRequest[] {
     if (this.#isView(value)) return [];
     const request = { value: value.id, bytes: this.view.bytes(value), kind: this.#classOf(value) };
@@ -99,15 +102,15 @@ class Lifetimes {
     const at = must(this.#step.get(value.id), "step");
     const from = this.schedule.startBefore.get(value.id) ?? at;
     const to = Math.max(at, this.#lastRead[value.id] ?? at);
-    const away = this.view.away?.get(value.id);
-    if (away === undefined) return [{ ...request, from, to }];
+    const offloaded = this.view.offloaded?.get(value.id);
+    if (offloaded === undefined) return [{ ...request, from, to }];
     return [
-      { ...request, from, to: away.after },
-      { ...request, from: away.back, to },
+      { ...request, from, to: offloaded.after },
+      { ...request, from: offloaded.reload, to },
     ];
   }
 
-  /** The next state is written into the buffer of the present state if nothing reads the present state after that. */
+  /** The next state reuses the buffer of the current state if no later step reads the current state. */
   #lastStepOfState(state: ValueId): number {
     const last = this.schedule.order.length;
     const next = this.#donatedTo.get(state);
@@ -116,7 +119,7 @@ class Lifetimes {
     return (this.#lastRead[state] ?? -1) <= nextWritten ? nextWritten - 1 : last;
   }
 
-  /** From the last step to the first, so that a read of a view counts as a read of its operand. */
+  /** Visits steps from the last to the first, so that a read of a view counts as a read of its operand. */
   #findLastReads(): number[] {
     const { order } = this.schedule;
     const lastRead = this.graph.values.map(() => -1);
@@ -160,7 +163,7 @@ class Lifetimes {
     return value.op === "reshape" || this.view.fused[value.id] === true;
   }
 
-  /** The value whose buffer contains `id`. */
+  /** The value in whose buffer `id` is stored. */
   #storage(id: ValueId): ValueId {
     const value = this.#valueOf(id);
     return value.op === "reshape" ? this.#storage(must(value.inputs[0], "operand")) : id;
@@ -171,7 +174,7 @@ class Lifetimes {
   }
 }
 
-/** Live bytes after each step, index 0 standing for the time before the first. */
+/** Live bytes after each step. Index 0 is the time before the first step. */
 export function liveBytes(buffers: readonly BufferPlan[], steps: number): { total: number[]; byClass: Record<MemoryClass, number[]> } {
   const empty = (): number[] => Array<number>(steps + 2).fill(0);
   const total = empty();
@@ -187,13 +190,13 @@ export function liveBytes(buffers: readonly BufferPlan[], steps: number): { tota
   return { total, byClass };
 }
 
-/** Offsets by best fit in order of birth: the smallest gap among live buffers that is large enough, else the top. */
+/** Offsets by best fit, in the order of first steps: the smallest gap between live buffers that is large enough, else the top. */
 function placeBuffers(requests: readonly BufferRequest[]): BufferPlan[] {
   const sorted = [...requests].sort((a, b) => a.from - b.from || b.to - a.to || b.bytes - a.bytes);
   const live: BufferPlan[] = [];
-  const byDeath = new Map<number, BufferPlan[]>();
+  const byLastStep = new Map<number, BufferPlan[]>();
   let now = -1;
-  // The states lie below all else for most of the step: what is packed from the bottom on without a gap need not be looked at.
+  // The states are below all other buffers for most of the step. The search for a gap skips the first `packed` buffers, which have no gap.
   let [packed, top] = [0, 0];
   const remove = (dead: BufferPlan): void => {
     const index = live.indexOf(dead, insertionPoint(live, dead.offset));
@@ -208,19 +211,19 @@ function placeBuffers(requests: readonly BufferRequest[]): BufferPlan[] {
       [packed, top] = [packed + 1, next.offset + next.bytes];
   };
   return sorted.map((request) => {
-    for (; now < request.from; now++) for (const dead of byDeath.get(now) ?? []) remove(dead);
+    for (; now < request.from; now++) for (const dead of byLastStep.get(now) ?? []) remove(dead);
     const placed = { ...request, offset: request.bytes === 0 ? 0 : bestGap(live, packed, top, request.bytes) };
     if (placed.bytes > 0) {
       insert(placed);
-      const dying = byDeath.get(placed.to);
-      if (dying === undefined) byDeath.set(placed.to, [placed]);
-      else dying.push(placed);
+      const ending = byLastStep.get(placed.to);
+      if (ending === undefined) byLastStep.set(placed.to, [placed]);
+      else ending.push(placed);
     }
     return placed;
   });
 }
 
-/** First index whose offset is not below `offset`. */
+/** The first index with an offset of at least `offset`. */
 function insertionPoint(live: readonly BufferPlan[], offset: number): number {
   let [low, high] = [0, live.length];
   while (low < high) {
@@ -231,7 +234,7 @@ function insertionPoint(live: readonly BufferPlan[], offset: number): number {
   return low;
 }
 
-/** `live` is sorted by offset; there is no gap among the first `packed`, which end at `bottom`. */
+/** `live` is sorted by offset. The first `packed` buffers have no gap and end at `bottom`. */
 function bestGap(live: readonly BufferPlan[], packed: number, bottom: number, bytes: number): number {
   let [best, bestSize, top] = [-1, Infinity, bottom];
   for (let i = packed; i < live.length; i++) {
@@ -243,7 +246,7 @@ function bestGap(live: readonly BufferPlan[], packed: number, bottom: number, by
   return best >= 0 ? best : top;
 }
 
-/** Replays a plan: no two buffers that live at once overlap, and the sums of live bytes are the peaks it states. */
+/** Replays a plan, and checks that live buffers do not overlap and that the highest sums of live bytes are the peaks of the plan. */
 export function verifyMemory(plan: MemoryPlan, steps: number): void {
   const { total, byClass } = liveBytes(plan.buffers, steps);
   assert(Math.max(...total) === plan.peakBytes, "the peak is that of the replay", Math.max(...total), plan.peakBytes);
@@ -263,5 +266,5 @@ export function verifyMemory(plan: MemoryPlan, steps: number): void {
       );
     live.push(buffer);
   }
-  assert(plan.arenaBytes >= plan.peakBytes, "the arena holds the peak", plan.arenaBytes, plan.peakBytes);
+  assert(plan.arenaBytes >= plan.peakBytes, "the arena is at least as large as the peak", plan.arenaBytes, plan.peakBytes);
 }

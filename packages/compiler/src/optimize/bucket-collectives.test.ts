@@ -7,7 +7,7 @@ import type { Program } from "../program.js";
 import { collectivesOf } from "../report/index.js";
 import { runChips } from "../testing/spmd-interpreter.js";
 
-/** Blocks of a gain and a matrix, each behind the one before: their gradients come one after the other. */
+/** A chain of blocks of a gain and a matrix. Their gradients are computed one after the other. */
 function blocks(count: number): Graph {
   const g = new GraphBuilder("blocks");
   let x = g.parameter("x", { dtype: "f32", dims: [8, 8] }, ["batch", null], "batch");
@@ -32,25 +32,25 @@ const listed = (program: Program): string[] =>
     .map((v) => `${v.op} ${v.type.dims.join("x")} ${v.op === "all_gather" ? v.scope.phase : ""}`.trim())
     .sort();
 
-describe("buckets", () => {
-  it("join reductions of equal small gradients, and leave those that are too large together", () => {
+describe("buckets of collectives", () => {
+  it("a bucket contains reductions of equal small gradients, up to its size", () => {
     deepStrictEqual(
       listed(compiled(0, 0)).filter((line) => line.startsWith("all_reduce 8")),
       [...Array<string>(3).fill("all_reduce 8"), ...Array<string>(3).fill("all_reduce 8x8")],
     );
-    // 3 · 32 bytes fit, two matrices of 256 do not.
+    // 3 · 32 bytes fit, but two matrices of 256 bytes do not.
     deepStrictEqual(
       listed(compiled(96, 0)).filter((line) => line.includes("8")),
       ["all_reduce 3x8", ...Array<string>(3).fill("all_reduce 8x8")],
     );
-    // A bucket is full with two of them.
+    // A bucket has space for two of them.
     deepStrictEqual(
       listed(compiled(64, 0)).filter((line) => !line.includes("8x8") && line.includes("8")),
       ["all_reduce 2x8", "all_reduce 8"],
     );
   });
 
-  it("join ZeRO-3's gathers and scatters within a pass, and never passes with one another", () => {
+  it("a bucket contains gathers or scatters of ZeRO-3 of one pass, and never of two passes", () => {
     const lines = listed(compiled(1024, 3));
     strictEqual(lines.filter((line) => line === "all_gather 3x8 forward").length, 1);
     strictEqual(lines.filter((line) => line === "reduce_scatter 3x2").length, 1);
@@ -58,7 +58,7 @@ describe("buckets", () => {
     ok(!lines.some((line) => /^(all_gather|reduce_scatter) (8|2)\b/.test(line)), lines.join("\n"));
   });
 
-  it("move the same bytes, compute the same numbers, and say why", () => {
+  it("buckets send the same bytes, compute the same numbers, and have a cause", () => {
     const step = blocks(3);
     const inputs = new Map(
       step.values
@@ -76,12 +76,12 @@ describe("buckets", () => {
       for (const [name, { data }] of runChips(together.chip, inputs))
         data.forEach((v, i) => ok(Math.abs(v - (expected.get(name)?.data[i] ?? NaN)) < 1e-12, name));
       for (const value of collectivesOf(together.chip))
-        if (value.name.startsWith("bucket")) match(value.cause ?? "", /^crosses once for 3 equal arrays .*; the first (reduces|gathers) /);
+        if (value.name.startsWith("bucket")) match(value.cause ?? "", /^combines 3 equal collectives .*; the first (reduces|gathers) /);
     }
   });
 
-  it("never join what waits for one another", () => {
-    // Row-parallel products one behind the other: each sum is the next one's operand.
+  it("a bucket never contains two collectives of which one depends on the other", () => {
+    // A chain of row-parallel matmuls: each sum is the operand of the next matmul.
     const g = new GraphBuilder("chain");
     let x = g.parameter("x", { dtype: "f32", dims: [4, 4] }, [null, "mlp"], "batch");
     for (let i = 0; i < 3; i++)

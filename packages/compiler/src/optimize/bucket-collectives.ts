@@ -1,16 +1,17 @@
 import { must } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, bytesOf, makeScope, ops } from "@lapidary/ir";
-import { carryOver } from "./rewrites.js";
+import { copyValue } from "./rewrites.js";
 
 /**
- * Small collectives that do the same to equal arrays cross as one, stacked on a new leading dim:
+ * Combines small collectives of equal arrays into one, with the arrays stacked on a new leading dim (XLA: collective combiner):
  *
  *     all_reduce(a), all_reduce(b)   →   r = all_reduce(concatenate([a], [b])),  r[0], r[1]
  *
- * The gains of all norms and their gradients, above all: a message of a few bytes costs its latency, not its bytes. Only collectives of which none
- * waits for another are joined, so that nothing is computed in another order than data asks for; equal means op, axes, pass, shape and sharding.
+ * Examples are the gains of all norms and their gradients: the latency dominates the time of a message of a few bytes.
+ * Collectives are equal if op, axes, pass, shape and sharding are equal. A bucket contains no collective that depends on another
+ * of its collectives.
  *
- * @param bytes a bucket's operands have at most so many bytes a chip together (XLA: the combiner's threshold); 0 joins nothing
+ * @param bytes maximum of the bytes of all operands of a bucket on one chip (XLA: the combiner's threshold); 0: no buckets
  */
 export function bucketCollectives(graph: Graph, bytes: number): Graph {
   const buckets = findBuckets(graph, bytes);
@@ -19,20 +20,20 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
 
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
   const to = new Map<ValueId, ValueId>();
-  const have = (id: ValueId): boolean => to.has(id);
-  const own = (id: ValueId): Value => g.get(must(to.get(id), "operand"));
-  /** What cannot be computed yet, for it needs a bucket that waits for its last operand; in the order of the program. */
+  const isEmitted = (id: ValueId): boolean => to.has(id);
+  const emitted = (id: ValueId): Value => g.get(must(to.get(id), "operand"));
+  /** Values that depend on a bucket with a missing operand, in the order of the program. */
   let waiting: Value[] = [];
   const emit = (value: Value): boolean => {
     const bucket = bucketOf.get(value.id);
-    if (have(value.id)) return true;
+    if (isEmitted(value.id)) return true;
     if (bucket === undefined) {
-      if (!value.inputs.every(have)) return false;
-      to.set(value.id, carryOver(g, value, (id) => to.get(id)).id);
+      if (!value.inputs.every(isEmitted)) return false;
+      to.set(value.id, copyValue(g, value, (id) => to.get(id)).id);
       return true;
     }
-    if (!bucket.every((member) => member.inputs.every(have))) return false;
-    crossTogether(bucket);
+    if (!bucket.every((member) => member.inputs.every(isEmitted))) return false;
+    emitBucket(bucket);
     return true;
   };
   for (const value of graph.values) {
@@ -42,19 +43,19 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
     }
     for (let before = -1; before !== waiting.length; ) {
       before = waiting.length;
-      waiting = waiting.filter((late) => !emit(late));
+      waiting = waiting.filter((each) => !emit(each));
     }
   }
-  for (const { name, value } of graph.outputs) g.output(name, own(value));
+  for (const { name, value } of graph.outputs) g.output(name, emitted(value));
   return g.finish();
 
-  function crossTogether(bucket: readonly Value[]): void {
+  function emitBucket(bucket: readonly Value[]): void {
     const first = must(bucket[0], "member");
     const { phase } = first.scope;
     const scope = makeScope(phase, sharedBlock(bucket));
     const name = `bucket(${first.name},+${bucket.length - 1})`;
     const parts = bucket.map((member) => {
-      const operand = own(must(member.inputs[0], "operand"));
+      const operand = emitted(must(member.inputs[0], "operand"));
       return g.op(
         "reshape",
         [operand],
@@ -62,20 +63,20 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
         { name: operand.name, scope: makeScope(phase, operand.scope.block), sharding: stacked(must(operand.sharding, "sharding")) },
       );
     });
-    const joined = g.op("concatenate", parts, { dimension: 0 }, { name, scope, sharding: must(parts[0]?.sharding, "sharding") });
-    const crossed = g.op(first.op as "all_reduce", [joined], stackedAttrs(first) as never, {
+    const stack = g.op("concatenate", parts, { dimension: 0 }, { name, scope, sharding: must(parts[0]?.sharding, "sharding") });
+    const combined = g.op(first.op as "all_reduce", [stack], stackedAttrs(first) as never, {
       name,
       scope,
       sharding: stacked(must(first.sharding, "sharding")),
-      cause: `crosses once for ${bucket.length} equal arrays (bucket_bytes); the first ${first.cause ?? ""}`,
+      cause: `combines ${bucket.length} equal collectives (bucket_bytes); the first ${first.cause ?? ""}`,
     });
     bucket.forEach((member, i) => {
-      const { dims } = crossed.type;
+      const { dims } = combined.type;
       const row = g.op(
         "slice",
-        [crossed],
+        [combined],
         { start: dims.map((_, d) => (d === 0 ? i : 0)), limit: dims.map((size, d) => (d === 0 ? i + 1 : size)) },
-        { name: member.name, scope: member.scope, sharding: must(crossed.sharding, "sharding") },
+        { name: member.name, scope: member.scope, sharding: must(combined.sharding, "sharding") },
       );
       const { cause: _, ...extras } = member;
       to.set(member.id, g.push("reshape", [row.id], { dims: member.type.dims }, member.type, extras).id);
@@ -91,38 +92,38 @@ function sharedBlock(bucket: readonly Value[]): number | undefined {
 
 const stacked = (sharding: Sharding): Sharding => ({ ...sharding, dims: [[], ...sharding.dims] });
 
-/** A collective's attributes, its dims counted behind the new one. */
+/** The attributes of a collective on the stacked arrays: their dims follow the new leading dim. */
 function stackedAttrs({ attrs }: Value): object {
   return "dimension" in attrs ? { ...attrs, dimension: attrs.dimension + 1 } : attrs;
 }
 
-/** Lists of two and more collectives that may be one, each in the order of the program. */
+/** Lists of two or more collectives that can be combined, each in the order of the program. */
 function findBuckets(graph: Graph, limit: number): Value[][] {
   const bytesOfOperand = (value: Value): number => bytesOf(must(graph.values[must(value.inputs[0], "operand")], "operand").type);
   const candidates = graph.values.filter(
     (value) => ops[value.op].communicates && value.op !== "all_to_all" && Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit,
   );
   if (candidates.length < 2) return [];
-  const reach = new Reach(graph);
+  const dependencies = new Dependencies(graph);
   const open = new Map<string, Value[][]>();
   for (const value of candidates) {
     const operand = must(graph.values[must(value.inputs[0], "operand")], "operand");
     const key = JSON.stringify([value.op, value.attrs, value.scope.phase, operand.type, operand.sharding]);
     const each = Math.max(bytesOfOperand(value), bytesOf(value.type));
     const known = open.get(key) ?? [];
-    const bucket = known.find((members) => (members.length + 1) * each <= limit && !reach.between(members, value));
+    const bucket = known.find((members) => (members.length + 1) * each <= limit && !dependencies.exist(members, value));
     if (bucket === undefined) known.push([value]);
     else {
       bucket.push(value);
-      reach.join(bucket);
+      dependencies.combine(bucket);
     }
     open.set(key, known);
   }
   return [...open.values()].flat().filter((bucket) => bucket.length > 1);
 }
 
-/** What waits for what, in the graph in which the members of each bucket are one. */
-class Reach {
+/** The dependencies in the graph in which the members of each bucket are one node. */
+class Dependencies {
   readonly #users: ValueId[][];
   readonly #bucket = new Map<ValueId, readonly Value[]>();
 
@@ -131,21 +132,21 @@ class Reach {
     for (const value of graph.values) for (const id of value.inputs) this.#users[id]?.push(value.id);
   }
 
-  join(bucket: readonly Value[]): void {
+  combine(bucket: readonly Value[]): void {
     for (const { id } of bucket) this.#bucket.set(id, bucket);
   }
 
-  /** Whether one of the two needs the other's result. */
-  between(members: readonly Value[], value: Value): boolean {
+  /** Whether the value depends on one of the members, or one of the members on the value. */
+  exist(members: readonly Value[], value: Value): boolean {
     return (
-      this.#leads(
+      this.#hasPath(
         members.map(({ id }) => id),
         new Set([value.id]),
-      ) || this.#leads([value.id], new Set(members.map(({ id }) => id)))
+      ) || this.#hasPath([value.id], new Set(members.map(({ id }) => id)))
     );
   }
 
-  #leads(from: readonly ValueId[], goal: ReadonlySet<ValueId>): boolean {
+  #hasPath(from: readonly ValueId[], goal: ReadonlySet<ValueId>): boolean {
     const seen = new Set<ValueId>(from);
     const stack = [...from];
     for (let id = stack.pop(); id !== undefined; id = stack.pop())

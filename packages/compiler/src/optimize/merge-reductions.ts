@@ -1,18 +1,18 @@
 import { must } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, sameSharding, useCounts } from "@lapidary/ir";
-import { carryOver, copyInto } from "./rewrites.js";
+import { copyValue, copyInto } from "./rewrites.js";
 
 /**
- * A sum of reduced values becomes the reduction of their sum, one for each set of axes:
+ * Replaces a sum of reduced values by the reduction of their sum, one for each set of axes:
  *
  *     all_reduce(a) + all_reduce(b) + c + all_reduce(d)   →   all_reduce(a + b + d) + c
  *
- * Only where every part has no other use. It is what makes the global norm of the gradients a pair of scalars on the wire, whatever the
- * number of parameters.
+ * The terms must have no other use. With this rewrite the global norm of the gradients needs one reduction of a scalar for each
+ * set of axes, for any number of parameters.
  */
 export function mergeReductions(graph: Graph): Graph {
   const uses = useCounts(graph);
-  const single = (id: ValueId): boolean => uses[id] === 1;
+  const hasOneUse = (id: ValueId): boolean => uses[id] === 1;
   const valueOf = (id: ValueId): Value => must(graph.values[id], "value");
   /** Roots of sums, with their flattened terms. */
   const terms = new Map<ValueId, ValueId[]>();
@@ -34,7 +34,7 @@ export function mergeReductions(graph: Graph): Graph {
     if (inner.has(value.id)) continue;
     const flat = terms.get(value.id);
     if (flat === undefined) {
-      to.set(value.id, carryOver(g, value, (id) => to.get(id)).id);
+      to.set(value.id, copyValue(g, value, (id) => to.get(id)).id);
       continue;
     }
     const add = (parts: readonly Value[], sharding: Sharding | undefined): Value =>
@@ -60,7 +60,7 @@ export function mergeReductions(graph: Graph): Graph {
 
   function flatten(value: Value): ValueId[] {
     return value.inputs.flatMap((id) =>
-      valueOf(id).op === "add" && single(id) && sameAs(value, valueOf(id)) ? flatten(valueOf(id)) : [id],
+      valueOf(id).op === "add" && hasOneUse(id) && sameAs(value, valueOf(id)) ? flatten(valueOf(id)) : [id],
     );
   }
 
@@ -71,21 +71,21 @@ export function mergeReductions(graph: Graph): Graph {
   function markInner(value: Value): void {
     for (const id of value.inputs) {
       const input = valueOf(id);
-      if (input.op === "add" && single(id) && sameAs(value, input)) {
+      if (input.op === "add" && hasOneUse(id) && sameAs(value, input)) {
         inner.add(id);
         markInner(input);
       } else if (groupByReduction([id]).has("") === false) inner.add(id);
     }
   }
 
-  /** Terms by the axes that they are reduced over and the sharding of what is reduced; "" for those that stand as they are. */
+  /** Terms by the axes of their reduction and the sharding of its operand; "" for terms that are not merged. */
   function groupByReduction(ids: readonly ValueId[]): Map<string, ValueId[]> {
     const groups = new Map<string, ValueId[]>();
     for (const id of ids) {
       const value = valueOf(id);
       const operand = graph.values[value.inputs[0] ?? 0];
       const key =
-        value.op === "all_reduce" && value.attrs.kind === "sum" && single(id) && value.role === undefined
+        value.op === "all_reduce" && value.attrs.kind === "sum" && hasOneUse(id) && value.role === undefined
           ? JSON.stringify([value.attrs.axes, operand?.sharding])
           : "";
       groups.set(key, [...(groups.get(key) ?? []), id]);

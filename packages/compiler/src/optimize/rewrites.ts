@@ -2,8 +2,8 @@ import { must } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Value, type ValueId, collectiveNames } from "@lapidary/ir";
 
 /**
- * Values whose op, operands, attributes and sharding are equal become one. What is recomputed on purpose stays, and so do collectives of different passes: the second
- * gather of a param is there so that the first need not be kept.
+ * Merges values with equal op, operands, attributes and sharding. Recomputed values are not merged with forward values.
+ * Collectives of different passes are not merged either: with the second gather of a param the result of the first can be freed.
  */
 export function mergeEqual(graph: Graph): Graph {
   const seen = new Map<string, ValueId>();
@@ -30,7 +30,7 @@ export function mergeEqual(graph: Graph): Graph {
   return g.finish();
 }
 
-/** Values that no output needs go; parameters stay, they are the program's interface. */
+/** Removes values that no output needs. Parameters stay, because they are the program's interface. */
 export function dropDead(graph: Graph): Graph {
   const alive = graph.values.map((value) => value.op === "parameter");
   for (const { value } of graph.outputs) alive[value] = true;
@@ -38,7 +38,7 @@ export function dropDead(graph: Graph): Graph {
     if (alive[id] === true) for (const input of must(graph.values[id], "value").inputs) alive[input] = true;
   const to = new Map<ValueId, ValueId>();
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
-  for (const value of graph.values) if (alive[value.id] === true) to.set(value.id, carryOver(g, value, (id) => to.get(id)).id);
+  for (const value of graph.values) if (alive[value.id] === true) to.set(value.id, copyValue(g, value, (id) => to.get(id)).id);
   for (const { name, value } of graph.outputs) g.output(name, g.get(must(to.get(value), "output")));
   return g.finish();
 }
@@ -47,8 +47,8 @@ export function copyInto(g: GraphBuilder, value: Value, inputs: readonly ValueId
   return g.push(value.op, inputs, value.attrs, value.type, value);
 }
 
-/** A value again in another graph, on the operands that stand there for its own. */
-export function carryOver(g: GraphBuilder, value: Value, to: (id: ValueId) => ValueId | undefined): Value {
+/** Copies a value into another graph, on the copies of its operands. */
+export function copyValue(g: GraphBuilder, value: Value, to: (id: ValueId) => ValueId | undefined): Value {
   return copyInto(
     g,
     value,

@@ -7,7 +7,7 @@ import { randomCase } from "../testing/random-graph.js";
 import { exampleStep } from "../testing/worked-example.js";
 import { checkProgram } from "./check.js";
 
-/** A well-typed program: a product over a split dim, its reduction, and something that is not linear. */
+/** A well-typed program: a matmul over a split dim, its reduction, and a nonlinear op. */
 const good = `graph p chip mesh data=2 model=4
 %0 = parameter name="x" : f32[4,4] [data, model] @x
 %1 = parameter name="w" : f32[8,4] [-, model] @w
@@ -17,38 +17,38 @@ const good = `graph p chip mesh data=2 model=4
 %5 = all_gather %4 dimension=0 axes=["data"] size=2 : f32[8,8] [-, -] @e
 return e=%5`;
 
-/** Replaces a line of the good program; the checker must refuse it and name that line (or the one where it shows). */
-function refuses(from: string, to: string, line: number, says: RegExp): void {
+/** Replaces a line of the good program. The checker must reject the program and name the line with the error. */
+function rejects(from: string, to: string, line: number, message: RegExp): void {
   ok(good.includes(from), from);
   const bad = parseGraph(good.replace(from, to));
   throws(
     () => checkProgram(bad),
-    (error: unknown) => error instanceof Error && error.message.includes(`line ${line}`) && says.test(error.message),
+    (error: unknown) => error instanceof Error && error.message.includes(`line ${line}`) && message.test(error.message),
   );
 }
 
 describe("the checker of per-chip programs", () => {
-  it("accepts a well-typed program", () => checkProgram(parseGraph(good)));
+  it("the checker accepts a well-typed program", () => checkProgram(parseGraph(good)));
 
-  it("refuses partial sums that meet an op which is not linear in them", () => {
-    refuses("exponential %3 : f32[4,8] [data, -]", "exponential %2 : f32[4,8] [data, -] unreduced model", 6, /not linear/);
+  it("the checker rejects a nonlinear op with partial sums as operand", () => {
+    rejects("exponential %3 : f32[4,8] [data, -]", "exponential %2 : f32[4,8] [data, -] unreduced model", 6, /not linear/);
   });
 
-  it("refuses a result that hides its partial sums", () => {
-    refuses("[data, -] unreduced model @y", "[data, -] @y", 4, /unreduced model/);
+  it("the checker rejects a result with partial sums that its sharding omits", () => {
+    rejects("[data, -] unreduced model @y", "[data, -] @y", 4, /unreduced model/);
   });
 
-  it("refuses operands that split one factor differently", () => {
-    refuses("f32[8,4] [-, model] @w", "f32[8,4] [-, -] @w", 4, /differently/);
+  it("the checker rejects operands that split one factor differently", () => {
+    rejects("f32[8,4] [-, model] @w", "f32[8,4] [-, -] @w", 4, /differently/);
   });
 
-  it("refuses a reduction over an axis that holds no partial sums, and of another kind", () => {
-    refuses('all_reduce %2 axes=["model"] size=4 kind="sum"', 'all_reduce %2 axes=["data"] size=2 kind="sum"', 5, /unreduced/);
-    refuses('all_reduce %2 axes=["model"] size=4 kind="sum"', 'all_reduce %2 axes=["model"] size=4 kind="max"', 5, /kind/);
+  it("the checker rejects a reduction over an axis without partial sums, and a reduction of another kind", () => {
+    rejects('all_reduce %2 axes=["model"] size=4 kind="sum"', 'all_reduce %2 axes=["data"] size=2 kind="sum"', 5, /unreduced/);
+    rejects('all_reduce %2 axes=["model"] size=4 kind="sum"', 'all_reduce %2 axes=["model"] size=4 kind="max"', 5, /kind/);
   });
 
-  it("refuses a gather of axes that do not split the dim", () => {
-    refuses(
+  it("the checker rejects a gather over axes that do not split the dim", () => {
+    rejects(
       'all_gather %4 dimension=0 axes=["data"] size=2 : f32[8,8]',
       'all_gather %4 dimension=1 axes=["data"] size=2 : f32[4,16]',
       7,
@@ -56,11 +56,11 @@ describe("the checker of per-chip programs", () => {
     );
   });
 
-  it("refuses one axis on two dims", () => {
+  it("the checker rejects a sharding with one axis on two dims", () => {
     throws(() => checkProgram(parseGraph(good.replace("[data, model] @x", "[model, model] @x"))), /twice/);
   });
 
-  it("refuses every program in which a reduction is left out", () => {
+  it("the checker rejects every program with a missing reduction", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {
         const { graph, mesh, shardings } = randomCase(seed);
@@ -72,7 +72,7 @@ describe("the checker of per-chip programs", () => {
     );
   });
 
-  it("checks the text of a program as it checks the program", () => {
+  it("the checker accepts the parsed text of a compiled program", () => {
     const program = compile(exampleStep(), {
       mesh: makeMesh({ data: 2, model: 2 }),
       rules: { batch: "data", heads: "model", mlp: "model" },
@@ -84,7 +84,7 @@ describe("the checker of per-chip programs", () => {
   });
 });
 
-/** The program with a value's uses going to its operand instead; the value itself stays, unused. */
+/** The program in which the uses of a value read its operand instead. The value itself stays, without uses. */
 function without(chip: Graph, value: Value): Graph {
   const operand = value.inputs[0] ?? 0;
   return {

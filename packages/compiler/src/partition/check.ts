@@ -18,13 +18,13 @@ import {
 } from "@lapidary/ir";
 
 /**
- * The typing rules of per-chip programs. A value's type is its local shape and its sharding; the checker derives the sharding of every result
- * from those of the operands and refuses a program whose values say otherwise, pointing at the line:
+ * Checks the typing rules of per-chip programs. The type of a value is its local shape and its sharding. The checker derives the
+ * sharding of every result from those of the operands, and rejects a program with another sharding. The error names the line.
  *
- * - a local op sees one list of atoms on each of its factors, in all operands; none on a factor that it needs whole;
- * - a result is unreduced over the atoms of the reduced factors, and over partial sums that pass through a linear op;
- * - outputs hold no partial sums;
- * - a collective changes exactly what it says: all_gather takes the minor atoms off a dim, and so on.
+ * - a local op has one list of atoms on each of its factors, in all operands, and no atoms on a factor that it needs whole;
+ * - a result is unreduced over the atoms of the reduced factors, and over the partial sums that a linear op propagates;
+ * - outputs have no partial sums;
+ * - a collective changes only the dims and axes of its attributes: all_gather removes the minor atoms of a dim, and so on.
  */
 export function checkProgram(graph: Graph): void {
   assert(graph.level === "chip" && graph.mesh !== undefined, "a per-chip program with a mesh", graph.name);
@@ -41,7 +41,7 @@ export function checkProgram(graph: Graph): void {
   for (const { name, value } of graph.outputs)
     assert(
       must(graph.values[value]?.sharding, "sharding").unreduced.length === 0,
-      `${graph.name}: ill-typed line ${graph.values.length + 2}: the output ${name} holds partial sums`,
+      `${graph.name}: ill-typed line ${graph.values.length + 2}: the output ${name} has partial sums`,
     );
 }
 
@@ -51,7 +51,7 @@ function checkValue(graph: Graph, value: Value): void {
   const inputs = value.inputs.map((id) => must(graph.values[id], "operand"));
   const input = inputs[0];
   if (opDef<OpName>(value.op).arity === 0) {
-    assert(sharding.unreduced.length === 0, "a value without operands holds no partial sums");
+    assert(sharding.unreduced.length === 0, "a value without operands has no partial sums");
     return;
   }
   switch (value.op) {
@@ -63,7 +63,7 @@ function checkValue(graph: Graph, value: Value): void {
         sharding,
         from.dims.map((list, d) => (d === value.attrs.dimension ? withoutSuffix(list, atoms) : list)),
       );
-      assert(sameAtomSet(sharding.unreduced, from.unreduced), "all_gather keeps partial sums as they are");
+      assert(sameAtomSet(sharding.unreduced, from.unreduced), "all_gather does not change partial sums");
       return;
     }
     case "shard_slice": {
@@ -104,7 +104,7 @@ function checkValue(graph: Graph, value: Value): void {
           d === value.attrs.concatDimension ? withoutSuffix(list, atoms) : d === value.attrs.splitDimension ? [...list, ...atoms] : list,
         ),
       );
-      assert(sameAtomSet(sharding.unreduced, from.unreduced), "all_to_all keeps partial sums as they are");
+      assert(sameAtomSet(sharding.unreduced, from.unreduced), "all_to_all does not change partial sums");
       return;
     }
     default:
@@ -144,7 +144,7 @@ function checkLocal(graph: Graph, value: Value, inputs: readonly Value[], shardi
         atoms[f] = own;
         assert(
           rest.length === 0 || atomsSize(mesh, own) === factor.size,
-          `a factor is split that is not the major one (dim ${d} of ${of.name})`,
+          `a minor factor is split, but the major factor is not fully split (dim ${d} of ${of.name})`,
         );
       }
       assert(rest.length === 0, `dim ${d} of ${of.name} is split beyond its factors`);
@@ -153,31 +153,31 @@ function checkLocal(graph: Graph, value: Value, inputs: readonly Value[], shardi
   claim(rule.output, value);
   const all = atoms.flatMap((list) => list ?? []);
   assert(new Set(all).size === all.length, "one axis splits two factors");
-  const born = rule.factors.flatMap((factor, f) =>
+  const created = rule.factors.flatMap((factor, f) =>
     factor.kind === "reduce" ? (atoms[f] ?? []).map((atom) => ({ atom, kind: factor.reduction ?? "sum" })) : [],
   );
-  const held = inputs.map((v) => must(v.sharding, "sharding").unreduced);
-  const first = held.find((list) => list.length > 0) ?? [];
+  const unreduced = inputs.map((v) => must(v.sharding, "sharding").unreduced);
+  const first = unreduced.find((list) => list.length > 0) ?? [];
   if (first.length > 0) {
     const isZero = (v: Value): boolean => v.op === "constant" && v.attrs.value === 0;
     const linear = def
       .linearIn(value.attrs, inputs.length)
       .some((set) =>
-        inputs.every((v, i) => (set.includes(i) ? sameAtomSet(held[i] ?? [], first) || isZero(v) : (held[i] ?? []).length === 0)),
+        inputs.every((v, i) => (set.includes(i) ? sameAtomSet(unreduced[i] ?? [], first) || isZero(v) : (unreduced[i] ?? []).length === 0)),
       );
-    assert(linear, `partial sums meet ${value.op}, which is not linear in them`);
+    assert(linear, `${value.op} has partial sums as operands, but is not linear in them`);
     assert(
-      inputs.every((v, i) => (held[i] ?? []).length === 0 || must(v.sharding, "sharding").reduction === "sum"),
-      "only sums pass through",
+      inputs.every((v, i) => (unreduced[i] ?? []).length === 0 || must(v.sharding, "sharding").reduction === "sum"),
+      "an op propagates only partial sums, not partial maxima or minima",
     );
-    assert(!first.some((atom) => all.includes(atom)), "an axis splits a factor and holds partial sums");
+    assert(!first.some((atom) => all.includes(atom)), "an axis splits a factor and has partial sums");
   }
   assert(
-    sameAtomSet(sharding.unreduced, [...born.map((b) => b.atom), ...first]),
-    `the result is unreduced over ${printSharding(mesh, { dims: [], unreduced: [...born.map((b) => b.atom), ...first], reduction: "sum" })}`,
+    sameAtomSet(sharding.unreduced, [...created.map(({ atom }) => atom), ...first]),
+    `the result is unreduced over ${printSharding(mesh, { dims: [], unreduced: [...created.map(({ atom }) => atom), ...first], reduction: "sum" })}`,
   );
   assert(
-    born.every((b) => b.kind === sharding.reduction),
+    created.every(({ kind }) => kind === sharding.reduction),
     "the kind of reduction is that of the op",
   );
   assert(sameDims(localDims(mesh, output.dims, sharding), value.type.dims), `local shape ${printType(value.type)}`);
@@ -186,7 +186,7 @@ function checkLocal(graph: Graph, value: Value, inputs: readonly Value[], shardi
 function expectDims(graph: Graph, sharding: Sharding, dims: readonly (readonly AtomId[])[]): void {
   assert(
     sharding.dims.every((list, d) => sameAtoms(list, dims[d] ?? [])),
-    `the result lies ${printSharding(must(graph.mesh, "mesh"), { ...sharding, dims })}`,
+    `the result has the sharding ${printSharding(must(graph.mesh, "mesh"), { ...sharding, dims })}`,
   );
 }
 

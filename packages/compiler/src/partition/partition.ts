@@ -16,27 +16,27 @@ import {
   sameAtomSet,
   sameSharding,
 } from "@lapidary/ir";
-import { type Propagated, type ReductionPoints, bornUnreduced, findReductionPoints, passingAtoms } from "../propagate/index.js";
+import { type Propagated, type ReductionPoints, newPartialSums, findReductionPoints, propagatedPartialSums } from "../propagate/index.js";
 import { reasonFor } from "./reasons.js";
 import { bytesPerChip, reshard } from "./reshard.js";
 
 export interface PartitionOptions {
   /**
-   * Whether what was gathered of the params in the forward pass is gathered again in the backward one (and meanwhile freed), as ZeRO-3 does, or kept.
+   * Whether gathered params are freed after the forward pass and gathered again in the backward pass, as in ZeRO-3. If false, they are kept.
    */
   readonly regather: boolean;
 }
 
 /**
- * From a graph with shardings to the program of one chip: local shapes and explicit collectives.
+ * Converts a graph with shardings to the program of one chip, with local shapes and explicit collectives.
  *
- * Values are visited in order. An op runs in the sharding of its factors (propagation has settled them); each operand is brought into
- * the sharding that the op's factors ask of it by the cheapest way from one of the versions that exist; the result lies as the factors say, unreduced
- * over those that were summed away. Versions are kept, so that a second use pays nothing.
+ * Values are visited in order. An op runs in the sharding of its factors, which propagation has decided. Each operand is resharded
+ * to that sharding, from the existing version with the lowest cost. The result has the sharding of the factors, and is unreduced
+ * over the atoms of reduced factors. Versions are kept, so that a second use needs no communication.
  *
  * Invariants
  * - every value of the program has a sharding, and its type is the local part of the global type;
- * - a partial sum meets only ops that are linear in it, or its reduction;
+ * - only linear ops and reductions read partial sums;
  * - values with a role (params, gradients, metrics), and outputs, end in the sharding that propagation gave them.
  */
 export function partition(propagated: Propagated, mesh: Mesh, { regather = true }: Partial<PartitionOptions> = {}): Graph {
@@ -45,7 +45,7 @@ export function partition(propagated: Propagated, mesh: Mesh, { regather = true 
   return partitioner.finish();
 }
 
-/** The program of one chip while it is built. */
+/** Builds the program of one chip. */
 class Partitioner {
   readonly #propagated: Propagated;
   readonly #mesh: Mesh;
@@ -53,10 +53,10 @@ class Partitioner {
   readonly #source: Graph;
   readonly #g: GraphBuilder;
   readonly #points: ReductionPoints;
-  /** By value of the source, its values in the program: one for each sharding that a use asked for. */
+  /** By value of the source, its values in the program: one for each sharding that a use requested. */
   readonly #versions: Value[][];
   readonly #ofParams: readonly boolean[];
-  /** Versions that an all_gather made, and what was computed from them by further steps of a reshard. */
+  /** Versions that an all_gather computed, and those that later steps of the reshard computed from them. */
   readonly #gathered = new Set<ValueId>();
 
   constructor(propagated: Propagated, mesh: Mesh, regather: boolean) {
@@ -70,7 +70,7 @@ class Partitioner {
     this.#ofParams = dependOnParamsOnly(this.#source);
   }
 
-  /** Adds a value of the source; its operands were added before. */
+  /** Adds a value of the source. Its operands must have been added. */
   add(value: Value): void {
     const { id, role } = value;
     const sharding = must(value.sharding, "sharding");
@@ -87,12 +87,12 @@ class Partitioner {
     if (role !== undefined) this.#version(id, sharding, { text: `the ${role} itself`, phase: value.scope.phase });
   }
 
-  /** Adds the outputs: a next state in the sharding of the state, any other in its own. */
+  /** Adds the outputs: a next state in the sharding of the state, any other output in its own sharding. */
   finish(): Graph {
     for (const { name, value } of this.#source.outputs) {
       const state = this.#source.values.find((v) => v.op === "parameter" && v.attrs.name === name);
       const wanted = must((state ?? this.#globalOf(value)).sharding, "sharding");
-      const text = state === undefined ? `the output ${name}` : `the next ${name}, like the present one,`;
+      const text = state === undefined ? `the output ${name}` : `the next ${name}, like the current one,`;
       this.#g.output(name, this.#version(value, wanted, { text, phase: "update" }));
     }
     return this.#g.finish();
@@ -111,21 +111,23 @@ class Partitioner {
   #emitLocal(value: Value): Value {
     const opSharding = must(this.#propagated.factors[value.id], "op sharding");
     const { rule, atoms } = opSharding;
-    const born = bornUnreduced(opSharding);
-    const carried = new Map(value.inputs.map((id) => [id, this.#carriedAtoms(id)]));
-    const own = atoms.flat();
-    const passing =
-      born.kind === "sum" || born.atoms.length === 0 ? passingAtoms(this.#source, value, (id) => carried.get(id) ?? [], own) : [];
+    const created = newPartialSums(opSharding);
+    const unreducedOf = new Map(value.inputs.map((id) => [id, this.#unreducedAtoms(id)]));
+    const splitAtoms = atoms.flat();
+    const propagated =
+      created.kind === "sum" || created.atoms.length === 0
+        ? propagatedPartialSums(this.#source, value, (id) => unreducedOf.get(id) ?? [], splitAtoms)
+        : [];
     const operands = value.inputs.map((id, i) => {
       const dims = (rule.inputs[i] ?? []).map((factors) => factors.flatMap((f) => atoms[f] ?? []));
-      const unreduced = passing.length > 0 && (carried.get(id)?.length ?? 0) > 0 ? passing : [];
+      const unreduced = propagated.length > 0 && (unreducedOf.get(id)?.length ?? 0) > 0 ? propagated : [];
       const wanted: Sharding = { dims, unreduced, reduction: "sum" };
       return this.#version(id, wanted, { use: value, text: `${value.op} ${value.name}`, phase: value.scope.phase });
     });
     const sharding: Sharding = {
       dims: rule.output.map((factors) => factors.flatMap((f) => atoms[f] ?? [])),
-      unreduced: [...born.atoms, ...passing],
-      reduction: born.atoms.length > 0 ? born.kind : "sum",
+      unreduced: [...created.atoms, ...propagated],
+      reduction: created.atoms.length > 0 ? created.kind : "sum",
     };
     const dims = localDims(this.#mesh, value.type.dims, sharding);
     const attrs = opDef<OpName>(value.op).localize(
@@ -136,9 +138,9 @@ class Partitioner {
     return this.#g.op(value.op, operands, attrs, extrasOf(value, sharding));
   }
 
-  /** Atoms over which partial sums of a value may be handed on, now that it has been made. */
-  #carriedAtoms(id: ValueId): readonly AtomId[] {
-    if (this.#points.carried[id] !== true) return [];
+  /** Atoms over which the uses of a value may read it unreduced. */
+  #unreducedAtoms(id: ValueId): readonly AtomId[] {
+    if (this.#points.deferred[id] !== true) return [];
     const natural = this.#versions[id]?.[0];
     return natural?.sharding?.unreduced ?? [];
   }
@@ -154,7 +156,7 @@ class Partitioner {
     if (found !== undefined) return found;
     if (makesOwnPart(value.op)) return this.#keep(id, this.#materialize(value, wanted));
     const paths = known
-      .filter((from) => reaches(must(from.sharding, "sharding"), wanted))
+      .filter((from) => canReshard(must(from.sharding, "sharding"), wanted))
       .map((from) => ({ from, bytes: this.#costOf(from, wanted) }));
     const best = must(
       paths.reduce<(typeof paths)[number] | undefined>((a, b) => (a === undefined || b.bytes < a.bytes ? b : a), undefined),
@@ -172,7 +174,7 @@ class Partitioner {
     return made;
   }
 
-  /** Constants and the like are made where they are needed, in the sharding that is needed. */
+  /** Adds a value without operands, such as a constant, in the sharding of its use. */
   #materialize(value: Value, sharding: Sharding): Value {
     const clean: Sharding = { dims: sharding.dims, unreduced: [], reduction: "sum" };
     const existing = this.#versions[value.id]?.find((v) => sameSharding(must(v.sharding, "sharding"), clean));
@@ -195,8 +197,8 @@ class Partitioner {
   }
 }
 
-/** Whether a reshard can lead there: partial sums can be reduced but not made. */
-const reaches = (from: Sharding, wanted: Sharding): boolean =>
+/** Whether a reshard between the shardings exists: a reshard can reduce partial sums, but cannot create them. */
+const canReshard = (from: Sharding, wanted: Sharding): boolean =>
   wanted.unreduced.every((atom) => from.unreduced.includes(atom)) &&
   (wanted.unreduced.length === 0 || sameAtomSet(from.unreduced, wanted.unreduced) || wanted.unreduced.length < from.unreduced.length);
 
@@ -204,7 +206,7 @@ function extrasOf(value: Value, sharding: Sharding): ValueExtras {
   return { name: value.name, logicalAxes: value.logicalAxes, role: value.role, scope: value.scope, sharding };
 }
 
-/** Whether a value follows from params and constants alone: what every replica would gather alike. */
+/** Whether each value depends only on params and constants. */
 function dependOnParamsOnly(graph: Graph): boolean[] {
   const only: boolean[] = [];
   for (const value of graph.values)

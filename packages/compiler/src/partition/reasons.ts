@@ -4,12 +4,12 @@ import type { Sharding, Value } from "@lapidary/ir";
 import { type Propagated, winnerText } from "../propagate/index.js";
 
 /**
- * The sentence that a collective carries through all later stages: what it moves, over which axis, which rule is at the root, and what asked for it.
+ * The cause of a collective, as one sentence: the array, the axes, the rule from which the sharding comes, and the request.
  *
- * @param value whose version is brought into another sharding
- * @param have sharding of that version
- * @param wanted the sharding that is asked for
- * @param wish who asks, "multiply layers.0.attn.multiply", "the next params/w"
+ * @param value the value that is resharded
+ * @param have sharding of the existing version
+ * @param wanted requested sharding
+ * @param request what needs the value: "multiply layers.0.attn.multiply", "the next params/w"
  */
 export function reasonFor(
   propagated: Propagated,
@@ -17,7 +17,7 @@ export function reasonFor(
   value: Value,
   have: Sharding,
   wanted: Sharding,
-  wish: { readonly use?: Value; readonly text: string },
+  request: { readonly use?: Value; readonly text: string },
 ): string {
   const names = (atoms: readonly AtomId[]): string =>
     printAtoms(
@@ -30,28 +30,28 @@ export function reasonFor(
     const onto = wanted.dims.findIndex((dim) => dim.some((atom) => scattered.includes(atom)));
     const shape =
       scattered.length === 0
-        ? `${wish.text} needs the sum on every chip of ${names(reduced)}, so an all_reduce`
-        : `${wish.text} has dim ${onto} split over ${names(scattered)}, so a reduce_scatter${scattered.length < reduced.length ? ` and, over ${names(reduced.filter((atom) => !scattered.includes(atom)))}, an all_reduce` : ""}`;
+        ? `${request.text} needs the sum on every chip of ${names(reduced)}, so an all_reduce`
+        : `${request.text} has dim ${onto} split over ${names(scattered)}, so a reduce_scatter${scattered.length < reduced.length ? ` and, over ${names(reduced.filter((atom) => !scattered.includes(atom)))}, an all_reduce` : ""}`;
     return `reduces the partial sums of ${value.name} over ${names(reduced)}: a summed dim is split there by ${rootOfReduction(propagated, value, must(reduced[0], "atom"))}; ${shape}`;
   }
   const d = have.dims.findIndex((dim, i) => dim.some((atom) => wanted.dims[i]?.includes(atom) !== true));
-  if (d < 0) return `takes this chip's part of ${value.name} for ${wish.text}: no communication`;
+  if (d < 0) return `takes this chip's part of ${value.name} for ${request.text}: no communication`;
   const surplus = (have.dims[d] ?? []).filter((atom) => wanted.dims[d]?.includes(atom) !== true);
   const root = propagated.origins[value.id]?.get(must(surplus[0], "atom"))?.root ?? "propagation";
   const moved = wanted.dims.findIndex((dim) => surplus.every((atom) => dim.includes(atom)));
-  if (moved >= 0) return `moves ${names(surplus)} of ${value.name} from dim ${d} (${root}) to dim ${moved}, where ${wish.text} has it`;
+  if (moved >= 0) return `moves ${names(surplus)} of ${value.name} from dim ${d} (${root}) to dim ${moved}, as ${request.text} requires`;
   const conflict =
-    wish.use === undefined
+    request.use === undefined
       ? undefined
-      : propagated.conflicts.find((c) => c.op === wish.use?.id && c.tensor === value.id && c.dimension === d);
-  const since =
+      : propagated.conflicts.find((c) => c.op === request.use?.id && c.tensor === value.id && c.dimension === d);
+  const because =
     conflict === undefined || conflict.winner.kind === "wholeDim"
       ? ""
-      : `, for there ${names(surplus)} is taken by ${winnerText(conflict.winner)}`;
-  return `gathers dim ${d} of ${value.name} over ${names(surplus)}: it is split there by ${root}; ${wish.text} needs it whole${since}`;
+      : `, because the op uses ${names(surplus)} for ${winnerText(conflict.winner)}`;
+  return `gathers dim ${d} of ${value.name} over ${names(surplus)}: it is split there by ${root}; ${request.text} needs it whole${because}`;
 }
 
-/** The rule that split the summed dim, followed back through linear ops that carried the partial sums. */
+/** The rule that split the summed dim. The search goes back through linear ops that propagated the partial sums. */
 function rootOfReduction(propagated: Propagated, value: Value, atom: AtomId): string {
   const own = propagated.opOrigins[value.id]?.get(atom);
   if (own !== undefined) return own.root;

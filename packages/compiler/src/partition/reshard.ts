@@ -16,17 +16,17 @@ import {
 } from "@lapidary/ir";
 
 /**
- * The way from one sharding of a value to another, as collectives:
+ * Changes the sharding of a value by collectives:
  *
  *  1. partial sums: reduce_scatter onto dims that the target splits by the same atoms next, all_reduce for the rest;
  *  2. atoms that move from the end of one dim's list to the end of another's: all_to_all;
  *  3. atoms that are free: shard_slice (no communication), before gathers, so that these move less;
- *  4. atoms that must go: all_gather of the dim's minor atoms;
- *  5. what has become free by then: shard_slice.
+ *  4. atoms that the target does not have: all_gather of the dim's minor atoms;
+ *  5. atoms that have become free: shard_slice.
  *
- * The collectives belong to the block of the value, and to the pass that asks for them.
+ * The collectives belong to the block of the value, and to the pass that requests them.
  *
- * A dim's list is changed at its minor end only, for there a chip's part is contiguous.
+ * Only the minor end of a dim's list changes, because a chip's part is contiguous there.
  */
 export function reshard(
   g: GraphBuilder,
@@ -45,7 +45,7 @@ export function reshard(
   return path.current;
 }
 
-/** A value on its way to a target sharding: each step emits collectives and advances `current`. */
+/** The steps from a value to a target sharding. Each step emits collectives and sets `current` to their result. */
 class ReshardPath {
   current: Value;
 
@@ -152,7 +152,7 @@ function takeWhile<T>(list: readonly T[], test: (item: T) => boolean): T[] {
   return list.slice(0, end < 0 ? list.length : end);
 }
 
-/** The atoms of `own` behind what it shares with `wanted`. */
+/** The atoms of `own` after its common prefix with `wanted`. */
 function afterCommonPrefix(own: readonly AtomId[], wanted: readonly AtomId[]): AtomId[] {
   let n = 0;
   while (n < own.length && own[n] === wanted[n]) n++;
@@ -160,8 +160,8 @@ function afterCommonPrefix(own: readonly AtomId[], wanted: readonly AtomId[]): A
 }
 
 /**
- * Bytes per chip over links of a collective, by the ring: all_gather and reduce_scatter (n−1)/n of the full array, all_reduce twice that,
- * all_to_all (n−1)/n of the part.
+ * Bytes that a chip sends over links in a collective on a ring of n chips: all_gather and reduce_scatter (n−1)/n of the full
+ * array, all_reduce twice that, all_to_all (n−1)/n of the chip's part.
  */
 export function bytesPerChip(value: Value, input: Value): number {
   switch (value.op) {

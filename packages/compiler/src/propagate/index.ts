@@ -1,5 +1,5 @@
 export { type ReductionPoints, findReductionPoints } from "./reduction-points.js";
-export { bornUnreduced, passingAtoms } from "./partial-sums.js";
+export { newPartialSums, propagatedPartialSums } from "./partial-sums.js";
 export type { Conflict, Origin, PropagateOptions, Propagated, Shortfall } from "./propagated.js";
 export { propagate, winnerText } from "./propagate.js";
 export { type LogicalAxisRules, Priority, type ZeroOptions } from "./rules.js";

@@ -3,15 +3,17 @@ import { type Graph, type OpName, type ReductionKind, type Value, type ValueId, 
 import type { OpSharding } from "./propagated.js";
 
 /**
- * Whether `value` is jointly linear in exactly those of its operands that hold partial sums over the atoms that `operand` holds them over.
- * A zero counts as a partial sum over anything.
+ * Whether the op of `value` propagates the partial sums of `operand`: it is jointly linear in exactly the operands with partial
+ * sums, and these have the same atoms. A zero is a partial sum over any atoms.
  */
-function mayPass(graph: Graph, value: Value, operand: ValueId, held: (id: ValueId) => readonly AtomId[]): boolean {
-  const atoms = held(operand);
+function canPropagate(graph: Graph, value: Value, operand: ValueId, unreducedOf: (id: ValueId) => readonly AtomId[]): boolean {
+  const atoms = unreducedOf(operand);
   return opDef<OpName>(value.op)
     .linearIn(value.attrs, value.inputs.length)
     .some((set) =>
-      value.inputs.every((id, i) => (set.includes(i) ? sameAtomSet(held(id), atoms) || isZero(graph, id) : held(id).length === 0)),
+      value.inputs.every((id, i) =>
+        set.includes(i) ? sameAtomSet(unreducedOf(id), atoms) || isZero(graph, id) : unreducedOf(id).length === 0,
+      ),
     );
 }
 
@@ -21,19 +23,24 @@ function isZero(graph: Graph, id: ValueId): boolean {
 }
 
 /**
- * The atoms of partial sums that an op carries from operands that hold them to its result, or none.
+ * The atoms of partial sums that an op propagates from its operands to its result, or none.
  *
- * @param held atoms over which an operand is unreduced
- * @param ownAtoms atoms that split the op's factors: partial sums over one of them cannot pass
+ * @param unreducedOf atoms over which an operand is unreduced
+ * @param ownAtoms atoms that split the op's factors: the op cannot propagate partial sums over one of them
  */
-export function passingAtoms(graph: Graph, value: Value, held: (id: ValueId) => readonly AtomId[], ownAtoms: readonly AtomId[]): AtomId[] {
-  const first = value.inputs.find((id) => held(id).length > 0);
-  if (first === undefined || held(first).some((atom) => ownAtoms.includes(atom))) return [];
-  return mayPass(graph, value, first, held) ? [...held(first)] : [];
+export function propagatedPartialSums(
+  graph: Graph,
+  value: Value,
+  unreducedOf: (id: ValueId) => readonly AtomId[],
+  ownAtoms: readonly AtomId[],
+): AtomId[] {
+  const first = value.inputs.find((id) => unreducedOf(id).length > 0);
+  if (first === undefined || unreducedOf(first).some((atom) => ownAtoms.includes(atom))) return [];
+  return canPropagate(graph, value, first, unreducedOf) ? [...unreducedOf(first)] : [];
 }
 
-/** Atoms of an op's reduced factors: over these its own result is unreduced. */
-export function bornUnreduced(sharding: OpSharding): { atoms: AtomId[]; kind: ReductionKind } {
+/** Atoms of an op's reduced factors, over which its result is unreduced. */
+export function newPartialSums(sharding: OpSharding): { atoms: AtomId[]; kind: ReductionKind } {
   const reduced = sharding.rule.factors.flatMap((factor, f) =>
     factor.kind === "reduce" && (sharding.atoms[f]?.length ?? 0) > 0 ? [{ factor, atoms: sharding.atoms[f] ?? [] }] : [],
   );

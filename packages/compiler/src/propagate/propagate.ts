@@ -1,7 +1,7 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, atomsSize } from "@lapidary/topology";
 import { type FactorMap, type Graph, type OpFactors, type OpName, type Value, type ValueId, opDef } from "@lapidary/ir";
-import { bornUnreduced, passingAtoms } from "./partial-sums.js";
+import { newPartialSums, propagatedPartialSums } from "./partial-sums.js";
 import { findReductionPoints } from "./reduction-points.js";
 import type { Conflict, ConflictWinner, OpSharding, Origin, PropagateOptions, Propagated } from "./propagated.js";
 import { Priority, type Seed, checkRules } from "./rules.js";
@@ -10,22 +10,22 @@ import { findShortfalls } from "./shortfalls.js";
 
 interface DimState {
   atoms: AtomId[];
-  /** Closed dims take no more atoms: what a rule, ZeRO or a constraint has decided. */
+  /** Propagation adds no atoms to a closed dim: a rule, ZeRO or a constraint has decided its sharding. */
   closed: boolean;
 }
 
 /**
- * Spreads the shardings that rules give to some values over the whole graph.
+ * Propagates the shardings that rules give to some values through the whole graph.
  *
- * Each op has *factors* (see `OpFactors`); an atom on a dim is an atom on its factor, and comes to all dims of that factor. Priorities
- * are settled one after the other, each to a fixed point: batch, then the rules on params, then ZeRO. Within an op an atom belongs to the factor
- * that claimed it first; a later claim of another factor is dropped there, and partition inserts a reshard. Ops are swept forward and
- * backward in turn until nothing changes.
+ * Each op has *factors* (see `OpFactors`). An atom that splits a dim splits its factor, and so all dims of that factor. Priorities
+ * are settled one after the other, each to a fixed point: batch, then the rules on params, then ZeRO. Within an op an atom belongs
+ * to the first factor that claims it. A later claim of another factor is dropped, and partition inserts a reshard. Passes over the
+ * ops alternate between forward and backward order until nothing changes.
  *
  * Invariants
- * - only params, states and batch are closed; every other value is open;
- * - a factor is split by a list of atoms that is a prefix of, or equal to, what each of its dims holds for it;
- * - constants spread nothing: partition makes them in whatever sharding a use needs.
+ * - only params, states, gradients, batch and constrained values are closed;
+ * - the atoms of a factor are a prefix of the atoms that each of its dims has for it;
+ * - constants propagate nothing, because partition adds them in the sharding of their use.
  */
 export function propagate(graph: Graph, options: PropagateOptions): Propagated {
   checkRules(options.mesh, options.rules, new Set(graph.values.flatMap(logicalNames)));
@@ -44,8 +44,8 @@ class Propagation {
   readonly #opOrigins: Map<AtomId, Origin>[];
   readonly #rules: readonly OpFactors[];
   readonly #opAtoms: AtomId[][][];
-  /** By op, the atoms of partial sums that pass through it. */
-  #taken: AtomId[][];
+  /** By op, the atoms of partial sums that it propagates. */
+  #partialSumAtoms: AtomId[][];
 
   constructor(graph: Graph, options: PropagateOptions) {
     this.#graph = graph;
@@ -56,13 +56,13 @@ class Propagation {
     this.#opOrigins = graph.values.map(() => new Map());
     this.#rules = graph.values.map((value) => factorsOf(graph, value));
     this.#opAtoms = this.#rules.map((rule) => rule.factors.map(() => []));
-    this.#taken = graph.values.map(() => []);
+    this.#partialSumAtoms = graph.values.map(() => []);
   }
 
   /** Settles one priority to a fixed point. */
   settle(priority: Priority): void {
     this.#placeSeeds(priority);
-    this.#taken = this.#passingPartialSums();
+    this.#partialSumAtoms = this.#propagatedPartialSums();
     const last = this.#graph.values.length - 1;
     for (let changed = true; changed; ) {
       changed = false;
@@ -82,7 +82,7 @@ class Propagation {
     };
   }
 
-  /** What each op would have been split by, had all its dims had their way. */
+  /** The atoms of operands and results that do not split the factors of the op, with the claim that won. */
   #findConflicts(): Conflict[] {
     return this.#graph.values.flatMap((value, id) => {
       if (value.op === "constant" || value.op === "parameter") return [];
@@ -106,7 +106,7 @@ class Propagation {
   #winnerOf(op: ValueId, atom: AtomId): ConflictWinner {
     const origin = this.#opOrigins[op]?.get(atom);
     if (origin !== undefined) return { kind: "claim", origin };
-    return { kind: this.#taken[op]?.includes(atom) === true ? "partialSums" : "wholeDim" };
+    return { kind: this.#partialSumAtoms[op]?.includes(atom) === true ? "partialSums" : "wholeDim" };
   }
 
   #shardedValues(): Value[] {
@@ -121,16 +121,16 @@ class Propagation {
   }
 
   /**
-   * By value, the atoms of partial sums that pass through its op as things stand. Such an atom is taken: the op cannot split a factor by it
-   * before the sum, so that two products which are added are reduced once, behind the add.
+   * By value, the atoms of partial sums that its op propagates with the shardings so far. The op cannot split a factor by such an
+   * atom. So two matmuls whose results are added are reduced once, after the add.
    */
-  #passingPartialSums(): AtomId[][] {
+  #propagatedPartialSums(): AtomId[][] {
     const state = { graph: { ...this.#graph, mesh: this.#mesh, values: this.#shardedValues() }, factors: this.#opShardings() };
-    const { carried, potential } = findReductionPoints(state, this.#mesh);
-    const held = (id: ValueId): readonly AtomId[] => (carried[id] === true ? (potential[id] ?? []) : []);
+    const { deferred, potential } = findReductionPoints(state, this.#mesh);
+    const unreducedOf = (id: ValueId): readonly AtomId[] => (deferred[id] === true ? (potential[id] ?? []) : []);
     return this.#graph.values.map((value, id) =>
-      bornUnreduced(must(state.factors[id], "op sharding")).kind === "sum"
-        ? passingAtoms(this.#graph, value, held, this.#opAtoms[id]?.flat() ?? [])
+      newPartialSums(must(state.factors[id], "op sharding")).kind === "sum"
+        ? propagatedPartialSums(this.#graph, value, unreducedOf, this.#opAtoms[id]?.flat() ?? [])
         : [],
     );
   }
@@ -155,7 +155,7 @@ class Propagation {
     return (this.#dims[id] ?? []).some((dim) => dim.atoms.includes(atom));
   }
 
-  /** One op: claims of its dims to its factors, and back to its this.#dims. */
+  /** Propagates from the dims of one op to its factors, and from its factors to its dims. */
   #visit(id: ValueId): boolean {
     const value = must(this.#graph.values[id], "value");
     if (value.op === "constant" || value.op === "parameter") return false;
@@ -166,7 +166,7 @@ class Propagation {
       [id, rule.output],
     ];
     let changed = false;
-    /** A minor factor of a dim can be split only where the factors before it are split to the full: a chip's part is contiguous. */
+    /** A minor factor of a dim can be split only if all factors before it are fully split, because a chip's part is contiguous. */
     const isReachable = (f: number): boolean =>
       tensors.every(([, map]) =>
         map.every((factors) =>
@@ -185,7 +185,7 @@ class Propagation {
           rest = after;
           if (factor.kind === "replicate" || own.length === mine.length || !startsWith(own, mine) || !isReachable(f)) continue;
           for (const atom of own.slice(mine.length)) {
-            if (claimed.some((other) => other.includes(atom)) || this.#taken[id]?.includes(atom) === true) break;
+            if (claimed.some((other) => other.includes(atom)) || this.#partialSumAtoms[id]?.includes(atom) === true) break;
             mine.push(atom);
             this.#opOrigins[id]?.set(atom, must(this.#origins[tensorId]?.get(atom), "origin"));
             changed = true;
@@ -216,7 +216,7 @@ class Propagation {
   }
 }
 
-/** Params, states and batch are as the rules say; so is whatever a constraint names, and a gradient at ZeRO-1 and below. */
+/** Whether only rules, ZeRO and constraints decide the sharding of a value. */
 function isClosed(value: Value, options: PropagateOptions): boolean {
   return (
     value.role === "param" ||
@@ -237,7 +237,7 @@ function factorsOf(graph: Graph, value: Value): OpFactors {
   );
 }
 
-/** Atoms of a dim that fall on a factor of `size`, and those left for the next factor. Only a factor that is full hands on. */
+/** The first atoms of a dim, which split a factor of `size`, and the rest for the next factor. The rest is empty if the factor is not fully split. */
 function splitByFactor(mesh: Mesh, atoms: readonly AtomId[], size: number): [AtomId[], AtomId[]] {
   const own: AtomId[] = [];
   let rest = size;
@@ -256,14 +256,14 @@ const startsWith = (list: readonly AtomId[], prefix: readonly AtomId[]): boolean
 const divides = (mesh: Mesh, placed: readonly AtomId[], atom: AtomId, size: number): boolean =>
   size % (atomsSize(mesh, placed) * atomOf(mesh, atom).size) === 0;
 
-/** A winner in words, for the end of a sentence: `… is taken by rule mlp → model`. */
+/** A winner as the end of a sentence: `… lost to rule mlp → model`. */
 export function winnerText(winner: ConflictWinner): string {
   switch (winner.kind) {
     case "claim":
       return winner.origin.root;
     case "partialSums":
-      return "partial sums that pass through";
+      return "partial sums of its operands";
     case "wholeDim":
-      return "the op needs the dim whole";
+      return "the op, which needs the whole dim";
   }
 }

@@ -1,78 +1,78 @@
 import { must } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize } from "@lapidary/topology";
 import { type Graph, type Value, type ValueId, bytesOf } from "@lapidary/ir";
-import { bornUnreduced, passingAtoms } from "./partial-sums.js";
+import { newPartialSums, propagatedPartialSums } from "./partial-sums.js";
 import type { Propagated } from "./propagated.js";
 
 /**
- * Where partial sums are reduced. A contraction over a split factor leaves its result unreduced; ops that are linear in it
- * could carry the partial sums on, so the reduction may stand at any cut of the linear region behind it. The rule, from the last value to the
- * first: carry on when what is reduced behind costs no more bytes than reducing here, else reduce here.
+ * Decides where partial sums are reduced. A contraction over a split factor leaves its result unreduced. Ops that are linear in
+ * it propagate the partial sums, so that the reduction may be at any cut of the linear region after it. The rule, from the last
+ * value to the first: the reduction is deferred if the later reductions send no more bytes, else the value is reduced.
  *
  *     dq·Wq ─┐
- *     dk·Wk ─┼─ add ─ add ══ reduced here: one all_reduce for three products
- *     dv·Wv ─┘            ├─ × (1 + w)   two uses, each as large: carrying on would cost more
+ *     dk·Wk ─┼─ add ─ add ══ reduced here: one all_reduce for three matmuls
+ *     dv·Wv ─┘            ├─ × (1 + w)   two uses of the same size: two reductions would cost more
  *                         └─ × x̂
  *
  * A use that is nonlinear, an output, or a value with a role (a gradient, a metric) needs the value whole.
  */
 export interface ReductionPoints {
-  /** Atoms over which a value's own op leaves it unreduced, or may carry partial sums of its operands. */
+  /** Atoms over which a value can be unreduced: those of its own op's reduction, and those that the op can propagate from operands. */
   readonly potential: readonly (readonly AtomId[])[];
-  /** Whether a potentially unreduced value is handed on unreduced. */
-  readonly carried: readonly boolean[];
+  /** Whether the reduction of a value is deferred: its uses read it unreduced. */
+  readonly deferred: readonly boolean[];
 }
 
 export function findReductionPoints({ graph, factors }: Pick<Propagated, "graph" | "factors">, mesh: Mesh): ReductionPoints {
   const potential: AtomId[][] = [];
-  /** Whether some product of the linear region was born here or merged with one that was: it will be reduced in any case. */
-  const anchored: boolean[] = [];
+  /** Whether the linear region of a value is reduced in any case: the value has new partial sums, or is added to a value that has. */
+  const isReduced: boolean[] = [];
   for (const value of graph.values) {
-    const born = bornUnreduced(must(factors[value.id], "op sharding"));
-    const passed =
-      born.kind === "sum" ? passingAtoms(graph, value, (id) => potential[id] ?? [], factors[value.id]?.atoms.flat() ?? []) : [];
-    potential.push(born.atoms.length > 0 && born.kind === "sum" ? [...born.atoms, ...passed] : passed);
-    anchored.push(
-      born.atoms.length > 0 || (passed.length > 0 && value.inputs.length > 1 && value.inputs.some((id) => anchored[id] === true)),
+    const created = newPartialSums(must(factors[value.id], "op sharding"));
+    const propagated =
+      created.kind === "sum" ? propagatedPartialSums(graph, value, (id) => potential[id] ?? [], factors[value.id]?.atoms.flat() ?? []) : [];
+    potential.push(created.atoms.length > 0 && created.kind === "sum" ? [...created.atoms, ...propagated] : propagated);
+    isReduced.push(
+      created.atoms.length > 0 || (propagated.length > 0 && value.inputs.length > 1 && value.inputs.some((id) => isReduced[id] === true)),
     );
   }
 
   const uses: ValueId[][] = graph.values.map(() => []);
   for (const value of graph.values) for (const id of new Set(value.inputs)) uses[id]?.push(value.id);
   const outputs = new Set(graph.outputs.map((o) => o.value));
-  const carried = graph.values.map(() => false);
-  /** Bytes a chip moves to reduce what leaves a value, from the value on. */
+  const deferred = graph.values.map(() => false);
+  /** Bytes that a chip sends to reduce the value, or the values after it. */
   const cost = graph.values.map(() => 0);
 
   for (let id = graph.values.length - 1; id >= 0; id--) {
     const value = must(graph.values[id], "value");
     const atoms = must(potential[id], "potential");
     if (atoms.length === 0) continue;
-    const here = reductionBytes(mesh, graph, value, atoms);
-    const isCarried =
-      value.role === undefined && !outputs.has(id) && (uses[id] ?? []).length > 0 && (uses[id] ?? []).every((use) => carries(use));
-    const behind = isCarried ? (uses[id] ?? []).reduce((sum, use) => sum + shareOf(use, id), 0) : Infinity;
-    carried[id] = behind <= here;
-    cost[id] = Math.min(here, behind);
+    const bytesHere = reductionBytes(mesh, graph, value, atoms);
+    const canDefer =
+      value.role === undefined && !outputs.has(id) && (uses[id] ?? []).length > 0 && (uses[id] ?? []).every((use) => propagates(use));
+    const bytesLater = canDefer ? (uses[id] ?? []).reduce((sum, use) => sum + shareOf(use, id), 0) : Infinity;
+    deferred[id] = bytesLater <= bytesHere;
+    cost[id] = Math.min(bytesHere, bytesLater);
   }
-  return { potential, carried };
+  return { potential, deferred };
 
-  function carries(use: ValueId): boolean {
+  function propagates(use: ValueId): boolean {
     return (
-      passingAtoms(graph, must(graph.values[use], "use"), (operand) => potential[operand] ?? [], factors[use]?.atoms.flat() ?? []).length >
-      0
+      propagatedPartialSums(graph, must(graph.values[use], "use"), (operand) => potential[operand] ?? [], factors[use]?.atoms.flat() ?? [])
+        .length > 0
     );
   }
 
-  /** What carrying `of` into `use` adds: nothing where another operand is reduced behind in any case. */
+  /** The share of `of` in the bytes of a deferred reduction of `use`: 0 if another operand is reduced there in any case. */
   function shareOf(use: ValueId, of: ValueId): number {
     const partners = must(graph.values[use], "use").inputs.filter((id) => id !== of && (potential[id]?.length ?? 0) > 0);
-    if (partners.some((id) => anchored[id] === true)) return 0;
+    if (partners.some((id) => isReduced[id] === true)) return 0;
     return (cost[use] ?? 0) / (partners.length + 1);
   }
 }
 
-/** Bytes per chip to reduce a value: reduce_scatter where its sharding takes the atoms, all_reduce (twice that) for the rest. */
+/** Bytes per chip to reduce a value: reduce_scatter if its sharding contains all atoms, otherwise all_reduce (twice the bytes). */
 function reductionBytes(mesh: Mesh, graph: Graph, value: Value, atoms: readonly AtomId[]): number {
   const split = value.sharding?.dims.flat() ?? [];
   const own = split.filter((atom) => !atoms.includes(atom));

@@ -35,7 +35,7 @@ const shardingsOf = (graph: Graph, options: Omit<PropagateOptions, "mesh">): Rec
   );
 
 describe("rules", () => {
-  it("split params as they say, and what is computed follows", () => {
+  it("rules split params, and propagation splits computed values accordingly", () => {
     deepStrictEqual(shardingsOf(linear(8, 8), { rules: { batch: "data", heads: "model" }, zero: none }), {
       x: "[data, -]",
       w: "[model, -]",
@@ -43,7 +43,7 @@ describe("rules", () => {
     });
   });
 
-  it("let the batch keep its axis where ZeRO splits the weights over it too", () => {
+  it("the batch keeps its axis in a matmul if ZeRO also splits the weights over this axis", () => {
     const propagated = propagate(linear(8, 8), { mesh, rules: { batch: "data", heads: "model" }, zero: { stage: 3, axes: ["data"] } });
     deepStrictEqual(
       propagated.conflicts.map((c) => [c.dimension, printAtoms(mesh, c.atoms), c.lost?.root, c.lost?.priority, c.winner]),
@@ -59,7 +59,7 @@ describe("rules", () => {
     );
   });
 
-  it("lose to partial sums that pass through an op, and to an op that needs the dim whole", () => {
+  it("a claim loses to partial sums that an op propagates, and to an op that needs the whole dim", () => {
     const g = new GraphBuilder("g");
     const f32 = (...dims: number[]): ReturnType<typeof tensorType> => tensorType("f32", dims);
     const [x, w] = [g.parameter("x", f32(8, 8), ["batch", null], "batch"), g.parameter("w", f32(8, 8), ["embed", "mlp"], "param")];
@@ -76,11 +76,11 @@ describe("rules", () => {
     deepStrictEqual(of("summed"), [{ dimension: 1, winner: { kind: "partialSums" } }]);
     deepStrictEqual(
       propagated.conflicts.map(({ winner }) => winnerText(winner)),
-      ["partial sums that pass through", "the op needs the dim whole"],
+      ["partial sums of its operands", "the op, which needs the whole dim"],
     );
   });
 
-  it("take the part of an axis that divides: four units on sixteen chips are a sub-axis", () => {
+  it("a rule splits a dim by the part of an axis that divides it: four units on sixteen chips by a sub-axis", () => {
     const wide = makeMesh({ model: 16 });
     const w = propagate(linear(8, 32, "/4"), { mesh: wide, rules: { heads: "model" }, zero: none }).graph.values.find(
       (v) => v.name === "w",
@@ -88,11 +88,11 @@ describe("rules", () => {
     deepStrictEqual(printSharding(wide, w?.sharding ?? { dims: [], unreduced: [], reduction: "sum" }), "[model:(1)4, -]");
   });
 
-  it("replicate a dim that is one unit, as the only key head of multi-query attention", () => {
+  it("a rule replicates a dim of one unit, such as the key head of multi-query attention", () => {
     deepStrictEqual(shardingsOf(linear(8, 8, "/1"), { rules: { heads: "model" }, zero: none })["w"], "[-, -]");
   });
 
-  it("refuse an unknown mesh axis and suggest the near one", () => {
+  it("the error for an unknown mesh axis suggests the nearest name", () => {
     expectError(
       () => shardingsOf(linear(8, 8), { rules: { heads: "modle" }, zero: none }),
       "LAP_MESH_AXIS_UNKNOWN",
@@ -102,11 +102,11 @@ describe("rules", () => {
     );
   });
 
-  it("refuse a logical axis that no tensor has", () => {
+  it("checkRules rejects a logical axis that no tensor has", () => {
     expectError(() => shardingsOf(linear(8, 8), { rules: { haeds: "model" }, zero: none }), "LAP_RULE_UNKNOWN", 2, "rules.haeds", "heads");
   });
 
-  it("refuse two dims of a tensor over one axis, naming both", () => {
+  it("the error for rules that split two dims of a tensor over one axis names both dims", () => {
     expectError(
       () => shardingsOf(linear(8, 8), { rules: { heads: "model", embed: "model" }, zero: none }),
       "LAP_RULE_AXIS_TWICE",
@@ -124,7 +124,7 @@ describe("rules", () => {
     );
   });
 
-  it("refuse a batch that does not divide, and say which would", () => {
+  it("the error for a batch that does not divide suggests a batch that does", () => {
     expectError(
       () => shardingsOf(linear(6, 8), { rules: { batch: "data" }, zero: none }),
       "LAP_MESH_INDIVISIBLE",
@@ -135,7 +135,7 @@ describe("rules", () => {
     );
   });
 
-  it("refuse a dim of which the axis can split no part, naming tensor, dim, axis and what would do", () => {
+  it("the error for a dim that no part of the axis divides names tensor, dim and axis, and suggests a size", () => {
     expectError(
       () => shardingsOf(linear(8, 15), { rules: { heads: "model" }, zero: none }),
       "LAP_MESH_INDIVISIBLE",
@@ -147,7 +147,7 @@ describe("rules", () => {
     );
   });
 
-  it("record what a rule or ZeRO asks beyond what divides, with the reason", () => {
+  it("shortfalls contain the requests of rules and ZeRO that do not divide a dim, with the reason", () => {
     const shortfalls = (options: Omit<PropagateOptions, "mesh">, graph = linear(8, 6)): string[] =>
       propagate(graph, { mesh, ...options }).shortfalls.map((each) => `${each.cause}: ${shortfallReason(mesh, each)}`);
     deepStrictEqual(shortfalls({ rules: { heads: "model" }, zero: none }), [
@@ -159,7 +159,7 @@ describe("rules", () => {
     deepStrictEqual(shortfalls({ rules: { heads: "model" }, zero: { stage: 3, axes: ["data"] } }, linear(8, 8)), []);
   });
 
-  it("leave an axis idle that neither a rule nor ZeRO puts on a value", () => {
+  it("findUnusedMesh returns the axes over which neither a rule nor ZeRO splits a value", () => {
     const idle = (options: Omit<PropagateOptions, "mesh">): string[] =>
       findUnusedMesh(linear(8, 8), { mesh, ...options }).idle.map(({ name }) => name);
     deepStrictEqual(idle({ rules: { batch: "data" }, zero: none }), ["model"]);

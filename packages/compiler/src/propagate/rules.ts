@@ -2,10 +2,10 @@ import { LapidaryError, assert, must, suggest } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, atomsSize, axisAtoms } from "@lapidary/topology";
 import type { Value, ValueRole } from "@lapidary/ir";
 
-/** Logical axis → mesh axes, major to minor; null or absent: replicated. What a job file says under `rules`. */
+/** Logical axis → mesh axes, major to minor; null or absent: replicated. The field `rules` of a job file. */
 export type LogicalAxisRules = Readonly<Record<string, readonly string[] | string | null>>;
 
-/** ZeRO as shardings: which roles are split over `axes` on top of the rules. */
+/** ZeRO as shardings: the roles that are split over `axes` in addition to the rules. */
 export interface ZeroOptions {
   /** 0 nothing · 1 optimizer state · 2 and gradients · 3 and parameters. */
   readonly stage: 0 | 1 | 2 | 3;
@@ -14,13 +14,13 @@ export interface ZeroOptions {
 }
 
 /**
- * Order in which axes claim factors: a claim of a lower number is settled before a higher one is looked at.
+ * Order in which axes claim factors: claims with a lower number are settled first.
  *
  * - `given`: constraints that name a value;
- * - `batch`: the batch keeps `data` in every product, although ZeRO splits the weights over `data` too;
- * - `rule`: heads, mlp and vocab keep `model` in the products of a block;
- * - `activation`: a rule on the residual stream then tells how it lies between the products (sequence parallelism);
- * - `zero`: what ZeRO splits claims what is left.
+ * - `batch`: the batch keeps `data` in every matmul, although ZeRO also splits the weights over `data`;
+ * - `rule`: heads, mlp and vocab keep `model` in the matmuls of a block;
+ * - `activation`: a rule on the residual stream decides its sharding between the matmuls (sequence parallelism);
+ * - `zero`: ZeRO claims the axes that are left.
  */
 export const Priority = { given: -1, batch: 0, rule: 1, activation: 2, zero: 3 } as const;
 export type Priority = (typeof Priority)[keyof typeof Priority];
@@ -30,29 +30,29 @@ export interface Seed {
   readonly atoms: readonly AtomId[];
   readonly priority: Priority;
   readonly cause: string;
-  /** What was asked for, where that is more than `atoms`: a dim takes only what divides it. */
+  /** The requested atoms, of which `atoms` are those that divide the dim. */
   readonly wanted?: readonly AtomId[];
-  /** Of the logical axis `heads/16`: what `wanted` would have to divide. The size of the dim by default. */
+  /** The number that `wanted` must divide: 16 for the logical axis `heads/16`. By default the size of the dim. */
   readonly units?: number;
-  /** The logical axis whose rule asks; absent for ZeRO. */
+  /** The logical axis of the rule; absent for ZeRO. */
   readonly logical?: string;
   /** The rule that has the wanted axis already, on another dim of the same value. */
   readonly holder?: string;
 }
 
-/** Rules by logical axis, in two groups: those that are applied, and those that were left out because no part of their axes divides the dims. */
+/** Rules by logical axis, in two groups: applied rules, and rules that were omitted because no part of their axes divides the dims. */
 export interface RuleSet {
   readonly rules: LogicalAxisRules;
   readonly undivided?: LogicalAxisRules | undefined;
 }
 
-/** A logical axis may say of how many units its dim is made: `heads/16` is never split more than 16 ways. */
+/** A logical axis may contain the number of units of its dim: `heads/16` is split into at most 16 parts. */
 export function parseLogicalAxis(axis: string, size: number): { name: string; units: number } {
   const [name, units] = axis.split("/");
   return { name: must(name, "logical axis"), units: units === undefined ? size : Number(units) };
 }
 
-/** The longest prefix of `atoms` whose sizes divide `size`. */
+/** The longest prefix of `atoms` that divides `size`. */
 function dividingPrefix(mesh: Mesh, atoms: readonly AtomId[], size: number): AtomId[] {
   const taken: AtomId[] = [];
   let rest = size;
@@ -68,7 +68,7 @@ function dividingPrefix(mesh: Mesh, atoms: readonly AtomId[], size: number): Ato
 const axesOf = (rule: readonly string[] | string | null | undefined): readonly string[] =>
   rule === null || rule === undefined ? [] : typeof rule === "string" ? [rule] : rule;
 
-/** Refuses rules that name unknown axes, or unknown logical axes when `known` lists them. */
+/** Rejects rules that name unknown axes, or logical axes that are not in `known`, unless `known` is empty. */
 export function checkRules(mesh: Mesh, rules: LogicalAxisRules, known: ReadonlySet<string>): void {
   for (const [name, rule] of Object.entries(rules)) {
     for (const axis of axesOf(rule)) axisAtoms(mesh, axis, `rules.${name}`);
@@ -92,11 +92,12 @@ export function checkRules(mesh: Mesh, rules: LogicalAxisRules, known: ReadonlyS
 }
 
 /**
- * What the rules say of a value's dims. Where a rule's axes do not divide a dim, the dividing part is used and the rest
- * replicates (sub-axes). A rule on an axis that parameters carry speaks of them alone, and what is computed follows by
- * propagation; a rule on an axis of activations only (`seq`) is a constraint on these. A batch that does not divide is refused, for then chips would repeat one another's work.
+ * The seeds of a value's dims by the rules. If the axes of a rule do not divide a dim, the dividing part splits it (a sub-axis),
+ * and the rest replicates. A rule on an axis of parameters applies only to parameters, and propagation decides the sharding of
+ * computed values. A rule on an axis of activations only (`seq`) is a constraint on these. A batch that does not divide is
+ * rejected, because chips would compute the same.
  *
- * A seed whose `wanted` is longer than its `atoms` has no effect or a part of it: `findShortfalls` reports these.
+ * If `wanted` of a seed is longer than its `atoms`, the rule has a part of its effect or none: `findShortfalls` reports it.
  */
 export function seedsOfRules(
   mesh: Mesh,
@@ -159,7 +160,7 @@ export function seedsOfRules(
 
 const ruleText = (name: string, axes: readonly string[]): string => `rule ${name} → ${axes.join("+")}`;
 
-/** A rule that was left out: it splits nothing, but what it asked for is known. A dim of one unit asks for nothing. */
+/** The seed of an omitted rule: it splits nothing, but contains the request. A dim of one unit has no request. */
 function undividedSeed(
   mesh: Mesh,
   rule: readonly string[] | string | null | undefined,
@@ -173,7 +174,7 @@ function undividedSeed(
   return { atoms: [], priority, cause: ruleText(logical, axesOf(rule)), wanted, units, logical };
 }
 
-/** A rule none of whose axis can split the dim: the chips of the axis would all do the same. */
+/** The error for a rule if no part of its axes divides the dim: all chips of the axis would compute the same. */
 function indivisible(mesh: Mesh, value: Value, d: number, logical: string, units: number, axes: readonly string[]): LapidaryError {
   const size = atomsSize(
     mesh,
@@ -190,14 +191,14 @@ function indivisible(mesh: Mesh, value: Value, d: number, logical: string, units
   });
 }
 
-/** From which stage on a role is split over the data axes. */
+/** The first stage that splits a role over the data axes. */
 const zeroStage: Readonly<Partial<Record<ValueRole, number>>> = { optimizer: 1, gradient: 2, param: 3 };
 
 /**
- * The dim on which ZeRO splits a value: the one that takes all data atoms and is left largest; if none takes all, dims
- * take what they can in order of size, and the rest replicates.
+ * The seeds of ZeRO. It splits the largest dim that all data atoms divide. If they divide none, each dim is split by the atoms
+ * that divide it, in order of size, and the rest replicates. The size of a dim is that after the rules.
  *
- * @param placed atoms that the rules have put on each dim
+ * @param placed atoms of each dim by the rules
  */
 export function seedsOfZero(mesh: Mesh, zero: ZeroOptions, value: Value, placed: readonly (readonly AtomId[])[]): (Seed | undefined)[] {
   const stage = value.role === undefined ? undefined : zeroStage[value.role];
@@ -220,6 +221,6 @@ export function seedsOfZero(mesh: Mesh, zero: ZeroOptions, value: Value, placed:
   const [largest] = order;
   if (rest.length > 0 && largest !== undefined)
     seeds[largest] = { priority: Priority.zero, cause, atoms: [], ...seeds[largest], wanted: atoms, units: must(left[largest], "dim") };
-  assert(seeds.length === value.type.dims.length, "a seed a dim");
+  assert(seeds.length === value.type.dims.length, "one seed per dim");
   return seeds;
 }

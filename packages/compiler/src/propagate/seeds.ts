@@ -6,7 +6,7 @@ import { Priority, type Seed, parseLogicalAxis, seedsOfRules, seedsOfZero } from
 export const logicalNames = (value: Value): string[] =>
   (value.logicalAxes ?? []).flatMap((axis, d) => (axis === null ? [] : [parseLogicalAxis(axis, value.type.dims[d] ?? 1).name]));
 
-/** By value and dim, what is given, what the rules say, and what ZeRO adds as minor sub-axes: every sharding begins with one of these. */
+/** By value and dim, the seeds of constraints, of rules and of ZeRO (minor sub-axes). Every sharding comes from a seed. */
 export function seedsOfGraph(graph: Graph, options: PropagateOptions): Seed[][][] {
   const ofParameters = new Set(parametersOf(graph).flatMap((p) => logicalNames(p as Value)));
   return graph.values.map((value) => seedsOf(value, options, ofParameters));
@@ -16,7 +16,7 @@ function seedsOf(value: Value, options: PropagateOptions, ofParameters: Readonly
   const given = options.constraints?.get(value.name);
   if (given !== undefined) return given.dims.map((atoms) => [{ atoms, priority: Priority.given, cause: "given" }]);
   const isNamed = value.logicalAxes !== undefined || value.role !== undefined || options.assumed?.has(value.name) === true;
-  // Most values have neither logical axes nor a role: no rule speaks of them.
+  // No rule applies to a value without logical axes and role, as most values are.
   if (!isNamed) return value.type.dims.map(() => []);
   const byRule = seedsOfRules(options.mesh, options, value, ofParameters);
   const placed = value.type.dims.map((_, d) => byRule[d]?.atoms ?? []);

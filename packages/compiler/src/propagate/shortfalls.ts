@@ -22,16 +22,16 @@ export function findShortfalls(mesh: Mesh, seeds: readonly (readonly (readonly S
   });
 }
 
-/** What the rules and ZeRO leave undone on a mesh. */
+/** The parts of a mesh that rules and ZeRO do not use. */
 export interface UnusedMesh {
-  /** Axes of more than one chip that split no value: the chips along them all do the same. */
+  /** Axes of more than one chip that split no value: all chips along them compute the same. */
   readonly idle: readonly MeshAxis[];
   readonly shortfalls: readonly Shortfall[];
 }
 
 /**
- * What a step will leave unused of its mesh, from its traced graph. Every sharding begins with a seed, and a seed of a param or of the batch
- * is always placed: an axis without a seed splits no value of the compiled step.
+ * The parts of a mesh that a step does not use, from its traced graph. Every sharding comes from a seed, so that an axis without
+ * a seed splits no value of the compiled step. A seed of a param or of the batch is always applied.
  *
  * @throws LapidaryError for rules that contradict one another
  */
@@ -45,7 +45,7 @@ export function findUnusedMesh(graph: Graph, options: PropagateOptions): UnusedM
   };
 }
 
-/** Why a dim is split less than asked: `256001 is not divisible by any part of model=16`. */
+/** Why a dim is split less than requested: `256001 is not divisible by any part of model=16`. */
 export function shortfallReason(
   mesh: Mesh,
   { wanted, taken, units, holder, logical }: Omit<Shortfall, "value" | "dimension" | "cause" | "parts">,
@@ -62,7 +62,7 @@ export function shortfallReason(
   return `${units} is divisible by only ${part} of ${all}: ${atomsSize(mesh, wanted) / part} chips hold the same part`;
 }
 
-/** The least multiple of what was asked for that is not below the units: the size that a dim would have to have. */
+/** The size of a dim that the request would divide: the least multiple of the requested parts that is not below the units. */
 export function dividingSize(mesh: Mesh, { wanted, units }: Pick<Shortfall, "wanted" | "units">): number {
   const parts = atomsSize(mesh, wanted);
   return Math.ceil(units / parts) * parts;

@@ -37,7 +37,7 @@ const planOf = (remat: RematPolicy): ReturnType<typeof compile> =>
   compile(blocks(), { mesh: makeMesh({ data: 1 }), rules: {}, zero: { stage: 0, axes: [] }, remat });
 
 describe("rematerialize", () => {
-  it("computes the same numbers under every policy", () => {
+  it("a step computes the same numbers under every policy", () => {
     const graph = blocks();
     const inputs = randomInputs(seededRandom(1), graph);
     const expected = interpret(graph, inputs);
@@ -46,22 +46,22 @@ describe("rematerialize", () => {
         deepStrictEqual(result.data, expected.get(name)?.data, `${policy} ${name}`);
   });
 
-  it("keeps for the backward pass what its policy says, byte by byte", () => {
+  it("the activations have exactly the bytes that the policy keeps", () => {
     const f32 = 4;
-    // What lives from the forward into the backward pass. none: each block's tanh [B,F], and its output [B,D] where the next block's weight gradient (or
-    // the loss) reads it. x itself is a parameter.
+    // Values that are live from the forward to the backward pass. none: tanh [B,F] of each block, and its output [B,D], which the
+    // weight gradient of the next block or the loss reads. x itself is a parameter.
     strictEqual(planOf("none").memory.peakByClass.activations, layers * f32 * B * F + layers * f32 * B * D);
-    // dots: the product before tanh [B,F] instead of tanh; the same size.
+    // dots: the matmul before tanh [B,F] instead of tanh; the size is the same.
     strictEqual(planOf("dots").memory.peakByClass.activations, layers * f32 * B * F + layers * f32 * B * D);
-    // full: only what leaves a block.
+    // full: only the outputs of blocks.
     strictEqual(planOf("full").memory.peakByClass.activations, layers * f32 * B * D);
   });
 
-  it("does forward work twice under full, and only that", () => {
+  it("only the policy full recomputes matmuls", () => {
     const flops = (policy: RematPolicy): number => planOf(policy).chip.values.filter((v) => v.op === "dot_general").length;
     strictEqual(flops("none"), flops("dots"));
     ok(flops("full") > flops("none"));
-    // The second product of a block feeds nothing but the residual, which is kept: it is not done again.
+    // The second matmul of a block is an operand only of the residual, which is kept. It is not recomputed.
     strictEqual(flops("full"), flops("none") + layers);
   });
 });

@@ -2,20 +2,20 @@ import { must } from "@lapidary/std";
 import { type Graph, GraphBuilder, type ValueId } from "@lapidary/ir";
 
 /**
- * What is kept of a block's forward pass for its backward pass; the rest is computed again there.
+ * The forward values of a block that are kept for its backward pass. The backward pass recomputes all others.
  *
  * - `none`: everything is kept;
- * - `dots`: results of products (JAX's `dots_saveable`); what lies between them, elementwise work and reductions, is done again;
- * - `full`: only what enters and leaves a block;
- * - `offload`: as `full`, and the projections that attention reads (products of a weight that reach a batched product through no other product): a chip
- *   keeps these in its host's memory between the passes.
+ * - `dots`: results of matmuls (JAX's `dots_saveable`); elementwise ops and reductions between them are recomputed;
+ * - `full`: only the inputs and outputs of a block;
+ * - `offload`: as `full`, and the projections that attention reads: matmuls with a weight that reach a batched matmul without another
+ *   matmul between them. The host stores these between the passes.
  */
 export type RematPolicy = "none" | "dots" | "full" | "offload";
 export const rematPolicies: readonly RematPolicy[] = ["none", "dots", "full", "offload"];
 
 /**
- * Gives the backward pass copies of forward values instead of the values themselves, computed (`recompute` phase) right before their first use
- * from what the policy keeps. The block of a value is `scope.block`.
+ * Replaces forward values in the backward pass by copies. A copy is computed (phase `recompute`) immediately before its first use,
+ * from the values that the policy keeps. The block of a value is `scope.block`.
  *
  * Invariants
  * - values outside blocks, and values that another block's forward pass uses, are kept;
@@ -68,7 +68,7 @@ function keptValues(graph: Graph, policy: Exclude<RematPolicy, "none">): boolean
   return kept;
 }
 
-/** Products without batch dims that reach one with batch dims through other ops than products. */
+/** Matmuls without batch dims that reach a matmul with batch dims through ops that are not matmuls. */
 function projectionsOfAttention(graph: Graph): Set<ValueId> {
   const found = new Set<ValueId>();
   const seen = new Set<ValueId>();

@@ -10,7 +10,7 @@ export interface CollectiveSummary {
   readonly count: number;
   /** Bytes that one chip sends over links for all of them in a step. */
   readonly bytes_per_chip: number;
-  /** Sentence of the largest of them. */
+  /** The cause of the largest of them. */
   readonly why: string;
 }
 
@@ -39,12 +39,12 @@ export const collectivesOf = (chip: Graph): Value[] => chip.values.filter((value
 
 const axesOf = (value: Value): readonly string[] => ("axes" in value.attrs ? value.attrs.axes : []);
 
-/** What one chip holds of the states, in bytes. */
+/** Bytes of the states on one chip. */
 export function stateBytesPerChip(chip: Graph): { params: number; optimizer: number; gradients: number } {
   const sum = (values: readonly Value[]): number => values.reduce((n, value) => n + bytesOf(value.type), 0);
   const states = parametersOf(chip) as Value[];
   const gradients = new Map<string, Value>();
-  // The last version of a gradient is the one that the update reads.
+  // The update reads the last version of a gradient.
   for (const value of chip.values) if (value.role === "gradient") gradients.set(value.name, value);
   return {
     params: sum(states.filter((v) => v.role === "param")),
@@ -53,7 +53,7 @@ export function stateBytesPerChip(chip: Graph): { params: number; optimizer: num
   };
 }
 
-/** A line for each state: dims, sharding, and what a chip holds of it. */
+/** A row for each state: dims, sharding, and the bytes on one chip. */
 export function shardTable(
   chip: Graph,
   global: Graph,
@@ -69,7 +69,7 @@ export function shardTable(
   }));
 }
 
-/** How a weight is stored; weights that do the same in every block are one row. */
+/** The sharding of a weight. The weights with the same name in all blocks are one row. */
 export interface WeightShards {
   /** With `*` for the number of the block. */
   readonly name: string;
@@ -77,11 +77,11 @@ export interface WeightShards {
   readonly sharding: string;
   readonly local_dims: string;
   readonly bytes_per_chip: number;
-  /** Weights that the row stands for: sizes are those of the first. */
+  /** Number of weights in the row. The sizes are those of the first. */
   readonly count: number;
 }
 
-/** The weights of a program, those of all blocks together. */
+/** The weights of a program. */
 export function weightShards(chip: Graph, global: Graph): WeightShards[] {
   const states = new Map(parametersOf(chip).map((p) => [p.attrs.name, p]));
   const blocks = blocksOf(chip);

@@ -2,30 +2,30 @@ import { assert, must } from "@lapidary/std";
 import { type Graph, type Value, type ValueId, collectiveNames, elementwiseNames, ops, passOf, printValue } from "@lapidary/ir";
 
 /**
- * When collectives run. Values are computed in the order of the program; a collective is *started* earlier than its position and is *done* at
- * its first use, so that it can overlap what stands between:
+ * The start and the end of every collective. Values are computed in the order of the program. A collective is *started* before its
+ * position and is *done* at its first use, so that it overlaps the values between them:
  *
- *     start  all_gather w₃          issued while layer 2 computes …
+ *     start  all_gather w₃          issued before layer 2
  *     …      layer 2
- *     done   all_gather w₃          … and waited for where layer 3 first needs it
+ *     done   all_gather w₃          waited for before its first use in layer 3
  *
  * Invariants: operand ≤ start ≤ done ≤ first use, in steps of the order; every value but parameters has one step.
  */
 export interface Schedule {
-  /** Execution order of all values that are not parameters. A collective's own place is its `done`. */
+  /** Execution order of all values that are not parameters. The position of a collective is its `done`. */
   readonly order: readonly ValueId[];
   /** For collectives: the index in `order` before which it is issued. */
   readonly startBefore: ReadonlyMap<ValueId, number>;
 }
 
 export interface ScheduleOptions {
-  /** How many blocks ahead the gathers of params are issued. 0: right where they are needed. */
+  /** How many blocks ahead the gathers of params are issued. 0: immediately before their use. */
   readonly prefetchBlocks: number;
 }
 
 /**
- * Gathers whose operand is ready early (params) are issued `prefetchBlocks` blocks before the one that uses them; every other
- * collective is issued as soon as its operand exists and is done where its first use stands.
+ * Gathers with an early operand (params) are issued `prefetchBlocks` blocks before the block that uses them. Every other
+ * collective is issued as soon as its operand exists, and is done at its first use.
  */
 export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBlocks: 1 }): Schedule {
   const firstUse = new Map<ValueId, ValueId>();
@@ -35,8 +35,9 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
     graph,
     graph.values.map((value) => value.id),
   );
-  // Where a collective is done: before its first use; a reduction no later than the block after the one that made its operand, so that the
-  // unreduced array is freed (one that follows another, as between pods, the block after that one's); as it stands when only an output uses it.
+  // A collective is done before its first use. A reduction is done at the latest at the begin of the block after the block of its
+  // operand, so that the unreduced array is freed. If the operand is itself a moved reduction, as between pods, its new position
+  // counts. A collective that only outputs use keeps its position.
   const before = new Map<ValueId, ValueId[]>();
   const movedTo = new Map<ValueId, ValueId>();
   for (const value of graph.values) {
@@ -76,14 +77,17 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
   return { order, startBefore };
 }
 
-/** The first use of a collective's result by anything but a collective: a chain of reductions is used where its last one is. */
+/** The first use of a collective's result. For a chain of reductions it is the first use of the last one. */
 function effectiveUse(graph: Graph, value: Value, use: ValueId | undefined, firstUse: ReadonlyMap<ValueId, ValueId>): ValueId | undefined {
   if (use === undefined) return undefined;
   const user = must(graph.values[use], "use");
   return user.op === "all_reduce" && user.inputs[0] === value.id ? effectiveUse(graph, user, firstUse.get(user.id), firstUse) : use;
 }
 
-/** What a gather waits for that follows from params alone by views and elementwise ops: computed first, so that the gather can be issued ahead. */
+/**
+ * The values between params and the operands of gathers, if these are only views and elementwise ops. They are computed first, so that
+ * the gathers can be issued early.
+ */
 function beforeGathers(graph: Graph): Value[] {
   const early = graph.values.map(() => false);
   for (const value of graph.values)
@@ -102,7 +106,7 @@ function beforeGathers(graph: Graph): Value[] {
   return graph.values.filter((value) => needed.has(value.id) && value.op !== "parameter");
 }
 
-/** Steps at which a pass of a block begins. A value with a role is moved by its collectives, and begins no block. */
+/** Steps at which a pass of a block begins. A value with a role begins no block, because its collectives decide its position. */
 function blockStarts(graph: Graph, order: readonly ValueId[]): number[] {
   const starts = [0];
   let current: string | undefined;

@@ -3,7 +3,7 @@ import { collectiveNames, type Graph, type LocalOpName, type OpName, ops } from 
 import { seededRandom } from "@lapidary/std";
 import { randomCase, randomGraph, withGradients } from "./random-graph.js";
 
-/** How often each op occurs in `count` graphs, and each of the forms in which its attributes and operands come. */
+/** Number of occurrences of each op in `count` graphs, and of each form of its attributes and operands. */
 function histogram(count: number, make: (seed: number) => Graph): Map<string, number> {
   const counts = new Map<string, number>();
   const add = (key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1);
@@ -60,7 +60,7 @@ describe("random graphs", () => {
     ...["transpose 10", "transpose 120", "transpose 201", "transpose 210", "transpose 021", "transpose 102"],
   ];
 
-  it("hold every op, in every form of its attributes", () => {
+  it("random graphs contain every op, in every form of its attributes", () => {
     const counts = histogram(4000, (seed) => randomCase(seed).graph);
     const rare = [...localOps, ...forms].filter((key) => (counts.get(key) ?? 0) < 20);
     deepStrictEqual(
@@ -69,12 +69,12 @@ describe("random graphs", () => {
     );
   });
 
-  it("are differentiated through every op that has a derivative", () => {
+  it("random graphs are differentiated through gather and select", () => {
     const counts = histogram(300, (seed) => withGradients(randomCase(seed).graph));
     ok((counts.get("scatter") ?? 0) > 100 && (counts.get("select") ?? 0) > 100);
   });
 
-  it("hold no kink where they are to be smooth", () => {
+  it("smooth random graphs contain no op with a kink", () => {
     const counts = histogram(500, (seed) => randomGraph(seededRandom(seed), 8, { smooth: true }));
     for (const op of ["maximum", "minimum", "select", "compare", "abs", "stop_gradient", "reduce max one dim"])
       deepStrictEqual([op, counts.get(op)], [op, undefined]);

@@ -25,8 +25,8 @@ import { gradients } from "../differentiate/index.js";
 export { type Rounding, roundingOf, worstRounding } from "./rounding.js";
 
 /**
- * Random graphs, meshes and shardings for property tests. Every op of a global graph occurs (a test counts them); dims are small and
- * often divisible; values stay near 1, so that comparisons in f32 are meaningful. All is a pure function of the seed.
+ * Random graphs, meshes and shardings for property tests. Every op of a global graph occurs, which a test checks. Dims are small and
+ * often divisible. Values are near 1, so that comparisons in f32 are meaningful. A case is a pure function of the seed.
  */
 export interface RandomCase {
   readonly graph: Graph;
@@ -49,7 +49,7 @@ export function randomMesh(random: Random, maxChips = 16): Mesh {
   }
 }
 
-/** Atoms laid over dims at random, wherever they divide. */
+/** Assigns atoms to random dims that they divide. */
 export function randomSharding(random: Random, mesh: Mesh, dims: readonly number[]): Sharding {
   const out: AtomId[][] = dims.map(() => []);
   const rest = [...dims];
@@ -73,7 +73,7 @@ export function randomInputs(random: Random, graph: Graph): Map<string, Tensor> 
   );
 }
 
-/** A graph of `size` random steps with a scalar output `loss` and a few others. Smooth where differentiated (`smooth`). */
+/** A graph of `size` random steps with a scalar output `loss` and a few others. With `smooth`, it has no op with a kink. */
 export function randomGraph(random: Random, size: number, options: { smooth?: boolean } = {}): Graph {
   const g = new GraphBuilder("random");
   const pick = <T>(from: readonly T[]): T => from[random.integer(from.length)] as T;
@@ -105,7 +105,7 @@ export function randomGraph(random: Random, size: number, options: { smooth?: bo
   return g.finish();
 }
 
-/** What a step of a random graph starts from: a value `x`, the others, and the random numbers of the seed. */
+/** The input of a step of a random graph: a value `x`, all values, and the random numbers of the seed. */
 class Draw {
   readonly dims: readonly number[];
   readonly rank: number;
@@ -124,20 +124,20 @@ class Draw {
   flip = (): boolean => this.random.integer(2) === 0;
   /** A dim of `x`; 0 for a scalar. */
   dim = (): number => (this.rank === 0 ? 0 : this.random.integer(this.rank));
-  /** A value of the dims of `x`, `x` itself among them. */
+  /** A value with the dims of `x`, possibly `x` itself. */
   peer = (): Value =>
     this.pick(this.floats.filter((v) => v.type.dims.length === this.rank && v.type.dims.every((size, i) => size === this.dims[i])));
   /** 1 + x²: positive, for ops that need it. */
   positive = (v: Value): Value => this.g.offset(this.g.square(v), 1);
-  /** Row numbers from 0 to 3 that a run is given: several may be equal. */
+  /** A parameter of row numbers from 0 to 3, of which several may be equal. */
   rowIds = (dims: readonly number[]): Value => this.g.parameter(`ids${this.g.values.length}`, tensorType("i32", dims));
-  /** `x` if it has at least one dim and `rows` rows. */
+  /** Whether `x` has at least one dim and `rows` rows. */
   hasRows = (rows: number): boolean => this.rank > 0 && (this.dims[0] ?? 0) >= rows;
 }
 
 type Step = (draw: Draw) => void;
 
-/** Steps whose result has a derivative everywhere. */
+/** Steps with a derivative everywhere. */
 const smoothSteps: Readonly<Record<string, Step>> = {
   add: ({ g, x, peer }) => void g.add(x, peer()),
   multiply: ({ g, x, peer }) => void g.multiply(x, peer()),
@@ -273,7 +273,7 @@ const smoothSteps: Readonly<Record<string, Step>> = {
   },
 };
 
-/** Steps with kinks or jumps: where two operands are equal, or no gradient flows. */
+/** Steps with kinks or jumps, or without a gradient. */
 const kinkedSteps: Readonly<Record<string, Step>> = {
   extreme: ({ g, x, rank, dim, flip }) => {
     if (rank > 0) g.reduce(x, [dim()], flip() ? "max" : "min");
@@ -289,7 +289,7 @@ const kinkedSteps: Readonly<Record<string, Step>> = {
   stop: ({ g, x, peer }) => void g.multiply(x, g.stopGradient(peer())),
 };
 
-/** Elementwise ops that the steps above draw in a form of their own. */
+/** Elementwise ops that the steps above use. */
 const drawnAbove: ReadonlySet<UnaryName | BinaryName> = new Set<UnaryName | BinaryName>([
   ...(["negate", "exponential", "log", "tanh", "sqrt", "rsqrt", "cosine", "sine", "abs"] as const),
   ...(["add", "subtract", "multiply", "divide", "maximum", "minimum"] as const),
@@ -326,7 +326,7 @@ function shuffled<T>(random: Random, list: readonly T[]): T[] {
   return out;
 }
 
-/** Merges two neighbouring dims, or splits one by a divisor. */
+/** Merges two adjacent dims, or splits one by a divisor. */
 function regroup(random: Random, dims: readonly number[]): number[] {
   const at = random.integer(Math.max(1, dims.length));
   const size = dims[at] ?? 1;
@@ -356,7 +356,7 @@ export function randomCase(seed: number, size = 12): RandomCase {
   return { graph, mesh, shardings, inputs: randomInputs(random, graph) };
 }
 
-/** A graph with the gradients of its `loss` for every parameter of float type, as outputs `grad.<name>`: what a training step has. */
+/** A graph with the gradients of its `loss` for every parameter of float type, as outputs `grad.<name>`, like a training step. */
 export function withGradients(graph: Graph): Graph {
   const g = new GraphBuilder("step");
   for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);

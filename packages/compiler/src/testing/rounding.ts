@@ -3,26 +3,26 @@ import { must, seededRandom } from "@lapidary/std";
 
 /** Half a unit in the last place of f32, relative. */
 const unitRoundoff = 2 ** -24;
-/** An op may be wrong by this many unit roundoffs: tanh and exp are the least exact, with 2.3 and 3 units in the last place. */
+/** Maximum error of an op in unit roundoffs. tanh and exp are the least exact, with 2.3 and 3 units in the last place. */
 const roundoffsOfOp = 6;
-/** Sums of many terms, and errors of one sign, exceed what a few draws show. */
+/** A factor for sums of many terms and errors of one sign, which exceed the errors of a few draws. */
 const safety = 6;
 const draws = 6;
 
-/** What f32 arithmetic may make of a graph and its inputs. */
+/** The possible results of a graph in f32. */
 export interface Rounding {
   /** The results in double precision, by output. */
   readonly exact: ReadonlyMap<string, Tensor>;
-  /** By output, how far each element may lie from the exact result. */
+  /** By output, the maximum distance of each element from the exact result. */
   readonly bounds: ReadonlyMap<string, Float64Array>;
-  /** A value at which two operands are too close to say which is larger in f32: results after it are not determined. */
+  /** A value whose operands are too close to decide in f32 which is larger. The results after it are not determined. */
   readonly undecided: Value | undefined;
 }
 
 /**
- * How far each element of a graph's outputs may lie from the exact result when every op rounds to f32: derived from the graph and its
- * inputs. The graph is interpreted in double precision several times, each value multiplied by 1 + ε with a random |ε| of a few unit
- * roundoffs. So the bound is as wide as the graph amplifies errors, by cancellation for instance, and no wider.
+ * Bounds of the distance of each output element from the exact result if every op rounds to f32. The graph is interpreted in double
+ * precision several times. Each value is multiplied by 1 + ε with a random |ε| of a few unit roundoffs. So the bound follows the
+ * amplification of errors by the graph, for example by cancellation.
  */
 export function roundingOf(graph: Graph, inputs: ReadonlyMap<string, Tensor>): Rounding {
   const exact = evaluateAll(graph, inputs, (x) => x);
@@ -49,7 +49,7 @@ export function roundingOf(graph: Graph, inputs: ReadonlyMap<string, Tensor>): R
   };
 }
 
-/** Every value of a graph; floats pass through `round`, parameters among them. */
+/** Every value of a graph. `round` is applied to floats, parameters included. */
 function evaluateAll(graph: Graph, inputs: ReadonlyMap<string, Tensor>, round: (x: number) => number): Tensor[] {
   const values: Tensor[] = [];
   interpret(graph, inputs, (value) => {
@@ -60,7 +60,7 @@ function evaluateAll(graph: Graph, inputs: ReadonlyMap<string, Tensor>, round: (
   return values;
 }
 
-/** Whether an op that compares has two different values within each other's errors. Equal numbers without errors are a tie in f32 too. */
+/** Whether an op compares two different values that differ by less than their errors. Equal numbers without errors are also equal in f32. */
 function isUndecided(graph: Graph, value: Value, exact: readonly Tensor[], spreads: readonly Float64Array[]): boolean {
   const [a = -1, b = -1] = value.inputs;
   const [xs, ys] = [exact[a]?.data ?? [], exact[b]?.data ?? []];
@@ -74,7 +74,7 @@ function isUndecided(graph: Graph, value: Value, exact: readonly Tensor[], sprea
       return Array.from(xs).some((x, i) => isClose(x, ys[i] ?? 0, (ofX[i] ?? 0) + (ofY[i] ?? 0)));
     case "reduce": {
       if (value.attrs.kind === "sum") return false;
-      // All pairs, of whatever row: more than need be, for arrays that are small.
+      // Pairs of all rows are compared. This is more than necessary, but the arrays are small.
       const order = Array.from(xs, (x, i) => ({ x, spread: ofX[i] ?? 0 })).sort((p, q) => p.x - q.x);
       return order.some(({ x, spread }, i) => i > 0 && isClose(x, order[i - 1]?.x ?? 0, spread + (order[i - 1]?.spread ?? 0)));
     }
@@ -83,14 +83,14 @@ function isUndecided(graph: Graph, value: Value, exact: readonly Tensor[], sprea
   }
 }
 
-/** Whether `b` is the maximum or minimum of `a`, spread over it again: one of its own elements, which compares equal in any precision. */
+/** Whether `b` is the broadcast maximum or minimum of `a`: an element of `a`, which compares equal in any precision. */
 function isOwnExtreme(graph: Graph, a: number, b: number): boolean {
   const spread = graph.values[b];
   const reduced = spread?.op === "broadcast_in_dim" ? graph.values[spread.inputs[0] ?? -1] : spread;
   return reduced?.op === "reduce" && reduced.attrs.kind !== "sum" && reduced.inputs[0] === a;
 }
 
-/** Where a result lies farthest from the exact one, measured in its bound: 1 or less everywhere where the result is right. */
+/** The element with the largest distance from the exact result, in units of its bound. The result is correct if the ratio is at most 1. */
 export function worstRounding(
   actual: ReadonlyMap<string, Tensor>,
   { exact, bounds }: Rounding,

@@ -29,13 +29,13 @@ import { blockPositions } from "../lower/index.js";
 import type { DimLayout, HostProgram } from "../program.js";
 
 /**
- * Runs programs member by member in double precision, without a kernel library: the meaning of per-chip programs (members are
- * chips) and of host programs (members are workers), for the compiler's own tests.
+ * Runs programs member by member in double precision, without a kernel library, for the compiler's tests. Members of a per-chip
+ * program are chips, members of a host program are workers.
  */
 interface Members {
   readonly count: number;
   readonly mesh: Mesh;
-  /** Global positions that a member holds along a dim. */
+  /** Global positions of a member's part along a dim. */
   readonly positions: (member: number, size: number, atoms: readonly AtomId[]) => Int32Array;
   readonly collective: (value: Value, inputs: readonly Tensor[]) => Tensor[];
 }
@@ -67,7 +67,7 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
   const chipsPerMember = meshSize(members.mesh) / members.count;
   for (const value of graph.values) {
     const sharding = must(value.sharding, "sharding");
-    const held = (member: number, dims: readonly number[]): number[][] =>
+    const positionsOf = (member: number, dims: readonly number[]): number[][] =>
       dims.map((size, d) => [...members.positions(member, size, sharding.dims[d] ?? [])]);
     const whole = wholeDims(members, value, sharding, chipsPerMember);
     globalTypes.set(value.id, whole);
@@ -75,7 +75,7 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
     const operands = (member: number): Tensor[] => value.inputs.map((id) => must(results[id]?.[member], "operand"));
     switch (value.op) {
       case "parameter":
-        results.push(all.map((member) => takeIndices(must(inputs.get(value.attrs.name), value.attrs.name), held(member, whole))));
+        results.push(all.map((member) => takeIndices(must(inputs.get(value.attrs.name), value.attrs.name), positionsOf(member, whole))));
         break;
       case "gather": {
         const table = must(graph.values[must(value.inputs[0], "table")], "table");
@@ -108,11 +108,11 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
         const { evaluate, placed } = opDef<OpName>(value.op);
         const meaning = must(evaluate, "meaning");
         if (placed) {
-          assert(makesOwnPart(value.op), "an op with operands that depends on the place of the part has a case of its own", value.op);
+          assert(makesOwnPart(value.op), "an op with operands that depends on the position of the part has its own case", value.op);
           const full = meaning([], value.attrs, { ...value.type, dims: whole });
           if (value.op === "rng_normal")
             assert(full.data[0] === Math.fround(normalAt(value.attrs.key, 0) * value.attrs.scale), "counter-based numbers");
-          results.push(all.map((member) => takeIndices(full, held(member, whole))));
+          results.push(all.map((member) => takeIndices(full, positionsOf(member, whole))));
         } else results.push(all.map((member) => meaning(operands(member), value.attrs, value.type)));
       }
     }
@@ -147,7 +147,7 @@ function wholeDims(members: Members, value: Value, sharding: Sharding, chipsPerM
   if (chipsPerMember === 1) return globalDims(members.mesh, value.type.dims, sharding);
   return value.type.dims.map((size, d) => {
     const atoms = sharding.dims[d] ?? [];
-    // A member's positions tell by how much its part is smaller: try the whole size that leaves `size` of them.
+    // The positions of a member decide the size of its part: try whole sizes until a member has `size` positions.
     for (let parts = 1; parts <= members.count; parts++) {
       const whole = size * parts;
       if (isDivisible(members.mesh, whole, atoms) && members.positions(0, whole, atoms).length === size) return whole;
@@ -160,7 +160,7 @@ function isDivisible(mesh: Mesh, size: number, atoms: readonly AtomId[]): boolea
   return size % atoms.reduce((n, id) => n * must(mesh.atoms[id], "atom").size, 1) === 0;
 }
 
-/** gather and scatter with global ids on a member's rows: others count as missing. */
+/** gather and scatter with global ids on the rows of a member. Rows of other members are treated as missing. */
 function evaluateRows(value: Value, operands: readonly Tensor[], idsAt: 0 | 1, rows: Int32Array): Tensor {
   const index = new Map([...rows].map((row, i) => [row, i]));
   const ids = must(operands[value.op === "gather" ? 1 : 0], "ids");
@@ -230,7 +230,7 @@ function chipCollective(mesh: Mesh, value: Value, shards: readonly Tensor[], mem
   }
 }
 
-/** Positions along a laid-out dim that belong to the member with the given coordinates. */
+/** Positions along a dim with a layout that belong to the member with the given coordinates. */
 function layoutPositions(layout: DimLayout, coordinates: readonly number[]): number[] {
   let next = 0;
   return layout.factors.reduce<number[]>(

@@ -6,11 +6,11 @@ import { exampleTexts, withExamples } from "./worked-example.js";
 describe("README of the compiler", () => {
   const readme = new URL("../../README.md", import.meta.url);
 
-  it("shows what the stages really print", () => {
+  it("the README shows the text that each stage prints", () => {
     expectText(withExamples(readFileSync(readme, "utf8")), readme);
   });
 
-  it("shows every stage", () => {
+  it("the README shows every stage", () => {
     const text = readFileSync(readme, "utf8");
     for (const name of exampleTexts().keys()) strictEqual(text.includes(`<!-- example: ${name} -->`), true, name);
   });

@@ -7,8 +7,8 @@ import { lower } from "../lower/index.js";
 import { printSchedule } from "../schedule/index.js";
 
 /**
- * The example of this package's README: one transformer block (one head a chip column, no norms) with a loss and plain gradient descent, on
- * a 2×2 mesh. B=4 rows of T=2 tokens, D=8, two heads of 4, an MLP of 16.
+ * The example of this package's README: one transformer block (one head per column of chips, no norms) with a loss and gradient
+ * descent, on a 2×2 mesh. B=4 rows of T=2 tokens, D=8, two heads of 4, an MLP of 16.
  */
 export function exampleStep(): Graph {
   const g = new GraphBuilder("block");

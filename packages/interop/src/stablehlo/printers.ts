@@ -16,4 +16,4 @@ export const stableHloPrinters: OpPrinters = {
 };
 
 /** The printer of an op. Its type matches the attributes of a value with this op. */
-export const printerOf = <N extends OpName>(name: N): OpPrinter<N> => stableHloPrinters[name] as unknown as OpPrinter<N>;
+export const printerOf = <N extends OpName>(name: N): OpPrinter<N> => stableHloPrinters[name];

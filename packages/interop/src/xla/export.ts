@@ -96,7 +96,7 @@ const files = { manifest: "manifest.json", state: "state.safetensors", tokens: "
 export async function writeXlaExport(directory: string, job: XlaExport, options: WriterOptions = {}): Promise<WrittenExport> {
   const { program } = job;
   const modules = { numerics: job.numerics, ...options };
-  // Print before writing: an op without a StableHLO form must not leave a directory behind.
+  // Print before writing: an op without a StableHLO form must not leave an incomplete directory.
   const whole = globalModule(program.global, shardingConstraints(program.propagated), modules);
   const chip = perDeviceModule(program.chip, program.global, modules);
 
@@ -140,7 +140,7 @@ async function writeFiles(directory: string, job: XlaExport, whole: string, chip
 }
 
 /**
- * Checks that the directory is new, or holds an earlier export.
+ * Checks that the directory is new, or contains an earlier export.
  *
  * @throws LAP_EXPORT_OUTPUT
  */

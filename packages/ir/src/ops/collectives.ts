@@ -4,11 +4,11 @@ import { type OpDef, defineOp, notLinear, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { type TensorType, sizeOf, tensorType } from "../types.js";
 
-/** A collective stands in per-chip programs only: no derivative, no sharding rule; its meaning is the executor's. */
+/** A collective appears only in per-chip and host programs. It has no derivative and no sharding rule, and the executor evaluates it. */
 function collective<N extends CollectiveName>(
   name: N,
   type: (input: TensorType, attrs: OpAttrs[N]) => readonly number[],
-  /** What happens to elements: chips exchange them, combine them, or keep a part of their own. */
+  /** Chips exchange elements, combine them, or keep a part of their own array. */
   work: "exchange" | "reduce" | "slice",
 ): OpDef<N> {
   return defineOp<N>({
@@ -42,7 +42,7 @@ function collective<N extends CollectiveName>(
 const scaled = (x: TensorType, dimension: number, multiply: number, divide: number): number[] =>
   x.dims.map((size, d) => {
     if (d !== dimension) return size;
-    assert((size * multiply) % divide === 0, "a collective divides its dim", x, dimension, divide);
+    assert((size * multiply) % divide === 0, "the size of a collective divides its dim", x, dimension, divide);
     return (size * multiply) / divide;
   });
 

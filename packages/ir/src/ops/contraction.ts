@@ -38,7 +38,7 @@ const reduce = defineOp({
     const spread = (v: Value): Value => g.broadcastInDim(v, x.type.dims, kept);
     if (attrs.kind === "sum") return [spread(grad)];
     // The gradient of a maximum is shared evenly among the elements that reach it.
-    const hit = g.convert(g.compare(x, spread(value as unknown as Value), "EQ"), "f32");
+    const hit = g.convert(g.compare(x, spread(value), "EQ"), "f32");
     const count = g.reduce(hit, attrs.dims, "sum");
     return [g.multiply(hit, spread(g.divide(grad, count)))];
   },
@@ -90,7 +90,7 @@ export function dotLayout(
   };
 }
 
-/** A matmul of `a` and `b`, and the dims of the result that its batch dims, the free dims of `a` and the free dims of `b` become. */
+/** A matmul of `a` and `b`, and the result dims of its batch dims, of the free dims of `a` and of the free dims of `b`. */
 interface OrderedMatmul {
   readonly a: Value;
   readonly b: Value;
@@ -102,8 +102,8 @@ interface OrderedMatmul {
 }
 
 /**
- * A matmul with the dims of its result in the given order. Dims of a·b are batch, free dims of a, free dims of b. If b·a has the dims in
- * the order asked for, it saves the transpose: the gradient of a weight [out, in].
+ * A matmul with the dims of its result in the given order. Dims of a·b are batch, free dims of a, free dims of b. If b·a has
+ * the wanted order, no transpose is needed. An example is the gradient of a weight [out, in].
  */
 function orderedMatmul(g: GradientBuilder, { a, b, batch, contracting, batchDims, freeDimsOfA, freeDimsOfB }: OrderedMatmul): Value {
   const order = [...batchDims, ...freeDimsOfA, ...freeDimsOfB];
@@ -115,7 +115,7 @@ function orderedMatmul(g: GradientBuilder, { a, b, batch, contracting, batchDims
   );
 }
 
-/** Matrix product over `contracting` dims, batched over `batch` dims; result dims: batch, lhs free, rhs free (StableHLO `dot_general`). */
+/** A matmul over `contracting` dims, batched over `batch` dims. Result dims: batch, lhs free, rhs free (StableHLO `dot_general`). */
 const dotGeneral = defineOp({
   name: "dot_general",
   arity: 2,
@@ -152,7 +152,7 @@ const dotGeneral = defineOp({
       ...rhsFree.map((d) => rhs.dims[d] ?? 0),
     ]);
   },
-  // d lhs = grad · rhs over rhs's free dims, d rhs = lhs · grad over lhs's free dims; then dims are put back in their order.
+  // d lhs = grad · rhs over the free dims of rhs, d rhs = lhs · grad over the free dims of lhs; then the dims are reordered.
   vjp: (g, { inputs, grad, attrs: { batch, contracting } }) => {
     const [lhs, rhs] = inputs as [Value, Value];
     const { lhsFree, rhsFree } = dotLayout(lhs.type.dims.length, rhs.type.dims.length, batch, contracting);

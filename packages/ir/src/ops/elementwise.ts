@@ -29,7 +29,7 @@ interface BinaryAttrs {
   minimum: Empty;
 }
 
-/** Attributes of the ops that work element by element on operands of equal dims. */
+/** Attributes of the elementwise ops on operands of equal dims. */
 interface ElementwiseAttrs extends UnaryAttrs, BinaryAttrs {
   /** Identity whose gradient is zero. */
   stop_gradient: Empty;
@@ -52,11 +52,11 @@ export type ElementwiseName = keyof ElementwiseAttrs;
 /** An interval of numbers. */
 export type Interval = readonly [low: number, high: number];
 
-/** What printers, test cases and random graphs of one-operand and two-operand ops are made from. */
+/** The data from which printers, test cases and random graphs of one-operand and two-operand ops are made. */
 interface FormulaDef<D> {
   /** Name of the StableHLO op that means the same. */
   readonly stablehlo: string;
-  /** Operands that tests draw: results and derivatives are finite and near 1 there. */
+  /** Operands that tests draw: results and derivatives are finite and near 1 on it. */
   readonly domain: D;
   /** The derivative is continuous on the domain. */
   readonly smooth: boolean;
@@ -67,7 +67,7 @@ export type BinaryDef<N extends BinaryName> = OpDef<N> & FormulaDef<readonly [le
 /** The domain of ops that are defined everywhere. */
 export const anywhere: Interval = [-2, 2];
 
-/** What every elementwise op has in common. */
+/** The common fields of all elementwise ops. */
 const elementwise = {
   placed: false,
   producer: false,
@@ -83,11 +83,11 @@ const elementwise = {
 
 type Unary<N extends OpName> = Pick<OpTraits, "transcendental" | "rounds" | "fusible"> &
   Pick<OpDef<N>, "name"> & {
-    /** Whether i32 is an operand type besides the floats. */
+    /** Whether i32 is an operand type in addition to the float types. */
     readonly integers: boolean;
     readonly linear: boolean;
     readonly formula: (x: number) => number;
-    /** The gradient of the operand `x` of `y`; undefined: none flows. */
+    /** The gradient of the operand `x` of `y`; undefined: no gradient. */
     readonly gradient: (g: GradientBuilder, x: Value, y: Value, grad: Value) => Value | undefined;
   };
 
@@ -104,7 +104,7 @@ function unary<N extends OpName>({ name, integers, linear, formula, gradient, ..
         throw new ShapeError(name, "needs one operand of float type", inputs);
       return x;
     },
-    vjp: (g, { inputs, value, grad }) => [gradient(g, inputs[0] as Value, value as unknown as Value, grad)],
+    vjp: (g, { inputs, value, grad }) => [gradient(g, inputs[0] as Value, value, grad)],
     linearIn: linear ? linearInFirst : notLinear,
     evaluate: ([x], _, out) => tensor(out.dtype, out.dims, (x?.data ?? new Float64Array()).map(formula)),
   });
@@ -134,7 +134,7 @@ function binary<N extends OpName>({ name, linearIn, formula, gradient, ...traits
         throw new ShapeError(name, ofPred ? "needs pred operands" : "does not take pred operands", inputs);
       return a;
     },
-    vjp: (g, { inputs, value, grad }) => gradient(g, inputs[0] as Value, inputs[1] as Value, value as unknown as Value, grad),
+    vjp: (g, { inputs, value, grad }) => gradient(g, inputs[0] as Value, inputs[1] as Value, value, grad),
     linearIn: () => linearIn,
     evaluate: ([a, b], _, out) => {
       const [x, y] = [a?.data ?? new Float64Array(), b?.data ?? new Float64Array()];
@@ -240,8 +240,8 @@ const select = defineOp({
     ),
 });
 
-/** ½ where x = y, so that the gradient of a maximum of equals is shared evenly. */
-const winner = (g: GradientBuilder, a: Value, b: Value, grad: Value, direction: "GT" | "LT"): readonly Value[] => {
+/** The gradient goes to the operand that the op selects, and half of it to each of two equal operands. */
+const gradientOfSelected = (g: GradientBuilder, a: Value, b: Value, grad: Value, direction: "GT" | "LT"): readonly Value[] => {
   const [zero, half] = [g.splat(0, grad.type), g.multiply(grad, g.splat(0.5, grad.type))];
   const tie = g.select(g.compare(a, b, "EQ"), half, zero);
   const flip = direction === "GT" ? "LT" : "GT";
@@ -418,7 +418,7 @@ export const binaryOps: { readonly [N in BinaryName]: BinaryDef<N> } = {
     domain: [anywhere, anywhere],
     smooth: false,
     formula: Math.max,
-    gradient: (g, a, b, _y, grad) => winner(g, a, b, grad, "GT"),
+    gradient: (g, a, b, _y, grad) => gradientOfSelected(g, a, b, grad, "GT"),
   }),
   minimum: binaryFormula({
     name: "minimum",
@@ -430,7 +430,7 @@ export const binaryOps: { readonly [N in BinaryName]: BinaryDef<N> } = {
     domain: [anywhere, anywhere],
     smooth: false,
     formula: Math.min,
-    gradient: (g, a, b, _y, grad) => winner(g, a, b, grad, "LT"),
+    gradient: (g, a, b, _y, grad) => gradientOfSelected(g, a, b, grad, "LT"),
   }),
 };
 
@@ -471,5 +471,5 @@ export const elementwiseOps: { readonly [N in ElementwiseName]: OpDef<N> } = {
 
 export const unaryNames = Object.keys(unaryOps) as readonly UnaryName[];
 export const binaryNames = Object.keys(binaryOps) as readonly BinaryName[];
-/** Names of the ops that work element by element on operands of equal dims. */
+/** Names of the elementwise ops on operands of equal dims. */
 export const elementwiseNames: ReadonlySet<OpName> = new Set(Object.keys(elementwiseOps) as readonly ElementwiseName[]);

@@ -9,10 +9,10 @@ import { structureOps } from "./structure.js";
 /** Every op, by name. */
 export const ops: OpTable = { ...structureOps, ...elementwiseOps, ...shapeOps, ...contractionOps, ...collectiveOps };
 
-/** The definition behind a name that came from a value: attributes and definition belong together by construction. */
-export const opDef = <N extends OpName>(name: N): OpDef<N> => ops[name] as unknown as OpDef<N>;
+/** The definition of an op. Its type matches the attributes of a value with this op. */
+export const opDef = <N extends OpName>(name: N): OpDef<N> => ops[name];
 
-/** Whether the op needs no operand, so that every chip can make its own part of the result. A parameter is given, not made. */
+/** Whether the op has no operands, so that every chip can compute its own part of the result. A parameter is given, not computed. */
 export const makesOwnPart = (name: OpName): boolean => ops[name].arity === 0 && ops[name].evaluate !== null;
 
 export { collectiveNames } from "./collectives.js";

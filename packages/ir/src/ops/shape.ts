@@ -32,7 +32,7 @@ const broadcastInDim = defineOp({
       throw new ShapeError("broadcast_in_dim", `operand does not broadcast to [${dims.join(",")}] along [${map.join(",")}]`, inputs);
     return tensorType(x.dtype, dims);
   },
-  // The sum over the dims that were made or stretched.
+  // The sum over the dims that the broadcast added or enlarged.
   vjp: (g, { inputs, grad, attrs }) => {
     const x = inputs[0] as Value;
     const summed = attrs.dims
@@ -64,18 +64,18 @@ const broadcastInDim = defineOp({
 });
 
 /**
- * Factors of a reshape: both shapes are walked from the major end, and equal parts become shared factors.
+ * Factors of a reshape. The function reads both shapes from the major end, and equal parts become shared factors.
  *
- *     [B, T, H·hd] → [B, T, H, hd]     factors B T H hd, the operand's last dim holds (H, hd)
+ *     [B, T, H·hd] → [B, T, H, hd]     factors B T H hd, the operand's last dim consists of (H, hd)
  *
- * Where the remainders share no factor (6 against 4), the rest of the group is replicated.
+ * If the remainders share no factor (6 and 4 after 2), the rest of the group is replicated.
  */
 export function reshapeFactors(from: readonly number[], to: readonly number[]): OpFactors {
   const factors: Factor[] = [];
   const [input, output]: [number[][], number[][]] = [from.map(() => []), to.map(() => [])];
   const add = (size: number, kind: Factor["kind"]): number => factors.push({ size, kind }) - 1;
   for (let i = 0, j = 0; i < from.length || j < to.length; ) {
-    // A group: the fewest dims of both sides whose products agree.
+    // A group: the fewest dims of both sides that have equal numbers of elements.
     const [firstIn, firstOut] = [i, j];
     let [seenIn, seenOut] = [1, 1];
     do {
@@ -87,7 +87,7 @@ export function reshapeFactors(from: readonly number[], to: readonly number[]): 
   }
   return { factors, inputs: [input], output };
 
-  /** Shares factors from the major end as long as both sides can be cut alike; what is left is needed whole. */
+  /** Adds shared factors from the major end while both sides have a common divisor. The rest is replicated. */
   function alignGroup(firstIn: number, endIn: number, firstOut: number, endOut: number): void {
     const [left, right] = [[...from], [...to]];
     let [p, q] = [firstIn, firstOut];
@@ -164,7 +164,7 @@ const transpose = defineOp({
       new Set(permutation).size !== permutation.length ||
       permutation.some((p) => p < 0 || p >= x.dims.length)
     )
-      throw new ShapeError("transpose", `[${permutation.join(",")}] is no permutation of the dims`, inputs);
+      throw new ShapeError("transpose", `[${permutation.join(",")}] is not a permutation of the dims`, inputs);
     return tensorType(
       x.dtype,
       permutation.map((p) => x.dims[p] ?? 0),
@@ -194,7 +194,7 @@ const transpose = defineOp({
   },
 });
 
-/** Dims that an op leaves whole pass, the others are needed whole. */
+/** Dims that an op does not change are `pass` factors, all others `replicate` factors. */
 function wholeDimFactors(input: readonly number[], output: readonly number[], whole: (d: number) => boolean): OpFactors {
   const factors: Factor[] = [];
   const [inMap, outMap]: [number[][], number[][]] = [[], []];
@@ -249,7 +249,7 @@ const slice = defineOp({
   ],
   factors: ([x], output) => wholeDimFactors(x?.dims ?? [], output.dims, (d) => x?.dims[d] === output.dims[d]),
   linearIn: linearInFirst,
-  // Dims that are sharded are whole: their limit is the local size.
+  // Sharded dims are not sliced: their limit is the local size.
   localize: ({ start, limit }, _inputs, output) => ({ start, limit: limit.map((_, d) => (start[d] ?? 0) + (output[d] ?? 0)) }),
   flops: () => 0,
   evaluate: ([x], { start }, out) => {
@@ -279,7 +279,7 @@ const pad = defineOp({
   type: (inputs, { low, high }) => {
     const [x] = inputs;
     if (x === undefined || low.length !== x.dims.length || high.length !== x.dims.length || [...low, ...high].some((p) => p < 0))
-      throw new ShapeError("pad", "needs a low and a high count, not negative, for every dim", inputs);
+      throw new ShapeError("pad", "needs a low and a high count for every dim, both not negative", inputs);
     return tensorType(
       x.dtype,
       x.dims.map((size, d) => (low[d] ?? 0) + size + (high[d] ?? 0)),

@@ -4,7 +4,7 @@ import { ShapeError } from "../shape-error.js";
 import { tensor } from "../tensor.js";
 import { sizeOf, stridesOf, tensorType } from "../types.js";
 
-/** An input of the graph: a state, a batch. Its type is given where it is built, not inferred. */
+/** An input of the graph: a state or a batch. The model that builds the graph gives its type. */
 const parameter = defineOp({
   name: "parameter",
   arity: 0,
@@ -30,7 +30,7 @@ const parameter = defineOp({
   evaluate: null,
 });
 
-/** One number in every place. */
+/** One number in every element. */
 const constant = defineOp({
   name: "constant",
   arity: 0,

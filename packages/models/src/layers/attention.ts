@@ -23,14 +23,14 @@ export interface AttentionWeights {
   readonly o: Value;
 }
 
-/** exp of anything plus this is exactly 0 in f32, and so is its gradient. */
+/** exp of a score plus this number is exactly 0 in f32, and so is its gradient. */
 const hidden = -1e30;
 
 export function causalBias(g: GraphBuilder, positions: number): Value {
   const type = tensorType("i32", [positions, positions]);
   const bias = tensorType("f32", type.dims);
-  const seen = g.compare(g.iota(type, 1), g.iota(type, 0), "LE");
-  return g.named("causal_bias", g.select(seen, g.splat(0, bias), g.splat(hidden, bias)));
+  const isVisible = g.compare(g.iota(type, 1), g.iota(type, 0), "LE");
+  return g.named("causal_bias", g.select(isVisible, g.splat(0, bias), g.splat(hidden, bias)));
 }
 
 /**

@@ -53,8 +53,8 @@ describe("rope", () => {
 
   it("RoPE gives equal dot products at equal distances", () => {
     const [q, k] = [normals(2, [8]).data, normals(3, [8]).data];
-    const turn = (v: Float64Array): Tensor => rotated(tensor("f32", [1, 6, 1, 8], Array.from({ length: 6 }, () => [...v]).flat()));
-    const [qs, ks] = [turn(q), turn(k)];
+    const rotate = (v: Float64Array): Tensor => rotated(tensor("f32", [1, 6, 1, 8], Array.from({ length: 6 }, () => [...v]).flat()));
+    const [qs, ks] = [rotate(q), rotate(k)];
     const dot = (t: number, s: number): number =>
       Array.from({ length: 8 }, (_, i) => must(qs.data[t * 8 + i], "q") * must(ks.data[s * 8 + i], "k")).reduce((a, b) => a + b);
     ok(Math.abs(dot(5, 3) - dot(2, 0)) < 1e-12);

@@ -38,7 +38,7 @@ export function applyRope(g: GraphBuilder, x: Value, { cos, signedSin }: RopeTab
   const dims = x.type.dims;
   const last = dims.length - 1;
   const headDim = dims[last] ?? 0;
-  assert(headDim % 2 === 0, "rotary embedding turns pairs", headDim);
+  assert(headDim % 2 === 0, "rotary embedding rotates pairs", headDim);
   const part = (from: number, to: number): Value =>
     g.slice(
       x,

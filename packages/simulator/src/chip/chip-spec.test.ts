@@ -8,9 +8,10 @@ const text = readFileSync(new URL("v5e.yaml", directory), "utf8");
 
 describe("chips", () => {
   for (const file of readdirSync(directory))
-    it(`${file} is one`, () => strictEqual(`${parseChip(readFileSync(new URL(file, directory), "utf8"), file).name}.yaml`, file));
+    it(`configs/chips/${file} is a valid specification with the name of its file`, () =>
+      strictEqual(`${parseChip(readFileSync(new URL(file, directory), "utf8"), file).name}.yaml`, file));
 
-  it("knows v5e: 45 GB/s a link, 240 flops a byte, rings of 16 only", () => {
+  it("v5e has 45 GB/s per link, 240 flops per byte, and rings only of 16 chips", () => {
     const v5e = chipNamed("v5e");
     strictEqual(linkRate(v5e), 45e9);
     ok(Math.abs(v5e.matrix.bf16_flops / v5e.hbm.bytes_per_s - 240) < 1);
@@ -34,7 +35,7 @@ describe("chips", () => {
     }
   });
 
-  it("says what is wrong with a file and where", () => {
+  it("the error for an invalid specification names the file or the field", () => {
     throws(() => parseChip("name: x", "x.yaml"), { code: "LAP_CHIP_SPEC", place: "x.yaml", exit: 2 });
     throws(() => parseChip(text.replace("hop_s: 1e-6", "hop_s: -1"), "x.yaml"), /ici\.hop_s/);
     throws(() => parseChip(text.replace("hop_s:", "hops:"), "x.yaml"), { code: "LAP_CHIP_SPEC" });

@@ -2,33 +2,33 @@ import { must } from "@lapidary/std";
 import { type Graph, type Phase, type Value, type ValueId, elementwiseNames, ops, sameDims } from "@lapidary/ir";
 
 /**
- * Attention that runs as one kernel, its scores never leaving the chip's vector memory (Dao et al. 2022):
+ * Attention as one kernel, with scores that stay in the chip's vector memory (Dao et al. 2022):
  *
  *     q · kᵀ ──► mask ──► max ──► exp ──► sum          all of the scores' dims: inside
  *        │                          └────► · v
- *        └ a product with batch dims whose result is larger than both operands
+ *        └ a matmul with batch dims and a result that is larger than both operands
  *
- * Recognised by structure alone: from such a product, all values of its dims that elementwise ops join to it. It is fused when
- * every use of them is one of them, a reduction, or a product, and none is an output. Each pass over them is a kernel; one that reads scores of another pass (a backward pass) makes them
- * again from q and k.
+ * It is recognised by structure: the scores are the result of such a matmul and all values of its dims that elementwise ops
+ * connect to it. They are fused if each of their uses is a score, a reduction or a matmul, and no score is an output. The scores
+ * of each pass are a kernel. A kernel that reads scores of another pass (in the backward pass) recomputes them from q and k.
  */
 export interface AttentionKernel {
   readonly phase: Phase;
-  /** All values that the kernel computes, results among them, in order. */
+  /** All values that the kernel computes, results included, in order. */
   readonly members: readonly ValueId[];
-  /** Products, results and scores alike. */
-  readonly products: readonly ValueId[];
-  /** Scores of other passes, and the products among them, that it computes again. */
-  readonly again: readonly ValueId[];
-  /** What it writes: products of the scores, and their reductions. */
+  /** Matmuls, among both results and scores. */
+  readonly matmuls: readonly ValueId[];
+  /** Scores of other passes that it recomputes, matmuls included. */
+  readonly recomputed: readonly ValueId[];
+  /** Values that it writes: matmuls with the scores, and reductions of the scores. */
   readonly results: readonly ValueId[];
-  /** What it reads: operands that are no scores. */
+  /** Operands that are not scores. */
   readonly reads: readonly ValueId[];
-  /** Share of the score blocks that a causal mask leaves; 1 where no such mask is recognised. */
+  /** Share of the score blocks that a causal mask does not hide; 1 if no such mask is recognised. */
   readonly visible: number;
 }
 
-/** Rows and columns of a block of scores, as TPU kernels take them. */
+/** Rows and columns of a block of scores in TPU kernels. */
 const block = 512;
 
 export function attentionKernels(graph: Graph, users: readonly (readonly ValueId[])[]): AttentionKernel[] {
@@ -36,7 +36,7 @@ export function attentionKernels(graph: Graph, users: readonly (readonly ValueId
   const taken = new Set<ValueId>();
   const kernels: AttentionKernel[] = [];
   for (const value of graph.values) {
-    if (taken.has(value.id) || !makesScores(graph, value)) continue;
+    if (taken.has(value.id) || !isScoreMatmul(graph, value)) continue;
     const scores = scoresAround(graph, users, value, outputs);
     if (scores === undefined) continue;
     for (const id of scores) taken.add(id);
@@ -48,12 +48,12 @@ export function attentionKernels(graph: Graph, users: readonly (readonly ValueId
 const valueAt = (graph: Graph, id: ValueId): Value => must(graph.values[id], "value");
 const elements = (value: Value): number => value.type.dims.reduce((a, b) => a * b, 1);
 
-function makesScores(graph: Graph, value: Value): boolean {
+function isScoreMatmul(graph: Graph, value: Value): boolean {
   if (value.op !== "dot_general" || value.attrs.batch.length === 0) return false;
   return value.inputs.every((id) => elements(valueAt(graph, id)) < elements(value));
 }
 
-/** The values of the scores' dims, or undefined where one of them is needed in memory. */
+/** The scores that are connected to `root`, or undefined if one of them is needed in memory. */
 function scoresAround(
   graph: Graph,
   users: readonly (readonly ValueId[])[],
@@ -63,24 +63,24 @@ function scoresAround(
   const found = new Set([root.id]);
   const pending = [root];
   const isScores = (value: Value): boolean =>
-    sameDims(value.type.dims, root.type.dims) && (elementwiseNames.has(value.op) || makesScores(graph, value));
+    sameDims(value.type.dims, root.type.dims) && (elementwiseNames.has(value.op) || isScoreMatmul(graph, value));
   const visit = (value: Value): void => {
     if (found.has(value.id) || !isScores(value)) return;
     found.add(value.id);
     pending.push(value);
   };
-  let products = 0;
+  let matmuls = 0;
   for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
     if (outputs.has(value.id) || value.role !== undefined) return undefined;
     for (const id of users[value.id] ?? []) {
       const user = valueAt(graph, id);
-      if (user.op === "dot_general" && !isScores(user)) products++;
+      if (user.op === "dot_general" && !isScores(user)) matmuls++;
       else if (user.op !== "reduce" && !isScores(user)) return undefined;
       visit(user);
     }
     if (value.op !== "dot_general") for (const id of value.inputs) visit(valueAt(graph, id));
   }
-  return products > 0 ? [...found].sort((a, b) => a - b) : undefined;
+  return matmuls > 0 ? [...found].sort((a, b) => a - b) : undefined;
 }
 
 function kernelsOf(graph: Graph, users: readonly (readonly ValueId[])[], scores: readonly ValueId[]): AttentionKernel[] {
@@ -94,23 +94,23 @@ function kernelsOf(graph: Graph, users: readonly (readonly ValueId[])[], scores:
   const visible = visibleShare(graph, scores);
   return [...byPhase].map(([phase, members]) => {
     const own = new Set(members);
-    const again = new Set<ValueId>();
+    const recomputed = new Set<ValueId>();
     const reads = new Set<ValueId>();
     const need = (id: ValueId): void => {
-      if (own.has(id) || again.has(id)) return;
+      if (own.has(id) || recomputed.has(id)) return;
       if (!isScore.has(id)) {
         reads.add(id);
         return;
       }
-      again.add(id);
+      recomputed.add(id);
       for (const input of valueAt(graph, id).inputs) need(input);
     };
     for (const id of members) for (const input of valueAt(graph, id).inputs) need(input);
     return {
       phase,
       members,
-      products: [...members, ...again].filter((id) => valueAt(graph, id).op === "dot_general"),
-      again: [...again],
+      matmuls: [...members, ...recomputed].filter((id) => valueAt(graph, id).op === "dot_general"),
+      recomputed: [...recomputed],
       results: members.filter((id) => results.has(id)),
       reads: [...reads],
       visible,
@@ -118,7 +118,7 @@ function kernelsOf(graph: Graph, users: readonly (readonly ValueId[])[], scores:
   });
 }
 
-/** (n + 1) / 2n of n × n blocks lie on or below the diagonal. */
+/** Of n × n blocks, (n + 1) / 2n are on or below the diagonal. */
 function visibleShare(graph: Graph, scores: readonly ValueId[]): number {
   const masked = scores.some(
     (id) => valueAt(graph, id).op !== "dot_general" && valueAt(graph, id).inputs.some((input) => isCausalMask(graph, input)),
@@ -129,12 +129,12 @@ function visibleShare(graph: Graph, scores: readonly ValueId[]): number {
   return (n + 1) / (2 * n);
 }
 
-/** A choice, or a number, by whether one index is at most another. */
+/** Whether a value depends on a comparison of two indices. */
 function isCausalMask(graph: Graph, id: ValueId): boolean {
   const value = valueAt(graph, id);
   const [first, second] = value.inputs;
   if (value.op !== "compare") return first !== undefined && ops[value.op].preserves.includes("mask") && isCausalMask(graph, first);
-  const [a, b] = [first, second].map((input) => iotaBehind(graph, input));
+  const [a, b] = [first, second].map((input) => iotaOf(graph, input));
   return (
     a?.op === "iota" &&
     b?.op === "iota" &&
@@ -144,10 +144,10 @@ function isCausalMask(graph: Graph, id: ValueId): boolean {
   );
 }
 
-/** Through offsets, which a part of a sequence adds to its positions. */
-function iotaBehind(graph: Graph, id: ValueId | undefined): Value | undefined {
+/** The iota of a value. The search goes through offsets, which a part of a sequence adds to its positions. */
+function iotaOf(graph: Graph, id: ValueId | undefined): Value | undefined {
   if (id === undefined) return undefined;
   const value = valueAt(graph, id);
   if (value.op === "iota") return value;
-  return ops[value.op].preserves.includes("positions") ? iotaBehind(graph, value.inputs[0]) : undefined;
+  return ops[value.op].preserves.includes("positions") ? iotaOf(graph, value.inputs[0]) : undefined;
 }

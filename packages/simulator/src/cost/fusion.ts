@@ -3,32 +3,34 @@ import { type Graph, type Value, type ValueId, elementwiseNames, ops, sizeOf } f
 import { type AttentionKernel, attentionKernels } from "./attention.js";
 
 /**
- * Which values a chip computes in one kernel, by rules that stand for what XLA does on a TPU:
+ * Decides which values a chip computes in one kernel, by rules that model XLA on a TPU:
  *
- *  1. attention is one kernel a pass (see `attention.ts`);
- *  2. `broadcast_in_dim`, `constant` and `iota`, and what cheap elementwise ops make of these alone (masks), are made where they are used; a `reshape` is a view;
- *  3. elementwise ops, slices, pads and concatenations of one pass and of about one size join the loop that makes one of their operands, as long as
- *     nothing outside the loop has read from it; a reduction joins the loop that makes its operand, and closes it;
- *  4. a loop without reductions that is the only reader of a product made last of all it reads runs where the product's tiles leave the matrix unit;
- *  5. a value that one cheap elementwise op makes of one array of its size, for loops only, is made again in each of them;
- *  6. all else is a kernel of its own.
+ *  1. attention is one kernel per pass (see `attention.ts`);
+ *  2. the users of `broadcast_in_dim`, `constant` and `iota` compute them, and also the results of cheap elementwise ops on only these
+ *     (masks); a `reshape` is a view;
+ *  3. elementwise ops, slices, pads and concatenations of one pass and of similar size join the loop of one of their operands if
+ *     nothing outside the loop has read from it; a reduction joins the loop of its operand, and is its end;
+ *  4. a loop without reductions is the epilogue of a matmul if it is the only reader of the matmul, and the matmul is its last operand;
+ *  5. the result of one cheap elementwise op on one array of its size is computed in each of its users, if these are loops;
+ *  6. every other value is its own kernel.
  *
- * Invariants: every value that is not a parameter, a collective, a view or a producer belongs to one kernel; kernels stand where their last value stands in the order.
+ * Invariants: every value that is not a parameter, a collective, a view or a producer belongs to one kernel; the position of a
+ * kernel in the order is that of its last value.
  */
 export interface Kernel {
   readonly kind: "attention" | "product" | "loop" | "lookup";
-  /** In order; the last gives the kernel its place. */
+  /** In order. The position of the last is that of the kernel. */
   readonly members: readonly ValueId[];
   /** Values in memory that it reads, each once. */
   readonly reads: readonly ValueId[];
-  /** Members that others read. */
+  /** Members that other kernels read. */
   readonly writes: readonly ValueId[];
   readonly attention?: AttentionKernel;
 }
 
 export interface Fusion {
   readonly kernels: readonly Kernel[];
-  /** Values that have no buffer of their own. */
+  /** Values without their own buffer. */
   readonly fused: readonly boolean[];
 }
 
@@ -36,7 +38,7 @@ const isProducer = (value: Value): boolean => ops[value.op].producer;
 const isCheap = (value: Value): boolean => elementwiseNames.has(value.op) && !ops[value.op].transcendental;
 const isLoopOp = (value: Value): boolean => elementwiseNames.has(value.op) || ops[value.op].movesData;
 
-/** The values of one loop, or one value that is a kernel of its own. */
+/** The values of one loop, or one value that is its own kernel. */
 interface Cluster {
   members: ValueId[];
   /** Elements of its largest value. */
@@ -44,7 +46,7 @@ interface Cluster {
   /** Whether values may still join. */
   open: boolean;
   reduces: boolean;
-  /** The cluster that has taken its members. */
+  /** The cluster that contains its members now. */
   mergedInto?: Cluster;
 }
 
@@ -55,7 +57,7 @@ export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
   return new Kernels(values, clusters.all()).fuse();
 }
 
-/** A graph, and the relations between its values that fusion asks for. */
+/** A graph, and the relations between its values that fusion uses. */
 class FusionValues {
   readonly attention: readonly AttentionKernel[];
   readonly inAttention: ReadonlyMap<ValueId, AttentionKernel>;
@@ -84,7 +86,7 @@ class FusionValues {
     return this.#position.get(id) ?? -1;
   }
 
-  /** Whether the users of a value compute it where they read it. */
+  /** Whether the users of a value compute it when they read it. */
   isInline(value: Value): boolean {
     return isProducer(value) || this.#cheap[value.id] === true;
   }
@@ -146,7 +148,7 @@ class Clusters {
     return [...new Set([...this.#clusterOf.values()].map(mergedCluster))];
   }
 
-  /** The loop that makes an operand, merged with all other loops that make one and that the value can join. */
+  /** The loop of an operand that the value can join, merged with the loops of all other operands that it can join. */
   #loopFor(value: Value, inputs: readonly ValueId[], size: number): Cluster | undefined {
     let own: Cluster | undefined;
     for (const input of inputs) {
@@ -171,11 +173,11 @@ class Clusters {
 
 const mergedCluster = (cluster: Cluster): Cluster => (cluster.mergedInto === undefined ? cluster : mergedCluster(cluster.mergedInto));
 
-/** Makes kernels of clusters and attention. */
+/** Converts clusters and attention to kernels. */
 class Kernels {
   /** The cluster or attention kernel that computes a value. */
   readonly #owner: Map<ValueId, Cluster | AttentionKernel>;
-  /** By the cluster of a product: the loop that follows it in one kernel. */
+  /** By the cluster of a matmul: the loop that follows it in one kernel. */
   readonly #epilogues = new Map<Cluster, Cluster>();
 
   constructor(
@@ -204,7 +206,7 @@ class Kernels {
     return { kernels: kernels.sort((a, b) => last(a) - last(b)), fused };
   }
 
-  /** Rule 4: makes a loop the epilogue of a product. */
+  /** Rule 4: makes a loop the epilogue of a matmul. */
   #joinProduct(loop: Cluster): void {
     const { values } = this;
     const first = values.at(must(loop.members[0], "member"));
@@ -214,12 +216,12 @@ class Kernels {
     const { scope, type } = values.at(last);
     if (scope.phase !== first.scope.phase || values.readers(last).some((user) => this.#owner.get(user) !== loop)) return;
     if (!isOfSimilarSize(sizeOf(type.dims), loop.size)) return;
-    const product = this.#owner.get(last) as Cluster;
-    this.#epilogues.set(product, loop);
-    for (const id of loop.members) this.#owner.set(id, product);
+    const matmul = this.#owner.get(last) as Cluster;
+    this.#epilogues.set(matmul, loop);
+    for (const id of loop.members) this.#owner.set(id, matmul);
   }
 
-  /** Of the values from outside that a loop reads, the one that is made last. */
+  /** The operand of a loop that is computed last. */
   #lastOperand(loop: Cluster): ValueId | undefined {
     const { values } = this;
     const read = new Set(loop.members.flatMap((id) => values.at(id).inputs.flatMap((input) => values.sources(input))));
@@ -239,7 +241,7 @@ class Kernels {
     return { kind, members, reads, writes, ...(attention === undefined ? {} : { attention }) };
   }
 
-  /** Whether another kernel, or what follows the step, reads a value. */
+  /** Whether another kernel, or a later step, reads a value. */
   #isReadOutside(id: ValueId): boolean {
     const { values } = this;
     return (
@@ -250,16 +252,18 @@ class Kernels {
   }
 }
 
-/** Values that rules 2 and 5 make where they are used. */
+/** Values that their users compute, by rules 2 and 5. */
 function cheapValues(graph: Graph, users: readonly (readonly ValueId[])[], outputs: ReadonlySet<ValueId>): boolean[] {
   const at = (id: ValueId): Value => must(graph.values[id], "value");
-  /** Follow from no array at all. */
-  const bare: boolean[] = [];
+  /** Values that depend on no array. */
+  const withoutArrays: boolean[] = [];
   for (const value of graph.values)
-    bare.push((isProducer(value) || value.op === "reshape" || isCheap(value)) && value.inputs.every((id) => bare[id] === true));
+    withoutArrays.push(
+      (isProducer(value) || value.op === "reshape" || isCheap(value)) && value.inputs.every((id) => withoutArrays[id] === true),
+    );
   return graph.values.map((value) => {
     if (!isCheap(value) || value.role !== undefined || outputs.has(value.id)) return false;
-    if (bare[value.id] === true) return true;
+    if (withoutArrays[value.id] === true) return true;
     const operands = new Set(value.inputs.filter((id) => !isProducer(at(id)) || at(id).inputs.length > 0));
     const [operand] = operands;
     if (

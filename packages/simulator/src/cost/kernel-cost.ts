@@ -2,32 +2,32 @@ import { assert, must } from "@lapidary/std";
 import { type Graph, type Scope, type Value, type ValueId, type ValueRole, makeScope, ops, sizeOf } from "@lapidary/ir";
 import type { ChipSpec } from "../chip/chip-spec.js";
 import type { Kernel } from "./fusion.js";
-import { matrixSeconds, paddedFlops, productReads, productShape, usefulFlops } from "./product.js";
+import { matrixSeconds, paddedFlops, matmulReads, matmulShape, usefulFlops } from "./matmul.js";
 import { type ComputeDtype, storedBytes } from "./storage.js";
 
-/** What limits a kernel. */
+/** The resource that limits a kernel. */
 type Limit = "matrix" | "vector" | "hbm";
 
-/** What a kernel has to do, whatever chip does it in whatever time. */
+/** The work of a kernel, without its time on a chip. */
 export interface KernelWork {
-  /** The last of its values: its place in the order. */
+  /** The last of its values, which is its position in the order. */
   readonly at: ValueId;
   readonly kind: Kernel["kind"];
-  /** Provenance of what it makes. */
+  /** Provenance of its result. */
   readonly name: string;
   /** Block of the named value, and the pass in which the kernel runs. */
   readonly scope: Scope;
   readonly role: ValueRole | undefined;
-  /** Multiply-adds × 2, as the program has them. */
+  /** Multiply-adds × 2 of the program. */
   readonly flops: number;
-  /** What the systolic arrays spend on them, padding included. */
+  /** Multiply-adds × 2 on the systolic arrays, padding included. */
   readonly paddedFlops: number;
-  /** Slots of the vector unit, one an element. */
+  /** Slots of the vector unit, one per element. */
   readonly vectorOps: number;
   readonly hbmBytes: number;
 }
 
-/** The same with its time on a chip: the roofline of its matrix, vector and HBM work. */
+/** The work of a kernel with its time on a chip: the roofline of its matrix, vector and HBM work. */
 export interface KernelCost extends KernelWork {
   readonly seconds: number;
   readonly limit: Limit;
@@ -39,8 +39,8 @@ export interface CostOptions {
 }
 
 /**
- * Time of a kernel. Products and loops overlap their streams, so that the longest counts; attention does not: a block of scores waits for the matrix unit, then for the
- * vector unit.
+ * Time of a kernel. Matmuls and loops overlap their streams, so that the longest stream decides. In attention the matrix and the
+ * vector unit process a block of scores one after the other.
  */
 export function kernelCost(work: KernelWork, { chip, compute }: CostOptions): KernelCost {
   const matrix = matrixSeconds(work.paddedFlops, chip, compute);
@@ -50,16 +50,16 @@ export function kernelCost(work: KernelWork, { chip, compute }: CostOptions): Ke
   return { ...work, seconds: Math.max(core, hbm), limit: hbm > core ? "hbm" : matrix >= vector ? "matrix" : "vector" };
 }
 
-/** The work of a kernel on chips with such arrays and such a vector memory. */
+/** The work of a kernel on a chip with the arrays and the vector memory of `chip`. */
 export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: CostOptions): KernelWork {
   const at = (id: ValueId): Value => must(graph.values[id], "value");
   const last = at(must(kernel.members.at(-1), "member"));
   const visible = kernel.attention?.visible ?? 1;
-  const computed = [...kernel.members, ...(kernel.attention?.again ?? [])].map(at);
-  const products = computed.filter((value): value is Extract<Value, { op: "dot_general" }> => value.op === "dot_general");
-  const named = products[0] ?? last;
+  const computed = [...kernel.members, ...(kernel.attention?.recomputed ?? [])].map(at);
+  const matmuls = computed.filter((value): value is Extract<Value, { op: "dot_general" }> => value.op === "dot_general");
+  const named = matmuls[0] ?? last;
   const sum = (each: (value: Extract<Value, { op: "dot_general" }>) => number): number =>
-    products.reduce((total, value) => total + each(value), 0) * visible;
+    matmuls.reduce((total, value) => total + each(value), 0) * visible;
   return {
     at: last.id,
     kind: kernel.kind,
@@ -67,7 +67,7 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
     scope: makeScope(last.scope.phase, named.scope.block),
     role: named.role,
     flops: sum((value) => usefulFlops(value, value.inputs.map(at))),
-    paddedFlops: sum((value) => paddedFlops(productShape(value, operandsOf(value)), chip.matrix.array)),
+    paddedFlops: sum((value) => paddedFlops(matmulShape(value, operandsOf(value)), chip.matrix.array)),
     vectorOps: computed.reduce((total, value) => total + vectorWork(graph, value, chip), 0) * visible,
     hbmBytes:
       kernel.reads.reduce((total, id) => total + readBytes(id), 0) +
@@ -76,29 +76,29 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
 
   function operandsOf(value: Value): [Value, Value] {
     const [lhs, rhs] = value.inputs.map(at);
-    assert(lhs !== undefined && rhs !== undefined, "a product has two operands", value.name);
+    assert(lhs !== undefined && rhs !== undefined, "a matmul has two operands", value.name);
     return [lhs, rhs];
   }
 
-  /** A product reads its operands as often as its tiles ask for; a lookup reads rows of its table. */
+  /** A matmul reads its operands as often as its tiles require; a lookup reads rows of its table. */
   function readBytes(id: ValueId): number {
     const bytes = storedBytes(at(id), compute);
-    const [product] = products;
-    if (kernel.kind === "product" && product !== undefined) {
-      const operands = operandsOf(product);
-      const direct = product.inputs.indexOf(id);
+    const [matmul] = matmuls;
+    if (kernel.kind === "product" && matmul !== undefined) {
+      const operands = operandsOf(matmul);
+      const direct = matmul.inputs.indexOf(id);
       if (direct < 0) return bytes;
-      const shape = productShape(product, operands);
+      const shape = matmulShape(matmul, operands);
       const once = operands.reduce((sum, operand) => sum + sizeOf(operand.type.dims), 0);
       const elementBytes = bytes / sizeOf(at(id).type.dims);
-      return bytes * Math.max(1, productReads(shape, elementBytes, chip.vmem_bytes, chip.matrix.array) / (once * elementBytes));
+      return bytes * Math.max(1, matmulReads(shape, elementBytes, chip.vmem_bytes, chip.matrix.array) / (once * elementBytes));
     }
     if (kernel.kind === "lookup") return Math.min(bytes, storedBytes(last, compute));
     return bytes;
   }
 }
 
-/** Slots of the vector unit: one an element, more for what has no instruction. */
+/** Slots of the vector unit: one per element, more for an op without an instruction. */
 function vectorWork(graph: Graph, value: Value, chip: ChipSpec): number {
   const { vectorWork: elements, transcendental } = ops[value.op];
   if (elements === "none") return 0;

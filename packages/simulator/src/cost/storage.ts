@@ -1,11 +1,12 @@
 import { type Value, bytesPerElement, sizeOf } from "@lapidary/ir";
 
-/** In which type a chip computes what the program writes in f32: `bf16` under `numerics: mxu`. */
+/** The type in which a chip computes the f32 values of a program: `bf16` with `numerics: mxu`. */
 export type ComputeDtype = "bf16" | "f32";
 
 /**
- * Bytes of a value in a chip's memory, and on links. Under bf16, params and moments and all that the update computes stay f32; what the
- * forward and backward passes make of them is bf16, gradients up to the update among it: weights are converted before they are gathered, and gradients are reduced as they are made.
+ * Bytes of a value in a chip's memory, and on links. With bf16, params, moments and values of the update stay f32. Values of the
+ * forward and backward passes are bf16, gradients before the update included. So weights are converted before they are gathered,
+ * and gradients are reduced in bf16.
  */
 export function storedBytes(value: Value, compute: ComputeDtype): number {
   return sizeOf(value.type.dims) * (isConverted(value, compute) ? 2 : bytesPerElement[value.type.dtype]);

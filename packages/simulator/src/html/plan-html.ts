@@ -13,11 +13,11 @@ export interface PlanTitle {
   readonly tokens: number;
   readonly days: number;
   readonly chipHours: number;
-  /** What was found wrong with the job. */
+  /** Findings of the checks of the job. */
   readonly warnings?: readonly Warning[];
 }
 
-/** A plan as one HTML file that needs nothing else: no script, no network. */
+/** A plan as one HTML file without scripts and without links to other files. */
 export function planHtml(simulation: Simulation, report: PlanReport, { title, tokens, days, chipHours, warnings = [] }: PlanTitle): string {
   const block = middleBlock(simulation);
   const facts: [string, string][] = [
@@ -46,7 +46,7 @@ export function planHtml(simulation: Simulation, report: PlanReport, { title, to
 ${warnings.map(warningHtml).join("\n")}
 <dl>${facts.map(([what, value]) => `<div><dt>${escapeHtml(what)}</dt><dd>${escapeHtml(value)}</dd></div>`).join("")}</dl>
 <h2>Torus</h2>
-<p>A cell a chip, shaded by its coordinate on the first mesh axis inside a pod; a link's weight is the share of the step in which it moves data.</p>
+<p>A cell is a chip, shaded by its coordinate on the first mesh axis inside a pod. The width of a link is the share of the step in which it moves data.</p>
 ${torusSvg(simulation)}
 <h2>Step</h2>
 <p class="legend"><i class="k forward"></i>forward <i class="k recompute"></i>recomputed <i class="k backward"></i>backward <i class="k update"></i>update <i class="wait"></i>waits <i class="t all_gather"></i>all_gather <i class="t reduce_scatter"></i>reduce_scatter <i class="t all_reduce"></i>all_reduce</p>
@@ -55,16 +55,16 @@ ${block === undefined ? "" : `<h3>One block, forward</h3>${timelineSvg(simulatio
 <h2>Where the time goes</h2>
 ${table(["", "time", "share"], timeRows(report))}
 <h2>Memory of a chip</h2>
-${table(["class", "highest"], [...(["params", "optimizer", "gradients", "activations", "temporary"] as const).map((kind) => [kind, gigabytes(report.hbm_bytes[kind])]), ["peak of all together", gigabytes(report.hbm_bytes.peak)], ["limit", gigabytes(report.hbm_limit)]])}
+${table(["class", "peak"], [...(["params", "optimizer", "gradients", "activations", "temporary"] as const).map((kind) => [kind, gigabytes(report.hbm_bytes[kind])]), ["peak of the sum", gigabytes(report.hbm_bytes.peak)], ["limit", gigabytes(report.hbm_limit)]])}
 <h2>Kernels</h2>
-<p>Those of all layers together, the most expensive first.</p>
+<p>Kernels of all layers are added. The most expensive are first.</p>
 ${table(
   ["kernel", "pass", "count", "time", "share", "limit"],
   report.kernels.slice(0, 30).map((kernel) => kernelRow(kernel, report)),
 )}
 <h2>Collectives</h2>
 ${table(
-  ["collective", "over", "count", "a chip sends", "under way", "waited for", "why"],
+  ["collective", "over", "count", "a chip sends", "in flight", "waited for", "why"],
   report.collectives.map((c) => [
     c.op,
     c.axis,
@@ -89,7 +89,7 @@ function timeRows(report: PlanReport): string[][] {
   const row = (what: string, time: number): string[] => [what, seconds(time), percent(time / report.step_time_s)];
   return [
     row("compute", report.compute_s),
-    row("of it lost to transfers beside it", report.overlap_loss_s),
+    row("of it lost to concurrent transfers", report.overlap_loss_s),
     row("of it the optimizer", report.optimizer_s),
     ...Object.entries(report.exposed_s).map(([axis, time]) => row(`waiting for collectives over ${axis}`, time)),
     row("of it on the network between pods", report.dcn_s),
@@ -108,14 +108,14 @@ const kernelRow = (kernel: KernelReport, report: PlanReport): string[] => [
   kernel.limit,
 ];
 
-/** Params; blocks are alike, and the first stands for all. */
+/** Params. The params of all blocks have one row, with the sizes of the first block. */
 const shardRows = ({ program: { chip, global } }: Simulation): string[][] =>
   weightShards(chip, global).map(({ name, dims, sharding, local_dims }) => [name, dims, sharding, local_dims]);
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   `<table><thead><tr>${head.map((cell) => `<th>${escapeHtml(cell)}</th>`).join("")}</tr></thead><tbody>${rows.map((row) => `<tr>${row.map((cell) => `<td>${escapeHtml(cell)}</td>`).join("")}</tr>`).join("")}</tbody></table>`;
 
-/** Okabe and Ito's colours, which the colour-blind tell apart. */
+/** Okabe and Ito's colours, which colour-blind people can distinguish. */
 const style = `
 :root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ccc }
 @media (prefers-color-scheme: dark) { :root { --ink: #ddd; --paper: #16181c; --line: #444 } }

@@ -1,7 +1,7 @@
 /** Text that is safe between tags and in attributes. */
 export const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
-/** Numbers of drawings: a hundredth of a pixel. */
+/** A length in a drawing, rounded to a hundredth of a pixel. */
 export const px = (x: number): string => String(Math.round(x * 100) / 100);
 
 export interface Box {
@@ -11,7 +11,7 @@ export interface Box {
   readonly height: number;
 }
 
-/** A rectangle of a class, which tells `title` to the pointer and to screen readers. */
+/** A rectangle of a class. `title` is its tooltip and its text for screen readers. */
 export const rect = ({ x, y, width, height }: Box, kind: string, title: string): string =>
   `<rect class="${kind}" x="${px(x)}" y="${px(y)}" width="${px(width)}" height="${px(height)}"><title>${escapeHtml(title)}</title></rect>`;
 

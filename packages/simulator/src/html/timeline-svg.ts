@@ -15,7 +15,7 @@ interface Slice {
   readonly title: string;
 }
 
-/** The step, or a part of it, drawn as streams: the core's kernels and waits, then what each resource moves. */
+/** A drawing of the step, or of a part of it, as streams: kernels and waits of the core, then the transfers of each resource. */
 export function timelineSvg(simulation: Simulation, name: string, from = 0, to = simulation.timeline.seconds): string {
   const rows = streamsOf(simulation)
     .map(({ title, slices }) => ({ title, slices: slices.filter((slice) => slice.to > from && slice.from < to) }))
@@ -80,7 +80,7 @@ function streamsOf({ timeline, list, machine }: Simulation): { title: string; sl
   ];
 }
 
-/** Neighbours of one kind that no eye can tell apart become one, so that a step of ten thousand kernels stays a small file. */
+/** Merges adjacent slices of one kind that are too short to be visible, so that a step of ten thousand kernels is a small file. */
 function merged(slices: readonly Slice[], shortest: number): Slice[] {
   const out: Slice[] = [];
   for (const slice of slices) {
@@ -99,18 +99,18 @@ function merged(slices: readonly Slice[], shortest: number): Slice[] {
 
 const millis = (seconds: number): string => (seconds >= 10 ? `${seconds.toFixed(2)} s` : `${(seconds * 1e3).toFixed(2)} ms`);
 
-/** Begin and end of the block in the middle of the forward pass, and of the same block in the backward pass. */
+/** Begin and end of the middle block in the forward pass, and of the same block in the backward pass. */
 export function middleBlock({
   timeline,
 }: Simulation): { forward: readonly [number, number]; backward: readonly [number, number] } | undefined {
   const inBlocks = timeline.kernels.filter(({ kernel: { scope } }) => scope.phase !== "update" && scope.block !== undefined);
   const numbers = [...new Set(inBlocks.flatMap(({ kernel }) => kernel.scope.block ?? []))].sort((a, b) => a - b);
   const middle = numbers[Math.floor(numbers.length / 2)];
-  const reach = (backward: boolean): readonly [number, number] | undefined => {
+  const rangeOf = (backward: boolean): readonly [number, number] | undefined => {
     const own = inBlocks.filter(({ kernel: { scope } }) => scope.block === middle && (scope.phase !== "forward") === backward);
     const [first, last] = [own[0], own.at(-1)];
     return first === undefined || last === undefined ? undefined : [first.from, last.to];
   };
-  const [forward, backward] = [reach(false), reach(true)];
+  const [forward, backward] = [rangeOf(false), rangeOf(true)];
   return forward === undefined || backward === undefined ? undefined : { forward, backward };
 }

@@ -8,8 +8,9 @@ const gap = 6;
 const margin = 64;
 
 /**
- * The chips of one pod and their links: a cell a chip, its shade by its coordinate on the mesh axis that runs down the page; a link's weight by the share of the step in which it moves data;
- * stubs at the rim where a dim closes to a ring. A torus of three dims shows its last two.
+ * A drawing of the chips of one pod and their links. A cell is a chip, shaded by its coordinate on the first mesh axis inside a
+ * pod. The width of a link is the share of the step in which it moves data. A dim that is a ring has stubs at both ends. A torus
+ * of three dims is drawn by its last two.
  */
 export function torusSvg(simulation: Simulation): string {
   const { machine, placement } = simulation;
@@ -38,14 +39,14 @@ export function torusSvg(simulation: Simulation): string {
     for (let c = 0; c < columns; c++) {
       const coordinates = dims.length === 1 ? [c] : [...dims.slice(0, -2).map(() => 0), r, c];
       const chip = coordinates.reduce((n, i, d) => n * (dims[d] ?? 1) + i, 0);
-      const place = meshPlace(simulation, chip);
-      const first = place.find(({ size }) => size > 1);
+      const coordinatesOnMesh = meshCoordinates(simulation, chip);
+      const first = coordinatesOnMesh.find(({ size }) => size > 1);
       const shade = first === undefined ? 0 : Math.floor((8 * first.index) / first.size);
       parts.push(
         rect(
           { x: at(c), y: at(r), width: cell, height: cell },
           `chip s${shade}`,
-          `chip (${chipCoordinates(machine.torus, chip).join(", ")}): ${place.map(({ axis, index }) => `${axis} ${index}`).join(", ")}`,
+          `chip (${chipCoordinates(machine.torus, chip).join(", ")}): ${coordinatesOnMesh.map(({ axis, index }) => `${axis} ${index}`).join(", ")}`,
         ),
       );
     }
@@ -70,8 +71,8 @@ function linkUse({ timeline }: Simulation, dim: number): number {
   return timeline.seconds === 0 ? 0 : sum / timeline.seconds;
 }
 
-/** Coordinates of a chip of the first pod on the mesh axes that lie inside pods. */
-function meshPlace({ placement }: Simulation, chip: number): { axis: string; index: number; size: number }[] {
+/** Coordinates of a chip of the first pod on the mesh axes that are inside pods. */
+function meshCoordinates({ placement }: Simulation, chip: number): { axis: string; index: number; size: number }[] {
   const { mesh, slice } = placement;
   const perPod = slice.dims.reduce((a, b) => a * b, 1);
   return mesh.axes.flatMap(({ name }) => {
@@ -87,7 +88,7 @@ function meshPlace({ placement }: Simulation, chip: number): { axis: string; ind
   });
 }
 
-/** Mesh axes that run along a dim of the torus. */
+/** Mesh axes along a dim of the torus. */
 function axesOn({ mesh, slice }: Simulation["placement"], dim: number): string {
   const below = slice.dims.slice(dim + 1).reduce((a, b) => a * b, 1);
   const length = slice.dims[dim] ?? 1;

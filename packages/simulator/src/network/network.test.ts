@@ -3,9 +3,9 @@ import { makeMesh, parseTorus } from "@lapidary/topology";
 import fc from "fast-check";
 import type { ChipSpec } from "../chip/chip-spec.js";
 import { chipNamed, ideal, v5e } from "../testing/fixtures.js";
-import { type Placement, sendSeconds, spanOf, wayBetween } from "./placement.js";
+import { type Placement, sendSeconds, spanOf, shortestPath } from "./placement.js";
 import { podFigures } from "./pod-figures.js";
-import { aloneSeconds, type CollectiveValue, stagesOf } from "./transfer.js";
+import { uncontendedSeconds, type CollectiveValue, stagesOf } from "./transfer.js";
 
 const near = (actual: number, expected: number, tolerance = 1e-9): void =>
   ok(Math.abs(actual / expected - 1) <= tolerance, `${actual} for ${expected}`);
@@ -16,40 +16,40 @@ function placement(torus: string, axes: Record<string, number>, pods = 1, chip: 
 const atomsOf = ({ mesh }: Placement, ...axes: string[]): number[] =>
   mesh.atoms.filter((atom) => axes.includes(atom.axis)).map(({ id }) => id);
 const secondsOf = (at: Placement, op: CollectiveValue["op"], bytes: number, ...axes: string[]): number =>
-  aloneSeconds(stagesOf(at, op, bytes, spanOf(at, atomsOf(at, ...axes))));
+  uncontendedSeconds(stagesOf(at, op, bytes, spanOf(at, atomsOf(at, ...axes))));
 
 describe("network of a v5e pod", () => {
   const pod = placement("16x16", { data: 16, model: 16 });
   const flat = placement("16x16", { data: 256 });
 
-  it("takes 17 MB from corner to corner of a 4x4 slice in 188 µs and 6 hops: 194 µs", () => {
+  it("17 MB need 188 µs and 6 hops from corner to corner of a 4x4 slice: 194 µs", () => {
     const slice = placement("4x4", { data: 16 });
-    strictEqual(wayBetween(slice, [0, 0], [3, 3]).hops, 6);
+    strictEqual(shortestPath(slice, [0, 0], [3, 3]).hops, 6);
     near(sendSeconds(slice, 17e6, [0, 0], [3, 3]), 194e-6, 5e-3);
     near(sendSeconds(slice, 17e6, [0, 0], [3, 3]) - 6e-6, 188e-6, 5e-3);
   });
 
-  it("gathers V bytes over a ring of 16 in V/W, over both dims in V/2W, W = 90 GB/s, but for the part that is at home", () => {
+  it("an all_gather of V bytes takes V/W on a ring of 16 and V/2W on both dims, with W = 90 GB/s, without the chip's own part", () => {
     near(secondsOf(pod, "all_gather", 1e9, "model"), (1e9 / 90e9) * (15 / 16));
     near(secondsOf(pod, "all_gather", 1e9, "data"), (1e9 / 90e9) * (15 / 16));
     near(secondsOf(flat, "all_gather", 1e9, "data"), (1e9 / 180e9) * (255 / 256));
     near(secondsOf(pod, "all_gather", 1e9, "data", "model"), (1e9 / 180e9) * (255 / 256));
   });
 
-  it("scatters sums as fast as it gathers, reduces in twice that, exchanges in a quarter", () => {
+  it("reduce_scatter takes as long as all_gather, all_reduce twice as long, all_to_all a quarter", () => {
     const gather = secondsOf(pod, "all_gather", 1e9, "model");
     near(secondsOf(pod, "reduce_scatter", 1e9, "model"), gather);
     near(secondsOf(pod, "all_reduce", 1e9, "model"), 2 * gather);
     near(secondsOf(pod, "all_to_all", 1e9 / 16, "model"), gather / 4);
   });
 
-  it("takes no less than a microsecond a hop, half way round a ring", () => {
+  it("a collective takes at least a microsecond per hop, for half of a ring", () => {
     near(secondsOf(pod, "all_gather", 10, "model"), 8e-6);
     near(secondsOf(flat, "all_gather", 10, "data"), 16e-6);
     near(secondsOf(flat, "all_reduce", 10, "data"), 32e-6);
   });
 
-  it("takes twice as long where a dim does not close to a ring: below 16, and on 8x16 on one dim only", () => {
+  it("a collective takes twice as long on a dim that is not a ring, such as the dim of 8 chips of an 8x16 slice", () => {
     const half = placement("8x16", { data: 8, model: 16 });
     strictEqual(spanOf(half, atomsOf(half, "data"))[`torus`][0]?.ring, false);
     strictEqual(spanOf(half, atomsOf(half, "model"))[`torus`][0]?.ring, true);
@@ -57,7 +57,7 @@ describe("network of a v5e pod", () => {
     near(secondsOf(half, "all_gather", 1e9, "model"), (1e9 / 90e9) * (15 / 16));
   });
 
-  it("shares links among groups that lie between one another: every fourth chip of a ring gets a quarter", () => {
+  it("interleaved groups share links: a group of every fourth chip of a ring has a quarter of the rate", () => {
     const strided = placement("16x16", { data: 16, major: 4, minor: 4 });
     const span = spanOf(strided, atomsOf(strided, "major")).torus[0];
     strictEqual(span?.stride, 4);
@@ -66,7 +66,7 @@ describe("network of a v5e pod", () => {
     strictEqual(spanOf(strided, atomsOf(strided, "minor")).torus[0]?.ring, false);
   });
 
-  it("has the data sheet's figures: all-reduce 51.2 TB/s, bisection 1.6 TB/s, DCN 6.4 Tbit/s, crossover at 63,040 tokens a pod", () => {
+  it("podFigures of v5e are those of its data sheet: all-reduce 51.2 TB/s, bisection 1.6 TB/s, DCN 6.4 Tbit/s, crossover at 63,040 tokens", () => {
     const figures = podFigures(v5e, parseTorus("16x16"));
     near(figures.allReduceBytesPerS, 51.2e12);
     near(figures.bisectionBytesPerS, 1.6e12);
@@ -74,25 +74,25 @@ describe("network of a v5e pod", () => {
     strictEqual(Math.round(figures.dcnCrossoverTokens), 63_040);
   });
 
-  it("has those of v6e: 102.4 TB/s, 3.2 TB/s, 25.6 Tbit/s", () => {
+  it("podFigures of v6e are those of its data sheet: 102.4 TB/s, 3.2 TB/s, 25.6 Tbit/s", () => {
     const figures = podFigures(chipNamed("v6e"), parseTorus("16x16"));
     near(figures.allReduceBytesPerS, 102.4e12);
     near(figures.bisectionBytesPerS, 3.2e12);
     near(figures.dcnBytesPerS * 8, 25.6e12);
   });
 
-  it("crosses over where products at the peak take as long as the reduction between pods", () => {
+  it("at the crossover, matmuls at the peak take as long as the reduction between pods", () => {
     const two = placement("16x16", { pod: 2, data: 256 }, 2);
     const params = 1e9;
     const dcn = stagesOf(two, "all_reduce", params * 2, spanOf(two, atomsOf(two, "pod", "data")))[1];
-    // Between two pods each chip sends its part twice over the half: as many bytes as it holds.
+    // Between two pods each chip sends half of its part twice, which is the size of its part.
     near(dcn?.seconds ?? 0, (params * 2) / 256 / 3.125e9);
     const perToken = (4 * params) / (197e12 * 256);
-    // The book counts the ring's limit, 2 · bytes; two pods send half of that.
+    // The formula of the book is the limit of a large ring, 2 · bytes. Two pods send half of it.
     near((2 * (dcn?.seconds ?? 0)) / perToken, 63_040, 1e-3);
   });
 
-  it("reduces between pods in stages: scattered on the torus, over DCN by every chip its part, gathered on the torus", () => {
+  it("an all_reduce between pods scatters on the torus, reduces each chip's part over DCN, and gathers on the torus", () => {
     const pods = placement("16x16", { pod: 4, data: 256 }, 4);
     const stages = stagesOf(pods, "all_reduce", 1e9, spanOf(pods, atomsOf(pods, "pod", "data")));
     strictEqual(stages.map(({ resources }) => resources.join("+")).join(" "), "ici0+ici1 dcn ici0+ici1");
@@ -102,7 +102,7 @@ describe("network of a v5e pod", () => {
   const ops = fc.constantFrom<CollectiveValue["op"][]>("all_gather", "reduce_scatter", "all_reduce", "all_to_all");
   const places = fc.record({ pods: fc.constantFrom(1, 2, 4), x: fc.constantFrom(1, 2, 4, 8, 16), y: fc.constantFrom(2, 4, 8, 16) });
 
-  it("puts on links the bytes that the program's formulas give, whatever the way", () => {
+  it("collectives send the bytes of the compiler's formulas, on any placement", () => {
     fc.assert(
       fc.property(ops, places, fc.integer({ min: 1, max: 1e9 }), (op, { pods, x, y }, bytes) => {
         const at = placement(`${x}x${y}`, { pod: pods, data: x, model: y }, pods);
@@ -116,7 +116,7 @@ describe("network of a v5e pod", () => {
     );
   });
 
-  it("never takes less time for more bytes, more hops or slower links", () => {
+  it("a collective does not take less time for more bytes, longer hops or slower links", () => {
     fc.assert(
       fc.property(
         ops,

@@ -2,7 +2,7 @@ import { LapidaryError } from "@lapidary/std";
 import { type Atom, type AtomId, type Mesh, type Torus, atomOf, chipCount, meshSize, printMesh, printTorus } from "@lapidary/topology";
 import { type ChipSpec, linkRate, wrapsAt } from "../chip/chip-spec.js";
 
-/** Where a mesh lies: row-major over the chips of a slice, its first axes over pods. */
+/** The placement of a mesh: row-major over the chips of a slice, with the first axes over pods. */
 export interface Placement {
   readonly mesh: Mesh;
   readonly chip: ChipSpec;
@@ -11,19 +11,20 @@ export interface Placement {
   readonly pods: number;
 }
 
-/** What a group of chips spans along one dim of the torus. */
+/** The members of a group of chips along one dim of the torus. */
 interface TorusSpan {
   readonly dim: number;
   /** Members of the group along the dim. */
   readonly size: number;
-  /** Links from one member to the next; as many groups share each of them. */
+  /** Number of links from one member to the next, and of groups that share each link. */
   readonly stride: number;
   readonly ring: boolean;
   /**
-   * Bytes a second that each member can send on to the others: both ways round a ring; on a line every link carries all of one half, so that one way counts.
+   * Bytes per second that each member can send to the others: in both directions of a ring, or in one direction of a line, because every
+   * link of a line transfers all data of one side.
    */
   readonly rate: number;
-  /** Hops until the last member has heard of all. */
+  /** Hops until the last member has the data of all members. */
   readonly hops: number;
 }
 
@@ -34,7 +35,7 @@ export interface GroupSpan {
   readonly chips: number;
 }
 
-/** @throws LapidaryError where the mesh does not lie on whole dims of the slice */
+/** @throws LapidaryError if the mesh does not have the number of chips of the slice, or the slice has more dims than the chip's torus */
 export function checkPlacement({ mesh, slice, pods, chip }: Placement): void {
   if (meshSize(mesh) !== chipCount(slice) * pods)
     throw new LapidaryError({
@@ -52,7 +53,7 @@ export function checkPlacement({ mesh, slice, pods, chip }: Placement): void {
     });
 }
 
-/** The chips that differ along `atoms`, as the network sees them. */
+/** The positions in the network of chips that differ along `atoms`. */
 export function spanOf(placement: Placement, atoms: readonly AtomId[]): GroupSpan {
   const { mesh, slice } = placement;
   const perPod = chipCount(slice);
@@ -67,7 +68,7 @@ export function spanOf(placement: Placement, atoms: readonly AtomId[]): GroupSpa
   return { pods, torus, chips: torus.reduce((n, { size }) => n * size, 1) };
 }
 
-/** Adds an atom to the places that a group takes on each dim. An atom across two dims, which odd slices make, counts on the minor one. */
+/** Adds an atom to the positions of a group on each dim. An atom across two dims, which odd slices have, is added to the minor one. */
 function spread(atom: Atom, slice: Torus, onDim: number[][]): void {
   let dim = slice.dims.length - 1;
   let below = 1;
@@ -86,8 +87,8 @@ function torusSpan({ chip, slice }: Placement, dim: number, unsorted: readonly n
   return { dim, size, stride, ring, rate, hops: ring ? (size * stride) / 2 : (size - 1) * stride };
 }
 
-/** Links along the shortest way between two chips of a slice, and the dims that it uses. */
-export function wayBetween(
+/** The number of links on the shortest path between two chips of a slice, and the number of dims that it uses. */
+export function shortestPath(
   { chip, slice }: Pick<Placement, "chip" | "slice">,
   from: readonly number[],
   to: readonly number[],
@@ -102,13 +103,13 @@ export function wayBetween(
   return { hops, dims };
 }
 
-/** Seconds for `bytes` from one chip to another: they leave over one link a dim, and the first of them passes all hops. */
+/** Seconds to send `bytes` from one chip to another: over one link per dim, plus the latency of all hops. */
 export function sendSeconds(
   placement: Pick<Placement, "chip" | "slice">,
   bytes: number,
   from: readonly number[],
   to: readonly number[],
 ): number {
-  const { hops, dims } = wayBetween(placement, from, to);
+  const { hops, dims } = shortestPath(placement, from, to);
   return dims === 0 ? 0 : bytes / (linkRate(placement.chip) * dims) + hops * placement.chip.ici.hop_s;
 }

@@ -1,14 +1,17 @@
 import { chipCount, type Torus } from "@lapidary/topology";
 import { type ChipSpec, wrapsAt } from "../chip/chip-spec.js";
 
-/** What data sheets say of a whole pod. */
+/** Figures of a whole pod in data sheets. */
 export interface PodFigures {
-  /** Bytes a second that all chips together put on their links, one way. */
+  /** Bytes per second that all chips together send over their links, in one direction. */
   readonly allReduceBytesPerS: number;
-  /** Over the links that a cut through the middle of the longest dim meets, one way. */
+  /** Bytes per second over the links between the two halves of the longest dim, in one direction. */
   readonly bisectionBytesPerS: number;
   readonly dcnBytesPerS: number;
-  /** Tokens of a pod's batch from which computing hides the reduction of gradients between pods: 4·T·P flops against 2 · 2P bytes, P params in bf16. */
+  /**
+   * Tokens of a pod's batch at which compute takes as long as the reduction of gradients between pods: 4·T·P flops and 2 · 2P bytes, for P
+   * params in bf16.
+   */
   readonly dcnCrossoverTokens: number;
 }
 

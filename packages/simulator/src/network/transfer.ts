@@ -5,13 +5,13 @@ import { dcnRatePerChip } from "../chip/chip-spec.js";
 import { type ComputeDtype, storedBytes } from "../cost/storage.js";
 import { type GroupSpan, type Placement, spanOf } from "./placement.js";
 
-/** What a transfer occupies of a chip: its two links along a dim of the torus, its share of the network cards, its way to host memory. */
+/** A resource of a chip: its two links along a dim of the torus, its share of the network cards, a direction of PCIe. */
 export type Resource = `ici${number}` | "dcn" | "to_host" | "from_host";
 
-/** A stage of a transfer. All resources work at once, each for `seconds` when it is alone on them; no stage ends before `latency`. */
+/** A stage of a transfer. It uses all resources at the same time, for `seconds` if no other transfer uses them, and takes at least `latency`. */
 export interface Stage {
   readonly resources: readonly Resource[];
-  /** That one chip sends. */
+  /** Bytes that one chip sends. */
   readonly bytes: number;
   readonly seconds: number;
   readonly latency: number;
@@ -25,7 +25,7 @@ export const atomsOf = (placement: Placement, value: CollectiveValue): AtomId[] 
 /** The stages of a collective, one after another. */
 export function collectiveStages(placement: Placement, graph: Graph, value: CollectiveValue, compute: ComputeDtype): Stage[] {
   const operand = must(graph.values[must(value.inputs[0], "operand")], "operand");
-  // What is sent has the type of the result: a weight is converted before it is gathered.
+  // The sent data has the type of the result, because a weight is converted before it is gathered.
   const whole = value.op === "all_gather" ? storedBytes(value, compute) : sentBytes(operand, value, compute);
   return stagesOf(placement, value.op, whole, spanOf(placement, atomsOf(placement, value)));
 }
@@ -37,7 +37,7 @@ const sentBytes = (operand: Value, value: Value, compute: ComputeDtype): number 
   );
 
 /**
- * Stages of a collective over a group that may span pods (the book's formulas, in bytes that a chip really sends).
+ * Stages of a collective over a group that may span pods, by the formulas of "How to Scale Your Model", in bytes that a chip sends.
  *
  *     all_gather       pods first, while parts are small, then the torus       whole: bytes of the gathered array
  *     reduce_scatter   the torus first, then pods on what is left              whole: bytes before
@@ -59,13 +59,13 @@ export function stagesOf(placement: Placement, op: CollectiveValue["op"], whole:
       return pods === 1 ? torus(whole, 2) : [...torus(whole, 1), ...between(whole / chips, 2), ...torus(whole, 1)];
     case "all_to_all": {
       const [stage] = torus(whole, 1);
-      // A quarter of an all_gather of the group's arrays: parts travel a quarter of the ring on average, both ways.
+      // A quarter of an all_gather of the group's arrays: the mean distance is a quarter of the ring, in both directions.
       return [...(stage === undefined ? [] : [{ ...stage, seconds: (stage.seconds * chips) / 4 }]), ...between(whole, 1)];
     }
   }
 }
 
-/** All dims at once, each with the share of the bytes that its rate allows. */
+/** A stage on all dims of the torus at the same time. The share of each dim in the bytes is proportional to its rate. */
 function torusStage({ chip }: Placement, { torus }: GroupSpan, bytes: number, times: number): Stage {
   const rate = torus.reduce((sum, span) => sum + span.rate, 0);
   const hops = torus.reduce((sum, span) => sum + span.hops, 0);
@@ -77,7 +77,7 @@ function torusStage({ chip }: Placement, { torus }: GroupSpan, bytes: number, ti
   };
 }
 
-/** By halving and doubling: a message for every doubling of the pods. */
+/** A stage between pods by halving and doubling: one message for each doubling of the pods. */
 function dcnStage({ chip }: Placement, pods: number, bytes: number, times: number): Stage {
   return {
     resources: ["dcn"],
@@ -87,7 +87,7 @@ function dcnStage({ chip }: Placement, pods: number, bytes: number, times: numbe
   };
 }
 
-/** Between a chip and its host. */
+/** A stage between a chip and its host. */
 export const hostStage = ({ chip }: Placement, resource: "to_host" | "from_host", bytes: number): Stage => ({
   resources: [resource],
   bytes,
@@ -95,6 +95,6 @@ export const hostStage = ({ chip }: Placement, resource: "to_host" | "from_host"
   latency: 0,
 });
 
-/** Seconds of stages that meet no other transfer. */
-export const aloneSeconds = (stages: readonly Stage[]): number =>
+/** Seconds of stages without other transfers. */
+export const uncontendedSeconds = (stages: readonly Stage[]): number =>
   stages.reduce((sum, { seconds, latency }) => sum + Math.max(seconds, latency), 0);

@@ -3,19 +3,20 @@ import type { Resource } from "../network/transfer.js";
 import type { Timeline, TransferSpan } from "../timeline/run-timeline.js";
 import type { StepList } from "../timeline/step-list.js";
 
-/** A piece of the chain of work that makes the step as long as it is. */
+/** A piece of the critical path of the step. */
 export interface CriticalPiece {
   readonly kind: "kernel" | "transfer";
   readonly name: string;
-  /** For kernels what limits them, for transfers the resources of the stage. */
+  /** The limit of a kernel, or the first resource of a stage of a transfer. */
   readonly on: "matrix" | "vector" | "hbm" | Resource;
   readonly from: number;
   readonly to: number;
 }
 
 /**
- * From the end of the step backwards: a kernel was preceded by what the core did before; where the core waited, the transfer was what everything waited for, and before it the
- * core again, at the moment it issued the transfer. Pieces come in order and do not overlap; together they are as long as the step.
+ * The path is found from the end of the step. Before a kernel, it contains the previous work of the core. While the core waits, it
+ * contains the transfer, and before the transfer the core at the time of the issue. Pieces are in order and do not overlap.
+ * Together they are as long as the step.
  */
 export function criticalPath({ kernels, waits, transfers }: Timeline, list: StepList): CriticalPiece[] {
   const core = [
@@ -38,7 +39,7 @@ export function criticalPath({ kernels, waits, transfers }: Timeline, list: Step
   }
   return pieces.reverse();
 
-  /** The stages of a transfer, and before it either the transfer that it had to wait for or the core, when it issued it. */
+  /** Adds the stages of a transfer, and before them the transfer that it waited for, if there is one. Otherwise the path goes on at the issue. */
   function follow({ transfer: id, issued, stages }: TransferSpan): void {
     const { name, after } = must(list.transfers[id], "transfer");
     for (const { stage, from, to } of [...stages].reverse()) {

@@ -3,7 +3,7 @@ import type { Placement } from "../network/placement.js";
 import type { Timeline } from "../timeline/run-timeline.js";
 import type { StepList, Transfer } from "../timeline/step-list.js";
 
-/** Seconds in which the core stands still, by what it waits for. */
+/** Seconds in which the core waits, by transfer and by mesh axis. */
 export interface Exposure {
   /** By mesh axis; axes that one collective spans together are joined by `+`. */
   readonly byAxis: ReadonlyMap<string, number>;

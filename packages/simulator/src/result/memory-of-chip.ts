@@ -5,32 +5,32 @@ import type { Fusion } from "../cost/fusion.js";
 import { type ComputeDtype, storedBytes } from "../cost/storage.js";
 
 /**
- * The compiler's memory plan, seen with the chip's types and fusions. What is offloaded is away from the step after its last read in the forward pass until the block before its
- * first read in the backward pass.
+ * The compiler's memory plan with the chip's data types and fusion. An offloaded value has no buffer from its last read in the
+ * forward pass to the block before its first read in the backward pass.
  */
 export function memoryOfChip(program: Program, fusion: Fusion, compute: ComputeDtype, offloaded: ReadonlySet<ValueId>): MemoryPlan {
   const { chip, schedule } = program;
-  const away = new Map<ValueId, { after: number; back: number }>();
+  const absences = new Map<ValueId, { after: number; reload: number }>();
   if (offloaded.size > 0) {
     const blocks = blockBegins(program);
     schedule.order.forEach((id, step) => {
       const value = must(chip.values[id], "value");
       for (const input of value.inputs) {
         if (!offloaded.has(input)) continue;
-        const known = away.get(input);
-        if (value.scope.phase === "forward") away.set(input, { after: step, back: known?.back ?? schedule.order.length });
-        else if (known === undefined || known.back === schedule.order.length) {
+        const known = absences.get(input);
+        if (value.scope.phase === "forward") absences.set(input, { after: step, reload: known?.reload ?? schedule.order.length });
+        else if (known === undefined || known.reload === schedule.order.length) {
           const block = blocks.findLastIndex((begin) => begin <= step);
           const after = known?.after ?? schedule.order.indexOf(input);
-          away.set(input, { after, back: Math.max(after + 1, blocks[Math.max(0, block - 1)] ?? step) });
+          absences.set(input, { after, reload: Math.max(after + 1, blocks[Math.max(0, block - 1)] ?? step) });
         }
       }
     });
   }
-  return planMemory(chip, schedule, { bytes: (value) => storedBytes(value, compute), fused: fusion.fused, away });
+  return planMemory(chip, schedule, { bytes: (value) => storedBytes(value, compute), fused: fusion.fused, offloaded: absences });
 }
 
-/** Values that the policy `offload` keeps: projections of the forward pass that the backward pass reads. */
+/** Values that the policy `offload` stores on the host: projections of the forward pass that the backward pass reads. */
 export function offloadedValues({ chip, remat }: Program): Set<ValueId> {
   const found = new Set<ValueId>();
   if (remat !== "offload") return found;

@@ -1,20 +1,20 @@
 import { must } from "@lapidary/std";
 import { type Graph, parametersOf, sizeOf } from "@lapidary/ir";
-import { usefulFlops } from "../cost/product.js";
+import { usefulFlops } from "../cost/matmul.js";
 
-/** What a step is worth, whatever it costs: the numerator of MFU. Over all chips. */
+/** Useful flops of a step on all chips: the numerator of MFU. */
 export interface ModelFlops {
   readonly parameters: number;
   readonly tokens: number;
   /** 6 · parameters · tokens. */
   readonly weights: number;
-  /** Products of activations with one another (those with batch dims), forward and twice that backward; all of the scores counted. */
+  /** Flops of matmuls between activations (those with batch dims): forward, and twice that backward. All scores are counted. */
   readonly attention: number;
 }
 
 /**
- * From the unpartitioned step. Attention is 12 · layers · heads · head dim · S a token when the full square counts, as MaxText's published runs do, and half of it when only what a causal
- * mask leaves counts.
+ * Counts the flops of the unpartitioned step. Attention has 12 · layers · heads · head dim · S flops per token if all scores are
+ * counted, as in MaxText's published runs, and half of it if only the scores below a causal mask are counted.
  */
 export function modelFlops(graph: Graph): ModelFlops {
   const parameters = parametersOf(graph).reduce((n, value) => n + (value.role === "param" ? sizeOf(value.type.dims) : 0), 0);

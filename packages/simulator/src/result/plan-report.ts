@@ -7,7 +7,7 @@ import { usableHbm } from "../chip/chip-spec.js";
 import { criticalPath } from "./critical-path.js";
 import { exposureOf } from "./exposure.js";
 
-/** What `lapidary plan --json` prints: stable fields, seconds and bytes. */
+/** The output of `lapidary plan --json`: stable fields, in seconds and bytes. */
 export interface PlanReport {
   readonly chip: string;
   readonly chips: number;
@@ -18,24 +18,24 @@ export interface PlanReport {
   readonly tokens_per_step: number;
   readonly step_time_s: number;
   readonly tokens_per_s: number;
-  /** Model flops utilisation, all of the attention square counted; `mfu_causal` counts the half that a causal mask leaves. Shares of 1. */
+  /** Model flops utilisation, 0 to 1. `mfu` counts all scores of attention, `mfu_causal` the half that a causal mask does not hide. */
   readonly mfu: number;
   readonly mfu_causal: number;
-  /** Published runs of this chip that the simulator was compared with; null: none, so that times are not to be trusted by themselves. */
+  /** Published runs of this chip with which predictions were compared; null if there are none, so that times have an unknown error. */
   readonly calibration: { readonly runs: string; readonly worst_error: number } | null;
-  /** What takes the largest part of the critical path: compute (the matrix units), vector, hbm, ici, dcn, host. */
+  /** The resource with the largest part of the critical path: compute (the matrix units), vector, hbm, ici, dcn, host. */
   readonly bound: string;
-  /** Highest live bytes of each class on a chip; `peak` is that of their sum, and less than the sum of the peaks where these fall on different moments. */
+  /** Highest live bytes of each class on a chip. `peak` is the highest sum; it is less than the sum of the peaks if these are at different times. */
   readonly hbm_bytes: Readonly<Record<MemoryClass | "peak", number>>;
   readonly hbm_limit: number;
   readonly fits: boolean;
   /** step_time_s = compute_s + Σ exposed_s + host_s + pod_wait_s. */
   readonly compute_s: number;
-  /** Part of compute_s: what kernels lose to transfers beside them. */
+  /** Part of compute_s: the time that kernels lose to concurrent transfers. */
   readonly overlap_loss_s: number;
   /** Part of compute_s: the optimizer. */
   readonly optimizer_s: number;
-  /** In which the core waits for a collective, by mesh axis. */
+  /** Time in which the core waits for a collective, by mesh axis. */
   readonly exposed_s: Readonly<Record<string, number>>;
   /** Part of exposed_s: on the network between pods. */
   readonly dcn_s: number;
@@ -51,17 +51,17 @@ interface CollectiveReport {
   readonly op: string;
   readonly axis: string;
   readonly count: number;
-  /** As the program types them (f32). */
+  /** Bytes with the types of the program (f32). */
   readonly bytes_per_chip: number;
-  /** As the chip sends them. */
+  /** Bytes with the types in which the chip sends them. */
   readonly sent_bytes_per_chip: number;
-  /** Sum of the times that they are under way. */
+  /** Sum of the times that they are in flight. */
   readonly time_s: number;
   readonly exposed_s: number;
   readonly why: string;
 }
 
-/** Kernels of one kind, those of all layers together. */
+/** Kernels of one kind, name and pass, of all layers. */
 export interface KernelReport {
   readonly name: string;
   readonly phase: string;
@@ -102,7 +102,7 @@ export function planReport(simulation: Simulation): PlanReport {
     exposed_s: Object.fromEntries(exposure.byAxis),
     dcn_s: exposure.dcn,
     host_s: exposure.host,
-    pod_wait_s: simulation.podWaitSeconds,
+    pod_wait_s: simulation.stragglerDelaySeconds,
     collectives: collectiveReports(simulation, exposure.byTransfer),
     kernels: kernelReports(simulation),
     critical_path: path,
@@ -116,7 +116,7 @@ function pathShares({ timeline, list }: Simulation): { on: string; time_s: numbe
   return [...sums].sort((a, b) => b[1] - a[1]).map(([on, time]) => ({ on, time_s: time, share: time / timeline.seconds }));
 }
 
-/** Links of all dims count together. */
+/** The resource with the largest part of the path. The links of all dims are one resource. */
 function boundOf(path: readonly { readonly on: string; readonly time_s: number }[]): string {
   const sums = new Map<string, number>();
   const nameOf = (on: string): string => (on === "matrix" ? "compute" : on.startsWith("ici") ? "ici" : on.endsWith("_host") ? "host" : on);

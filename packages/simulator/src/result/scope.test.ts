@@ -10,7 +10,7 @@ import { planReport } from "./plan-report.js";
 
 const layers = 3;
 
-/** The same step under names that say nothing of blocks or gradients. */
+/** The same step with names that contain no blocks and no gradients. */
 const renamed = (graph: Graph): Graph => ({ ...graph, values: graph.values.map((value) => ({ ...value, name: `x${value.id}` }) as Value) });
 
 const programOf = (graph: Graph, remat: RematPolicy, prefetchBlocks: number): Program =>
@@ -23,14 +23,14 @@ const programOf = (graph: Graph, remat: RematPolicy, prefetchBlocks: number): Pr
   });
 const simulationOf = (program: Program): Simulation => simulate(program, { chip: v5e, pods: 1, torus: parseTorus("2x2") });
 
-/** All of a program but the words. */
+/** A program without names and causes. */
 const withoutNames = ({ values, outputs }: Graph): unknown => [values.map(({ name: _, cause: __, ...rest }) => rest), outputs];
 
 describe("the scope of a value", () => {
   const graph = trainGraph({ layers });
 
   for (const remat of ["none", "dots", "full", "offload"] as const)
-    it(`decides rematerialization, prefetch and memory by layer under remat=${remat}, whatever the names`, () => {
+    it(`the scope, and not the name, decides rematerialization, prefetch and memory by layer with remat=${remat}`, () => {
       for (const prefetchBlocks of [0, 1, 2]) {
         const [named, nameless] = [programOf(graph, remat, prefetchBlocks), programOf(renamed(graph), remat, prefetchBlocks)];
         deepStrictEqual(withoutNames(nameless.chip), withoutNames(named.chip));
@@ -46,7 +46,7 @@ describe("the scope of a value", () => {
       }
     });
 
-  it("has a block wherever the passes of a layer meet", () => {
+  it("values of all passes of a layer have its block", () => {
     const program = programOf(renamed(graph), "full", 1);
     ok(blockBegins(program).length >= layers);
     const blocksIn = (phase: Value["scope"]["phase"]): number[] =>
@@ -55,7 +55,7 @@ describe("the scope of a value", () => {
     ok(middleBlock(simulationOf(program)) !== undefined);
   });
 
-  it("decides how far ahead the gathers of a layer start", () => {
+  it("the block decides how far ahead the gathers of a layer start", () => {
     const startsOf = (prefetchBlocks: number): readonly number[] => [
       ...programOf(renamed(graph), "full", prefetchBlocks).schedule.startBefore.values(),
     ];
@@ -64,11 +64,11 @@ describe("the scope of a value", () => {
     ok(sum(startsOf(2)) < sum(startsOf(1)));
   });
 
-  it("keeps the projections of attention of all layers on the host under remat=offload", () => {
+  it("remat=offload stores the projections of attention of all layers on the host", () => {
     strictEqual(offloadedValues(programOf(renamed(graph), "offload", 1)).size, 3 * layers);
   });
 
-  it("gives weights, their gradients and collectives the layer that uses the weight", () => {
+  it("weights, their gradients and their collectives have the block of the layer that uses the weight", () => {
     const { chip } = programOf(graph, "full", 1);
     for (const op of ["parameter", "all_gather", "reduce_scatter"] as const) {
       const found = chip.values.filter((value) => value.op === op && (value.role === "param" || value.role === "gradient"));

@@ -1,4 +1,4 @@
-/** Shares, bytes and seconds as plans write them. */
+/** Texts of shares, bytes and seconds in plans. */
 export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 export const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e8 ? 4 : 2)} GB`;
 export function seconds(time: number): string {

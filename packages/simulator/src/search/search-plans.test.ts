@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import { extrapolate, type SearchOptions, searchPlans } from "./search-plans.js";
 
-/** Plans are numbers 0 to 9; time falls with them, memory grows. */
+/** Plans are the numbers 0 to 9. A larger number has less time and more memory. */
 const options = (change: Partial<SearchOptions<number>> = {}): SearchOptions<number> => ({
   starts: [0],
   neighbours: (n) => [n - 1, n + 1].filter((m) => m >= 0 && m < 10),
@@ -15,7 +15,7 @@ const options = (change: Partial<SearchOptions<number>> = {}): SearchOptions<num
 });
 
 describe("search", () => {
-  it("walks to the fastest plan that fits, and puts those that do not fit behind", async () => {
+  it("searchPlans finds the fastest plan that fits, and ranks it before the plans that do not fit", async () => {
     const ranked = await searchPlans(options());
     strictEqual(ranked[0]?.plan, 6);
     strictEqual(
@@ -24,13 +24,13 @@ describe("search", () => {
     ); // prettier-ignore
   });
 
-  it("tries each plan once, and no more than its budget", async () => {
+  it("searchPlans tries each plan once, and at most `budget` plans", async () => {
     const tried: number[] = [];
     await searchPlans(options({ budget: 4, evaluate: (n) => (tried.push(n), { seconds: 10 - n, hbmBytes: n }) })); // prettier-ignore
     deepStrictEqual(tried, [0, 1, 2, 3]);
   });
 
-  it("does not try what its bounds rule out, and lives with what cannot be compiled", async () => {
+  it("searchPlans skips plans that their bounds exclude, and plans that do not compile", async () => {
     const tried: number[] = [];
     await searchPlans(
       options({
@@ -42,12 +42,12 @@ describe("search", () => {
     ok(!tried.includes(2) && tried.includes(1));
   });
 
-  it("ends when its listener says so", async () => {
+  it("searchPlans ends if onProgress returns false", async () => {
     const ranked = await searchPlans(options({ onProgress: (tried) => tried < 2 }));
     strictEqual(ranked.length, 2);
   });
 
-  it("marks as the front exactly the plans that no other beats in both time and memory", async () => {
+  it("the Pareto front contains exactly the plans to which no other plan is better in time or memory and at least equal in both", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.record({ seconds: fc.nat(9), hbmBytes: fc.nat(9) }), { minLength: 1, maxLength: 12 }),
@@ -68,7 +68,7 @@ describe("search", () => {
     );
   });
 
-  it("extends a straight line", () => {
+  it("extrapolate extends a straight line", () => {
     strictEqual(extrapolate(10, 14, 2, 4, 28), 62);
   });
 });

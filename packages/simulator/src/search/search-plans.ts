@@ -1,11 +1,11 @@
 import { assert } from "@lapidary/std";
 
-/** What is known of a plan after it was tried. */
+/** The prediction for a plan that was tried. */
 interface TriedPlan<P> {
   readonly plan: P;
-  /** For the work that all plans of a search share: a step of theirs, scaled to the same tokens. */
+  /** Time of a step, scaled to the same number of tokens for all plans of a search. */
   readonly seconds: number;
-  /** Of a chip, at the peak. */
+  /** Peak memory of a chip. */
   readonly hbmBytes: number;
 }
 
@@ -16,37 +16,38 @@ export interface RankedPlan<P> extends TriedPlan<P> {
 }
 
 export interface SearchOptions<P> {
-  /** Where the search begins: all of them are tried. */
+  /** The first plans, which are all tried. */
   readonly starts: readonly P[];
-  /** Plans that differ in one thing. */
+  /** Plans that differ in one property. */
   readonly neighbours: (plan: P) => readonly P[];
   /** Equal plans have equal keys. */
   readonly key: (plan: P) => string;
-  /** Cheap lower bounds: what cannot fit or cannot win is not tried. */
+  /** Cheap lower bounds. A plan that cannot fit, or cannot be the fastest, is not tried. */
   readonly bound: (plan: P) => { readonly seconds: number; readonly hbmBytes: number };
-  /** Tries a plan; undefined where it cannot be compiled. */
+  /** Tries a plan; undefined if it does not compile. */
   readonly evaluate: (plan: P) => Omit<TriedPlan<P>, "plan"> | undefined;
   readonly hbmLimit: number;
-  /** Plans to try, at most. */
+  /** Maximum number of plans to try. */
   readonly budget: number;
-  /** Hears of every trial; `false` ends the search with what is there. */
+  /** Called after every trial; `false` ends the search with the plans that were tried. */
   readonly onProgress?: (tried: number, budget: number, best: TriedPlan<P> | undefined) => boolean | Promise<boolean>;
 }
 
 /**
- * Best-first search: all starts, then the neighbours of the best plan that has not been looked around yet, until the budget is used or no plan among the best has new
- * neighbours. Plans that fit come before those that do not, then time tells; of plans that do not fit, the smallest is the best. A plan is tried once.
+ * Best-first search: it tries all starts, then the neighbours of the best plan that has not been expanded, until the budget is used
+ * or the four best plans are expanded. Plans that fit are ranked before those that do not, and then by time. Plans that do not fit
+ * are ranked by memory. Each plan is tried once.
  */
 export async function searchPlans<P>(options: SearchOptions<P>): Promise<RankedPlan<P>[]> {
   const { key, bound, hbmLimit, budget } = options;
   const tried = new Map<string, TriedPlan<P> | undefined>();
   const expanded = new Set<string>();
-  const good = (): TriedPlan<P>[] => [...tried.values()].filter((plan) => plan !== undefined).sort((a, b) => compare(a, b, hbmLimit));
+  const compiled = (): TriedPlan<P>[] => [...tried.values()].filter((plan) => plan !== undefined).sort((a, b) => compare(a, b, hbmLimit));
   let trials = 0;
 
   const attempt = async (plan: P): Promise<boolean> => {
     if (tried.has(key(plan)) || trials >= budget) return trials < budget;
-    const best = good()[0];
+    const best = compiled()[0];
     const least = bound(plan);
     if (least.hbmBytes > hbmLimit || (best !== undefined && best.hbmBytes <= hbmLimit && least.seconds > best.seconds)) {
       tried.set(key(plan), undefined);
@@ -57,17 +58,17 @@ export async function searchPlans<P>(options: SearchOptions<P>): Promise<RankedP
     tried.set(key(plan), outcome === undefined ? undefined : { plan, ...outcome });
     if (outcome !== undefined)
       assert(outcome.seconds >= least.seconds * (1 - 1e-9), "no plan beats its bound", key(plan), outcome.seconds, least.seconds);
-    return (await options.onProgress?.(trials, budget, good()[0])) ?? true;
+    return (await options.onProgress?.(trials, budget, compiled()[0])) ?? true;
   };
 
-  for (const start of options.starts) if (!(await attempt(start))) return ranked(good(), hbmLimit);
+  for (const start of options.starts) if (!(await attempt(start))) return ranked(compiled(), hbmLimit);
   for (;;) {
-    const next = good()
+    const next = compiled()
       .slice(0, 4)
       .find(({ plan }) => !expanded.has(key(plan)));
-    if (next === undefined || trials >= budget) return ranked(good(), hbmLimit);
+    if (next === undefined || trials >= budget) return ranked(compiled(), hbmLimit);
     expanded.add(key(next.plan));
-    for (const neighbour of options.neighbours(next.plan)) if (!(await attempt(neighbour))) return ranked(good(), hbmLimit);
+    for (const neighbour of options.neighbours(next.plan)) if (!(await attempt(neighbour))) return ranked(compiled(), hbmLimit);
   }
 }
 
@@ -91,9 +92,10 @@ const ranked = <P>(plans: readonly TriedPlan<P>[], limit: number): RankedPlan<P>
   }));
 
 /**
- * A step of many blocks from steps of few: time and memory grow by the same amount with every block once the pipeline is filled.
+ * Time or memory of a step of `blocks` blocks, from two steps with fewer blocks. Both grow linearly with the number of blocks.
  *
- * @param few what a step of `fewBlocks` takes, `more` one of `moreBlocks`
+ * @param few value of a step of `fewBlocks`
+ * @param more value of a step of `moreBlocks`
  */
 export function extrapolate(few: number, more: number, fewBlocks: number, moreBlocks: number, blocks: number): number {
   return more + ((more - few) / (moreBlocks - fewBlocks)) * (blocks - moreBlocks);

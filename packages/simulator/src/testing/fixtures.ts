@@ -13,7 +13,7 @@ export function chipNamed(name: string): ChipSpec {
 
 export const v5e = chipNamed("v5e");
 
-/** The chip as its data sheet has it: nothing is lost anywhere. */
+/** The chip with the rates of its data sheet, without losses. */
 export const ideal = (chip: ChipSpec): ChipSpec => ({
   ...chip,
   calibrated: { matrix_efficiency: 1, vector_efficiency: 1, overlap_loss: 0, pod_delay: 0, hbm_efficiency: 1, dcn_efficiency: 1 },
@@ -27,7 +27,7 @@ export interface StepShape {
   readonly heads?: number;
 }
 
-/** A small transformer's training step with attention, a gated product and SGD: names, roles and logical axes as the project's models have them. */
+/** The training step of a small transformer with attention, an MLP and SGD. Names, roles and logical axes are like those of `models`. */
 export function trainGraph({ layers = 2, batch = 16, seq = 64, width = 64, heads = 4 }: StepShape = {}): Graph {
   const g = new GraphBuilder("train_step");
   const headDim = width / heads;

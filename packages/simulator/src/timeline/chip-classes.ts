@@ -4,9 +4,9 @@ import type { Placement } from "../network/placement.js";
 import type { Resource } from "../network/transfer.js";
 import { wrapsAt } from "../chip/chip-spec.js";
 
-/** What is wrong with a chip, by its number in the mesh. */
+/** A fault of a chip, with the chip's number in the mesh. */
 export type Fault =
-  | { readonly kind: "straggler"; readonly chip: number /** Its kernels take so many times as long. */; readonly slowdown: number }
+  | { readonly kind: "straggler"; readonly chip: number /** Its kernels take `slowdown` times as long. */; readonly slowdown: number }
   | {
       readonly kind: "slow_link";
       readonly chip: number;
@@ -15,22 +15,23 @@ export type Fault =
     }
   | { readonly kind: "lost_wrap"; readonly chip: number; readonly dim: number };
 
-/** Chips that behave alike: each is simulated once. */
+/** Chips with equal behaviour, of which one is simulated. */
 export interface ChipClass {
   readonly id: number;
-  /** How many chips. */
+  /** Number of chips. */
   readonly count: number;
   /** The first of them. */
   readonly chip: number;
   readonly slowdown: number;
   readonly linkFactor: (resource: Resource) => number;
-  /** Classes that take part where this one's chips meet along `atoms`. */
+  /** Classes of the chips in a group along `atoms` with a chip of this class. */
   readonly groups: (atoms: readonly AtomId[]) => readonly number[];
 }
 
 /**
- * Classes of chips, by refinement: chips begin apart where a fault tells them apart; then two of one class are parted where their groups along the atoms of some collective
- * hold other classes, until nothing changes. Without faults all chips are one class.
+ * Classes of chips, by colour refinement. The first colours differ for chips with different faults. Then two chips of one class are
+ * separated if their groups along the atoms of a collective contain different classes, until nothing changes. Without faults all
+ * chips are one class.
  */
 export function chipClasses(placement: Placement, faults: readonly Fault[], atomLists: readonly (readonly AtomId[])[]): ChipClass[] {
   const { mesh } = placement;
@@ -80,7 +81,7 @@ interface Traits {
   readonly links: Readonly<Record<string, number>>;
 }
 
-/** A ring goes at the rate of its slowest link, and at half its rate where it is cut: such faults are those of all chips on the line. */
+/** The slowest link limits the rate of a ring, and a ring without its wrap-around link has half the rate. So all chips on the line have the fault. */
 function traitsOf(placement: Placement, faults: readonly Fault[], chip: number): Traits {
   const perPod = placement.slice.dims.reduce((a, b) => a * b, 1);
   const pod = Math.floor(chip / perPod);

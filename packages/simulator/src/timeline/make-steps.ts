@@ -11,15 +11,16 @@ import type { CoreStep, StepList, Transfer, TransferId } from "./step-list.js";
 export interface StepOptions {
   readonly placement: Placement;
   readonly compute: ComputeDtype;
-  /** Values of the forward pass that rest in host memory until the backward pass reads them. */
+  /** Values of the forward pass that the host stores until the backward pass reads them. */
   readonly offloaded: ReadonlySet<ValueId>;
-  /** The place of the kernel that writes a value. */
+  /** By value, the position of the kernel that writes it. */
   readonly writtenAt: ReadonlyMap<ValueId, ValueId>;
 }
 
 /**
- * The core's steps in the order of the schedule: a collective is started where `startBefore` says and waited for at its own place; a kernel runs at the place of its last
- * value. What is offloaded goes to the host as soon as it is made, and comes back a block before its first use in the backward pass.
+ * The steps of a core in the order of the schedule. A collective is started at its `startBefore` and waited for at its position. A
+ * kernel runs at the position of its last value. An offloaded value is copied to the host as soon as it is computed, and is
+ * reloaded one block before its first use in the backward pass.
  */
 export function makeSteps(
   program: Program,
@@ -83,7 +84,7 @@ export function makeSteps(
         op,
         axis: "host",
         name: value.name,
-        why: `${value.name} rests in host memory between its passes`,
+        why: `the host stores ${value.name} between the forward and the backward pass`,
         atoms: [],
         stages: [hostStage(placement, resource, bytes)],
         programBytes: bytes,

@@ -18,7 +18,7 @@ interface KernelSpan {
   readonly to: number;
 }
 
-/** The core stands still until a transfer has ended. */
+/** The core waits until a transfer has ended. */
 interface WaitSpan {
   readonly transfer: TransferId;
   readonly from: number;
@@ -27,15 +27,15 @@ interface WaitSpan {
 
 export interface TransferSpan {
   readonly transfer: TransferId;
-  /** When this chip has issued it. */
+  /** Time at which this chip issued it. */
   readonly issued: number;
-  /** When the core has passed the place where it needs the result; undefined where it never does. */
+  /** Time at which the core used the result; undefined if it does not use it. */
   readonly done: number | undefined;
   readonly stages: readonly { readonly stage: Stage; readonly from: number; readonly to: number }[];
 }
 
-/** A picosecond: what rounding may leave. */
-const instant = 1e-12;
+/** A picosecond. Shorter remainders are rounding errors. */
+const timeTolerance = 1e-12;
 
 export interface TimelineOptions {
   /** Share of its speed that a core loses while all its links are busy. */
@@ -47,7 +47,7 @@ export interface TimelineOptions {
 interface Core {
   readonly chips: ChipClass;
   step: number;
-  /** Seconds of the kernel that are left, at full speed. */
+  /** Remaining seconds of the kernel, at full speed. */
   left: number;
   begun: number;
   waiting: TransferId | undefined;
@@ -56,18 +56,18 @@ interface Core {
   readonly issued: Map<TransferId, number>;
   readonly passed: Map<TransferId, number>;
   readonly ended: Set<TransferId>;
-  /** Its flow of each transfer that all chips of the group have issued. */
+  /** By transfer that all chips of the group have issued: its flow. */
   readonly flows: Map<TransferId, Flow>;
 }
 
-/** One group's run of a transfer; all its cores have issued it. */
+/** The execution of a transfer by one group. All cores of the group have issued it. */
 interface Flow {
   readonly transfer: TransferId;
   readonly cores: readonly Core[];
   stage: number;
-  /** What it occupies now. */
+  /** The resources of the current stage. */
   resources: readonly Resource[];
-  /** Seconds of the stage that are left, alone. */
+  /** Remaining seconds of the stage at its full rate. */
   left: number;
   latencyLeft: number;
   begun: number;
@@ -75,13 +75,14 @@ interface Flow {
 }
 
 /**
- * Event simulation of one step, one core for every class of chips that behave alike.
+ * Event simulation of one step, with one core for every class of chips.
  *
  *     core      ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓░░░▓▓▓▓▓     ▓ kernels in order, slower while links are busy   ░ waits for a transfer
  *     ici0         ├── gather ──┤                a transfer begins when all its chips have issued it;
- *     ici1         ├── gather ──┤├─ reduce ─┤    n on one link go at 1/n of its rate each
+ *     ici1         ├── gather ──┤├─ reduce ─┤    each of n transfers on one link has 1/n of its rate
  *
- * Invariants: a kernel runs on one core at a time and in order; every transfer moves exactly its bytes; a transfer goes at the rate of the slowest resource of its chips.
+ * Invariants: a core runs one kernel at a time, in order; every transfer moves exactly its bytes; the slowest resource of its chips
+ * limits the rate of a transfer.
  */
 export function runTimeline(list: StepList, classes: readonly ChipClass[], options: TimelineOptions): Timeline[] {
   return new StepSimulation(list, classes, options).run();
@@ -108,7 +109,7 @@ class StepSimulation {
   /** The flows that move data. */
   readonly #flows = new Set<Flow>();
   /** By transfer: the flows that wait for it to end. */
-  readonly #held = new Map<TransferId, Set<Flow>>();
+  readonly #waitingFlows = new Map<TransferId, Set<Flow>>();
   #now = 0;
 
   constructor(list: StepList, classes: readonly ChipClass[], options: TimelineOptions) {
@@ -122,11 +123,11 @@ class StepSimulation {
     for (const core of this.#cores) this.#advance(core);
     while (this.#runToNextEvent());
     for (const core of this.#cores)
-      assert(core.step === length && core.waiting === undefined, "every core comes to its end", core.step, length);
+      assert(core.step === length && core.waiting === undefined, "every core has run all its steps", core.step, length);
     return this.#cores.map((core) => this.#timelineOf(core));
   }
 
-  /** Moves the time to the next end of a kernel or of a stage, and starts what follows. Returns whether there was one. */
+  /** Advances the time to the next end of a kernel or of a stage, and starts the next steps. Returns whether there was such an event. */
   #runToNextEvent(): boolean {
     const rates = flowRates(this.#flows);
     const speeds = this.#cores.map((core) => 1 - this.#options.overlapLoss * linkUse(core, rates, this.#options.dims));
@@ -191,10 +192,10 @@ class StepSimulation {
   #tryStart(flow: Flow): void {
     const { after } = must(this.#list.transfers[flow.transfer], "transfer");
     if (after !== undefined && !flow.cores.every((core) => core.ended.has(after))) {
-      this.#held.set(after, (this.#held.get(after) ?? new Set()).add(flow));
+      this.#waitingFlows.set(after, (this.#waitingFlows.get(after) ?? new Set()).add(flow));
       return;
     }
-    if (after !== undefined) this.#held.get(after)?.delete(flow);
+    if (after !== undefined) this.#waitingFlows.get(after)?.delete(flow);
     this.#flows.add(flow);
     this.#startStage(flow);
   }
@@ -221,7 +222,7 @@ class StepSimulation {
 
   #endTransfer(core: Core, transfer: TransferId): void {
     core.ended.add(transfer);
-    for (const flow of this.#held.get(transfer) ?? []) this.#tryStart(flow);
+    for (const flow of this.#waitingFlows.get(transfer) ?? []) this.#tryStart(flow);
     if (core.waiting === transfer) {
       core.waits.push({ transfer, from: core.begun, to: this.#now });
       core.waiting = undefined;
@@ -248,19 +249,19 @@ class StepSimulation {
 /** Subtracts seconds at full speed from a core's kernel. Returns whether the kernel has ended. */
 function computeFor(core: Core, seconds: number): boolean {
   core.left -= seconds;
-  return core.left <= instant;
+  return core.left <= timeTolerance;
 }
 
-/** Moves a flow on. Returns whether its stage has ended. */
+/** Advances a flow. Returns whether its stage has ended. */
 function moveFor(flow: Flow, seconds: number, rate: number): boolean {
-  flow.left = flow.left - seconds * rate <= instant ? 0 : flow.left - seconds * rate;
-  flow.latencyLeft = flow.latencyLeft - seconds <= instant ? 0 : flow.latencyLeft - seconds;
+  flow.left = flow.left - seconds * rate <= timeTolerance ? 0 : flow.left - seconds * rate;
+  flow.latencyLeft = flow.latencyLeft - seconds <= timeTolerance ? 0 : flow.latencyLeft - seconds;
   return flow.left === 0 && flow.latencyLeft === 0;
 }
 
 /**
- * Share of its full rate at which each transfer goes: n on one resource get 1/n of it, and the slowest resource of the slowest chip tells. A transfer that only waits for its
- * last hop leaves the links to others.
+ * The share of its full rate that each transfer has. Each of n transfers on one resource has 1/n of it, and the slowest resource of
+ * the slowest chip decides. A transfer that only waits for its latency uses no links.
  */
 function flowRates(flows: ReadonlySet<Flow>): Map<Flow, number> {
   const users = new Map<string, number>();

@@ -5,7 +5,7 @@ import type { Stage } from "../network/transfer.js";
 /** Index of a transfer in `StepList.transfers`. */
 export type TransferId = number;
 
-/** A transfer that runs beside the core: a collective, or a copy to or from the host. */
+/** An asynchronous transfer: a collective, or a copy to or from the host. */
 export interface Transfer {
   readonly id: TransferId;
   /** The program's op, or `offload` and `reload`. */
@@ -14,22 +14,22 @@ export interface Transfer {
   readonly axis: string;
   readonly name: string;
   readonly why: string;
-  /** The chips that take part in one: those that differ along these atoms. */
+  /** A group of the transfer consists of the chips that differ along these atoms. */
   readonly atoms: readonly AtomId[];
   readonly stages: readonly Stage[];
   /** Program bytes that one chip sends, in the program's own types. */
   readonly programBytes: number;
-  /** A transfer that must have ended before this one begins (data comes back only after it has gone). */
+  /** A transfer that must end before this one begins: a reload begins after its offload. */
   readonly after?: TransferId;
 }
 
-/** What a core does, one after another. */
+/** A step of a core. */
 export type CoreStep =
   | { readonly kind: "start"; readonly transfer: TransferId }
   | { readonly kind: "run"; readonly kernel: KernelCost }
   | { readonly kind: "done"; readonly transfer: TransferId };
 
-/** A program as the timeline sees it: every chip's core goes through `steps`. */
+/** A program as the input of the timeline. The core of every chip runs `steps` in order. */
 export interface StepList {
   readonly steps: readonly CoreStep[];
   readonly transfers: readonly Transfer[];

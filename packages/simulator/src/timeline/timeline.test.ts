@@ -45,41 +45,41 @@ const simulate = (steps: CoreStep[], stages: Stage[][], overlapLoss = 0): Timeli
 const near = (actual: number, expected: number): void => ok(Math.abs(actual - expected) < 1e-9, `${actual} for ${expected}`);
 
 describe("timeline", () => {
-  it("hides a transfer behind what the core does until it needs it", () => {
+  it("a transfer overlaps the kernels before the use of its result", () => {
     near(simulate([start(0), run(3), done(0), run(1)], [[stage(2)]]).seconds, 4);
     near(simulate([start(0), run(1), done(0), run(1)], [[stage(2)]]).seconds, 3);
   });
 
-  it("lets two transfers on one link slow each other, and both take as long as their bytes", () => {
+  it("two transfers on one link share its rate", () => {
     const { transfers, seconds } = simulate([start(0), start(1), done(0), done(1)], [[stage(1)], [stage(2)]]);
     near(seconds, 3);
     near(transfers[0]?.stages[0]?.to ?? 0, 2);
     near(transfers[1]?.stages[0]?.to ?? 0, 3);
   });
 
-  it("keeps transfers on different dims apart, and one on both dims meets either", () => {
+  it("transfers on different dims do not slow each other, and a transfer on both dims shares the rate of each", () => {
     near(simulate([start(0), start(1), done(0), done(1)], [[stage(2, ["ici0"])], [stage(2, ["ici1"])]]).seconds, 2);
     near(simulate([start(0), start(1), done(0), done(1)], [[stage(2, ["ici0", "ici1"])], [stage(1, ["ici1"])]]).seconds, 3);
   });
 
-  it("leaves the link to others while a transfer only waits for its last hop", () => {
+  it("a transfer that only waits for its latency does not use the link", () => {
     const { transfers } = simulate([start(0), start(1), done(0), done(1)], [[stage(0, ["ici0"], 5)], [stage(2)]]);
     near(transfers[1]?.stages[0]?.to ?? 0, 2);
     near(transfers[0]?.stages[0]?.to ?? 0, 5);
   });
 
-  it("slows the core by the loss while all its links are busy, by half of it while half are", () => {
+  it("the core is slower by overlapLoss while all its links are busy, and by half of it while half of them are", () => {
     near(simulate([start(0), run(1), done(0)], [[stage(4, ["ici0", "ici1"])]], 0.5).seconds, 4);
     near(simulate([start(0), run(1), done(0)], [[stage(4, ["ici0", "ici1"])]], 0.5).kernels[0]?.to ?? 0, 2);
     near(simulate([start(0), run(1), done(0)], [[stage(4, ["ici0"])]], 0.5).kernels[0]?.to ?? 0, 1 / 0.75);
     near(simulate([run(1), start(0), done(0)], [[stage(4)]], 0.5).seconds, 5);
   });
 
-  it("runs the stages of a transfer one after another", () => {
+  it("the stages of a transfer run one after another", () => {
     near(simulate([start(0), done(0)], [[stage(1), stage(2, ["dcn"]), stage(1)]]).seconds, 4);
   });
 
-  it("brings nothing back from the host before it is there", () => {
+  it("a reload begins after its offload has ended", () => {
     const list: StepList = {
       steps: [start(0), start(1), done(1)],
       transfers: [transfer(0, [stage(2, ["to_host"])]), { ...transfer(1, [stage(2, ["from_host"])]), after: 0 }],
@@ -87,7 +87,7 @@ describe("timeline", () => {
     near(runTimeline(list, [chip], { overlapLoss: 0, dims: 2 })[0]?.seconds ?? 0, 4);
   });
 
-  /** Steps in which every transfer is started before it is waited for. */
+  /** Steps that start every transfer before they wait for it. */
   const programs = fc
     .array(
       fc.record({
@@ -119,7 +119,7 @@ describe("timeline", () => {
     return [steps, transfers.map(({ seconds, resources }) => [stage(seconds, resources)])];
   };
 
-  it("never beats the work of any stream, is never longer than all work in a row, and its critical path fills it", () => {
+  it("a step takes at least the work of each stream and at most the sum of all work, and its critical path has no gap", () => {
     fc.assert(
       fc.property(programs, fc.constantFrom(0, 0.5, 0.9), (program, loss) => {
         const [steps, stages] = listOf(program);
@@ -140,14 +140,14 @@ describe("timeline", () => {
     );
   });
 
-  it("moves exactly the bytes of its transfers: no stage ends before its link has given it its time", () => {
+  it("the stages on a resource do not end before the resource has done their work", () => {
     fc.assert(
       fc.property(programs, (program) => {
         const [steps, stages] = listOf(program);
         const { transfers } = simulate(steps, stages);
         for (const resource of ["ici0", "ici1", "dcn"] as const) {
           const spans = transfers.flatMap(({ stages: all }) => all.filter((span) => span.stage.resources.includes(resource)));
-          // Every prefix of the busy time holds the work that has ended in it.
+          // The time until each end contains the work of all stages that have ended.
           for (const { to } of spans) {
             const ended = spans.filter((span) => span.to <= to + 1e-9).reduce((sum, span) => sum + span.stage.seconds, 0);
             const first = Math.min(...spans.map((span) => span.from));
@@ -159,7 +159,7 @@ describe("timeline", () => {
     );
   });
 
-  it("never ends a transfer sooner for more bytes on the links, or for one transfer more", () => {
+  it("a transfer does not end earlier if another transfer has more bytes, or is added", () => {
     const flows = fc.array(
       fc.record({
         seconds: fc.double({ min: 0.01, max: 3, noNaN: true }),
@@ -194,7 +194,7 @@ describe("timeline", () => {
     );
   });
 
-  it("goes through every step", () => {
+  it("the timeline contains every kernel", () => {
     strictEqual(simulate([run(1), run(2)], []).kernels.length, 2);
   });
 });

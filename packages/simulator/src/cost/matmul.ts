@@ -2,15 +2,15 @@ import { type OpName, type Value, dotLayout, opDef } from "@lapidary/ir";
 import type { ChipSpec } from "../chip/chip-spec.js";
 import type { ComputeDtype } from "./storage.js";
 
-/** A product of matrices, batched: [b, m, k] · [b, k, n]. */
-export interface ProductShape {
+/** A batched matmul: [b, m, k] · [b, k, n]. */
+export interface MatmulShape {
   readonly batch: number;
   readonly m: number;
   readonly n: number;
   readonly k: number;
 }
 
-export function productShape(value: Extract<Value, { op: "dot_general" }>, [lhs, rhs]: readonly [Value, Value]): ProductShape {
+export function matmulShape(value: Extract<Value, { op: "dot_general" }>, [lhs, rhs]: readonly [Value, Value]): MatmulShape {
   const { batch, contracting } = value.attrs;
   const { lhsFree, rhsFree } = dotLayout(lhs.type.dims.length, rhs.type.dims.length, batch, contracting);
   const size = (of: Value, dims: readonly number[]): number => dims.reduce((n, d) => n * (of.type.dims[d] ?? 1), 1);
@@ -31,12 +31,12 @@ export function productShape(value: Extract<Value, { op: "dot_general" }>, [lhs,
 const up = (x: number, unit: number): number => Math.ceil(x / unit) * unit;
 
 /**
- * Multiply-adds × 2 that the systolic arrays spend: one operand stands in the array in tiles of array × array, the other streams through in rows of 8 (a vector
- * register's sublanes). Either operand may be the standing one; a compiler takes the cheaper.
+ * Multiply-adds × 2 on the systolic arrays. The stationary operand is in the array in tiles of array × array. The other operand is
+ * streamed in rows of 8, the sublanes of a vector register. The compiler chooses the cheaper stationary operand.
  */
-export function paddedFlops({ batch, m, n, k }: ProductShape, array: number): number {
-  const standing = (rows: number, columns: number): number => up(rows, 8) * up(columns, array);
-  return 2 * batch * up(k, array) * Math.min(standing(m, n), standing(n, m));
+export function paddedFlops({ batch, m, n, k }: MatmulShape, array: number): number {
+  const stationary = (rows: number, columns: number): number => up(rows, 8) * up(columns, array);
+  return 2 * batch * up(k, array) * Math.min(stationary(m, n), stationary(n, m));
 }
 
 /** Seconds on the matrix units. */
@@ -44,17 +44,18 @@ export const matrixSeconds = (flops: number, chip: ChipSpec, compute: ComputeDty
   (flops * (compute === "f32" ? chip.matrix.f32_passes : 1)) / (chip.matrix.bf16_flops * chip.calibrated.matrix_efficiency);
 
 /**
- * Bytes that a tiled product reads from HBM: with result tiles of tm × tn, the left operand is read n/tn times and the right one m/tm times. Half of the vector memory holds the
- * f32 tile and double-buffered strips of both operands; the best tile is taken. An operand that fits there whole stays.
+ * Bytes that a tiled matmul reads from HBM. With result tiles of tm × tn, it reads the left operand n/tn times and the right one
+ * m/tm times. Half of the vector memory contains the f32 tile and double-buffered strips of both operands. The best tile is
+ * chosen. If an operand fits there, each operand is read once.
  *
- * @param bytes of one element of an operand
+ * @param bytes bytes of one element of an operand
  */
-export function productReads({ batch, m, n, k }: ProductShape, bytes: number, vmem: number, array: number): number {
+export function matmulReads({ batch, m, n, k }: MatmulShape, bytes: number, vmem: number, array: number): number {
   const budget = vmem / 2;
   const strip = Math.min(k, 512);
   let best = Infinity;
   for (let tm = Math.min(up(m, 8), array); ; tm = Math.min(tm * 2, m)) {
-    // The widest tile that fits beside tm rows.
+    // The widest tile that fits with tm rows.
     const tn = Math.min(n, Math.floor((budget - 2 * tm * strip * bytes) / (4 * tm + 2 * strip * bytes)));
     if (tn >= 1) best = Math.min(best, m * k * Math.ceil(n / tn) + k * n * Math.ceil(m / tm));
     if (tm >= m) break;
@@ -64,7 +65,7 @@ export function productReads({ batch, m, n, k }: ProductShape, bytes: number, vm
   return batch * bytes * (Number.isFinite(best) ? Math.max(best, once) : once * Math.ceil(Math.min(m, n) / array));
 }
 
-/** Multiply-adds × 2 that the product is worth, without padding. */
+/** Multiply-adds × 2 of the matmul, without padding. */
 export const usefulFlops = (value: Value, inputs: readonly Value[]): number =>
   opDef<OpName>(value.op).flops(
     inputs.map((input) => input.type),

@@ -1,43 +1,44 @@
 import { must } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Value, type ValueId, type ValueOf, useCounts } from "@lapidary/ir";
-import { carryOver } from "./rewrites.js";
+import { copyValue } from "./rewrites.js";
 
 /**
- * A sum of arrays that were padded with zeros to lie side by side is their concatenation:
+ * Replaces a sum of complementary pads with zeros by the concatenation of their operands:
  *
  *     pad(a, low 0, high n) + pad(b, low m, high 0)         →   concatenate(a, b)
  *     (x + pad(a, low 0, high n)) + pad(b, low m, high 0)   →   x + concatenate(a, b)
  *
- * It is what the derivative of a concatenation of slices leaves (rotary embedding turns halves). Of two pads one is zero at every place: the sums are the same bits.
+ * The derivative of a concatenation of slices contains such sums: rotary embedding exchanges halves. In every element one of the
+ * two pads is zero, so that the result has the same bits.
  */
-export function joinPads(graph: Graph): Graph {
+export function padsToConcat(graph: Graph): Graph {
   const uses = useCounts(graph);
   const valueOf = (id: ValueId): Value => must(graph.values[id], "value");
   const isInner = ({ id, role }: Value): boolean => uses[id] === 1 && role === undefined;
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
   const to: ValueId[] = [];
   for (const value of graph.values) {
-    const joined = value.op === "add" ? besides(value) : undefined;
-    if (joined === undefined) {
-      to.push(carryOver(g, value, (id) => to[id]).id);
+    const concat = value.op === "add" ? concatOf(value) : undefined;
+    if (concat === undefined) {
+      to.push(copyValue(g, value, (id) => to[id]).id);
       continue;
     }
-    const { dimension, parts, rest } = joined;
+    const { dimension, parts, rest } = concat;
     const placed = (id: ValueId): ValueId => must(to[id], "operand");
-    const side = g.push(
+    const made = g.push(
       "concatenate",
       parts.map(placed),
       { dimension },
       value.type,
       rest === undefined ? value : { ...value, role: undefined },
     );
-    to.push(rest === undefined ? side.id : g.push("add", [placed(rest), side.id], {}, value.type, value).id);
+    to.push(rest === undefined ? made.id : g.push("add", [placed(rest), made.id], {}, value.type, value).id);
   }
   for (const { name, value } of graph.outputs) g.output(name, g.get(must(to[value], "output")));
   return g.finish();
 
-  /** What two pads that complement each other are joined from, if `sum` adds such, and what it adds besides. */
-  function besides(sum: Value): { dimension: number; parts: readonly ValueId[]; rest?: ValueId } | undefined {
+  /** The operands of two complementary pads in `sum`, and the other term of the sum. Undefined if `sum` adds no such pads. */
+  function concatOf(sum: Value): { dimension: number; parts: readonly ValueId[]; rest?: ValueId } | undefined {
     const [a, b] = sum.inputs.map(valueOf) as [Value, Value];
     const direct = complement(a, b);
     if (direct !== undefined) return direct;
@@ -54,7 +55,7 @@ export function joinPads(graph: Graph): Graph {
     return undefined;
   }
 
-  /** The operands of two pads in order along the dim, where one is zero exactly where the other is not. */
+  /** The operands of two pads in their order along the dim, if each pad is zero exactly in the part of the other operand. */
   function complement(a: Value, b: Value): { dimension: number; parts: readonly ValueId[] } | undefined {
     if (a.op !== "pad" || b.op !== "pad" || a.id === b.id || !isInner(a) || !isInner(b)) return undefined;
     const [dimension, ...others] = [...new Set([...padded(a), ...padded(b)])];

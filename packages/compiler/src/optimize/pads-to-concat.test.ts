@@ -1,12 +1,12 @@
 import { deepStrictEqual } from "node:assert/strict";
 import { GraphBuilder, type Graph, type Tensor, type Value, interpret, sizeOf, tensor } from "@lapidary/ir";
-import { joinPads } from "./join-pads.js";
+import { padsToConcat } from "./pads-to-concat.js";
 import { dropDead } from "./rewrites.js";
 
 const dims = [3, 5];
 const pad = (g: GraphBuilder, x: Value, low: number, high: number): Value => g.op("pad", [x], { low: [0, low], high: [0, high] });
 
-/** Sums of `x`, of `a` padded behind and of `b` padded before. */
+/** Sums of `x`, of `a` with zeros after it and of `b` with zeros before it. */
 function sums(build: (g: GraphBuilder, x: Value, a: Value, b: Value) => Value): Graph {
   const g = new GraphBuilder("sums");
   const x = g.parameter("x", { dtype: "f32", dims });
@@ -39,19 +39,19 @@ function results(graph: Graph): Tensor["data"] | undefined {
   ).get("sum")?.data;
 }
 
-describe("pads that lie side by side", () => {
+describe("padsToConcat", () => {
   const add = (g: GraphBuilder, a: Value, b: Value): Value => g.op("add", [a, b], {});
   for (const [title, build, expected] of [
-    ["are one concatenation", (g, _x, a, b) => add(g, a, b), "concatenate"],
-    ["in either order", (g, _x, a, b) => add(g, b, a), "concatenate"],
-    ["also where they are added to something one by one", (g, x, a, b) => add(g, add(g, x, a), b), "concatenate add"],
-    ["wherever in the sum they stand", (g, x, a, b) => add(g, a, add(g, b, x)), "concatenate add"],
-    ["but not where the sum with the first is used besides", usedTwice, "pad pad add add multiply"],
-    ["nor where they lie one over the other", (g, x, a) => add(g, add(g, x, a), a), "pad add add"],
+    ["the sum of two complementary pads becomes a concatenation", (g, _x, a, b) => add(g, a, b), "concatenate"],
+    ["the sum of two complementary pads in reverse order becomes a concatenation", (g, _x, a, b) => add(g, b, a), "concatenate"],
+    ["complementary pads that are added to a value become a concatenation", (g, x, a, b) => add(g, add(g, x, a), b), "concatenate add"],
+    ["complementary pads at any position of a sum become a concatenation", (g, x, a, b) => add(g, a, add(g, b, x)), "concatenate add"],
+    ["pads are kept if the sum with the first pad has another use", usedTwice, "pad pad add add multiply"],
+    ["pads that overlap are kept", (g, x, a) => add(g, add(g, x, a), a), "pad add add"],
   ] as [string, (g: GraphBuilder, x: Value, a: Value, b: Value) => Value, string][])
     it(title, () => {
       const graph = sums(build);
-      const joined = dropDead(joinPads(graph));
+      const joined = dropDead(padsToConcat(graph));
       deepStrictEqual(ops(joined), expected);
       deepStrictEqual(results(joined), results(graph));
     });
