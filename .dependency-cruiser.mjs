@@ -36,9 +36,31 @@ const wrapped = [
   { library: "(^|/)node_modules/(ioredis|bullmq)/", owner: "control" },
 ];
 
+/**
+ * The packages that a user interface may import. It reaches the coordinator through `api`, and computations in its own process through `offline`.
+ * @type {{ name: string, imports: string[], modules?: string[] }[]}
+ */
+const interfaces = [
+  { name: "cli", imports: ["std", "api", "offline"], modules: ["coordinator/dist/service-process"] },
+  { name: "dashboard", imports: ["std", "api"] },
+];
+
+/** @param {{ name: string, imports: string[], modules?: string[] }} of */
+const interfaceRule = ({ name, imports, modules = [] }) => ({
+  name: `interface-${name}`,
+  comment: `packages/${name} imports ${[...imports, ...modules].join(", ")} only`,
+  severity: "error",
+  from: { path: `^packages/${name}/` },
+  to: {
+    path: "^packages/",
+    pathNot: [`^packages/(${[name, ...imports].join("|")})/`, ...modules.map((module) => `^packages/${module}\\.`)],
+  },
+});
+
 export default {
   forbidden: [
     ...packages.filter(({ name, layer }) => packages.some((each) => each.name !== name && each.layer >= layer)).map(upwardRule),
+    ...interfaces.map(interfaceRule),
     ...wrapped.map(({ library, owner }) => ({
       name: `only-${owner}`,
       comment: `only packages/${owner} imports this library`,
@@ -86,7 +108,10 @@ export default {
     doNotFollow: { path: ["node_modules", "^packages/[^/]+/dist/"] },
     tsPreCompilationDeps: true,
     combinedDependencies: false,
-    exclude: { path: "\\.svelte$" },
-    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "types", "default"], extensions: [".ts", ".mjs", ".js"] },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["import", "types", "default"],
+      extensions: [".ts", ".svelte", ".mjs", ".js"],
+    },
   },
 };

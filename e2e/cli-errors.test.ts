@@ -293,7 +293,7 @@ describe("a coordinator that is up", function () {
     const launched = home.start("launch", home.job, "train.steps=100000", "--name", "held");
     await launched.says(/train: step/);
     launched.pressCtrlC();
-    await launched.says(/detached: run held goes on/);
+    await launched.says(/detached: run held continues/);
     assert.equal((await launched.ended).code, 130);
     assert.equal((await home.json("jobs", "get", "held"))["state"], "running");
     const again = home.start("launch", home.job, "train.steps=100000", "--name", "held");

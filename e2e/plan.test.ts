@@ -98,7 +98,7 @@ describe("lapidary plan", function () {
     strictEqual(report.fits, false);
     deepStrictEqual(report.advice?.at(-1)?.overrides, ["remat=full"]);
     strictEqual(report.advice.at(-1)?.fits, true);
-    match(ended.stderr, /does not fit: \d+\.\d\d GB too many\. remat=full makes it fit/);
+    match(ended.stderr, /does not fit: \d+\.\d\d GB too much\. remat=full makes it fit/);
   });
 
   it("plan rejects an unknown chip, and suggests a similar one", async () => {

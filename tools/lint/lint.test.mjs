@@ -148,6 +148,24 @@ const mistakes = [
     tool: "dependency-cruiser",
     says: /relative-import-leaves-package/,
   },
+  ...[
+    { name: "cli", file: "src/a.ts", text: 'export { a } from "@lapidary/low";\n' },
+    { name: "dashboard", file: "src/a.ts", text: 'export { a } from "@lapidary/low";\n' },
+    {
+      name: "dashboard",
+      file: "src/A.svelte",
+      text: '<script lang="ts">\n  import { a } from "@lapidary/low";\n</script>\n\n<p>{a}</p>\n',
+    },
+  ].map(({ name, file, text }) => ({
+    title: `an import of ${name} that bypasses the API, in ${file}`,
+    files: {
+      [`packages/${name}/project.json`]: '{ "tags": ["layer:1"] }\n',
+      [`packages/${name}/package.json`]: `{ "name": "@lapidary/${name}", "type": "module", "dependencies": { "@lapidary/low": "*" } }\n`,
+      [`packages/${name}/${file}`]: text,
+    },
+    tool: "dependency-cruiser",
+    says: new RegExp(`interface-${name}: packages/${name}/${file} → packages/low`),
+  })),
   {
     title: "ioredis outside control",
     files: { "packages/low/src/a.ts": 'export { Redis } from "ioredis";\n' },

@@ -1,6 +1,6 @@
 import { LapidaryError } from "@lapidary/std";
 
-/** A loopback name or address with any port: behind a tunnel, the browser's port is not the coordinator's port. */
+/** A loopback name or address with any port, because a tunnel may have another port than the coordinator. */
 const loopbackHost = /^(localhost|127(\.(25[0-5]|2[0-4]\d|1?\d?\d)){3}|\[::1\])(:\d{1,5})?$/i;
 
 /** Labels of letters, digits, hyphens and underscores; also an IPv4 address, or an IPv6 address in brackets. */

@@ -5,11 +5,11 @@ import { z } from "zod";
 
 export const count = z.number().int().nonnegative();
 
-/** What a `Date` can hold. */
+/** The range of a `Date`. */
 export const time_ms = z.number().nonnegative().max(8.64e15);
 
 /**
- * A number that was measured or computed, and may be infinite or no number. `jsonText` of std writes these as `"Infinity"`, `"-Infinity"` and
+ * A number that was measured or computed, and may be infinite or NaN. `jsonText` of std writes these as `"Infinity"`, `"-Infinity"` and
  * `"NaN"`, because JSON has no name for them.
  */
 export const floatSchema = z.union([

@@ -40,15 +40,17 @@ import { type ProgramView, programViewSchema } from "./program-view.js";
 
 export { findConnection } from "./connection.js";
 
-/** So often, and so far apart, a broken stream is taken up again before the coordinator counts as gone. */
+/** A broken stream is opened again this many times, at this interval. Then the coordinator counts as down. */
 const reconnects = 5;
 const reconnectAfterMs = 400;
-/** A coordinator says something on every stream each 15 s, and answers in much less: one that is silent for so long hangs. */
+/** A coordinator sends a message on every stream every 15 s and answers faster than that. After this time without a byte it counts as down. */
 const silentMs = 120_000;
+/** The zod issue of an unknown key in a request. */
+const unrecognizedKeys: z.core.$ZodIssueCode = "unrecognized_keys";
 
 /**
- * Speaks to a coordinator over HTTP. Every method throws what the coordinator answers as the LapidaryError it was there, and
- * LAP_COORDINATOR_DOWN (exit 3) when no coordinator answers.
+ * The HTTP client of a coordinator. If the coordinator answers with an error, the method throws that LapidaryError. If no coordinator answers, it throws
+ * LAP_COORDINATOR_DOWN (exit 3).
  */
 export class CoordinatorClient {
   readonly #base: string;
@@ -59,12 +61,12 @@ export class CoordinatorClient {
     this.#token = connection.token;
   }
 
-  /** For the coordinator that serves this home directory. @throws LAP_COORDINATOR_DOWN when none has left word there */
+  /** The client of the coordinator that serves a state directory. @throws LAP_COORDINATOR_DOWN without a `coordinator.json` */
   static forHome(home: string): CoordinatorClient {
     return new CoordinatorClient(readConnection(home));
   }
 
-  /** The page for a browser, token included: opening it once logs the browser in. */
+  /** The URL of the page, with the token. Opening it once logs the browser in. */
   get pageUrl(): string {
     return `${this.#base}/?token=${this.#token}`;
   }
@@ -94,7 +96,7 @@ export class CoordinatorClient {
     return this.#json("POST", jobPath(id, "cancel"), cancelledSchema);
   }
 
-  /** Takes up a job that failed or was cancelled. */
+  /** Resumes a job that failed or was cancelled. */
   resume(id: string, request: ResumeRequest = {}): Promise<Resumed> {
     return this.#json("POST", jobPath(id, "resume"), resumedSchema, request);
   }
@@ -125,7 +127,7 @@ export class CoordinatorClient {
     return (await this.#fetch("GET", jobPath(id, "page.html"), {})).text();
   }
 
-  /** Times of workers by step: frames as in `views/frames.ts`. */
+  /** Times of workers by step: frames as in `frames.ts`. */
   async workerSteps(id: string, query: { readonly from?: number; readonly points?: number } = {}): Promise<Uint8Array> {
     return new Uint8Array(await (await this.#fetch("GET", `${jobPath(id, "worker-steps")}${queryText(query)}`, {})).arrayBuffer());
   }
@@ -135,7 +137,7 @@ export class CoordinatorClient {
   }
 
   /**
-   * A job's events after number `after` up to its `done`, live. A broken connection is taken up where it broke.
+   * A job's events after number `after` up to its `done`, live. A broken connection is opened again after the last received event.
    *
    * @param signal ends the iteration without an error
    * @param follow false: only what has happened so far
@@ -154,7 +156,7 @@ export class CoordinatorClient {
           if (event.event === "done") return;
         }
         if (!follow) return;
-        // It ended without `done`: either the reader had seen that before, or the coordinator is going.
+        // The stream ended without `done`: either the caller received it before, or the coordinator is stopping.
         if ((await this.get(id)).finished_at !== undefined) return;
         throw coordinatorDown(this.#base, `the events of job ${id} ended before the job did`);
       } catch (error) {
@@ -219,10 +221,10 @@ export class CoordinatorClient {
     if (response.ok) return response;
     const parsed = errorBodySchema.safeParse(await response.json().catch(() => undefined));
     if (!parsed.success) throw coordinatorDown(this.#base, `something else answers there, with HTTP ${response.status}`);
-    const { error } = parsed.data;
-    // What this client sends is right in its own version: a person did not write these names.
-    const isOfOther = error.code === "LAP_HTTP_ROUTE" || (error.code === "LAP_HTTP_REQUEST" && error.message.includes("Unrecognized key"));
-    throw isOfOther ? otherVersion(this.#base, `does not know what is asked of it: ${error.message}`) : errorOf(error);
+    const { error, issue } = parsed.data;
+    // This client sends only keys and routes of its own version. A coordinator that does not know them has another version.
+    const isOtherVersion = error.code === "LAP_HTTP_ROUTE" || (error.code === "LAP_HTTP_REQUEST" && issue === unrecognizedKeys);
+    throw isOtherVersion ? otherVersion(this.#base, `does not know this request: ${error.message}`) : errorOf(error);
   }
 }
 
@@ -233,13 +235,13 @@ function queryText(query: Readonly<Record<string, string | number | undefined>>)
   return pairs.length === 0 ? "" : `?${new URLSearchParams(Object.fromEntries(pairs))}`;
 }
 
-/** `fetch failed` hides the reason one level down. */
+/** The reason of a failed `fetch` is in its cause. */
 function reasonOf(error: unknown): string {
   const { cause, message } = error instanceof Error ? error : { cause: undefined, message: String(error) };
   return cause instanceof Error ? ((cause as NodeJS.ErrnoException).code ?? cause.message) : message;
 }
 
-/** An answer that is not as this version's schema says. */
+/** The error for an answer that the schema of this version refuses. */
 function unknownAnswer(base: string, path: string, error: z.ZodError): LapidaryError {
   const [issue] = error.issues;
   const where =
@@ -256,7 +258,7 @@ function otherVersion(base: string, what: string, cause?: unknown): LapidaryErro
   });
 }
 
-/** The pieces of a stream; throws when the coordinator has been silent for too long. */
+/** The chunks of a stream. @throws Error if no chunk arrives within `silentMs` */
 async function* alive(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   const reader = body.getReader();
   let timer: NodeJS.Timeout | undefined;
@@ -276,12 +278,12 @@ async function* alive(body: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Arr
   }
 }
 
-/** No event is longer, in characters: a longer one does not come from a coordinator. */
+/** The maximum length of an event, in characters. A longer event does not come from a coordinator. */
 const longestEvent = 1 << 26;
 
 /**
- * The events of a stream of server-sent events: blocks of `field: value` lines between empty ones. In place of an event that this version cannot read comes a
- * log event that says so.
+ * The events of a stream of server-sent events: blocks of `field: value` lines, separated by empty lines. An event that this version cannot read
+ * becomes a log event with `stream_event_skipped`.
  *
  * @throws LapidaryError that the stream ends with; Error if it is not a stream of events
  */
@@ -323,7 +325,7 @@ function parsedJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    // The schema refuses it.
+    // The schema refuses undefined.
     return undefined;
   }
 }

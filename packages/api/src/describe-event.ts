@@ -2,7 +2,7 @@ import { counted, unreachable } from "@lapidary/std";
 import type { EventError, EvictionReason, RunEvent, RunEventOf } from "./run-events.js";
 
 /**
- * The one sentence that a person reads of an event: in the log files, `lapidary logs`, `lapidary jobs events` and the page. No program may depend on its
+ * The sentence that describes an event to a person: in the log files, `lapidary logs`, `lapidary jobs events` and the page. No program may depend on its
  * wording.
  */
 export function describeEvent(event: RunEvent): string {

@@ -1,7 +1,7 @@
 import { Agent, request } from "node:http";
 import { Readable } from "node:stream";
 
-/** Connections of this process to coordinators of this machine, and nothing else. */
+/** Connections of this process to coordinators of this machine. */
 const agent = new Agent({ keepAlive: true });
 
 export interface DirectRequest {
@@ -12,8 +12,8 @@ export interface DirectRequest {
 }
 
 /**
- * An HTTP request to this machine, answered as `fetch` answers. It never goes through a proxy: where Node minds HTTP_PROXY
- * (NODE_USE_ENV_PROXY, Node 22.21 and later), `fetch` would hand the token to it.
+ * An HTTP request to this machine, answered as `fetch` answers. It never uses a proxy. With NODE_USE_ENV_PROXY
+ * (Node 22.21 and later), `fetch` would send the token to the proxy of HTTP_PROXY.
  */
 export function directFetch(url: string, { method, headers, body, signal }: DirectRequest): Promise<Response> {
   return new Promise((resolve, reject) => {

@@ -1,8 +1,8 @@
 import { floatOf } from "@lapidary/std";
 
-/** Pure: the coordinator keeps a run's history in it, and the page continues with what the coordinator sent. */
+/** Pure functions: the coordinator keeps the history of a run with them, and the page continues from that history. */
 
-/** Buckets of neighbouring steps, oldest first. Of each column the least, the greatest and the last value in the bucket. */
+/** Buckets of neighbouring steps, oldest first. A bucket has the minimum, the maximum and the last value of each column. */
 export interface SeriesJson {
   /** Steps that one bucket spans. */
   readonly width: number;
@@ -20,14 +20,14 @@ interface Column {
 }
 
 /**
- * Columns of numbers over steps, in bounded memory: when there are more buckets than `capacity`, neighbours are merged and buckets span twice as
- * many steps. What is kept of a bucket shows every spike.
+ * Columns of numbers over steps, in bounded memory. If there are more buckets than `capacity`, neighbours are merged and buckets span twice as
+ * many steps. Minimum and maximum of a bucket preserve every spike.
  *
  *     steps    1 2 3 4 5 6 7 8        capacity 4
  *     width 1  1 2 3 4
  *     width 2  1-2 3-4 5-6 7-8
  *
- * A step that is not above the last one begins again there (a run that went back to a checkpoint): what lies after it is forgotten.
+ * A run that goes back to a checkpoint repeats steps. A repeated step removes all values of later steps.
  */
 export class Series {
   readonly capacity: number;

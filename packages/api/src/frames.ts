@@ -1,9 +1,9 @@
-/** Pure: written by the coordinator, read by the page. Numbers are little-endian, as every machine that runs either has them. */
+/** Pure functions: the coordinator writes frames, the page reads them. Numbers are little-endian. */
 
 /**
  * Frames of a stream, or a file:
  *
- *     u32 length of what follows │ u32 kind │ body
+ *     u32 length of the rest │ u32 kind │ body
  *
  *     kind 1, worker steps   u32 workers │ u32 n │ n × { u32 step │ workers × { f32 total_ms, gemm_ms, other_ms, wait_ms } }
  *     kind 2, chips          u32 n │ n × u16 worker │ (pad to 4) │ n × f32 hbm_bytes │ n × f32 sent_bytes
@@ -12,7 +12,7 @@ const frameKinds = { workerSteps: 1, chips: 2 } as const;
 
 export interface WorkerStep {
   readonly step: number;
-  /** Per worker: total, matrix products, other kernels, waiting for other workers. */
+  /** Per worker: total, matmuls, other kernels, waiting for other workers. */
   readonly times: readonly WorkerTimes[];
 }
 
@@ -70,10 +70,10 @@ function newFrame(kind: number, length: number): { bytes: Uint8Array<ArrayBuffer
   return { bytes, view, body: 8 };
 }
 
-/** No frame is longer: a longer one is invalid. */
+/** The maximum length of a frame; a longer frame is invalid. */
 const longestFrame = 1 << 26;
 
-/** Takes bytes as they come, in pieces of any size, and gives whole frames. Kinds that it does not know are passed over. */
+/** Reads bytes in chunks of any size and returns complete frames. It skips unknown kinds. */
 export class FrameReader {
   #rest = new Uint8Array(0);
 
@@ -99,7 +99,7 @@ export class FrameReader {
 
 function decode(kind: number, view: DataView): Frame | undefined {
   const holds = (bytes: number): void => {
-    if (view.byteLength !== bytes) throw new Error(`a frame cannot have ${view.byteLength} bytes where its counts say ${bytes}`);
+    if (view.byteLength !== bytes) throw new Error(`a frame cannot have ${view.byteLength} bytes if its counts need ${bytes}`);
   };
   if (kind === frameKinds.workerSteps) {
     if (view.byteLength < 8) throw new Error("a frame cannot be without its counts");

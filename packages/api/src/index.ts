@@ -4,6 +4,7 @@ export {
   type CheckpointEntry,
   type Connection,
   type DoneEvent,
+  type ErrorBody,
   type ErrorJson,
   type EvalRow,
   type GoodputReport,

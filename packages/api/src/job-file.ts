@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { LapidaryError } from "@lapidary/std";
 import { type JobText, type JobValue, printJobFile } from "@lapidary/training/job";
 
-/** Where a new run has its resolved job, as a job file in JSON. */
+/** The resolved job of a new run, as a job file in JSON. */
 export const newJobFilePath = (runDirectory: string): string => join(runDirectory, "job.json");
 
-/** Where a run has its job file: a run of an earlier version has it in YAML. The command line reads both, because JSON is YAML too. */
+/** The path of the job file of a run. Earlier versions wrote YAML. The command line reads both, because JSON is also YAML. */
 export function jobFilePath(runDirectory: string): string {
   const earlier = join(runDirectory, "job.yaml");
   return existsSync(newJobFilePath(runDirectory)) || !existsSync(earlier) ? newJobFilePath(runDirectory) : earlier;
@@ -15,7 +15,7 @@ export function jobFilePath(runDirectory: string): string {
 /**
  * The job file of a run, which needs no other file.
  *
- * @throws LAP_JOB_UNREADABLE when it is missing or damaged
+ * @throws LAP_JOB_UNREADABLE if it is missing or damaged
  */
 export function readJobFile(runDirectory: string): JobText | JobValue {
   const file = jobFilePath(runDirectory);

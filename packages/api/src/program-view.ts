@@ -1,17 +1,16 @@
 import { z } from "zod";
 
 /**
- * What a person can ask of a compiled train step, as JSON: made once, when the program is compiled, kept in the run's directory as
- * `program.json`, and all that a page needs to draw shards, memory and the timeline of a step. Every chip runs the same program, so
- * one chip stands for all.
+ * A compiled train step as JSON. It is created once, after compilation, and stored in the run's directory as `program.json`. The page draws shards, memory
+ * and the timeline of a step from it. Every chip runs the same program, so the view describes one chip.
  *
- * Bytes are those of one chip unless they are called `bytes` of a whole tensor; times are microseconds from the step's begin.
+ * `bytes` are those of one chip, except for whole tensors. Times are microseconds since the start of the step.
  */
 
 const count = z.number().int().nonnegative();
 const number = z.number();
 
-/** Classes of device memory, as the memory plan has them. */
+/** Classes of device memory, as in the memory plan. */
 export const memoryClassNames = ["params", "optimizer", "gradients", "activations", "temporary"] as const;
 const memoryClassSchema = z.enum(memoryClassNames);
 const byClassSchema = z.record(memoryClassSchema, number);
@@ -22,27 +21,27 @@ const viewValueSchema = z.object({
   name: z.string(),
   op: z.string(),
   dtype: z.string(),
-  /** Of the whole tensor, and of one chip's part. */
+  /** Dims of the whole tensor, and of the shard of one chip. */
   dims: z.array(count),
   local_dims: z.array(count),
   /** As `printSharding` writes it. */
   sharding: z.string(),
   role: z.string().optional(),
   phase: z.string().optional(),
-  /** Per dim its logical axis, where it has one. */
+  /** The logical axis of each dim, if it has one. */
   logical_axes: z.array(z.string().nullable()).optional(),
-  /** Per dim the rule at the root of its split. */
+  /** The rule that caused the split of each dim. */
   because: z.array(z.string().nullable()).optional(),
-  /** Of a collective: the sentence that says why it is there, the axes it runs over, and what one chip sends. */
+  /** For a collective: the reason as a sentence, its axes, and the bytes that one chip sends. */
   why: z.string().optional(),
   axis: z.string().optional(),
   bytes_sent: number.optional(),
   flops: number.optional(),
-  /** Where it runs (`compute`, or the axes of a collective), when, and for how long; absent: it takes no time of its own. */
+  /** The lane (`compute`, or the axes of a collective), start and duration; absent if the op takes no time. */
   lane: z.string().optional(),
   start_us: number.optional(),
   duration_us: number.optional(),
-  /** What bounds it: `matrix`, `vector`, `hbm` or `links`. */
+  /** The limiting resource: `matrix`, `vector`, `hbm` or `links`. */
   bound: z.string().optional(),
 });
 export type ViewValue = z.infer<typeof viewValueSchema>;
@@ -65,7 +64,7 @@ const viewCollectiveSchema = z.object({
   share: number,
   phase: z.string(),
   why: z.string(),
-  /** Number of the first of them in the program. */
+  /** Number of the first one in the program. */
   first: count,
 });
 export type ViewCollective = z.infer<typeof viewCollectiveSchema>;
@@ -77,9 +76,9 @@ const viewMemorySchema = z.object({
   /** Live bytes at the peak. */
   at_peak: byClassSchema,
   peak_by_class: byClassSchema,
-  /** Live bytes over the step: the most of each bucket, by class. */
+  /** Live bytes over the step: the maximum of each bucket, by class. */
   curve: z.object({ at_us: z.array(number), by_class: z.record(memoryClassSchema, z.array(number)) }),
-  /** The largest buffers that live at the peak. */
+  /** The largest live buffers at the peak. */
   largest: z.array(z.object({ value: count, name: z.string(), kind: memoryClassSchema, bytes: number, from_us: number, to_us: number })),
 });
 export type ViewMemory = z.infer<typeof viewMemorySchema>;
@@ -95,16 +94,16 @@ export const programViewSchema = z.object({
   collectives: z.array(viewCollectiveSchema),
   memory: viewMemorySchema,
   timeline: z.object({
-    /** The kind of chip that it is timed for, and in which type it multiplies. */
+    /** The chip of the prediction, and the dtype of its matmuls. */
     chip: z.string(),
     compute: z.string(),
     total_us: number,
     /** In the order in which they are drawn. */
     lanes: z.array(z.string()),
-    /** Time of the compute lane in which it waits for collectives. */
+    /** Time for which the compute lane waits for collectives. */
     exposed_us: number,
   }),
-  /** The step as a whole, predicted; MFU with all scores of attention counted, and with those that a causal mask leaves. */
+  /** The predicted step. `mfu` counts all attention scores, `mfu_causal` only those that the causal mask keeps. */
   step: z.object({
     seconds: number,
     tokens: number,
@@ -113,7 +112,7 @@ export const programViewSchema = z.object({
     /** Whether such predictions were compared with measured runs on this kind of chip. Absent in views of earlier versions. */
     calibrated: z.boolean().optional(),
   }),
-  /** What one chip sends in a step along each dim of its slice and, last, over DCN: both directions together. */
+  /** Bytes that one chip sends in a step along each dim of its slice, and over DCN; both directions added. */
   link_bytes: z.object({ dims: z.array(number), dcn: number }),
 });
 export type ProgramView = z.infer<typeof programViewSchema>;

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { count, floatSchema, sliceSchema } from "./api-values.js";
 
 /**
- * What happens to a run, as data. The coordinator records each event in the run's journal, in the `run_event` field of a `log` event:
+ * The events of a run, as data. The coordinator records each event in the run's journal, in the `run_event` field of a `log` event:
  *
  *     {"id":7,"event":"log","data":{"time":…,"source":"coordinator","line":"…","run_event":{"type":"worker_lost","worker":1,…}}}
  *
@@ -20,7 +20,7 @@ const eventErrorSchema = z.object({
   code: z.string(),
   message: z.string(),
   place: z.string().optional(),
-  /** What the operating system answered, if it is the cause: `ENOSPC`. */
+  /** The code of the operating system, if it is the cause: `ENOSPC`. */
   system_code: z.string().optional(),
 });
 export type EventError = z.infer<typeof eventErrorSchema>;
@@ -93,7 +93,7 @@ const workerEvents = [
   z.object({
     type: z.literal("straggler_found"),
     worker: count,
-    /** How many times as long as the median worker it computes. */
+    /** Its compute time divided by that of the median worker. */
     factor: floatSchema,
   }),
   z.object({

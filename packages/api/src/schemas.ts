@@ -4,8 +4,8 @@ import { count, floatSchema, sliceSchema, time_ms } from "./api-values.js";
 import { recordedEventSchema } from "./run-events.js";
 
 /**
- * The HTTP API of the coordinator: every body that crosses it, as a schema and the type that follows from it. Both sides check with these,
- * the server what it receives, a client what it gets.
+ * The HTTP API of the coordinator: every body as a schema, and the type that follows from it. Both sides use these schemas: the server checks requests,
+ * the client checks responses.
  *
  *     GET  /api/status                               status
  *     POST /api/jobs                                 submitRequest → submitted
@@ -20,13 +20,13 @@ import { recordedEventSchema } from "./run-events.js";
  *     GET  /api/jobs/:id/checkpoints                 checkpointList
  *     POST /api/shutdown                             shutdownRequest → stopping
  *
- * Every request bears `Authorization: Bearer TOKEN`; port and token stand in `coordinator.json` of the home directory, which only its
- * owner can read. Whatever fails answers with an `errorBody`. Times are milliseconds since the epoch, losses nats per token.
+ * Every request has `Authorization: Bearer TOKEN`. Port and token are in `coordinator.json` of the state directory, which only its
+ * owner can read. A failed request has an `errorBody`. Times are milliseconds since the epoch, losses nats per token.
  *
  * Invariant: fields are only ever added.
  */
 
-/** Run ids and job names: also a directory and a queue key, so nothing that either would misread. */
+/** Run ids and job names. They are also directory names and queue keys, so the characters are restricted. */
 export const namePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 export const nameSchema = z
   .string()
@@ -44,12 +44,12 @@ export type JobState = z.infer<typeof jobStateSchema>;
 const finalStates = ["done", "failed", "cancelled"] as const satisfies readonly JobState[];
 export const isFinal = (state: JobState): boolean => finalStates.some((final) => final === state);
 
-/** A newer coordinator may know more of them. */
+/** A newer coordinator may have more states. */
 const exitSchema = z.literal(Object.values(ExitCode)).catch(ExitCode.other);
 
 const float = floatSchema;
 
-/** A `LapidaryError` as it crosses the wire. */
+/** A `LapidaryError` in a message. */
 export const errorSchema = z.object({
   code: z.string(),
   message: z.string(),
@@ -58,13 +58,18 @@ export const errorSchema = z.object({
   exit: exitSchema,
 });
 export type ErrorJson = z.infer<typeof errorSchema>;
-export const errorBodySchema = z.object({ error: errorSchema });
+export const errorBodySchema = z.object({
+  error: errorSchema,
+  /** The code of the first zod issue, if a schema refused the request. */
+  issue: z.string().optional(),
+});
+export type ErrorBody = z.infer<typeof errorBodySchema>;
 
-/** A `Warning` as it crosses the wire: a finding that does not stop the job. */
+/** A `Warning` in a message: a finding that does not stop the job. */
 export const warningSchema = errorSchema.omit({ exit: true });
 export type WarningJson = z.infer<typeof warningSchema>;
 
-/** `coordinator.json`: how to reach the coordinator that serves a home directory. */
+/** `coordinator.json`: the address and token of the coordinator of a state directory. */
 export const connectionSchema = z.object({
   pid: count,
   port: count,
@@ -74,11 +79,11 @@ export const connectionSchema = z.object({
 });
 export type Connection = z.infer<typeof connectionSchema>;
 
-// ---- jobs in ----
+// ---- requests with jobs ----
 
 export const submitRequestSchema = z
   .strictObject({
-    /** A job file as JSON: what `lapidary launch` sends, resolved. Give one of `job`, `yaml` and `path`. */
+    /** A resolved job file as JSON, as `lapidary launch` sends it. Give one of `job`, `yaml` and `path`. */
     job: z.record(z.string(), z.unknown()).optional(),
     /** The text of a job file. */
     yaml: z
@@ -87,15 +92,15 @@ export const submitRequestSchema = z
       .optional(),
     /** Whether Lapidary printed `yaml`: errors name keys of the job, because the user did not write its lines. */
     printed: z.boolean().optional(),
-    /** Where relative paths begin, in `yaml`, in overrides and `path` itself: absolute; the project's root by default. */
+    /** The base of relative paths in `yaml`, in overrides and in `path`: absolute; the project's root by default. */
     base: z.string().optional(),
     /** A job file on the coordinator's machine. Paths in it are relative to it. */
     path: z.string().min(1).optional(),
     /** `key=value` pairs applied after the file. */
     overrides: z.array(z.string().max(4096)).max(256).default([]),
-    /** The run's id. Submitting the same job under the same name again answers with the run that exists. */
+    /** The run's id. If the same job is submitted again under this name, the response names the existing run. */
     name: nameSchema.optional(),
-    /** Higher runs first, among equals the earlier. By default what the job says. */
+    /** Jobs with a higher priority run first, then earlier jobs. Default: the priority in the job file. */
     priority: z.number().int().min(-1000).max(1000).optional(),
   })
   .refine(({ job, yaml, path }) => [job, yaml, path].filter((given) => given !== undefined).length === 1, "give one of job, yaml and path");
@@ -104,24 +109,24 @@ export type SubmitRequest = z.input<typeof submitRequestSchema>;
 export const submittedSchema = z.object({
   id: nameSchema,
   state: jobStateSchema,
-  /** Whether a run of this name and content was there already. */
+  /** Whether a run of this name and content existed before. */
   existed: z.boolean(),
-  /** What was found and does not stop the job. */
+  /** Findings that do not stop the job. */
   warnings: z.array(warningSchema).default([]),
 });
 export type Submitted = z.infer<typeof submittedSchema>;
 
-// ---- jobs out ----
+// ---- jobs in responses ----
 
-/** What a job is busy with inside its state, for progress: "train the tokenizer" 12 of 40. */
+/** The current work within the state of a job: "train the tokenizer" 12 of 40. */
 const activitySchema = z.object({ what: z.string(), done: float.optional(), total: float.optional() });
 export type Activity = z.infer<typeof activitySchema>;
 
-/** Where the time of a run went since it began, under all its coordinators; not counted: between its end and its being resumed by hand. */
+/** The use of a run's time since its start, under all its coordinators. The time between its end and a resume by the user does not count. */
 const goodputSchema = z.object({
-  /** Of this report, ms since 1970. */
+  /** The time of this report. */
   time: float.default(0),
-  /** Time spent on steps that were committed, over all time. */
+  /** Time of committed steps. */
   ratio: float,
   committed_ms: float,
   wall_ms: float,
@@ -138,9 +143,9 @@ const goodputSchema = z.object({
     failed: float,
     stopped: float.default(0),
   }),
-  /** Attempts that failed and were followed by another. */
+  /** Failed attempts after which another attempt started. */
   failures: count,
-  /** The longest time from a failure to the next step that was new. */
+  /** The longest time from a failure to the next new step. */
   worst_recovery_ms: float,
 });
 export type GoodputReport = z.infer<typeof goodputSchema>;
@@ -168,10 +173,10 @@ export const jobSummarySchema = z.object({
   unigram_loss: float.optional(),
   slice: sliceSchema.optional(),
   error: errorSchema.optional(),
-  /** How often it was taken up again, after it had ended or its coordinator had died. */
+  /** How often the run was resumed, after its end or after the end of its coordinator. */
   resumed: count.optional(),
   goodput: goodputSchema.optional(),
-  /** What was found wrong with the job that does not stop it; absent where nothing was. */
+  /** Findings that do not stop the job; absent without findings. */
   warnings: z.array(warningSchema).optional(),
 });
 export type JobSummary = z.infer<typeof jobSummarySchema>;
@@ -200,14 +205,14 @@ export const jobQuerySchema = z.strictObject({
 
 export const cancelledSchema = z.object({
   id: nameSchema,
-  /** As it is now: `cancelled`, or still what it was while the job winds down. */
+  /** The current state: `cancelled`, or the earlier state while the job stops. */
   state: jobStateSchema,
 });
 export type Cancelled = z.infer<typeof cancelledSchema>;
 
 export const resumeRequestSchema = z
   .strictObject({
-    /** `key=value` pairs: another mesh, ZeRO stage or number of workers, more steps. What the run has learnt from may not change. */
+    /** `key=value` pairs: another mesh, ZeRO stage or number of workers, more steps. Model, seed, data and optimizer may not change. */
     overrides: z.array(z.string().max(4096)).max(256).default([]),
   })
   .prefault({});
@@ -227,7 +232,7 @@ export type Resumed = z.infer<typeof resumedSchema>;
 const trainRowSchema = z.object({
   kind: z.literal("train"),
   time: time_ms,
-  /** Counts from 1: the number of updates the model has had. */
+  /** The number of updates, from 1. */
   step: count,
   loss: float,
   grad_norm: float,
@@ -242,7 +247,7 @@ export const evalRowSchema = z.object({
   time: time_ms,
   step: count,
   heldout_loss: float,
-  /** What a unigram model of the training tokens gets on the same tokens. */
+  /** The loss of a unigram model of the training tokens on the same tokens. */
   unigram_loss: float,
   tokens: count,
 });
@@ -259,9 +264,9 @@ export const pageQuerySchema = z.strictObject({
 });
 export const metricsPageSchema = z.object({
   metrics: z.array(metricsRowSchema),
-  /** Rows of this page that could not be read and are left out. */
+  /** Unreadable rows, which this page omits. */
   unreadable: count.optional(),
-  /** `from` of the next page; absent when this was the last. */
+  /** `from` of the next page; absent on the last page. */
   next_from: count.optional(),
 });
 export type MetricsPage = z.infer<typeof metricsPageSchema>;
@@ -271,7 +276,7 @@ export const logLineSchema = z.object({
   /** `coordinator`, `worker 0`, … */
   source: z.string(),
   line: z.string(),
-  /** The event that the line describes. Output of a worker has none, and neither do lines of coordinators before this field. */
+  /** The event that the line describes; absent for output of workers and in lines of earlier versions. */
   run_event: recordedEventSchema.optional(),
 });
 export type LogLine = z.infer<typeof logLineSchema>;
@@ -286,9 +291,9 @@ export const stateEventSchema = z.object({
   activity: activitySchema.optional(),
   slice: sliceSchema.optional(),
   workers: z.array(z.object({ worker: count, pid: count })).optional(),
-  /** Training continues after this step; rows of later steps come once more, as another layout computes them. */
+  /** Training continues after this step; rows of later steps are sent again, because another layout computes them. */
   from_step: count.optional(),
-  /** How often the run was taken up again, this time included. */
+  /** How often the run was resumed, including this time. */
   resumed: count.optional(),
 });
 export type StateEvent = z.infer<typeof stateEventSchema>;
@@ -314,7 +319,7 @@ export const streamEventSchema = z.discriminatedUnion("event", [
 export type StreamEvent = z.infer<typeof streamEventSchema>;
 export const streamEventNames: readonly string[] = streamEventSchema.options.map(({ shape }) => shape.event.value);
 
-// ---- what a finished job leaves ----
+// ---- the report of a finished job ----
 
 const collectiveSchema = z.object({
   op: z.string(),
@@ -322,9 +327,9 @@ const collectiveSchema = z.object({
   axis: z.string(),
   /** In one step. */
   count,
-  /** That one chip sends in one step, over all of them. */
+  /** Bytes that one chip sends in one step, for all of these collectives. */
   bytes_per_chip: float,
-  /** What asked for it: the reason of the largest of them. */
+  /** The reason of the largest of these collectives. */
   why: z.string(),
 });
 export const reportSchema = z.object({
@@ -384,7 +389,7 @@ export const statusSchema = z.object({
   home: z.string(),
   redis: z.object({ address: z.string(), connected: z.boolean() }),
   workers: z.array(z.object({ worker: count, pid: count, job: z.string().optional() })),
-  /** The emulated pods; absent until a job has said which. */
+  /** The emulated pods; absent before the first job. */
   pods: z
     .object({
       name: z.string(),
@@ -400,6 +405,6 @@ export const statusSchema = z.object({
 });
 export type Status = z.infer<typeof statusSchema>;
 
-/** By default jobs that run are cancelled with the reason "coordinator stopped"; those in the queue stay there. */
+/** By default running jobs are cancelled with the reason "coordinator stopped"; queued jobs stay in the queue. */
 export const shutdownRequestSchema = z.strictObject({}).default({});
 export const stoppingSchema = z.object({ stopping: z.literal(true) });

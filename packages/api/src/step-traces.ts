@@ -7,8 +7,8 @@ import { z } from "zod";
 export type { CallName };
 
 /**
- * `step-traces.jsonl` of a run's directory: every call of some steps, as the workers made them. A line `program` names the calls, and holds for the lines `step`
- * after it; an attempt begins with one. It is a record to look at and nothing is decided by it.
+ * `step-traces.jsonl` of a run's directory: every call of some steps, as recorded by the workers. A line `program` names the calls of the `step` lines
+ * after it; an attempt begins with such a line. No decision depends on the file.
  */
 export const stepTracesFile = (directory: string): string => join(directory, "step-traces.jsonl");
 
@@ -25,7 +25,7 @@ const lineSchema = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("step"),
     step: z.number(),
-    /** By worker: `began_ms` of one clock for all, and three numbers a call: begin, length, what of it was waiting, in microseconds. */
+    /** By worker: `began_ms` of a clock that all workers share, and three numbers per call in microseconds: start, duration, time of waiting. */
     workers: z.array(z.object({ began_ms: z.number(), calls_us: z.array(z.number()) })),
   }),
 ]);
@@ -42,11 +42,11 @@ export interface StepTrace {
   readonly workers: readonly { readonly began_ms: number; readonly calls_us: readonly number[] }[];
 }
 
-/** Which steps of a run are recorded, and one of them: the newest that is not above `wanted`. Only that one is parsed. */
+/** The numbers of the recorded steps of a run, and the newest one up to `wanted`. Only that step is parsed. */
 export function stepTraceAt(directory: string, wanted = Number.MAX_SAFE_INTEGER): { steps: number[]; trace: StepTrace | null } {
   const all = recordedSteps(directory);
   const upTo = all.findLastIndex(({ step }) => step <= wanted);
-  // Where one is torn, the next nearest.
+  // If the line of a step is damaged, take the nearest step with a readable line.
   const order = [...all.slice(0, upTo + 1).reverse(), ...all.slice(upTo + 1)];
   for (const recorded of order) {
     const trace = traceOf(recorded);
@@ -55,10 +55,10 @@ export function stepTraceAt(directory: string, wanted = Number.MAX_SAFE_INTEGER)
   return { steps: [], trace: null };
 }
 
-/** A run writes down so many steps at most: what comes later is not recorded. */
+/** The maximum number of recorded steps of a run. Later steps are not recorded. */
 const mostStepTraces = 1000;
 
-/** Which steps of a run are recorded: one in `every`, and one at the beginning, when code is compiled and buffers have their size. 0: none. */
+/** Selects the recorded steps of a run: one in `every`, and an early one after code is compiled and buffers are allocated. 0 records none. */
 export const isTraced = (step: number, every: number, steps: number): boolean =>
   every > 0 && (step % every === 0 || step === Math.min(3, steps));
 
@@ -72,7 +72,7 @@ export class StepTraceLog {
     if (this.#left > 0) this.#append({ kind: "program", calls: [...calls] });
   }
 
-  /** Of a train step, which workers number from 0; without a trace in it nothing happens. */
+  /** Appends a train step, which workers number from 0. A report without a trace is ignored. */
   append({ step, workers }: Pick<RunReport, "step" | "workers">): void {
     const traces = workers.flatMap(({ trace }) => (trace === undefined ? [] : [trace]));
     if (traces.length === 0 || traces.length < workers.length || this.#left-- <= 0) return;
@@ -88,12 +88,12 @@ export class StepTraceLog {
   }
 }
 
-/** The recorded steps of a run, by step; of one that was computed again the last. Lines that are torn are passed over. */
+/** The recorded steps of a run, by step. Of a repeated step, the last record counts. Damaged lines are skipped. */
 export function readStepTraces(directory: string): StepTrace[] {
   return recordedSteps(directory).flatMap((recorded) => traceOf(recorded) ?? []);
 }
 
-/** A line of a step that is not parsed yet, and that of the program which names its calls. */
+/** An unparsed line of a step, and the line of the program that names its calls. */
 interface RecordedStep {
   readonly step: number;
   readonly text: string;

@@ -4,21 +4,21 @@ import { evalRowSchema, jobDetailSchema, logLineSchema, stateEventSchema, type S
 import { floatSchema } from "./api-values.js";
 
 /**
- * What the page asks besides the API proper: the same facts, cut to what a screen can show.
+ * The additional routes of the page: the same data as in the API, reduced to what a screen can show.
  *
  *     GET  /api/live                                     server-sent: `all` {status, jobs}, then `change`
  *     GET  /api/watch?run=ID:N&run=…                     server-sent: `all`, `change`, and of each run a `run` (watchedRun) or `frames`: one stream
  *                                                        for all tabs of a browser, which has six connections to a host
  *     GET  /api/jobs/:id/snapshot                        snapshot: all but the program, up to number `last_id`
  *     GET  /api/jobs/:id/live?after=N                    server-sent: `events` with a list of streamEvent, `reset`, `end`
- *     GET  /api/jobs/:id/frames                          binary frames (views/frames.ts): chips, then each step's times by worker
+ *     GET  /api/jobs/:id/frames                          binary frames (frames.ts): chips, then each step's times by worker
  *     GET  /api/jobs/:id/program                         programView
  *     GET  /api/jobs/:id/series?from=&to=&points=        series of a range of steps
  *     GET  /api/jobs/:id/worker-steps?from=&to=&points=  one binary frame
  *     GET  /api/jobs/:id/step-trace?step=                recordedStep: every call of the newest recorded step up to that one
  *     GET  /api/jobs/:id/log-lines?text=&source=&before=&limit=   logPage, newest first
  *     GET  /api/jobs/:id/page.html                       the page of this run as one file
- *     GET  /api/job-files                                jobFiles that the project brings
+ *     GET  /api/job-files                                jobFiles of the project
  *     POST /api/validate {yaml, overrides}               validated: the job with all defaults
  *     GET  /metrics                                      Prometheus text
  *     GET  /api/openapi.json                             all of this
@@ -36,13 +36,13 @@ export const seriesSchema = z.object({
 const id = z.object({ id: count });
 
 export const snapshotSchema = z.object({
-  /** Number of the last event that is in here: what comes after it is in the stream. */
+  /** Number of the last event in this snapshot. The stream has later events. */
   last_id: count,
   job: jobDetailSchema,
   series: seriesSchema,
   evals: z.array(evalRowSchema),
   states: z.array(stateEventSchema.extend(id.shape)),
-  /** The newest lines, oldest first, and how many there are in all. */
+  /** The newest lines, oldest first, and the number of all lines. */
   logs: z.array(logLineSchema.extend(id.shape)),
   log_count: count,
   /** The newest lines that describe run events, oldest first. */
@@ -68,7 +68,7 @@ export type RecordedStep = Omit<z.infer<typeof recordedStepSchema>, "trace"> & {
 
 export const liveQuerySchema = z.strictObject({ after: z.coerce.number().int().min(0).default(0) });
 
-/** `run=ID:N`, once a run: what is watched, and the number of the last event that is known. The address has to fit into a request. */
+/** `run=ID:N`, once for each run: its id, and the number of the last received event. The URL has to fit into a request. */
 const watchedSchema = z
   .string()
   .regex(/^[^:]{1,128}:\d{1,15}$/, "expected ID:NUMBER")
@@ -80,18 +80,18 @@ export const watchQuerySchema = z.strictObject({
 /** Data of `run` and of `frames` in the stream of `/api/watch`. */
 export type RunMessage =
   | { readonly id: string; readonly kind: "events"; readonly events: readonly StreamEvent[] }
-  /** Too much was missed: a new snapshot is needed. */
+  /** Too many events were missed, so the page needs a new snapshot. */
   | { readonly id: string; readonly kind: "reset" }
-  /** There will be no more, because the run is over or cannot be read. */
+  /** No more events follow, because the run has ended or cannot be read. */
   | { readonly id: string; readonly kind: "end"; readonly error?: unknown };
 export interface WatchedFrames {
   readonly id: string;
-  /** Frames of `views/frames.ts`. */
+  /** Frames of `frames.ts`. */
   readonly base64: string;
 }
 
 export const logQuerySchema = z.strictObject({
-  /** Only lines that contain it, whatever their case. */
+  /** Only lines that contain this text, in upper or lower case. */
   text: z.string().max(400).default(""),
   source: z.string().max(80).default(""),
   /** Only lines with a number below this. */

@@ -4,10 +4,10 @@ import type { RunReport } from "@lapidary/protocol";
 import { encodeWorkerSteps, FrameReader, type WorkerStep } from "./frames.js";
 
 /**
- * `worker-steps.bin` of a run's directory: where each worker's time went in every step, as one frame a step. All have equally many bytes, so
- * that any range can be read by its place. It is a record to look at and nothing is decided by it: losing its end costs nothing.
+ * `worker-steps.bin` of a run's directory: the times of all workers in every step, one frame for each step. Frames have equal sizes, so any range is read by
+ * its offset. No decision depends on the file, so a lost end costs nothing.
  *
- * Invariant: all frames are of the same number of workers; a worker group of another size begins anew.
+ * Invariant: all frames have the same number of workers. A worker group of another size begins a new file.
  */
 const workerStepsFile = (directory: string): string => join(directory, "worker-steps.bin");
 
@@ -27,7 +27,7 @@ export class WorkerStepLog {
   }
 }
 
-/** Of a train step, which workers number from 0 and metrics from 1. */
+/** Appends a train step, which workers number from 0 and metrics from 1. */
 export const workerStepOf = ({ step, workers }: Pick<RunReport, "step" | "workers">): WorkerStep => ({
   step: step + 1,
   times: workers.map(({ total_ms, gemm_ms, otherKernels_ms, fabricWait_ms }) => ({
@@ -38,7 +38,7 @@ export const workerStepOf = ({ step, workers }: Pick<RunReport, "step" | "worker
   })),
 });
 
-/** Reads what has been appended since the last call, in pieces of bounded size. */
+/** Reads the bytes appended since the last call, in chunks of bounded size. */
 export class WorkerStepTail {
   readonly #path: string;
   #at = 0;
@@ -71,14 +71,14 @@ export class WorkerStepTail {
     }
   }
 
-  /** Passes over what is there, so that only news is read. */
+  /** Skips the existing bytes, so that only later frames are read. */
   skip(): void {
     this.#at = existsSync(this.#path) ? wholeFrames(this.#path) : 0;
   }
 }
 
 /**
- * Steps `from` to `to`, at most `points` of them: of neighbours the one in which the slowest worker took longest.
+ * Steps `from` to `to`, at most `points` of them: of neighbouring steps, the one with the slowest worker.
  */
 export function readWorkerSteps(directory: string, from: number, to: number, points: number): { workers: number; steps: WorkerStep[] } {
   const path = workerStepsFile(directory);
@@ -89,7 +89,7 @@ export function readWorkerSteps(directory: string, from: number, to: number, poi
     if (frame.kind !== "worker steps") continue;
     workers = frame.workers;
     for (const step of frame.steps) {
-      // A run that went back to a checkpoint does its steps again.
+      // A run that goes back to a checkpoint repeats steps.
       while ((steps.at(-1)?.step ?? 0) >= step.step) steps.pop();
       if (step.step <= to) steps.push(step);
     }

@@ -22,7 +22,7 @@ export interface Context {
   readonly command: string;
 }
 
-/** Seen from the compiled file in packages/cli/dist. */
+/** Relative to the compiled file in packages/cli/dist. */
 export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), "../../..");
 
 /** `--home`, LAPIDARY_HOME, or `.lapidary` in the project. */

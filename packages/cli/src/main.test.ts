@@ -7,7 +7,7 @@ import { ExitCode } from "@lapidary/std";
 import { runCli } from "./testing/cli-process.js";
 
 describe("the lapidary process", () => {
-  it("loads nothing heavy before it knows what it is asked", () => {
+  it("the process loads only std and commander before the command is known", () => {
     const packages = new Set<string>();
     const seen = new Set<string>();
     const visit = (file: string): void => {
@@ -22,20 +22,20 @@ describe("the lapidary process", () => {
     deepStrictEqual([...packages].sort(), ["@lapidary/std", "commander"]);
   });
 
-  it("prints its version, as JSON where that is asked for", async () => {
+  it("version prints JSON with --json", async () => {
     const { code, stdout } = await runCli(["version", "--json"]);
     const facts: unknown = JSON.parse(stdout);
     ok(code === ExitCode.done && typeof facts === "object" && facts !== null);
     deepStrictEqual(Object.keys(facts), ["version", "node", "platform"]);
   });
 
-  it("exits with 2 at a mistake of use, and says so on stderr alone", async () => {
+  it("a usage error exits with 2 and prints only on stderr", async () => {
     const { code, stdout, stderr } = await runCli(["lanch"]);
     deepStrictEqual([code, stdout], [ExitCode.usage, ""]);
     match(stderr, /^lapidary: error LAP_CLI_COMMAND: .*\n {4}place: {2}lapidary\n {4}remedy: did you mean "launch"\?\n$/);
   });
 
-  it("exits with 3 where no coordinator is up, and says how to start one", async () => {
+  it("without a coordinator, a command exits with 3 and names the command that starts one", async () => {
     const home = mkdtempSync(join(tmpdir(), "lapidary-"));
     try {
       for (const args of [["status"], ["jobs"], ["jobs", "wait", "x"], ["logs", "x"]]) {
@@ -48,7 +48,7 @@ describe("the lapidary process", () => {
     }
   });
 
-  it("exits with 102 where there is no such checkpoint", async () => {
+  it("an unknown checkpoint exits with 102", async () => {
     const home = mkdtempSync(join(tmpdir(), "lapidary-"));
     try {
       const { code, stdout } = await runCli(["ckpt", "inspect", "nothing", "--json"], { env: { LAPIDARY_HOME: home } });

@@ -43,7 +43,7 @@ export const commandTree: CommandSpec = {
         { flags: "--workers <number>", description: "worker processes (default: one per core)", value: "whole" },
         {
           flags: "--allow-host <name>",
-          description: "also answer for this host name, the address of a proxy; repeatable (also: LAPIDARY_ALLOW_HOST=NAME,NAME)",
+          description: "also answer for this host name, such as the address of a proxy; repeatable (also: LAPIDARY_ALLOW_HOST=NAME,NAME)",
           repeatable: true,
         },
       ],
@@ -372,7 +372,7 @@ export const commandTree: CommandSpec = {
     },
     {
       name: "parity",
-      summary: "compare Lapidary with a golden run of PyTorch, sharded as you like",
+      summary: "compare Lapidary with a golden run of PyTorch, on any mesh",
       group: model,
       arguments: [{ name: "dir", description: "a parity bundle, such as e2e/golden/mha", completes: "directory" }],
       options: [
@@ -391,7 +391,7 @@ export const commandTree: CommandSpec = {
         },
         {
           flags: "--executor <kind>",
-          description: "stacked runs all chips of a worker at once, chipwise one by one",
+          description: "stacked runs all chips of a worker together, chipwise one by one",
           choices: ["stacked", "chipwise"],
         },
       ],
@@ -514,7 +514,7 @@ export const commandTree: CommandSpec = {
     },
     {
       name: "completion",
-      summary: "print a script that completes lapidary's command line",
+      summary: "print a completion script for a shell",
       group: utilities,
       arguments: [{ name: "shell", description: "your shell", choices: ["bash", "zsh", "fish"] }],
       examples: ["source <(lapidary completion bash)", "lapidary completion fish > ~/.config/fish/completions/lapidary.fish"],

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { asJson, canonicalJson, type JsonValue, LapidaryError, must } from "@lapidary/std";
+import { asJson, canonicalJson, type JsonValue, LapidaryError, must, replaceFile } from "@lapidary/std";
 import { parseTorus, printMesh } from "@lapidary/topology";
 import {
   type JobText,
@@ -17,7 +17,6 @@ import {
 import { z } from "zod";
 import type { submitRequestSchema } from "@lapidary/api";
 import { checkSliceFits, type SliceRequest } from "./pods.js";
-import { replaceFile } from "@lapidary/api/replace-file";
 import { readJobFile } from "@lapidary/api/job-file";
 import { type Run, runFiles, type NewRun } from "@lapidary/telemetry";
 

@@ -3,10 +3,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { HeldLease, type Lease, Leases, type Store } from "@lapidary/control";
-import { type Clock, LapidaryError } from "@lapidary/std";
+import { type Clock, LapidaryError, replaceFile } from "@lapidary/std";
 import { alreadyUp, usedElsewhere } from "@lapidary/api/home-errors";
 import { isOfThisSpace, isRunning, type ProcessId, thisProcess } from "@lapidary/std/process-id";
-import { replaceFile } from "@lapidary/api/replace-file";
 
 export interface LeadershipOptions {
   readonly store: Store;

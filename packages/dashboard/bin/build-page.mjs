@@ -1,7 +1,5 @@
 #!/usr/bin/env node
-/**
- * Builds the page into page/dist, if what it is made of has changed since the last time. `--force` builds it in any case.
- */
+/** Builds the page into page/dist if its inputs have changed since the last build. `--force` builds it in any case. */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -11,7 +9,7 @@ const directory = dirname(dirname(fileURLToPath(import.meta.url)));
 const root = join(directory, "../..");
 const stamp = join(directory, "page/dist/.stamp");
 
-/** Sources, settings, and the code of other packages that goes in. */
+/** The inputs of the build: sources, settings, and the code of other packages in the page. */
 const inputs = [
   "packages/dashboard/src",
   "packages/dashboard/vite.config.mjs",
@@ -20,6 +18,7 @@ const inputs = [
   "packages/topology/src",
   "packages/ir/src/sharding.ts",
   "packages/api/src/frames.ts",
+  "packages/api/src/layouts.ts",
   "packages/api/src/downsample.ts",
   "package-lock.json",
 ];

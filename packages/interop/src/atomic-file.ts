@@ -7,8 +7,8 @@ import { makeDirectories } from "@lapidary/std";
 const chunkBytes = 1 << 26;
 
 /**
- * Replaces the file at `path` atomically: writes a temporary file in the same directory, flushes it to disk, renames it over
- * the target, and flushes the directory. A crash leaves the old file, and at most one `.tmp` file.
+ * Replaces the file at `path` atomically and durably: writes a temporary file in the same directory, flushes it to disk, renames it over
+ * the target, and flushes the directory. A crash leaves the old file, and at most one `.tmp` file. `replaceFile` of std is for small files that need no flush.
  *
  * @param parts byte ranges, written in the order of the iterable
  */

@@ -1,9 +1,8 @@
 export { type ArrayData, f32Array, fromTensor, i32Array, toTensor } from "./array-data.js";
 export { writeDirectoryAtomic } from "./atomic-directory.js";
-export { writeFileAtomic } from "./atomic-file.js";
 export { noConfig, notACheckpoint } from "./checkpoint-survey.js";
 export { checkFinite } from "./finite.js";
-export { type CheckDepth, HfCheckpoint, readBackHfCheckpoint, readHfCheckpoint, writeHfCheckpoint } from "./hf-checkpoint.js";
+export { HfCheckpoint, readBackHfCheckpoint, readHfCheckpoint, writeHfCheckpoint } from "./hf-checkpoint.js";
 export { gemmaConfigToHf, modelConfigToHf, readControlIds, readJson } from "./hf-config.js";
 export { checkOptimizerState } from "./optimizer-state.js";
 export { decodeSafetensors, readSafetensors, SafetensorsFile, safetensorsHead, writeSafetensors } from "./safetensors.js";

@@ -21,8 +21,10 @@ export {
 export { counted, formatBytes, formatCount, formatDuration, textTable } from "./format.js";
 export { type JsonValue, asJson, canonicalJson, floatOf, jsonText } from "./json.js";
 export { makeDirectories } from "./make-directories.js";
+export { raceAbort } from "./race-abort.js";
 export { type Random, hash32, hashString, normalAt, seededRandom, uniformAt } from "./random.js";
 export { redactSecrets, redactStrings } from "./redact.js";
+export { replaceFile } from "./replace-file.js";
 export { maxSocketPathBytes, socketPathFor } from "./socket-path.js";
 export { editDistance, suggest } from "./suggest.js";
 export { type SystemError, isSystemError, systemError, typedSystemError } from "./system-error.js";

@@ -37,9 +37,9 @@ export function socketPathFor(path: string): string {
   throw new LapidaryError({
     code: "LAP_SOCKET_DIRECTORY",
     message:
-      "there is no directory for sockets: the path of the home directory is too long for them, and the temporary directory cannot be used",
+      "there is no directory for sockets: the path of the state directory is too long for them, and the temporary directory cannot be used",
     place: tmpdir(),
-    remedy: "set TMPDIR to a directory with a short path that you may write, or name a home directory with a shorter path",
+    remedy: "set TMPDIR to a directory with a short path that you may write, or name a state directory with a shorter path",
     cause: refusal,
   });
 }

@@ -22,7 +22,7 @@ describe("openHome", () => {
   afterEach(() => rmSync(directory, { recursive: true }));
 
   for (const umask of [0o000, 0o002, 0o022, 0o077])
-    it(`makes a home directory of mode 700 under umask ${umask.toString(8)}, its parents too`, () => {
+    it(`makes a state directory of mode 700 under umask ${umask.toString(8)}, its parents too`, () => {
       const before = process.umask(umask);
       try {
         deepStrictEqual(openHome(join(home, "below")), []);
@@ -33,7 +33,7 @@ describe("openHome", () => {
       strictEqual(mode(home), 0o700);
     });
 
-  it("closes a home directory that others can enter, and reports it once", () => {
+  it("closes a state directory that others can enter, and reports it once", () => {
     make(join(home, "runs/mine-1"), 0o755);
     make(home, 0o755);
     const [warning] = openHome(home);
@@ -43,7 +43,7 @@ describe("openHome", () => {
     deepStrictEqual(openHome(home), []);
   });
 
-  it("closes the directories in it as well, whoever has opened them before, and follows a link to it", () => {
+  it("closes the directories in a state directory as well, and follows a link to it", () => {
     for (const name of ["runs", "cache", "logs"]) make(join(home, name), 0o777);
     make(home, 0o777);
     const link = join(directory, "link");
@@ -68,7 +68,7 @@ describe("openHome", () => {
     strictEqual(mode(home), 0o777);
   });
 
-  it("closes .lapidary of a project whatever is in it", () => {
+  it("closes .lapidary of a project with any content", () => {
     const own = join(directory, ".lapidary");
     make(own, 0o750);
     writeFileSync(join(own, "notes.txt"), "");
@@ -76,7 +76,7 @@ describe("openHome", () => {
     strictEqual(mode(own), 0o700);
   });
 
-  it("refuses a home directory of another user, and names the user and the remedy", () => {
+  it("refuses a state directory of another user, and names the user and the remedy", () => {
     make(home, 0o777);
     throws(
       () => openHome(home, { uid: (process.getuid?.() ?? 0) + 1 }),
@@ -90,7 +90,7 @@ describe("openHome", () => {
     );
   });
 
-  it("refuses a home directory on a full disk, with the bytes that are free and those that are needed", () => {
+  it("refuses a state directory on a full disk, with the bytes that are free and those that are needed", () => {
     throws(
       () => openHome(home, { least_bytes: 2 ** 60 }),
       (error) => error instanceof LapidaryError && error.code === "LAP_HOME_DISK" && /are free, .* are needed to start/.test(error.message),

@@ -4,22 +4,22 @@ import { dirname } from "node:path";
 import { formatBytes, LapidaryError, makeDirectories, type Warning } from "@lapidary/std";
 import { makePrivate, type PrivateDirectoryOptions } from "../../../../tools/setup/private-directory.mjs";
 
-/** What the processes of a home directory write is not open to group or others, whatever the umask of the shell that started them. */
+/** Processes of a state directory write files that group and others cannot open, with any umask of the shell. */
 export const privateUmask = 0o077;
 
-/** For logs, the queue and the files of a small run. What a job needs beyond that depends on its model. */
+/** Enough for logs, the queue and the files of a small run. Larger models need more. */
 const leastFree_bytes = 8 * 2 ** 20;
 
 export interface HomeOptions extends PrivateDirectoryOptions {
-  /** What must be free on its disk. */
+  /** The space that must be free on the disk. */
   readonly least_bytes?: number;
 }
 
 /**
- * Makes the home directory, or closes one that other users can enter.
+ * Creates the state directory, or closes an existing one to other users.
  *
- * @returns what was closed, or could not be
- * @throws LAP_HOME_OWNER when it belongs to another user; LAP_HOME_FILES when it cannot be made or written; LAP_HOME_DISK when its disk is full
+ * @returns a warning if the directory was open, or cannot be closed
+ * @throws LAP_HOME_OWNER if it belongs to another user; LAP_HOME_FILES if it cannot be created or written; LAP_HOME_DISK if its disk is full
  */
 export function openHome(home: string, options: HomeOptions = {}): readonly Warning[] {
   const { state, mode, owner } = makeOrExplain(home, options);
@@ -31,7 +31,7 @@ export function openHome(home: string, options: HomeOptions = {}): readonly Warn
       return [
         {
           code: "LAP_HOME_CLOSED",
-          message: `the home directory was open to other users ${was}; only its owner can enter it now (mode 700)`,
+          message: `the state directory was open to other users ${was}; only its owner can enter it now (mode 700)`,
           place: home,
           remedy:
             (mode & 0o022) === 0
@@ -43,7 +43,7 @@ export function openHome(home: string, options: HomeOptions = {}): readonly Warn
       return [
         {
           code: "LAP_HOME_OPEN",
-          message: `other users can enter the home directory ${was}, which holds other files too and therefore stays as it is`,
+          message: `other users can enter the state directory ${was}, which holds other files too and therefore stays as it is`,
           place: home,
           remedy: "name a directory for Lapidary alone with --home or LAPIDARY_HOME, or close this one: `chmod go= DIR`",
         },
@@ -52,7 +52,7 @@ export function openHome(home: string, options: HomeOptions = {}): readonly Warn
       return [
         {
           code: "LAP_HOME_OPEN",
-          message: `other users can enter the home directory ${was}: its file system keeps no permissions`,
+          message: `other users can enter the state directory ${was}: its file system keeps no permissions`,
           place: home,
           remedy: "name a directory on a file system with permissions by --home or LAPIDARY_HOME",
         },
@@ -60,7 +60,7 @@ export function openHome(home: string, options: HomeOptions = {}): readonly Warn
     case "foreign":
       throw new LapidaryError({
         code: "LAP_HOME_OWNER",
-        message: `the home directory belongs to another user (id ${owner}); this is ${userName()}`,
+        message: `the state directory belongs to another user (id ${owner}); this is ${userName()}`,
         place: home,
         remedy: `run the command as user ${owner}, name a directory of your own with --home or LAPIDARY_HOME, or take it over: \`sudo chown -R $(id -u) DIR\``,
       });
@@ -71,7 +71,7 @@ function makeOrExplain(home: string, { least_bytes = leastFree_bytes, ...options
   try {
     makeDirectories(home, 0o700);
     const made = makePrivate(home, options);
-    // Found here, and not in the middle of a run: a file system that is mounted read-only, a directory that lacks permissions.
+    // A read-only file system or missing permissions are an error now, not during a run.
     if (made.state !== "foreign") accessSync(home, constants.W_OK | constants.X_OK);
     const { bavail, bsize } = statfsSync(home);
     if (bavail * bsize < least_bytes) throw fullDisk(home, bavail * bsize, least_bytes);
@@ -85,8 +85,8 @@ function makeOrExplain(home: string, { least_bytes = leastFree_bytes, ...options
     throw new LapidaryError({
       code: "LAP_HOME_FILES",
       message: isFile
-        ? `the home directory cannot be made: ${fileAbove(path)} is a file`
-        : `the home directory cannot be made or written (${code})`,
+        ? `the state directory cannot be made: ${fileAbove(path)} is a file`
+        : `the state directory cannot be made or written (${code})`,
       place: home,
       cause,
     });
@@ -96,7 +96,7 @@ function makeOrExplain(home: string, { least_bytes = leastFree_bytes, ...options
 function fullDisk(home: string, free_bytes: number, least_bytes: number, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_HOME_DISK",
-    message: `the disk of the home directory is full: ${formatBytes(free_bytes)} are free, ${formatBytes(least_bytes)} are needed to start`,
+    message: `the disk of the state directory is full: ${formatBytes(free_bytes)} are free, ${formatBytes(least_bytes)} are needed to start`,
     place: home,
     cause,
   });

@@ -1,20 +1,18 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { directoryStamp } from "@lapidary/std";
+import { directoryStamp, replaceFile } from "@lapidary/std";
 import { z } from "zod";
-import { replaceFile } from "../replace-file.js";
 
 const identitySchema = z.object({ id: z.string().regex(/^[0-9a-f]{24}$/), directory: z.string() });
 
-/** The file of a home directory that holds its identity. */
+/** The file of a state directory that holds its identity. */
 const identityPath = (home: string): string => join(home, "identity.json");
 
 /**
- * The identity of a home directory: drawn once and kept in it, so that two homes never share keys of one Redis, whatever their paths and
- * host names are. A copied home is another directory and gets an identity of its own; a renamed one keeps its identity. The device is compared too: roots of
- * file systems have equal inodes. Nothing is lost by a new
- * one: the queue in Redis is filled again from the runs on the disk.
+ * The identity of a state directory: drawn once and stored in it. Two state directories never share keys of one Redis, even with equal paths and host
+ * names. A copied directory gets a new identity; a renamed directory keeps its identity. The device is compared as well as the inode, because roots of
+ * file systems have equal inodes. A new identity loses nothing, because the coordinator fills the queue in Redis from the runs on the disk.
  */
 export function homeIdentity(home: string): string {
   const directory = `${statSync(home).dev} ${directoryStamp(home)}`;
@@ -29,7 +27,7 @@ function readIdentity(home: string): z.infer<typeof identitySchema> | undefined 
   try {
     return identitySchema.parse(JSON.parse(readFileSync(identityPath(home), "utf8")));
   } catch {
-    // Absent, or nothing that we wrote.
+    // A missing or damaged file.
     return undefined;
   }
 }

@@ -5,22 +5,22 @@ import { directoryStamp } from "@lapidary/std";
 import { alreadyUp, usedElsewhere } from "./home-errors.js";
 import { isOfThisSpace, isRunning, type ProcessId, thisProcess } from "@lapidary/std/process-id";
 
-/** The pid file: who serves a home directory, from its first moment to its last. */
+/** The pid file of the process that serves a state directory, from its start to its end. */
 const pidPath = (home: string): string => join(home, "coordinator.pid");
 
 interface Owner extends ProcessId {
-  /** The home directory that it serves. Absent in files of earlier versions. */
+  /** The state directory that it serves. Absent in files of earlier versions. */
   readonly home?: string;
 }
 
-/** The owner touches its file so often: a process of another machine or container cannot be asked whether it runs. */
+/** The owner touches its file at this interval. Another machine or container cannot check whether the process runs. */
 const touchEvery_ms = 1000;
-/** An owner whose file is not touched for so long is gone. */
+/** After this time without a touch, the owner counts as gone. */
 const silent_ms = 5 * touchEvery_ms;
 
 /**
- * Takes the home directory for this process; the returned function gives it back. The file of a process that is gone does not count: one of this
- * start of this machine and this container is asked; of any other the file is watched for some seconds.
+ * Locks the state directory for this process; the returned function unlocks it. The file of an ended process does not count. If the file names a process
+ * of this boot and this container, the process is checked. Otherwise the file is watched for some seconds.
  *
  * @throws LAP_ALREADY_UP
  */
@@ -32,7 +32,7 @@ export async function lockHome(home: string): Promise<() => void> {
   try {
     for (;;) {
       try {
-        // A link appears whole or not at all, and never over another.
+        // A link is created completely or not at all, and never replaces a file.
         linkSync(draft, path);
         break;
       } catch (error) {
@@ -58,11 +58,11 @@ function touch(path: string): void {
   try {
     utimesSync(path, new Date(), new Date());
   } catch {
-    // The file or its disk is gone: then it locks nothing.
+    // Without the file or its disk, there is nothing to lock.
   }
 }
 
-/** Whether somebody touches the file. Its times are compared with each other, because the clock of another machine may differ. */
+/** Whether a process touches the file. Two times of the file are compared, because the clock of another machine may differ. */
 async function isTouched(path: string): Promise<boolean> {
   const timeOf = (): number | undefined => statSync(path, { throwIfNoEntry: false })?.mtimeMs;
   const before = timeOf();
@@ -70,15 +70,15 @@ async function isTouched(path: string): Promise<boolean> {
   return before !== undefined && timeOf() !== undefined && timeOf() !== before;
 }
 
-/** The process that serves a home directory, if it lives. */
+/** The process that serves a state directory, if it runs. */
 export function homeOwner(home: string): number | undefined {
   const owner = existsSync(pidPath(home)) ? readOwner(pidPath(home)) : undefined;
   return owner !== undefined && isRunning(owner) ? owner.pid : undefined;
 }
 
 /**
- * Makes sure that no process of another machine or container serves a home directory: from here it can be neither reached nor stopped. Takes some
- * seconds if there is a file of one.
+ * Throws if a process of another machine or container serves a state directory, because this process can neither reach nor stop it. Takes some
+ * seconds if such a file exists.
  *
  * @throws LAP_ALREADY_UP
  */
@@ -89,13 +89,13 @@ export async function refuseForeignOwner(home: string): Promise<void> {
 
 const foreignOwner = (home: string, { pid }: Owner): Error => usedElsewhere(home, `process ${pid} of another machine or container uses it`);
 
-/** Undefined in a copy of a home directory: the process serves the original. */
+/** Undefined in a copy of a state directory: the process serves the original. */
 function readOwner(path: string): Owner | undefined {
   try {
     const owner = JSON.parse(readFileSync(path, "utf8")) as Owner;
     return owner.home === undefined || owner.home === directoryStamp(dirname(path)) ? owner : undefined;
   } catch {
-    // Gone meanwhile, or nothing that we wrote.
+    // A missing or damaged file.
     return undefined;
   }
 }

@@ -1,11 +1,10 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { directoryStamp } from "@lapidary/std";
+import { directoryStamp, replaceFile } from "@lapidary/std";
 import { type NumericsName, protocolVersion } from "@lapidary/protocol";
 import { isRunning, type ProcessId } from "@lapidary/std/process-id";
-import { replaceFile } from "../replace-file.js";
 
-/** A worker process that works for a home. */
+/** A worker process of a coordinator. */
 export interface RegisteredWorker extends ProcessId {
   readonly name: string;
   readonly numerics: NumericsName;
@@ -13,12 +12,12 @@ export interface RegisteredWorker extends ProcessId {
 
 interface Registry {
   readonly protocol: number;
-  /** The directory of the file: a copy of a home has no workers. Absent in files of earlier versions. */
+  /** The directory of the file: a copy of a state directory has no workers. Absent in files of earlier versions. */
   readonly directory?: string;
   readonly workers: readonly RegisteredWorker[];
 }
 
-/** Where a home's coordinator writes down which worker processes it has: the next coordinator takes them over, and no other process may connect. */
+/** The file in which a coordinator lists its worker processes. The next coordinator takes them over, and no other process may connect. */
 export const registryPath = (home: string): string => join(home, "workers.json");
 
 export function writeRegistry(path: string, workers: readonly RegisteredWorker[]): void {
@@ -45,7 +44,7 @@ function readRegistry(path: string): Registry {
     const registry = JSON.parse(readFileSync(path, "utf8")) as Registry;
     return registry.directory === undefined || registry.directory === directoryStamp(dirname(path)) ? registry : none;
   } catch {
-    // Not a file of Lapidary, because the file is replaced as a whole.
+    // Lapidary replaces the file atomically, so that a damaged file is not from Lapidary.
     return none;
   }
 }

@@ -5,7 +5,7 @@ import { completionScript } from "./completion.js";
 
 const bash = completionScript(commandTree, "bash");
 
-/** What bash offers for the last word. */
+/** The completions of bash for the last word. */
 function offered(...words: string[]): string[] {
   const line = `COMP_WORDS=(${["lapidary", ...words].map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length}; _lapidary; printf '%s\\n' "\${COMPREPLY[@]}"`;
   const out = execFileSync("bash", ["--norc", "-c", `${bash}\n${line}`], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
@@ -13,7 +13,7 @@ function offered(...words: string[]): string[] {
 }
 
 describe("completion", () => {
-  it("completes commands, commands of commands, options and their choices in bash", () => {
+  it("bash completes commands, subcommands, options and their choices", () => {
     deepStrictEqual(offered("la"), ["launch"]);
     deepStrictEqual(offered("ckpt", "ex"), ["export"]);
     deepStrictEqual(offered("jobs", "wait", "--time"), ["--timeout"]);
@@ -23,14 +23,14 @@ describe("completion", () => {
     ok(offered("status", "--").includes("--json"));
   });
 
-  it("knows every command in every shell", () => {
+  it("the script of every shell contains every command", () => {
     for (const shell of ["bash", "zsh", "fish"]) {
       const script = completionScript(commandTree, shell);
       for (const { name } of commandTree.commands ?? []) ok(script.includes(name), `${shell}: ${name}`);
     }
   });
 
-  it("is written in each shell's own grammar, where the shell is at hand", () => {
+  it("each installed shell accepts the syntax of its script", () => {
     for (const [shell, flag] of [
       ["bash", "-n"],
       ["zsh", "-n"],

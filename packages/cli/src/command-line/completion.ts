@@ -9,8 +9,8 @@ interface Leaf {
 }
 
 /**
- * A script for a shell that completes commands, options, their choices, job files and run names. It is made of the same tree as
- * the parser, so that it knows what the parser knows.
+ * A script for a shell that completes commands, options, their choices, job files and run names. It is made from the same tree
+ * as the parser, so that both have the same commands.
  */
 export function completionScript(root: CommandSpec, shell: string): string {
   switch (shell) {
@@ -25,7 +25,7 @@ export function completionScript(root: CommandSpec, shell: string): string {
 
 // ---- bash ----
 
-/** One `case` on the words typed so far; every command offers its commands or options, and what its arguments are. */
+/** One `case` on the typed words. Every command completes to its subcommands, options and arguments. */
 function bashScript(root: CommandSpec): string {
   const cases = leaves(root).map(({ path, spec }) => {
     const words = [...(spec.commands ?? []).map(({ name }) => name), ...optionWords([...(spec.options ?? []), ...globalOptions])];
@@ -72,7 +72,7 @@ function compgen(choices: readonly string[] | undefined, completes: Completes | 
   return "";
 }
 
-/** What stands after a command: the kind of its arguments, or their choices. */
+/** The completions after a command: the kind of its arguments, or their choices. */
 function argumentWords(spec: CommandSpec): string {
   const argument = (spec.arguments ?? []).find(({ completes, choices }) => completes !== undefined || choices !== undefined);
   return argument?.choices?.join(" ") ?? argument?.completes ?? "";

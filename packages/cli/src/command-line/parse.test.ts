@@ -6,7 +6,7 @@ import type { CommandSpec } from "./spec.js";
 
 const read = (...argv: string[]): Call => parseCommandLine(commandTree, "9.9.9", argv, { columns: 100, title: (text) => text });
 
-/** Code, place and remedy of the error that a command line causes; all are mistakes of use. */
+/** Code, place and remedy of the error that a command line causes; all have exit code 2. */
 function mistake(...argv: string[]): [string, string | undefined, string] {
   try {
     read(...argv);
@@ -15,11 +15,11 @@ function mistake(...argv: string[]): [string, string | undefined, string] {
     equal(error.exit, ExitCode.usage);
     return [error.code, error.place, error.remedy];
   }
-  throw new Error(`${argv.join(" ")} is no mistake`);
+  throw new Error(`${argv.join(" ")} is not a mistake`);
 }
 
 describe("command line", () => {
-  it("finds the command, its arguments and options wherever they stand", () => {
+  it("the parser finds the command, its arguments and options in any order", () => {
     const call = read(
       "launch",
       "-d",
@@ -43,7 +43,7 @@ describe("command line", () => {
     deepStrictEqual(globals, { json: true, quiet: false, verbose: false, color: true, home: "x" });
   });
 
-  it("explains each command by `help` as by its --help", () => {
+  it("`help COMMAND` prints the same text as `COMMAND --help`", () => {
     const pathsOf = (spec: CommandSpec, path: readonly string[]): string[][] => [
       [...path],
       ...(spec.commands ?? []).flatMap((child) => pathsOf(child, [...path, child.name])),
@@ -59,7 +59,7 @@ describe("command line", () => {
     equal(mistake("help", "--nosuch")[0], "LAP_CLI_OPTION");
   });
 
-  it("takes what is not given for not given", () => {
+  it("an argument that is not given is undefined", () => {
     const call = read("launch", "job.yaml");
     ok(call.kind === "run");
     deepStrictEqual(
@@ -68,13 +68,13 @@ describe("command line", () => {
     );
   });
 
-  it("lists jobs when `jobs` is all that is said", () => {
+  it("`jobs` without a subcommand lists jobs", () => {
     const call = read("jobs", "--limit", "3");
     ok(call.kind === "run");
     deepStrictEqual([call.command, call.args.number("limit")], ["lapidary jobs list", 3]);
   });
 
-  it("suggests the near command, option and choice", () => {
+  it("an error suggests the nearest command, option or choice", () => {
     deepStrictEqual(mistake("lanch"), ["LAP_CLI_COMMAND", "lapidary", 'did you mean "launch"?']);
     deepStrictEqual(mistake("jobs", "cansel"), ["LAP_CLI_COMMAND", "lapidary jobs", 'did you mean "cancel"?']);
     deepStrictEqual(mistake("ckpt", "verfy", "x"), ["LAP_CLI_COMMAND", "lapidary ckpt", 'did you mean "verify"?']);
@@ -83,7 +83,7 @@ describe("command line", () => {
     deepStrictEqual(mistake("parity", "x", "--numerics", "mux"), ["LAP_CLI_ARGUMENT", "--numerics", 'did you mean "mxu"?']);
   });
 
-  it("says what is missing, too much or no number", () => {
+  it("an error names the missing argument, the extra argument or the invalid number", () => {
     deepStrictEqual(mistake("parity"), ["LAP_CLI_ARGUMENT", "lapidary parity", "write `lapidary parity [options] <dir>`"]);
     deepStrictEqual(mistake("ckpt", "export", "x").slice(0, 2), ["LAP_CLI_OPTION", "lapidary ckpt export"]);
     deepStrictEqual(mistake("launch", "x", "--name").slice(0, 2), ["LAP_CLI_OPTION", "lapidary launch"]);
@@ -96,7 +96,7 @@ describe("command line", () => {
     deepStrictEqual(mistake("jobs", "wait", "x", "--timeout", "-1").slice(0, 2), ["LAP_CLI_ARGUMENT", "--timeout"]);
   });
 
-  it("answers with help where a command is missing, and with an error where JSON was asked for", () => {
+  it("a missing command prints the help, or an error with --json", () => {
     for (const argv of [[], ["--help"], ["ckpt"], ["config", "-h"], ["launch", "--help"]]) {
       const call = read(...argv);
       ok(call.kind === "print");
@@ -109,13 +109,13 @@ describe("command line", () => {
     ]);
   });
 
-  it("tells its version", () => {
+  it("--version prints the version", () => {
     const call = read("--version");
     ok(call.kind === "print");
     equal(call.text, "9.9.9\n");
   });
 
-  it("gives every command a summary, every leaf something to run, and no option twice", () => {
+  it("every command has a summary, every leaf has a function, and no option occurs twice", () => {
     const check = (spec: CommandSpec): void => {
       ok(spec.summary !== "" && [spec.commands, spec.run, spec.explains].filter((way) => way !== undefined).length === 1, spec.name);
       const flags = (spec.options ?? []).flatMap((option) => option.flags.split(/[ ,]+/)).filter((word) => word.startsWith("-"));

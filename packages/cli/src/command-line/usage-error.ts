@@ -38,10 +38,10 @@ export function usageError(error: CommanderError, command: Command, spec: Comman
   }
 }
 
-/** @param place the command that was to have it: `lapidary jobs` */
+/** @param place the command that should have the subcommand: `lapidary jobs` */
 export function unknownCommand(word: string, place: string, spec: CommandSpec): LapidaryError {
   const names = namesOf(spec);
-  if (names.length === 0) return make("LAP_CLI_COMMAND", `\`${place}\` has no commands of its own`, place, `leave "${word}" out`);
+  if (names.length === 0) return make("LAP_CLI_COMMAND", `\`${place}\` has no subcommands`, place, `leave "${word}" out`);
   return make("LAP_CLI_COMMAND", `there is no command "${word}"`, place, nearest(word, names) ?? `\`${place} --help\` lists the commands`);
 }
 
@@ -57,7 +57,7 @@ function make(code: UsageCode, message: string, place: string, remedy: string): 
   return new LapidaryError({ code, message, place, remedy });
 }
 
-/** `lapidary jobs lst` reaches `jobs list` as its default, with one argument too many: a command was meant. */
+/** `lapidary jobs lst` calls the default `jobs list` with an extra argument. The user meant a subcommand. */
 function excess(command: Command, spec: CommandSpec, place: string): LapidaryError {
   const expected = (spec.arguments ?? []).length;
   const first = command.args[expected] ?? "";

@@ -1,44 +1,28 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { ExitCode, LapidaryError, formatBytes, formatCount, textTable, counted } from "@lapidary/std";
-import { buildModel, isDecoder, type ModelConfig, parameterCount } from "@lapidary/models";
-import { tokenizerFileNames } from "@lapidary/tokenizer";
+import { resolve } from "node:path";
 import {
-  type ArrayData,
-  type CheckDepth,
-  checkFinite,
-  checkOptimizerState,
-  HfCheckpoint,
-  readBackHfCheckpoint,
-  readControlIds,
-  SafetensorsFile,
-  writeDirectoryAtomic,
-  writeHfCheckpoint,
-} from "@lapidary/interop";
-import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/checkpoint";
+  type CheckpointContents,
+  type CheckpointLocation,
+  inspectCheckpoint as readContents,
+  listCheckpoints as checkpointsOf,
+  type ListedCheckpoint,
+  readForExport,
+  resolveCheckpoint,
+  type VerifiedCheckpoint,
+  verifyCheckpoint as readAndCheck,
+} from "@lapidary/offline/checkpoints";
+import { ExitCode, LapidaryError, formatBytes, formatCount, textTable, counted } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { checkOutput, writeOutputDirectory } from "../output/output.js";
-import { type CheckpointLocation, knownRun, resolveCheckpoint, runCheckpoints, runNames } from "./resolve-checkpoint.js";
+import { consoleReporter } from "../terminal/console-reporter.js";
 
 /** The checkpoints of a run, or of all runs. */
-export async function listCheckpoints(context: Context, run: string | undefined): Promise<ExitCode> {
-  const { console, home } = context;
-  const runs = run === undefined ? runNames(home) : [knownRun(home, run)];
-  const places = runs.flatMap((name) => runCheckpoints(home, name));
-  const checkpoints = places.map(({ directory, run: name, step }) => ({
-    run: name,
-    step,
-    path: directory,
-    bytes: weightBytes(directory),
-    time: statSync(directory).mtimeMs,
-  }));
-  const rows = checkpoints.map(({ run: name, step, bytes, time, path }) => [
-    name ?? "",
-    String(step),
-    formatBytes(bytes),
-    new Date(time).toISOString().slice(0, 19).replace("T", " "),
-    path,
-  ]);
+export async function listCheckpoints({ console, home }: Context, run: string | undefined): Promise<ExitCode> {
+  const checkpoints = checkpointsOf(home, run);
+  console.result({ checkpoints }, () => (checkpoints.length === 0 ? "no checkpoints yet" : checkpointTable(checkpoints)));
+  return ExitCode.done;
+}
+
+function checkpointTable(checkpoints: readonly ListedCheckpoint[]): string {
   const columns = [
     { title: "run" },
     { title: "step", align: "right" },
@@ -46,131 +30,67 @@ export async function listCheckpoints(context: Context, run: string | undefined)
     { title: "written (UTC)" },
     { title: "directory" },
   ] as const;
-  console.result({ checkpoints }, () => (rows.length === 0 ? "no checkpoints yet" : textTable(columns, rows)));
-  return ExitCode.done;
+  return textTable(
+    columns,
+    checkpoints.map(({ run, step, bytes, time, path }) => [
+      run,
+      String(step),
+      formatBytes(bytes),
+      new Date(time).toISOString().slice(0, 19).replace("T", " "),
+      path,
+    ]),
+  );
 }
 
-const weightBytes = (directory: string): number => statSync(join(directory, "model.safetensors"), { throwIfNoEntry: false })?.size ?? 0;
-
-/** The tensors of a checkpoint, from its headers; of what should be redundant, the beginning is compared. */
+/** The tensors of a checkpoint. */
 export async function inspectCheckpoint(context: Context, from: string): Promise<ExitCode> {
+  const { console } = context;
   const location = await resolveCheckpoint(context, from);
-  const checkpoint = await openCheckpoint(context, location, "headers");
-  try {
-    const { config, params, redundant, warnings } = checkpoint;
-    const notRead = await checkpoint.unreadWeightFiles();
-    const tensors = params.map(({ name, dims }) => ({ name, dims, parameters: dims.reduce((a, b) => a * b, 1) }));
-    const rows = tensors.map(({ name, dims, parameters }) => [name, dims.join(" × "), formatCount(parameters)]);
-    const value = {
-      directory: location.directory,
-      run: location.run ?? null,
-      step: location.step ?? null,
-      config,
-      parameters: parameterCount(buildModel(config)),
-      tensors,
-      redundant,
-      not_read: notRead,
-      warnings,
-    };
-    context.console.result(value, () =>
-      [
-        describe(location, config),
-        "",
-        textTable([{ title: "tensor" }, { title: "dims" }, { title: "parameters", align: "right" }], rows),
-        ...(redundant.length === 0 ? [] : ["", `redundant: ${redundant.join(", ")}`]),
-        ...(notRead.length === 0 ? [] : ["", `weights in other files, not read: ${notRead.join(", ")}`]),
-      ].join("\n"),
-    );
-  } finally {
-    await checkpoint.close();
-  }
+  const contents = await readContents(location, (warning) => console.warn(warning));
+  const { config, parameters, tensors, redundant, notRead, warnings } = contents;
+  const { directory, run = null, step = null } = location;
+  console.result({ directory, run, step, config, parameters, tensors, redundant, not_read: notRead, warnings }, () =>
+    contentsText(location, contents),
+  );
   return ExitCode.done;
 }
 
-/** Opens a checkpoint and shows its warnings; results list them too. */
-async function openCheckpoint({ console }: Context, { directory }: CheckpointLocation, depth: CheckDepth): Promise<HfCheckpoint> {
-  const checkpoint = await HfCheckpoint.open(directory, depth);
-  for (const warning of checkpoint.warnings) console.warn(warning);
-  return checkpoint;
-}
-
-function describe({ directory, run, step }: CheckpointLocation, config: ModelConfig): string {
-  const { layers, modelDim, heads, kvHeads, headDim, mlpDim, vocabSize, contextLength } = config;
+function contentsText({ directory, run, step }: CheckpointLocation, contents: CheckpointContents): string {
+  const { architecture, parameters, tensors, redundant, notRead } = contents;
+  const { layers, modelDim, heads, kvHeads, headDim, mlpDim, vocabSize, contextLength } = contents.config;
   return [
     ...(run === undefined ? [] : [`run ${run}, step ${step}`]),
     directory,
-    `${isDecoder(config) ? "Decoder" : "Gemma"}, ${formatCount(parameterCount(buildModel(config)))} parameters: ${counted(layers, "layer")} of width ${modelDim}, ${counted(heads, "head")} (${kvHeads} for keys and values) of ${headDim}, MLP ${mlpDim}, vocabulary ${vocabSize}, context ${contextLength}`,
+    `${architecture}, ${formatCount(parameters)} parameters: ${counted(layers, "layer")} of width ${modelDim}, ${counted(heads, "head")} (${kvHeads} for keys and values) of ${headDim}, MLP ${mlpDim}, vocabulary ${vocabSize}, context ${contextLength}`,
+    "",
+    textTable(
+      [{ title: "tensor" }, { title: "dims" }, { title: "parameters", align: "right" }],
+      tensors.map((tensor) => [tensor.name, tensor.dims.join(" × "), formatCount(tensor.parameters)]),
+    ),
+    ...(redundant.length === 0 ? [] : ["", `redundant: ${redundant.join(", ")}`]),
+    ...(notRead.length === 0 ? [] : ["", `weights in other files, not read: ${notRead.join(", ")}`]),
   ].join("\n");
 }
 
-/** Whether a directory was written as a checkpoint of a run: others have a `manifest.json` of their own meaning. */
-function bearsOurManifest(directory: string): boolean {
-  const manifest = join(directory, manifestName);
-  return (
-    existsSync(manifest) && (existsSync(join(directory, optimizerFile)) || readFileSync(manifest, "utf8").includes("lapidary-checkpoint/"))
-  );
-}
-
-/**
- * Reads all of a checkpoint: every byte against the checksums of its manifest, where a run has written one; headers, shapes against config.json, and every
- * number, those of the optimizer too.
- */
+/** Reads and checks a whole checkpoint. */
 export async function verifyCheckpoint(context: Context, from: string): Promise<ExitCode> {
   const { console, interrupts } = context;
   const location = await resolveCheckpoint(context, from);
-  const progress = console.progress();
-  const isSealed = location.run !== undefined || bearsOurManifest(location.directory);
-  if (isSealed) {
-    progress.update("read every byte");
-    await verifySealed(nodeDisk, location.directory);
-  }
-  let [tensors, bytes] = [0, 0];
-  const readAll = async (file: string, names: readonly string[], read: (name: string) => Promise<ArrayData>): Promise<void> => {
-    for (const [i, name] of names.entries()) {
-      interrupts.signal.throwIfAborted();
-      progress.update(`read ${file}`, `${i + 1}/${names.length}`);
-      const { data } = await read(name);
-      tensors++;
-      bytes += data.byteLength;
-    }
-  };
-  const checkpoint = await openCheckpoint(context, location, "contents");
-  const { redundant, warnings } = checkpoint;
-  try {
-    await readAll(
-      "the weights",
-      checkpoint.params.map(({ name }) => name),
-      (name) => checkpoint.read(name),
-    );
-  } finally {
-    await checkpoint.close();
-  }
-  if (existsSync(join(location.directory, optimizerFile))) {
-    const optimizer = await SafetensorsFile.open(join(location.directory, optimizerFile));
-    try {
-      checkOptimizerState(checkpoint.params, optimizer);
-      await readAll(optimizerFile, optimizer.names, async (name) => {
-        const array = await optimizer.read(name);
-        checkFinite(array, optimizer.path, name, optimizer.dtypeOf(name));
-        return array;
-      });
-    } finally {
-      await optimizer.close();
-    }
-  }
-  progress.end();
-  console.result(
-    { ok: true, directory: location.directory, tensors, bytes, redundant, sealed: isSealed, warnings },
-    () =>
-      `${location.directory}: ${counted(tensors, "tensor")}, ${formatBytes(bytes)} as f32, whole and finite${redundant.length === 0 ? "" : `; ${redundant.join(", ")} repeat${redundant.length === 1 ? "s" : ""} what the model has`}${isSealed ? ", every byte as its manifest says" : ""}`,
-  );
+  const reporter = consoleReporter(console);
+  const verified = await readAndCheck(location, reporter, interrupts.signal);
+  reporter.end();
+  const { tensors, bytes, redundant, sealed, warnings } = verified;
+  const { directory } = location;
+  console.result({ ok: true, directory, tensors, bytes, redundant, sealed, warnings }, () => verifiedText(directory, verified));
   return ExitCode.done;
 }
 
-/** Beside the weights of a checkpoint that a run has written. */
-const optimizerFile = "optimizer.safetensors";
+function verifiedText(directory: string, { tensors, bytes, redundant, sealed }: VerifiedCheckpoint): string {
+  const repeated = redundant.length === 0 ? "" : `; ${redundant.join(", ")} repeat${redundant.length === 1 ? "s" : ""} what the model has`;
+  return `${directory}: ${counted(tensors, "tensor")}, ${formatBytes(bytes)} as f32, whole and finite${repeated}${sealed ? ", every byte as its manifest says" : ""}`;
+}
 
-/** Writes what `GemmaForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` load. */
+/** Writes a directory that Hugging Face transformers loads. */
 export async function exportCheckpoint(context: Context, from: string, output: string): Promise<ExitCode> {
   const { console, cwd } = context;
   const location = await resolveCheckpoint(context, from);
@@ -183,36 +103,19 @@ export async function exportCheckpoint(context: Context, from: string, output: s
     });
   const what = "the checkpoint";
   checkOutput({ kind: "directory", path: target, what });
-  const checkpoint = await openCheckpoint(context, location, "contents");
-  const progress = console.progress();
-  progress.update("export", `to ${target}`);
+  const reporter = consoleReporter(console);
+  reporter.progress("export", `to ${target}`);
   try {
-    const tensors = new Map<string, ArrayData>();
-    for (const { name } of checkpoint.params) tensors.set(name, await checkpoint.read(name));
-    const extra = tokenizerFileNames
-      .filter((name) => existsSync(join(location.directory, name)))
-      .map((name) => [name, readFileSync(join(location.directory, name))] as const);
-    const control = await readControlIds(join(location.directory, "config.json"));
-    await writeOutputDirectory(target, what, () =>
-      writeDirectoryAtomic(
-        target,
-        async (staging) => {
-          await writeHfCheckpoint(staging, checkpoint.config, tensors, new Map(extra), control);
-          await readBackHfCheckpoint(staging, tensors);
-        },
-        { seal: "config.json" },
-      ),
-    );
-    progress.end();
-    const files = ["config.json", "model.safetensors", ...extra.map(([name]) => name)];
+    const { files, warnings, write } = await readForExport(location, reporter.warn);
+    await writeOutputDirectory(target, what, () => write(target));
+    reporter.end();
     console.result(
-      { directory: target, files, run: location.run ?? null, step: location.step ?? null, warnings: checkpoint.warnings },
+      { directory: target, files, run: location.run ?? null, step: location.step ?? null, warnings },
       () => `${target}: ${files.join(", ")}`,
     );
     console.say(`in Python: GemmaForCausalLM.from_pretrained(${JSON.stringify(output)})`);
   } finally {
-    progress.end();
-    await checkpoint.close();
+    reporter.end();
   }
   return ExitCode.done;
 }

@@ -1,11 +1,10 @@
-import { join } from "node:path";
+import { checkJobFile, jobFileOf, jobJsonSchema, printJob } from "@lapidary/offline/config";
 import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
-import { checkInputs, jobFileOf, jobJsonSchema, jobWarnings, printJob } from "@lapidary/training";
 import type { Context } from "../context.js";
 import { errorJson, errorText } from "../terminal/error-text.js";
-import { readJob, readLocatedJob } from "./job-file.js";
+import { readJob } from "./job-file.js";
 
-/** A job with everything resolved: a job file that stands alone. */
+/** A job with everything resolved: a job file that needs no other file. */
 export async function showConfig(context: Context, file: string, overrides: readonly string[]): Promise<ExitCode> {
   const job = readJob(context, file, overrides);
   context.console.result(jobFileOf(job), () => printJob(job));
@@ -18,7 +17,7 @@ export async function showSchema(context: Context): Promise<ExitCode> {
   return ExitCode.done;
 }
 
-/** Checks each file and what it reads on this machine; the exit code is that of the first that is wrong. */
+/** Checks each file and its inputs on this machine. The exit code is that of the first error. */
 export async function validateConfigs(context: Context, files: readonly string[]): Promise<ExitCode> {
   const { console, command } = context;
   const outcomes: Outcome[] = [];
@@ -55,9 +54,7 @@ interface Outcome {
 
 async function outcomeOf(context: Context, file: string): Promise<Outcome> {
   try {
-    const { job, locationOf, warnings } = readLocatedJob(context, file, []);
-    const inputs = await checkInputs(job, { projectRoot: context.root, locationOf, runsDirectory: join(context.home, "runs") });
-    return { file, error: undefined, warnings: [...warnings, ...inputs, ...jobWarnings(job)] };
+    return { file, error: undefined, warnings: await checkJobFile(context, file) };
   } catch (error) {
     if (error instanceof LapidaryError) return { file, error, warnings: [] };
     throw error;

@@ -1,25 +1,21 @@
 import {
-  type Alternative,
-  type Program,
+  type CostedValue,
+  compareJobs,
+  explainJob,
+  explainJobValue,
+  type ExplainedProgram,
+  jobWarnings,
+  type PrintedStage,
+  printedStages,
   type ProgramDifference,
-  type StageName,
-  diffPrograms,
-  costsOfAlternatives,
-  explainCollectives,
-  type ExplainedValue,
-  explainValue,
-  printSchedule,
-} from "@lapidary/compiler";
-import { type Graph, printGraph } from "@lapidary/ir";
-import { ExitCode, LapidaryError, type Warning, formatBytes, must, suggest, textTable, counted } from "@lapidary/std";
-import { parseTorus } from "@lapidary/topology";
-import { compileJob, compileOptions, jobWarnings, type ResolvedJob } from "@lapidary/training";
+  stageText,
+} from "@lapidary/offline/explain";
+import type { ResolvedJob } from "@lapidary/offline/job-file";
+import { ExitCode, LapidaryError, type Warning, counted, formatBytes, suggest, textTable } from "@lapidary/std";
 import type { Context } from "../context.js";
+import { consoleReporter } from "../terminal/console-reporter.js";
 import type { Paint } from "../terminal/paint.js";
 import { readJob } from "./job-file.js";
-
-/** Stages whose text `--stage` prints, in order. */
-export const printedStages = ["trace", "rematerialize", "propagate", "partition", "optimize", "schedule"] as const;
 
 export interface ExplainRequest {
   readonly job: string;
@@ -31,8 +27,8 @@ export interface ExplainRequest {
 }
 
 /**
- * `lapidary explain JOB [NAME]`: why the program is as it is. Without a name, its collectives and their causes; with one, that value: layout, who
- * decided, what else was possible. `--stage` prints the program after a stage, `--diff` sets two jobs side by side.
+ * `lapidary explain JOB [NAME]` explains a program. Without a name, it lists the collectives and their causes. With a name, it shows the layout of that value,
+ * the decisions that led to it, and the alternatives. `--stage` prints the program after a stage, `--diff` compares two jobs.
  */
 export async function explain(context: Context, request: ExplainRequest): Promise<ExitCode> {
   const { console } = context;
@@ -43,35 +39,26 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   const warnings = jobWarnings(job);
   for (const warning of warnings) console.warn(warning);
   if (request.stage !== undefined) return printStage(context, job, request.stage, warnings);
-  if (request.compare === "shardy" || request.compare === "xla")
-    return (await import("./compare.js")).compareJob(context, job, request.compare);
-  const program = compileJob(job);
+  if (request.compare === "shardy" || request.compare === "xla") return compareWithBackend(context, job, request.compare);
   if (request.diff !== undefined) {
-    // The overrides belong to the job they stand behind.
-    const other = compileJob(readJob(context, request.diff, []));
-    const difference = diffPrograms(program, other);
-    console.result({ a: request.job, b: request.diff, ...difference, warnings }, () =>
-      differenceText(difference, request.job, must(request.diff, "other job"), console.paint),
+    const { diff } = request;
+    // The overrides belong to the job before them.
+    const difference = compareJobs(job, readJob(context, diff, []));
+    console.result({ a: request.job, b: diff, ...difference, warnings }, () =>
+      differenceText(difference, request.job, diff, console.paint),
     );
     return ExitCode.done;
   }
   const [name] = names;
   if (name !== undefined) {
-    const explained = explainValue(program, name, parseTorus(job.slice).dims);
-    console.detail(`compile with ${explained.alternatives.length - 1} other shardings of ${explained.name}`);
-    const costs = costsOfAlternatives(program, compileOptions(job, program.global), name);
-    const value = {
-      ...explained,
-      alternatives: explained.alternatives.map((a) => ({ ...a, step_bytes_per_chip: costs.get(a.sharding) ?? null })),
-      warnings,
-    };
-    console.result(value, () => valueText(value, console.paint));
+    const value = explainJobValue(job, name, { detail: (text) => console.detail(text) });
+    console.result({ ...value, warnings }, () => valueText(value, console.paint));
     return ExitCode.done;
   }
-  const collectives = explainCollectives(program);
-  console.result(
-    { job: job.name, chips: job.chips, mesh: Object.fromEntries(job.mesh.map((axis) => [axis.name, axis.size])), collectives, warnings },
-    () => collectivesText(program, job, collectives, console.paint),
+  const explained = explainJob(job);
+  const mesh = Object.fromEntries(job.mesh.map((axis) => [axis.name, axis.size]));
+  console.result({ job: job.name, chips: job.chips, mesh, collectives: explained.collectives, warnings }, () =>
+    collectivesText(job, explained, console.paint),
   );
   return ExitCode.done;
 }
@@ -81,19 +68,30 @@ function usage(message: string, remedy: string): LapidaryError {
 }
 
 function printStage({ console }: Context, job: ResolvedJob, stage: string, warnings: readonly Warning[]): ExitCode {
-  if (!(printedStages as readonly string[]).includes(stage)) {
+  if (!isPrintedStage(stage)) {
     const near = suggest(stage, printedStages);
     throw usage(`there is no stage "${stage}"`, near === undefined ? `stages are ${printedStages.join(", ")}` : `did you mean "${near}"?`);
   }
-  const graphs = new Map<StageName, Graph>();
-  const program = compileJob(job, { report: (name, graph) => graphs.set(name, graph) });
-  const text =
-    stage === "schedule" ? printSchedule(program.chip, program.schedule) : printGraph(must(graphs.get(stage as StageName), stage));
+  const text = stageText(job, stage);
   console.result({ stage, text, warnings }, () => text);
   return ExitCode.done;
 }
 
-function collectivesText(program: Program, job: ResolvedJob, collectives: ReturnType<typeof explainCollectives>, paint: Paint): string {
+const isPrintedStage = (stage: string): stage is PrintedStage => (printedStages as readonly string[]).includes(stage);
+
+async function compareWithBackend({ console, root }: Context, job: ResolvedJob, backend: "shardy" | "xla"): Promise<ExitCode> {
+  const [{ compareJob }, { comparisonText }] = await Promise.all([
+    import("@lapidary/offline/compare"),
+    import("../report/comparison-text.js"),
+  ]);
+  const reporter = consoleReporter(console);
+  const comparison = await compareJob(job, backend, { root, quiet: console.options.quiet }, reporter);
+  reporter.end();
+  console.result({ job: job.name, chips: job.chips, ...comparison }, () => comparisonText(comparison, console.options.verbose));
+  return ExitCode.done;
+}
+
+function collectivesText(job: ResolvedJob, { collectives, conflicts, exampleName }: ExplainedProgram, paint: Paint): string {
   const total = collectives.reduce((sum, c) => sum + c.bytes_per_chip, 0);
   const lines = collectives.flatMap(({ op, axis, count, bytes_per_chip, share, phase, value, why }) => [
     `${paint.bold(`${op} over ${axis}`)}  ${value}  ${paint.dim(`${count} × in the ${phase} pass, ${formatBytes(bytes_per_chip)} a chip, ${(100 * share).toFixed(1)} %`)}`,
@@ -105,18 +103,10 @@ function collectivesText(program: Program, job: ResolvedJob, collectives: Return
     ...(lines.length === 0 ? ["nothing: this program needs no collective"] : lines),
     "",
     paint.dim(
-      `${program.propagated.conflicts.length} claims of an axis lost to another; \`lapidary explain JOB NAME\` tells them for a value, such as ${exampleName(program)}`,
+      `${conflicts} claims of an axis lost to another claim; \`lapidary explain JOB NAME\` lists them for a value, such as ${exampleName}`,
     ),
   ].join("\n");
 }
-
-const exampleName = (program: Program): string =>
-  program.global.values.find((v) => v.op === "parameter" && v.role === "param" && v.type.dims.length > 1)?.name ?? "loss";
-
-/** Bytes that a chip sends in a step with this alternative; null where no program has it. */
-type CostedValue = Omit<ExplainedValue, "alternatives"> & {
-  readonly alternatives: readonly (Alternative & { readonly step_bytes_per_chip: number | null })[];
-};
 
 function valueText(value: CostedValue, paint: Paint): string {
   const dims = value.dims.map((dim, d) => [

@@ -15,13 +15,13 @@ export interface ExportRunOptions {
   readonly jsonl: string | undefined;
 }
 
-/** Writes down what is recorded of a run, for who has no coordinator. */
+/** Exports the records of a run to files that need no coordinator. */
 export async function exportRun(context: Context, { id, output, tensorboard, jsonl }: ExportRunOptions): Promise<ExitCode> {
   if (output === undefined && tensorboard === undefined && jsonl === undefined)
     throw argumentError(
-      "there is nothing to write",
+      "no output is given",
       context.command,
-      "say what: -o FILE for a page, --tensorboard DIR or --jsonl FILE for the numbers",
+      "give -o FILE for a page, or --tensorboard DIR or --jsonl FILE for the metrics",
     );
   const outputs = [
     [output, "file", "the page"],

@@ -4,10 +4,15 @@ import { errorFromJSON, ExitCode, formatDuration, LapidaryError } from "@lapidar
 import type { Context } from "../context.js";
 import { shareText, stateMeaning, stepLine } from "../report/job-line.js";
 
-/** How a job ended; undefined when the reader stopped listening before. */
+/** The end of a job. */
 export type Ending = Pick<DoneEvent, "state" | "error">;
 
-/** Shows a job's progress until it ends, or until `signal` is aborted. Old events are told like new ones; `onRow` hears of every row of metrics. */
+/**
+ * Shows the progress of a job until it ends, or until `signal` is aborted. Past events are shown like new events.
+ *
+ * @param onRow receives every row of metrics
+ * @returns the end of the job; undefined after an abort
+ */
 export async function followJob(
   context: Context,
   client: CoordinatorClient,
@@ -19,12 +24,12 @@ export async function followJob(
   const show = new JobProgress(context, steps);
   try {
     for await (const event of client.stream(id, { signal })) {
-      show.tell(event);
+      show.event(event);
       if (event.event === "metrics") onRow(event.data);
       if (event.event === "done") return event.data;
     }
     if (signal.aborted) return undefined;
-    // The stream has nothing more to say about a job that ended long ago.
+    // The stream of a job that ended earlier may have no `done` event.
     const { state, error } = await client.get(id);
     return state === "done" || state === "failed" || state === "cancelled"
       ? { state, ...(error === undefined ? {} : { error }) }
@@ -46,10 +51,10 @@ class JobProgress {
     this.#progress = context.console.progress();
   }
 
-  tell(event: StreamEvent): void {
+  event(event: StreamEvent): void {
     switch (event.event) {
       case "state":
-        return this.#tellState(event.data);
+        return this.#showState(event.data);
       case "metrics":
         if (event.data.kind === "train") return this.#progress.update("train", stepLine(event.data, this.steps));
         this.#progress.flush();
@@ -67,7 +72,7 @@ class JobProgress {
     this.#progress.end();
   }
 
-  #tellState({ state, activity, slice, workers }: StateEvent): void {
+  #showState({ state, activity, slice, workers }: StateEvent): void {
     if (state !== this.#state && slice !== undefined)
       this.context.console.detail(`slice ${slice.dims.join("x")} at chip ${slice.origin.join(",")}`);
     if (workers !== undefined)
@@ -87,21 +92,21 @@ export function endingExit(state: Ending["state"]): ExitCode {
   return state === "done" ? ExitCode.done : state === "cancelled" ? ExitCode.cancelled : ExitCode.jobFailed;
 }
 
-/** What is told of a job that did not reach its end. Mistakes in the job itself keep the exit code of such mistakes. */
+/** The error of a job that failed or was cancelled. An error in the job file keeps its exit code. */
 export function endingError(id: string, { state, error }: Ending): LapidaryError {
   if (state === "cancelled")
     return new LapidaryError({
       code: "LAP_JOB_CANCELLED",
       message: `the job was cancelled${error === undefined ? "" : `: ${error.message}`}`,
       place: `run ${id}`,
-      remedy: "launch it again when you want it",
+      remedy: "launch it again if you need it",
     });
   if (error === undefined)
     return new LapidaryError({
       code: "LAP_JOB_FAILED",
       message: "the job failed",
       place: `run ${id}`,
-      remedy: `\`lapidary logs ${id}\` tells more`,
+      remedy: `\`lapidary logs ${id}\` shows the details`,
     });
   const { code, exit, place = `run ${id}`, remedy } = errorFromJSON(error);
   const mistake = exit === ExitCode.usage || exit === ExitCode.doesNotFit;

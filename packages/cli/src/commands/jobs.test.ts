@@ -14,7 +14,7 @@ train: { steps: 20, batch: 4, optimizer: { name: adamw, lr: 0.001 } }
 data: { corpus: text.txt }
 `;
 
-describe("commands that speak to the coordinator", () => {
+describe("commands that use the coordinator", () => {
   let directory: string;
   let coordinator: FakeCoordinator | undefined;
   const cli = (...args: string[]): ReturnType<typeof runCli> =>
@@ -34,7 +34,7 @@ describe("commands that speak to the coordinator", () => {
     rmSync(directory, { recursive: true });
   });
 
-  it("launch submits the job as it was resolved where it was typed, and ends with its report", async () => {
+  it("launch resolves the job in the current directory, submits it, and prints its report", async () => {
     const { submitted } = await serve(doneJob);
     const { code, stdout, stderr } = await cli("launch", "job.yaml", "train.steps=30", "--name", "mine", "--priority", "-2");
     equal(code, ExitCode.done, stderr);
@@ -46,7 +46,7 @@ describe("commands that speak to the coordinator", () => {
     deepStrictEqual([train.steps, data.corpus, yaml], [30, join(directory, "text.txt"), undefined]);
   });
 
-  it("launch writes the numbers for TensorBoard while it follows, and refuses to when it does not", async () => {
+  it("launch writes TensorBoard events while it follows a job, and refuses them with -d", async () => {
     await serve(doneJob);
     const { code, stderr } = await cli("launch", "job.yaml", "--tensorboard", "board");
     equal(code, ExitCode.done, stderr);
@@ -59,7 +59,7 @@ describe("commands that speak to the coordinator", () => {
     match(refused.stderr, /does not follow[^]*export-run/);
   });
 
-  it("launch prints one JSON document, of a job that is done, detached or failed", async () => {
+  it("launch prints one JSON document for a job that is done, detached or failed", async () => {
     await serve(doneJob);
     const whole = JSON.parse((await cli("launch", "job.yaml", "--json")).stdout) as Record<string, unknown>;
     deepStrictEqual([whole["id"], whole["state"], whole["report"]], ["quickstart-1", "done", doneJob.report]);
@@ -77,12 +77,12 @@ describe("commands that speak to the coordinator", () => {
         code: "LAP_WORKER_LOST",
         message: "the job failed: worker 0 was ended by SIGKILL",
         place: "worker 0",
-        remedy: "look into its logs",
+        remedy: "read its logs",
       },
     });
   });
 
-  it("launch exits with 100 for a failed job, with 2 for a mistake of the user's that only running it showed, with 103 for a cancelled one", async () => {
+  it("launch exits with 100 for a failed job, with 2 for an error in the job that only the run found, with 103 for a cancelled job", async () => {
     for (const [job, expected] of [
       [failedJob, ExitCode.jobFailed],
       [mistakenJob, ExitCode.usage],
@@ -95,7 +95,7 @@ describe("commands that speak to the coordinator", () => {
     coordinator = undefined;
   });
 
-  it("jobs wait tells the end by exit code and JSON", async () => {
+  it("jobs wait reports the end by exit code and JSON", async () => {
     await serve(doneJob, failedJob, cancelledJob);
     const wait = async (id: string): Promise<unknown[]> => {
       const { code, stdout } = await cli("jobs", "wait", id, "--json");
@@ -105,13 +105,13 @@ describe("commands that speak to the coordinator", () => {
     deepStrictEqual(await wait("quickstart-1"), [ExitCode.done, "done", undefined]);
     deepStrictEqual(await wait("broken"), [ExitCode.jobFailed, "failed", "LAP_WORKER_LOST"]);
     deepStrictEqual(await wait("dropped"), [ExitCode.cancelled, "cancelled", undefined]);
-    equal((await cli("jobs", "wait", "nobody")).code, ExitCode.notFound);
+    equal((await cli("jobs", "wait", "unknown")).code, ExitCode.notFound);
   });
 
-  it("jobs lists and shows them, and events and logs print a line each", async () => {
+  it("jobs lists and shows jobs, and events and logs print one line per event", async () => {
     await serve(doneJob, failedJob);
     match((await cli("jobs")).stdout, /^id +state[^]*\nquickstart-1 +done[^]*\nbroken +failed/);
-    match((await cli("jobs", "get", "broken")).stdout, /state +failed\n[^]*LAP_WORKER_LOST: worker 0[^]*remedy: look into its logs/);
+    match((await cli("jobs", "get", "broken")).stdout, /state +failed\n[^]*LAP_WORKER_LOST: worker 0[^]*remedy: read its logs/);
     const events = (await cli("jobs", "events", "broken", "--json")).stdout
       .trim()
       .split("\n")
@@ -125,7 +125,7 @@ describe("commands that speak to the coordinator", () => {
     match((await cli("status")).stdout, /128 of 256 chips free[^]*\na +0 +8x16 +0,0 +-\n$/);
   });
 
-  it("jobs list refuses a state that is none", async () => {
+  it("jobs list refuses an unknown state", async () => {
     await serve();
     const { code, stderr } = await cli("jobs", "list", "--state", "don");
     equal(code, ExitCode.usage);

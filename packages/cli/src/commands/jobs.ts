@@ -21,7 +21,7 @@ export async function listJobs(
   const client = await connect(context);
   const { jobs, next_cursor } = await client.list({ limit, ...(states === undefined ? {} : { state: states }) });
   console.result({ jobs }, () => (jobs.length === 0 ? "no jobs" : jobTable(jobs, context.clock.now(), console.paint)));
-  if (next_cursor !== undefined) console.say(`older ones are not shown; --limit ${limit * 5} shows more`);
+  if (next_cursor !== undefined) console.say(`older jobs are not shown; --limit ${limit * 5} shows more`);
   return ExitCode.done;
 }
 
@@ -135,9 +135,9 @@ export async function waitForJob(context: Context, id: string, timeout_s: number
 function notFinished(id: string, state: JobState, timeout_s: number | undefined): never {
   throw new LapidaryError({
     code: "LAP_JOB_NOT_FINISHED",
-    message: `the job ${stateMeaning[state]} still${timeout_s === undefined ? "" : `, after ${timeout_s} s`}`,
+    message: `the job still ${stateMeaning[state]}${timeout_s === undefined ? "" : `, after ${timeout_s} s`}`,
     place: `run ${id}`,
-    remedy: `wait again, longer, or look at it with \`lapidary jobs get ${id}\``,
+    remedy: `wait again, or show the job with \`lapidary jobs get ${id}\``,
   });
 }
 

@@ -1,11 +1,11 @@
 import type { MetricsRow, Report, SubmitRequest, Submitted } from "@lapidary/api";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { CoordinatorClient } from "@lapidary/api/client";
+import type { StepProfile } from "@lapidary/offline/step-profile";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { runReport } from "../report/run-report.js";
-import type { StepProfile } from "../report/step-profile.js";
 import { checkOutput } from "../output/output.js";
 import { allMetrics, connect } from "./connect.js";
 import { type Ending, endingError, followJob } from "./follow.js";
@@ -16,16 +16,16 @@ export interface LaunchOptions {
   readonly detach: boolean;
   readonly name: string | undefined;
   readonly priority: number | undefined;
-  /** Record every step call by call, and tell at the end where the time went. */
+  /** Record every call of every step, and print a profile at the end. */
   readonly profile?: boolean;
-  /** Directory in which TensorBoard finds the run's numbers while it is followed. */
+  /** The directory for TensorBoard events, written while the job is followed. */
   readonly tensorboard?: string | undefined;
 }
 
-/** A second Ctrl-C within this time asks to cancel. */
+/** A second Ctrl-C within this time cancels the job. */
 const cancelWithinMs = 2000;
 
-/** Submits a job and follows it to its end. Ctrl-C stops following; the job goes on. */
+/** Submits a job and follows it to its end. Ctrl-C stops following; the job continues. */
 export async function launch(context: Context, options: LaunchOptions): Promise<ExitCode> {
   const { console } = context;
   if (options.detach && options.tensorboard !== undefined)
@@ -56,7 +56,7 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
   return finish(context, client, submitted, ending, options.profile);
 }
 
-/** Where rows go that TensorBoard is to show; the file's name is that of its first row. */
+/** Receives rows for TensorBoard. The time of the first row is part of the file name. */
 async function tensorboardRows(
   { cwd, console }: Context,
   directory: string | undefined,
@@ -75,7 +75,7 @@ async function tensorboardRows(
       }
       file.append(row);
     } catch (error) {
-      // The job is what matters: it is followed to its end without them.
+      // The command follows the job to its end without TensorBoard events.
       if (!(error instanceof LapidaryError)) throw error;
       refused = true;
       console.warn({
@@ -87,31 +87,24 @@ async function tensorboardRows(
   };
 }
 
-/** What is sent to the coordinator: the job as a job file that needs no other, checked with the files that it reads before anybody is asked. */
+/** The request to the coordinator: the resolved job. The job and its inputs are checked before the request is sent. */
 export async function submission(
   context: Context,
   { job, overrides, name, priority }: Omit<LaunchOptions, "detach">,
 ): Promise<SubmitRequest> {
-  const [{ jobFileOf }, { checkInputs }, { readLocatedJob }] = await Promise.all([
-    import("@lapidary/training/job"),
-    import("@lapidary/training/inputs"),
-    import("./job-file.js"),
-  ]);
-  const { job: resolved, locationOf, warnings } = readLocatedJob(context, job, overrides);
-  for (const warning of warnings) context.console.warn(warning);
-  // The coordinator checks the same and answers with the warnings; here, an error names the line of the file.
-  await checkInputs(resolved, { projectRoot: context.root, locationOf, runsDirectory: join(context.home, "runs") });
-  return { job: jobFileOf(resolved), priority: priority ?? resolved.priority, ...(name === undefined ? {} : { name }) };
+  const { readSubmission } = await import("@lapidary/offline/submission");
+  const submitted = await readSubmission(context, job, overrides, (warning) => context.console.warn(warning));
+  return { job: submitted.job, priority: priority ?? submitted.priority, ...(name === undefined ? {} : { name }) };
 }
 
 export async function submit(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<Submitted> {
   const submitted = await client.submit(request);
-  context.console.say(submitted.existed ? `run ${submitted.id} exists already, with this very job` : `run ${submitted.id}`);
+  context.console.say(submitted.existed ? `run ${submitted.id} exists already, with the same job` : `run ${submitted.id}`);
   for (const warning of submitted.warnings) context.console.warn(warning);
   return submitted;
 }
 
-/** The result of a job that has ended: its report, or the error that it ended with. */
+/** Prints the report of a job that has ended, or throws its error. */
 export async function finish(
   context: Context,
   client: CoordinatorClient,
@@ -122,7 +115,7 @@ export async function finish(
   const { console } = context;
   if (ending.state !== "done") throw endingError(id, ending);
   const report = await client.report(id);
-  // What the run found itself comes after what was found when it was submitted.
+  // Warnings of the run follow the warnings of the submission.
   const later = report.warnings.filter(({ code, message }) => !submitted.some((each) => each.code === code && each.message === message));
   for (const warning of later) console.warn(warning);
   const warnings = [...submitted, ...later];
@@ -145,20 +138,20 @@ export async function finish(
   return ExitCode.done;
 }
 
-/** Where a step of a traced run went, as numbers and as text. */
+/** The profile of a traced run, as numbers and as text. */
 async function readProfile({ home }: Context, id: string): Promise<{ numbers: StepProfile; text: string } | undefined> {
-  const [{ readStepTraces }, { stepProfile, stepProfileText }] = await Promise.all([
-    import("@lapidary/api/step-traces"),
-    import("../report/step-profile.js"),
+  const [{ readStepProfile }, { stepProfileText }] = await Promise.all([
+    import("@lapidary/offline/step-profile"),
+    import("../report/step-profile-text.js"),
   ]);
-  const numbers = stepProfile(readStepTraces(join(home, "runs", id)));
+  const numbers = readStepProfile(home, id);
   return numbers === undefined ? undefined : { numbers, text: stepProfileText(numbers) };
 }
 
 const launchResult = (id: string, report: Report): { id: string; state: "done"; report: Report } => ({ id, state: "done", report });
 
 /**
- *     Ctrl-C          detached: the job goes on, the command ends in two seconds
+ *     Ctrl-C          detached: the job continues, the command ends in two seconds
  *     Ctrl-C again    the job is cancelled, the command waits until it is
  */
 async function followWithCtrlC(
@@ -175,7 +168,7 @@ async function followWithCtrlC(
     if (signal !== "SIGINT") {
       listening.abort();
     } else if (detaching === undefined) {
-      console.say(`detached: run ${id} goes on. Follow it with \`lapidary logs -f ${id}\`; Ctrl-C again within two seconds cancels it`);
+      console.say(`detached: run ${id} continues. Follow it with \`lapidary logs -f ${id}\`; Ctrl-C again within two seconds cancels it`);
       detaching = setTimeout(() => listening.abort(), cancelWithinMs);
     } else if (cancelling.length === 0) {
       clearTimeout(detaching);

@@ -11,11 +11,11 @@ export interface LogsOptions {
   readonly worker: number | undefined;
 }
 
-/** The log lines of a run; with `follow` those to come as well, until the job ends. With `--json` one object a line. */
+/** The log lines of a run; with `follow` also later lines, until the job ends. With `--json` one object per line. */
 export async function logs(context: Context, { id, follow, worker }: LogsOptions): Promise<ExitCode> {
   const client = await connect(context);
   const print = (line: LogLine): void => context.console.result(line, () => logText(context, line));
-  // Asked first, so that an unknown run is an error and not an empty log.
+  // Requested first, so that an unknown run is an error and not an empty log.
   const { steps } = await client.get(id);
   if (!follow) {
     for await (const line of allLines(client, id, worker)) print(line);

@@ -1,11 +1,10 @@
-import { cutPromptWarning, openSampler, readTokenizer } from "@lapidary/trainer";
-import { HfCheckpoint } from "@lapidary/interop";
-import { ExitCode, type Warning } from "@lapidary/std";
+import { resolveCheckpoint } from "@lapidary/offline/checkpoints";
+import { generateText } from "@lapidary/offline/sample";
+import { ExitCode } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { sampleText } from "../report/sample-text.js";
-import { orInterrupted } from "../terminal/interrupts.js";
-import { resolveCheckpoint } from "./resolve-checkpoint.js";
+import { consoleReporter } from "../terminal/console-reporter.js";
 
 export interface SampleCommandOptions {
   readonly from: string;
@@ -21,67 +20,26 @@ export async function sample(context: Context, options: SampleCommandOptions): P
   const { console, env, interrupts } = context;
   const { from, prompt, tokens = 64, temperature = 0.8, topP = 0.95, seed = 0 } = options;
   checkSampling(tokens, temperature, topP);
-  const location = await resolveCheckpoint(context, from);
-  // Checked before the tokenizer, because a directory without weights has no tokenizer either.
-  const found = await checkHeaders(location.directory);
-  for (const warning of found) console.warn(warning);
-  const { tokenizer } = readTokenizer(location.directory);
-  const promptTokens = tokenizer.encode(prompt).length;
-  const progress = console.progress();
-  progress.update("load the checkpoint");
-  // The context is as short as possible, because every token costs a pass over all of it.
-  const opening = openSampler({
-    checkpoint: location.directory,
-    tokenizer,
-    context: 1 + promptTokens + tokens,
-    environment: env,
-    log: (worker, line) => console.detail(`${worker}: ${line}`),
-  });
-  const sampler = await opening;
-  try {
-    let written = "";
-    const generating = sampler.generate({
+  const { directory, run = null, step = null } = await resolveCheckpoint(context, from);
+  const reporter = consoleReporter(console);
+  const request = { checkpoint: directory, prompt, tokens, temperature, topP, seed };
+  const generated = await generateText(request, { env, signal: interrupts.signal }, reporter).finally(reporter.end);
+  const { text, warnings } = generated;
+  console.result(
+    {
       prompt,
-      tokens,
-      sampling: { temperature, top_p: topP },
-      seed,
-      signal: interrupts.signal,
-      onText: (part) => {
-        written += part;
-        progress.update("write", () => written.replaceAll("\n", " ").slice(-60));
-      },
-    });
-    const generated = await orInterrupted(generating, interrupts.signal);
-    progress.end();
-    const warning = cutPromptWarning(generated, sampler.context, "prompt");
-    if (warning !== undefined) console.warn(warning);
-    const warnings = [...found, ...(warning === undefined ? [] : [warning])];
-    const { text } = generated;
-    console.result(
-      {
-        prompt,
-        prompt_tokens: generated.promptTokens,
-        prompt_tokens_seen: generated.promptTokensSeen,
-        context: sampler.config.contextLength,
-        text,
-        checkpoint: location.directory,
-        run: location.run ?? null,
-        step: location.step ?? null,
-        warnings,
-      },
-      () => sampleText({ prompt, text }, console.columns, console.paint),
-    );
-    return ExitCode.done;
-  } finally {
-    progress.end();
-    await sampler.close();
-  }
-}
-
-async function checkHeaders(directory: string): Promise<readonly Warning[]> {
-  const checkpoint = await HfCheckpoint.open(directory, "headers");
-  await checkpoint.close();
-  return checkpoint.warnings;
+      prompt_tokens: generated.promptTokens,
+      prompt_tokens_seen: generated.promptTokensSeen,
+      context: generated.context,
+      text,
+      checkpoint: directory,
+      run,
+      step,
+      warnings,
+    },
+    () => sampleText({ prompt, text }, console.columns, console.paint),
+  );
+  return ExitCode.done;
 }
 
 function checkSampling(tokens: number, temperature: number, topP: number): void {

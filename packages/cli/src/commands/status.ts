@@ -14,7 +14,7 @@ export async function status(context: Context): Promise<ExitCode> {
   return ExitCode.done;
 }
 
-/** Where the time of the jobs that have chips went so far. */
+/** The goodput of the jobs that have chips. */
 interface Running {
   readonly job: string;
   readonly goodput?: NonNullable<JobDetail["goodput"]>;
@@ -24,7 +24,7 @@ async function runningJobs(client: CoordinatorClient, { pods }: Status): Promise
   const ids = [...new Set(pods?.slices.map(({ job }) => job) ?? [])];
   return Promise.all(
     ids.map(async (job) => {
-      // It may have ended since.
+      // The job may have ended after the status.
       const goodput = await client.get(job).then(
         (found) => found.goodput,
         () => undefined,

@@ -7,22 +7,22 @@ import { connect } from "./connect.js";
 
 const everyMs = 1000;
 
-/** The pods and their jobs, drawn anew every second until Ctrl-C; once where no terminal shows it, or with `--json`. */
+/** The pods and their jobs, drawn every second until Ctrl-C; once without a terminal, or with `--json`. */
 export async function top(context: Context, once: boolean): Promise<ExitCode> {
   const client = await connect(context);
   const { console, interrupts } = context;
   if (once || console.options.json || !console.interactive) {
-    const facts = await look(client, context.clock.now());
+    const facts = await readFacts(client, context.clock.now());
     console.result({ status: facts.status, jobs: facts.jobs, workers: Object.fromEntries(facts.workers) }, () =>
       topFrame(facts, console.columns, console.paint),
     );
     return ExitCode.done;
   }
-  // Another screen, without a cursor; what stood there before comes back.
+  // The alternate screen, without a cursor. The terminal restores its text at the end.
   console.text("\u001b[?1049h\u001b[?25l");
   try {
     while (!interrupts.signal.aborted) {
-      const frame = topFrame(await look(client, context.clock.now()), console.columns, console.paint);
+      const frame = topFrame(await readFacts(client, context.clock.now()), console.columns, console.paint);
       console.text(`\u001b[H${frame.replaceAll("\n", "\u001b[K\n")}\u001b[K\n${console.paint.dim("Ctrl-C ends")}\u001b[J`);
       await pause(everyMs, interrupts.signal);
     }
@@ -32,7 +32,7 @@ export async function top(context: Context, once: boolean): Promise<ExitCode> {
   return ExitCode.done;
 }
 
-async function look(client: CoordinatorClient, now: number): Promise<TopFacts> {
+async function readFacts(client: CoordinatorClient, now: number): Promise<TopFacts> {
   const { FrameReader } = await import("@lapidary/api/frames");
   const [status, { jobs }] = await Promise.all([
     client.status(),
@@ -48,11 +48,11 @@ async function look(client: CoordinatorClient, now: number): Promise<TopFacts> {
         last.times.map(({ total_ms, wait_ms }) => ({ busy_ms: total_ms - wait_ms, wait_ms })),
       );
   }
-  return { status, jobs: [...jobs].sort(byPlace), workers, now };
+  return { status, jobs: [...jobs].sort(byFirstChip), workers, now };
 }
 
-/** Those that have chips first, in the order of their chips. */
-function byPlace(a: JobSummary, b: JobSummary): number {
+/** Jobs with chips first, in the order of their chips. */
+function byFirstChip(a: JobSummary, b: JobSummary): number {
   const place = ({ slice }: JobSummary): number =>
     slice === undefined ? Number.POSITIVE_INFINITY : slice.pod * 1e6 + slice.origin.reduce((n, c) => n * 1000 + c, 0);
   const [pa, pb] = [place(a), place(b)];

@@ -5,7 +5,7 @@ import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { type UpOptions, startCoordinator } from "./coordinator-process.js";
 
-/** Starts everything. A coordinator that already runs is an error, so that a script knows which one it owns. */
+/** Starts everything. A running coordinator is an error, so that a script knows that it owns the coordinator. */
 export async function up(context: Context, options: UpOptions): Promise<ExitCode> {
   const { console, home } = context;
   checkOptions(options);

@@ -15,13 +15,13 @@ import { dirname, join, basename } from "node:path";
 import { isSystemError, LapidaryError, makeDirectories, type SystemError, systemError } from "@lapidary/std";
 
 /**
- * The one place where commands write what the user named. A file or directory appears whole or not at all, and what the operating system refuses is an
+ * Writes the files and directories that the user named. A file or directory is written completely or not at all. An error of the operating system becomes an
  * error with the path and a remedy (`LAP_FILE_…`, exit code 2).
  *
- * Every option that names such a place says so in `tree.ts` (`access: "write"`); a test tries them all.
+ * Every option that names an output declares `access: "write"` in `tree.ts`. A test tries all of them.
  */
 export interface Output {
-  /** What the place is to be. */
+  /** What the command writes. */
   readonly kind: "file" | "directory";
   /** Absolute. */
   readonly path: string;
@@ -30,7 +30,7 @@ export interface Output {
 }
 
 /**
- * Refuses an output that cannot be written, before the work that makes it. A full disk shows only when it is written.
+ * Refuses an output that cannot be written, before the computation. A full disk is found only during the write.
  *
  * @throws LAP_FILE_…
  */
@@ -43,7 +43,7 @@ export function checkOutput({ kind, path, what }: Output): void {
   });
 }
 
-/** Writes a file, and the directories that lead to it. Devices and pipes are written to as they are. */
+/** Writes a file, and creates its parent directories. Devices and pipes are written in place. */
 export function writeOutputFile(path: string, what: string, data: string | Uint8Array): void {
   checkOutput({ kind: "file", path, what });
   typed({ kind: "file", path, what }, () => {
@@ -62,7 +62,7 @@ export function writeOutputFile(path: string, what: string, data: string | Uint8
   });
 }
 
-/** Devices, pipes, what this process has open (`/dev/stdout`), and a file in a directory that takes no other. */
+/** Devices, pipes, open files of this process (`/dev/stdout`), and a file in a directory without write permission. */
 function isWrittenInPlace(path: string, found: Stats): boolean {
   if (!found.isFile() || /^\/(dev|proc)\//.test(path)) return true;
   try {
@@ -73,7 +73,7 @@ function isWrittenInPlace(path: string, found: Stats): boolean {
   }
 }
 
-/** Writes a directory by `write`, which leaves nothing behind when it fails. */
+/** Writes a directory with `write`, which removes its files if it fails. */
 export async function writeOutputDirectory<T>(path: string, what: string, write: () => Promise<T>): Promise<T> {
   try {
     return await write();
@@ -82,11 +82,11 @@ export async function writeOutputDirectory<T>(path: string, what: string, write:
   }
 }
 
-/** A file that grows while a command runs. What is not whole in it is taken back. */
+/** A file that grows while a command runs. An incomplete write is removed. */
 export class GrowingOutput {
   #bytes = 0;
 
-  /** The first bytes make the file. */
+  /** @param first the bytes with which the file is created */
   constructor(
     readonly path: string,
     private readonly what: string,
@@ -118,7 +118,7 @@ function typed<T>(output: Output, run: () => T): T {
 }
 
 function refused({ path, what }: Output, error: SystemError): LapidaryError {
-  // Of a copy, what cannot be read is not what the user named.
+  // If a copy fails because its source is unreadable, the error names the source.
   const isSource = error.dest !== undefined && error.path !== undefined && ["ENOENT", "EACCES", "EIO"].includes(error.code);
   return systemError(error, { doing: `write ${what}`, place: isSource ? error.path : path });
 }
@@ -132,7 +132,7 @@ function wrongKind({ kind, path, what }: Output): LapidaryError {
   });
 }
 
-/** Makes a file in a directory that may have to be made, and takes all of it back: what the system says of it counts, and no guess by permissions. */
+/** Creates a file in the directory, and removes it. The result of the system call counts, because permissions alone do not decide. */
 function probe(directory: string): void {
   const made = makeDirectories(directory);
   const file = join(directory, `.lapidary-probe.${process.pid}.tmp`);

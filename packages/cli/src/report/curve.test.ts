@@ -5,7 +5,7 @@ import { drawCurve } from "./curve.js";
 const points = (values: readonly number[]): { step: number; value: number }[] => values.map((value, i) => ({ step: i + 1, value }));
 
 describe("loss curve", () => {
-  it("falls from the top left to the bottom right, with its scale and its steps", () => {
+  it("a falling curve runs from the top left to the bottom right, with scale and steps", () => {
     equal(
       drawCurve(points(Array.from({ length: 40 }, (_, i) => 6 - i / 13)), { width: 20, height: 4 }),
       [
@@ -19,7 +19,7 @@ describe("loss curve", () => {
     );
   });
 
-  it("averages what shares a column and bridges what is far apart", () => {
+  it("the curve averages points of one column and connects distant points", () => {
     const lines = drawCurve(
       [
         { step: 1, value: 1 },
@@ -36,11 +36,11 @@ describe("loss curve", () => {
     deepStrictEqual(scale, ["2.01", "1.99"]);
   });
 
-  it("says so when there is nothing to draw", () => {
+  it("a curve without values is a message", () => {
     equal(drawCurve(points([Number.NaN]), { width: 10, height: 2 }), "(no values to draw)");
   });
 
-  it("keeps its size, whatever it is given", () => {
+  it("the size of the curve does not depend on its values", () => {
     fc.assert(
       fc.property(
         fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { minLength: 1, maxLength: 300 }),

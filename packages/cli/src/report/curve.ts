@@ -39,7 +39,7 @@ export function drawCurve(points: readonly CurvePoint[], { width, height }: Curv
   columns.forEach((value, x) => {
     if (value === undefined) return;
     const to = rowOf(value);
-    // From where the curve was, so that it has no gaps.
+    // Starts at the previous point, so that the curve has no gaps.
     const from = before === undefined ? to : before + Math.sign(to - before);
     for (let y = Math.min(from, to); y <= Math.max(from, to); y++) setDot(dots, x, y);
     before = to;
@@ -47,7 +47,7 @@ export function drawCurve(points: readonly CurvePoint[], { width, height }: Curv
   return [...plot(dots, high, low), axis(first.step, last.step, width, labelWidth(high, low))].join("\n");
 }
 
-/** The mean of each column; columns between two far points are undefined, and drawn over by the next. */
+/** The mean of each column, interpolated between columns with points. */
 function averages(points: readonly CurvePoint[], from: number, to: number, columns: number): (number | undefined)[] {
   const sums = new Float64Array(columns);
   const counts = new Uint32Array(columns);
@@ -88,15 +88,15 @@ const label = (value: number): string => value.toFixed(Math.abs(value) < 100 ? 2
 const labelWidth = (high: number, low: number): number => Math.max(label(high).length, label(low).length);
 
 function plot(dots: readonly Uint8Array[], high: number, low: number): string[] {
-  const room = labelWidth(high, low);
+  const margin = labelWidth(high, low);
   return dots.map((line, i) => {
     const text = i === 0 ? label(high) : i === dots.length - 1 ? label(low) : "";
     const characters = Array.from(line, (bits) => (bits === 0 ? " " : String.fromCharCode(0x2800 + bits))).join("");
-    return `${text.padStart(room)} ${text === "" ? "│" : "┤"}${characters.trimEnd()}`;
+    return `${text.padStart(margin)} ${text === "" ? "│" : "┤"}${characters.trimEnd()}`;
   });
 }
 
-function axis(from: number, to: number, width: number, room: number): string {
+function axis(from: number, to: number, width: number, margin: number): string {
   const steps = from === to ? `step ${from}` : `step ${from}${String(to).padStart(Math.max(1, width - `step ${from}`.length))}`;
-  return `${" ".repeat(room)} └${"─".repeat(width)}\n${" ".repeat(room + 2)}${steps}`;
+  return `${" ".repeat(margin)} └${"─".repeat(width)}\n${" ".repeat(margin + 2)}${steps}`;
 }

@@ -1,7 +1,7 @@
 import { counted } from "@lapidary/std";
 import type { JobDetail } from "@lapidary/api";
 
-/** What part of the time went into steps that count, and what took the rest, the largest first. */
+/** The share of the time for committed steps, and the shares of other causes, largest first. */
 export function goodputText(goodput: JobDetail["goodput"]): string | undefined {
   if (goodput === undefined || goodput.wall_ms === 0) return undefined;
   const share = (ms: number): string => `${((100 * ms) / goodput.wall_ms).toFixed(1)} %`;

@@ -18,16 +18,16 @@ export function stepLine(
 /** `train the tokenizer 31%`, `compile 1/4` */
 export const activityText = (activity: Activity): string => `${activity.what} ${shareText(activity)}`.trimEnd();
 
-/** How far it is: nothing where that is not known, or says nothing. */
+/** The progress of an activity; empty if it is unknown, or consists of one item. */
 export function shareText({ done, total }: Activity): string {
   if (done === undefined || (total !== undefined && total <= 1)) return "";
   if (total === undefined) return String(done);
   return total < 100 ? `${done}/${total}` : `${Math.floor((100 * done) / total)}%`;
 }
 
-/** What a state means to the one who waits. */
+/** The meaning of a state in a sentence about a job. */
 export const stateMeaning: Readonly<Record<JobState, string>> = {
-  queued: "waits for its turn",
+  queued: "waits in the queue",
   compiling: "is being prepared",
   placing: "waits for chips",
   running: "runs",

@@ -1,16 +1,6 @@
-import type { CollectiveSummary } from "@lapidary/compiler";
-import type { ParityDeviations, ParityTolerances } from "@lapidary/training";
+import type { ParityResult, ParityTolerances } from "@lapidary/offline/parity";
 import { formatBytes, textTable, counted } from "@lapidary/std";
 import type { Paint } from "../terminal/paint.js";
-
-/** What `lapidary parity --json` prints, field by field. */
-export interface ParityResult extends ParityDeviations {
-  readonly ok: boolean;
-  readonly chips: number;
-  readonly workers: number;
-  readonly mesh: string;
-  readonly collectives: readonly Omit<CollectiveSummary, "why">[];
-}
 
 const meaning: Readonly<Record<keyof ParityTolerances, string>> = {
   logits_max_abs: "logits, largest difference",
@@ -21,7 +11,7 @@ const meaning: Readonly<Record<keyof ParityTolerances, string>> = {
   sft_loss_abs: "loss of fine-tuning, difference",
 };
 
-/** The same for people: every distance beside its tolerance. */
+/** The text of `lapidary parity`: every distance with its tolerance. */
 export function parityText(result: ParityResult, tolerances: ParityTolerances, failures: readonly string[], paint: Paint): string {
   const keys = Object.keys(meaning) as (keyof ParityTolerances)[];
   const rows = keys.map((key) => [

@@ -8,17 +8,17 @@ import { runReport } from "./run-report.js";
 const metrics: MetricsRow[] = Array.from({ length: 200 }, (_, i) => trainRow(i + 1, 3.1 + 4.4 * Math.exp(-i / 40) + 0.05 * Math.sin(i)));
 
 describe("report of a run", () => {
-  it("shows the curve, what was learnt, a sample, what chips held and sent, and where the checkpoint lies", () => {
+  it("the report has curve, losses, sample, memory and traffic of a chip, and the path of the checkpoint", () => {
     expectText(
       runReport(report, metrics, { columns: 100, paint: makePaint(false) }),
       new URL("../../src/report/run-report.txt", import.meta.url),
     );
   });
 
-  it("does not praise a model that learnt nothing", () => {
+  it("the report of an untrained model reports that it is not better than word counts", () => {
     match(
       runReport({ ...report, heldout_loss: 7, collectives: [] }, [], { columns: 80, paint: makePaint(false) }),
-      /no better than word counts[^]*needs no collective/,
+      /not better than word counts[^]*needs no collective/,
     );
   });
 });

@@ -10,8 +10,8 @@ export interface ReportStyle {
 }
 
 /**
- * What a finished run leaves its reader with: the loss curve, what was learnt, a sample, what each chip held and moved, and where
- * the checkpoint lies.
+ * The report of a finished run: loss curve, losses, a sample, memory and traffic of each chip, and the path of the
+ * checkpoint.
  */
 export function runReport(report: Report, metrics: readonly MetricsRow[], { columns, paint }: ReportStyle): string {
   const heading = (text: string): string => `\n${paint.bold(text)}`;
@@ -19,8 +19,8 @@ export function runReport(report: Report, metrics: readonly MetricsRow[], { colu
   return [
     heading("Training loss (nats per token)"),
     drawCurve(losses, { width: Math.max(20, Math.min(columns - 12, 72)), height: 8 }),
-    heading("What was learnt"),
-    learnt(report),
+    heading("Losses"),
+    lossText(report),
     ...(report.sample.prompt + report.sample.text === "" ? [] : [heading("A sample"), sampleText(report.sample, columns, paint)]),
     heading("What each chip held"),
     held(report),
@@ -30,25 +30,25 @@ export function runReport(report: Report, metrics: readonly MetricsRow[], { colu
     times(report),
     heading("Checkpoint"),
     `  ${report.checkpoint}`,
-    `  ${paint.dim(`go on from it:  lapidary sample ${report.id} "your prompt"`)}`,
-    `  ${paint.dim(`take it along:  lapidary ckpt export ${report.id} -o DIR   (safetensors; of a Gemma, transformers loads it)`)}`,
+    `  ${paint.dim(`sample it:  lapidary sample ${report.id} "your prompt"`)}`,
+    `  ${paint.dim(`export it:  lapidary ckpt export ${report.id} -o DIR   (safetensors; transformers loads a Gemma model)`)}`,
   ].join("\n");
 }
 
-function learnt(report: Report): string {
+function lossText(report: Report): string {
   const { train_loss, heldout_loss, unigram_loss, tokens, steps } = report;
   const below = unigram_loss - heldout_loss;
   return [
     `  held-out loss  ${heldout_loss.toFixed(3)}   text that the model has not seen (perplexity ${perplexity(heldout_loss)})`,
     `  unigram loss   ${unigram_loss.toFixed(3)}   the same text, when only the frequency of tokens is known (${perplexity(unigram_loss)})`,
     `  training loss  ${train_loss.toFixed(3)}   at the last step`,
-    `  ${below > 0 ? `The model is ${below.toFixed(3)} nats per token better than word counts` : "The model is no better than word counts yet"}, after ${counted(steps, "step")} and ${formatCount(tokens)} tokens.`,
+    `  ${below > 0 ? `The model is ${below.toFixed(3)} nats per token better than word counts` : "The model is not better than word counts yet"}, after ${counted(steps, "step")} and ${formatCount(tokens)} tokens.`,
   ].join("\n");
 }
 
 const perplexity = (loss: number): string => (loss > 20 ? "huge" : Math.exp(loss).toPrecision(3));
 
-/** Per chip beside what one chip would hold without any sharding. */
+/** The bytes of each chip, compared with those of one chip without sharding. */
 function held(report: Report): string {
   const { params, optimizer, gradients } = report.bytes_per_chip;
   const whole = report.parameters * 4;
@@ -94,16 +94,16 @@ function moved(report: Report): string {
       ],
       rows,
     ),
-    `  in all ${formatBytes(Math.ceil(total))} per chip and step`,
+    `  total ${formatBytes(Math.ceil(total))} per chip and step`,
   ].join("\n");
 }
 
-/** The clause that says what is done; why it must be stands behind its colon, and is left to those who ask. */
+/** The clause before the colon, which names the operation. The cause after the colon is omitted. */
 const reason = (why: string): string => why.split(":", 1)[0] ?? "";
 
 function times(report: Report): string {
   const { total, ...parts } = report.timings_ms;
   const shown = Object.entries(parts).filter(([, ms]) => ms >= 50);
   const list = shown.map(([what, ms]) => `${what} ${formatDuration(ms)}`).join(", ");
-  return `  ${formatDuration(total)} in all${list === "" ? "" : `: ${list}`}; ${formatCount(Math.round(report.tokens_per_s))} tokens/s while training`;
+  return `  ${formatDuration(total)} in total${list === "" ? "" : `: ${list}`}; ${formatCount(Math.round(report.tokens_per_s))} tokens/s while training`;
 }

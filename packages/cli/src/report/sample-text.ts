@@ -1,6 +1,6 @@
 import type { Paint } from "../terminal/paint.js";
 
-/** A prompt and what the model made of it, behind a bar; long lines are wrapped, what a terminal would obey is shown instead. */
+/** A prompt and its continuation, with a bar before each line. Long lines are wrapped, and control characters are replaced. */
 export function sampleText(sample: { readonly prompt: string; readonly text: string }, columns: number, paint: Paint): string {
   const whole = visible(sample.text.startsWith(sample.prompt) ? sample.text : sample.prompt + sample.text);
   const prompt = visible(sample.prompt);
@@ -15,13 +15,13 @@ export function sampleText(sample: { readonly prompt: string; readonly text: str
     .join("\n");
 }
 
-/** Control characters as their pictures: text from a model must not move the cursor. */
+/** Replaces control characters by their symbols, so that the text of a model cannot move the cursor. */
 const visible = (text: string): string =>
   text
     .replaceAll("\t", "    ")
     .replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, (c) => (c < " " ? String.fromCharCode(0x2400 + c.charCodeAt(0)) : "\ufffd"));
 
-/** Lines of at most `width` characters, broken at blanks where there are some; `length` counts what each takes of the text. */
+/** Lines of at most `width` characters, broken at blanks if possible; `length` is the number of characters of the text in a line. */
 function wrap(text: string, width: number): { text: string; length: number }[] {
   return text.split("\n").flatMap((line) => {
     const parts: { text: string; length: number }[] = [];

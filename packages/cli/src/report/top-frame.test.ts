@@ -42,8 +42,8 @@ const job = (id: string): JobSummary => ({
 });
 const facts = { status, jobs: [job("first"), job("second")], workers: new Map([["first", [{ busy_ms: 300, wait_ms: 100 }]]]), now: 60_000 };
 
-describe("the picture of the pods", () => {
-  it("gives every chip the letter of its job, and links that go around", () => {
+describe("the frame of lapidary top", () => {
+  it("every chip has the letter of its job, and edges have wrap-around links", () => {
     const lines = topFrame(facts, 120, makePaint(false)).split("\n");
     const chips = lines.filter((line) => line.includes("╶")).map((line) => line.slice(0, 11).trim());
     strictEqual(chips.join("\n"), ["╶a─a─a─a╴", "╶a─a─a─a╴", "╶b─b─b─b╴", "╶·─·─·─·╴"].join("\n"));
@@ -51,7 +51,7 @@ describe("the picture of the pods", () => {
     match(lines.join("\n"), /worker 0: 300 ms busy, 100 waiting/);
   });
 
-  it("keeps within the terminal, one below the other where it is narrow", () => {
+  it("the frame fits the terminal; a narrow terminal has jobs below the pods", () => {
     for (const columns of [20, 40, 80])
       for (const line of topFrame(facts, columns, makePaint(true)).split("\n"))
         ok([...line.replaceAll(/\u001b\[\d+m/g, "")].length <= columns, line);

@@ -4,9 +4,9 @@ import type { Paint } from "../terminal/paint.js";
 
 export interface TopFacts {
   readonly status: Status;
-  /** Those that have chips or wait for them, in the order in which they are shown. */
+  /** Jobs that have chips or wait for chips, in display order. */
   readonly jobs: readonly JobSummary[];
-  /** Of the last step, by job and worker: busy and waiting, in milliseconds. */
+  /** Busy and waiting time of each worker in the last step, by job. */
   readonly workers: ReadonlyMap<string, readonly { readonly busy_ms: number; readonly wait_ms: number }[]>;
   readonly now: number;
 }
@@ -15,13 +15,13 @@ const letters = "abcdefghijklmnopqrstuvwxyz";
 const barWidth = 24;
 
 /**
- * One picture of the pods and of who has their chips:
+ * The pods with the job of each chip, as text:
  *
  *        ╷ ╷ ╷ ╷
  *       ╶a─a─a─a╴    a  quickstart-1  running  ████████░░░░  120/300  loss 3.012
  *       ╶a─a─a─a╴
  *       ╶b─b─b─b╴    b  nano-2        running  …
- *       ╶·─·─·─·╴       a letter a chip, a dot for one that is free; half a link at the edge goes around
+ *       ╶·─·─·─·╴       one letter per chip, a dot for a free chip; half links at the edges wrap around
  *        ╵ ╵ ╵ ╵
  */
 export function topFrame({ status, jobs, workers, now }: TopFacts, columns: number, paint: Paint): string {
@@ -32,9 +32,9 @@ export function topFrame({ status, jobs, workers, now }: TopFacts, columns: numb
   const left = pods === undefined ? ["no pod is in use"] : podLines(pods, letterOf, paint);
   const right = jobs.flatMap((job) => jobLines(job, letterOf.get(job.id) ?? "?", workers.get(job.id) ?? [], paint));
   const leftWidth = Math.max(0, ...left.map(plainLength));
-  // A narrow terminal has one below the other.
-  const beside = leftWidth + 44 <= columns;
-  const rows = beside
+  // On a narrow terminal, jobs are below the pods.
+  const fitsSideBySide = leftWidth + 44 <= columns;
+  const rows = fitsSideBySide
     ? Array.from(
         { length: Math.max(left.length, right.length) },
         (_, i) => `${left[i] ?? ""}${" ".repeat(leftWidth - plainLength(left[i] ?? ""))}   ${right[i] ?? ""}`,
@@ -97,7 +97,7 @@ function jobLines(
 const marks = /\u001b\[\d+m/g;
 const plainLength = (text: string): number => [...text.replaceAll(marks, "")].length;
 
-/** To so many columns; colour marks take none. */
+/** Cuts a line to a number of columns. Colour marks take no column. */
 function cut(text: string, columns: number): string {
   if (plainLength(text) <= columns) return text;
   let shown = 0;

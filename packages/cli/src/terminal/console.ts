@@ -19,7 +19,7 @@ export interface ConsoleOptions {
  * The output of a command. Results go to stdout, everything else to stderr:
  *
  *                text            --json
- *     stdout     result          one JSON document (or one a line, where a command follows something)
+ *     stdout     result          one JSON document (or one per line, if a command follows events)
  *     stderr     messages, progress, warnings, errors
  */
 export class Console {

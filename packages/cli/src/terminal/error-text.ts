@@ -1,15 +1,15 @@
 import { type LapidaryError, redactSecrets, type WarningJSON } from "@lapidary/std";
 import type { Paint } from "./paint.js";
 
-/** The fields of an error on stdout under `--json`; all four are always there. */
+/** The fields of an error on stdout under `--json`; all four are always present. */
 export interface ErrorJson {
   readonly error: { readonly code: string; readonly message: string; readonly place: string; readonly remedy: string };
 }
 
 /**
- * The cause of an error may be a value of the environment or the output of a program: what is shown of it has no secrets.
+ * The message of an error may contain values of the environment or output of a program, so secrets are redacted.
  *
- * @param place where the error happened when it does not say so itself: the command
+ * @param place the location if the error has none: the command
  */
 export function errorJson(error: LapidaryError, place: string): ErrorJson {
   const { code, message, place: at = place, remedy } = error;
@@ -19,13 +19,13 @@ export function errorJson(error: LapidaryError, place: string): ErrorJson {
 /**
  *     lapidary: error LAP_MESH_DOES_NOT_FILL: the mesh data=2,model=2 has 4 chips, its slice 8
  *         place:  mesh
- *         remedy: choose axis sizes whose product is 8
+ *         remedy: choose axis sizes with product 8
  */
 export function errorText(error: LapidaryError, place: string, paint: Paint): string {
   return block(paint.red, `error ${error.code}`, { message: error.message, place: error.place ?? place, remedy: error.remedy }, paint);
 }
 
-/** A warning in the same form; without a location it has no line for it. */
+/** A warning in the same form. Without a location, the line is missing. */
 export function warningText(warning: WarningJSON, paint: Paint): string {
   return block(paint.yellow, `warning ${warning.code}`, warning, paint);
 }

@@ -60,20 +60,3 @@ export class Interrupts {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) this.source.off(signal, this.#listener);
   }
 }
-
-/** The outcome of `work`, or the reason of `signal` as soon as it is aborted; a later outcome is dropped. */
-export async function orInterrupted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let stop = (): void => undefined;
-  const interrupted = new Promise<never>((_, reject) => {
-    const listener = (): void => reject(signal.reason);
-    stop = () => signal.removeEventListener("abort", listener);
-    signal.addEventListener("abort", listener, { once: true });
-  });
-  try {
-    signal.throwIfAborted();
-    return await Promise.race([work, interrupted]);
-  } finally {
-    stop();
-    work.catch(() => undefined);
-  }
-}

@@ -6,7 +6,7 @@ const leastAddressSpace_bytes = 12e9;
 /** A command loads hundreds of modules at the same time. */
 const leastOpenFiles = 256;
 
-/** Limits of the shell under which Node breaks in the middle of a command. Empty where the system does not list them. */
+/** Warnings of shell limits under which Node fails during a command. Empty if the system does not list its limits. */
 export function limitWarnings(limits: string = ownLimits()): readonly Warning[] {
   const addressSpace = softLimit(limits, "Max address space");
   const openFiles = softLimit(limits, "Max open files");

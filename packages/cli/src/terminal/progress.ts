@@ -5,14 +5,14 @@ const drawEveryMs = 100;
 const plainEveryMs = 5000;
 
 /**
- * One line that says what goes on. In a terminal it is redrawn in place; elsewhere a plain line appears when a new phase
- * begins and every few seconds while its state changes.
+ * One line with the current phase. In a terminal, the line is redrawn in place. Otherwise a plain line is printed for a new phase, and
+ * every few seconds while the state changes.
  */
 export class Progress {
   readonly #phases = new Set<string>();
   #phase = "";
   #state: () => string = () => "";
-  #said = "";
+  #drawnText = "";
   #drawn = false;
   #timer: NodeJS.Timeout | undefined;
 
@@ -23,12 +23,12 @@ export class Progress {
   ) {}
 
   /**
-   * @param phase changes seldom: "train the tokenizer", "train"
-   * @param state read whenever the line is drawn, so that it may count seconds
+   * @param phase changes rarely: "train the tokenizer", "train"
+   * @param state a function is called whenever the line is drawn, so that it can count seconds
    */
   update(phase: string, state: string | (() => string) = ""): void {
     if (this.quiet) return;
-    // Work that goes on side by side takes turns on the line: only what is new is worth a line of its own.
+    // Concurrent phases alternate on the line. Only a new phase is printed immediately.
     const isNew = !this.#phases.has(phase);
     this.#phases.add(phase);
     this.#phase = phase;
@@ -40,15 +40,15 @@ export class Progress {
     if (isNew) this.#tick();
   }
 
-  /** Takes the line away until it is next drawn, so that something else can be written. */
+  /** Clears the line until it is drawn again, so that other output can be written. */
   clear(): void {
     if (!this.#drawn) return;
     this.stream.write("\r\x1b[2K");
     this.#drawn = false;
-    this.#said = "";
+    this.#drawnText = "";
   }
 
-  /** Draws what there is to say at once. */
+  /** Draws the current phase immediately. */
   flush(): void {
     if (!this.quiet && this.#phase !== "") this.#tick();
   }
@@ -63,15 +63,15 @@ export class Progress {
   #tick(): void {
     const state = this.#state();
     const plain = `lapidary: ${this.#phase}${state === "" ? "" : `: ${state}`}`;
-    if (plain === this.#said) return;
-    this.#said = plain;
+    if (plain === this.#drawnText) return;
+    this.#drawnText = plain;
     if (this.stream.isTTY !== true) {
       this.stream.write(`${plain}\n`);
       return;
     }
-    // A terminal that does not know its width says 0.
-    const room = (this.stream.columns || 80) - 1 - this.#phase.length;
-    this.stream.write(`\r\x1b[2K${this.paint.cyan(this.#phase)}${`  ${state}`.slice(0, Math.max(0, room))}`);
+    // A terminal of unknown width reports 0.
+    const columns = (this.stream.columns || 80) - 1 - this.#phase.length;
+    this.stream.write(`\r\x1b[2K${this.paint.cyan(this.#phase)}${`  ${state}`.slice(0, Math.max(0, columns))}`);
     this.#drawn = true;
   }
 }

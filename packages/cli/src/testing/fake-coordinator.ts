@@ -5,16 +5,16 @@ import { join } from "node:path";
 import type { JobDetail, Report, Status, StreamEvent } from "@lapidary/api";
 import { assert } from "@lapidary/std";
 
-/** A job as the fake tells of it: all its events at once. */
+/** A job of the fake coordinator, which sends all events immediately. */
 export interface FakeJob {
   readonly detail: JobDetail;
   readonly events: readonly StreamEvent[];
   readonly report?: Report;
 }
 
-/** What answers for a coordinator, without Redis and workers. */
+/** An HTTP server with the API of a coordinator, without Redis and workers. */
 export interface FakeCoordinator {
-  /** A home directory whose `coordinator.json` names it. */
+  /** A state directory with a `coordinator.json` of this server. */
   readonly home: string;
   /** Bodies of the jobs that were submitted. */
   readonly submitted: readonly Readonly<Record<string, unknown>>[];
@@ -23,7 +23,7 @@ export interface FakeCoordinator {
 
 const token = "a-token-of-thirty-two-characters";
 
-/** @param jobs the first is the one that a submission answers with */
+/** @param jobs a submission returns the first job */
 export async function fakeCoordinator(jobs: readonly FakeJob[]): Promise<FakeCoordinator> {
   const home = mkdtempSync(join(tmpdir(), "lapidary-"));
   const submitted: Record<string, unknown>[] = [];

@@ -95,15 +95,15 @@ const before: readonly StreamEvent[] = [
 
 export const doneJob: FakeJob = { detail, events: [...before, { id: 8, event: "done", data: { time: 3000, state: "done" } }], report };
 
-/** A job that failed by a worker's death. */
+/** A job that failed because a worker was killed. */
 export const failedJob: FakeJob = endedBy("broken", "failed", {
   code: "LAP_WORKER_LOST",
   message: "worker 0 was ended by SIGKILL",
   place: "worker 0",
-  remedy: "look into its logs",
+  remedy: "read its logs",
   exit: ExitCode.jobFailed,
 });
-/** A job that failed by what the user gave it. */
+/** A job that failed because of an error in its input. */
 export const mistakenJob: FakeJob = endedBy("mistaken", "failed", {
   code: "LAP_DATA_EMPTY",
   message: "the corpus is empty",

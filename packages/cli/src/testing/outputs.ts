@@ -1,8 +1,8 @@
 import { type ConsoleOptions, Console } from "../terminal/console.js";
 import type { Output } from "../terminal/output.js";
 
-/** An output that keeps what is written. */
-export class Kept implements Output {
+/** An output that collects the written text. */
+export class CollectedOutput implements Output {
   text = "";
 
   constructor(
@@ -16,12 +16,12 @@ export class Kept implements Output {
 }
 
 /** A console and its two outputs. */
-export function keptConsole(
+export function collectingConsole(
   options: Partial<ConsoleOptions> = {},
   terminal = false,
   env: NodeJS.ProcessEnv = {},
-): { console: Console; stdout: Kept; stderr: Kept } {
-  const [stdout, stderr] = [new Kept(terminal), new Kept(terminal)];
+): { console: Console; stdout: CollectedOutput; stderr: CollectedOutput } {
+  const [stdout, stderr] = [new CollectedOutput(terminal), new CollectedOutput(terminal)];
   return {
     console: new Console(stdout, stderr, { json: false, quiet: false, verbose: false, color: true, ...options }, env),
     stdout,

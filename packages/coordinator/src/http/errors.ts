@@ -1,5 +1,6 @@
 import { type ErrorCode, ExitCode, isSystemError, LapidaryError, systemError, isErrorCode } from "@lapidary/std";
 import { z } from "zod";
+import type { ErrorBody } from "@lapidary/api";
 import { canBeAllowed, nameOf } from "@lapidary/api/allowed-hosts";
 
 /** The HTTP status of an error: of its code if the code has one, else of its exit code. */
@@ -100,7 +101,14 @@ export function requestError(error: z.ZodError, where: string): LapidaryError {
     message: `the ${where} of the request is invalid: ${issue?.message ?? "unknown issue"}`,
     place: key === "" ? where : `${where}.${key}`,
     remedy: "the API is described in packages/api/src/schemas.ts",
+    cause: error,
   });
+}
+
+/** The body of a response with an error. */
+export function errorBody(error: LapidaryError): ErrorBody {
+  const issue = error.cause instanceof z.ZodError ? error.cause.issues[0]?.code : undefined;
+  return { error: error.toJSON(), ...(issue === undefined ? {} : { issue }) };
 }
 
 /** Any thrown value as an error for the user: an error of fastify (bad JSON, too large a body), an error of the system, or an internal error. */

@@ -1,7 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { LapidaryError } from "@lapidary/std";
-import { replaceFile } from "@lapidary/api/replace-file";
+import { LapidaryError, replaceFile } from "@lapidary/std";
 
 /** If no port is requested, the server uses the last port of this home if it is free, so that an open page finds its coordinator again. */
 export async function onPreferredPort<T extends { readonly port: number }>(

@@ -24,7 +24,7 @@ import {
   submitRequestSchema,
 } from "@lapidary/api";
 import { readJournal, readMetrics, type Run, runFiles } from "@lapidary/telemetry";
-import { asLapidaryError, httpStatus, noRequestError, requestError, routeError, urlError } from "./errors.js";
+import { asLapidaryError, errorBody, httpStatus, noRequestError, requestError, routeError, urlError } from "./errors.js";
 import { sendEvents } from "./event-source.js";
 import { guard, tokenCookie } from "./guard.js";
 import { runsPage } from "./page.js";
@@ -89,7 +89,7 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
   server.setErrorHandler((thrown, _, reply) => {
     const error = asLapidaryError(thrown);
     if (error.code === "LAP_INTERNAL") options.onBug(thrown);
-    return reply.code(httpStatus(error)).send({ error: error.toJSON() });
+    return reply.code(httpStatus(error)).send(errorBody(error));
   });
   server.setNotFoundHandler((request) => {
     throw routeError(request.method, request.url.split("?")[0] ?? "");

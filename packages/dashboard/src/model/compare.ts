@@ -6,7 +6,7 @@ export interface Difference {
   readonly b: string;
 }
 
-/** Keys whose values differ, as paths (`train.optimizer.lr`), in the order of `a`. */
+/** Keys with different values, as paths (`train.optimizer.lr`), in the order of `a`. */
 export function differences(a: unknown, b: unknown): Difference[] {
   const [flatA, flatB] = [flatten(a), flatten(b)];
   return [...new Set([...flatA.keys(), ...flatB.keys()])]
@@ -48,7 +48,7 @@ export function collectiveDifferences(a: ProgramView | undefined, b: ProgramView
   return [...rows.values()].sort((x, y) => Math.max(y.bytes_a, y.bytes_b) - Math.max(x.bytes_a, x.bytes_b));
 }
 
-/** The states whose sharding differs, or that exist in only one program. */
+/** The states with different shardings, or that exist in only one program. */
 export function shardingDifferences(a: ProgramView | undefined, b: ProgramView | undefined): Difference[] {
   const shardings = (view: ProgramView | undefined): Map<string, string> =>
     new Map(

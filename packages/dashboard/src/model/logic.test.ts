@@ -68,7 +68,7 @@ describe("the heat map of workers", () => {
 });
 
 describe("config differences", () => {
-  it("differences lists the keys whose values differ", () => {
+  it("differences lists the keys with different values", () => {
     deepStrictEqual(differences({ a: 1, train: { betas: [0.9, 0.95], steps: 5 } }, { a: 1, train: { betas: [0.9, 0.99], lr: 1 } }), [
       { what: "train.betas", a: "[0.9,0.95]", b: "[0.9,0.99]" },
       { what: "train.steps", a: "5", b: "–" },

@@ -1,6 +1,6 @@
 import { floatOf } from "@lapidary/std";
 
-/** Keys of the API whose numbers may be NaN or infinite. JSON has these as text (`jsonText` of std); the keys never have other text values. */
+/** Keys of the API with numbers that may be NaN or infinite. JSON has these as text (`jsonText` of std); the keys never have other text values. */
 const floats: ReadonlySet<string> = new Set([
   "loss",
   "grad_norm",

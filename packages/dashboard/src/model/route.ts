@@ -31,13 +31,13 @@ export interface RunView {
   /** The pinned chip, by its number in the mesh. */
   readonly chip?: number;
   readonly tensor?: string;
-  /** The mesh axis whose replica groups are drawn. */
+  /** The mesh axis of the drawn replica groups. */
   readonly axis?: string;
   /** The selected op of the timeline, by its number. */
   readonly op?: number;
   /** The shown part of the timeline, in microseconds. */
   readonly time?: Span;
-  /** The recorded step whose calls are shown; the newest by default. */
+  /** The recorded step of the shown calls; the newest by default. */
   readonly calls?: number;
   /** The steps that the curves show. */
   readonly steps?: Span;

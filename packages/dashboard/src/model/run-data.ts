@@ -15,7 +15,7 @@ const limits = { buckets: 2048, evals: 2000, states: 500, logs: 1000, runEvents:
 /**
  * The data of a run: the snapshot, and each later event once. Its size is bounded for any length of the run.
  *
- * Invariant: an event whose number is at most `lastId` changes nothing, so that a stream may start too early.
+ * Invariant: an event with a number up to `lastId` changes nothing, so that a stream may start too early.
  */
 export class RunData {
   job: JobDetail;
@@ -58,7 +58,7 @@ export class RunData {
     return changed;
   }
 
-  /** Attempts that failed and were followed by another. */
+  /** Failed attempts after which another attempt started. */
   get restarts(): number {
     const failed: RunEventType = "attempt_failed";
     return this.runEvents.filter(

@@ -1,6 +1,6 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
-import { parseMesh } from "@lapidary/topology";
+import { parseMesh } from "@lapidary/api/layouts";
 import {
   chipsOfShard,
   visibleDims,

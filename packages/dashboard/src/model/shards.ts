@@ -1,5 +1,15 @@
-import { type Sharding, parseSharding } from "@lapidary/ir";
-import { type AtomId, atomsSize, axisAtoms, type Mesh, meshSize, parseAtoms, replicaGroup, shardIndex } from "@lapidary/topology";
+import {
+  type AtomId,
+  atomsSize,
+  axisAtoms,
+  type Mesh,
+  meshSize,
+  parseAtoms,
+  parseSharding,
+  replicaGroup,
+  type Sharding,
+  shardIndex,
+} from "@lapidary/api/layouts";
 
 /**
  * The shard of a tensor on each chip. Shards are numbered row-major over the dims; chips with the same shard number store the same data.

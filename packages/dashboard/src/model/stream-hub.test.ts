@@ -7,7 +7,7 @@ interface Opened {
   closed: boolean;
 }
 
-/** A hub whose streams and timers the test drives. */
+/** A hub with streams and timers that the test controls. */
 class Bench {
   readonly streams: Opened[] = [];
   timers: { readonly ms: number; readonly then: () => void }[] = [];

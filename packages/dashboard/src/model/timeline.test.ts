@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import type { ProgramView, ViewValue } from "@lapidary/api/program-view";
+import type { ViewValue } from "@lapidary/api/program-view";
 import fc from "fast-check";
 import { barAt, type Lane, neighbour, ticks, timelineModel, clampSpan, zoomed } from "./timeline.js";
 
@@ -45,7 +45,7 @@ describe("timeline lanes", () => {
     const view = {
       values: [at(1, 0, 10), at(2, 5, 10), at(3, 12, 2), { ...value(4), lane: "compute", start_us: 0, duration_us: 1 }],
       timeline: { total_us: 20, lanes: ["compute", "data"] },
-    } as unknown as ProgramView;
+    };
     deepStrictEqual(
       timelineModel(view).lanes.map(({ name, bars }) => [name, bars.map((bar) => bar.value.id)]),
       [

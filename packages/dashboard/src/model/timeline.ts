@@ -10,7 +10,7 @@ export interface Bar {
 
 export interface Lane {
   readonly name: string;
-  /** Whether the lane continues the one above it, whose bars would overlap. */
+  /** Whether the lane continues the lane above it, because the bars of both would overlap in one lane. */
   readonly continued?: boolean;
   /** By time; bars of one lane do not overlap. */
   readonly bars: readonly Bar[];
@@ -21,7 +21,10 @@ export interface TimelineModel {
   readonly total_us: number;
 }
 
-export function timelineModel(view: ProgramView): TimelineModel {
+/** The fields of a program that its timeline needs. */
+type TimedProgram = Pick<ProgramView, "values"> & { readonly timeline: Pick<ProgramView["timeline"], "lanes" | "total_us"> };
+
+export function timelineModel(view: TimedProgram): TimelineModel {
   const lanes = new Map<string, Bar[]>(view.timeline.lanes.map((name) => [name, []]));
   for (const value of view.values) {
     const { lane, start_us, duration_us } = value;

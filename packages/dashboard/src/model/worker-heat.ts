@@ -50,7 +50,7 @@ export class WorkerHeat {
   }
 
   /**
-   * The straggler: the worker whose busy time (without waiting) exceeds the median of the others by more than 10 %.
+   * The straggler: the worker with a busy time (without waiting) that exceeds the median of the others by more than 10 %.
    */
   straggler(): number | undefined {
     if (this.workers < 2 || this.steps.length < 3) return undefined;

@@ -48,10 +48,8 @@ export class AppState {
   /** Changes the view of a run's page and the URL. Selecting replaces the history entry; going to a panel adds one. */
   setView(change: Partial<{ [K in keyof RunView]: RunView[K] | undefined }>): void {
     if (this.route.page !== "run") return;
-    const merged = Object.fromEntries(
-      Object.entries({ ...this.route.view, ...change }).filter(([, value]) => value !== undefined),
-    ) as unknown as RunView;
-    this.route = { ...this.route, view: { ...emptyView, ...merged } };
+    const merged = Object.fromEntries(Object.entries({ ...this.route.view, ...change }).filter(([, value]) => value !== undefined));
+    this.route = { ...this.route, view: { ...emptyView, ...(merged as Partial<RunView>) } };
     const address = printRoute(this.route);
     if (address === location.hash) return;
     if (change.panel === undefined) history.replaceState(null, "", address);

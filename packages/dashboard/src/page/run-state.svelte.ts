@@ -1,6 +1,6 @@
 import type { ChipArrays } from "@lapidary/api/frames";
 import type { ProgramView } from "@lapidary/api/program-view";
-import { parseMesh, type Mesh } from "@lapidary/topology";
+import { parseMesh, type Mesh } from "@lapidary/api/layouts";
 import { RunData } from "../model/run-data.js";
 import { type TimelineModel, timelineModel } from "../model/timeline.js";
 import type { SliceRect } from "../model/torus-layout.js";

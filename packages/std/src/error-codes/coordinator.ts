@@ -3,7 +3,7 @@ import type { ErrorTable } from "./entry.js";
 
 /** Errors of this area: the coordinator, its queue, its API, and Redis. */
 export const coordinatorErrors = {
-  LAP_ALREADY_UP: { exit: ExitCode.other, recoverable: false, summary: "Another coordinator uses this home directory." },
+  LAP_ALREADY_UP: { exit: ExitCode.other, recoverable: false, summary: "Another coordinator uses this state directory." },
   LAP_ALLOW_HOST: {
     exit: ExitCode.usage,
     recoverable: false,
@@ -53,17 +53,17 @@ export const coordinatorErrors = {
     summary: "The dashboard is not built.",
     remedy: "run `npm run setup build`",
   },
-  LAP_HOME_OWNER: { exit: ExitCode.usage, recoverable: false, summary: "The home directory belongs to another user." },
+  LAP_HOME_OWNER: { exit: ExitCode.usage, recoverable: false, summary: "The state directory belongs to another user." },
   LAP_HOME_FILES: {
     exit: ExitCode.usage,
     recoverable: false,
-    summary: "The home directory cannot be created or written.",
+    summary: "The state directory cannot be created or written.",
     remedy: "name a directory that you may write with --home or LAPIDARY_HOME",
   },
   LAP_HOME_DISK: {
     exit: ExitCode.other,
     recoverable: false,
-    summary: "The disk of the home directory is full.",
+    summary: "The disk of the state directory is full.",
     remedy:
       "free space there: `lapidary ckpt list` shows checkpoints, `cache` can be removed; or name a directory on another disk with --home or LAPIDARY_HOME",
   },
@@ -124,7 +124,7 @@ export const coordinatorErrors = {
     recoverable: false,
     summary: "The request has no valid token.",
     remedy:
-      "send the token of coordinator.json in the home directory as `Authorization: Bearer TOKEN`; `lapidary status` prints an address that has it",
+      "send the token of coordinator.json in the state directory as `Authorization: Bearer TOKEN`; `lapidary status` prints an address that has it",
   },
   LAP_HTTP_HOST: {
     exit: ExitCode.other,
@@ -151,7 +151,7 @@ export const coordinatorErrors = {
     exit: ExitCode.other,
     recoverable: false,
     summary: "Lapidary itself failed.",
-    remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints",
+    remedy: "report it with logs/coordinator.log of the state directory, which `lapidary status` prints",
   },
   LAP_ERROR_UNREADABLE: {
     exit: ExitCode.other,

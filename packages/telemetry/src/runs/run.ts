@@ -11,6 +11,7 @@ import {
   redactSecrets,
   redactStrings,
   systemError,
+  replaceFile,
 } from "@lapidary/std";
 import { z } from "zod";
 import {
@@ -33,7 +34,6 @@ import { describeEvent } from "@lapidary/api/describe-event";
 import type { RunEvent } from "@lapidary/api/run-events";
 import { newJobFilePath } from "@lapidary/api/job-file";
 import { Journal, readJournal } from "./journal.js";
-import { replaceFile } from "@lapidary/api/replace-file";
 
 /** The properties of a run that never change. */
 const runIdentitySchema = z.strictObject({

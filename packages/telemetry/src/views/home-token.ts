@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { replaceFile } from "@lapidary/api/replace-file";
+import { replaceFile } from "@lapidary/std";
 
 /**
  * The token of a home directory, generated once, so that an open page can connect after a restart of the coordinator. Only the owner can read it.

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { replaceFile } from "@lapidary/api/replace-file";
+import { replaceFile } from "@lapidary/std";
 import type { ProgramView } from "@lapidary/api/program-view";
 
 /** The view of a run's train step, in the run's directory. */

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type Dataset, type DatasetRequest, findPrepared, prepareDataset, skippedWarning } from "@lapidary/data";
 import { epochOf } from "@lapidary/protocol";
-import { type Clock, type Failpoints, LapidaryError, must, type Warning } from "@lapidary/std";
+import { type Clock, type Failpoints, LapidaryError, must, type Warning, raceAbort } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { checkInputs, checkTokenizerSize, corpusOf, givenTokenizer, meshOf, type ResolvedJob, tokenizerRequest } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report } from "@lapidary/api";
@@ -14,7 +14,7 @@ import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "
 import { eventError, type RunEventOf } from "@lapidary/api/run-events";
 import { isTraced, StepTraceLog } from "@lapidary/api/step-traces";
 import { WorkerStepLog, workerStepOf } from "@lapidary/api/worker-steps";
-import { runBoth, raceAbort } from "./abort.js";
+import { runBoth } from "./abort.js";
 import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { WorkerCountPolicy } from "./worker-count-policy.js";
 import { cutPromptWarning, generateSample } from "./generate-sample.js";

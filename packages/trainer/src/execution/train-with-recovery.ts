@@ -1,7 +1,6 @@
-import { LapidaryError, assert } from "@lapidary/std";
+import { LapidaryError, assert, raceAbort } from "@lapidary/std";
 import { EpochStaleError, CheckpointStore, type VerifiedCheckpoint, type Fence, StepLog, firstDigest } from "@lapidary/checkpoint";
 import { eventError, type RunEventOf } from "@lapidary/api/run-events";
-import { raceAbort } from "./abort.js";
 import { CheckpointWriter } from "./checkpoint-writer.js";
 import { ReplicationInterval } from "./replication-interval.js";
 import { FailureCounter } from "./failure-counter.js";

@@ -1,6 +1,5 @@
-import { type Clock, LapidaryError } from "@lapidary/std";
+import { type Clock, LapidaryError, raceAbort } from "@lapidary/std";
 import type { TrainRow } from "@lapidary/api";
-import { raceAbort } from "./abort.js";
 import { StepTimer } from "./step-timer.js";
 import type { RunPrograms, StepMetrics } from "./run-programs.js";
 

@@ -3,7 +3,7 @@ import { LapidaryError } from "@lapidary/std";
 import type { ResolvedJob } from "@lapidary/training";
 import { type Planned, planJob } from "./plan-job.js";
 
-/** A change of the job that makes it fit, tried out. */
+/** Overrides that lower the memory of a job, and the plan with them. */
 export interface FitAdvice {
   readonly overrides: readonly string[];
   readonly hbm_bytes_peak: number;
@@ -11,14 +11,14 @@ export interface FitAdvice {
   readonly fits: boolean;
 }
 
-/** Compilations that advice may cost. */
-const tries = 5;
+/** The maximum number of compilations for advice. */
+const maxTries = 5;
 
 /**
- * What would make a job fit, by trying: each change is laid over those before it until the step fits. The cheapest in time come first.
+ * Searches overrides that make a job fit. Each change is added to the changes before it, until the step fits. Changes that cost less time come first.
  *
- * @param read the job with some overrides more
- * @param fixes overrides that let chips which repeat one another share the work: tried before all else
+ * @param read returns the job with more overrides
+ * @param fixes overrides that let chips with equal work share it; tried first
  */
 export function adviseFit(
   job: ResolvedJob,
@@ -30,7 +30,7 @@ export function adviseFit(
   const limit = planned.report.hbm_limit;
   const found: FitAdvice[] = [];
   let overrides: string[] = [];
-  for (const change of [...fixes, ...changesFor(job)].slice(0, tries + fixes.length)) {
+  for (const change of [...fixes, ...changesFor(job)].slice(0, maxTries + fixes.length)) {
     const next = [...overrides.filter((each) => keyOf(each) !== keyOf(change)), change];
     let changed: Planned;
     try {

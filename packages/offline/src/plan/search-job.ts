@@ -5,30 +5,30 @@ import { chipCount } from "@lapidary/topology";
 import { compileJob, podAxis, type ResolvedJob, shardingFindings } from "@lapidary/training";
 import { computeOf } from "./plan-job.js";
 
-/** What the search may change of a job. */
+/** The settings that the search changes. */
 export interface PlanChoice {
   /** Chips along `model`; the rest of a pod is `data`. */
   readonly model: number;
   readonly zero: 0 | 1 | 2 | 3;
   readonly remat: RematPolicy;
   readonly batch: number;
-  /** The residual stream's sequence is split over `model` between the products. */
+  /** Whether the sequence of the residual stream is split over `model` between matmuls. */
   readonly sequence: boolean;
 }
 
 export interface JobSearch {
   readonly job: ResolvedJob;
   readonly machine: Machine;
-  /** The job with overrides on top. */
+  /** Returns the job with more overrides. */
   readonly read: (overrides: readonly string[]) => ResolvedJob;
   readonly budget: number;
   readonly onProgress: (tried: number, budget: number, best: string) => boolean | Promise<boolean>;
 }
 
-/** Layers of the two small models that stand for the whole one. */
+/** Layers of the two small models from which the whole model is extrapolated. */
 const [few, more] = [2, 4] as const;
 
-/** As `lapidary plan` takes them. */
+/** The overrides of a choice, for `lapidary plan`. */
 export function overridesOf(choice: PlanChoice, { pods }: Pick<ResolvedJob, "pods">, chips: number): string[] {
   const mesh = {
     ...(pods === 1 ? {} : { [podAxis]: pods }),
@@ -47,8 +47,8 @@ export function overridesOf(choice: PlanChoice, { pods }: Pick<ResolvedJob, "pod
 }
 
 /**
- * Searches meshes, ZeRO stage, rematerialisation, batch and sequence sharding inside the job's slice. Models of 2 and 4 layers are compiled and timed for each plan, and the whole
- * one follows from them: what a layer adds is the same for all. Times are for the tokens of the job's own step.
+ * Searches meshes, ZeRO stage, rematerialisation, batch and sequence sharding inside the job's slice. For each plan, models of 2 and 4 layers are compiled and
+ * timed. The whole model is extrapolated, because every layer adds the same time and memory. Times are for the tokens of the job's own step.
  */
 export async function searchJob({ job, machine, read, budget, onProgress }: JobSearch): Promise<RankedPlan<PlanChoice>[]> {
   const chips = chipCount(machine.torus);
@@ -92,7 +92,7 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
     const analysis = analyse(compileJob(withLayers(resolved, count), { verify: false }), machine.chip, compute);
     return { seconds: simulateAnalysed(analysis, machine).stepSeconds, hbmBytes: analysis.memory.peakBytes };
   };
-  // What every plan must at least do: the model's flops at the peak of all chips, its states split as far as the stage allows.
+  // A lower bound for every plan: the flops of the model at the peak of all chips, and its states split as far as the ZeRO stage allows.
   const params = parameterBytes(job);
   const flops = 6 * (params / 4 - job.model.config.vocabSize * job.model.config.modelDim) * job.train.batch * job.train.seq;
   const peak = machine.chip.matrix.bf16_flops * machine.chip.calibrated.matrix_efficiency * chips * machine.pods;
@@ -102,14 +102,14 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
     neighbours,
     key: describe,
     bound: ({ zero, model, remat }) => ({
-      // A table of embeddings is looked up, not multiplied: it does not count.
+      // The embedding table does not count, because it is not multiplied.
       seconds: ((remat === "full" ? 7 : 6) / 6) * (flops / peak),
       hbmBytes: (params / model) * (zero === 3 ? 3 / (chips / model) : zero === 0 ? 3 : 1 + 2 / (chips / model)) * 0.9,
     }),
     evaluate: (plan) => {
       try {
         const resolved = read(overridesOf(plan, job, chips));
-        // Chips that repeat one another are no plan.
+        // A plan in which chips repeat the work of others is skipped.
         if (shardingFindings(withLayers(resolved, Math.min(few, layers))).some(({ idle }) => idle.length > 0)) return undefined;
         const scale = job.train.batch / plan.batch;
         if (layers <= more) {
@@ -132,7 +132,7 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
   });
 }
 
-/** f32 bytes of all params, embeddings counted once. */
+/** f32 bytes of all weights; embeddings count once. */
 function parameterBytes(job: ResolvedJob): number {
   const { modelDim: D, layers: L, heads: H, kvHeads: K, headDim: E, mlpDim: F, vocabSize: V } = job.model.config;
   return 4 * (V * D + L * (2 * D * H * E + 2 * D * K * E + 3 * D * F));

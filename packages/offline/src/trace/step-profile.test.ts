@@ -1,6 +1,6 @@
-import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import type { StepTrace } from "@lapidary/api/step-traces";
-import { stepProfile, stepProfileText } from "./step-profile.js";
+import { stepProfile } from "./step-profile.js";
 
 const calls = [
   { kind: "start", op: "all_gather", name: "params/layers.0.w", phase: "forward", block: 0 },
@@ -9,7 +9,7 @@ const calls = [
   { kind: "product", op: "dot_general", name: "layers.1.up", phase: "forward", block: 1 },
   { kind: "fused", op: "multiply", name: "loss", phase: "forward", joins: 4 },
 ] as const;
-/** 100 us before the products, each `product`, of the finish 300 waiting; a gap of 50 at the end. */
+/** 100 us before the matmuls, `product` us for each, 300 us of waiting in the finish, and a gap of 50 us at the end. */
 const trace = (step: number, product: number): StepTrace => ({
   step,
   calls,
@@ -20,7 +20,7 @@ const trace = (step: number, product: number): StepTrace => ({
 });
 
 describe("the profile of a run's steps", () => {
-  it("splits a step into what it did, and leaves the first step out", () => {
+  it("the profile splits a step into its parts, and omits the first step", () => {
     const profile = stepProfile([trace(1, 90_000), trace(2, 1000), trace(3, 3000), trace(4, 2000)]);
     ok(profile !== undefined);
     strictEqual(profile.steps, 3);
@@ -40,10 +40,9 @@ describe("the profile of a run's steps", () => {
     ); // prettier-ignore
     // Equal calls of all blocks are one line.
     deepStrictEqual(profile.calls[0], { name: "layers.*.up", kind: "product", phase: "forward", count: 2, ms: 4 });
-    match(stepProfileText(profile), /matrix products\s+4\.00\s+84\.2 %[^]*layers\.\*\.up\s+forward\s+2\s+4\.00/);
   });
 
-  it("of a run that recorded nothing is none; of one step it is that step", () => {
+  it("a run without recorded steps has no profile; a run with one step has the profile of that step", () => {
     strictEqual(stepProfile([]), undefined);
     strictEqual(stepProfile([trace(3, 1000)])?.steps, 1);
   });

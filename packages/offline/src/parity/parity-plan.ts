@@ -12,18 +12,18 @@ export interface ParityOptions {
   readonly executor: string | undefined;
 }
 
-/** What a parity run does, after the defaults. */
+/** The settings of a parity run, with defaults. */
 export interface ParityPlan {
   readonly mesh: Mesh;
   readonly torus: Torus;
   readonly zero: 0 | 1 | 2 | 3;
   readonly numerics: "f32" | "mxu";
   readonly executor: "stacked" | "chipwise";
-  /** Worker processes: as many as were asked for, as far as the mesh divides. */
+  /** Number of worker processes: at most the requested number, and a divisor of the mesh. */
   readonly workers: number;
 }
 
-/** @param cores worker processes where none are asked for */
+/** @param cores the default number of worker processes */
 export function planParity(options: ParityOptions, cores: number): ParityPlan {
   const mesh = parseMesh(options.mesh ?? "data=1");
   if (mesh.axes.length < 1 || mesh.axes.length > 4)
@@ -49,14 +49,14 @@ export function planParity(options: ParityOptions, cores: number): ParityPlan {
   };
 }
 
-/** The default rules know three axes; along any other all chips would do the same. */
+/** The default rules use three axes. Along any other axis, all chips would compute the same. */
 function unknownAxis(name: string, size: number): LapidaryError {
-  const ours = axisMeaning(name)?.axis;
+  const known = axisMeaning(name)?.axis;
   return new LapidaryError({
     code: "LAP_MESH_AXIS_UNKNOWN",
     message: `no rule knows the mesh axis "${name}" (${counted(size, "chip")}): all chips along it would hold and compute the same`,
     place: "--mesh",
-    remedy: ours === undefined ? `axes are ${knownAxes.join(", ")}` : `${name} is "${ours}" here`,
+    remedy: known === undefined ? `axes are ${knownAxes.join(", ")}` : `${name} is "${known}" here`,
   });
 }
 

@@ -1,10 +1,10 @@
-import type { StepTrace } from "@lapidary/api/step-traces";
+import { readStepTraces, type StepTrace } from "@lapidary/api/step-traces";
 import { withoutBlocks } from "@lapidary/ir";
-import { counted, textTable } from "@lapidary/std";
+import { runDirectory } from "../runs/runs.js";
 
-/** Where the time of a run's steps went, as its workers recorded them: medians over steps, means over workers, in milliseconds. */
+/** The times of a run's recorded steps in milliseconds: medians over steps, means over workers. */
 export interface StepProfile {
-  /** Recorded steps that this speaks of. The first one is left out where there are others: it warms up. */
+  /** Number of recorded steps in the profile. The first step is omitted if others exist, because it warms up. */
   readonly steps: number;
   readonly step_ms: number;
   readonly split_ms: {
@@ -15,7 +15,7 @@ export interface StepProfile {
     readonly waiting: number;
     readonly between_calls: number;
   };
-  /** The calls that take longest; those of equal op in every block as one. */
+  /** The longest calls; equal calls of all blocks are one entry. */
   readonly calls: readonly {
     readonly name: string;
     readonly kind: string;
@@ -23,9 +23,12 @@ export interface StepProfile {
     readonly count: number;
     readonly ms: number;
   }[];
-  /** By recorded step: its length and split. */
+  /** Duration and parts of each recorded step. */
   readonly each: readonly { readonly step: number; readonly step_ms: number; readonly split_ms: StepProfile["split_ms"] }[];
 }
+
+/** The profile of a run; undefined if no step was recorded. */
+export const readStepProfile = (home: string, run: string): StepProfile | undefined => stepProfile(readStepTraces(runDirectory(home, run)));
 
 export function stepProfile(traces: readonly StepTrace[]): StepProfile | undefined {
   const used = traces.length > 1 ? traces.slice(1) : traces;
@@ -82,44 +85,6 @@ function longestCalls(traces: readonly StepTrace[]): StepProfile["calls"] {
     .sort((a, b) => b.us - a.us)
     .slice(0, 12)
     .map(({ us, count, ...rest }) => ({ ...rest, count: Math.round(count / traces.length), ms: us / 1000 / workers / traces.length }));
-}
-
-/** The profile as a person reads it: the split, then the calls that take longest. */
-export function stepProfileText({ steps, step_ms, split_ms, calls }: StepProfile): string {
-  const share = (ms: number): string => `${((100 * ms) / step_ms).toFixed(1)} %`;
-  const rows: [string, number][] = [
-    ["matrix products", split_ms.products],
-    ["fused kernels", split_ms.fused],
-    ["other kernels", split_ms.other_kernels],
-    ["messages: packing and unpacking", split_ms.messages],
-    ["waiting for other workers", split_ms.waiting],
-    ["between calls", split_ms.between_calls],
-  ];
-  return [
-    `  ${counted(steps, "step")} recorded, ${step_ms.toFixed(1)} ms each on a worker`,
-    "",
-    textTable(
-      [{ title: "  part of a step" }, { title: "ms", align: "right" }, { title: "share", align: "right" }],
-      rows.map(([what, ms]) => [`  ${what}`, ms.toFixed(2), share(ms)]),
-    ),
-    "",
-    textTable(
-      [
-        { title: "  longest calls" },
-        { title: "pass" },
-        { title: "count", align: "right" },
-        { title: "ms", align: "right" },
-        { title: "share", align: "right" },
-      ],
-      calls.map(({ name, kind, phase, count, ms }) => [
-        `  ${name}${kind === "product" ? "" : kind === "fused" ? " (fused)" : ""}`,
-        phase,
-        String(count),
-        ms.toFixed(2),
-        share(ms),
-      ]),
-    ),
-  ].join("\n");
 }
 
 function median(numbers: readonly number[]): number {

@@ -2,7 +2,7 @@ import { deepStrictEqual, equal, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { chipCount, makeMesh, meshSize, printMesh, printTorus } from "@lapidary/topology";
 import { ExitCode } from "@lapidary/std";
-import { type ParityOptions, planParity, torusFor } from "./parity-options.js";
+import { type ParityOptions, planParity, torusFor } from "./parity-plan.js";
 
 const asked = (options: Partial<ParityOptions>): ParityOptions => ({
   directory: "x",
@@ -16,7 +16,7 @@ const asked = (options: Partial<ParityOptions>): ParityOptions => ({
 });
 
 describe("parity options", () => {
-  it("take one chip, exact numbers and no sharding unless told otherwise", () => {
+  it("the defaults are one chip, f32 and no sharding", () => {
     const { mesh, torus, ...rest } = planParity(asked({}), 2);
     deepStrictEqual(
       [printMesh(mesh), printTorus(torus), rest],
@@ -24,7 +24,7 @@ describe("parity options", () => {
     );
   });
 
-  it("make the torus that the mesh needs, as square as it can be", () => {
+  it("the default torus has the chips of the mesh and is as square as possible", () => {
     deepStrictEqual(
       [256, 8, 4, 12, 7, 1].map((size) => printTorus(torusFor(makeMesh({ data: size })))),
       ["16x16", "2x4", "2x2", "3x4", "1x7", "1x1"],
@@ -36,7 +36,7 @@ describe("parity options", () => {
     );
   });
 
-  it("use as many workers as the mesh divides into, all in one for the chipwise reference", () => {
+  it("the number of workers divides the mesh, and the chipwise executor has one worker", () => {
     const workers = (mesh: string, count: number, executor?: string): number =>
       planParity(asked({ mesh, workers: count, executor }), 2).workers;
     deepStrictEqual(
@@ -52,7 +52,7 @@ describe("parity options", () => {
     );
   });
 
-  it("refuse a mesh that does not fill its torus with exit code 4", () => {
+  it("a mesh that does not fill its torus is refused with exit code 4", () => {
     throws(() => planParity(asked({ mesh: "data=2,model=2", torus: "2x4" }), 1), {
       code: "LAP_MESH_DOES_NOT_FILL",
       place: "--mesh",

@@ -12,7 +12,7 @@ export interface Planned {
   readonly report: PlanReport;
 }
 
-/** The machine that a job asks for: its pod's kind of chip, or another one. */
+/** The machine of a job, with the chip of its pod or with another chip. */
 export function machineOf({ pod, pods, slice }: Pick<ResolvedJob, "pod" | "pods" | "slice">, root: string, chip = pod.chip): Machine {
   return { chip: readChip(root, chip), pods, torus: parseTorus(slice) };
 }
@@ -32,7 +32,7 @@ function readChip(root: string, name: string): Machine["chip"] {
   });
 }
 
-/** What the job computes in on a chip. */
+/** The dtype of matmuls on a chip. */
 export const computeOf = ({ numerics }: Pick<ResolvedJob, "numerics">): ComputeDtype => (numerics === "mxu" ? "bf16" : "f32");
 
 /** Compiles the job's train step and times it. */
@@ -41,15 +41,18 @@ export function planJob(job: ResolvedJob, machine: Machine): Planned {
   return { simulation, report: planReport(simulation) };
 }
 
-/** Hash of the program: that of the program that workers load. */
+/** Hash of the chip program, as workers load it. */
 export const programHash = ({ program }: Pick<Simulation, "program">): string =>
   createHash("sha256").update(textForDigest(program.chip)).digest("hex");
 
-/** Days and chip-hours for all of a job's steps. */
-export function budgetOf(
-  { train }: Pick<ResolvedJob, "train">,
-  { step_time_s, tokens_per_step, chips }: PlanReport,
-): { tokens: number; days: number; chip_hours: number } {
+/** Cost of all steps of a job. */
+export interface Budget {
+  readonly tokens: number;
+  readonly days: number;
+  readonly chip_hours: number;
+}
+
+export function budgetOf({ train }: Pick<ResolvedJob, "train">, { step_time_s, tokens_per_step, chips }: PlanReport): Budget {
   const seconds = train.steps * step_time_s;
   return { tokens: train.steps * tokens_per_step, days: seconds / 86_400, chip_hours: (seconds / 3600) * chips };
 }

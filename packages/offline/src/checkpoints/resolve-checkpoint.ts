@@ -1,14 +1,14 @@
-import { existsSync, lstatSync, readdirSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { noConfig, notACheckpoint } from "@lapidary/interop";
 import { LapidaryError, suggest } from "@lapidary/std";
-import type { Context } from "../context.js";
-import { hasEnded } from "../report/has-ended.js";
+import type { Directories } from "../directories.js";
+import { hasEnded, isRunName, runDirectory, runNames } from "../runs/runs.js";
 
 /** A checkpoint on disk. */
 export interface CheckpointLocation {
   readonly directory: string;
-  /** The run that made it; absent for a directory that the user named. */
+  /** The run that wrote the checkpoint; absent for a directory that the user named. */
   readonly run?: string;
   readonly step?: number;
 }
@@ -19,18 +19,18 @@ export interface CheckpointLocation {
  *
  * @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) if nothing exists; LAP_CHECKPOINT_FORM, which names the files that exist instead of a checkpoint
  */
-export async function resolveCheckpoint(context: Pick<Context, "home" | "cwd">, from: string): Promise<CheckpointLocation> {
-  const path = resolve(context.cwd, from);
+export async function resolveCheckpoint({ cwd, home }: Pick<Directories, "home" | "cwd">, from: string): Promise<CheckpointLocation> {
+  const path = resolve(cwd, from);
   if (existsSync(join(path, "config.json"))) return { directory: path };
-  const last = isRunName(from) ? runCheckpoints(context.home, from).at(-1) : undefined;
+  const last = isRunName(from) ? runCheckpoints(home, from).at(-1) : undefined;
   if (last !== undefined) return last;
-  if (isRunName(from) && existsSync(runDirectory(context.home, from)))
-    throw notFound(`run ${from} has no checkpoint`, runDirectory(context.home, from), noCheckpointRemedy(context.home, from));
+  if (isRunName(from) && existsSync(runDirectory(home, from)))
+    throw notFound(`run ${from} has no checkpoint`, runDirectory(home, from), noCheckpointRemedy(home, from));
   if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
     const error = await notACheckpoint(path, noConfig, "LAP_CHECKPOINT_NOT_FOUND");
     throw error.code === "LAP_CHECKPOINT_NOT_FOUND" ? notFound(error.message, path, error.remedy) : error;
   }
-  const near = suggest(from, runNames(context.home));
+  const near = suggest(from, runNames(home));
   throw notFound(
     "no run or directory has this name",
     from,
@@ -52,7 +52,7 @@ export function knownRun(home: string, run: string): string {
 }
 
 /** The complete checkpoints of a run, oldest first. */
-export function runCheckpoints(home: string, run: string): CheckpointLocation[] {
+export function runCheckpoints(home: string, run: string): Required<CheckpointLocation>[] {
   const directory = join(runDirectory(home, run), "checkpoints");
   if (!existsSync(directory)) return [];
   return readdirSync(directory)
@@ -63,20 +63,6 @@ export function runCheckpoints(home: string, run: string): CheckpointLocation[] 
     })
     .sort((a, b) => a.step - b.step);
 }
-
-/** Names of all runs, the oldest first. */
-export function runNames(home: string): string[] {
-  const directory = join(home, "runs");
-  if (!existsSync(directory)) return [];
-  return readdirSync(directory)
-    .filter((name) => isRunName(name) && statSync(join(directory, name)).isDirectory())
-    .sort((a, b) => statSync(join(directory, a)).birthtimeMs - statSync(join(directory, b)).birthtimeMs);
-}
-
-const runDirectory = (home: string, run: string): string => join(home, "runs", run);
-
-/** The names that the coordinator gives to runs. None leads out of the directory of runs. */
-const isRunName = (text: string): boolean => /^[a-z0-9][a-z0-9._-]{0,63}$/.test(text);
 
 const notFound = (message: string, place: string, remedy: string): LapidaryError =>
   new LapidaryError({ code: "LAP_CHECKPOINT_NOT_FOUND", message, place, remedy });

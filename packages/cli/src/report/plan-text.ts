@@ -1,24 +1,26 @@
-import { type WeightShards, weightShards } from "@lapidary/compiler";
-import { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
+import {
+  type FitAdvice,
+  gigabytes,
+  type KernelReport,
+  percent,
+  type PlanReport,
+  seconds,
+  type SearchedPlan,
+  type StepPlan,
+  type WeightShards,
+} from "@lapidary/offline/plan";
 import { counted, formatBytes, formatCount, textTable } from "@lapidary/std";
 import type { Paint } from "../terminal/paint.js";
-import type { FitAdvice } from "./fit-advice.js";
-import type { budgetOf, Planned } from "./plan-job.js";
 
-/** What is said of a plan that does not fit. */
+/** The advice for a plan that does not fit. */
 export interface FitText {
   readonly advice: readonly FitAdvice[];
-  /** Chips of the job repeat one another, as its warnings say: more of them would not help. */
+  /** Whether the warnings say that chips of the job compute the same. More chips would not help such a job. */
   readonly repeats: boolean;
 }
 
-/** What a person reads of a plan. */
-export function planText(
-  { report, simulation: { program } }: Planned,
-  budget: ReturnType<typeof budgetOf>,
-  fit: FitText,
-  paint: Paint,
-): string {
+/** The tables of `lapidary plan`. */
+export function planText({ report, budget, shards }: StepPlan, fit: FitText, paint: Paint): string {
   const right = (title: string): { title: string; align: "right" } => ({ title, align: "right" });
   const lines = (title: string, rows: readonly (readonly string[])[]): string[] => [
     "",
@@ -53,7 +55,7 @@ export function planText(
     "",
     paint.bold("Collectives"),
     textTable(
-      [{ title: "  collective" }, { title: "over" }, right("count"), right("a chip sends"), right("under way"), right("waited for")],
+      [{ title: "  collective" }, { title: "over" }, right("count"), right("a chip sends"), right("in flight"), right("waited for")],
       report.collectives
         .slice(0, 10)
         .map((c) => [
@@ -65,12 +67,12 @@ export function planText(
           seconds(c.exposed_s),
         ]),
     ),
-    paint.dim("`lapidary explain` says why each of them is there"),
+    paint.dim("`lapidary explain` gives the reason of each"),
     "",
     paint.bold("Shards"),
     textTable(
       [{ title: "  tensor" }, { title: "dims", align: "right" }, { title: "split over" }, right("of a chip"), right("bytes")],
-      shardRows(weightShards(program.chip, program.global)),
+      shardRows(shards),
     ),
   ].join("\n");
 }
@@ -82,7 +84,7 @@ function timeRows(report: PlanReport): string[][] {
   ];
   return [
     row("compute", report.compute_s),
-    row("  of it lost to transfers beside it", report.overlap_loss_s),
+    row("  of it lost to concurrent transfers", report.overlap_loss_s),
     row("  of it the optimizer", report.optimizer_s),
     ...Object.entries(report.exposed_s)
       .sort((a, b) => b[1] - a[1])
@@ -94,17 +96,17 @@ function timeRows(report: PlanReport): string[][] {
   ];
 }
 
-/** Instead of the advice to take more chips, where chips of the job repeat one another. */
-export const mendFirst = "chips repeat one another, as the warnings say: mend that first";
+/** Replaces the advice to take more chips if chips of the job compute the same. */
+export const removeRepetition = "chips compute the same, as the warnings say: correct that first";
 
 export function fitLines(report: PlanReport, { advice, repeats }: FitText, paint: Paint): string[] {
   const over = report.hbm_bytes.peak - report.hbm_limit;
   const best = advice.at(-1);
   const remedy =
     best === undefined
-      ? `nothing that was tried lowers it: ${repeats ? mendFirst : "take a smaller batch or more chips"}`
-      : `${best.overrides.join(" ")} ${best.fits ? "makes it fit" : "does not suffice"}: ${gigabytes(best.hbm_bytes_peak)}, ${seconds(best.step_time_s)} a step${best.fits ? "" : `; ${repeats ? mendFirst : "take more chips as well"}`}`;
-  return ["", `${paint.red("does not fit")}: ${gigabytes(over)} too many. ${remedy}`];
+      ? `nothing that was tried lowers it: ${repeats ? removeRepetition : "take a smaller batch or more chips"}`
+      : `${best.overrides.join(" ")} ${best.fits ? "makes it fit" : "does not suffice"}: ${gigabytes(best.hbm_bytes_peak)}, ${seconds(best.step_time_s)} a step${best.fits ? "" : `; ${repeats ? removeRepetition : "take more chips as well"}`}`;
+  return ["", `${paint.red("does not fit")}: ${gigabytes(over)} too much. ${remedy}`];
 }
 
 const kernelRow = (kernel: KernelReport, report: PlanReport): string[] => [
@@ -116,7 +118,7 @@ const kernelRow = (kernel: KernelReport, report: PlanReport): string[] => [
   kernel.limit,
 ];
 
-/** Layers are alike: the first stands for all. */
+/** Layers are alike, so the first layer represents all. */
 const shardRows = (weights: readonly WeightShards[]): string[][] =>
   weights.map(({ name, dims, sharding, local_dims, bytes_per_chip, count }) => [
     `  ${name}${count > 1 ? ` (${count})` : ""}`,
@@ -126,17 +128,8 @@ const shardRows = (weights: readonly WeightShards[]): string[][] =>
     formatBytes(bytes_per_chip),
   ]);
 
-export interface SearchRow {
-  readonly overrides: readonly string[];
-  readonly time_s: number;
-  readonly hbm_bytes_peak: number;
-  readonly fits: boolean;
-  readonly pareto: boolean;
-  readonly compiled_whole: boolean;
-}
-
-/** Plans of a search, the best first. */
-export function searchText(plans: readonly SearchRow[], file: string | undefined, paint: Paint): string {
+/** The table of `lapidary plan --search`, the best plan first. */
+export function searchText(plans: readonly SearchedPlan[], file: string | undefined, paint: Paint): string {
   const rows = plans
     .slice(0, 24)
     .map((plan) => [
@@ -166,6 +159,6 @@ export function searchText(plans: readonly SearchRow[], file: string | undefined
   ].join("\n");
 }
 
-/** How far the MFU is to be trusted, in a few words. */
+/** The error bound of the MFU. */
 const calibrationNote = ({ calibration, chip }: Pick<PlanReport, "calibration" | "chip">): string =>
   calibration === null ? `, NOT CALIBRATED for ${chip}` : `, within ${percent(calibration.worst_error)} of measured runs`;

@@ -1,6 +1,9 @@
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 
-/** Replaces a small file as a whole; on failure nothing of the new one stays. */
+/**
+ * Replaces a small file atomically: a reader sees the old or the new text. After a failure the old file remains. The text is not synced to the disk;
+ * `writeFileAtomic` of interop also does that.
+ */
 export function replaceFile(path: string, text: string, mode = 0o644): void {
   const temporary = `${path}.${process.pid}.tmp`;
   try {

@@ -5,26 +5,27 @@ import { type CallName, readStepTraces } from "@lapidary/api/step-traces";
 import { readWorkerSteps } from "@lapidary/api/worker-steps";
 import type { Trace, TraceEvent } from "@lapidary/simulator";
 import { counted, LapidaryError } from "@lapidary/std";
-import { hasEnded } from "../report/has-ended.js";
+import { hasEnded } from "../runs/runs.js";
 
 type WorkerStep = ReturnType<typeof readWorkerSteps>["steps"][number];
 
-/** What a worker's step is made of, in the order in which it is drawn where only lengths are known. */
+/** The parts of a worker's step. If only their durations are known, they are drawn in this order. */
 const parts = [
-  ["gemm_ms", "matrix products"],
+  ["gemm_ms", "matmuls"],
   ["other_ms", "other kernels"],
   ["wait_ms", "waits for other workers"],
 ] as const;
 
-/** Threads of a worker: its steps, its calls, and messages on their way, a lane for each that overlaps others. */
+/** Threads of a worker: its steps, its calls, and messages in flight. Overlapping messages have separate lanes. */
 const [stepsThread, callsThread, messagesThread] = [0, 1, 2];
 
 /**
- * The steps of a run as its workers really did them, a process a worker. Of steps that were recorded call by call (`trace_every` of the job) every kernel, every collective from its start to
- * its finish, and what of the finish was waiting; of the others how long products, other kernels and waits took, from `worker-steps.bin`.
+ * The recorded steps of a run, one process for each worker. If a step was recorded call by call (`trace_every` of the job), the trace has every kernel, every
+ * collective from start to finish, and the waiting time of the finish. Of other steps it has the durations of matmuls, other kernels and waiting, from
+ * `worker-steps.bin`.
  *
- * @param only one step of middling length, drawn from 0: to set beside a predicted one
- * @throws LAP_TRACE_NO_STEPS (exit 101) where no step has been recorded yet
+ * @param only `typical`: one step of median length, drawn from 0, for comparison with a predicted step
+ * @throws LAP_TRACE_NO_STEPS (exit 101) if no step is recorded yet
  */
 export function runTrace(directory: string, run: string, only: "all" | "typical" = "all"): Trace {
   const { steps } = readWorkerSteps(directory, 0, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
@@ -34,8 +35,8 @@ export function runTrace(directory: string, run: string, only: "all" | "typical"
       message: `no step of run ${run} has been recorded`,
       place: directory,
       remedy: hasEnded(directory)
-        ? `it ended before its first step: \`lapidary jobs get ${run}\` says why`
-        : "wait until it trains; `lapidary jobs` shows its state",
+        ? `the run ended before its first step: \`lapidary jobs get ${run}\` shows the reason`
+        : "wait until the run trains; `lapidary jobs` shows its state",
     });
   const traces = new Map(readStepTraces(directory).map((trace) => [trace.step, trace]));
   const ends = endTimes(directory);
@@ -57,7 +58,7 @@ export function runTrace(directory: string, run: string, only: "all" | "typical"
       if (time === undefined) continue;
       const trace = traces.get(step.step);
       const begins = trace?.workers.map(({ began_ms }) => began_ms);
-      // By the clock that workers share where it was recorded, else as if all had ended together.
+      // By the shared clock of the workers if it was recorded, otherwise as if all workers had ended at the same time.
       const late = begins === undefined ? longest(step) - time.total_ms : (begins[worker] ?? 0) - Math.min(...begins);
       const end = origin === undefined ? longest(step) : (ends.get(step.step) ?? 0) - origin;
       const begin = Math.max(free, end - longest(step) + late);
@@ -85,7 +86,7 @@ export function runTrace(directory: string, run: string, only: "all" | "typical"
     displayTimeUnit: "ms",
     otherData: {
       run,
-      recorded: `${inFull.length} of ${counted(steps.length, "step")} call by call; of the others the parts are drawn one after another, for only their lengths are known`,
+      recorded: `${inFull.length} of ${counted(steps.length, "step")} call by call; of other steps, the parts are drawn one after another, because only their durations are known`,
     },
   };
 }
@@ -150,7 +151,7 @@ function slice(pid: number, tid: number, name: string, cat: string, from_ms: num
   return { ph: "X", name, cat, ts: from, dur: to - from, pid, tid, args: {} };
 }
 
-/** When each step was done, in milliseconds since the epoch; of a step that was done again, the last time. */
+/** The end of each step in milliseconds since the epoch; of a repeated step, the last end. */
 function endTimes(directory: string): Map<number, number> {
   const file = join(directory, "metrics.jsonl");
   const rows = (existsSync(file) ? readFileSync(file, "utf8") : "").split("\n").flatMap((line): TrainRow[] => {
@@ -158,7 +159,7 @@ function endTimes(directory: string): Map<number, number> {
       const row = metricsRowSchema.safeParse(JSON.parse(line));
       return row.success && row.data.kind === "train" ? [row.data] : [];
     } catch {
-      // A torn last line: the run is being written to.
+      // An incomplete last line, which the run is writing.
       return [];
     }
   });

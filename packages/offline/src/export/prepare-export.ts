@@ -1,0 +1,173 @@
+import { join } from "node:path";
+import { openHome } from "@lapidary/api/home-directory";
+import { type Dataset, datasetFiles, prepareDataset } from "@lapidary/data";
+import {
+  modelConfigToHf,
+  HfCheckpoint,
+  jaxVersion,
+  orbaxVersion,
+  initSpecsOf,
+  type WrittenExport,
+  writeXlaExport,
+  type XlaExport,
+  type XlaState,
+} from "@lapidary/interop";
+import { buildModel, parameterCount } from "@lapidary/models";
+import { LapidaryError, type Warning } from "@lapidary/std";
+import { checkpointFilesOf, maskedToken } from "@lapidary/tokenizer";
+import { chipCount, parseTorus } from "@lapidary/topology";
+import {
+  checkInputs,
+  checkSameModel,
+  checkTokenizerSize,
+  compileJob,
+  corpusOf,
+  initGraph,
+  jobWarnings,
+  paramName,
+  podAxis,
+  type ResolvedJob,
+  tokenizerRequest,
+  trainState,
+} from "@lapidary/training";
+import type { Directories } from "../directories.js";
+import { readJobFile } from "../job/job-file.js";
+import type { Reporter } from "../reporter.js";
+
+export { checkExportDirectory, type WrittenExport } from "@lapidary/interop";
+
+export interface ExportOptions {
+  /** Form of the initial states: `values`, or an `init-spec` from which `run.py` draws them; chosen by size if undefined. */
+  readonly state: "values" | "init-spec" | undefined;
+  /** Whether to export the tokens. */
+  readonly data: boolean;
+  /** For Gloo, whose number of sockets grows with the square of the group size. */
+  readonly splitAllReduce: boolean;
+}
+
+/** A job whose program and data are ready to be written. */
+export interface PreparedExport {
+  /** Writes everything that XLA needs to run the job on another machine. */
+  readonly write: (directory: string) => Promise<WrittenExport>;
+  readonly close: () => void;
+}
+
+/** Parameters up to this size are exported as values. */
+const maxValueBytes = 1 << 28;
+const checkpointEvery = 100;
+
+/** Reads the job of an export and checks its inputs; the corpus only if the tokens are exported. */
+export async function readExportedJob(
+  directories: Directories,
+  file: string,
+  overrides: readonly string[],
+  { data }: Pick<ExportOptions, "data">,
+): Promise<{ readonly job: ResolvedJob; readonly warnings: readonly Warning[] }> {
+  const { job, locationOf, warnings } = readJobFile(directories, file, overrides);
+  const inputs = await checkInputs(job, { projectRoot: directories.root, locationOf, readsCorpus: data });
+  return { job, warnings: [...warnings, ...inputs, ...jobWarnings(job)] };
+}
+
+/** Compiles a job, prepares its dataset and reads its initial weights. The caller closes the result. */
+export async function prepareExport(
+  job: ResolvedJob,
+  options: ExportOptions,
+  directories: Directories,
+  reporter: Reporter,
+): Promise<PreparedExport> {
+  reporter.progress("compile");
+  const program = compileJob(job, { verify: false });
+  const dataset = options.data ? await preparedData(job, directories, reporter) : undefined;
+  try {
+    const exported: XlaExport = {
+      program,
+      name: job.name,
+      numerics: job.numerics,
+      dcnAxes: job.pods > 1 ? [podAxis] : [],
+      steps: job.train.steps,
+      states: await statesOf(job),
+      initialState: options.state ?? stateForm(job),
+      data: dataOf(job, dataset),
+      model: modelConfigToHf(job.model.config, dataset?.manifest.control),
+      modelFiles: dataset === undefined ? new Map() : checkpointFilesOf(dataset.tokenizerFiles),
+      launch: {
+        name: job.name,
+        slices: job.pods,
+        topology: job.slice,
+        chipsPerSlice: chipCount(parseTorus(job.slice)),
+        jaxVersion,
+        orbaxVersion,
+        checkpointEvery: job.checkpoint.every ?? checkpointEvery,
+      },
+    };
+    return {
+      write: (directory) => writeXlaExport(directory, exported, { splitAllReduce: options.splitAllReduce }),
+      close: () => dataset?.close(),
+    };
+  } catch (error) {
+    dataset?.close();
+    throw error;
+  }
+}
+
+/** The dataset that a run of the job trains on; undefined if the corpus is too small for one batch of a job for real pods. */
+async function preparedData(job: ResolvedJob, { root, home }: Directories, reporter: Reporter): Promise<Dataset | undefined> {
+  openHome(home).forEach(reporter.warn);
+  const dataset = await prepareDataset({
+    corpus: corpusOf(job, root),
+    tokenizer: tokenizerRequest(job),
+    heldOutFraction: job.data.held_out,
+    cacheDir: join(home, "cache/datasets"),
+    onProgress: ({ stage, done, total }) =>
+      reporter.progress(`prepare the data: ${stage}`, `${Math.floor((100 * done) / Math.max(1, total))} %`),
+  });
+  try {
+    checkTokenizerSize(job, dataset.manifest.vocabSize);
+    dataset.requireBatch(job.train);
+    return dataset;
+  } catch (error) {
+    dataset.close();
+    if (!(error instanceof LapidaryError) || error.code !== "LAP_DATA_TOO_SMALL") throw error;
+    reporter.warn(`exported without data: ${error.message}. Name a larger data.corpus, or run with --synthetic`);
+    return undefined;
+  }
+}
+
+/** The initial value of each state: the weights of the job's checkpoint if it has one, otherwise what the init program draws. */
+async function statesOf(job: ResolvedJob): Promise<Map<string, XlaState>> {
+  const initSpecs = initSpecsOf(initGraph(trainState(buildModel(job.model.config), job.train.optimizer), job.seed));
+  const states = new Map<string, XlaState>(initSpecs);
+  if (job.train.init === undefined) return states;
+  const checkpoint = await HfCheckpoint.open(job.train.init);
+  try {
+    checkSameModel(job.train.init, job.model.config, checkpoint.config);
+    for (const { name } of checkpoint.params) {
+      // Read the weights even if the file is copied, to reject NaN and infinite weights here and not on the pod.
+      const array = await checkpoint.read(name);
+      const source = checkpoint.sourceOf(name);
+      states.set(paramName(name), source === undefined ? { kind: "array", array } : { kind: "copy", ...source });
+    }
+  } finally {
+    await checkpoint.close();
+  }
+  return states;
+}
+
+const stateForm = (job: ResolvedJob): XlaExport["initialState"] =>
+  parameterCount(buildModel(job.model.config)) * 4 <= maxValueBytes ? "values" : "init-spec";
+
+function dataOf(job: ResolvedJob, dataset: Dataset | undefined): XlaExport["data"] {
+  if (dataset === undefined) return { kind: "none" };
+  const { directory, manifest } = dataset;
+  return {
+    kind: "tokens",
+    path: join(directory, datasetFiles.tokens("train")),
+    tokens: manifest.splits.train.tokens,
+    bytes_per_token: manifest.bytesPerToken,
+    seed: job.seed,
+    batch: job.train.batch,
+    seq: job.train.seq,
+    // No token is -1.
+    bos: maskedToken(manifest.control) ?? -1,
+  };
+}

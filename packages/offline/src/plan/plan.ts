@@ -1,0 +1,139 @@
+import { setImmediate } from "node:timers/promises";
+import { type WeightShards, weightShards } from "@lapidary/compiler";
+import { calibrationWarning, type Machine, planHtml, type PlanReport } from "@lapidary/simulator";
+import type { Clock, Warning } from "@lapidary/std";
+import { chipCount } from "@lapidary/topology";
+import { printJob, type ResolvedJob, shardingFindings } from "@lapidary/training";
+import type { Reporter } from "../reporter.js";
+import { adviseFit, type FitAdvice } from "./fit-advice.js";
+import { type Budget, budgetOf, machineOf, planJob, programHash } from "./plan-job.js";
+import { overridesOf, type PlanChoice, searchJob } from "./search-job.js";
+
+export type { WeightShards } from "@lapidary/compiler";
+export { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
+export type { FitAdvice } from "./fit-advice.js";
+
+/** A job, the machine on which its step is timed, and the findings about its shardings. */
+export interface PlanSubject {
+  readonly job: ResolvedJob;
+  readonly machine: Machine;
+  /** The job with more overrides. */
+  readonly read: (overrides: readonly string[]) => ResolvedJob;
+  readonly warnings: readonly Warning[];
+  /** Whether the warnings say that chips of the job compute the same. */
+  readonly repeats: boolean;
+  /** Overrides that let such chips share the work. */
+  readonly fixes: readonly string[];
+}
+
+/** @param chip a chip of `configs/chips` instead of the chip of the pod */
+export function planSubject({ job, read }: Pick<PlanSubject, "job" | "read">, root: string, chip: string | undefined): PlanSubject {
+  const machine = machineOf(job, root, chip);
+  const findings = shardingFindings(job);
+  const repeats = findings.map(({ warning }) => warning);
+  const uncalibrated = calibrationWarning(machine.chip);
+  return {
+    job,
+    machine,
+    read,
+    warnings: uncalibrated === undefined ? repeats : [...repeats, uncalibrated],
+    repeats: repeats.length > 0,
+    fixes: findings.flatMap(({ fixes }) => fixes.slice(0, 1)),
+  };
+}
+
+/** The predicted step of a job. */
+export interface StepPlan {
+  readonly report: PlanReport;
+  /** Time and chip-hours of all steps of the job. */
+  readonly budget: Budget;
+  readonly programHash: string;
+  readonly shards: readonly WeightShards[];
+  /** Changes that lower the memory of a step that does not fit, the last one the best. */
+  readonly advice: readonly FitAdvice[];
+  /** The plan as one HTML page that opens offline. */
+  readonly page: () => string;
+}
+
+/** Compiles a job and times its step on a model of the chips. Nothing runs. */
+export function planStep({ job, machine, read, warnings, fixes }: PlanSubject, reporter: Pick<Reporter, "progress">): StepPlan {
+  reporter.progress("compile and time the step");
+  const planned = planJob(job, machine);
+  const { report, simulation } = planned;
+  if (!report.fits) reporter.progress("try what would make it fit");
+  const advice = report.fits ? [] : adviseFit(job, planned, machine, read, fixes);
+  const budget = budgetOf(job, report);
+  return {
+    report,
+    budget,
+    programHash: programHash(simulation),
+    shards: weightShards(simulation.program.chip, simulation.program.global),
+    advice,
+    page: () =>
+      planHtml(simulation, report, { title: job.name, tokens: budget.tokens, days: budget.days, chipHours: budget.chip_hours, warnings }),
+  };
+}
+
+/** Plans that a search tries. Each compiles two small models; all together take half a minute for 7B on one core. */
+const searchBudget = 48;
+/** On a busy machine, the search stops after this time with the plans it has. */
+const searchForMs = 40_000;
+/** This many of the best plans are compiled with all layers. */
+const compiledWhole = 2;
+
+/** A plan of a search, with the fields that `lapidary plan --search --json` prints. */
+export interface SearchedPlan extends PlanChoice {
+  readonly overrides: readonly string[];
+  /** For the tokens of the job's own step. */
+  readonly time_s: number;
+  readonly hbm_bytes_peak: number;
+  readonly fits: boolean;
+  /** Whether no other plan is better in both time and memory. */
+  readonly pareto: boolean;
+  readonly compiled_whole: boolean;
+  readonly mfu?: number;
+  readonly step_time_s?: number;
+}
+
+export interface PlanSearch {
+  /** The best first. */
+  readonly plans: readonly SearchedPlan[];
+  /** The fastest plan that fits, and its job file. */
+  readonly best: { readonly overrides: readonly string[]; readonly jobFile: string } | undefined;
+}
+
+/** Searches meshes, ZeRO stage, rematerialisation, batch and sequence sharding. */
+export async function searchPlansOf(subject: PlanSubject, clock: Clock, reporter: Pick<Reporter, "progress">): Promise<PlanSearch> {
+  const { job, machine, read } = subject;
+  const chips = chipCount(machine.torus);
+  const until = clock.monotonic() + searchForMs;
+  const ranked = await searchJob({
+    job,
+    machine,
+    read,
+    budget: searchBudget,
+    onProgress: async (tried, budget, best) => {
+      reporter.progress("search", `${tried} of at most ${budget} plans tried${best === "" ? "" : `, best so far ${best}`}`);
+      await setImmediate();
+      return clock.monotonic() < until;
+    },
+  });
+  reporter.progress("compile the best plans whole");
+  const plans = ranked.map((plan, i): SearchedPlan => {
+    const overrides = overridesOf(plan.plan, job, chips);
+    const exact = i < compiledWhole ? planJob(read(overrides), machine).report : undefined;
+    const scale = job.train.batch / plan.plan.batch;
+    return {
+      overrides,
+      ...plan.plan,
+      time_s: exact === undefined ? plan.seconds : exact.step_time_s * scale,
+      hbm_bytes_peak: exact?.hbm_bytes.peak ?? plan.hbmBytes,
+      fits: exact?.fits ?? plan.fits,
+      pareto: plan.pareto,
+      compiled_whole: exact !== undefined,
+      ...(exact === undefined ? {} : { mfu: exact.mfu, step_time_s: exact.step_time_s }),
+    };
+  });
+  const best = plans.filter(({ fits }) => fits).sort((a, b) => a.time_s - b.time_s)[0];
+  return { plans, best: best === undefined ? undefined : { overrides: best.overrides, jobFile: printJob(read(best.overrides)) } };
+}
