@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
 import { buildPrograms, programRequest } from "@lapidary/trainer";
 import { WorkerStepLog } from "@lapidary/api/worker-steps";
 import { parseChip, type PlanReport, simulate, traceSchema, usableHbm, utilisation } from "@lapidary/simulator";
-import { expectText } from "@lapidary/std";
+import { expectText } from "@lapidary/std/testing";
 import { parseTorus } from "@lapidary/topology";
 import { compileJob, loadJob, printJob, type ResolvedJob } from "@lapidary/training";
 import { type Ended, root } from "./support/cli.js";

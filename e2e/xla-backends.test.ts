@@ -14,7 +14,7 @@ import {
   type BackendOutput,
   globalModule,
 } from "@lapidary/interop";
-import { expectText } from "@lapidary/std";
+import { expectText } from "@lapidary/std/testing";
 import { Home, root } from "./support/cli.js";
 import { compileGolden, goldenCases } from "./support/xla-golden.js";
 import { jaxPython, runSuccessfully } from "./support/xla.js";

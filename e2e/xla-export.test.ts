@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { hash32, must, normalAt } from "@lapidary/std";
+import { hash32, ensure, normalAt } from "@lapidary/std";
 import { Home, root } from "./support/cli.js";
 import { schemaErrors } from "./support/crd.js";
 import { jobSetSchema } from "./support/jobset-schema.js";
@@ -153,7 +153,7 @@ describe("exports of the published Gemmas", function () {
           spec: { replicatedJobs: { replicas: number }[] };
         };
         deepStrictEqual(schemaErrors(jobSetSchema, jobSet), []);
-        strictEqual(must(jobSet.spec.replicatedJobs[0], "slices").replicas, slices);
+        strictEqual(ensure(jobSet.spec.replicatedJobs[0], "slices").replicas, slices);
       } finally {
         await home.clear();
         rmSync(directory, { recursive: true });

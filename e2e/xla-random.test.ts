@@ -15,7 +15,7 @@ import {
   writeSafetensors,
 } from "@lapidary/interop";
 import { type Graph, parametersOf, type Sharding, type TensorType } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { meshSize, printAtoms } from "@lapidary/topology";
 import { root } from "./support/cli.js";
 import { jaxPython, runSuccessfully } from "./support/xla.js";
@@ -37,9 +37,9 @@ function describeCase(name: string, { mesh, global }: Program, sharded: Graph): 
     name,
     text: `${name}.mlir`,
     axes: mesh.axes,
-    arguments: parametersOf(global).map(({ name: own, type, sharding }) => array(own, type, must(sharding, own))),
+    arguments: parametersOf(global).map(({ name: own, type, sharding }) => array(own, type, ensure(sharding, own))),
     results: global.outputs.map(({ name: own, value }, i) =>
-      array(own, must(global.values[value], own).type, outputSharding(sharded, own, must(sharded.outputs[i], own).value)),
+      array(own, ensure(global.values[value], own).type, outputSharding(sharded, own, ensure(sharded.outputs[i], own).value)),
     ),
   };
 }
@@ -81,7 +81,7 @@ describe("random graphs on random meshes, run by XLA", function () {
       await runSuccessfully(await jaxPython(), [join(root, "e2e/support/run_cases.py"), directory]);
       const actual = await readSafetensors(join(directory, "outputs.safetensors"));
       strictEqual(actual.size, expected.size);
-      for (const [name, { rounding, own }] of expected) expectWithin(must(actual.get(name), name), rounding, own, name);
+      for (const [name, { rounding, own }] of expected) expectWithin(ensure(actual.get(name), name), rounding, own, name);
     } finally {
       rmSync(directory, { recursive: true });
     }
@@ -92,7 +92,7 @@ describe("random graphs on random meshes, run by XLA", function () {
 const slack = 4;
 
 function expectWithin(actual: ArrayData, { exact, bounds }: Rounding, own: string, name: string): void {
-  const [want, bound] = [must(exact.get(own), own).data, must(bounds.get(own), own)];
+  const [want, bound] = [ensure(exact.get(own), own).data, ensure(bounds.get(own), own)];
   want.forEach((v, i) =>
     ok(
       Math.abs((actual.data[i] ?? Number.NaN) - v) <= slack * (bound[i] ?? 0),

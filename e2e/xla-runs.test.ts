@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readXlaCheckpoint } from "@lapidary/interop";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { Home, root } from "./support/cli.js";
 import { jaxPython, lossesOf, runExport, runProcesses, saving } from "./support/xla.js";
 
@@ -26,7 +26,7 @@ function expectClose(actual: ReadonlyMap<number, number>, expected: ReadonlyMap<
     Array.from({ length: actual.size }, (_, i) => first + i),
   );
   for (const [step, loss] of actual) {
-    const wanted = must(expected.get(step), `loss of step ${step}`);
+    const wanted = ensure(expected.get(step), `loss of step ${step}`);
     ok(Math.abs(loss - wanted) <= 1e-4, `step ${step}: ${loss} for ${wanted}`);
   }
 }
@@ -77,14 +77,14 @@ describe("nano16 on 256 devices, by the emulator and by XLA", function () {
       "256",
       ...saving(2, folder, "orbax"),
     );
-    expectClose(lossesOf(must(lead, "process 0")), losses);
+    expectClose(lossesOf(ensure(lead, "process 0")), losses);
     deepStrictEqual([other?.code, other?.stdout], [0, ""]);
 
     const { step, states } = await readXlaCheckpoint(join(folder, "step-2"));
     deepStrictEqual([step, states.size], [2, 3 * 20 + 1]);
     const ours = await readXlaCheckpoint(join(home.state, "runs/emulated/checkpoints/step-2"));
     for (const [name, { data }] of ours.states) {
-      const theirs = must(states.get(name), name).data;
+      const theirs = ensure(states.get(name), name).data;
       // If a gradient is almost zero, only its sign decides the first steps of Adam.
       const distance = Math.sqrt([...data].reduce((sum, x, i) => sum + (x - (theirs[i] ?? Number.NaN)) ** 2, 0) / data.length);
       ok(distance <= 1e-4, `${name} lies ${distance} away`);

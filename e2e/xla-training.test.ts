@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { exportGolden, goldenCases } from "./support/xla-golden.js";
 import { jaxPython, lossesOf, runExport, runProcesses, saving } from "./support/xla.js";
 
@@ -27,7 +27,7 @@ describe("training on XLA from exported modules", function () {
       for (const { text, losses } of runs) {
         strictEqual(losses.size, 5);
         for (const [step, loss] of losses) {
-          const wanted = must(expected[step - 1], "loss");
+          const wanted = ensure(expected[step - 1], "loss");
           ok(Math.abs(loss - wanted) <= 2e-5, `${text}, step ${step}: ${loss} for ${wanted}`);
         }
       }
@@ -38,12 +38,12 @@ describe("training on XLA from exported modules", function () {
     const [place, folder] = [join(directory, "two"), join(directory, "two-checkpoints")];
     const expected = await exportGolden(place, goldenCases["data=2,model=4 ZeRO-3"]);
     const [lead, other] = await runProcesses(2, python, place, "--text", "whole", "--devices", "8", ...saving(3, folder, "safetensors"));
-    const before = lossesOf(must(lead, "process 0"));
+    const before = lossesOf(ensure(lead, "process 0"));
     deepStrictEqual([before.size, other?.code, other?.stdout], [3, 0, ""]);
     deepStrictEqual(readdirSync(folder), ["step-3"]);
     const after = lossesOf(await runExport(python, place, "--text", "chip", "--resume", "--checkpoint-dir", folder));
     for (const [step, loss] of [...before, ...after])
-      ok(Math.abs(loss - must(expected[step - 1], "loss")) <= 2e-5, `step ${step}: ${loss}`);
+      ok(Math.abs(loss - ensure(expected[step - 1], "loss")) <= 2e-5, `step ${step}: ${loss}`);
     deepStrictEqual([...after.keys()], [4, 5]);
   });
 });

@@ -3,7 +3,7 @@ import { parametersOf, sizeOf } from "@lapidary/ir";
 import { gemma } from "@lapidary/models";
 import { openSession, type Session } from "@lapidary/trainer";
 import { handleOf, stepIndex } from "@lapidary/protocol";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { makeMesh, meshSize } from "@lapidary/topology";
 import { compileOptions, initGraph, trainState } from "@lapidary/training";
 import { compile } from "@lapidary/compiler";
@@ -44,7 +44,7 @@ describe("ZeRO-3", function () {
     for (const values of held)
       for (const [name, whole] of params)
         for (const slot of ["params", "adam_m", "adam_v"]) {
-          const bytes = must(values[`${slot}/${name}`], `${slot}/${name}`);
+          const bytes = ensure(values[`${slot}/${name}`], `${slot}/${name}`);
           // The chips of a worker are model × half of data. A worker stores norms once for the 16 chips of model that share them.
           if (name.includes("norm")) strictEqual(bytes, whole / workers, name);
           else strictEqual(bytes / chipsPerWorker, whole / meshSize(mesh), name);
@@ -53,6 +53,6 @@ describe("ZeRO-3", function () {
 
   it("without ZeRO a worker has whole arrays", async () => {
     const { held } = await heldAfterInit(mesh, 0);
-    for (const values of held) for (const [name, whole] of params) ok(must(values[`adam_m/${name}`], name) === whole, name);
+    for (const values of held) for (const [name, whole] of params) ok(ensure(values[`adam_m/${name}`], name) === whole, name);
   });
 });

@@ -48,7 +48,7 @@ function jobProblem(call: Call): string | undefined {
     loadJob(existsSync(named) ? named : job, overrides, { configsDir: join(root, "configs"), base: root });
     return undefined;
   } catch (error) {
-    return error instanceof LapidaryError ? `${error.message} (${error.place})` : String(error);
+    return error instanceof LapidaryError ? `${error.message} (${error.location})` : String(error);
   }
 }
 

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isOfType } from "@lapidary/api/run-events";
 import { type ArrayData, f32Array, readHfCheckpoint, readSafetensors, writeSafetensors } from "@lapidary/interop";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { caseInput } from "../support/cases.js";
 import { type Ended, Home } from "../support/cli.js";
 
@@ -53,13 +53,13 @@ describe("weights that are dropped", function () {
           /lm_head\.weight: it differs from model\.embed_tokens\.weight/,
           /remedy: remove lm_head\.weight .* or tie it/,
         );
-      match((await home.run(...must(commands.at(-1), "command"))).stdout, /LAP_CHECKPOINT_TENSOR[^]*train\.init/);
+      match((await home.run(...ensure(commands.at(-1), "command"))).stdout, /LAP_CHECKPOINT_TENSOR[^]*train\.init/);
       ok(!existsSync(join(home.directory, "out-head/model.safetensors")));
     });
 
     it("a head that equals the embedding bit for bit is skipped, and the export is complete without it", async () => {
       const tensors = await usual();
-      const tied = await checkpoint("tied", head, new Map([...tensors, ["lm_head.weight", must(tensors.get(embedding), embedding)]]));
+      const tied = await checkpoint("tied", head, new Map([...tensors, ["lm_head.weight", ensure(tensors.get(embedding), embedding)]]));
       const { redundant, ok: whole } = await home.json("ckpt", "verify", tied);
       deepStrictEqual([whole, redundant], [true, ["lm_head.weight"]]);
       await home.json("ckpt", "export", tied, "-o", "out-tied");
@@ -69,7 +69,7 @@ describe("weights that are dropped", function () {
 
     it("a head of another shape, or with config.json that unties it, is rejected", async () => {
       const tensors = await usual();
-      const { dims, data } = must(tensors.get(embedding), embedding);
+      const { dims, data } = ensure(tensors.get(embedding), embedding);
       const other = f32Array([...dims].reverse(), data);
       const turned = await checkpoint("turned", head, new Map([...tensors, ["lm_head.weight", other]]));
       refused(
@@ -181,7 +181,7 @@ describe("weights that are dropped", function () {
 
     it("a job with a weight that is not finite fails before it trains, with tensor, element and count", async () => {
       const tensors = await usual();
-      const { dims, data } = must(tensors.get("model.layers.1.mlp.up_proj.weight"), "tensor");
+      const { dims, data } = ensure(tensors.get("model.layers.1.mlp.up_proj.weight"), "tensor");
       const broken = f32Array(
         dims,
         data.map((value, i) => (i === 17 || i === 40 ? Number.NaN : value)),

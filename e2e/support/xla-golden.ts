@@ -10,7 +10,7 @@ import {
   type XlaState,
 } from "@lapidary/interop";
 import { gemma } from "@lapidary/models";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { meshSize, parseMesh } from "@lapidary/topology";
 import { type ParityBundle, readParityBundle, trainState, trainStep } from "@lapidary/training";
 import { golden } from "./golden.js";
@@ -49,7 +49,7 @@ export async function exportGolden(directory: string, golden: GoldenCase): Promi
   const { config, update, batches, weights, expected } = bundle;
   const states = trainState(gemma(config), update.optimizer).map(({ name, role, weight = "" }): [string, XlaState] => [
     name,
-    role === "param" ? { kind: "array", array: must(weights.get(weight), name) } : { kind: "zeros" },
+    role === "param" ? { kind: "array", array: ensure(weights.get(weight), name) } : { kind: "zeros" },
   ]);
   await writeXlaExport(directory, {
     program,
@@ -63,7 +63,7 @@ export async function exportGolden(directory: string, golden: GoldenCase): Promi
       kind: "batches",
       steps: batches.length,
       arrays: new Map(
-        (["tokens", "targets", "mask"] as const).map((name) => [name, stacked(batches.map((batch) => must(batch.get(name), name)))]),
+        (["tokens", "targets", "mask"] as const).map((name) => [name, stacked(batches.map((batch) => ensure(batch.get(name), name)))]),
       ),
     },
     model: gemmaConfigToHf(config),
@@ -83,7 +83,7 @@ export async function exportGolden(directory: string, golden: GoldenCase): Promi
 
 /** Stacks arrays of one shape into one array. The index of the array is the first dim. */
 function stacked(arrays: readonly ArrayData[]): ArrayData {
-  const first = must(arrays[0], "array");
+  const first = ensure(arrays[0], "array");
   const data = arrays.flatMap((array) => [...array.data]);
   return (first.dtype === "i32" ? i32Array : f32Array)([arrays.length, ...first.dims], data);
 }

@@ -15,7 +15,7 @@ describe("allowed hosts", () => {
     for (const name of ["*", "*.example.com", ".example.com", "https://hub", "hub:80", "hub/", "a b", "", "-hub", "hub."])
       throws(
         () => readAllowedHosts([name], "LAPIDARY_ALLOW_HOST"),
-        ({ code, place }: LapidaryError) => code === "LAP_ALLOW_HOST" && place === "LAPIDARY_ALLOW_HOST",
+        ({ code, location: place }: LapidaryError) => code === "LAP_ALLOW_HOST" && place === "LAPIDARY_ALLOW_HOST",
         name,
       );
   });

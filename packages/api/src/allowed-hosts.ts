@@ -28,7 +28,7 @@ function allowHostError(name: string, location: string): LapidaryError {
     message: name.includes("*")
       ? `${JSON.stringify(name)} is a wildcard: any web page could point a name of its own at this machine and reach the coordinator (DNS rebinding)`
       : `${JSON.stringify(name)} is not a host name`,
-    place: location,
+    location,
     remedy:
       hostName.test(inName) && !name.includes("*")
         ? `write the name alone, without scheme, port and path: ${inName}`

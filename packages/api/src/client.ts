@@ -253,7 +253,7 @@ function otherVersion(base: string, what: string, cause?: unknown): LapidaryErro
   return new LapidaryError({
     code: "LAP_COORDINATOR_VERSION",
     message: `the coordinator ${what}`,
-    place: base,
+    location: base,
     cause,
   });
 }

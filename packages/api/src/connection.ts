@@ -37,7 +37,7 @@ export function readConnection(home: string): Connection {
     throw new LapidaryError({
       code: "LAP_COORDINATOR_DOWN",
       message: "the file with the address of the coordinator cannot be read: it is damaged, or another version of Lapidary wrote it",
-      place: connectionPath(home),
+      location: connectionPath(home),
       remedy: "stop the coordinator with `lapidary down`, then start it with `lapidary up`",
     });
   throw coordinatorDown(connectionPath(home), "none has been started here");
@@ -54,11 +54,11 @@ function isCopied(home: string): boolean {
   }
 }
 
-export function coordinatorDown(place: string, why: string, cause?: unknown): LapidaryError {
+export function coordinatorDown(location: string, why: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_COORDINATOR_DOWN",
     message: `the coordinator does not answer: ${why}`,
-    place,
+    location,
     remedy: "start it with `lapidary up`",
     cause,
   });

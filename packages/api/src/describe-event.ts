@@ -1,4 +1,4 @@
-import { counted, unreachable } from "@lapidary/std";
+import { counted, assertNever } from "@lapidary/std";
 import type { EventError, EvictionReason, RunEvent, RunEventOf } from "./run-events.js";
 
 /**
@@ -137,7 +137,7 @@ function describeJournalEvent(event: Extract<RunEvent, { type: "journal_lines_sk
         ? `event ${event.event_id} (${event.name}) cannot be read and is left out`
         : `event ${event.event_id} (${event.name}) is of a newer version and is skipped`;
     default:
-      return unreachable(event);
+      return assertNever(event);
   }
 }
 
@@ -161,7 +161,7 @@ function evictionText(reason: EvictionReason, waited_ms: number): string {
     case "did_not_leave":
       return `did not leave its worker group ${after}`;
     default:
-      return unreachable(reason);
+      return assertNever(reason);
   }
 }
 

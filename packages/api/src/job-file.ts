@@ -54,7 +54,7 @@ const unreadable = (path: string, cause: unknown): LapidaryError =>
   new LapidaryError({
     code: "LAP_JOB_UNREADABLE",
     message: `the job file of the run cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
-    place: path,
+    location: path,
     remedy: "restore the file, or launch the job again",
     cause,
   });

@@ -27,7 +27,7 @@ export type EventError = z.infer<typeof eventErrorSchema>;
 
 export function eventError(error: unknown): EventError {
   if (!(error instanceof LapidaryError)) return { code: "LAP_INTERNAL", message: error instanceof Error ? error.message : String(error) };
-  const { code, message, place, cause } = error;
+  const { code, message, location: place, cause } = error;
   const system_code = systemCodeOf(cause);
   return { code, message, ...(place === undefined ? {} : { place }), ...(system_code === undefined ? {} : { system_code }) };
 }

@@ -5,19 +5,19 @@ export function checkpointDamaged(directory: string, shard: string, problem: str
   return new LapidaryError({
     code: "LAP_CHECKPOINT_DAMAGED",
     message: `${shard} is damaged: ${problem}`,
-    place: `${directory}: ${shard}`,
+    location: `${directory}: ${shard}`,
     cause,
   });
 }
 
 /** An error of the disk becomes LAP_CHECKPOINT_WRITE; any other error is returned unchanged. */
-export function asWriteError(place: string, cause: unknown): unknown {
+export function asWriteError(location: string, cause: unknown): unknown {
   const { code, syscall } = cause as NodeJS.ErrnoException;
   if (syscall === undefined) return cause;
   return new LapidaryError({
     code: "LAP_CHECKPOINT_WRITE",
     message: `the checkpoint cannot be written: ${code ?? syscall}`,
-    place,
+    location,
     remedy: "free disk space, or check that the home directory can be written; earlier checkpoints are complete",
     cause,
   });
@@ -31,7 +31,7 @@ export class EpochStaleError extends LapidaryError {
     super({
       code: "LAP_EPOCH_STALE",
       message: `attempt ${epoch} of the run may not write any more: attempt ${newest} has taken over`,
-      place: directory,
+      location: directory,
     });
     this.newest = newest;
   }

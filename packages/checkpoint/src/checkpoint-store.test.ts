@@ -2,7 +2,7 @@ import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/st
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
-import { Failpoints, type FailpointAction, type FailpointName, type LapidaryError, must, seededRandom } from "@lapidary/std";
+import { Failpoints, type FailpointAction, type FailpointName, type LapidaryError, ensure, seededRandom } from "@lapidary/std";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import { type CheckpointContent, CheckpointStore, verifyCheckpoint } from "./checkpoint-store.js";
 import { type Disk, nodeDisk as bestDisk, nodeDiskWith } from "./disk.js";
@@ -70,7 +70,7 @@ for (const [how, nodeDisk] of [
       await rejects(store({ disk: lying }).write(content(40), 2), { code: "LAP_CHECKPOINT_DAMAGED" });
       strictEqual(await newest(), 30);
       strictEqual(await newest(), 30);
-      ok(refusals.some(({ place }) => place?.includes("step-40: model.safetensors")));
+      ok(refusals.some(({ location: place }) => place?.includes("step-40: model.safetensors")));
       ok(readdirSync(directory()).includes("step-20"));
     });
 
@@ -80,24 +80,24 @@ for (const [how, nodeDisk] of [
       const random = seededRandom(7);
       const files = readdirSync(path).map((name) => ({ name, whole: readFileSync(join(path, name)) }));
       for (let i = 0; i < 1000; i++) {
-        const { name, whole } = must(files[random.integer(files.length)], "file");
+        const { name, whole } = ensure(files[random.integer(files.length)], "file");
         const flipped = Buffer.from(whole);
         const [at, bit] = [random.integer(whole.length), random.integer(8)];
-        flipped[at] = must(flipped[at], "byte") ^ (1 << bit);
+        flipped[at] = ensure(flipped[at], "byte") ^ (1 << bit);
         writeFileSync(join(path, name), flipped);
         await rejects(
           verifyCheckpoint(nodeDisk, path),
-          (error: LapidaryError) => error.code === "LAP_CHECKPOINT_DAMAGED" && error.place?.includes(name) === true,
+          (error: LapidaryError) => error.code === "LAP_CHECKPOINT_DAMAGED" && error.location?.includes(name) === true,
         );
         if (i % 100 === 0) strictEqual(await newest(), 1);
         writeFileSync(join(path, name), whole);
       }
-      const model = must(
+      const model = ensure(
         files.find(({ name }) => name === "model.safetensors"),
         "model",
       );
       const bytes = Buffer.from(model.whole);
-      bytes[9200] = must(bytes[9200], "byte") ^ 1;
+      bytes[9200] = ensure(bytes[9200], "byte") ^ 1;
       writeFileSync(join(path, model.name), bytes);
       await rejects(verifyCheckpoint(nodeDisk, path), { message: /model\.safetensors: q_proj is damaged/ });
     });
@@ -110,7 +110,7 @@ for (const [how, nodeDisk] of [
         for (const length of [0, 1, ...Array.from({ length: Math.ceil(whole.length / 4096) }, (_, i) => i * 4096), whole.length - 1]) {
           truncateSync(join(path, name), length);
           strictEqual(await newest(), 1);
-          match(must(refusals[0], "refusal").place ?? "", new RegExp(name.replaceAll(".", "\\.")));
+          match(ensure(refusals[0], "refusal").location ?? "", new RegExp(name.replaceAll(".", "\\.")));
           writeFileSync(join(path, name), whole);
         }
         writeFileSync(join(path, name), Buffer.concat([whole, Buffer.from(" ")]));
@@ -203,7 +203,7 @@ for (const [how, nodeDisk] of [
 
     it("the old or the new checkpoint is complete after an interruption at any write", async () => {
       const fire = (name: FailpointName, action: FailpointAction): Failpoints =>
-        new Failpoints([{ name, steps: [0, 99], who: "c", action, times: 1, text: name }], {
+        new Failpoints([{ name, steps: [0, 99], target: "c", action, times: 1, text: name }], {
           kill: () => {
             throw new Error("killed");
           },

@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
-import { type Failpoints, LapidaryError, assert, must, noFailpoints } from "@lapidary/std";
+import { type Failpoints, LapidaryError, assert, ensure, noFailpoints } from "@lapidary/std";
 import { asWriteError, checkpointDamaged } from "./checkpoint-errors.js";
 import type { Disk } from "./disk.js";
 import type { DiskFiles, FilePart } from "./disk-files.js";
@@ -180,7 +180,7 @@ export class CheckpointStore {
     } finally {
       await files.close();
     }
-    return Object.fromEntries([...content].map(([name, ofFile], i) => [name, describe(ofFile, must(sums[i], name))]));
+    return Object.fromEntries([...content].map(([name, ofFile], i) => [name, describe(ofFile, ensure(sums[i], name))]));
   }
 
   /** @returns the checksums of the bytes to write */
@@ -196,7 +196,7 @@ export class CheckpointStore {
         : secondHalf;
     });
     const second = await files.write(rest);
-    return first.map((sums, i) => [...sums, ...must(second[i], "checksums")]);
+    return first.map((sums, i) => [...sums, ...ensure(second[i], "checksums")]);
   }
 
   /** Renames a checkpoint in one operation, then removes it, so that an incomplete one is never visible. */
@@ -244,7 +244,7 @@ export async function readManifest(disk: Disk, path: string): Promise<Manifest> 
   const size = await disk.size(file);
   if (size === undefined) throw checkpointDamaged(path, manifestName, "it is missing");
   if (size > maxManifestBytes) throw checkpointDamaged(path, manifestName, `it has ${size} bytes`);
-  const bytes = must(await disk.read(file), manifestName);
+  const bytes = ensure(await disk.read(file), manifestName);
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -279,7 +279,7 @@ async function readBack(disk: Disk, path: string, files: Manifest["files"]): Pro
     new Map(Object.entries(files).map(([name, { parts }]) => [name, parts.map(({ bytes }) => bytes)])),
   );
   for (const [i, [name, { parts }]] of Object.entries(files).entries()) {
-    const sums = must(read[i], name);
+    const sums = ensure(read[i], name);
     parts.forEach(({ name: tensor, crc32: wanted }, j) => {
       const sum = sums[j];
       if (sum === undefined) throw checkpointDamaged(path, name, "it ends too early");
@@ -291,7 +291,7 @@ async function readBack(disk: Disk, path: string, files: Manifest["files"]): Pro
 
 /** The entry of a file in the manifest. */
 function describe(parts: CheckpointParts, sums: readonly number[]): ManifestFile {
-  const described = parts.map(([name, { length }], i) => ({ name, bytes: length, crc32: hexCrc(must(sums[i], "checksum")) }));
+  const described = parts.map(([name, { length }], i) => ({ name, bytes: length, crc32: hexCrc(ensure(sums[i], "checksum")) }));
   return { bytes: described.reduce((sum, { bytes }) => sum + bytes, 0), parts: described };
 }
 

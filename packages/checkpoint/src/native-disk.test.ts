@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
-import { must, seededRandom } from "@lapidary/std";
+import { ensure, seededRandom } from "@lapidary/std";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import { type Disk, nodeDiskWith } from "./disk.js";
 import type { FilePart } from "./disk-files.js";
@@ -56,20 +56,20 @@ describe("files past the page cache", () => {
         const second = await written.write(files.map(({ parts, half }) => asParts(parts.slice(half))));
         await written.sync();
         await written.close();
-        const lengths = new Map(files.map(({ parts }, i) => [must(names[i], "name"), parts.map(({ length }) => length)]));
+        const lengths = new Map(files.map(({ parts }, i) => [ensure(names[i], "name"), parts.map(({ length }) => length)]));
         const read = await disk.checksums(place, lengths);
         files.forEach(({ parts }, i) => {
-          const name = must(names[i], "name");
+          const name = ensure(names[i], "name");
           ok(Buffer.concat(parts).equals(readFileSync(join(place, name))), `round ${round}: ${name}`);
           const sums = parts.map((part) => crc32(part));
-          deepStrictEqual([...must(first[i], name), ...must(second[i], name)], sums);
-          deepStrictEqual([...must(read[i], name)], sums);
+          deepStrictEqual([...ensure(first[i], name), ...ensure(second[i], name)], sums);
+          deepStrictEqual([...ensure(read[i], name)], sums);
         });
         // The number of checksums shows that a file is too short, or that it continues.
         writeFileSync(join(place, "one"), "and more", { flag: "a" });
         const count = files[0]?.parts.length ?? 0;
         const countOf = async (more: readonly number[]): Promise<number | undefined> =>
-          (await disk.checksums(place, new Map([["one", [...must(lengths.get("one"), "one"), ...more]]])))[0]?.length;
+          (await disk.checksums(place, new Map([["one", [...ensure(lengths.get("one"), "one"), ...more]]])))[0]?.length;
         strictEqual(await countOf([]), count + 1);
         strictEqual(await countOf([9]), count);
       }

@@ -270,7 +270,7 @@ function stepLogRefused(path: string, code: string, cause: unknown): LapidaryErr
   return new LapidaryError({
     code: "LAP_LEDGER_WRITE",
     message: `the step log cannot be written: ${code}`,
-    place: path,
+    location: path,
     remedy: `free disk space, or check that the home directory can be written; then \`lapidary jobs resume ${basename(dirname(path))}\``,
     cause,
   });
@@ -280,6 +280,6 @@ function replayDiffers(step: number, before: number | undefined, now: number): L
   return new LapidaryError({
     code: "LAP_REPLAY_DIFFERS",
     message: `step ${step} was computed again and gave another result: loss ${now} instead of ${before ?? "another"}`,
-    place: `step ${step}`,
+    location: `step ${step}`,
   });
 }

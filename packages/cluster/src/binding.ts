@@ -1,6 +1,6 @@
 import type { Dtype } from "@lapidary/ir";
 import type { Handle, ProgramHash, ProgramTensors, RunValues, TensorSpec } from "@lapidary/protocol";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 
 /** The inputs of a program, and the use of its outputs. */
 export interface Binding {
@@ -32,7 +32,7 @@ export function bindProgram(
   { inputs, outputs, donate = [], scalars = [] }: Binding,
 ): BoundProgram {
   const values = {
-    inputs: parameters.map(({ id }) => must(inputs.get(id), `input ${id}`)),
+    inputs: parameters.map(({ id }) => ensure(inputs.get(id), `input ${id}`)),
     outputs: results.map(({ id }) => outputs.get(id) ?? null),
     donate: [...donate],
     told: scalars.map((name) => {
@@ -42,14 +42,14 @@ export function bindProgram(
     }),
   };
   const made = new Map<Handle, TensorSpec>();
-  values.outputs.forEach((id, i) => id !== null && made.set(id, { ...must(results[i], "output"), id }));
+  values.outputs.forEach((id, i) => id !== null && made.set(id, { ...ensure(results[i], "output"), id }));
   return {
     hash,
     values,
     donated: values.donate.filter((id) => !made.has(id)),
     made,
     scalars: values.told.map((index) => {
-      const { id: name, dtype } = must(results[index], "output");
+      const { id: name, dtype } = ensure(results[index], "output");
       return { name, dtype };
     }),
   };

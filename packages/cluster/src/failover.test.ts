@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { connect } from "@lapidary/fabric";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { controlLimits, epochOf, handleOf, stepIndex, updateCount } from "@lapidary/protocol";
 import { isProcessAlive } from "@lapidary/std/process-id";
 import { WorkerGroup } from "./worker-group.js";
@@ -35,7 +35,7 @@ class Holder {
   }
 
   async held(): Promise<Held> {
-    return JSON.parse(must((await this.#lines.next()).value as string | undefined, "line")) as Held;
+    return JSON.parse(ensure((await this.#lines.next()).value as string | undefined, "line")) as Held;
   }
 
   /** Computes one more update. */
@@ -76,7 +76,7 @@ describe("workers whose coordinator is killed", function () {
     return pool;
   };
   const groupOf = (runId: string, epoch: number): Promise<WorkerGroup> =>
-    WorkerGroup.start(must(pool, "pool"), { runId, epoch: epochOf(epoch), mesh, workers: 2 });
+    WorkerGroup.start(ensure(pool, "pool"), { runId, epoch: epochOf(epoch), mesh, workers: 2 });
 
   beforeEach(() => {
     errors = [];
@@ -158,7 +158,7 @@ describe("workers whose coordinator is killed", function () {
 
   it("the pool replaces workers that do not connect to the next coordinator", async () => {
     const { pids } = await hold("60");
-    const frozen = must(pids[1], "pid");
+    const frozen = ensure(pids[1], "pid");
     process.kill(frozen, "SIGSTOP");
     await holder?.kill();
     await succeed();
@@ -182,7 +182,7 @@ describe("workers whose coordinator is killed", function () {
     holder?.process.kill("SIGSTOP");
     await rejects(succeed(), { code: "LAP_FABRIC_ADDRESS" });
     holder?.process.kill("SIGCONT");
-    const { pids: same, step } = must(await holder?.count(), "answer");
+    const { pids: same, step } = ensure(await holder?.count(), "answer");
     deepStrictEqual([same, step], [pids, 4]);
   });
 

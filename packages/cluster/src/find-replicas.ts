@@ -1,5 +1,5 @@
 import { type ReplicaName, type UpdateCount, type WorkerRank, ranksOf } from "@lapidary/protocol";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 
 /** A state of which every block has a replica. */
 export interface FoundReplicas {
@@ -21,7 +21,7 @@ export function findReplicas(
 ): FoundReplicas | undefined {
   const bySteps = new Map<UpdateCount, Map<WorkerRank, WorkerRank[]>>();
   for (const holder of ranksOf(replicas.length))
-    for (const { step, worker, workers, mesh } of must(replicas[holder], "replicas")) {
+    for (const { step, worker, workers, mesh } of ensure(replicas[holder], "replicas")) {
       if (workers !== group.workers || mesh !== group.mesh || step > latest) continue;
       const ofStep = bySteps.get(step) ?? new Map<WorkerRank, WorkerRank[]>();
       bySteps.set(step, ofStep.set(worker, [...(ofStep.get(worker) ?? []), holder]));

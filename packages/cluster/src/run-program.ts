@@ -1,5 +1,5 @@
 import type { Graph } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type ArrayData, type Handle, handleOf, stepIndex } from "@lapidary/protocol";
 import type { WorkerGroup } from "./worker-group.js";
 
@@ -15,7 +15,7 @@ export async function runProgramOnce(
   const inputId = (name: string): Handle => handleOf(`once/in/${name}`);
   const outputId = (name: string): Handle => handleOf(`once/out/${name}`);
   await Promise.all(
-    parameters.map((tensor) => group.put({ ...tensor, id: inputId(tensor.id) }, must(inputs.get(tensor.id), `input ${tensor.id}`))),
+    parameters.map((tensor) => group.put({ ...tensor, id: inputId(tensor.id) }, ensure(inputs.get(tensor.id), `input ${tensor.id}`))),
   );
   const bound = group.bind(hash, {
     inputs: new Map(parameters.map(({ id }) => [id, inputId(id)])),

@@ -1,4 +1,4 @@
-import { LapidaryError, unreachable } from "@lapidary/std";
+import { LapidaryError, assertNever } from "@lapidary/std";
 import type { HeldReplicas } from "@lapidary/protocol";
 import { nodeRemedy, supportedNode } from "../../../tools/setup/node-version.mjs";
 import type { EvictionReason } from "@lapidary/api/run-events";
@@ -34,7 +34,7 @@ function evictionText({ reason, waited_ms }: Eviction): string {
     case "did_not_leave":
       return "it did not leave the worker group of the previous coordinator";
     default:
-      return unreachable(reason);
+      return assertNever(reason);
   }
 }
 
@@ -45,7 +45,7 @@ export function workerLost({ name, pid, code, signal, eviction }: WorkerExit, ra
   return new LapidaryError({
     code: "LAP_WORKER_LOST",
     message: `${target} ${how}${signal === "SIGKILL" ? " (the system does so when memory runs out)" : ""}`,
-    place: `worker ${rank ?? name} pid ${pid} ${signal ?? `code ${code ?? "unknown"}`}`,
+    location: `worker ${rank ?? name} pid ${pid} ${signal ?? `code ${code ?? "unknown"}`}`,
     remedy:
       signal === "SIGKILL"
         ? "`dmesg` says whether memory ran out: if so lower train.batch, set remat, or give the job fewer workers; the step in flight is not committed"
@@ -58,7 +58,7 @@ export function wrongNode(): LapidaryError {
   return new LapidaryError({
     code: "LAP_NODE_VERSION",
     message: `this is Node ${process.versions.node}; workers run on ${supportedNode}`,
-    place: process.execPath,
+    location: process.execPath,
     remedy: nodeRemedy,
   });
 }
@@ -67,7 +67,7 @@ function workerEvicted(target: string, rank: number | string, pid: number, evict
   return new LapidaryError({
     code: "LAP_WORKER_LOST",
     message: `${target} was unresponsive and was killed: ${evictionText(eviction)}`,
-    place: `worker ${rank} pid ${pid} SIGKILL`,
+    location: `worker ${rank} pid ${pid} SIGKILL`,
     remedy: "check whether the machine was suspended or out of memory; the step in flight is not committed",
   });
 }
@@ -76,12 +76,12 @@ function workerEvicted(target: string, rank: number | string, pid: number, evict
 export function workerDidNotStart(name: string, cause: Error): LapidaryError {
   const message = `worker ${name} did not start:`;
   if (!(cause instanceof LapidaryError))
-    return new LapidaryError({ code: "LAP_WORKER_START", message: `${message} ${cause.message}`, place: name, cause });
-  const location = cause.place === undefined ? "" : ` (${cause.place})`;
+    return new LapidaryError({ code: "LAP_WORKER_START", message: `${message} ${cause.message}`, location: name, cause });
+  const location = cause.location === undefined ? "" : ` (${cause.location})`;
   return new LapidaryError({
     code: "LAP_WORKER_START",
     message: `${message} ${cause.code}${location}: ${cause.message}`,
-    place: name,
+    location: name,
     remedy: cause.remedy,
     cause,
   });

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { type Graph, GraphBuilder, tensorType } from "@lapidary/ir";
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, ensure } from "@lapidary/std";
 import { arrayOf, epochOf, handleOf, stepIndex } from "@lapidary/protocol";
 import { WorkerGroup, type WorkerGroupOptions } from "./worker-group.js";
 import { runProgramOnce } from "./run-program.js";
@@ -60,7 +60,7 @@ const inputs = new Map([
     ),
   ],
 ]);
-const at = (name: string, i: number): number => must(must(inputs.get(name), name).data[i], name);
+const at = (name: string, i: number): number => ensure(ensure(inputs.get(name), name).data[i], name);
 const product = Array.from({ length: 16 }, (_, i) =>
   Array.from({ length: 8 }, (_v, k) => at("x", Math.floor(i / 4) * 8 + k) * at("w", k * 4 + (i % 4))).reduce((a, b) => a + b, 0),
 );
@@ -86,12 +86,12 @@ describe("a worker group of processes", function () {
     it(`collectives compute their definitions with ${what}`, async () => {
       const group = await start(options);
       const out = await runProgramOnce(group, { chip: collectives() }, inputs);
-      deepStrictEqual([...must(out.get("reduced"), "reduced").data], product);
-      deepStrictEqual([...must(out.get("gathered"), "gathered").data], product);
-      deepStrictEqual([...must(out.get("moved"), "moved").data], product);
+      deepStrictEqual([...ensure(out.get("reduced"), "reduced").data], product);
+      deepStrictEqual([...ensure(out.get("gathered"), "gathered").data], product);
+      deepStrictEqual([...ensure(out.get("moved"), "moved").data], product);
       deepStrictEqual(
-        [...must(out.get("scattered"), "scattered").data],
-        [0, 1, 2, 3].map((c) => [0, 1, 2, 3].reduce((sum, r) => sum + must(product[r * 4 + c], "element"), 0)),
+        [...ensure(out.get("scattered"), "scattered").data],
+        [0, 1, 2, 3].map((c) => [0, 1, 2, 3].reduce((sum, r) => sum + ensure(product[r * 4 + c], "element"), 0)),
       );
       ok(
         (await group.stats()).every(({ values }) => Object.keys(values).length === 0),
@@ -129,10 +129,10 @@ describe("a worker group of processes", function () {
     const bound = group.bind(program, counts);
     const [plain, traced] = [await group.run(bound, { step: stepIndex(0) }), await group.run(bound, { step: stepIndex(1), trace: true })];
     ok(plain.workers.every(({ trace }) => trace === undefined));
-    const begins = traced.workers.map(({ trace }) => must(trace, "trace").began_ms);
-    ok(Math.abs(must(begins[0], "begin") - must(begins[1], "begin")) < 60_000, `workers began at ${begins.join(" and ")}`);
+    const begins = traced.workers.map(({ trace }) => ensure(trace, "trace").began_ms);
+    ok(Math.abs(ensure(begins[0], "begin") - ensure(begins[1], "begin")) < 60_000, `workers began at ${begins.join(" and ")}`);
     for (const { trace, total_ms } of traced.workers) {
-      const { calls_us } = must(trace, "trace");
+      const { calls_us } = ensure(trace, "trace");
       strictEqual(calls_us.length, 3 * calls.length);
       let end = 0;
       for (let i = 0; i < calls_us.length; i += 3) {
@@ -166,7 +166,7 @@ describe("a worker group of processes", function () {
     const group = await start();
     const program = await group.load({ chip: counter() });
     await group.put(group.parameter(program, "s"), arrayOf("f32", [8], new Float32Array(8)));
-    const victim = must(group.pids[1], "pid");
+    const victim = ensure(group.pids[1], "pid");
     process.kill(victim, "SIGSTOP"); // it never answers, so that all later requests stay pending
     const bound = group.bind(program, counts);
     const pending = Array.from({ length: 5 }, (_, step) => group.run(bound, { step: stepIndex(step) }));

@@ -33,7 +33,7 @@ import {
   wholeFromBlocks,
   workerRank,
 } from "@lapidary/protocol";
-import { LapidaryError, must, systemClock } from "@lapidary/std";
+import { LapidaryError, ensure, systemClock } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
 import { type ProgramText, programText } from "./program-text.js";
 import { type Binding, type BoundProgram, bindProgram } from "./binding.js";
@@ -132,7 +132,7 @@ export class WorkerGroup {
     });
     this.#stall = new StallWatch(workers, { clock: systemClock, afterMs: options.stallAfterMs ?? defaultStallMs });
     ranksOf(workers.length).forEach((rank) => {
-      const worker = must(workers[rank], "worker");
+      const worker = ensure(workers[rank], "worker");
       void worker.exited.then((exit) => {
         if (!this.#closed) this.#fail(workerLost(exit, rank));
       });
@@ -223,7 +223,7 @@ export class WorkerGroup {
 
   /** A parameter by name. */
   parameter(program: ProgramHash, name: string): TensorSpec {
-    return must(
+    return ensure(
       this.parameters(program).find(({ id }) => id === name),
       `parameter ${name}`,
     );
@@ -278,8 +278,8 @@ export class WorkerGroup {
       const answers = await this.#requestAll(() => message);
       for (const { reply } of answers) this.#stall.ran(reply.total_ms);
       // Every worker has the scalars.
-      const { payload } = must(answers[0], "answer");
-      const number = (dtype: Dtype, i: number): number => must(numbersOf(dtype, payload.subarray(4 * i, 4 * i + 4))[0], "number");
+      const { payload } = ensure(answers[0], "answer");
+      const number = (dtype: Dtype, i: number): number => ensure(numbersOf(dtype, payload.subarray(4 * i, 4 * i + 4))[0], "number");
       return {
         step,
         workers: answers.map(({ reply }) => reply),
@@ -295,18 +295,18 @@ export class WorkerGroup {
   /** The calls of a run of a program on each worker, in order. */
   async describe(program: ProgramHash): Promise<readonly CallName[]> {
     const [answer] = await this.#request([workerRank(0)], () => ({ kind: "describe", epoch: this.epoch, program }));
-    return must(answer, "answer").reply.calls;
+    return ensure(answer, "answer").reply.calls;
   }
 
   /** The whole array, from the first replica of each of its blocks. */
   async fetch(id: Handle): Promise<ArrayData> {
-    const tensor = must(this.#handles.get(id), `value ${id}`);
+    const tensor = ensure(this.#handles.get(id), `value ${id}`);
     const layout = arrayLayout(this.#layout, tensor);
     const from = firstReplicas(layout);
     const answers = await this.#request(from, () => ({ kind: "fetch", epoch: this.epoch, value: id }));
-    const blocks = new Map(from.map((worker, i) => [worker, must(answers[i], "block").payload]));
+    const blocks = new Map(from.map((worker, i) => [worker, ensure(answers[i], "block").payload]));
     return wholeFromBlocks(tensor.dtype, layout, (worker) =>
-      arrayOf(tensor.dtype, blockDimsOf(layout), numbersOf(tensor.dtype, must(blocks.get(worker), "block"))),
+      arrayOf(tensor.dtype, blockDimsOf(layout), numbersOf(tensor.dtype, ensure(blocks.get(worker), "block"))),
     );
   }
 
@@ -360,11 +360,11 @@ export class WorkerGroup {
     if (found === undefined) return undefined;
     const { step } = found;
     for (const worker of ranksOf(this.size)) {
-      const holders = must(found.holders.get(worker), "holders");
+      const holders = ensure(found.holders.get(worker), "holders");
       if (holders.includes(worker)) continue;
       const copy: ReplicaName = { step, worker, ...group };
-      const [lent] = await this.#request([must(holders[0], "holder")], () => ({ kind: "lend", epoch: this.epoch, copy }));
-      const { reply, payload } = must(lent, "replica");
+      const [lent] = await this.#request([ensure(holders[0], "holder")], () => ({ kind: "lend", epoch: this.epoch, copy }));
+      const { reply, payload } = ensure(lent, "replica");
       await this.#request(
         [worker],
         () => ({ kind: "adopt", epoch: this.epoch, copy, entries: reply.entries }),
@@ -429,7 +429,7 @@ export class WorkerGroup {
   }
 
   #program(hash: ProgramHash): LoadedProgram {
-    return must(this.#programs.get(hash), `program ${hash}`);
+    return ensure(this.#programs.get(hash), `program ${hash}`);
   }
 
   #requestAll<K extends MessageKind>(
@@ -446,10 +446,10 @@ export class WorkerGroup {
     payload: (worker: WorkerRank) => readonly Uint8Array[] = () => [],
   ): Promise<Answered<K>[]> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    const sent = ranks.map((rank) => must(this.#workers[rank], `worker ${rank}`).request(message(rank), payload(rank)));
+    const sent = ranks.map((rank) => ensure(this.#workers[rank], `worker ${rank}`).request(message(rank), payload(rank)));
     const all = Promise.allSettled(sent).then(async (settled) => {
       const errors = settled.flatMap((result, i) =>
-        result.status === "rejected" ? [{ error: result.reason as LapidaryError, rank: must(ranks[i], "rank") }] : [],
+        result.status === "rejected" ? [{ error: result.reason as LapidaryError, rank: ensure(ranks[i], "rank") }] : [],
       );
       if (errors.length === 0) return settled.map((result) => (result as PromiseFulfilledResult<Answered<K>>).value);
       throw await this.#rootCause(errors.map(({ error }) => error));
@@ -474,7 +474,7 @@ export class WorkerGroup {
     await Promise.race([...exits, timeout]);
     waiting.abort();
     await Promise.resolve();
-    return this.#failure ?? must(errors[0], "error");
+    return this.#failure ?? ensure(errors[0], "error");
   }
 
   #fail(error: LapidaryError): void {

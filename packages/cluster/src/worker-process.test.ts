@@ -52,7 +52,7 @@ describe("a worker process", () => {
       for (const request of requests)
         await rejects(request, (error: unknown) => {
           ok(error instanceof LapidaryError);
-          deepStrictEqual([error.code, error.place], ["LAP_PROTOCOL_MALFORMED", field]);
+          deepStrictEqual([error.code, error.location], ["LAP_PROTOCOL_MALFORMED", field]);
           ok(error.message.startsWith("worker w7 of build protocol 2 (older) sent a malformed"), error.message);
           return true;
         });
@@ -79,7 +79,7 @@ describe("a worker process", () => {
     const cause = new LapidaryError({
       code: "LAP_WORKER_OPCODES",
       message: "the compiled kernels belong to another version",
-      place: "k.node",
+      location: "k.node",
     });
     end({ code: 1, signal: null, cause });
     await rejects(worker.ready, {

@@ -136,6 +136,6 @@ export async function chooseRedis(redis: string, root: string, env: NodeJS.Proce
   throw new LapidaryError({
     code: "LAP_REDIS_MISSING",
     message: `there is no Redis server to start: ${detail}`,
-    place: "redis",
+    location: "redis",
   });
 }

@@ -1,11 +1,11 @@
 import { LapidaryError, redactSecrets } from "@lapidary/std";
 
 /** Redis does not reply, or not in time. The command may or may not have run. */
-export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
+export function unreachableError(location: string, why: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_REDIS_UNREACHABLE",
     message: `no reply from Redis: ${why}`,
-    place,
+    location,
     cause,
   });
 }
@@ -38,39 +38,39 @@ function tlsRemedy(code: string, answer: string, names: string | undefined): str
  * Converts an error of ioredis or BullMQ to a LapidaryError with a remedy. An error reply that no user can cause is a bug of
  * Lapidary, and is returned unchanged.
  */
-export function explainRedisError(place: string, error: unknown): unknown {
+export function explainRedisError(location: string, error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof LapidaryError) return error;
   const answer = redactSecrets(error.message);
-  if (error.name === "MaxRetriesPerRequestError") return unreachableError(place, "the connection broke", error);
+  if (error.name === "MaxRetriesPerRequestError") return unreachableError(location, "the connection broke", error);
   if (/^(NOAUTH|WRONGPASS|NOPERM|ERR AUTH)/.test(answer))
     return new PermanentRedisError({
       code: "LAP_REDIS_REFUSED",
       message: `Redis rejects this user: ${answer}`,
-      place,
+      location,
       cause: error,
     });
   if (/^(OOM|MISCONF)/.test(answer))
     return new LapidaryError({
       code: "LAP_REDIS_FULL",
       message: `Redis accepts no more data: ${answer}`,
-      place,
+      location,
       cause: error,
     });
-  if (/^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN)/.test(answer)) return unreachableError(place, answer, error);
+  if (/^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN)/.test(answer)) return unreachableError(location, answer, error);
   const connection =
     /Connection is closed|Connection in subscriber|Stream isn't writeable|Command timed out|ECONN|ENOENT|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EACCES/i;
   const { code, cert } = error as { code?: unknown; cert?: { subjectaltname?: string } };
   const tls = tlsRemedy(typeof code === "string" ? code : "", answer, cert?.subjectaltname);
-  if (tls !== undefined) return permanent(unreachableError(place, `the TLS handshake failed: ${reasonOf(answer)}`, error), tls);
+  if (tls !== undefined) return permanent(unreachableError(location, `the TLS handshake failed: ${reasonOf(answer)}`, error), tls);
   if (/^ERR (DB index is out of range|invalid DB index)/i.test(answer))
     return permanent(
-      unreachableError(place, `no database with this number: ${answer}`, error),
+      unreachableError(location, `no database with this number: ${answer}`, error),
       "write a database number that exists on the server (0 to 15 unless its `databases` setting differs), as in redis://host:port/0",
     );
   if (/Protocol error|Unknown RESP type|DENIED Redis is running in protected mode/.test(answer))
     return permanent(
       unreachableError(
-        place,
+        location,
         /DENIED/.test(answer)
           ? (answer.split("\n")[0] ?? answer)
           : `Protocol error, not a Redis server: ${answer.replace(" Please report this.", "").replace("Protocol error, ", "")}`,
@@ -80,7 +80,7 @@ export function explainRedisError(place: string, error: unknown): unknown {
         ? "set a password for the server, or make it listen on 127.0.0.1 only"
         : "give the port of a Redis server; a TLS port needs rediss:// in the address",
     );
-  if (connection.test(answer) || (typeof code === "string" && connection.test(code))) return unreachableError(place, answer, error);
+  if (connection.test(answer) || (typeof code === "string" && connection.test(code))) return unreachableError(location, answer, error);
   return error;
 }
 
@@ -88,6 +88,6 @@ export function explainRedisError(place: string, error: unknown): unknown {
 const reasonOf = (answer: string): string => /:SSL routines:[^:]*:([^:]+)/.exec(answer)?.[1] ?? answer.trim();
 
 function permanent(error: LapidaryError, remedy: string): PermanentRedisError {
-  const { code, message, place, cause } = error;
-  return new PermanentRedisError({ code, message, ...(place === undefined ? {} : { place }), remedy, cause });
+  const { code, message, location, cause } = error;
+  return new PermanentRedisError({ code, message, ...(location === undefined ? {} : { location }), remedy, cause });
 }

@@ -111,6 +111,6 @@ function checkId(id: string): void {
   throw new LapidaryError({
     code: "LAP_STREAM_ID",
     message: `invalid event id "${id.slice(0, 40)}"`,
-    place: "event id",
+    location: "event id",
   });
 }

@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { ExitCode, type JsonValue, LapidaryError, must } from "@lapidary/std";
+import { ExitCode, type JsonValue, LapidaryError, ensure } from "@lapidary/std";
 import type { Job, JobState } from "./job.js";
 import { JobQueue, type JobQueueOptions } from "./job-queue.js";
 import { eventually, TestRedis } from "./testing/redis.js";
@@ -43,7 +43,7 @@ class Pod {
   }
 
   end(id: string, result: JsonValue = "done"): void {
-    must(this.running.get(id), `running job ${id}`).end(result);
+    ensure(this.running.get(id), `running job ${id}`).end(result);
   }
 }
 
@@ -84,7 +84,7 @@ describe("job queue", () => {
     const record = await queue.get("a");
     deepStrictEqual(record.result, { loss: 2.5 });
     strictEqual(record.error, undefined);
-    const times = [before, record.submittedAt, must(record.startedAt, "start"), must(record.finishedAt, "end"), Date.now()];
+    const times = [before, record.submittedAt, ensure(record.startedAt, "start"), ensure(record.finishedAt, "end"), Date.now()];
     deepStrictEqual(
       times,
       [...times].sort((x, y) => x - y),
@@ -99,7 +99,7 @@ describe("job queue", () => {
     const reason = new LapidaryError({
       code: "LAP_LOSS_NOT_FINITE",
       message: "the loss is NaN",
-      place: "step 3",
+      location: "step 3",
       remedy: "lower the learning rate",
     });
     pod.running.get("reported")?.fail(reason);
@@ -183,7 +183,7 @@ describe("job queue", () => {
       await submit(queue, id, chips, priority);
     await eventually("all wait", async () => (await queue.list(["waiting"])).length === 5);
     deepStrictEqual(
-      (await queue.list(["waiting"])).sort((x, y) => must(x.position, "position") - must(y.position, "position")).map(({ id }) => id),
+      (await queue.list(["waiting"])).sort((x, y) => ensure(x.position, "position") - ensure(y.position, "position")).map(({ id }) => id),
       ["urgent", "a", "whole", "b", "low"],
     );
     pod.end("first");
@@ -217,7 +217,7 @@ describe("job queue", () => {
     const cancelled = await queue.cancel("waits");
     strictEqual(cancelled.state, "cancelled");
     strictEqual(cancelled.error?.exit, ExitCode.cancelled);
-    const { signal } = must(pod.running.get("runs"), "running job");
+    const { signal } = ensure(pod.running.get("runs"), "running job");
     await queue.cancel("runs");
     ok(signal.aborted && code("LAP_JOB_CANCELLED")(signal.reason));
     await reaches(queue, "runs", "cancelled");
@@ -271,7 +271,7 @@ describe("job queue", () => {
     await submit(queue, "runs", 8);
     await hasStarted(pod, "runs");
     await submit(queue, "waits", 8);
-    const { signal } = must(pod.running.get("runs"), "running job");
+    const { signal } = ensure(pod.running.get("runs"), "running job");
     await eventually("it waits", async () => (await queue.get("waits")).position === 1);
     await queue.close();
     ok(code("LAP_JOB_RELEASED")(signal.reason));

@@ -148,7 +148,7 @@ export class JobQueue {
       throw new LapidaryError({
         code: "LAP_JOB_NOT_FAILED",
         message: `job ${id} has not failed`,
-        place: id,
+        location: id,
       });
     await this.#clearCancel(id);
     this.#runner?.forget(id);

@@ -1,4 +1,4 @@
-import { assert, type JsonValue, LapidaryError, must } from "@lapidary/std";
+import { assert, type JsonValue, LapidaryError, ensure } from "@lapidary/std";
 import { type Job as BullJob, UnrecoverableError, WaitingError, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { cancelledError, type Job, jobError, type StoredJob } from "./job.js";
@@ -69,7 +69,7 @@ export class JobRunner {
     this.#options = options;
     this.#pending = new PendingQueue(options.maxPassedOver);
     this.#connection = store.blockingConnection();
-    this.#worker = new Worker<StoredJob, JsonValue>(options.queue, (bull, token) => this.#deliver(bull, must(token, "token")), {
+    this.#worker = new Worker<StoredJob, JsonValue>(options.queue, (bull, token) => this.#deliver(bull, ensure(token, "token")), {
       connection: this.#connection,
       prefix: store.namespace,
       concurrency: maxDelivered,
@@ -82,7 +82,7 @@ export class JobRunner {
       skipVersionCheck: true,
     });
     this.#worker.on("error", options.onError);
-    this.#worker.on("completed", ({ id }) => options.onFinished(must(id, "job id")));
+    this.#worker.on("completed", ({ id }) => options.onFinished(ensure(id, "job id")));
     this.#worker.on("failed", (bull) => bull?.id !== undefined && options.onFinished(bull.id));
   }
 
@@ -120,7 +120,7 @@ export class JobRunner {
     try {
       do {
         this.#startAgain = false;
-        if (!this.#closing) this.#pending.startFitting((job) => this.#tryStart(must(this.#delivered.get(job.id), "delivered job")));
+        if (!this.#closing) this.#pending.startFitting((job) => this.#tryStart(ensure(this.#delivered.get(job.id), "delivered job")));
       } while (this.#startAgain);
     } finally {
       this.#starting = false;
@@ -146,7 +146,7 @@ export class JobRunner {
   }
 
   async #deliver(bull: BullJob<StoredJob, JsonValue>, token: string): Promise<JsonValue> {
-    const id = must(bull.id, "job id");
+    const id = ensure(bull.id, "job id");
     const outcome = await (this.#delivered.get(id) ?? this.#arrive(id, bull)).outcome;
     switch (outcome.kind) {
       case "done":
@@ -248,12 +248,12 @@ function releasedError(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_RELEASED",
     message: `job ${id} was returned to the queue: the coordinator is shutting down`,
-    place: id,
+    location: id,
     remedy: "start the coordinator again; the job then continues",
   });
 }
 
 export function jobOf(bull: BullJob<StoredJob, JsonValue>): Job {
   const { name, priority, payload, sequence } = bull.data;
-  return { id: must(bull.id, "job id"), name, priority, payload, sequence, submittedAt: bull.timestamp };
+  return { id: ensure(bull.id, "job id"), name, priority, payload, sequence, submittedAt: bull.timestamp };
 }

@@ -79,13 +79,13 @@ export function checkRequest(request: JobRequest): void {
       throw new LapidaryError({
         code: "LAP_JOB_NAME",
         message: `invalid job ${what} "${value.slice(0, 80)}"`,
-        place: what,
+        location: what,
       });
   if (!Number.isInteger(priority) || Math.abs(priority) > highestPriority)
     throw new LapidaryError({
       code: "LAP_JOB_PRIORITY",
       message: `invalid priority ${priority}`,
-      place: "priority",
+      location: "priority",
       remedy: `use an integer from -${highestPriority} to ${highestPriority}; a higher priority starts sooner`,
     });
 }
@@ -94,7 +94,7 @@ export function nameTakenError(name: string, id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_NAME_TAKEN",
     message: `job name ${name} is taken by another job: ${id}`,
-    place: name,
+    location: name,
     remedy: "choose another name; the same name is accepted only for the same job",
   });
 }
@@ -103,7 +103,7 @@ export function unknownJobError(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_UNKNOWN",
     message: `job ${id.slice(0, 80)} not found`,
-    place: id.slice(0, 80),
+    location: id.slice(0, 80),
     remedy: "list the jobs with `lapidary jobs`",
   });
 }
@@ -112,7 +112,7 @@ export function cancelledError(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_CANCELLED",
     message: `job ${id} was cancelled`,
-    place: id,
+    location: id,
     remedy: "launch it again if you did not intend to cancel it",
   });
 }
@@ -124,7 +124,7 @@ export function jobError(id: string, error: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_CRASHED",
     message: `job ${id} failed with an internal error: ${error instanceof Error ? error.message : String(error)}`,
-    place: id,
+    location: id,
     remedy: `report it together with the log of the job, \`lapidary logs ${id}\``,
     cause: error,
   });

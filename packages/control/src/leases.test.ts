@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { must, systemClock } from "@lapidary/std";
+import { ensure, systemClock } from "@lapidary/std";
 import { HeldLease, type Lease, Leases } from "./leases.js";
 import { eventually, TestRedis } from "./testing/redis.js";
 
@@ -16,7 +16,7 @@ describe("leases", () => {
     const leases = await open();
     const all = await Promise.all(Array.from({ length: 20 }, (_, i) => leases.acquire("coordinator", `c${i}`, 60_000)));
     strictEqual(all.filter((one) => one.granted).length, 1);
-    const holder = must(await leases.current("coordinator"), "holder");
+    const holder = ensure(await leases.current("coordinator"), "holder");
     for (const one of all) if (!one.granted) strictEqual(one.holder, holder.holder);
   });
 

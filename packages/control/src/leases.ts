@@ -152,7 +152,7 @@ export class HeldLease {
       new LapidaryError({
         code: "LAP_LEASE_LOST",
         message: `lost the lease of ${this.lease.key}, epoch ${this.lease.epoch}: ${why}`,
-        place: this.lease.key,
+        location: this.lease.key,
       }),
     );
   }

@@ -267,7 +267,7 @@ function binaryError(binary: string, why: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_REDIS_BINARY",
     message: `cannot execute the Redis server: ${why}`,
-    place: binary,
+    location: binary,
   });
 }
 
@@ -275,7 +275,7 @@ function startError(directory: string, why: string, log = ""): LapidaryError {
   return new LapidaryError({
     code: "LAP_REDIS_START",
     message: `the private Redis server did not start: ${why}${log === "" ? "" : ` | ${log}`}`,
-    place: directory,
+    location: directory,
     remedy: `read ${join(directory, "redis.log")}; repair a damaged append-only file with redis-check-aof --fix`,
   });
 }

@@ -170,33 +170,33 @@ function urlError(message: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_REDIS_URL",
     message,
-    place: "redis URL",
+    location: "redis URL",
   });
 }
 
 /** @param info the reply to the command INFO */
-function checkServer(place: string, info: string): void {
+function checkServer(location: string, info: string): void {
   const field = (name: string): string => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1] ?? "";
   if (field("cluster_enabled") === "1")
     throw new LapidaryError({
       code: "LAP_REDIS_CLUSTER",
       message:
         "unsupported Redis: this server is a node of a cluster, and a cluster does not allow the multi-key commands of the job queue",
-      place,
+      location,
     });
   const policy = field("maxmemory_policy");
   if (policy !== "noeviction")
     throw new LapidaryError({
       code: "LAP_REDIS_EVICTS",
       message: `unsafe Redis: with maxmemory-policy ${policy || "unknown"} it drops keys when its memory is full, and jobs would be lost`,
-      place,
+      location,
     });
   const version = field("redis_version");
   if (isOldRedis(version))
     throw new LapidaryError({
       code: "LAP_REDIS_VERSION",
       message: `unsupported Redis version ${version || "unknown"}: at least ${oldestRedisName} is needed`,
-      place,
+      location,
       remedy: `set REDIS_URL to the address of a newer server, or unset it and run \`npm run setup redis\`: \`lapidary up\` then starts a private server`,
     });
 }

@@ -17,7 +17,7 @@ export function checkOutput(job: ResolvedJob, directory: string): readonly Warni
     throw new LapidaryError({
       code: "LAP_RUNS_UNWRITABLE",
       message: `no run can be written: the directory of runs is not writable (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
-      place: directory,
+      location: directory,
       cause,
     });
   }

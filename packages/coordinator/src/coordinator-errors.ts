@@ -6,7 +6,7 @@ export function coordinatorStopped(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_COORDINATOR_STOPPED",
     message: "coordinator stopped",
-    place: id,
+    location: id,
     remedy: `\`lapidary jobs resume ${id}\` resumes it after its last checkpoint`,
   });
 }
@@ -15,7 +15,7 @@ export function cancelOf(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_CANCELLED",
     message: `job ${id} was cancelled`,
-    place: id,
+    location: id,
     remedy: "launch it again if that was not intended",
   });
 }
@@ -26,7 +26,7 @@ export function runLost(id: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_RUN_LOST",
     message: `the files of run ${id} are missing`,
-    place: id,
+    location: id,
   });
 }
 
@@ -34,7 +34,7 @@ export function notResumable(run: Run): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_NOT_RESUMABLE",
     message: run.state === "done" ? `job ${run.id} is done` : `job ${run.id} has not ended: it is ${run.state}`,
-    place: run.id,
+    location: run.id,
   });
 }
 
@@ -42,7 +42,7 @@ export function notReady(): LapidaryError {
   return new LapidaryError({
     code: "LAP_COORDINATOR_BUSY",
     message: "the coordinator is starting or ending and accepts no jobs",
-    place: "coordinator",
+    location: "coordinator",
   });
 }
 
@@ -59,7 +59,7 @@ export function asJobError(run: Run, error: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_INTERNAL",
     message: `internal error: ${error instanceof Error ? error.message : String(error)}`,
-    place: run.id,
+    location: run.id,
     during: "job",
     cause: error,
   });

@@ -173,7 +173,7 @@ describe("the coordinator", function () {
     const refused = async (override: string, code: string, place: string): Promise<void> =>
       rejects(client.submit({ yaml: harness.job(), overrides: [override] }), (error: LapidaryError) => {
         deepStrictEqual([error.code, error.exit], [code, 2]);
-        ok(error.place?.includes(place), error.place);
+        ok(error.location?.includes(place), error.location);
         return true;
       });
     await refused(`data.corpus=${empty}`, "LAP_DATA_EMPTY", `data.corpus: ${empty}`);

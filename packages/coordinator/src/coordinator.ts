@@ -1,7 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
 import { type Job, JobQueue, type Store, openRedis, type RedisChoice } from "@lapidary/control";
-import { type Clock, type Failpoints, type JsonValue, LapidaryError, must, noFailpoints, socketPathFor, systemClock } from "@lapidary/std";
+import {
+  type Clock,
+  type Failpoints,
+  type JsonValue,
+  LapidaryError,
+  ensure,
+  noFailpoints,
+  socketPathFor,
+  systemClock,
+} from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { checkInputs, jobWarnings, meshOf, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
@@ -121,7 +130,7 @@ export class Coordinator {
   }
 
   get port(): number {
-    return must(this.#http, "HTTP server").port;
+    return ensure(this.#http, "HTTP server").port;
   }
 
   get token(): string {
@@ -250,7 +259,7 @@ export class Coordinator {
   /** Returns a slice for the job, or undefined if too few chips are free. Throws if the job can never run. */
   #place({ id: queueId, payload }: Job): Placed | undefined {
     const id = (payload as { readonly run: string }).run;
-    const run = must(this.#runs, "runs").find(id);
+    const run = ensure(this.#runs, "runs").find(id);
     if (run === undefined) throw runLost(id);
     // The queue delivers the job again: the run ended and the queue does not know it, or the run has another queue id now.
     if (run.summary.finished_at !== undefined || queueId !== run.queueId) return { run };
@@ -272,7 +281,7 @@ export class Coordinator {
     if (!("job" in placed)) return null;
     const { run, job, slice } = placed;
     const { root, home, workers } = this.#options;
-    const workerManager = must(this.#workerManager, "workers");
+    const workerManager = ensure(this.#workerManager, "workers");
     const own = new AbortController();
     this.#running.set(run.id, own);
     const unlisten = run.listen((event) => this.#feed?.publish(run.id, event));
@@ -422,7 +431,7 @@ export class Coordinator {
   /** Removes a waiting run from the queue. @returns whether the run was waiting */
   async #leaveQueue(run: Run): Promise<boolean> {
     try {
-      return (await must(this.#queue, "queue").cancel(run.queueId)).state === "cancelled";
+      return (await ensure(this.#queue, "queue").cancel(run.queueId)).state === "cancelled";
     } catch (error) {
       // If the queue lost the job, it will not start the job either.
       if (error instanceof LapidaryError && error.code === "LAP_JOB_UNKNOWN") return true;
@@ -435,7 +444,7 @@ export class Coordinator {
   }
 
   #status(runs: RunStore): Status {
-    const store = must(this.#store, "store");
+    const store = ensure(this.#store, "store");
     const pods = this.#pods.status();
     return {
       version: this.#version,

@@ -1,7 +1,7 @@
 import { deepStrictEqual } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expectText } from "@lapidary/std";
+import { expectText } from "@lapidary/std/testing";
 import { describeEvent } from "@lapidary/api/describe-event";
 import { type RunEvent, runEventFields, runEventSchema } from "@lapidary/api/run-events";
 import { projectRoot } from "./testing/harness.js";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { asJson, canonicalJson, type JsonValue, LapidaryError, must, replaceFile } from "@lapidary/std";
+import { asJson, canonicalJson, type JsonValue, LapidaryError, ensure, replaceFile } from "@lapidary/std";
 import { parseTorus, printMesh } from "@lapidary/topology";
 import {
   type JobText,
@@ -40,7 +40,7 @@ export function parsePlacedJob(request: z.output<typeof submitRequestSchema>, ro
 }
 
 const givenJob = ({ job, yaml, printed }: z.output<typeof submitRequestSchema>, base: string): JobText | JobValue =>
-  job === undefined ? { text: must(yaml, "yaml"), file: "job", base, isPrinted: printed } : { value: job, file: "job", base };
+  job === undefined ? { text: ensure(yaml, "yaml"), file: "job", base, isPrinted: printed } : { value: job, file: "job", base };
 
 /** What the run store records of a job. */
 export function describeJob(job: ResolvedJob): Omit<NewRun, "name" | "priority" | "queue_id"> {
@@ -91,7 +91,7 @@ export function prepareResume(run: Run, root: string, overrides: readonly string
       throw new LapidaryError({
         code: "LAP_RESUME_CHANGES",
         message: `${key} of a run cannot change when it is resumed`,
-        place: key,
+        location: key,
       });
   }
   if (overrides.length > 0) replaceFile(join(run.directory, runFiles.resume), `${JSON.stringify({ overrides: all })}\n`);

@@ -112,7 +112,7 @@ function usage(flag: string): never {
   throw new LapidaryError({
     code: "LAP_COORDINATOR_FLAG",
     message: `${flag} is missing or invalid`,
-    place: flag,
+    location: flag,
   });
 }
 

@@ -77,7 +77,7 @@ export function checkSliceFits({ kind: { name, torus }, dims }: SliceRequest): v
   throw new LapidaryError({
     code: "LAP_SLICE_TOO_LARGE",
     message: `a slice of ${printTorus({ dims })} chips does not fit in a pod of ${printTorus(torus)}`,
-    place: "slice",
+    location: "slice",
     remedy: `choose a slice within ${printTorus(torus)}, or another pod than ${name}`,
   });
 }

@@ -119,7 +119,7 @@ function startError(file: string, child: ChildProcess): LapidaryError {
     new LapidaryError({
       code: "LAP_UP_FAILED",
       message: `the coordinator ended during its start (${child.signalCode ?? `exit code ${child.exitCode}`}): ${lines.slice(-3).join(" | ")}`,
-      place: file,
+      location: file,
       cause,
     });
   try {
@@ -134,7 +134,7 @@ const lateError = (file: string): LapidaryError =>
   new LapidaryError({
     code: "LAP_UP_TIMEOUT",
     message: `the coordinator is not ready after ${startWithinMs / 1000} s`,
-    place: file,
+    location: file,
   });
 
 async function endChild(child: ChildProcess, now: () => number): Promise<void> {

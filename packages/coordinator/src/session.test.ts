@@ -6,7 +6,7 @@ import { ownTokenizerFile, trainTokenizer } from "@lapidary/tokenizer";
 import { f32Array, fromTensor, i32Array, toTensor, writeHfCheckpoint } from "@lapidary/interop";
 import { GraphBuilder, interpret } from "@lapidary/ir";
 import { type GemmaConfig, gemma } from "@lapidary/models";
-import { must, normalAt } from "@lapidary/std";
+import { ensure, normalAt } from "@lapidary/std";
 import { makeMesh, parseMesh } from "@lapidary/topology";
 import { defaultRules, evalStep, greedy, paramName } from "@lapidary/training";
 import { openSampler, openPool, openSession } from "@lapidary/trainer";
@@ -96,7 +96,7 @@ describe("sessions on one pool", function () {
               ],
             ]),
           );
-          deepStrictEqual([...must(got.get("y"), "y").data], [18, 22, 26]);
+          deepStrictEqual([...ensure(got.get("y"), "y").data], [18, 22, 26]);
           pids.push([...session.group.pids].sort());
         } finally {
           await session.close();

@@ -43,7 +43,7 @@ export function unreadable(path: string, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_DATA_UNREADABLE",
     message: `cannot read ${path}: ${reason}`,
-    place: path,
+    location: path,
     cause,
   });
 }
@@ -103,7 +103,7 @@ export function badArchive(path: string, kind: string, cause: unknown): Lapidary
   return new LapidaryError({
     code: "LAP_DATA_ARCHIVE",
     message: `${path} is a damaged ${kind} file: ${cause instanceof Error ? cause.message : String(cause)}`,
-    place: path,
+    location: path,
     cause,
   });
 }
@@ -153,6 +153,6 @@ export function badDataset(place: string, why: string): LapidaryError {
   return usage("LAP_DATA_DATASET", `the dataset is incomplete: ${why}`, place, "delete the directory: the next run prepares it again");
 }
 
-function usage(code: ErrorCode, message: string, place: string, remedy: string): LapidaryError {
-  return new LapidaryError({ code, message, place, remedy });
+function usage(code: ErrorCode, message: string, location: string, remedy: string): LapidaryError {
+  return new LapidaryError({ code, message, location, remedy });
 }

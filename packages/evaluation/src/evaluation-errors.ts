@@ -4,7 +4,7 @@ import { type ErrorCode, LapidaryError } from "@lapidary/std";
 
 /** @param what the rows that are missing, such as "verdicts of subset safety" */
 export function emptyEvaluation(what: string): LapidaryError {
-  return new LapidaryError({ code: "LAP_EVALUATION_EMPTY", message: `there are no ${what}`, place: what });
+  return new LapidaryError({ code: "LAP_EVALUATION_EMPTY", message: `there are no ${what}`, location: what });
 }
 
 /** @param allowed the range, as in "an integer from 1 to 16" */
@@ -16,7 +16,7 @@ export function unusableJudgement(values: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JUDGE_NAN",
     message: `the verdict cannot be read from the log-probabilities of A, B and C: ${values}`,
-    place: "judge",
+    location: "judge",
   });
 }
 
@@ -60,6 +60,6 @@ export function checkerTimeout(place: string, limit_ms: number): LapidaryError {
   );
 }
 
-function failure(code: ErrorCode, message: string, place: string, remedy: string): LapidaryError {
-  return new LapidaryError({ code, message, place, remedy });
+function failure(code: ErrorCode, message: string, location: string, remedy: string): LapidaryError {
+  return new LapidaryError({ code, message, location, remedy });
 }

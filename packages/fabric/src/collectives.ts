@@ -143,7 +143,7 @@ function viewLike<T extends NumberArray>(like: T, bytes: Uint8Array<ArrayBuffer>
     throw new LapidaryError({
       code: "LAP_FABRIC_COLLECTIVE",
       message: `size mismatch in collective ${tag}: worker ${peer} sent ${bytes.byteLength} bytes, expected ${like.byteLength}`,
-      place: `worker ${peer}`,
+      location: `worker ${peer}`,
     });
   return castLike(like, bytes);
 }

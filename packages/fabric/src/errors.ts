@@ -25,20 +25,20 @@ export function sequenceError(expected: number, received: number): LapidaryError
 }
 
 /** The peer belongs to another attempt of the run. */
-export function epochError(ownEpoch: number, peerEpoch: number, place?: string): LapidaryError {
+export function epochError(ownEpoch: number, peerEpoch: number, location?: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_EPOCH",
     message: `epoch mismatch: peer ${peerEpoch}, own ${ownEpoch}`,
-    ...(place === undefined ? {} : { place }),
+    ...(location === undefined ? {} : { location }),
   });
 }
 
 /** The peer process ended, or its socket broke. */
-export function lostError(message: string, place?: string, cause?: unknown): LapidaryError {
+export function lostError(message: string, location?: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_LOST",
     message,
-    ...(place === undefined ? {} : { place }),
+    ...(location === undefined ? {} : { location }),
     cause,
   });
 }
@@ -49,11 +49,11 @@ export function closedError(why: string): LapidaryError {
 }
 
 /** No process accepts the connection, or not in time. */
-export function unreachableError(place: string, why: string, cause?: unknown): LapidaryError {
+export function unreachableError(location: string, why: string, cause?: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_UNREACHABLE",
     message: `cannot connect to the socket: ${why}`,
-    place,
+    location,
     cause,
   });
 }
@@ -79,7 +79,7 @@ export class PeerLostError extends LapidaryError {
     super({
       code: damaged ? "LAP_FABRIC_DAMAGED" : "LAP_FABRIC_PEER_LOST",
       message: damaged ? `data of worker ${peer} was damaged on its way: ${message}` : `worker ${peer} is lost: ${message}`,
-      place: `worker ${peer}`,
+      location: `worker ${peer}`,
       remedy: damaged
         ? "repeat the step in flight; if this happens often, check this machine's memory"
         : `read the log of worker ${peer}, and repeat the step in flight`,

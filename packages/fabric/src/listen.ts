@@ -88,7 +88,7 @@ function addressError(path: string, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_FABRIC_ADDRESS",
     message: code === "EADDRINUSE" ? "another process listens on this socket" : `cannot listen on this socket: ${code ?? String(cause)}`,
-    place: path,
+    location: path,
     cause,
   });
 }

@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { LapidaryError, must, normalAt, seededRandom } from "@lapidary/std";
+import { LapidaryError, ensure, normalAt, seededRandom } from "@lapidary/std";
 import { connectPeers } from "./connect-peers.js";
 import { PeerLostError } from "./errors.js";
 import type { Peers } from "./peers.js";
@@ -41,7 +41,7 @@ function peersSuite(name: string, assemble: (size: number) => Promise<Peers[]>):
       );
       results.forEach((received, self) => {
         for (const from of ranks)
-          deepStrictEqual(Buffer.from(must(received.get(from), "bytes")), Buffer.from(pattern(100 + self, from + 1)));
+          deepStrictEqual(Buffer.from(ensure(received.get(from), "bytes")), Buffer.from(pattern(100 + self, from + 1)));
       });
     });
 
@@ -57,8 +57,8 @@ function peersSuite(name: string, assemble: (size: number) => Promise<Peers[]>):
         Promise.all(tags.map((tag) => exchange(a, 1, tag))),
         Promise.all(shuffled.map((tag) => exchange(b, 0, tag))),
       ]);
-      tags.forEach((tag, i) => strictEqual(Buffer.from(must(ofA[i]?.get(1), tag)).toString(), `${tag} of 1`));
-      shuffled.forEach((tag, i) => strictEqual(Buffer.from(must(ofB[i]?.get(0), tag)).toString(), `${tag} of 0`));
+      tags.forEach((tag, i) => strictEqual(Buffer.from(ensure(ofA[i]?.get(1), tag)).toString(), `${tag} of 1`));
+      shuffled.forEach((tag, i) => strictEqual(Buffer.from(ensure(ofB[i]?.get(0), tag)).toString(), `${tag} of 0`));
     });
 
     it("allGather returns buffers of different sizes in the order of the group", async () => {
@@ -112,7 +112,7 @@ function peersSuite(name: string, assemble: (size: number) => Promise<Peers[]>):
       const inputs = [0, 1].map((rank) => Float32Array.from({ length: 30_000 }, (_, i) => rank + i));
       for (let step = 0; step < 5; step++)
         await all(members, async (peers) => {
-          const sum = await peers.allReduce(`step${step}`, [0, 1], must(inputs[peers.self], "input"));
+          const sum = await peers.allReduce(`step${step}`, [0, 1], ensure(inputs[peers.self], "input"));
           sum.forEach((value, i) => strictEqual(value, 2 * i + 1));
           peers.recycle(sum);
         });
@@ -147,7 +147,7 @@ function peersSuite(name: string, assemble: (size: number) => Promise<Peers[]>):
       const lastSend = c.exchange("last", new Map([[0, pattern(5)]]), []);
       await lastSend;
       await c.close();
-      deepStrictEqual(Buffer.from(must((await a.exchange("last", new Map(), [2])).get(2), "bytes")), Buffer.from(pattern(5)));
+      deepStrictEqual(Buffer.from(ensure((await a.exchange("last", new Map(), [2])).get(2), "bytes")), Buffer.from(pattern(5)));
       await rejects(a.exchange("more", new Map(), [2]), lost(2));
       await rejects(a.exchange("more", new Map([[2, pattern(1)]]), []), lost(2));
       const [ofA] = await all([a, b], (peers) => peers.exchange("still", new Map([[1 - peers.self, pattern(9)]]), [1 - peers.self]));
@@ -229,11 +229,11 @@ describe("peers", () => {
       const [victim, next] = ["victim", "next"].map((tag) =>
         all(workers, async (peers) => {
           const received = await peers.exchange(tag, new Map([[1 - peers.self, pattern(50_000)]]), [1 - peers.self]);
-          if (peers.self === 1) delivered.push(Buffer.from(must(received.get(0), "bytes")));
+          if (peers.self === 1) delivered.push(Buffer.from(ensure(received.get(0), "bytes")));
         }),
       );
       await rejects(Promise.all([victim, next]), (error) => error instanceof PeerLostError);
-      const { peer, code: reportedCode, cause } = await must(workers[1], "receiver").lost;
+      const { peer, code: reportedCode, cause } = await ensure(workers[1], "receiver").lost;
       strictEqual(reportedCode, "LAP_FABRIC_DAMAGED");
       strictEqual(peer, 0);
       strictEqual((cause as LapidaryError).code, expected);

@@ -80,6 +80,6 @@ export function checkSocketPath(path: string): void {
     throw new LapidaryError({
       code: "LAP_FABRIC_PATH",
       message: `socket path too long: ${Buffer.byteLength(path)} bytes, a unix socket allows ${maxSocketPathBytes}`,
-      place: path,
+      location: path,
     });
 }

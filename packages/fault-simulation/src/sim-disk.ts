@@ -1,6 +1,6 @@
 import { basename, dirname } from "node:path";
 import { crc32 } from "@lapidary/fabric";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { type Disk, type DiskFiles, checksumsOf } from "@lapidary/checkpoint";
 import type { VirtualTime } from "./virtual-time.js";
 
@@ -141,7 +141,7 @@ export class SimDisk {
       checksums: async (directory, files) => {
         const sums: number[][] = [];
         for (const [name, lengths] of files)
-          sums.push(await checksumsOf(chunksOf(slow(() => must(this.#bytes(`${directory}/${name}`), name))), lengths));
+          sums.push(await checksumsOf(chunksOf(slow(() => ensure(this.#bytes(`${directory}/${name}`), name))), lengths));
         return sums;
       },
       append: (path, text) =>

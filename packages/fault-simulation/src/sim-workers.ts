@@ -1,5 +1,5 @@
 import { updateCount } from "@lapidary/protocol";
-import { LapidaryError, assert, hash32, must } from "@lapidary/std";
+import { LapidaryError, assert, hash32, ensure } from "@lapidary/std";
 import type { CheckpointContent, VerifiedCheckpoint, Disk } from "@lapidary/checkpoint";
 import type { StepMetrics, TrainingAttempt } from "@lapidary/trainer";
 import type { VirtualTime } from "./virtual-time.js";
@@ -71,7 +71,7 @@ export class SimWorkers {
   kill(rank: number): void {
     const group = [...this.#groups].at(-1);
     if (group === undefined) return;
-    const worker = must(group.workers[rank % this.#size], "worker");
+    const worker = ensure(group.workers[rank % this.#size], "worker");
     worker.alive = false;
     // The exit of a process is reported within half a second.
     this.#time.at(this.#time.random.next() * 500, () => worker.group?.fail(lost(rank)));
@@ -81,7 +81,7 @@ export class SimWorkers {
   freeze(rank: number, ms: number): void {
     const group = [...this.#groups].at(-1);
     if (group === undefined) return;
-    const worker = must(group.workers[rank % this.#size], "worker");
+    const worker = ensure(group.workers[rank % this.#size], "worker");
     worker.awakeAt = this.#time.now() + ms;
     if (ms > 3000)
       this.#time.at(3100, () => {
@@ -228,7 +228,7 @@ class SimWorkerGroup implements TrainingAttempt {
   readonly state: TrainingAttempt["state"] = {
     initialize: () => this.#request(20, () => void (this.#state = this.workers.map((_, rank) => firstState(rank)))),
     load: async (checkpoint: VerifiedCheckpoint) => {
-      const text = must(await this.disk.read(`${checkpoint.path}/state`), "state");
+      const text = ensure(await this.disk.read(`${checkpoint.path}/state`), "state");
       await this.#request(20, () => void (this.#state = JSON.parse(new TextDecoder().decode(text)) as number[]));
     },
     restoreReplicas: (latest) =>
@@ -243,7 +243,7 @@ class SimWorkerGroup implements TrainingAttempt {
         const step = Math.max(...steps);
         this.#state = this.workers.map(
           (_, rank) =>
-            must(
+            ensure(
               held.find((replica) => replica.step === step && replica.rank === rank),
               "replica",
             ).value,
@@ -258,7 +258,7 @@ class SimWorkerGroup implements TrainingAttempt {
             this.bug === "replica not refreshed"
               ? holder.replicas.find((replica) => replica.rank === rank && !isOwn(holder, rank))
               : undefined;
-          return old?.value ?? must(this.#state[rank], "block");
+          return old?.value ?? ensure(this.#state[rank], "block");
         };
         const isOwn = (holder: SimWorker, rank: number): boolean => this.workers[rank] === holder;
         this.workers.forEach((worker, rank) => {
@@ -279,7 +279,7 @@ class SimWorkerGroup implements TrainingAttempt {
           const error = new LapidaryError({
             code: "LAP_WORKER_KERNEL",
             message: "a kernel failed",
-            place: `step ${step + 1}`,
+            location: `step ${step + 1}`,
             remedy: "none",
           });
           this.fail(error);

@@ -1,4 +1,4 @@
-import { type Clock, type Random, must } from "@lapidary/std";
+import { type Clock, type Random, ensure } from "@lapidary/std";
 
 /** An event, and its time. */
 interface Event {
@@ -38,12 +38,12 @@ export class VirtualTime implements Clock {
       if (this.#events.length === 0) return false;
       let first = 0;
       this.#events.forEach((event, at) => {
-        const best = must(this.#events[first], "event");
+        const best = ensure(this.#events[first], "event");
         if (event.at < best.at || (event.at === best.at && event.order < best.order)) first = at;
       });
       const [event] = this.#events.splice(first, 1);
-      this.#now = Math.max(this.#now, must(event, "event").at);
-      must(event, "event").happen();
+      this.#now = Math.max(this.#now, ensure(event, "event").at);
+      ensure(event, "event").happen();
     }
     return done();
   }

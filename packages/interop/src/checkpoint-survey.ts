@@ -44,7 +44,7 @@ export async function notACheckpoint(path: string, lacks: string, code: MissingC
     return new LapidaryError({
       code: "LAP_CHECKPOINT_FORM",
       message: `the directory has ${lacks}; it has ${findings.map(({ what }) => what).join(", and ")}`,
-      place: path,
+      location: path,
       remedy: withDirectory(first.remedy, path),
     });
   const { files, folders } = listing;
@@ -53,7 +53,7 @@ export async function notACheckpoint(path: string, lacks: string, code: MissingC
   return new LapidaryError({
     code,
     message: `the directory has ${lacks}; ${contents}`,
-    place: lacks === noConfig ? join(path, "config.json") : path,
+    location: lacks === noConfig ? join(path, "config.json") : path,
     remedy: "give the directory of a Hugging Face checkpoint: config.json, and model.safetensors or its index and shards",
   });
 }
@@ -62,7 +62,7 @@ const unreadable = (path: string, cause: unknown): LapidaryError =>
   new LapidaryError({
     code: "LAP_FILE_UNREADABLE",
     message: `cannot read the directory (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
-    place: path,
+    location: path,
     remedy: "check its permissions and those of the directories above it",
     cause,
   });
@@ -75,7 +75,7 @@ async function missingDirectory(path: string, code: MissingCode): Promise<Lapida
   return new LapidaryError({
     code,
     message: link === undefined ? `checkpoint ${path} not found` : `broken link: its target ${link} does not exist`,
-    place: path,
+    location: path,
     remedy:
       near === undefined && siblings.length > 0
         ? `the checkpoints in ${parent} are ${firstNames(siblings.map((one) => basename(one)))}`
@@ -99,7 +99,7 @@ async function fileInsteadOfDirectory(path: string): Promise<LapidaryError> {
             message: `expected the directory of a checkpoint, got a ${kind.kind === "safetensors" ? "safetensors " : ""}file`,
             remedy: `give the directory of this file and its config.json: ${dirname(path)}`,
           };
-  return new LapidaryError({ code: "LAP_CHECKPOINT_FORM", ...fields, place: path });
+  return new LapidaryError({ code: "LAP_CHECKPOINT_FORM", ...fields, location: path });
 }
 
 async function listEntries(directory: string): Promise<Listing> {

@@ -171,7 +171,7 @@ export function rejectOtherKind(kind: FileKind | undefined, path: string, role: 
   throw new LapidaryError({
     code: "LAP_FILE_KIND",
     message: `${basename(path)} is not ${role}: it is ${kind.what}`,
-    place: path,
+    location: path,
     remedy: withDirectory(kind.remedy, dirname(path)),
   });
 }

@@ -21,7 +21,7 @@ export function checkFinite({ data, dims }: ArrayData, file: string, tensor: str
   throw new LapidaryError({
     code: "LAP_CHECKPOINT_NOT_FINITE",
     message: `${count} of ${data.length} elements are NaN or infinite; the first, ${indexOf(dims, first)}, is ${value}`,
-    place: `${file}: tensor "${tensor}"`,
+    location: `${file}: tensor "${tensor}"`,
     remedy: `use an earlier checkpoint: the training that wrote this one diverged, or its conversion overflowed${overflow}`,
   });
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { sizeOf } from "@lapidary/ir";
 import { gemmaConfigSchema, paramsOf } from "@lapidary/models";
-import { LapidaryError, must, normalAt } from "@lapidary/std";
+import { LapidaryError, ensure, normalAt } from "@lapidary/std";
 import { HfCheckpoint } from "./hf-checkpoint.js";
 import { gemmaConfigToHf } from "./hf-config.js";
 import type { SafetensorsDtype } from "./safetensors-header.js";
@@ -111,8 +111,8 @@ describe("checkpoints of other tools", () => {
       },
       (error) => {
         ok(error instanceof LapidaryError, error instanceof Error ? (error.stack ?? error.message) : String(error));
-        strictEqual(error.code, code, `${error.message} (${error.place})`);
-        match(`${error.message} | ${error.place} | ${error.remedy}`, text);
+        strictEqual(error.code, code, `${error.message} (${error.location})`);
+        match(`${error.message} | ${error.location} | ${error.remedy}`, text);
         return true;
       },
     );
@@ -473,6 +473,6 @@ describe("checkpoints of other tools", () => {
       code: "LAP_CHECKPOINT_MISSING",
       message: /checkpoint .*absent not found/,
     });
-    ok(must(weights().get(norm), norm).shape.length === 1);
+    ok(ensure(weights().get(norm), norm).shape.length === 1);
   });
 });

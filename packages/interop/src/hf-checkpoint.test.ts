@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sizeOf } from "@lapidary/ir";
 import { decoderConfigSchema, gemmaConfigSchema, type ModelConfig, paramsOf } from "@lapidary/models";
-import { LapidaryError, must, normalAt } from "@lapidary/std";
+import { LapidaryError, ensure, normalAt } from "@lapidary/std";
 import { type ArrayData, f32Array, i32Array } from "./array-data.js";
 import { readHfCheckpoint, writeHfCheckpoint } from "./hf-checkpoint.js";
 import { gemmaConfigFromHf, gemmaConfigToHf, readHfConfig } from "./hf-config.js";
@@ -46,7 +46,7 @@ const failing =
   (code: string, place: string) =>
   (error: unknown): boolean => {
     ok(error instanceof LapidaryError, String(error));
-    deepStrictEqual([error.code, (error.place ?? "").includes(place)], [code, true], `${error.place}: ${error.message}`);
+    deepStrictEqual([error.code, (error.location ?? "").includes(place)], [code, true], `${error.location}: ${error.message}`);
     return true;
   };
 
@@ -177,7 +177,7 @@ describe("Hugging Face checkpoint", () => {
       await rejects(readHfCheckpoint(directory), failing("LAP_CHECKPOINT_TENSOR", norm));
       await change((tensors) => tensors.set("model.norm.bias", f32Array([1], [0])));
       await rejects(readHfCheckpoint(directory), failing("LAP_CHECKPOINT_TENSOR", "model.norm.bias"));
-      await change((tensors) => tensors.set("lm_head.weight", must(tensors.get("model.embed_tokens.weight"), "embedding")));
+      await change((tensors) => tensors.set("lm_head.weight", ensure(tensors.get("model.embed_tokens.weight"), "embedding")));
       strictEqual((await readHfCheckpoint(directory)).tensors.size, paramsOf(config).length);
     }));
 });

@@ -1,6 +1,6 @@
 import { sameDims } from "@lapidary/ir";
 import { type ModelConfig, type ParamSpec, paramsOf } from "@lapidary/models";
-import { assert, must, type Warning } from "@lapidary/std";
+import { assert, ensure, type Warning } from "@lapidary/std";
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { ArrayData } from "./array-data.js";
@@ -102,7 +102,7 @@ export class HfCheckpoint {
   }
 
   #tensor(name: string): StoredTensor {
-    return must(this.matched.used.get(name), `tensor ${name}`);
+    return ensure(this.matched.used.get(name), `tensor ${name}`);
   }
 
   async close(): Promise<void> {
@@ -133,7 +133,7 @@ export async function readBackHfCheckpoint(directory: string, tensors: ReadonlyM
   const checkpoint = await HfCheckpoint.open(directory);
   try {
     for (const { name } of checkpoint.params) {
-      const [written, { data }] = [must(tensors.get(name), name).data, await checkpoint.readAsStored(name)];
+      const [written, { data }] = [ensure(tensors.get(name), name).data, await checkpoint.readAsStored(name)];
       const at = data.findIndex((value, i) => !Object.is(value, written[i]));
       if (at < 0) continue;
       const remedy = "export it again; if the error repeats, check the disk";
@@ -161,7 +161,7 @@ export async function writeHfCheckpoint(
   const params = paramsOf(config);
   assert(params.length === tensors.size, "every tensor is a parameter", [...tensors.keys()]);
   const ordered = params.map(({ name, dims }) => {
-    const array = must(tensors.get(name), `tensor ${name}`);
+    const array = ensure(tensors.get(name), `tensor ${name}`);
     if (!sameDims(array.dims, dims))
       throw tensorError(directory, name, `expected shape [${dims.join(", ")}], got [${array.dims.join(", ")}]`);
     return [name, array] as const;

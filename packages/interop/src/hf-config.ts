@@ -142,7 +142,7 @@ export async function readJson(file: string): Promise<unknown> {
     throw new LapidaryError({
       code: "LAP_CHECKPOINT_MISSING",
       message: `cannot read the file (${(cause as NodeJS.ErrnoException).code ?? (cause instanceof Error ? cause.message : String(cause))})`,
-      place: file,
+      location: file,
       remedy: "give the directory of a Hugging Face checkpoint: config.json and model.safetensors",
       cause,
     });
@@ -151,7 +151,7 @@ export async function readJson(file: string): Promise<unknown> {
     new LapidaryError({
       code: "LAP_CHECKPOINT_JSON",
       message: `the file is not JSON: ${problem}`,
-      place: file,
+      location: file,
       cause,
     });
   try {

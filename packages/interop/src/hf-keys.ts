@@ -197,5 +197,5 @@ export const configError = (file: string, key: string, problem: string): Lapidar
   new LapidaryError({
     code: "LAP_CHECKPOINT_CONFIG",
     message: `unsupported model configuration: ${problem}`,
-    place: key === "" ? file : `${file}: ${key}`,
+    location: key === "" ? file : `${file}: ${key}`,
   });

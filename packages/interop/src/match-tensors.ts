@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { sameDims, sizeOf } from "@lapidary/ir";
 import { isDecoder, type ModelConfig, type ParamSpec } from "@lapidary/models";
-import { must, suggest, type Warning } from "@lapidary/std";
+import { ensure, suggest, type Warning } from "@lapidary/std";
 import { mergeAdapter } from "./checkpoint-survey.js";
 import { withDirectory } from "./file-kind.js";
 import { type StoredTensor, dimsOfStored, firstDifference, indexOf, type TensorFile } from "./tensor-file.js";
@@ -56,7 +56,7 @@ export function matchTensors(
   for (const param of params) {
     const name = renaming.stored.get(param.name) ?? headAsEmbedding(context, param, warnings);
     if (name === undefined) throw missingError(context, param.name);
-    const tensor = { file: must(found.get(name), name), name };
+    const tensor = { file: ensure(found.get(name), name), name };
     checkForm(tensor, param);
     used.set(param.name, tensor);
     usedNames.add(name);
@@ -65,7 +65,7 @@ export function matchTensors(
   const redundant: RedundantTensor[] = [];
   for (const [name, file] of found) {
     if (usedNames.has(name)) continue;
-    const redundantTensor = redundancyOf(context, { file, name }, must(used.get(embedding), embedding));
+    const redundantTensor = redundancyOf(context, { file, name }, ensure(used.get(embedding), embedding));
     if (redundantTensor === undefined)
       throw unmatchedError(
         context,
@@ -86,7 +86,7 @@ interface Context {
 }
 
 function renamedWarning(directory: string, renaming: Renaming, params: readonly ParamSpec[]): Warning {
-  const first = must(params[0], "parameter").name;
+  const first = ensure(params[0], "parameter").name;
   return {
     code: "LAP_CHECKPOINT_NAMES",
     message: `the names of the weights ${describeRenaming(renaming)}: ${renaming.stored.get(first) ?? outputHead} is read as ${first}, and all others likewise`,

@@ -16,7 +16,7 @@ export function checkOptimizerState(params: readonly ParamSpec[], file: Pick<Ten
     throw new LapidaryError({
       code: "LAP_CHECKPOINT_STATE",
       message: `invalid optimizer state: array ${name}: ${problem}`,
-      place: `${file.path}: tensor "${name}"`,
+      location: `${file.path}: tensor "${name}"`,
       remedy: "copy the complete checkpoint again, or remove the optimizer state: it does not belong to the weights",
     });
   };

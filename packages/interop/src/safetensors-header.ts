@@ -54,7 +54,7 @@ export function safetensorsError(code: SafetensorsCode, file: string, message: s
   return new LapidaryError({
     code,
     message,
-    place: tensor === undefined ? file : `${file}: tensor ${JSON.stringify(shorten(tensor))}`,
+    location: tensor === undefined ? file : `${file}: tensor ${JSON.stringify(shorten(tensor))}`,
   });
 }
 

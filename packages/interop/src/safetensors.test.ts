@@ -29,7 +29,7 @@ const rejectsWith = (bytes: Uint8Array, code: string, place: RegExp, message: Re
     (error) => {
       ok(error instanceof LapidaryError, String(error));
       strictEqual(error.code, code);
-      ok(place.test(error.place ?? ""), error.place);
+      ok(place.test(error.location ?? ""), error.location);
       ok(message.test(error.message), error.message);
       return true;
     },
@@ -158,7 +158,7 @@ describe("safetensors", () => {
   it("an unreadable path is LAP_FILE_UNREADABLE", async () => {
     await rejects(
       readSafetensors("/nowhere/x.safetensors"),
-      (error) => error instanceof LapidaryError && error.code === "LAP_FILE_UNREADABLE" && error.place === "/nowhere/x.safetensors",
+      (error) => error instanceof LapidaryError && error.code === "LAP_FILE_UNREADABLE" && error.location === "/nowhere/x.safetensors",
     );
     await rejects(readSafetensors(tmpdir()), (error) => error instanceof LapidaryError && /not a regular file/.test(error.message));
   });

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { sizeOf } from "@lapidary/ir";
-import { assert, LapidaryError, must } from "@lapidary/std";
+import { assert, LapidaryError, ensure } from "@lapidary/std";
 import { type ArrayData, f32Array, i32Array } from "./array-data.js";
 import { readExactly, writeFileAtomic } from "./atomic-file.js";
 import { kindOfBytes, rejectOtherKind } from "./file-kind.js";
@@ -181,7 +181,7 @@ function decode(entry: TensorEntry, bytes: Uint8Array, file: string): ArrayData 
 function narrow(values: BigInt64Array, file: string, name: string): Int32Array {
   const out = new Int32Array(values.length);
   for (let i = 0; i < values.length; i++) {
-    const value = must(values[i], "element");
+    const value = ensure(values[i], "element");
     if (value !== BigInt.asIntN(32, value))
       throw safetensorsError("LAP_SAFETENSORS_VALUE", file, `element ${i}, ${value}, does not fit in 32 bits`, name);
     out[i] = Number(value);
@@ -201,7 +201,7 @@ async function openToRead(path: string): Promise<FileHandle> {
     throw new LapidaryError({
       code: "LAP_FILE_UNREADABLE",
       message: missing ? "file not found" : `cannot open the file (${code ?? String(cause)})`,
-      place: path,
+      location: path,
       remedy: missing ? "check the path" : "check its permissions",
       cause,
     });
@@ -209,7 +209,7 @@ async function openToRead(path: string): Promise<FileHandle> {
   throw new LapidaryError({
     code: "LAP_FILE_UNREADABLE",
     message: "not a regular file",
-    place: path,
+    location: path,
     remedy: "give the path of a regular file",
   });
 }

@@ -10,6 +10,6 @@ export const tensorError = (
   new LapidaryError({
     code: "LAP_CHECKPOINT_TENSOR",
     message: `tensor ${tensor}: ${problem}`,
-    place: `${file}: tensor "${tensor}"`,
+    location: `${file}: tensor "${tensor}"`,
     remedy,
   });

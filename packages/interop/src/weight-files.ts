@@ -1,6 +1,6 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { LapidaryError, must, counted } from "@lapidary/std";
+import { LapidaryError, ensure, counted } from "@lapidary/std";
 import { z } from "zod";
 import { isAdapterFile, isShard, mergeAdapter, notACheckpoint } from "./checkpoint-survey.js";
 import { withDirectory } from "./file-kind.js";
@@ -48,8 +48,8 @@ export async function openWeights(directory: string, opened: TensorFile[]): Prom
   return new Map(file.names.map((name) => [name, file]));
 }
 
-const ambiguous = (place: string, what: string, remedy: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_CHECKPOINT_AMBIGUOUS", message: `the directory has ${what}`, place, remedy });
+const ambiguous = (location: string, what: string, remedy: string): LapidaryError =>
+  new LapidaryError({ code: "LAP_CHECKPOINT_AMBIGUOUS", message: `the directory has ${what}`, location, remedy });
 
 /** An index contains file names, never paths. */
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*\.safetensors$/)) });
@@ -105,11 +105,11 @@ async function openShards(
       if (stated === undefined) throw tensorError(file.path, tensor, "missing from the index, and would be ignored", together);
       if (stated !== name) throw tensorError(file.path, tensor, `it is in this file, the index places it in ${stated}`, together);
     }
-  return new Map([...map].map(([tensor, name]) => [tensor, must(byName.get(name), name)]));
+  return new Map([...map].map(([tensor, name]) => [tensor, ensure(byName.get(name), name)]));
 }
 
-const indexError = (place: string, message: string, remedy: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_CHECKPOINT_INDEX", message, place, remedy });
+const indexError = (location: string, message: string, remedy: string): LapidaryError =>
+  new LapidaryError({ code: "LAP_CHECKPOINT_INDEX", message, location, remedy });
 
 const exists = (path: string): Promise<boolean> =>
   stat(path).then(

@@ -1,7 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { forEachIndex, sizeOf, stridesOf } from "@lapidary/ir";
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, ensure } from "@lapidary/std";
 import { z } from "zod";
 import { type ArrayData, f32Array } from "./array-data.js";
 
@@ -69,7 +69,7 @@ export class ZarrFolder {
   }
 
   async read(name: string): Promise<ArrayData> {
-    const { shape, chunks, dimension_separator: separator } = must(this.headers.get(name), name);
+    const { shape, chunks, dimension_separator: separator } = ensure(this.headers.get(name), name);
     const out = new Float32Array(sizeOf(shape));
     const strides = stridesOf(shape);
     for (const chunk of chunkIndices(shape, chunks)) {
@@ -126,9 +126,9 @@ async function readChunk(path: string, elements: number): Promise<Float32Array> 
 
 const reason = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
-const zarrError = (place: string, message: string): LapidaryError =>
+const zarrError = (location: string, message: string): LapidaryError =>
   new LapidaryError({
     code: "LAP_CHECKPOINT_ZARR",
     message,
-    place,
+    location,
   });

@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
 import type { CompareDirection, DimPair, OpAttrs, OpName } from "./attrs.js";
 import type { GradientBuilder } from "./gradient-builder.js";
@@ -131,7 +131,7 @@ export class GraphBuilder implements GradientBuilder {
   }
 
   get(id: ValueId): Value {
-    return must(this.values[id], `value ${id}`);
+    return ensure(this.values[id], `value ${id}`);
   }
 
   parameter(name: string, type: TensorType, logicalAxes?: LogicalAxes, role?: ValueRole): Value {

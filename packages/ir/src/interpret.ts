@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import type { OpName } from "./attrs.js";
 import type { Graph } from "./graph.js";
 import { opDef } from "./ops/index.js";
@@ -20,14 +20,14 @@ export function interpret(
   const results: Tensor[] = [];
   for (const value of graph.values) {
     if (value.op === "parameter") {
-      const given = must(inputs.get(value.attrs.name), `input ${value.attrs.name}`);
+      const given = ensure(inputs.get(value.attrs.name), `input ${value.attrs.name}`);
       assert(sameDims(given.dims, value.type.dims), "an input has its parameter's dims", value.attrs.name, given.dims, value.type.dims);
       results.push(through(tensor(value.type.dtype, value.type.dims, given.data)));
       continue;
     }
-    const evaluate = must(opDef<OpName>(value.op).evaluate, `meaning of ${value.op}`);
-    const operands = value.inputs.map((id) => must(results[id], "operand"));
+    const evaluate = ensure(opDef<OpName>(value.op).evaluate, `meaning of ${value.op}`);
+    const operands = value.inputs.map((id) => ensure(results[id], "operand"));
     results.push(through(evaluate(operands, value.attrs, value.type)));
   }
-  return new Map(graph.outputs.map(({ name, value }) => [name, must(results[value], name)]));
+  return new Map(graph.outputs.map(({ name, value }) => [name, ensure(results[value], name)]));
 }

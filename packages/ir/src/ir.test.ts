@@ -143,7 +143,7 @@ describe("graphs", () => {
     const bad = (from: string, to: string, line: number): void =>
       throws(
         () => parseGraph(text.replace(from, to)),
-        (e: unknown) => e instanceof LapidaryError && e.code === "LAP_IR_TEXT" && (e.place ?? "").startsWith(`line ${line}`),
+        (e: unknown) => e instanceof LapidaryError && e.code === "LAP_IR_TEXT" && (e.location ?? "").startsWith(`line ${line}`),
       );
     bad("multiply", "multipy", 4);
     bad("%0 = parameter", "%7 = parameter", 2);

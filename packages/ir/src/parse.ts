@@ -22,7 +22,7 @@ export function parseGraph(text: string): Graph {
       throw new LapidaryError({
         code: "LAP_IR_TEXT",
         message: error instanceof Error ? error.message : String(error),
-        place: `line ${i + 1}: ${line.slice(0, 160)}`,
+        location: `line ${i + 1}: ${line.slice(0, 160)}`,
         cause: error,
       });
     }

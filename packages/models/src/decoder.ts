@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import type { DecoderConfig } from "./decoder-config.js";
 import { attend, attendToOf, attentionTables } from "./layers/attention.js";
 import { rmsNorm } from "./layers/rms-norm.js";
@@ -83,7 +83,7 @@ interface HiddenInputs {
 
 function hidden(g: GraphBuilder, config: DecoderConfig, { params, tokens, options }: HiddenInputs): Value {
   assert(options.adapters === undefined, "adapters change the projections of a Gemma only");
-  const param = (name: string): Value => must(params.get(name), `parameter ${name}`);
+  const param = (name: string): Value => ensure(params.get(name), `parameter ${name}`);
   const tables = attentionTables(g, tokens.type.dims[1] ?? 0, config, options);
   const shape = { kvHeads: config.kvHeads, groups: config.heads / config.kvHeads, headDim: config.headDim };
 
@@ -100,7 +100,7 @@ function hidden(g: GraphBuilder, config: DecoderConfig, { params, tokens, option
               project(g, "k", y, weight("self_attn.k_proj"), "kv_heads"),
               project(g, "v", y, weight("self_attn.v_proj"), "kv_heads"),
             ];
-        const projected = { q: must(q, "q"), k: must(k, "k"), v: must(v, "v") };
+        const projected = { q: ensure(q, "q"), k: ensure(k, "k"), v: ensure(v, "v") };
         const o = { weight: weight("self_attn.o_proj") };
         return attend(g, x.type.dims, (name) => projected[name], { o, shape, tables, attendTo: attendToOf(options, i) });
       });
@@ -110,7 +110,7 @@ function hidden(g: GraphBuilder, config: DecoderConfig, { params, tokens, option
         const [gate, up] = config.fusedProjections
           ? splitProjection(g, "gate_up", y, weight("mlp.gate_up_proj"), "mlp")
           : [project(g, "gate", y, weight("mlp.gate_proj"), "mlp"), project(g, "up", y, weight("mlp.up_proj"), "mlp")];
-        return swiglu(g, must(gate, "gate"), must(up, "up"), weight("mlp.down_proj"));
+        return swiglu(g, ensure(gate, "gate"), ensure(up, "up"), weight("mlp.down_proj"));
       });
       x = g.named("after_mlp", g.add(x, fed), residual);
     });
@@ -131,5 +131,5 @@ function splitProjection(g: GraphBuilder, name: string, x: Value, weight: Value,
 function unembed(g: GraphBuilder, params: ParamValues, x: Value): Value {
   const last = x.type.dims.length - 1;
   const axes = last === 2 ? (["batch", "seq", "vocab"] as const) : (["batch", "vocab"] as const);
-  return g.named("logits", g.dotGeneral(x, must(params.get(output), `parameter ${output}`), [], [[last, 1]]), axes);
+  return g.named("logits", g.dotGeneral(x, ensure(params.get(output), `parameter ${output}`), [], [[last, 1]]), axes);
 }

@@ -1,6 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { GraphBuilder, interpret, parseGraph, printGraph, type Tensor, tensor, tensorType, type Value, verifyGraph } from "@lapidary/ir";
-import { expectText, must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
+import { expectText } from "@lapidary/std/testing";
 import { type GemmaConfig, gemma, gemmaConfigSchema, gemmaParams, logitsOf, parameterCount } from "./index.js";
 import { ints, maxAbsDifference, normals } from "./testing.js";
 
@@ -23,7 +24,7 @@ function logits(config: GemmaConfig, params: ReadonlyMap<string, Tensor>, tokens
   const g = new GraphBuilder("logits");
   const values = new Map<string, Value>(model.params.map(({ name, dims }) => [name, g.parameter(name, tensorType("f32", dims))]));
   g.output("logits", logitsOf(model, g, values, g.parameter("tokens", tensorType("i32", tokens.dims))));
-  return must(interpret(g.finish(), new Map([...params, ["tokens", tokens]])).get("logits"), "logits");
+  return ensure(interpret(g.finish(), new Map([...params, ["tokens", tokens]])).get("logits"), "logits");
 }
 
 /** Rows of heads of `x` [heads·size, D], each head `times` times in a row: what `repeat_interleave` does to kv heads. */

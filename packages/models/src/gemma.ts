@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { GemmaConfig } from "./gemma-config.js";
 import { attendToOf, attention, attentionTables } from "./layers/attention.js";
 import { geglu } from "./layers/geglu.js";
@@ -80,7 +80,7 @@ interface HiddenInputs {
 }
 
 function hidden(g: GraphBuilder, config: GemmaConfig, { params, tokens, options }: HiddenInputs): Value {
-  const param = (name: string): Value => must(params.get(name), `parameter ${name}`);
+  const param = (name: string): Value => ensure(params.get(name), `parameter ${name}`);
   const tables = attentionTables(g, tokens.type.dims[1] ?? 0, config, options);
   const shape = { kvHeads: config.kvHeads, groups: config.heads / config.kvHeads, headDim: config.headDim };
 
@@ -111,7 +111,7 @@ function hidden(g: GraphBuilder, config: GemmaConfig, { params, tokens, options 
 
 /** The embedding is tied: logits are the matmul with its rows. */
 function unembed(g: GraphBuilder, params: ParamValues, x: Value): Value {
-  const table = must(params.get(embedding), `parameter ${embedding}`);
+  const table = ensure(params.get(embedding), `parameter ${embedding}`);
   const last = x.type.dims.length - 1;
   const axes = last === 2 ? (["batch", "seq", "vocab"] as const) : (["batch", "vocab"] as const);
   return g.named("logits", g.dotGeneral(x, table, [], [[last, 1]]), axes);

@@ -6,5 +6,5 @@ export { type GemmaConfig, gemmaConfigSchema } from "./gemma-config.js";
 export { gemma, gemmaLogicalAxes, gemmaParams } from "./gemma.js";
 export { type CacheShape, cacheArrays, decode, prefill } from "./kv-cache.js";
 export { segmentBias } from "./layers/segments.js";
-export { type LoraConfig, type LoraTarget, loraAdapters, loraName, loraParams, loraTargets, loraWeights } from "./lora.js";
+export { type LoraConfig, loraAdapters, loraName, loraParams, loraTargets, loraWeights } from "./lora.js";
 export { type HiddenOptions, type Model, type ParamInit, type ParamSpec, type ParamValues, logitsOf, parameterCount } from "./model.js";

@@ -1,5 +1,5 @@
 import { type GraphBuilder, type LogicalAxes, tensorType, type Value } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { hiddenBias } from "./layers/attention.js";
 import type { HiddenOptions, KeysAndValues, Model, ParamValues } from "./model.js";
 
@@ -80,8 +80,8 @@ export function decode(
   { token, position, first, cache }: { token: Value; position: Value; first: Value; cache: ReadonlyMap<string, Value> },
 ): Extended {
   const [B = 0] = token.type.dims;
-  const writer = new CacheWriter(g, (fresh, name) => g.dynamicUpdateSlice(must(cache.get(name), name), fresh, position, 1));
-  const [, S = 0] = must(cache.get(nameOf("keys", 0)), "cache").type.dims;
+  const writer = new CacheWriter(g, (fresh, name) => g.dynamicUpdateSlice(ensure(cache.get(name), name), fresh, position, 1));
+  const [, S = 0] = ensure(cache.get(nameOf("keys", 0)), "cache").type.dims;
   const dims = [B, 1, S];
   const isEarlier = g.compare(g.iota(tensorType("i32", dims), 2), g.broadcastInDim(position, dims, []), "LE");
   const attentionBias = visibleBias(g, g.and(isEarlier, isText(g, first, dims)));

@@ -1,10 +1,10 @@
 import type { Value } from "@lapidary/ir";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import type { Adapter, Model, ParamSpec } from "./model.js";
 
 /** The projections that LoRA can change, by PEFT's names of modules. */
 export const loraTargets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const;
-export type LoraTarget = (typeof loraTargets)[number];
+type LoraTarget = (typeof loraTargets)[number];
 
 /** The settings of an adapter. Keys are those of PEFT's `adapter_config.json`, without its prefixes. */
 export interface LoraConfig {
@@ -52,7 +52,7 @@ export function loraAdapters(
   values: ReadonlyMap<string, Value>,
 ): ReadonlyMap<string, Adapter> {
   assert(config.rank > 0, "a rank is positive", config.rank);
-  const matrix = (name: string): Value => must(values.get(name), name);
+  const matrix = (name: string): Value => ensure(values.get(name), name);
   return new Map(
     loraWeights(model, config).map(({ name }) => [
       name,

@@ -1,5 +1,5 @@
 import { GraphBuilder, interpret, sizeOf, type Tensor, tensor, tensorType, type Value } from "@lapidary/ir";
-import { must, normalAt } from "@lapidary/std";
+import { ensure, normalAt } from "@lapidary/std";
 
 /** Helpers for the tests of this package. */
 
@@ -22,9 +22,9 @@ export function evaluate(
   const values = new Map(Object.entries(inputs).map(([name, t]) => [name, g.parameter(name, tensorType(t.dtype, t.dims))]));
   g.output(
     "out",
-    build(g, (name) => must(values.get(name), name)),
+    build(g, (name) => ensure(values.get(name), name)),
   );
-  return must(interpret(g.finish(), new Map(Object.entries(inputs))).get("out"), "out");
+  return ensure(interpret(g.finish(), new Map(Object.entries(inputs))).get("out"), "out");
 }
 
 export const maxAbsDifference = (a: Tensor, b: Tensor): number =>

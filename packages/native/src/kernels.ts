@@ -68,7 +68,7 @@ export function loadKernels(path = libraryPath("kernels")): KernelsLibrary | str
     throw new LapidaryError({
       code: "LAP_WORKER_OPCODES",
       message: "the compiled kernels belong to another version of the op table",
-      place: path,
+      location: path,
     });
   if (!hasFunctions<FusedFunctions>(library, fusedFunctions)) return `${path} exports no function registerProgram`;
   const matmul: unknown = Reflect.get(library, "matmul");

@@ -1,5 +1,5 @@
 import { type CompareDirection, type OpName, type ReductionKind, ops } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 
 /**
  * The opcodes of the fused kernel (`LapidaryFused`). The numbers follow from the op table: the build writes them into the C++
@@ -28,7 +28,7 @@ const numbers: ReadonlyMap<OpcodeName, number> = new Map(names.map((name, number
 /** The opcodes in the order of their numbers, as one text. */
 export const opcodeList = names.join(" ");
 
-export const opcodeOf = (name: OpcodeName): number => must(numbers.get(name), `opcode of ${name}`);
+export const opcodeOf = (name: OpcodeName): number => ensure(numbers.get(name), `opcode of ${name}`);
 
 /** `kRowSum` of `row_sum`. */
 const enumerator = (name: OpcodeName): string =>

@@ -35,7 +35,7 @@ async function checkRedisUrl(env: NodeJS.ProcessEnv): Promise<SetupCheck | undef
         detail: redactSecrets(`LAP_REDIS_UNREACHABLE: ${String(error)}`),
         remedy: "name the port of a Redis server in REDIS_URL",
       };
-    const place = error.place === undefined ? "" : ` (${redactSecrets(error.place)})`;
+    const place = error.location === undefined ? "" : ` (${redactSecrets(error.location)})`;
     return { name: "redis", ok: false, detail: redactSecrets(`${error.code}: ${error.message}${place}`), remedy: error.remedy };
   }
 }
@@ -47,7 +47,7 @@ async function loadChecks(root: string): Promise<ChecksModule> {
   throw new LapidaryError({
     code: "LAP_CLI_CHECKS",
     message: "the checks of the set-up cannot be loaded",
-    place: path,
+    location: path,
   });
 }
 

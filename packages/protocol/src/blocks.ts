@@ -1,5 +1,5 @@
 import { type Dtype, sameDims, sizeOf, stridesOf } from "@lapidary/ir";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { type AtomId, atomOf, workerCoordinate } from "@lapidary/topology";
 import { type ArrayLayout, type BlockLayout, blockOf } from "./block-layout.js";
 import { type WorkerRank, ranksOf } from "./ids.js";
@@ -171,7 +171,7 @@ export function wholeFromBlocks(dtype: Dtype, layout: ArrayLayout, block: (worke
   const { dims, sharding } = layout;
   assert(sharding.unreduced.length === 0, "a value is reduced before it is read", sharding);
   const workers = firstReplicas(layout);
-  if (workers.length === 1) return arrayOf(dtype, dims, block(must(workers[0], "worker")).data);
+  if (workers.length === 1) return arrayOf(dtype, dims, block(ensure(workers[0], "worker")).data);
   const whole = arrayOf(dtype, dims, emptyNumbers(dtype, sizeOf(dims)));
   for (const worker of workers) putBlock(whole, blockOf(layout, worker), block(worker).data);
   return whole;

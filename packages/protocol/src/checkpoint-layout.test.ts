@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { randomMesh, randomSharding } from "@lapidary/compiler/testing";
 import { replicated, sizeOf } from "@lapidary/ir";
-import { must, type Random, seededRandom } from "@lapidary/std";
+import { ensure, type Random, seededRandom } from "@lapidary/std";
 import { makeWorkerGrid } from "@lapidary/topology";
 import { type GroupLayout, arrayLayout, blockOf } from "./block-layout.js";
 import { arrayOf, bytesOfNumbers, forEachSegment, takeBlock } from "./blocks.js";
@@ -45,7 +45,7 @@ describe("the layout of a checkpoint", () => {
         for (const parts of layout.files.values())
           for (const { begin, bytes, content } of parts) {
             const index = "tensor" in content ? layout.tensors.findIndex(({ tensor }) => tensor === content.tensor) : -1;
-            const part = "constant" in content ? content.constant : bytesOfNumbers(must(arrays[index], "array").data);
+            const part = "constant" in content ? content.constant : bytesOfNumbers(ensure(arrays[index], "array").data);
             strictEqual(part.length, bytes);
             expected.set(part, begin);
           }
@@ -62,7 +62,7 @@ describe("the layout of a checkpoint", () => {
           checksums.push(staged.map(({ checksumOf }) => checksumOf !== undefined));
           staged.forEach(({ tensor, segments, bytes, checksumOf }, i) => {
             if (segments === undefined) return strictEqual(bytes, 0);
-            const block = bytesOfNumbers(takeBlock(must(arrays[i], "array"), blockOf(arrayLayout(group, tensor), worker)).data);
+            const block = bytesOfNumbers(takeBlock(ensure(arrays[i], "array"), blockOf(arrayLayout(group, tensor), worker)).data);
             strictEqual(bytes, block.length);
             forEachSegment(segments, (at, from, length) => {
               written.set(block.subarray(from, from + length), at);
@@ -92,7 +92,7 @@ describe("the layout of a checkpoint", () => {
     deepStrictEqual([...files.keys()], ["weights", "moments"]);
     let end = 0;
     for (const parts of files.values()) {
-      const first = must(parts[0], "part");
+      const first = ensure(parts[0], "part");
       strictEqual(first.begin % 4096, 0);
       ok(first.begin >= end);
       end = first.begin;

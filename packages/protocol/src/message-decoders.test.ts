@@ -69,7 +69,7 @@ function refusesDamage(value: JsonValue, decode: (damaged: JsonValue) => unknown
         ok(error instanceof LapidaryError, String(error));
         strictEqual(error.code, "LAP_PROTOCOL_MALFORMED");
         ok(error.message.includes(peer.build) && error.message.includes(peer.name), error.message);
-        strictEqual(error.place, field, error.message);
+        strictEqual(error.location, field, error.message);
         return true;
       },
       `${field} of ${JSON.stringify(damaged)}`,

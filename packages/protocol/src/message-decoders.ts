@@ -226,7 +226,7 @@ export function malformedError({ name, build }: Peer, what: string, failure: Dec
   return new LapidaryError({
     code: "LAP_PROTOCOL_MALFORMED",
     message: `${name} of build ${build} sent a malformed ${field}: ${describeFailure(failure)}`,
-    place: failure.field === "" ? what : failure.field,
+    location: failure.field === "" ? what : failure.field,
     cause: failure,
   });
 }

@@ -1,5 +1,5 @@
 import { type Graph, type Value, globalDims, parametersOf } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { handleOf } from "./ids.js";
 import type { TensorSpec } from "./tensor-spec.js";
 
@@ -16,10 +16,10 @@ export interface ProgramTensors {
  * @param chip a per-chip program with a sharding on every value
  */
 export function programTensors(chip: Graph): ProgramTensors {
-  const mesh = must(chip.mesh, "mesh");
+  const mesh = ensure(chip.mesh, "mesh");
   const roles = new Map(parametersOf(chip).map(({ attrs, role }) => [attrs.name, role]));
   const spec = (name: string, value: Pick<Value, "type" | "sharding" | "role">): TensorSpec => {
-    const sharding = must(value.sharding, `sharding of ${name}`);
+    const sharding = ensure(value.sharding, `sharding of ${name}`);
     const role = value.role ?? roles.get(name);
     return {
       id: handleOf(name),
@@ -31,6 +31,6 @@ export function programTensors(chip: Graph): ProgramTensors {
   };
   return {
     parameters: parametersOf(chip).map((value) => spec(value.attrs.name, value)),
-    outputs: chip.outputs.map(({ name, value }) => spec(name, must(chip.values[value], name))),
+    outputs: chip.outputs.map(({ name, value }) => spec(name, ensure(chip.values[value], name))),
   };
 }

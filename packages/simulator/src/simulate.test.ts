@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import { bytesPerChip, compile, memoryClasses, type Program, verifyMemory } from "@lapidary/compiler";
 import { randomCase } from "@lapidary/compiler/testing";
 import { meshSize, parseTorus } from "@lapidary/topology";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import fc from "fast-check";
 import type { ChipSpec } from "./chip/chip-spec.js";
 import { isCollective } from "./network/transfer.js";
@@ -34,7 +34,7 @@ describe("simulate", () => {
         const random = randomProgram(seed);
         const values = random.chip.values.filter(isCollective);
         const expected = values.reduce(
-          (sum, value) => sum + bytesPerChip(value, must(random.chip.values[value.inputs[0] ?? 0], "operand")),
+          (sum, value) => sum + bytesPerChip(value, ensure(random.chip.values[value.inputs[0] ?? 0], "operand")),
           0,
         );
         const { timeline } = onLine(random);
@@ -142,7 +142,7 @@ describe("simulate", () => {
     strictEqual(offload.list.transfers.filter(({ op }) => op === "reload").length, 12);
     const dots = simulate(trainProgram({ mesh: "data=4", remat: "dots", layers: 4, seq: 256 }), machine("2x2"));
     ok(offload.memory.peakByClass.activations < dots.memory.peakByClass.activations);
-    ok(must(full, "full").kernels.length >= offload.kernels.length);
+    ok(ensure(full, "full").kernels.length >= offload.kernels.length);
   });
 
   it("the memory of attention grows with S and not with its square, because scores have no buffer", () => {
@@ -182,8 +182,8 @@ describe("faults", () => {
       slow.classes.reduce((sum, { count }) => sum + count, 0),
       256,
     );
-    const straggler = must(slow.timelines[slow.classes.findIndex(({ chip }) => chip === 37)], "timeline");
-    const other = must(slow.timelines[slow.classes.findIndex(({ count }) => count === 225)], "timeline");
+    const straggler = ensure(slow.timelines[slow.classes.findIndex(({ chip }) => chip === 37)], "timeline");
+    const other = ensure(slow.timelines[slow.classes.findIndex(({ count }) => count === 225)], "timeline");
     ok(coreSeconds(straggler) > 2 * coreSeconds(other));
     const waits = (timeline: typeof other): number => timeline.waits.reduce((sum, { from, to }) => sum + to - from, 0);
     ok(waits(other) > waits(straggler));

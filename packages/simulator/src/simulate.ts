@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
 import type { MemoryPlan, Program } from "@lapidary/compiler";
 import type { ValueId } from "@lapidary/ir";
@@ -59,7 +59,9 @@ export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype)
     compute,
     work: fusion.kernels.map((kernel) => kernelWork(program.chip, kernel, { chip, compute })),
     offloaded,
-    writtenAt: new Map(fusion.kernels.flatMap(({ writes, members }) => writes.map((id) => [id, must(members.at(-1), "member")] as const))),
+    writtenAt: new Map(
+      fusion.kernels.flatMap(({ writes, members }) => writes.map((id) => [id, ensure(members.at(-1), "member")] as const)),
+    ),
     memory: memoryOfChip(program, fusion, compute, offloaded),
     flops: modelFlops(program.global),
   };
@@ -86,7 +88,7 @@ export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: r
     list.transfers.map(({ atoms }) => atoms),
   );
   const timelines = runTimeline(list, classes, { overlapLoss: machine.chip.calibrated.overlap_loss, dims: machine.torus.dims.length });
-  const timeline = must(
+  const timeline = ensure(
     timelines.reduce((a, b) => (coreSeconds(b) > coreSeconds(a) ? b : a)),
     "timeline",
   );

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { z } from "zod";
 import type { Resource } from "./network/transfer.js";
 import type { Simulation } from "./simulate.js";
@@ -70,7 +70,7 @@ const threadsPerStream = 16;
 export function simulationTrace(simulation: Simulation, title: string): Trace {
   const { timelines, classes, machine, program } = simulation;
   const traceEvents = timelines.flatMap((_, i) => {
-    const { chip, count, slowdown } = must(classes[i], "class");
+    const { chip, count, slowdown } = ensure(classes[i], "class");
     const what =
       classes.length === 1
         ? "every chip"
@@ -122,7 +122,7 @@ const threadOf = (stream: Resource | "core", lane: number): number =>
 const micros = (seconds: number): number => Math.round(seconds * 1e9) / 1e3;
 
 function eventsOf(simulation: Simulation, pid: number, processName: string): TraceEvent[] {
-  const timeline = must(simulation.timelines[pid], "timeline");
+  const timeline = ensure(simulation.timelines[pid], "timeline");
   const lanes = new Lanes();
   return [
     { ph: "M", name: "process_name", pid, tid: 0, args: { name: processName } },
@@ -150,7 +150,7 @@ function coreEvents(timeline: Timeline, list: StepList, pid: number, lanes: Lane
       };
       return { ph: "X", name: kernel.name, cat: kernel.scope.phase, ...slice, args };
     }
-    const waited = must(list.transfers[must(transfer, "transfer")], "transfer");
+    const waited = ensure(list.transfers[ensure(transfer, "transfer")], "transfer");
     return { ph: "X", name: `wait for ${waited.op} ${waited.name}`, cat: "wait", ...slice, args: { axis: waited.axis } };
   });
 }
@@ -159,7 +159,7 @@ function coreEvents(timeline: Timeline, list: StepList, pid: number, lanes: Lane
 function transferEvents(timeline: Timeline, list: StepList, pid: number, lanes: Lanes): TraceEvent[] {
   const byStart = [...timeline.transfers].sort((a, b) => (a.stages[0]?.from ?? 0) - (b.stages[0]?.from ?? 0));
   return byStart.flatMap(({ transfer: id, issued, done, stages }) => {
-    const transfer = must(list.transfers[id], "transfer");
+    const transfer = ensure(list.transfers[id], "transfer");
     const name = `${transfer.op} ${transfer.name}`;
     const slices = stages.flatMap(({ stage, from, to }) =>
       stage.resources.map((resource) => ({ stage, ts: micros(from), dur: micros(to) - micros(from), tid: lanes.take(resource, from, to) })),

@@ -5,11 +5,11 @@ export interface Clock {
   /** Monotonic milliseconds, for durations and deadlines. */
   monotonic(): number;
   /** Monotonic milliseconds with one origin for all processes of this machine: orders records of several processes. Absent if time is simulated. */
-  machine?(): number;
+  sharedMonotonic?(): number;
 }
 
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  machine: () => Number(process.hrtime.bigint()) / 1e6,
+  sharedMonotonic: () => Number(process.hrtime.bigint()) / 1e6,
 };

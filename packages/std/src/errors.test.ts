@@ -20,7 +20,7 @@ describe("an error with a code", () => {
 
   it("an error keeps code, place, remedy and exit code across JSON", () => {
     for (const error of [
-      new LapidaryError({ code: "LAP_SLICE_TOO_LARGE", message: "m", place: "p", remedy: "r" }),
+      new LapidaryError({ code: "LAP_SLICE_TOO_LARGE", message: "m", location: "p", remedy: "r" }),
       new LapidaryError({ code: "LAP_INTERNAL", message: "m", during: "job" }),
       systemError(diskFull, { during: "request" }),
     ])
@@ -36,7 +36,7 @@ describe("an error with a code", () => {
 
   it("an error with another message keeps its context and its cause", () => {
     const error = systemError(diskFull, { during: "job" });
-    const changed = error.with({ place: "p", remedy: "r" });
+    const changed = error.with({ location: "p", remedy: "r" });
     deepStrictEqual(changed.toJSON(), { ...error.toJSON(), place: "p", remedy: "r" });
     strictEqual(changed.cause, error);
     strictEqual(error.with({ cause: 7 }).cause, 7);

@@ -18,7 +18,7 @@ interface CommonFields {
   /** One sentence about the mistake. */
   readonly message: string;
   /** The location: a file and key, a tensor, an address. */
-  readonly place?: string | undefined;
+  readonly location?: string | undefined;
   /** Only for errors with the same meaning in all contexts, such as those of the operating system. */
   readonly during?: ErrorContext | undefined;
   readonly cause?: unknown;
@@ -43,7 +43,7 @@ export interface ErrorJSON {
 /** A mistake in the input or the environment, reported to a user. Broken invariants throw `assert` instead. */
 export class LapidaryError extends Error {
   readonly code: ErrorCode | UnknownErrorCode;
-  readonly place: string | undefined;
+  readonly location: string | undefined;
   readonly remedy: string;
   readonly exit: ExitCode;
   readonly #during: ErrorContext | undefined;
@@ -53,7 +53,7 @@ export class LapidaryError extends Error {
     const entry = errorEntry(fields.code);
     this.name = "LapidaryError";
     this.code = fields.code;
-    this.place = fields.place;
+    this.location = fields.location;
     this.remedy = fields.remedy ?? entry?.remedy ?? "";
     this.exit = fields.during === undefined ? (entry?.exit ?? ExitCode.other) : exitOfContext[fields.during];
     this.#during = fields.during;
@@ -70,16 +70,21 @@ export class LapidaryError extends Error {
   }
 
   /** The same error with other words; `cause` is this error by default. */
-  with(changes: { readonly message?: string; readonly place?: string; readonly remedy?: string; readonly cause?: unknown }): LapidaryError {
-    const { code, message, place, remedy } = this;
-    return new LapidaryError({ code, message, place, remedy, during: this.#during, cause: this, ...changes });
+  with(changes: {
+    readonly message?: string;
+    readonly location?: string;
+    readonly remedy?: string;
+    readonly cause?: unknown;
+  }): LapidaryError {
+    const { code, message, location, remedy } = this;
+    return new LapidaryError({ code, message, location, remedy, during: this.#during, cause: this, ...changes });
   }
 
   toJSON(): ErrorJSON {
     return {
       code: this.code,
       message: this.message,
-      ...(this.place === undefined ? {} : { place: this.place }),
+      ...(this.location === undefined ? {} : { place: this.location }),
       remedy: this.remedy,
       exit: this.exit,
     };
@@ -113,9 +118,9 @@ export function errorFromJSON(json: unknown): LapidaryError {
       code: "LAP_ERROR_UNREADABLE",
       message: `another process reported ${(JSON.stringify(json) ?? String(json)).slice(0, 500)}`,
     });
-  const { message, place, remedy, exit } = json;
+  const { message, place: location, remedy, exit } = json;
   const code = errorCodeOf(json.code);
-  return new LapidaryError({ code, message, place, remedy, during: contextOf(code, exit) });
+  return new LapidaryError({ code, message, location, remedy, during: contextOf(code, exit) });
 }
 
 /** The context that determined the exit code of the sender's error. */
@@ -132,13 +137,13 @@ export function assert(condition: unknown, message: string, ...values: readonly 
 }
 
 /** Returns `value`, or throws if it is undefined: for look-ups that must succeed. */
-export function must<T>(value: T | undefined | null, what: string): T {
+export function ensure<T>(value: T | undefined | null, what: string): T {
   if (value === undefined || value === null) throw new Error(`invariant broken: missing ${what}`);
   return value;
 }
 
 /** Makes a `switch` over a union total: the compiler lists the variant that lacks a case. */
-export function unreachable(value: never): never {
+export function assertNever(value: never): never {
   throw new Error(`invariant broken: unexpected ${describe(value)}`);
 }
 

@@ -19,13 +19,13 @@ describe("failpoints", () => {
         return n > 0;
       },
     });
-    for (const [name, step, who] of [
+    for (const [name, step, target] of [
       ["after-vote", 4, 1],
       ["before-vote", 3, 1],
       ["before-vote", 4, 0],
       ["before-vote", 4, "c"],
     ] as const)
-      points.hit(name, step, who);
+      points.hit(name, step, target);
     deepStrictEqual(done, []);
     for (let i = 0; i < 3; i++) points.hit("before-vote", 4, 1);
     deepStrictEqual(done, ["kill", "kill"]);

@@ -55,7 +55,7 @@ export interface Failpoint {
   readonly name: FailpointName;
   /** The first step, and the last. */
   readonly steps: readonly [number, number];
-  readonly who: number | "c" | "*";
+  readonly target: number | "c" | "*";
   readonly action: FailpointAction;
   readonly times: number;
   /** The text of the failpoint. */
@@ -112,12 +112,13 @@ export class Failpoints {
    * @param actions the actions that the caller supports; other failpoints of this name do not fire
    * @throws LAP_FAILPOINT if the action is `throw`
    */
-  hit(name: FailpointName, step: number, who: number | "c", actions: readonly FailpointAction[] = failpointActions): boolean {
+  hit(name: FailpointName, step: number, target: number | "c", actions: readonly FailpointAction[] = failpointActions): boolean {
     for (const point of this.#points) {
       if (!actions.includes(point.action)) continue;
-      if (point.name !== name || step < point.steps[0] || step > point.steps[1] || (point.who !== "*" && point.who !== who)) continue;
+      if (point.name !== name || step < point.steps[0] || step > point.steps[1] || (point.target !== "*" && point.target !== target))
+        continue;
       if (!this.#effects.claim(point)) continue;
-      this.#onFired({ site: name, step, target: who, action: point.action });
+      this.#onFired({ site: name, step, target, action: point.action });
       switch (point.action) {
         case "kill":
           this.#effects.kill();
@@ -129,7 +130,7 @@ export class Failpoints {
           this.#effects.hang();
           return false;
         case "throw":
-          throw failpointError(point, step, who);
+          throw failpointError(point, step, target);
         case "corrupt":
         case "truncate":
         case "duplicate":
@@ -158,14 +159,14 @@ export function parseFailpoints(text: string): Failpoint[] {
     .map((one) => one.trim())
     .filter((one) => one !== "")
     .map((one) => {
-      const [, name, step, who, action, times] = grammar.exec(one) ?? [];
+      const [, name, step, target, action, times] = grammar.exec(one) ?? [];
       const known = failpointNames.find((candidate) => candidate === name);
       const does = action === undefined ? undefined : failpointAction(action);
-      if (known === undefined || does === undefined || step === undefined || who === undefined) throw textError(one, name ?? one);
+      if (known === undefined || does === undefined || step === undefined || target === undefined) throw textError(one, name ?? one);
       return {
         name: known,
         steps: stepsOf(step),
-        who: who === "*" || who === "c" ? who : Number(who),
+        target: target === "*" || target === "c" ? target : Number(target),
         action: does,
         times: times === undefined ? 1 : Number(times),
         text: one,
@@ -184,15 +185,15 @@ function textError(text: string, name: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_FAILPOINT_TEXT",
     message: `${JSON.stringify(text)} is not a failpoint`,
-    place: "LAPIDARY_FAILPOINTS",
+    location: "LAPIDARY_FAILPOINTS",
     remedy: `write name@step,worker:action${near === undefined ? "" : `; did you mean "${near}"?`}, or unset the variable`,
   });
 }
 
-function failpointError({ text }: Failpoint, step: number, who: number | "c"): LapidaryError {
+function failpointError({ text }: Failpoint, step: number, target: number | "c"): LapidaryError {
   return new LapidaryError({
     code: "LAP_FAILPOINT",
-    message: `a test made ${who === "c" ? "the coordinator" : `worker ${who}`} fail at step ${step}`,
-    place: text,
+    message: `a test made ${target === "c" ? "the coordinator" : `worker ${target}`} fail at step ${step}`,
+    location: text,
   });
 }

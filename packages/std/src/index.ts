@@ -1,9 +1,8 @@
 export { type Clock, systemClock } from "./clock.js";
 export { directoryStamp } from "./directory-stamp.js";
 export { type ErrorCode, type UnknownErrorCode, errorAreas, errorCodes, isErrorCode, warningCodes } from "./error-codes.js";
-export { type ErrorJSON, LapidaryError, assert, errorFromJSON, isErrorJSON, must, unreachable } from "./errors.js";
+export { type ErrorJSON, LapidaryError, assert, errorFromJSON, isErrorJSON, ensure, assertNever } from "./errors.js";
 export { ExitCode } from "./exit-code.js";
-export { expectText } from "./expect-text.js";
 export { f32Max, fitsF32 } from "./f32.js";
 export { failpointsOf } from "./failpoint-effects.js";
 export {

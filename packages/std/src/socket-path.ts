@@ -38,7 +38,7 @@ export function socketPathFor(path: string): string {
     code: "LAP_SOCKET_DIRECTORY",
     message:
       "there is no directory for sockets: the path of the state directory is too long for them, and the temporary directory cannot be used",
-    place: tmpdir(),
+    location: tmpdir(),
     remedy: "set TMPDIR to a directory with a short path that you may write, or name a state directory with a shorter path",
     cause: refusal,
   });
@@ -50,7 +50,7 @@ function checkOwner(directory: string, user: number): void {
     throw new LapidaryError({
       code: "LAP_SOCKET_DIRECTORY",
       message: "the directory for sockets belongs to another user or is open to others",
-      place: directory,
+      location: directory,
       remedy: "remove it, or use a project directory with a shorter path",
     });
 }

@@ -66,7 +66,7 @@ describe("errors of the operating system", () => {
       ok(isSystemError(error), name);
       const typed = systemError(error);
       match(typed.code, /^LAP_(FILE|NETWORK|SYSTEM)_[A-Z_]+$/);
-      deepStrictEqual([typed.place, typed.exit], ["/a", 2]);
+      deepStrictEqual([typed.location, typed.exit], ["/a", 2]);
       ok(!typed.remedy.includes("bug"), typed.remedy);
     }
   });

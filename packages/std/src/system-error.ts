@@ -183,7 +183,7 @@ export function systemError(error: SystemError, { doing, place, during }: Attemp
   return new LapidaryError({
     code,
     message: `cannot ${doing ?? doingOf(error)}: ${message}${name}`,
-    place: where,
+    location: where,
     remedy,
     during,
     cause: error,

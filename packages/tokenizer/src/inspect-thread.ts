@@ -1,9 +1,9 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, ensure } from "@lapidary/std";
 import type { Inspection } from "./inspect.js";
 import { readTokenizer } from "./tokenizer-files.js";
 
-const port = must(parentPort, "parent of the thread");
+const port = ensure(parentPort, "parent of the thread");
 const reply = (inspection: Inspection): void => port.postMessage(inspection);
 try {
   const { tokenizer, place } = readTokenizer(workerData as string);

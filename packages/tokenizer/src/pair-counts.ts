@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { PairQueue } from "./pair-queue.js";
 import { firstPieceId, pairBase } from "./vocabulary.js";
 
@@ -59,13 +59,13 @@ export class PairCounts {
   /** Removes and returns the most frequent allowed pair; undefined if no pair occurs `minCount` times. */
   next(minCount: number): readonly [left: number, right: number] | undefined {
     const pair = this.#queue.pop(minCount);
-    return pair === undefined ? undefined : [must(this.#left[pair], "left"), must(this.#right[pair], "right")];
+    return pair === undefined ? undefined : [ensure(this.#left[pair], "left"), ensure(this.#right[pair], "right")];
   }
 
   /** Replaces every `left, right` by `id`, from the left, and updates the counts of the affected pairs. */
   merge(left: number, right: number, id: number): void {
-    const pair = must(this.#index.get(left * pairBase + right), "pair");
-    const places = must(this.#places[pair], "places");
+    const pair = ensure(this.#index.get(left * pairBase + right), "pair");
+    const places = ensure(this.#places[pair], "places");
     this.#places[pair] = [];
     // Positions of a pair of equal pieces may overlap: of "aaa" the left two merge.
     if (left === right) places.sort((a, b) => a - b);
@@ -103,7 +103,7 @@ export class PairCounts {
     this.#count[pair] = (this.#count[pair] ?? 0) + by;
     if (by < 0) return;
     increased?.add(pair);
-    must(this.#places[pair], "places").push(at);
+    ensure(this.#places[pair], "places").push(at);
   }
 
   /** Number of the pair, assigned at first use; −1 for a pair that may not merge. */

@@ -86,6 +86,6 @@ export function unknownTokenId(id: number, vocabSize: number): LapidaryError {
   );
 }
 
-function usage(code: ErrorCode, message: string, place: string, remedy: string): LapidaryError {
-  return new LapidaryError({ code, message, place, remedy });
+function usage(code: ErrorCode, message: string, location: string, remedy: string): LapidaryError {
+  return new LapidaryError({ code, message, location, remedy });
 }

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { badTokenizer, unknownTokenId } from "./tokenizer-errors.js";
 import { forEachSegment } from "./segments.js";
 import type { ControlTokens, DecodeOptions, TextStream, TextTokenizer } from "./text-tokenizer.js";
@@ -112,7 +112,7 @@ export class Tokenizer implements TextTokenizer {
   /** The name of a token: its text, or the `<name>` of a control, byte or unused token. */
   name(id: number): string {
     if (!Number.isInteger(id) || id < 0 || id >= this.vocabSize) throw unknownTokenId(id, this.vocabSize);
-    if (id < firstByteId) return must(specialNames[id], "special token");
+    if (id < firstByteId) return ensure(specialNames[id], "special token");
     if (id < firstPieceId) return byteName(id - firstByteId);
     return this.#pieces.has(id) ? this.#pieces.text(id) : `<unused${id - this.#pieces.end}>`;
   }
@@ -180,7 +180,7 @@ export class Tokenizer implements TextTokenizer {
         ids.length = pairs + 1;
         return ids;
       }
-      ids[at] = must(this.#mergedIds[best], "merged piece");
+      ids[at] = ensure(this.#mergedIds[best], "merged piece");
       for (let i = at + 1; i < pairs; i++) ids[i] = ids[i + 1] ?? 0;
       ranks.copyWithin(at, at + 1, pairs);
       pairs--;

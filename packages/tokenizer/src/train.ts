@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { forEachSegment } from "./segments.js";
 import { barrier, PairCounts, type Words } from "./pair-counts.js";
 import { Tokenizer } from "./tokenizer.js";
@@ -39,8 +39,8 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
   for (const character of alphabet) pieces.add(character);
 
   const lengths: number[] = [];
-  for (const character of alphabet) lengths[must(pieces.id(character), "id")] = 1;
-  const lengthOf = (id: number): number => must(lengths[id], "length");
+  for (const character of alphabet) lengths[ensure(pieces.id(character), "id")] = 1;
+  const lengthOf = (id: number): number => ensure(lengths[id], "length");
   const counts = new PairCounts(
     spell(counted, pieces),
     lengthOf,

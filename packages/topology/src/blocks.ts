@@ -23,7 +23,7 @@ export function makeWorkerGrid(mesh: Mesh, workers: number): WorkerGrid {
     throw new LapidaryError({
       code: "LAP_WORKERS",
       message: `${workers} is not a number of workers`,
-      place: "workers",
+      location: "workers",
     });
   const atoms: AtomId[] = [];
   let count = 1;

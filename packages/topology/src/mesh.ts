@@ -1,4 +1,4 @@
-import { LapidaryError, must, suggest } from "@lapidary/std";
+import { LapidaryError, ensure, suggest } from "@lapidary/std";
 
 /**
  * A mesh is a list of named axes, major to minor. Chips of a slice have row-major order over the axes; pods are on the
@@ -58,20 +58,20 @@ export function makeMesh(sizes: Readonly<Record<string, number>> | readonly Mesh
       throw new LapidaryError({
         code: "LAP_MESH_AXIS_NAME",
         message: `"${name}" cannot name a mesh axis`,
-        place: "mesh",
+        location: "mesh",
       });
     if (!Number.isInteger(size) || size < 1 || size > 1 << 20)
       throw new LapidaryError({
         code: "LAP_MESH_AXIS_SIZE",
         message: `mesh axis ${name} has size ${size}`,
-        place: `mesh.${name}`,
+        location: `mesh.${name}`,
       });
   }
   if (new Set(axes.map((axis) => axis.name)).size !== axes.length)
     throw new LapidaryError({
       code: "LAP_MESH_AXIS_TWICE",
       message: "a mesh axis is named twice",
-      place: "mesh",
+      location: "mesh",
     });
   const atoms: Atom[] = [];
   let stride = axes.reduce((n, axis) => n * axis.size, 1);
@@ -97,9 +97,9 @@ export function parseMesh(text: string): Mesh {
         throw new LapidaryError({
           code: "LAP_MESH_TEXT",
           message: `"${part}" is not a mesh axis`,
-          place: "mesh",
+          location: "mesh",
         });
-      return { name: must(match[1], "axis name"), size: Number(match[2]) };
+      return { name: ensure(match[1], "axis name"), size: Number(match[2]) };
     });
   return makeMesh(axes);
 }
@@ -108,13 +108,13 @@ export const printMesh = (mesh: Mesh, separator = ","): string => mesh.axes.map(
 
 export const meshSize = (mesh: Mesh): number => mesh.axes.reduce((n, axis) => n * axis.size, 1);
 
-export const atomOf = (mesh: Mesh, id: AtomId): Atom => must(mesh.atoms[id], `atom ${id}`);
+export const atomOf = (mesh: Mesh, id: AtomId): Atom => ensure(mesh.atoms[id], `atom ${id}`);
 
 /** Chips along the product of `atoms`. */
 export const atomsSize = (mesh: Mesh, atoms: readonly AtomId[]): number => atoms.reduce((n, id) => n * atomOf(mesh, id).size, 1);
 
 /** All atoms of an axis, major to minor. The error for an unknown axis suggests the nearest name. */
-export function axisAtoms(mesh: Mesh, axis: string, place = "mesh"): AtomId[] {
+export function axisAtoms(mesh: Mesh, axis: string, location = "mesh"): AtomId[] {
   if (!mesh.axes.some((a) => a.name === axis)) {
     const near = suggest(
       axis,
@@ -123,7 +123,7 @@ export function axisAtoms(mesh: Mesh, axis: string, place = "mesh"): AtomId[] {
     throw new LapidaryError({
       code: "LAP_MESH_AXIS_UNKNOWN",
       message: `the mesh has no axis "${axis}" (it has ${printMesh(mesh) || "none"})`,
-      place,
+      location,
       remedy: near === undefined ? "name one of the mesh's axes" : `did you mean "${near}"?`,
     });
   }
@@ -134,15 +134,15 @@ export function axisAtoms(mesh: Mesh, axis: string, place = "mesh"): AtomId[] {
 export function printAtoms(mesh: Mesh, atoms: readonly AtomId[]): string[] {
   const parts: string[] = [];
   for (let i = 0; i < atoms.length; ) {
-    const first = atomOf(mesh, must(atoms[i], "atom"));
+    const first = atomOf(mesh, ensure(atoms[i], "atom"));
     let size = first.size;
     let j = i + 1;
     for (; j < atoms.length; j++) {
-      const next = atomOf(mesh, must(atoms[j], "atom"));
+      const next = atomOf(mesh, ensure(atoms[j], "atom"));
       if (next.axis !== first.axis || next.preSize !== first.preSize * size) break;
       size *= next.size;
     }
-    const axis = must(
+    const axis = ensure(
       mesh.axes.find((a) => a.name === first.axis),
       "axis",
     );
@@ -160,15 +160,15 @@ export function parseAtoms(mesh: Mesh, parts: readonly string[]): AtomId[] {
       throw new LapidaryError({
         code: "LAP_MESH_SUBAXIS",
         message: `"${part}" is not an axis or sub-axis of ${printMesh(mesh)}`,
-        place: "sharding",
+        location: "sharding",
       });
     };
     if (match === null) return bad();
-    const atoms = axisAtoms(mesh, must(match[1], "axis"));
+    const atoms = axisAtoms(mesh, ensure(match[1], "axis"));
     if (match[2] === undefined) return atoms;
     const [pre, size] = [Number(match[2]), Number(match[3])];
     const chosen = atoms.filter((id) => atomOf(mesh, id).preSize >= pre && atomOf(mesh, id).preSize < pre * size);
-    if (atomsSize(mesh, chosen) !== size || chosen.length === 0 || atomOf(mesh, must(chosen[0], "atom")).preSize !== pre) return bad();
+    if (atomsSize(mesh, chosen) !== size || chosen.length === 0 || atomOf(mesh, ensure(chosen[0], "atom")).preSize !== pre) return bad();
     return chosen;
   });
 }
@@ -204,12 +204,12 @@ export function replicaGroups(mesh: Mesh, atoms: readonly AtomId[]): number[][] 
 }
 
 /** Rejects a mesh that does not fill its slice. */
-export function checkMeshFills(mesh: Mesh, chips: number, place = "mesh"): void {
+export function checkMeshFills(mesh: Mesh, chips: number, location = "mesh"): void {
   if (meshSize(mesh) === chips) return;
   throw new LapidaryError({
     code: "LAP_MESH_DOES_NOT_FILL",
     message: `the mesh ${printMesh(mesh)} has ${meshSize(mesh)} chips, its slice ${chips}`,
-    place,
+    location,
     remedy: `choose axis sizes whose product is ${chips}${meshHint(mesh, chips)}, or a slice of ${meshSize(mesh)} chips`,
   });
 }

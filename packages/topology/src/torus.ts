@@ -25,7 +25,7 @@ export function parseTorus(text: string): Torus {
     throw new LapidaryError({
       code: "LAP_TOPOLOGY_TORUS",
       message: `"${text}" is not a torus`,
-      place: "torus",
+      location: "torus",
     });
   return { dims };
 }

@@ -2,7 +2,7 @@ import { type CollectiveSummary, compile, type Program, summarizeCollectives } f
 import { type ArrayData, f32Array, i32Array } from "@lapidary/interop";
 import type { Graph } from "@lapidary/ir";
 import { epochOf, type ArrayData as WorkerArray, type ExecutorName, type NumericsName, type WorkerStats } from "@lapidary/protocol";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
 import { compileOptions, type GraphRunner } from "@lapidary/training";
 import { WorkerGroup, runProgramOnce, WorkerPool } from "@lapidary/cluster";
@@ -93,7 +93,7 @@ export class Session implements GraphRunner {
 
   /** Collectives of a program that was run or compiled, most bytes first. */
   collectives(name: string): CollectiveSummary[] {
-    return summarizeCollectives(must(this.#programs.get(name), `program ${name}`).chip);
+    return summarizeCollectives(ensure(this.#programs.get(name), `program ${name}`).chip);
   }
 
   stats(): Promise<WorkerStats[]> {

@@ -61,7 +61,7 @@ export function openHome(home: string, options: HomeOptions = {}): readonly Warn
       throw new LapidaryError({
         code: "LAP_HOME_OWNER",
         message: `the state directory belongs to another user (id ${owner}); this is ${userName()}`,
-        place: home,
+        location: home,
         remedy: `run the command as user ${owner}, name a directory of your own with --home or LAPIDARY_HOME, or take it over: \`sudo chown -R $(id -u) DIR\``,
       });
   }
@@ -87,7 +87,7 @@ function makeOrExplain(home: string, { least_bytes = leastFree_bytes, ...options
       message: isFile
         ? `the state directory cannot be made: ${fileAbove(path)} is a file`
         : `the state directory cannot be made or written (${code})`,
-      place: home,
+      location: home,
       cause,
     });
   }
@@ -97,7 +97,7 @@ function fullDisk(home: string, free_bytes: number, least_bytes: number, cause?:
   return new LapidaryError({
     code: "LAP_HOME_DISK",
     message: `the disk of the state directory is full: ${formatBytes(free_bytes)} are free, ${formatBytes(least_bytes)} are needed to start`,
-    place: home,
+    location: home,
     cause,
   });
 }

@@ -4,7 +4,7 @@ export function alreadyUp(home: string, why: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_ALREADY_UP",
     message: `a coordinator is already up for this directory: ${why}`,
-    place: home,
+    location: home,
     remedy: "use it (`lapidary status`), or stop it first with `lapidary down`",
   });
 }
@@ -14,7 +14,7 @@ export function usedElsewhere(home: string, why: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_ALREADY_UP",
     message: `a coordinator is already up for this directory: ${why}`,
-    place: home,
+    location: home,
     remedy:
       "run `lapidary down` on that machine or in that container, or name another directory with --home or LAPIDARY_HOME; if this directory is a copy of the other, remove its identity.json",
   });

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { globalOptions } from "./global-options.js";
 import type { ArgumentSpec, CommandSpec, Completes, OptionSpec } from "./spec.js";
 
@@ -136,7 +136,7 @@ function leaves(spec: CommandSpec, path: readonly string[] = []): Leaf[] {
 function namesOf({ flags }: OptionSpec): string[] {
   return flags
     .split(", ")
-    .map((flag) => must(flag.split(" ")[0], "name of an option"))
+    .map((flag) => ensure(flag.split(" ")[0], "name of an option"))
     .filter((name) => name.startsWith("-"));
 }
 

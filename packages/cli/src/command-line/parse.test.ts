@@ -13,7 +13,7 @@ function mistake(...argv: string[]): [string, string | undefined, string] {
   } catch (error) {
     ok(error instanceof LapidaryError, String(error));
     equal(error.exit, ExitCode.usage);
-    return [error.code, error.place, error.remedy];
+    return [error.code, error.location, error.remedy];
   }
   throw new Error(`${argv.join(" ")} is not a mistake`);
 }

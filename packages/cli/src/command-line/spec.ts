@@ -97,7 +97,7 @@ export class ParsedArgs {
   }
 }
 
-/** @param place the option or argument concerned */
-export function argumentError(message: string, place: string, remedy: string): LapidaryError {
-  return new LapidaryError({ code: "LAP_CLI_ARGUMENT", message, place, remedy });
+/** @param location the option or argument concerned */
+export function argumentError(message: string, location: string, remedy: string): LapidaryError {
+  return new LapidaryError({ code: "LAP_CLI_ARGUMENT", message, location, remedy });
 }

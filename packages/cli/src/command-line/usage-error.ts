@@ -53,8 +53,8 @@ export function pathOf(command: Command): string {
 
 type UsageCode = "LAP_CLI_COMMAND" | "LAP_CLI_OPTION" | "LAP_CLI_ARGUMENT";
 
-function make(code: UsageCode, message: string, place: string, remedy: string): LapidaryError {
-  return new LapidaryError({ code, message, place, remedy });
+function make(code: UsageCode, message: string, location: string, remedy: string): LapidaryError {
+  return new LapidaryError({ code, message, location, remedy });
 }
 
 /** `lapidary jobs lst` calls the default `jobs list` with an extra argument. The user meant a subcommand. */

@@ -99,7 +99,7 @@ export async function exportCheckpoint(context: Context, from: string, output: s
     throw new LapidaryError({
       code: "LAP_CHECKPOINT_SELF",
       message: "a checkpoint cannot be exported onto itself",
-      place: target,
+      location: target,
     });
   const what = "the checkpoint";
   checkOutput({ kind: "directory", path: target, what });

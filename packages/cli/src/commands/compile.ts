@@ -45,7 +45,7 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
 }
 
 const usage = (message: string, remedy: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_CLI_ARGUMENT", message, place: "lapidary compile", remedy });
+  new LapidaryError({ code: "LAP_CLI_ARGUMENT", message, location: "lapidary compile", remedy });
 
 function reportText(report: CompileReport, paint: Paint): string {
   const right = (title: string): { title: string; align: "right" } => ({ title, align: "right" });

@@ -64,7 +64,7 @@ export async function explain(context: Context, request: ExplainRequest): Promis
 }
 
 function usage(message: string, remedy: string): LapidaryError {
-  return new LapidaryError({ code: "LAP_CLI_ARGUMENT", message, place: "lapidary explain", remedy });
+  return new LapidaryError({ code: "LAP_CLI_ARGUMENT", message, location: "lapidary explain", remedy });
 }
 
 function printStage({ console }: Context, job: ResolvedJob, stage: string, warnings: readonly Warning[]): ExitCode {

@@ -98,17 +98,17 @@ export function endingError(id: string, { state, error }: Ending): LapidaryError
     return new LapidaryError({
       code: "LAP_JOB_CANCELLED",
       message: `the job was cancelled${error === undefined ? "" : `: ${error.message}`}`,
-      place: `run ${id}`,
+      location: `run ${id}`,
       remedy: "launch it again if you need it",
     });
   if (error === undefined)
     return new LapidaryError({
       code: "LAP_JOB_FAILED",
       message: "the job failed",
-      place: `run ${id}`,
+      location: `run ${id}`,
       remedy: `\`lapidary logs ${id}\` shows the details`,
     });
-  const { code, exit, place = `run ${id}`, remedy } = errorFromJSON(error);
+  const { code, exit, location = `run ${id}`, remedy } = errorFromJSON(error);
   const mistake = exit === ExitCode.usage || exit === ExitCode.doesNotFit;
-  return new LapidaryError({ code, message: `the job failed: ${error.message}`, place, remedy, during: mistake ? undefined : "job" });
+  return new LapidaryError({ code, message: `the job failed: ${error.message}`, location, remedy, during: mistake ? undefined : "job" });
 }

@@ -136,7 +136,7 @@ function notFinished(id: string, state: JobState, timeout_s: number | undefined)
   throw new LapidaryError({
     code: "LAP_JOB_NOT_FINISHED",
     message: `the job still ${stateMeaning[state]}${timeout_s === undefined ? "" : `, after ${timeout_s} s`}`,
-    place: `run ${id}`,
+    location: `run ${id}`,
     remedy: `wait again, or show the job with \`lapidary jobs get ${id}\``,
   });
 }

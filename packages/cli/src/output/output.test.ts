@@ -158,7 +158,7 @@ describe("outputs of all commands", function () {
     writeFileSync(join(directory, "grows"), "");
     throws(
       () => output.append(Buffer.from(" two")),
-      (error) => error instanceof LapidaryError && error.code === "LAP_FILE_NOT_DIRECTORY" && error.place === path,
+      (error) => error instanceof LapidaryError && error.code === "LAP_FILE_NOT_DIRECTORY" && error.location === path,
     );
   });
 

@@ -127,7 +127,7 @@ function wrongKind({ kind, path, what }: Output): LapidaryError {
   return new LapidaryError({
     code: kind === "file" ? "LAP_FILE_IS_DIRECTORY" : "LAP_FILE_NOT_DIRECTORY",
     message: `cannot write ${what}: ${kind === "file" ? "a directory" : "a file"} is in its place`,
-    place: path,
+    location: path,
     remedy: kind === "file" ? "name a file" : "name a directory, or move the file away",
   });
 }

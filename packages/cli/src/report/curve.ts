@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 
 export interface CurveOptions {
   /** Columns of the plot itself, without its labels. */
@@ -67,7 +67,7 @@ function interpolated(values: readonly (number | undefined)[]): (number | undefi
     const left = known.findLast((other) => other < x);
     const right = known.find((other) => other > x);
     if (left === undefined || right === undefined) return undefined;
-    const [a, b] = [must(values[left], "left value"), must(values[right], "right value")];
+    const [a, b] = [ensure(values[left], "left value"), ensure(values[right], "right value")];
     return a + ((b - a) * (x - left)) / (right - left);
   });
 }
@@ -79,8 +79,8 @@ const brailleBits = [
 ] as const;
 
 function setDot(dots: readonly Uint8Array[], x: number, y: number): void {
-  const line = must(dots[Math.floor(y / 4)], "line of the plot");
-  const bit = must(brailleBits[x % 2]?.[y % 4], "dot");
+  const line = ensure(dots[Math.floor(y / 4)], "line of the plot");
+  const bit = ensure(brailleBits[x % 2]?.[y % 4], "dot");
   line[x >> 1] = (line[x >> 1] ?? 0) | bit;
 }
 

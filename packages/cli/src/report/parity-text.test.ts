@@ -1,4 +1,4 @@
-import { expectText } from "@lapidary/std";
+import { expectText } from "@lapidary/std/testing";
 import type { ParityResult, ParityTolerances } from "@lapidary/offline/parity";
 import { makePaint } from "../terminal/paint.js";
 import { parityText } from "./parity-text.js";

@@ -1,6 +1,6 @@
 import { match } from "node:assert/strict";
 import type { MetricsRow } from "@lapidary/api";
-import { expectText } from "@lapidary/std";
+import { expectText } from "@lapidary/std/testing";
 import { makePaint } from "../terminal/paint.js";
 import { report, trainRow } from "../testing/jobs.js";
 import { runReport } from "./run-report.js";

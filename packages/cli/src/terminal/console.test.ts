@@ -2,7 +2,7 @@ import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
 import { LapidaryError } from "@lapidary/std";
 import { collectingConsole } from "../testing/outputs.js";
 
-const mistake = new LapidaryError({ code: "LAP_CONFIG_VALUE", message: "this is wrong", place: "job.yaml:3", remedy: "write it right" });
+const mistake = new LapidaryError({ code: "LAP_CONFIG_VALUE", message: "this is wrong", location: "job.yaml:3", remedy: "write it right" });
 
 describe("console", () => {
   it("results are on stdout, everything else on stderr", () => {

@@ -12,7 +12,7 @@ export interface ErrorJson {
  * @param place the location if the error has none: the command
  */
 export function errorJson(error: LapidaryError, place: string): ErrorJson {
-  const { code, message, place: at = place, remedy } = error;
+  const { code, message, location: at = place, remedy } = error;
   return { error: { code, message: redactSecrets(message), place: redactSecrets(at), remedy: redactSecrets(remedy) } };
 }
 
@@ -22,7 +22,7 @@ export function errorJson(error: LapidaryError, place: string): ErrorJson {
  *         remedy: choose axis sizes with product 8
  */
 export function errorText(error: LapidaryError, place: string, paint: Paint): string {
-  return block(paint.red, `error ${error.code}`, { message: error.message, place: error.place ?? place, remedy: error.remedy }, paint);
+  return block(paint.red, `error ${error.code}`, { message: error.message, place: error.location ?? place, remedy: error.remedy }, paint);
 }
 
 /** A warning in the same form. Without a location, the line is missing. */

@@ -19,7 +19,7 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
     throw new LapidaryError({
       code: "LAP_COMPILE_LOSS",
       message: `the loss ${loss.name} is not a scalar of float type`,
-      place: loss.name,
+      location: loss.name,
     });
   const dependent = dependents(g, wrt, loss.id);
   const contributions = new Map<ValueId, Value[]>([[loss.id, [g.splat(1, loss.type)]]]);
@@ -38,7 +38,7 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
         throw new LapidaryError({
           code: "LAP_COMPILE_NO_DERIVATIVE",
           message: `${value.op} has no derivative`,
-          place: value.name,
+          location: value.name,
         });
       const inputs = value.inputs.map((input) => g.get(input));
       const flows = def.vjp(g, { value, inputs, grad, attrs: value.attrs as never });

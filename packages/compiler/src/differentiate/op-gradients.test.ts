@@ -23,7 +23,7 @@ import {
   type Value,
   verifyGraph,
 } from "@lapidary/ir";
-import { must, seededRandom } from "@lapidary/std";
+import { ensure, seededRandom } from "@lapidary/std";
 import { gradients } from "./gradients.js";
 
 /**
@@ -238,11 +238,11 @@ describe("gradients of ops", () => {
         verifyGraph(graph);
         ok(op.includes(name), `the case of ${name} contains ${op.join(", ")}`);
         const results = interpret(graph, inputs);
-        const lossAt = (at: ReadonlyMap<string, Tensor>): number => must(interpret(graph, at).get("loss")?.data[0], "loss");
+        const lossAt = (at: ReadonlyMap<string, Tensor>): number => ensure(interpret(graph, at).get("loss")?.data[0], "loss");
         let compared = 0;
         parametersOf(graph).forEach(({ name: input }, p) => {
-          const x = must(inputs.get(input), input);
-          const grad = must(results.get(`grad${p}`), "gradient");
+          const x = ensure(inputs.get(input), input);
+          const grad = ensure(results.get(`grad${p}`), "gradient");
           deepStrictEqual(grad.dims, x.dims);
           x.data.forEach((_, i) => {
             const moved = (by: number): number => {
@@ -253,7 +253,7 @@ describe("gradients of ops", () => {
             const difference = (moved(h) - moved(-h)) / (2 * h);
             const expected = one.stopped === true ? 0 : difference;
             if (one.stopped === true) ok(difference !== 0, "the result depends on the operand");
-            const got = must(grad.data[i], "element");
+            const got = ensure(grad.data[i], "element");
             ok(
               Math.abs(got - expected) <= 1e-7 * Math.max(1, Math.abs(expected)),
               `${input}[${i}]: gradient ${got}, difference ${expected}`,
@@ -274,7 +274,7 @@ describe("gradients where an op has no unique derivative", () => {
     const loss = made.type.dims.length === 0 ? made : g.reduce(made, [0], "sum");
     gradients(g, loss, xs).forEach((grad, i) => g.output(`grad${i}`, grad));
     const results = interpret(g.finish(), new Map(inputs.map((data, i) => [`x${i}`, tensor("f32", [data.length], data)])));
-    return inputs.map((_, i) => [...must(results.get(`grad${i}`), "gradient").data]);
+    return inputs.map((_, i) => [...ensure(results.get(`grad${i}`), "gradient").data]);
   };
 
   it("maximum and minimum share the gradient of equal operands evenly", () => {

@@ -1,4 +1,4 @@
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize, axisAtoms } from "@lapidary/topology";
 import { type Graph, type Sharding, type Value, bytesOf, printSharding } from "@lapidary/ir";
 import { optimize } from "../optimize/index.js";
@@ -26,7 +26,7 @@ const maxAlternatives = 8;
  * divides, and the replicated one.
  */
 export function alternativesOf(mesh: Mesh, value: Value): (Alternative & { readonly dims: Sharding["dims"] })[] {
-  const chosen = must(value.sharding, "sharding").dims;
+  const chosen = ensure(value.sharding, "sharding").dims;
   if (value.type.dims.length === 0) return [];
   const found = new Map<string, Sharding["dims"]>();
   const consider = (dims: readonly (readonly AtomId[])[]): void => {
@@ -92,4 +92,4 @@ export function costsOfAlternatives(program: Program, options: CompileOptions, n
 }
 
 const bytesOfStep = (chip: Graph): number =>
-  collectivesOf(chip).reduce((sum, v) => sum + bytesPerChip(v, must(chip.values[must(v.inputs[0], "operand")], "operand")), 0);
+  collectivesOf(chip).reduce((sum, v) => sum + bytesPerChip(v, ensure(chip.values[ensure(v.inputs[0], "operand")], "operand")), 0);

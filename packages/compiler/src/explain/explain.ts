@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize, chipCoordinates, chipCount, meshSize, printAtoms, shardIndex } from "@lapidary/topology";
 import { type Sharding, type Value, type ValueId, blocksOf, bytesOf, printSharding, printType, withoutBlocks } from "@lapidary/ir";
 import { bytesPerChip } from "../partition/index.js";
@@ -31,7 +31,7 @@ export function collectiveGroups(program: Program): { readonly explained: Explai
   const blocks = blocksOf(program.chip);
   let total = 0;
   for (const value of collectivesOf(program.chip)) {
-    const bytes = bytesPerChip(value, must(program.chip.values[must(value.inputs[0], "operand")], "operand"));
+    const bytes = bytesPerChip(value, ensure(program.chip.values[ensure(value.inputs[0], "operand")], "operand"));
     total += bytes;
     const name = withoutBlocks(value.name, blocks);
     const key = JSON.stringify([value.op, value.attrs, name, value.type, value.scope.phase]);
@@ -90,7 +90,7 @@ interface ExplainedDim {
 export function explainValue(program: Program, name: string, torus: readonly number[]): ExplainedValue {
   const value = findValue(program, name);
   const { mesh, propagated } = program;
-  const sharding = must(value.sharding, "sharding");
+  const sharding = ensure(value.sharding, "sharding");
   const own = program.chip.values.filter((v) => v.name === value.name && v.op !== "constant");
   return {
     name: value.name,
@@ -102,7 +102,7 @@ export function explainValue(program: Program, name: string, torus: readonly num
       logical_axis: value.logicalAxes?.[d] ?? null,
       axes: printAtoms(mesh, sharding.dims[d] ?? []),
       decided_by: [
-        ...((sharding.dims[d] ?? []).length === 0 ? [] : originChain(program, value.id, must(sharding.dims[d]?.[0], "atom"))),
+        ...((sharding.dims[d] ?? []).length === 0 ? [] : originChain(program, value.id, ensure(sharding.dims[d]?.[0], "atom"))),
         ...reasonsOf(program, value, d),
       ],
     })),
@@ -111,7 +111,7 @@ export function explainValue(program: Program, name: string, torus: readonly num
       return {
         op: v.op,
         type: printType(v.type),
-        sharding: printSharding(mesh, must(v.sharding, "sharding")),
+        sharding: printSharding(mesh, ensure(v.sharding, "sharding")),
         bytes_moved_per_chip: input === undefined ? 0 : bytesPerChip(v, input),
         why: v.cause ?? "",
       };
@@ -150,7 +150,7 @@ function reasonsOf({ mesh, global, propagated }: Program, value: Value, d: numbe
 }
 
 const describeOp = (program: Program, id: ValueId): string => {
-  const value = must(program.global.values[id], "op");
+  const value = ensure(program.global.values[id], "op");
   return `${value.op} ${value.name}`;
 };
 
@@ -198,7 +198,7 @@ export function diffPrograms(a: Program, b: Program): ProgramDifference {
     for (const value of program.global.values) {
       if (value.op === "constant" || isInner(value)) continue;
       const entry = shardings.get(value.name) ?? { a: "-", b: "-" };
-      entry[key] = printSharding(program.mesh, must(value.sharding, "sharding"));
+      entry[key] = printSharding(program.mesh, ensure(value.sharding, "sharding"));
       shardings.set(value.name, entry);
     }
   const collectives = new Map<string, { op: string; axis: string; count_a: number; count_b: number; bytes_a: number; bytes_b: number }>();
@@ -210,7 +210,7 @@ export function diffPrograms(a: Program, b: Program): ProgramDifference {
       const axis = "axes" in value.attrs ? value.attrs.axes.join("+") : "";
       const entry = collectives.get(`${value.op} ${axis}`) ?? { op: value.op, axis, count_a: 0, count_b: 0, bytes_a: 0, bytes_b: 0 };
       entry[`count_${key}`]++;
-      entry[`bytes_${key}`] += bytesPerChip(value, must(program.chip.values[must(value.inputs[0], "operand")], "operand"));
+      entry[`bytes_${key}`] += bytesPerChip(value, ensure(program.chip.values[ensure(value.inputs[0], "operand")], "operand"));
       collectives.set(`${value.op} ${axis}`, entry);
     }
   return {

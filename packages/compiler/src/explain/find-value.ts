@@ -1,4 +1,4 @@
-import { LapidaryError, must, suggest } from "@lapidary/std";
+import { LapidaryError, ensure, suggest } from "@lapidary/std";
 import type { Value } from "@lapidary/ir";
 import type { Program } from "../program.js";
 
@@ -10,7 +10,7 @@ export function findValue(program: Program, name: string): Value {
   const ending = [...new Map(named.filter((v) => v.name.endsWith(name)).map((v) => [v.name, v])).values()];
   // A name without its collection means the param, not its moments or gradient.
   const params = ending.filter((v) => v.role === "param" && v.op === "parameter");
-  if (ending.length === 1 || params.length === 1) return must(params[0] ?? ending[0], "value");
+  if (ending.length === 1 || params.length === 1) return ensure(params[0] ?? ending[0], "value");
   const near =
     ending.length > 1
       ? ending
@@ -21,7 +21,7 @@ export function findValue(program: Program, name: string): Value {
   throw new LapidaryError({
     code: "LAP_EXPLAIN_UNKNOWN",
     message: ending.length > 1 ? `"${name}" names ${ending.length} values` : `the program has no value "${name}"`,
-    place: name,
+    location: name,
     remedy:
       near === undefined
         ? "use a parameter's name, or a name that `explain --stage propagate` prints"

@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, type WorkerGrid, atomOf, atomsSize, parseAtoms } from "@lapidary/topology";
 import { type Graph, GraphBuilder, type OpName, type Sharding, type Value, type ValueId, globalDims, opDef } from "@lapidary/ir";
 import type { DimLayout, HostCollective, HostProgram } from "../program.js";
@@ -18,7 +18,7 @@ import type { DimLayout, HostCollective, HostProgram } from "../program.js";
  * executor and the interpreter check that both programs compute the same.
  */
 export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
-  const mesh = must(chip.mesh, "mesh");
+  const mesh = ensure(chip.mesh, "mesh");
   assert(chip.level === "chip", "lowering starts from a per-chip program", chip.level);
   const g = new GraphBuilder(chip.name, "host", mesh);
   const to: ValueId[] = [];
@@ -26,8 +26,8 @@ export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
   const workers = (atoms: readonly AtomId[]): AtomId[] => atoms.filter((id) => grid.atoms.includes(id));
 
   for (const value of chip.values) {
-    const sharding = must(value.sharding, "sharding");
-    const inputs = value.inputs.map((id) => must(to[id], "operand"));
+    const sharding = ensure(value.sharding, "sharding");
+    const inputs = value.inputs.map((id) => ensure(to[id], "operand"));
     const dims = blockDims(mesh, grid, globalDims(mesh, value.type.dims, sharding), sharding);
     const type = { dtype: value.type.dtype, dims };
     switch (value.op) {
@@ -39,10 +39,10 @@ export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
         const all = parseAtoms(mesh, value.attrs.axes);
         const atoms = workers(all);
         if (atoms.length === 0) {
-          to.push(must(inputs[0], "operand"));
+          to.push(ensure(inputs[0], "operand"));
           break;
         }
-        const before = must(must(chip.values[must(value.inputs[0], "operand")], "operand").sharding, "sharding");
+        const before = ensure(ensure(chip.values[ensure(value.inputs[0], "operand")], "operand").sharding, "sharding");
         const made = g.push(value.op, inputs, value.attrs, type, value);
         collectives.set(made.id, { atoms, ...layouts(value, all, before, { mesh, grid }) });
         to.push(made.id);
@@ -58,7 +58,7 @@ export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
       }
     }
   }
-  for (const { name, value } of chip.outputs) g.output(name, g.get(must(to[value], "output")));
+  for (const { name, value } of chip.outputs) g.output(name, g.get(ensure(to[value], "output")));
   return { name: chip.name, mesh, grid, graph: g.finish(), collectives };
 }
 
@@ -77,7 +77,7 @@ function layouts(
       { size: local, worker: false },
     ]),
   });
-  const own = must(value.sharding, "sharding");
+  const own = ensure(value.sharding, "sharding");
   switch (value.op) {
     case "all_gather":
       return {

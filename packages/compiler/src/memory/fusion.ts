@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type Graph, type Value, type ValueId, elementwiseNames, ops, useCounts } from "@lapidary/ir";
 
 /**
@@ -17,7 +17,7 @@ export function fusedValues(graph: Graph): boolean[] {
   return graph.values.map((value) => {
     if (ops[value.op].producer) return true;
     if (!elementwiseNames.has(value.op) || uses[value.id] !== 1 || outputs.has(value.id) || value.role !== undefined) return false;
-    const use = must(user.get(value.id), "use");
+    const use = ensure(user.get(value.id), "use");
     return use.scope.phase === value.scope.phase && (elementwiseNames.has(use.op) || use.op === "reduce" || ops[use.op].producer);
   });
 }

@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { type Graph, type Value, type ValueId, bytesOf } from "@lapidary/ir";
 import { fusedValues } from "./fusion.js";
 import type { Schedule } from "../schedule/index.js";
@@ -99,7 +99,7 @@ class Lifetimes {
     if (this.#isView(value)) return [];
     const request = { value: value.id, bytes: this.view.bytes(value), kind: this.#classOf(value) };
     if (value.op === "parameter") return [{ ...request, from: -1, to: this.#lastStepOfState(value.id) }];
-    const at = must(this.#step.get(value.id), "step");
+    const at = ensure(this.#step.get(value.id), "step");
     const from = this.schedule.startBefore.get(value.id) ?? at;
     const to = Math.max(at, this.#lastRead[value.id] ?? at);
     const offloaded = this.view.offloaded?.get(value.id);
@@ -126,7 +126,7 @@ class Lifetimes {
     const outputs = new Set(this.graph.outputs.map((o) => o.value));
     for (const id of [...order].reverse()) {
       const value = this.#valueOf(id);
-      const at = must(this.#step.get(id), "step");
+      const at = ensure(this.#step.get(id), "step");
       if (outputs.has(id)) lastRead[id] = order.length;
       const readAt = this.#isView(value) ? (lastRead[id] ?? -1) : at;
       for (const input of value.inputs) lastRead[input] = Math.max(lastRead[input] ?? -1, readAt);
@@ -166,11 +166,11 @@ class Lifetimes {
   /** The value in whose buffer `id` is stored. */
   #storage(id: ValueId): ValueId {
     const value = this.#valueOf(id);
-    return value.op === "reshape" ? this.#storage(must(value.inputs[0], "operand")) : id;
+    return value.op === "reshape" ? this.#storage(ensure(value.inputs[0], "operand")) : id;
   }
 
   #valueOf(id: ValueId): Value {
-    return must(this.graph.values[id], "value");
+    return ensure(this.graph.values[id], "value");
   }
 }
 
@@ -238,7 +238,7 @@ function insertionPoint(live: readonly BufferPlan[], offset: number): number {
 function bestGap(live: readonly BufferPlan[], packed: number, bottom: number, bytes: number): number {
   let [best, bestSize, top] = [-1, Infinity, bottom];
   for (let i = packed; i < live.length; i++) {
-    const buffer = must(live[i], "buffer");
+    const buffer = ensure(live[i], "buffer");
     const gap = buffer.offset - top;
     if (gap >= bytes && gap < bestSize) [best, bestSize] = [top, gap];
     top = Math.max(top, buffer.offset + buffer.bytes);

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, bytesOf, makeScope, ops } from "@lapidary/ir";
 import { copyValue } from "./rewrites.js";
 
@@ -21,7 +21,7 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
   const to = new Map<ValueId, ValueId>();
   const isEmitted = (id: ValueId): boolean => to.has(id);
-  const emitted = (id: ValueId): Value => g.get(must(to.get(id), "operand"));
+  const emitted = (id: ValueId): Value => g.get(ensure(to.get(id), "operand"));
   /** Values that depend on a bucket with a missing operand, in the order of the program. */
   let waiting: Value[] = [];
   const emit = (value: Value): boolean => {
@@ -50,24 +50,24 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
   return g.finish();
 
   function emitBucket(bucket: readonly Value[]): void {
-    const first = must(bucket[0], "member");
+    const first = ensure(bucket[0], "member");
     const { phase } = first.scope;
     const scope = makeScope(phase, sharedBlock(bucket));
     const name = `bucket(${first.name},+${bucket.length - 1})`;
     const parts = bucket.map((member) => {
-      const operand = emitted(must(member.inputs[0], "operand"));
+      const operand = emitted(ensure(member.inputs[0], "operand"));
       return g.op(
         "reshape",
         [operand],
         { dims: [1, ...operand.type.dims] },
-        { name: operand.name, scope: makeScope(phase, operand.scope.block), sharding: stacked(must(operand.sharding, "sharding")) },
+        { name: operand.name, scope: makeScope(phase, operand.scope.block), sharding: stacked(ensure(operand.sharding, "sharding")) },
       );
     });
-    const stack = g.op("concatenate", parts, { dimension: 0 }, { name, scope, sharding: must(parts[0]?.sharding, "sharding") });
+    const stack = g.op("concatenate", parts, { dimension: 0 }, { name, scope, sharding: ensure(parts[0]?.sharding, "sharding") });
     const combined = g.op(first.op as "all_reduce", [stack], stackedAttrs(first) as never, {
       name,
       scope,
-      sharding: stacked(must(first.sharding, "sharding")),
+      sharding: stacked(ensure(first.sharding, "sharding")),
       cause: `combines ${bucket.length} equal collectives (bucket_bytes); the first ${first.cause ?? ""}`,
     });
     bucket.forEach((member, i) => {
@@ -76,7 +76,7 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
         "slice",
         [combined],
         { start: dims.map((_, d) => (d === 0 ? i : 0)), limit: dims.map((size, d) => (d === 0 ? i + 1 : size)) },
-        { name: member.name, scope: member.scope, sharding: must(combined.sharding, "sharding") },
+        { name: member.name, scope: member.scope, sharding: ensure(combined.sharding, "sharding") },
       );
       const { cause: _, ...extras } = member;
       to.set(member.id, g.push("reshape", [row.id], { dims: member.type.dims }, member.type, extras).id);
@@ -99,7 +99,7 @@ function stackedAttrs({ attrs }: Value): object {
 
 /** Lists of two or more collectives that can be combined, each in the order of the program. */
 function findBuckets(graph: Graph, limit: number): Value[][] {
-  const bytesOfOperand = (value: Value): number => bytesOf(must(graph.values[must(value.inputs[0], "operand")], "operand").type);
+  const bytesOfOperand = (value: Value): number => bytesOf(ensure(graph.values[ensure(value.inputs[0], "operand")], "operand").type);
   const candidates = graph.values.filter(
     (value) => ops[value.op].communicates && value.op !== "all_to_all" && Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit,
   );
@@ -107,7 +107,7 @@ function findBuckets(graph: Graph, limit: number): Value[][] {
   const dependencies = new Dependencies(graph);
   const open = new Map<string, Value[][]>();
   for (const value of candidates) {
-    const operand = must(graph.values[must(value.inputs[0], "operand")], "operand");
+    const operand = ensure(graph.values[ensure(value.inputs[0], "operand")], "operand");
     const key = JSON.stringify([value.op, value.attrs, value.scope.phase, operand.type, operand.sharding]);
     const each = Math.max(bytesOfOperand(value), bytesOf(value.type));
     const known = open.get(key) ?? [];

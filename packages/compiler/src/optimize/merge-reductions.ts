@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Sharding, type Value, type ValueId, sameSharding, useCounts } from "@lapidary/ir";
 import { copyValue, copyInto } from "./rewrites.js";
 
@@ -13,7 +13,7 @@ import { copyValue, copyInto } from "./rewrites.js";
 export function mergeReductions(graph: Graph): Graph {
   const uses = useCounts(graph);
   const hasOneUse = (id: ValueId): boolean => uses[id] === 1;
-  const valueOf = (id: ValueId): Value => must(graph.values[id], "value");
+  const valueOf = (id: ValueId): Value => ensure(graph.values[id], "value");
   /** Roots of sums, with their flattened terms. */
   const terms = new Map<ValueId, ValueId[]>();
   const inner = new Set<ValueId>();
@@ -40,22 +40,22 @@ export function mergeReductions(graph: Graph): Graph {
     const add = (parts: readonly Value[], sharding: Sharding | undefined): Value =>
       parts.reduce((sum, part) => g.op("add", [sum, part], {}, { name: value.name, scope: value.scope, sharding }));
     const sums = [...groupByReduction(flat).entries()].map(([key, group]) => {
-      const first = valueOf(must(group[0], "term"));
+      const first = valueOf(ensure(group[0], "term"));
       if (key === "" || first.op !== "all_reduce")
         return add(
-          group.map((id) => g.get(must(to.get(id), "term"))),
+          group.map((id) => g.get(ensure(to.get(id), "term"))),
           value.sharding,
         );
       const operands = group.map((id) => valueOf(id).inputs[0] ?? 0);
       const partial = add(
-        operands.map((id) => g.get(must(to.get(id), "operand"))),
-        valueOf(must(operands[0], "operand")).sharding,
+        operands.map((id) => g.get(ensure(to.get(id), "operand"))),
+        valueOf(ensure(operands[0], "operand")).sharding,
       );
       return copyInto(g, first, [partial.id]);
     });
     to.set(value.id, add(sums, value.sharding).id);
   }
-  for (const { name, value } of graph.outputs) g.output(name, g.get(must(to.get(value), "output")));
+  for (const { name, value } of graph.outputs) g.output(name, g.get(ensure(to.get(value), "output")));
   return g.finish();
 
   function flatten(value: Value): ValueId[] {
@@ -65,7 +65,7 @@ export function mergeReductions(graph: Graph): Graph {
   }
 
   function sameAs(a: Value, b: Value): boolean {
-    return sameSharding(must(a.sharding, "sharding"), must(b.sharding, "sharding")) && b.role === undefined;
+    return sameSharding(ensure(a.sharding, "sharding"), ensure(b.sharding, "sharding")) && b.role === undefined;
   }
 
   function markInner(value: Value): void {

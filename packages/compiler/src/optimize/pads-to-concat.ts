@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Value, type ValueId, type ValueOf, useCounts } from "@lapidary/ir";
 import { copyValue } from "./rewrites.js";
 
@@ -13,7 +13,7 @@ import { copyValue } from "./rewrites.js";
  */
 export function padsToConcat(graph: Graph): Graph {
   const uses = useCounts(graph);
-  const valueOf = (id: ValueId): Value => must(graph.values[id], "value");
+  const valueOf = (id: ValueId): Value => ensure(graph.values[id], "value");
   const isInner = ({ id, role }: Value): boolean => uses[id] === 1 && role === undefined;
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
   const to: ValueId[] = [];
@@ -24,7 +24,7 @@ export function padsToConcat(graph: Graph): Graph {
       continue;
     }
     const { dimension, parts, rest } = concat;
-    const placed = (id: ValueId): ValueId => must(to[id], "operand");
+    const placed = (id: ValueId): ValueId => ensure(to[id], "operand");
     const made = g.push(
       "concatenate",
       parts.map(placed),
@@ -34,7 +34,7 @@ export function padsToConcat(graph: Graph): Graph {
     );
     to.push(rest === undefined ? made.id : g.push("add", [placed(rest), made.id], {}, value.type, value).id);
   }
-  for (const { name, value } of graph.outputs) g.output(name, g.get(must(to[value], "output")));
+  for (const { name, value } of graph.outputs) g.output(name, g.get(ensure(to[value], "output")));
   return g.finish();
 
   /** The operands of two complementary pads in `sum`, and the other term of the sum. Undefined if `sum` adds no such pads. */
@@ -49,7 +49,7 @@ export function padsToConcat(graph: Graph): Graph {
       if (inner.op !== "add" || !isInner(inner)) continue;
       for (const [i, other] of inner.inputs.entries()) {
         const found = complement(valueOf(other), pad);
-        if (found !== undefined) return { ...found, rest: must(inner.inputs[1 - i], "operand") };
+        if (found !== undefined) return { ...found, rest: ensure(inner.inputs[1 - i], "operand") };
       }
     }
     return undefined;
@@ -60,7 +60,7 @@ export function padsToConcat(graph: Graph): Graph {
     if (a.op !== "pad" || b.op !== "pad" || a.id === b.id || !isInner(a) || !isInner(b)) return undefined;
     const [dimension, ...others] = [...new Set([...padded(a), ...padded(b)])];
     if (dimension === undefined || others.length > 0) return undefined;
-    const sizeOf = (pad: Value): number => must(valueOf(must(pad.inputs[0], "operand")).type.dims[dimension], "dim");
+    const sizeOf = (pad: Value): number => ensure(valueOf(ensure(pad.inputs[0], "operand")).type.dims[dimension], "dim");
     for (const [first, second] of [
       [a, b],
       [b, a],
@@ -71,7 +71,7 @@ export function padsToConcat(graph: Graph): Graph {
         second.attrs.low[dimension] === sizeOf(first) &&
         second.attrs.high[dimension] === 0
       )
-        return { dimension, parts: [must(first.inputs[0], "part"), must(second.inputs[0], "part")] };
+        return { dimension, parts: [ensure(first.inputs[0], "part"), ensure(second.inputs[0], "part")] };
     return undefined;
   }
 }

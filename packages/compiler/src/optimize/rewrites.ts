@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Value, type ValueId, collectiveNames } from "@lapidary/ir";
 
 /**
@@ -10,7 +10,7 @@ export function mergeEqual(graph: Graph): Graph {
   const to: ValueId[] = [];
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
   for (const value of graph.values) {
-    const inputs = value.inputs.map((id) => must(to[id], "operand"));
+    const inputs = value.inputs.map((id) => ensure(to[id], "operand"));
     const { phase } = value.scope;
     const pass = collectiveNames.has(value.op) || phase === "recompute" ? phase : "";
     const key =
@@ -26,7 +26,7 @@ export function mergeEqual(graph: Graph): Graph {
     seen.set(key, made.id);
     to.push(made.id);
   }
-  for (const { name, value } of graph.outputs) g.output(name, g.get(must(to[value], "output")));
+  for (const { name, value } of graph.outputs) g.output(name, g.get(ensure(to[value], "output")));
   return g.finish();
 }
 
@@ -35,11 +35,11 @@ export function dropDead(graph: Graph): Graph {
   const alive = graph.values.map((value) => value.op === "parameter");
   for (const { value } of graph.outputs) alive[value] = true;
   for (let id = graph.values.length - 1; id >= 0; id--)
-    if (alive[id] === true) for (const input of must(graph.values[id], "value").inputs) alive[input] = true;
+    if (alive[id] === true) for (const input of ensure(graph.values[id], "value").inputs) alive[input] = true;
   const to = new Map<ValueId, ValueId>();
   const g = new GraphBuilder(graph.name, graph.level, graph.mesh);
   for (const value of graph.values) if (alive[value.id] === true) to.set(value.id, copyValue(g, value, (id) => to.get(id)).id);
-  for (const { name, value } of graph.outputs) g.output(name, g.get(must(to.get(value), "output")));
+  for (const { name, value } of graph.outputs) g.output(name, g.get(ensure(to.get(value), "output")));
   return g.finish();
 }
 
@@ -52,6 +52,6 @@ export function copyValue(g: GraphBuilder, value: Value, to: (id: ValueId) => Va
   return copyInto(
     g,
     value,
-    value.inputs.map((id) => must(to(id), "operand")),
+    value.inputs.map((id) => ensure(to(id), "operand")),
   );
 }

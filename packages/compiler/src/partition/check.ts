@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { type AtomId, atomsSize, parseAtoms } from "@lapidary/topology";
 import {
   type Graph,
@@ -40,15 +40,15 @@ export function checkProgram(graph: Graph): void {
   }
   for (const { name, value } of graph.outputs)
     assert(
-      must(graph.values[value]?.sharding, "sharding").unreduced.length === 0,
+      ensure(graph.values[value]?.sharding, "sharding").unreduced.length === 0,
       `${graph.name}: ill-typed line ${graph.values.length + 2}: the output ${name} has partial sums`,
     );
 }
 
 function checkValue(graph: Graph, value: Value): void {
-  const mesh = must(graph.mesh, "mesh");
-  const sharding = must(value.sharding, "a sharding");
-  const inputs = value.inputs.map((id) => must(graph.values[id], "operand"));
+  const mesh = ensure(graph.mesh, "mesh");
+  const sharding = ensure(value.sharding, "a sharding");
+  const inputs = value.inputs.map((id) => ensure(graph.values[id], "operand"));
   const input = inputs[0];
   if (opDef<OpName>(value.op).arity === 0) {
     assert(sharding.unreduced.length === 0, "a value without operands has no partial sums");
@@ -56,7 +56,7 @@ function checkValue(graph: Graph, value: Value): void {
   }
   switch (value.op) {
     case "all_gather": {
-      const from = must(input?.sharding, "sharding");
+      const from = ensure(input?.sharding, "sharding");
       const atoms = parseAtoms(mesh, value.attrs.axes);
       expectDims(
         graph,
@@ -67,7 +67,7 @@ function checkValue(graph: Graph, value: Value): void {
       return;
     }
     case "shard_slice": {
-      const from = must(input?.sharding, "sharding");
+      const from = ensure(input?.sharding, "sharding");
       const atoms = parseAtoms(mesh, value.attrs.axes);
       expectDims(
         graph,
@@ -78,7 +78,7 @@ function checkValue(graph: Graph, value: Value): void {
       return;
     }
     case "reduce_scatter": {
-      const from = must(input?.sharding, "sharding");
+      const from = ensure(input?.sharding, "sharding");
       const atoms = parseAtoms(mesh, value.attrs.axes);
       expectDims(
         graph,
@@ -89,13 +89,13 @@ function checkValue(graph: Graph, value: Value): void {
       return;
     }
     case "all_reduce": {
-      const from = must(input?.sharding, "sharding");
+      const from = ensure(input?.sharding, "sharding");
       expectDims(graph, sharding, from.dims);
       expectReduced(from, sharding, parseAtoms(mesh, value.attrs.axes), value.attrs.kind);
       return;
     }
     case "all_to_all": {
-      const from = must(input?.sharding, "sharding");
+      const from = ensure(input?.sharding, "sharding");
       const atoms = parseAtoms(mesh, value.attrs.axes);
       expectDims(
         graph,
@@ -113,29 +113,29 @@ function checkValue(graph: Graph, value: Value): void {
 }
 
 function checkLocal(graph: Graph, value: Value, inputs: readonly Value[], sharding: Sharding): void {
-  const mesh = must(graph.mesh, "mesh");
+  const mesh = ensure(graph.mesh, "mesh");
   const def = opDef<OpName>(value.op);
-  const whole = (v: Value): Value["type"] => ({ dtype: v.type.dtype, dims: globalDims(mesh, v.type.dims, must(v.sharding, "sharding")) });
+  const whole = (v: Value): Value["type"] => ({ dtype: v.type.dtype, dims: globalDims(mesh, v.type.dims, ensure(v.sharding, "sharding")) });
   const output = whole(value);
   const attrs = def.localize(
     value.attrs,
     inputs.map((v) => whole(v).dims),
     output.dims,
   );
-  const rule = must(def.factors, "a local op")(inputs.map(whole), output, attrs);
+  const rule = ensure(def.factors, "a local op")(inputs.map(whole), output, attrs);
   const atoms: (readonly AtomId[] | undefined)[] = rule.factors.map(() => undefined);
   const claim = (lists: readonly (readonly number[])[], of: Value): void =>
     lists.forEach((factors, d) => {
-      let rest = must(of.sharding, "sharding").dims[d] ?? [];
+      let rest = ensure(of.sharding, "sharding").dims[d] ?? [];
       for (const f of factors) {
-        const factor = must(rule.factors[f], "factor");
+        const factor = ensure(rule.factors[f], "factor");
         const own: AtomId[] = [];
         while (
           rest.length > 0 &&
-          factor.size % atomsSize(mesh, [...own, must(rest[0], "atom")]) === 0 &&
+          factor.size % atomsSize(mesh, [...own, ensure(rest[0], "atom")]) === 0 &&
           atomsSize(mesh, own) < factor.size
         ) {
-          own.push(must(rest[0], "atom"));
+          own.push(ensure(rest[0], "atom"));
           rest = rest.slice(1);
         }
         assert(factor.kind !== "replicate" || own.length === 0, `dim ${d} of ${of.name} must be whole`);
@@ -156,7 +156,7 @@ function checkLocal(graph: Graph, value: Value, inputs: readonly Value[], shardi
   const created = rule.factors.flatMap((factor, f) =>
     factor.kind === "reduce" ? (atoms[f] ?? []).map((atom) => ({ atom, kind: factor.reduction ?? "sum" })) : [],
   );
-  const unreduced = inputs.map((v) => must(v.sharding, "sharding").unreduced);
+  const unreduced = inputs.map((v) => ensure(v.sharding, "sharding").unreduced);
   const first = unreduced.find((list) => list.length > 0) ?? [];
   if (first.length > 0) {
     const isZero = (v: Value): boolean => v.op === "constant" && v.attrs.value === 0;
@@ -167,7 +167,7 @@ function checkLocal(graph: Graph, value: Value, inputs: readonly Value[], shardi
       );
     assert(linear, `${value.op} has partial sums as operands, but is not linear in them`);
     assert(
-      inputs.every((v, i) => (unreduced[i] ?? []).length === 0 || must(v.sharding, "sharding").reduction === "sum"),
+      inputs.every((v, i) => (unreduced[i] ?? []).length === 0 || ensure(v.sharding, "sharding").reduction === "sum"),
       "an op propagates only partial sums, not partial maxima or minima",
     );
     assert(!first.some((atom) => all.includes(atom)), "an axis splits a factor and has partial sums");
@@ -186,7 +186,7 @@ function checkLocal(graph: Graph, value: Value, inputs: readonly Value[], shardi
 function expectDims(graph: Graph, sharding: Sharding, dims: readonly (readonly AtomId[])[]): void {
   assert(
     sharding.dims.every((list, d) => sameAtoms(list, dims[d] ?? [])),
-    `the result has the sharding ${printSharding(must(graph.mesh, "mesh"), { ...sharding, dims })}`,
+    `the result has the sharding ${printSharding(ensure(graph.mesh, "mesh"), { ...sharding, dims })}`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh } from "@lapidary/topology";
 import {
   type Graph,
@@ -73,7 +73,7 @@ class Partitioner {
   /** Adds a value of the source. Its operands must have been added. */
   add(value: Value): void {
     const { id, role } = value;
-    const sharding = must(value.sharding, "sharding");
+    const sharding = ensure(value.sharding, "sharding");
     if (makesOwnPart(value.op)) {
       if (role !== undefined) this.#keep(id, this.#materialize(value, sharding));
       return;
@@ -91,7 +91,7 @@ class Partitioner {
   finish(): Graph {
     for (const { name, value } of this.#source.outputs) {
       const state = this.#source.values.find((v) => v.op === "parameter" && v.attrs.name === name);
-      const wanted = must((state ?? this.#globalOf(value)).sharding, "sharding");
+      const wanted = ensure((state ?? this.#globalOf(value)).sharding, "sharding");
       const text = state === undefined ? `the output ${name}` : `the next ${name}, like the current one,`;
       this.#g.output(name, this.#version(value, wanted, { text, phase: "update" }));
     }
@@ -99,7 +99,7 @@ class Partitioner {
   }
 
   #globalOf(id: ValueId): Value {
-    return must(this.#source.values[id], "value");
+    return ensure(this.#source.values[id], "value");
   }
 
   #keep(id: ValueId, made: Value): Value {
@@ -109,7 +109,7 @@ class Partitioner {
 
   /** The op itself, on local parts. */
   #emitLocal(value: Value): Value {
-    const opSharding = must(this.#propagated.factors[value.id], "op sharding");
+    const opSharding = ensure(this.#propagated.factors[value.id], "op sharding");
     const { rule, atoms } = opSharding;
     const created = newPartialSums(opSharding);
     const unreducedOf = new Map(value.inputs.map((id) => [id, this.#unreducedAtoms(id)]));
@@ -148,28 +148,28 @@ class Partitioner {
   /** The value in the wanted sharding: a version that exists, or the cheapest reshard from one. */
   #version(id: ValueId, wanted: Sharding, request: { readonly use?: Value; readonly text: string; readonly phase: Phase }): Value {
     const value = this.#globalOf(id);
-    const known = must(this.#versions[id], "versions").filter(
+    const known = ensure(this.#versions[id], "versions").filter(
       (v) =>
         !(this.#regather && this.#ofParams[id] === true && this.#gathered.has(v.id) && passOf(v.scope.phase) !== passOf(request.phase)),
     );
-    const found = known.find((v) => sameSharding(must(v.sharding, "sharding"), wanted));
+    const found = known.find((v) => sameSharding(ensure(v.sharding, "sharding"), wanted));
     if (found !== undefined) return found;
     if (makesOwnPart(value.op)) return this.#keep(id, this.#materialize(value, wanted));
     const paths = known
-      .filter((from) => canReshard(must(from.sharding, "sharding"), wanted))
+      .filter((from) => canReshard(ensure(from.sharding, "sharding"), wanted))
       .map((from) => ({ from, bytes: this.#costOf(from, wanted) }));
-    const best = must(
+    const best = ensure(
       paths.reduce<(typeof paths)[number] | undefined>((a, b) => (a === undefined || b.bytes < a.bytes ? b : a), undefined),
       `a path for ${value.name}`,
     );
     const before = this.#g.values.length;
     const made = reshard(this.#g, this.#mesh, best.from, wanted, {
-      cause: reasonFor(this.#propagated, this.#mesh, value, must(best.from.sharding, "sharding"), wanted, request),
+      cause: reasonFor(this.#propagated, this.#mesh, value, ensure(best.from.sharding, "sharding"), wanted, request),
       phase: request.phase,
     });
     for (const step of this.#g.values.slice(before)) {
       this.#keep(id, step);
-      if (step.op === "all_gather" || this.#gathered.has(must(step.inputs[0], "operand"))) this.#gathered.add(step.id);
+      if (step.op === "all_gather" || this.#gathered.has(ensure(step.inputs[0], "operand"))) this.#gathered.add(step.id);
     }
     return made;
   }
@@ -177,7 +177,7 @@ class Partitioner {
   /** Adds a value without operands, such as a constant, in the sharding of its use. */
   #materialize(value: Value, sharding: Sharding): Value {
     const clean: Sharding = { dims: sharding.dims, unreduced: [], reduction: "sum" };
-    const existing = this.#versions[value.id]?.find((v) => sameSharding(must(v.sharding, "sharding"), clean));
+    const existing = this.#versions[value.id]?.find((v) => sameSharding(ensure(v.sharding, "sharding"), clean));
     if (existing !== undefined) return existing;
     const dims = localDims(this.#mesh, value.type.dims, clean);
     return this.#g.push(
@@ -193,7 +193,7 @@ class Partitioner {
     const trial = new GraphBuilder("trial", "chip", this.#mesh);
     const start = trial.push("parameter", [], { name: "x" }, from.type, { sharding: from.sharding });
     reshard(trial, this.#mesh, start, wanted, { cause: "", phase: "forward" });
-    return trial.values.slice(1).reduce((sum, v) => sum + bytesPerChip(v, must(trial.values[v.inputs[0] ?? 0], "operand")), 0);
+    return trial.values.slice(1).reduce((sum, v) => sum + bytesPerChip(v, ensure(trial.values[v.inputs[0] ?? 0], "operand")), 0);
   }
 }
 

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
 import type { Sharding, Value } from "@lapidary/ir";
 import { type Propagated, winnerText } from "../propagate/index.js";
@@ -32,12 +32,12 @@ export function reasonFor(
       scattered.length === 0
         ? `${request.text} needs the sum on every chip of ${names(reduced)}, so an all_reduce`
         : `${request.text} has dim ${onto} split over ${names(scattered)}, so a reduce_scatter${scattered.length < reduced.length ? ` and, over ${names(reduced.filter((atom) => !scattered.includes(atom)))}, an all_reduce` : ""}`;
-    return `reduces the partial sums of ${value.name} over ${names(reduced)}: a summed dim is split there by ${rootOfReduction(propagated, value, must(reduced[0], "atom"))}; ${shape}`;
+    return `reduces the partial sums of ${value.name} over ${names(reduced)}: a summed dim is split there by ${rootOfReduction(propagated, value, ensure(reduced[0], "atom"))}; ${shape}`;
   }
   const d = have.dims.findIndex((dim, i) => dim.some((atom) => wanted.dims[i]?.includes(atom) !== true));
   if (d < 0) return `takes this chip's part of ${value.name} for ${request.text}: no communication`;
   const surplus = (have.dims[d] ?? []).filter((atom) => wanted.dims[d]?.includes(atom) !== true);
-  const root = propagated.origins[value.id]?.get(must(surplus[0], "atom"))?.root ?? "propagation";
+  const root = propagated.origins[value.id]?.get(ensure(surplus[0], "atom"))?.root ?? "propagation";
   const moved = wanted.dims.findIndex((dim) => surplus.every((atom) => dim.includes(atom)));
   if (moved >= 0) return `moves ${names(surplus)} of ${value.name} from dim ${d} (${root}) to dim ${moved}, as ${request.text} requires`;
   const conflict =

@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize, printAtoms } from "@lapidary/topology";
 import {
   type CollectiveAttrs,
@@ -60,7 +60,7 @@ class ReshardPath {
   }
 
   get sharding(): Sharding {
-    return must(this.current.sharding, "sharding");
+    return ensure(this.current.sharding, "sharding");
   }
 
   /** Step 1: reduce_scatter onto dims that the target splits next by the same atoms, all_reduce for the rest. */

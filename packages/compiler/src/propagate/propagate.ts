@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, atomsSize } from "@lapidary/topology";
 import { type FactorMap, type Graph, type OpFactors, type OpName, type Value, type ValueId, opDef } from "@lapidary/ir";
 import { newPartialSums, propagatedPartialSums } from "./partial-sums.js";
@@ -86,7 +86,7 @@ class Propagation {
   #findConflicts(): Conflict[] {
     return this.#graph.values.flatMap((value, id) => {
       if (value.op === "constant" || value.op === "parameter") return [];
-      const rule = must(this.#rules[id], "factors");
+      const rule = ensure(this.#rules[id], "factors");
       const maps: [ValueId, FactorMap][] = [
         ...value.inputs.map((input, i): [ValueId, FactorMap] => [input, rule.inputs[i] ?? []]),
         [id, rule.output],
@@ -96,7 +96,7 @@ class Propagation {
           const settled = factors.flatMap((f) => this.#opAtoms[id]?.[f] ?? []);
           const lost = (this.#dims[tensor]?.[dimension]?.atoms ?? []).filter((atom) => !settled.includes(atom));
           if (lost.length === 0 || this.#graph.values[tensor]?.op === "constant") return [];
-          const first = must(lost[0], "atom");
+          const first = ensure(lost[0], "atom");
           return [{ op: id, tensor, dimension, atoms: lost, lost: this.#origins[tensor]?.get(first), winner: this.#winnerOf(id, first) }];
         }),
       );
@@ -117,7 +117,7 @@ class Propagation {
   }
 
   #opShardings(): OpSharding[] {
-    return this.#rules.map((rule, id) => ({ rule, atoms: must(this.#opAtoms[id], "atoms of an op") }));
+    return this.#rules.map((rule, id) => ({ rule, atoms: ensure(this.#opAtoms[id], "atoms of an op") }));
   }
 
   /**
@@ -129,7 +129,7 @@ class Propagation {
     const { deferred, potential } = findReductionPoints(state, this.#mesh);
     const unreducedOf = (id: ValueId): readonly AtomId[] => (deferred[id] === true ? (potential[id] ?? []) : []);
     return this.#graph.values.map((value, id) =>
-      newPartialSums(must(state.factors[id], "op sharding")).kind === "sum"
+      newPartialSums(ensure(state.factors[id], "op sharding")).kind === "sum"
         ? propagatedPartialSums(this.#graph, value, unreducedOf, this.#opAtoms[id]?.flat() ?? [])
         : [],
     );
@@ -138,10 +138,10 @@ class Propagation {
   #placeSeeds(priority: Priority): void {
     this.#seeds.forEach((list, id) => {
       list.forEach((ofDim, d) => {
-        const dim = must(this.#dims[id]?.[d], "dim");
+        const dim = ensure(this.#dims[id]?.[d], "dim");
         for (const seed of ofDim.filter((s) => s.priority === priority)) {
           for (const atom of seed.atoms) {
-            if (this.#isUsed(id, atom) || !divides(this.#mesh, dim.atoms, atom, must(this.#graph.values[id], "value").type.dims[d] ?? 1))
+            if (this.#isUsed(id, atom) || !divides(this.#mesh, dim.atoms, atom, ensure(this.#graph.values[id], "value").type.dims[d] ?? 1))
               continue;
             dim.atoms.push(atom);
             this.#origins[id]?.set(atom, { priority, root: seed.cause });
@@ -157,10 +157,10 @@ class Propagation {
 
   /** Propagates from the dims of one op to its factors, and from its factors to its dims. */
   #visit(id: ValueId): boolean {
-    const value = must(this.#graph.values[id], "value");
+    const value = ensure(this.#graph.values[id], "value");
     if (value.op === "constant" || value.op === "parameter") return false;
-    const rule = must(this.#rules[id], "factors");
-    const claimed = must(this.#opAtoms[id], "atoms");
+    const rule = ensure(this.#rules[id], "factors");
+    const claimed = ensure(this.#opAtoms[id], "atoms");
     const tensors: [ValueId, FactorMap][] = [
       ...value.inputs.map((input, i): [ValueId, FactorMap] => [input, rule.inputs[i] ?? []]),
       [id, rule.output],
@@ -179,15 +179,15 @@ class Propagation {
       map.forEach((factors, d) => {
         let rest = this.#dims[tensorId]?.[d]?.atoms ?? [];
         for (const f of factors) {
-          const factor = must(rule.factors[f], "factor");
-          const mine = must(claimed[f], "claimed");
+          const factor = ensure(rule.factors[f], "factor");
+          const mine = ensure(claimed[f], "claimed");
           const [own, after] = splitByFactor(this.#mesh, rest, factor.size);
           rest = after;
           if (factor.kind === "replicate" || own.length === mine.length || !startsWith(own, mine) || !isReachable(f)) continue;
           for (const atom of own.slice(mine.length)) {
             if (claimed.some((other) => other.includes(atom)) || this.#partialSumAtoms[id]?.includes(atom) === true) break;
             mine.push(atom);
-            this.#opOrigins[id]?.set(atom, must(this.#origins[tensorId]?.get(atom), "origin"));
+            this.#opOrigins[id]?.set(atom, ensure(this.#origins[tensorId]?.get(atom), "origin"));
             changed = true;
           }
         }
@@ -195,7 +195,7 @@ class Propagation {
     for (const [tensorId, map] of tensors) {
       if (this.#graph.values[tensorId]?.op === "constant") continue;
       map.forEach((factors, d) => {
-        const dim = must(this.#dims[tensorId]?.[d], "dim");
+        const dim = ensure(this.#dims[tensorId]?.[d], "dim");
         if (dim.closed) return;
         const proposed: AtomId[] = [];
         for (const f of factors) {
@@ -207,7 +207,7 @@ class Propagation {
         for (const atom of proposed.slice(dim.atoms.length)) {
           if (this.#isUsed(tensorId, atom) || !divides(this.#mesh, dim.atoms, atom, this.#graph.values[tensorId]?.type.dims[d] ?? 1)) break;
           dim.atoms.push(atom);
-          this.#origins[tensorId]?.set(atom, { ...must(this.#opOrigins[id]?.get(atom), "origin"), via: id });
+          this.#origins[tensorId]?.set(atom, { ...ensure(this.#opOrigins[id]?.get(atom), "origin"), via: id });
           changed = true;
         }
       });
@@ -229,9 +229,9 @@ function isClosed(value: Value, options: PropagateOptions): boolean {
 
 function factorsOf(graph: Graph, value: Value): OpFactors {
   const def = opDef<OpName>(value.op);
-  const rule = must(def.factors, `sharding rule of ${value.op}`);
+  const rule = ensure(def.factors, `sharding rule of ${value.op}`);
   return rule(
-    value.inputs.map((id) => must(graph.values[id], "operand").type),
+    value.inputs.map((id) => ensure(graph.values[id], "operand").type),
     value.type,
     value.attrs,
   );

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize } from "@lapidary/topology";
 import { type Graph, type Value, type ValueId, bytesOf } from "@lapidary/ir";
 import { newPartialSums, propagatedPartialSums } from "./partial-sums.js";
@@ -28,7 +28,7 @@ export function findReductionPoints({ graph, factors }: Pick<Propagated, "graph"
   /** Whether the linear region of a value is reduced in any case: the value has new partial sums, or is added to a value that has. */
   const isReduced: boolean[] = [];
   for (const value of graph.values) {
-    const created = newPartialSums(must(factors[value.id], "op sharding"));
+    const created = newPartialSums(ensure(factors[value.id], "op sharding"));
     const propagated =
       created.kind === "sum" ? propagatedPartialSums(graph, value, (id) => potential[id] ?? [], factors[value.id]?.atoms.flat() ?? []) : [];
     potential.push(created.atoms.length > 0 && created.kind === "sum" ? [...created.atoms, ...propagated] : propagated);
@@ -45,8 +45,8 @@ export function findReductionPoints({ graph, factors }: Pick<Propagated, "graph"
   const cost = graph.values.map(() => 0);
 
   for (let id = graph.values.length - 1; id >= 0; id--) {
-    const value = must(graph.values[id], "value");
-    const atoms = must(potential[id], "potential");
+    const value = ensure(graph.values[id], "value");
+    const atoms = ensure(potential[id], "potential");
     if (atoms.length === 0) continue;
     const bytesHere = reductionBytes(mesh, graph, value, atoms);
     const canDefer =
@@ -59,14 +59,18 @@ export function findReductionPoints({ graph, factors }: Pick<Propagated, "graph"
 
   function propagates(use: ValueId): boolean {
     return (
-      propagatedPartialSums(graph, must(graph.values[use], "use"), (operand) => potential[operand] ?? [], factors[use]?.atoms.flat() ?? [])
-        .length > 0
+      propagatedPartialSums(
+        graph,
+        ensure(graph.values[use], "use"),
+        (operand) => potential[operand] ?? [],
+        factors[use]?.atoms.flat() ?? [],
+      ).length > 0
     );
   }
 
   /** The share of `of` in the bytes of a deferred reduction of `use`: 0 if another operand is reduced there in any case. */
   function shareOf(use: ValueId, of: ValueId): number {
-    const partners = must(graph.values[use], "use").inputs.filter((id) => id !== of && (potential[id]?.length ?? 0) > 0);
+    const partners = ensure(graph.values[use], "use").inputs.filter((id) => id !== of && (potential[id]?.length ?? 0) > 0);
     if (partners.some((id) => isReduced[id] === true)) return 0;
     return (cost[use] ?? 0) / (partners.length + 1);
   }

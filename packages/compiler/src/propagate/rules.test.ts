@@ -22,7 +22,7 @@ function expectError(run: () => unknown, code: string, exit: number, ...parts: s
       error instanceof LapidaryError &&
       error.code === code &&
       error.exit === exit &&
-      parts.every((part) => `${error.message} ${error.place} ${error.remedy}`.includes(part)),
+      parts.every((part) => `${error.message} ${error.location} ${error.remedy}`.includes(part)),
   );
 }
 

@@ -1,4 +1,4 @@
-import { LapidaryError, assert, must, suggest } from "@lapidary/std";
+import { LapidaryError, assert, ensure, suggest } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, atomsSize, axisAtoms } from "@lapidary/topology";
 import type { Value, ValueRole } from "@lapidary/ir";
 
@@ -49,7 +49,7 @@ export interface RuleSet {
 /** A logical axis may contain the number of units of its dim: `heads/16` is split into at most 16 parts. */
 export function parseLogicalAxis(axis: string, size: number): { name: string; units: number } {
   const [name, units] = axis.split("/");
-  return { name: must(name, "logical axis"), units: units === undefined ? size : Number(units) };
+  return { name: ensure(name, "logical axis"), units: units === undefined ? size : Number(units) };
 }
 
 /** The longest prefix of `atoms` that divides `size`. */
@@ -76,7 +76,7 @@ export function checkRules(mesh: Mesh, rules: LogicalAxisRules, known: ReadonlyS
       throw new LapidaryError({
         code: "LAP_RULE_AXIS_TWICE",
         message: `the rule for ${name} names a mesh axis twice`,
-        place: `rules.${name}`,
+        location: `rules.${name}`,
         remedy: "name each mesh axis once",
       });
     if (known.size > 0 && !known.has(name)) {
@@ -84,7 +84,7 @@ export function checkRules(mesh: Mesh, rules: LogicalAxisRules, known: ReadonlyS
       throw new LapidaryError({
         code: "LAP_RULE_UNKNOWN",
         message: `no tensor has a logical axis "${name}"`,
-        place: `rules.${name}`,
+        location: `rules.${name}`,
         remedy: near === undefined ? `logical axes are ${[...known].join(", ")}` : `did you mean "${near}"?`,
       });
     }
@@ -109,10 +109,12 @@ export function seedsOfRules(
   const used = new Map<AtomId, string>();
   const isParameter = value.op === "parameter" || value.role === "gradient";
   const atomsOf = (name: string): AtomId[] => axesOf(rules[name]).flatMap((axis) => axisAtoms(mesh, axis, `rules.${name}`));
-  const names = axes.map((logical, d) => (logical === null ? undefined : parseLogicalAxis(logical, must(value.type.dims[d], "dim")).name));
+  const names = axes.map((logical, d) =>
+    logical === null ? undefined : parseLogicalAxis(logical, ensure(value.type.dims[d], "dim")).name,
+  );
   return axes.map((logical, d) => {
     if (logical === null) return undefined;
-    const size = must(value.type.dims[d], "dim");
+    const size = ensure(value.type.dims[d], "dim");
     const { name, units } = parseLogicalAxis(logical, size);
     if (!isParameter && ofParameters.has(name)) return undefined;
     const wanted = atomsOf(name);
@@ -123,7 +125,7 @@ export function seedsOfRules(
         throw new LapidaryError({
           code: "LAP_RULE_AXIS_TWICE",
           message: `the rules split both ${other} and ${name} of ${value.name} over ${atomOf(mesh, id).axis}`,
-          place: `rules.${name}`,
+          location: `rules.${name}`,
           remedy: "a mesh axis can split one dim of a tensor only: change one of the two rules",
         });
       used.set(id, name);
@@ -136,7 +138,7 @@ export function seedsOfRules(
       throw new LapidaryError({
         code: "LAP_MESH_INDIVISIBLE",
         message: `the batch of ${size} does not divide over ${axesOf(rules[name]).join("×")} = ${needed}`,
-        place: `${value.name} dim ${d} (${name})`,
+        location: `${value.name} dim ${d} (${name})`,
         remedy: `use a batch of ${near}, or another mesh`,
       });
     }
@@ -186,7 +188,7 @@ function indivisible(mesh: Mesh, value: Value, d: number, logical: string, units
   return new LapidaryError({
     code: "LAP_MESH_INDIVISIBLE",
     message: `no part of ${axes.join("×")} = ${size} divides the ${units} ${logical} of ${value.name}`,
-    place: `${value.name} dim ${d} (${logical})`,
+    location: `${value.name} dim ${d} (${logical})`,
     remedy: `make ${axes.at(-1) ?? "the axis"} a divisor of ${units} such as ${near}, or set rules.${logical} to null`,
   });
 }
@@ -220,7 +222,7 @@ export function seedsOfZero(mesh: Mesh, zero: ZeroOptions, value: Value, placed:
   }
   const [largest] = order;
   if (rest.length > 0 && largest !== undefined)
-    seeds[largest] = { priority: Priority.zero, cause, atoms: [], ...seeds[largest], wanted: atoms, units: must(left[largest], "dim") };
+    seeds[largest] = { priority: Priority.zero, cause, atoms: [], ...seeds[largest], wanted: atoms, units: ensure(left[largest], "dim") };
   assert(seeds.length === value.type.dims.length, "one seed per dim");
   return seeds;
 }

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type Graph, GraphBuilder, type ValueId } from "@lapidary/ir";
 
 /**
@@ -28,17 +28,17 @@ export function rematerialize(graph: Graph, policy: RematPolicy): Graph {
   const to: ValueId[] = [];
   const copies = new Map<ValueId, ValueId>();
   for (const value of graph.values) {
-    const inputs = value.inputs.map((id) => (value.scope.phase === "backward" ? recomputed(id) : must(to[id], "operand")));
+    const inputs = value.inputs.map((id) => (value.scope.phase === "backward" ? recomputed(id) : ensure(to[id], "operand")));
     to.push(g.push(value.op, inputs, value.attrs, value.type, value).id);
   }
-  for (const { name, value } of graph.outputs) g.output(name, g.get(must(to[value], "output")));
+  for (const { name, value } of graph.outputs) g.output(name, g.get(ensure(to[value], "output")));
   return g.finish();
 
   function recomputed(id: ValueId): ValueId {
-    if (kept[id] === true) return must(to[id], "operand");
+    if (kept[id] === true) return ensure(to[id], "operand");
     const known = copies.get(id);
     if (known !== undefined) return known;
-    const value = must(graph.values[id], "value");
+    const value = ensure(graph.values[id], "value");
     const inputs = value.inputs.map(recomputed);
     const { name, logicalAxes, scope } = value;
     const copy = g.push(value.op, inputs, value.attrs, value.type, { name, logicalAxes, scope: { ...scope, phase: "recompute" } });
@@ -62,7 +62,7 @@ function keptValues(graph: Graph, policy: Exclude<RematPolicy, "none">): boolean
   });
   for (const value of graph.values) {
     if (value.scope.phase !== "forward") continue;
-    for (const id of value.inputs) if (must(graph.values[id], "operand").scope.block !== value.scope.block) kept[id] = true;
+    for (const id of value.inputs) if (ensure(graph.values[id], "operand").scope.block !== value.scope.block) kept[id] = true;
   }
   for (const { value } of graph.outputs) kept[value] = true;
   return kept;
@@ -75,7 +75,7 @@ function projectionsOfAttention(graph: Graph): Set<ValueId> {
   const trace = (id: ValueId): void => {
     if (seen.has(id)) return;
     seen.add(id);
-    const value = must(graph.values[id], "value");
+    const value = ensure(graph.values[id], "value");
     if (value.op !== "dot_general") for (const input of value.inputs) trace(input);
     else if (value.attrs.batch.length === 0) found.add(id);
   };

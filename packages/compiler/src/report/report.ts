@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type Graph, type Value, blocksOf, bytesOf, ops, parametersOf, printSharding, withoutBlocks } from "@lapidary/ir";
 import { bytesPerChip } from "../partition/index.js";
 
@@ -19,7 +19,7 @@ export function summarizeCollectives(chip: Graph): CollectiveSummary[] {
   const groups = new Map<string, { op: string; axis: string; count: number; bytes: number; largest: number; why: string }>();
   for (const value of collectivesOf(chip)) {
     const axis = axesOf(value).join("+");
-    const bytes = bytesPerChip(value, must(chip.values[must(value.inputs[0], "operand")], "operand"));
+    const bytes = bytesPerChip(value, ensure(chip.values[ensure(value.inputs[0], "operand")], "operand"));
     const group = groups.get(`${value.op} ${axis}`) ?? { op: value.op, axis, count: 0, bytes: 0, largest: -1, why: "" };
     group.count++;
     group.bytes += bytes;
@@ -58,12 +58,12 @@ export function shardTable(
   chip: Graph,
   global: Graph,
 ): { name: string; dims: string; sharding: string; local_dims: string; bytes_per_chip: number }[] {
-  const mesh = must(chip.mesh, "mesh");
+  const mesh = ensure(chip.mesh, "mesh");
   const whole = new Map(parametersOf(global).map((p) => [p.attrs.name, p]));
   return parametersOf(chip).map((p) => ({
     name: p.attrs.name,
-    dims: must(whole.get(p.attrs.name), "parameter").type.dims.join("×"),
-    sharding: printSharding(mesh, must(p.sharding, "sharding")),
+    dims: ensure(whole.get(p.attrs.name), "parameter").type.dims.join("×"),
+    sharding: printSharding(mesh, ensure(p.sharding, "sharding")),
     local_dims: p.type.dims.join("×"),
     bytes_per_chip: bytesOf(p.type),
   }));
@@ -87,7 +87,7 @@ export function weightShards(chip: Graph, global: Graph): WeightShards[] {
   const blocks = blocksOf(chip);
   const groups = new Map<string, WeightShards>();
   for (const row of shardTable(chip, global)) {
-    const state = must(states.get(row.name), row.name);
+    const state = ensure(states.get(row.name), row.name);
     if (state.role !== "param") continue;
     const name = withoutBlocks(row.name, blocks);
     const known = groups.get(name);

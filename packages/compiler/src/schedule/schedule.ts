@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { type Graph, type Value, type ValueId, collectiveNames, elementwiseNames, ops, passOf, printValue } from "@lapidary/ir";
 
 /**
@@ -55,8 +55,8 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
   const place = (value: Value): void => {
     if (placed.has(value.id)) return;
     placed.add(value.id);
-    for (const id of value.inputs) place(must(graph.values[id], "operand"));
-    for (const id of before.get(value.id) ?? []) place(must(graph.values[id], "collective"));
+    for (const id of value.inputs) place(ensure(graph.values[id], "operand"));
+    for (const id of before.get(value.id) ?? []) place(ensure(graph.values[id], "collective"));
     if (value.op !== "parameter") order.push(value.id);
   };
   for (const value of beforeGathers(graph)) place(value);
@@ -67,7 +67,7 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
   const startBefore = new Map<ValueId, number>();
   for (const value of graph.values) {
     if (!isAsync(value)) continue;
-    const done = must(step.get(value.id), "step");
+    const done = ensure(step.get(value.id), "step");
     const ready = Math.max(0, ...value.inputs.map((id) => (step.get(id) ?? -1) + 1));
     startBefore.set(
       value.id,
@@ -80,7 +80,7 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
 /** The first use of a collective's result. For a chain of reductions it is the first use of the last one. */
 function effectiveUse(graph: Graph, value: Value, use: ValueId | undefined, firstUse: ReadonlyMap<ValueId, ValueId>): ValueId | undefined {
   if (use === undefined) return undefined;
-  const user = must(graph.values[use], "use");
+  const user = ensure(graph.values[use], "use");
   return user.op === "all_reduce" && user.inputs[0] === value.id ? effectiveUse(graph, user, firstUse.get(user.id), firstUse) : use;
 }
 
@@ -100,7 +100,7 @@ function beforeGathers(graph: Graph): Value[] {
   const need = (id: ValueId): void => {
     if (needed.has(id)) return;
     needed.add(id);
-    for (const input of must(graph.values[id], "operand").inputs) need(input);
+    for (const input of ensure(graph.values[id], "operand").inputs) need(input);
   };
   for (const value of graph.values) if (value.op === "all_gather") for (const id of value.inputs) if (early[id] === true) need(id);
   return graph.values.filter((value) => needed.has(value.id) && value.op !== "parameter");
@@ -111,7 +111,7 @@ function blockStarts(graph: Graph, order: readonly ValueId[]): number[] {
   const starts = [0];
   let current: string | undefined;
   order.forEach((id, i) => {
-    const value = must(graph.values[id], "value");
+    const value = ensure(graph.values[id], "value");
     if (collectiveNames.has(value.op) || value.op === "constant" || value.role !== undefined) return;
     const { block, phase } = value.scope;
     const key = `${block} ${passOf(phase)}`;
@@ -158,7 +158,7 @@ export function printSchedule(graph: Graph, { order, startBefore }: Schedule): s
   for (const [id, at] of startBefore) startsAt.set(at, [...(startsAt.get(at) ?? []), id]);
   return order
     .flatMap((id, i) => {
-      const value = must(graph.values[id], "value");
+      const value = ensure(graph.values[id], "value");
       const starts = (startsAt.get(i) ?? []).map((started) => `start %${started}`);
       return [...starts, `${startBefore.has(id) ? "done  " : ""}${printValue(graph, value)}`];
     })

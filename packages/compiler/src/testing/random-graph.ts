@@ -1,4 +1,4 @@
-import { type Random, seededRandom, must } from "@lapidary/std";
+import { type Random, seededRandom, ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, atomOf, makeMesh } from "@lapidary/topology";
 import {
   type BinaryName,
@@ -332,7 +332,7 @@ function shuffled<T>(random: Random, list: readonly T[]): T[] {
   const out = [...list];
   for (let i = out.length - 1; i > 0; i--) {
     const j = random.integer(i + 1);
-    [out[i], out[j]] = [must(out[j], "element"), must(out[i], "element")];
+    [out[i], out[j]] = [ensure(out[j], "element"), ensure(out[i], "element")];
   }
   return out;
 }
@@ -373,7 +373,7 @@ export function withGradients(graph: Graph): Graph {
   for (const value of graph.values) g.push(value.op, value.inputs, value.attrs, value.type, value);
   for (const { name, value } of graph.outputs) g.output(name, g.get(value));
   const loss = g.get(
-    must(
+    ensure(
       graph.outputs.find(({ name }) => name === "loss"),
       "loss",
     ).value,

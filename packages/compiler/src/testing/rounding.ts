@@ -1,5 +1,5 @@
 import { type Graph, interpret, type Tensor, type Value } from "@lapidary/ir";
-import { must, seededRandom } from "@lapidary/std";
+import { ensure, seededRandom } from "@lapidary/std";
 
 /** Half a unit in the last place of f32, relative. */
 const unitRoundoff = 2 ** -24;
@@ -31,7 +31,7 @@ export function roundingOf(graph: Graph, inputs: ReadonlyMap<string, Tensor>): R
     const random = seededRandom(draw);
     const noisy = evaluateAll(graph, inputs, (x) => x * (1 + roundoffsOfOp * unitRoundoff * (2 * random.next() - 1)));
     noisy.forEach(({ data }, id) => {
-      const [want, spread] = [must(exact[id], "value").data, must(spreads[id], "spread")];
+      const [want, spread] = [ensure(exact[id], "value").data, ensure(spreads[id], "spread")];
       data.forEach((x, i) => {
         const off = Math.abs(x - (want[i] ?? 0));
         if (!(off <= (spread[i] ?? 0)) && x !== want[i]) spread[i] = Number.isNaN(off) ? Infinity : off;
@@ -41,7 +41,7 @@ export function roundingOf(graph: Graph, inputs: ReadonlyMap<string, Tensor>): R
   const bounds = exact.map(({ data }, id) =>
     data.map((x, i) => Math.max(safety * (spreads[id]?.[i] ?? 0), roundoffsOfOp * unitRoundoff * Math.max(Math.abs(x), 2 ** -100))),
   );
-  const at = <T>(of: readonly T[]): Map<string, T> => new Map(graph.outputs.map(({ name, value }) => [name, must(of[value], name)]));
+  const at = <T>(of: readonly T[]): Map<string, T> => new Map(graph.outputs.map(({ name, value }) => [name, ensure(of[value], name)]));
   return {
     exact: at(exact),
     bounds: at(bounds),
@@ -97,7 +97,7 @@ export function worstRounding(
 ): { readonly output: string; readonly element: number; readonly ratio: number } {
   let worst = { output: "", element: 0, ratio: 0 };
   for (const [output, { data }] of exact) {
-    const [got, bound] = [must(actual.get(output), output).data, must(bounds.get(output), output)];
+    const [got, bound] = [ensure(actual.get(output), output).data, ensure(bounds.get(output), output)];
     data.forEach((want, element) => {
       const x = got[element] ?? NaN;
       const ratio = x === want || (Number.isNaN(x) && Number.isNaN(want)) ? 0 : Math.abs(x - want) / (bound[element] ?? 0);

@@ -1,4 +1,4 @@
-import { assert, must, normalAt } from "@lapidary/std";
+import { assert, ensure, normalAt } from "@lapidary/std";
 import {
   type AtomId,
   type Mesh,
@@ -19,7 +19,6 @@ import {
   type Tensor,
   type Value,
   globalDims,
-  makesOwnPart,
   opDef,
   putIndices,
   takeIndices,
@@ -41,7 +40,7 @@ interface Members {
 }
 
 export function runChips(chip: Graph, inputs: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
-  const mesh = must(chip.mesh, "mesh");
+  const mesh = ensure(chip.mesh, "mesh");
   const everyAtom: WorkerGrid = { workers: meshSize(mesh), atoms: mesh.atoms.map((atom) => atom.id) };
   return run(chip, inputs, {
     count: meshSize(mesh),
@@ -66,23 +65,23 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
   const globalTypes = new Map<number, readonly number[]>();
   const chipsPerMember = meshSize(members.mesh) / members.count;
   for (const value of graph.values) {
-    const sharding = must(value.sharding, "sharding");
+    const sharding = ensure(value.sharding, "sharding");
     const positionsOf = (member: number, dims: readonly number[]): number[][] =>
       dims.map((size, d) => [...members.positions(member, size, sharding.dims[d] ?? [])]);
     const whole = wholeDims(members, value, sharding, chipsPerMember);
     globalTypes.set(value.id, whole);
     const all = Array.from({ length: members.count }, (_, member) => member);
-    const operands = (member: number): Tensor[] => value.inputs.map((id) => must(results[id]?.[member], "operand"));
+    const operands = (member: number): Tensor[] => value.inputs.map((id) => ensure(results[id]?.[member], "operand"));
     switch (value.op) {
       case "parameter":
-        results.push(all.map((member) => takeIndices(must(inputs.get(value.attrs.name), value.attrs.name), positionsOf(member, whole))));
+        results.push(all.map((member) => takeIndices(ensure(inputs.get(value.attrs.name), value.attrs.name), positionsOf(member, whole))));
         break;
       case "gather": {
-        const table = must(graph.values[must(value.inputs[0], "table")], "table");
-        const rows = must(globalTypes.get(table.id), "dims")[0] ?? 0;
+        const table = ensure(graph.values[ensure(value.inputs[0], "table")], "table");
+        const rows = ensure(globalTypes.get(table.id), "dims")[0] ?? 0;
         results.push(
           all.map((member) =>
-            evaluateRows(value, operands(member), 1, members.positions(member, rows, must(table.sharding, "sharding").dims[0] ?? [])),
+            evaluateRows(value, operands(member), 1, members.positions(member, rows, ensure(table.sharding, "sharding").dims[0] ?? [])),
           ),
         );
         break;
@@ -100,13 +99,13 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
         results.push(
           members.collective(
             value,
-            all.map((member) => must(operands(member)[0], "operand")),
+            all.map((member) => ensure(operands(member)[0], "operand")),
           ),
         );
         break;
       default: {
         const { evaluate, placed } = opDef<OpName>(value.op);
-        const meaning = must(evaluate, "meaning");
+        const meaning = ensure(evaluate, "meaning");
         if (placed) {
           // Operands, such as the key of random numbers, are whole on every member.
           const full = meaning(operands(0), value.attrs, { ...value.type, dims: whole });
@@ -128,14 +127,14 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
   }
   return new Map(
     graph.outputs.map(({ name, value: id }) => {
-      const value = must(graph.values[id], "output");
-      const dims = must(globalTypes.get(id), "dims");
+      const value = ensure(graph.values[id], "output");
+      const dims = ensure(globalTypes.get(id), "dims");
       const full = tensor(value.type.dtype, dims, new Float64Array(dims.reduce((a, b) => a * b, 1)).fill(Number.NaN));
       for (let member = 0; member < members.count; member++)
         putIndices(
           full,
-          dims.map((size, d) => [...members.positions(member, size, must(value.sharding, "sharding").dims[d] ?? [])]),
-          must(results[id]?.[member], "shard"),
+          dims.map((size, d) => [...members.positions(member, size, ensure(value.sharding, "sharding").dims[d] ?? [])]),
+          ensure(results[id]?.[member], "shard"),
         );
       return [name, full];
     }),
@@ -157,20 +156,20 @@ function wholeDims(members: Members, value: Value, sharding: Sharding, chipsPerM
 }
 
 function isDivisible(mesh: Mesh, size: number, atoms: readonly AtomId[]): boolean {
-  return size % atoms.reduce((n, id) => n * must(mesh.atoms[id], "atom").size, 1) === 0;
+  return size % atoms.reduce((n, id) => n * ensure(mesh.atoms[id], "atom").size, 1) === 0;
 }
 
 /** gather and scatter with global ids on the rows of a member. Rows of other members are treated as missing. */
 function evaluateRows(value: Value, operands: readonly Tensor[], idsAt: 0 | 1, rows: Int32Array): Tensor {
   const index = new Map([...rows].map((row, i) => [row, i]));
-  const ids = must(operands[value.op === "gather" ? 1 : 0], "ids");
+  const ids = ensure(operands[value.op === "gather" ? 1 : 0], "ids");
   const local = tensor(
     "i32",
     ids.dims,
     ids.data.map((id) => index.get(id) ?? -1),
   );
-  return must(opDef<OpName>(value.op).evaluate, "meaning")(
-    idsAt === 1 ? [must(operands[0], "table"), local] : [local, must(operands[1], "updates")],
+  return ensure(opDef<OpName>(value.op).evaluate, "meaning")(
+    idsAt === 1 ? [ensure(operands[0], "table"), local] : [local, ensure(operands[1], "updates")],
     value.attrs,
     value.type,
   );
@@ -195,10 +194,10 @@ function part(x: Tensor, dimension: number, index: number, parts: number): Tenso
 }
 
 function concat(parts: readonly Tensor[], dimension: number): Tensor {
-  return must(opDef<"concatenate">("concatenate").evaluate, "meaning")(
+  return ensure(opDef<"concatenate">("concatenate").evaluate, "meaning")(
     parts,
     { dimension },
-    { dtype: must(parts[0], "part").dtype, dims: must(parts[0], "part").dims.map((n, d) => (d === dimension ? n * parts.length : n)) },
+    { dtype: ensure(parts[0], "part").dtype, dims: ensure(parts[0], "part").dims.map((n, d) => (d === dimension ? n * parts.length : n)) },
   );
 }
 
@@ -206,8 +205,8 @@ function concat(parts: readonly Tensor[], dimension: number): Tensor {
 function chipCollective(mesh: Mesh, value: Value, shards: readonly Tensor[], member: number): Tensor {
   assert("axes" in value.attrs, "a collective");
   const atoms = parseAtoms(mesh, value.attrs.axes);
-  const group = replicaGroup(mesh, member, atoms).map((chip) => must(shards[chip], "shard"));
-  const own = must(shards[member], "shard");
+  const group = replicaGroup(mesh, member, atoms).map((chip) => ensure(shards[chip], "shard"));
+  const own = ensure(shards[member], "shard");
   const [index, size] = [shardIndex(mesh, member, atoms), value.attrs.size];
   switch (value.op) {
     case "all_gather":
@@ -245,7 +244,7 @@ function layoutPositions(layout: DimLayout, coordinates: readonly number[]): num
 /** Collectives between workers, by `HostCollective`. */
 function hostCollective(program: HostProgram, value: Value, shards: readonly Tensor[], member: number): Tensor {
   const { mesh, grid } = program;
-  const { atoms, gather, split } = must(program.collectives.get(value.id), "collective");
+  const { atoms, gather, split } = ensure(program.collectives.get(value.id), "collective");
   const group = workerGroup(mesh, grid, member, atoms);
   const coordinates = (worker: number): number[] => atoms.map((id) => workerCoordinate(mesh, grid, worker, id));
   const all = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
@@ -257,15 +256,15 @@ function hostCollective(program: HostProgram, value: Value, shards: readonly Ten
           x.dims.map((n, d) => (d === split.dimension ? layoutPositions(split, coordinates(member)) : all(n))),
         );
   const kind = value.op === "all_reduce" || value.op === "reduce_scatter" ? value.attrs.kind : "sum";
-  const parts = group.map((worker) => must(shards[worker], "shard"));
+  const parts = group.map((worker) => ensure(shards[worker], "shard"));
   if (value.op === "all_reduce" || value.op === "reduce_scatter") return mine(reduceAll(parts, kind));
-  if (gather === undefined) return mine(must(shards[member], "shard"));
+  if (gather === undefined) return mine(ensure(shards[member], "shard"));
   const full = tensor(value.type.dtype, value.type.dims, new Float64Array(value.type.dims.reduce((a, b) => a * b, 1)).fill(Number.NaN));
   group.forEach((worker, i) =>
     putIndices(
       full,
       full.dims.map((n, d) => (d === gather.dimension ? layoutPositions(gather, coordinates(worker)) : all(n))),
-      mine(must(parts[i], "part")),
+      mine(ensure(parts[i], "part")),
     ),
   );
   return full;

@@ -1,6 +1,6 @@
 import { strictEqual } from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { expectText } from "@lapidary/std";
+import { expectText } from "@lapidary/std/testing";
 import { exampleTexts, withExamples } from "./worked-example.js";
 
 describe("README of the compiler", () => {

@@ -36,7 +36,7 @@ export function tokenError(): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_TOKEN",
     message: "the request has no token, or a wrong one",
-    place: "Authorization",
+    location: "Authorization",
   });
 }
 
@@ -44,7 +44,7 @@ export function hostError(host: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_HOST",
     message: `requests for the host ${JSON.stringify(host.slice(0, 80))} are not answered`,
-    place: "Host",
+    location: "Host",
     ...(canBeAllowed(host)
       ? {
           remedy: `if this is the address of your proxy, start the coordinator with \`lapidary up --allow-host ${nameOf(host)}\`; else use 127.0.0.1 or localhost, with any port`,
@@ -57,7 +57,7 @@ export function originError(origin: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_ORIGIN",
     message: `requests from pages of ${JSON.stringify(origin.slice(0, 80))} are not answered`,
-    place: "Origin",
+    location: "Origin",
   });
 }
 
@@ -65,7 +65,7 @@ export function routeError(method: string, url: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_ROUTE",
     message: `${method} ${url.slice(0, 120)} not found`,
-    place: "url",
+    location: "url",
     remedy: "the API is described in packages/api/src/schemas.ts",
   });
 }
@@ -75,7 +75,7 @@ export function urlError(url: string, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_REQUEST",
     message: `invalid address ${JSON.stringify(url.slice(0, 120))}: ${cause instanceof Error ? cause.message.slice(-80) : String(cause)}`,
-    place: "url",
+    location: "url",
     remedy: "the API is described in packages/api/src/schemas.ts",
     cause,
   });
@@ -86,7 +86,7 @@ export function noRequestError(cause: Error): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_REQUEST",
     message: `invalid HTTP request: ${cause.message.slice(0, 120)}`,
-    place: "connection",
+    location: "connection",
     remedy: "use HTTP/1.1 without WebSockets; for live data use the server-sent-events endpoints",
     cause,
   });
@@ -99,7 +99,7 @@ export function requestError(error: z.ZodError, where: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_REQUEST",
     message: `the ${where} of the request is invalid: ${issue?.message ?? "unknown issue"}`,
-    place: key === "" ? where : `${where}.${key}`,
+    location: key === "" ? where : `${where}.${key}`,
     remedy: "the API is described in packages/api/src/schemas.ts",
     cause: error,
   });
@@ -121,14 +121,14 @@ export function asLapidaryError(error: unknown): LapidaryError {
     return new LapidaryError({
       code: "LAP_HTTP_TOO_LARGE",
       message: "the request's body is too large",
-      place: "body",
+      location: "body",
       cause: error,
     });
   if (statusCode !== undefined && statusCode < 500)
     return new LapidaryError({
       code: "LAP_HTTP_REQUEST",
       message,
-      place: "body",
+      location: "body",
       remedy: "send JSON as application/json",
       cause: error,
     });

@@ -51,7 +51,7 @@ function noFile(file: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_HTTP_ROUTE",
     message: `the page has no file ${JSON.stringify(file.slice(0, 80))}`,
-    place: "assets",
+    location: "assets",
     remedy: "load the page again: it may have been rebuilt",
   });
 }

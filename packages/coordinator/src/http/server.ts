@@ -188,7 +188,7 @@ async function readReport(run: Run): Promise<Report> {
     throw new LapidaryError({
       code: "LAP_JOB_NO_REPORT",
       message: `job ${run.id} has no report: it is ${run.state}`,
-      place: run.id,
+      location: run.id,
       remedy:
         run.summary.finished_at === undefined ? `wait for it with \`lapidary jobs wait ${run.id}\`` : "only jobs that are done have one",
     });
@@ -198,7 +198,7 @@ async function readReport(run: Run): Promise<Report> {
     throw new LapidaryError({
       code: "LAP_JOB_REPORT_UNREADABLE",
       message: `the report of job ${run.id} cannot be read: it is damaged, or another version of Lapidary wrote it`,
-      place: path,
+      location: path,
       remedy: `\`lapidary jobs events ${run.id}\` and \`lapidary logs ${run.id}\` show what happened; launch the job again for a report`,
       cause,
     });
@@ -209,7 +209,7 @@ function portTaken(port: number, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_PORT_TAKEN",
     message: `another process listens on port ${port}`,
-    place: `127.0.0.1:${port}`,
+    location: `127.0.0.1:${port}`,
     cause,
   });
 }

@@ -217,7 +217,7 @@ function noProgram(run: Run): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_NO_PROGRAM",
     message: `job ${run.id} has no program: it is ${run.state}`,
-    place: run.id,
+    location: run.id,
     remedy: isFinal(run.state) ? "launch it again: it ended before it was compiled, or by an earlier version" : "wait until it is compiled",
   });
 }
@@ -226,6 +226,6 @@ function noPage(): LapidaryError {
   return new LapidaryError({
     code: "LAP_PAGE_NOT_BUILT",
     message: "the dashboard has not been built",
-    place: "packages/dashboard/page/dist",
+    location: "packages/dashboard/page/dist",
   });
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { compile } from "@lapidary/compiler";
 import { buildModel } from "@lapidary/models";
-import { type Clock, LapidaryError, must, seededRandom } from "@lapidary/std";
+import { type Clock, LapidaryError, ensure, seededRandom } from "@lapidary/std";
 import { makeMesh, makeWorkerGrid, parseTorus } from "@lapidary/topology";
 import { compileOptions, type ResolvedJob, trainStep } from "@lapidary/training";
 import type { JobDetail, Status, TrainRow } from "@lapidary/api";
@@ -122,7 +122,7 @@ export class RecordedRuns {
     const error = new LapidaryError({
       code: "LAP_WORKER_LOST",
       message: "worker 1 was lost: its process was ended by SIGKILL",
-      place: "worker 1",
+      location: "worker 1",
       remedy: "look at worker-1.log, then launch the job again",
     });
     run.finish(end, end === "failed" ? error.toJSON() : undefined);
@@ -180,7 +180,7 @@ export class RecordedRuns {
         ...run.summary,
         job: run.identity.job,
         directory: run.directory,
-        ...(this.#groups.has(run.id) ? { workers: must(this.#groups.get(run.id), "worker group") } : {}),
+        ...(this.#groups.has(run.id) ? { workers: ensure(this.#groups.get(run.id), "worker group") } : {}),
       }),
       checkpoints: async () => [],
       shutdown: () => undefined,

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { indivisibleCorpus } from "../data-errors.js";
 import { contentHash, type Document } from "./document.js";
 import { byCodeUnits } from "./walk.js";
@@ -55,7 +55,7 @@ function chooseHeldOut(hashed: readonly Hashed[], targetSize: number, groupOf: (
     for (const member of group.members) chosen.push(member);
     size += group.size;
   }
-  return hashesOf(chosen.length > 0 ? chosen : must(sized.toSorted((a, b) => a.size - b.size)[0], "group").members);
+  return hashesOf(chosen.length > 0 ? chosen : ensure(sized.toSorted((a, b) => a.size - b.size)[0], "group").members);
 }
 
 const hashesOf = (members: readonly Hashed[]): Set<string> => new Set(members.map(({ hash }) => hash));

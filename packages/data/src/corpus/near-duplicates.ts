@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 
 /** Number of consecutive words in a shingle. Two texts that share many shingles share text, independently of line breaks. */
 const shingleWords = 8;
@@ -50,7 +50,7 @@ export class NearDuplicates {
       else if (owner !== text) shared.set(owner, (shared.get(owner) ?? 0) + 1);
     }
     for (const [owner, count] of shared)
-      if (count >= groupOverlap * Math.min(shingles.length, must(this.#sizes[owner], "size"))) this.#join(owner, text);
+      if (count >= groupOverlap * Math.min(shingles.length, ensure(this.#sizes[owner], "size"))) this.#join(owner, text);
     return text;
   }
 
@@ -58,9 +58,9 @@ export class NearDuplicates {
   group(text: number): number {
     let root = text;
     for (;;) {
-      const parent = must(this.#parents[root], "parent");
+      const parent = ensure(this.#parents[root], "parent");
       if (parent === root) return root;
-      const above = must(this.#parents[parent], "parent");
+      const above = ensure(this.#parents[parent], "parent");
       this.#parents[root] = above; // path halving
       root = above;
     }
@@ -86,7 +86,7 @@ function shingle(text: string, sampleMask: number): Shingles {
   let word = 0;
   const endWord = (): void => {
     const slot = words % shingleWords;
-    rolling = (Math.imul(rolling, 31) + word - Math.imul(must(window[slot], "slot"), outgoingFactor)) | 0;
+    rolling = (Math.imul(rolling, 31) + word - Math.imul(ensure(window[slot], "slot"), outgoingFactor)) | 0;
     window[slot] = word;
     word = 0;
     words++;

@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { hashString, must } from "@lapidary/std";
+import { hashString, ensure } from "@lapidary/std";
 import { emptyCorpus, missingCorpus } from "../data-errors.js";
 import { clean, shouldDescend, type Kind, kindOf } from "./clean.js";
 import { type Corpus, SkippedDocuments } from "./document.js";
@@ -54,7 +54,7 @@ export function readNodeModules(directory: string, { maxBytes, onProgress }: Nod
       .map(({ files }) => ({ files: files[kind], next: 0, bytes: 0, skippedInARow: 0 }));
     while (bytes < budget && queues.length > 0) {
       const at = smallestQueue(queues);
-      const queue = must(queues[at], "queue");
+      const queue = ensure(queues[at], "queue");
       const path = queue.files[queue.next++];
       if (path === undefined || queue.skippedInARow > maxSkippedInARow) {
         queues.splice(at, 1);
@@ -133,6 +133,6 @@ function depth(path: string): number {
 
 function smallestQueue(queues: readonly { readonly bytes: number }[]): number {
   let best = 0;
-  for (let i = 1; i < queues.length; i++) if (must(queues[i], "queue").bytes < must(queues[best], "queue").bytes) best = i;
+  for (let i = 1; i < queues.length; i++) if (ensure(queues[i], "queue").bytes < ensure(queues[best], "queue").bytes) best = i;
   return best;
 }

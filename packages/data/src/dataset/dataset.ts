@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { assert, hash32, must } from "@lapidary/std";
+import { assert, hash32, ensure } from "@lapidary/std";
 import { maskedToken, readTokenizer, readTokenizerFiles, type TextTokenizer, type TokenizerFiles } from "@lapidary/tokenizer";
 import { tooSmallForBatch } from "../data-errors.js";
 import { datasetFiles, type Manifest, readManifest, type SplitName } from "./manifest.js";
@@ -147,7 +147,7 @@ export class Dataset {
     const offset = row * seq;
     const segment = this.#readers[split].read(source * seq, seq + 1);
     for (let i = 0; i < Math.min(seq, segment.length); i++) {
-      tokens[offset + i] = must(segment[i], "token");
+      tokens[offset + i] = ensure(segment[i], "token");
       const target = segment[i + 1];
       if (target === undefined) continue;
       targets[offset + i] = target;

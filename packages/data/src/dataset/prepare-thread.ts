@@ -1,5 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { type ErrorJSON, LapidaryError, must } from "@lapidary/std";
+import { type ErrorJSON, LapidaryError, ensure } from "@lapidary/std";
 import { buildDataset, type PrepareProgress } from "./build.js";
 import type { DatasetRequest } from "./request.js";
 
@@ -17,7 +17,7 @@ export type FromPrepareThread =
   | { readonly kind: "done" }
   | { readonly kind: "failed"; readonly error: ErrorJSON };
 
-const port = must(parentPort, "parent of the thread");
+const port = ensure(parentPort, "parent of the thread");
 const { request, key, directory } = workerData as PrepareThreadData;
 const send = (message: FromPrepareThread): void => port.postMessage(message);
 try {

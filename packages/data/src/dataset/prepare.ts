@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Worker } from "node:worker_threads";
-import { errorFromJSON, LapidaryError, unreachable } from "@lapidary/std";
+import { errorFromJSON, LapidaryError, assertNever } from "@lapidary/std";
 import { isProcessAlive, processSpace } from "@lapidary/std/process-id";
 import type { OnPrepareProgress } from "./build.js";
 import { type Dataset, openDataset } from "./dataset.js";
@@ -117,7 +117,7 @@ async function buildInThread(workerData: PrepareThreadData, onProgress: OnPrepar
           case "failed":
             return fail(errorFromJSON(message.error));
           default:
-            return unreachable(message);
+            return assertNever(message);
         }
       });
       thread.once("error", fail);

@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 
 /** The number of times each token is a target: every token except `<bos>`. */
 export class TokenCounts {
@@ -11,7 +11,7 @@ export class TokenCounts {
 
   add(token: number): void {
     assert(token >= 0 && token < this.#counts.length, "token outside of the vocabulary", token);
-    this.#counts[token] = must(this.#counts[token], "count") + 1;
+    this.#counts[token] = ensure(this.#counts[token], "count") + 1;
     this.#total++;
   }
 
@@ -29,7 +29,7 @@ export class TokenCounts {
     const denominator = Math.log(trained.#total + trained.#counts.length);
     let nats = 0;
     for (const [token, count] of this.#counts.entries())
-      if (count > 0) nats += count * (denominator - Math.log(must(trained.#counts[token], "count") + 1));
+      if (count > 0) nats += count * (denominator - Math.log(ensure(trained.#counts[token], "count") + 1));
     return nats / this.#total;
   }
 }

@@ -14,7 +14,7 @@ export const unknownRowKey = (key: string, format: string, near: string | undefi
   new LapidaryError({
     code: "LAP_EXAMPLE_KEY",
     message: `the format ${format} does not define the key \`${key}\``,
-    place: key,
+    location: key,
     remedy: near === undefined ? "remove the key, or set `columns: keep`" : `did you mean \`${near}\`? If not, remove the key`,
   });
 
@@ -22,12 +22,12 @@ export const badRowValue = (key: string, got: string, expected: string): Lapidar
   new LapidaryError({
     code: "LAP_EXAMPLE_VALUE",
     message: `\`${key}\` is ${got}, expected ${expected}`,
-    place: key,
+    location: key,
     remedy: `write ${expected} in \`${key}\``,
   });
 
 export const emptyText = (key: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_EXAMPLE_EMPTY", message: `\`${key}\` is empty`, place: key });
+  new LapidaryError({ code: "LAP_EXAMPLE_EMPTY", message: `\`${key}\` is empty`, location: key });
 
 export const badRole = (message: string): LapidaryError => new LapidaryError({ code: "LAP_EXAMPLE_ROLE", message });
 
@@ -35,7 +35,7 @@ export const missingAnswer = (key: string): LapidaryError =>
   new LapidaryError({
     code: "LAP_EXAMPLE_NO_ANSWER",
     message: `the last turn of \`${key}\` is not an answer of the model`,
-    place: key,
+    location: key,
   });
 
 export const badPair = (message: string): LapidaryError => new LapidaryError({ code: "LAP_EXAMPLE_PAIR", message });
@@ -57,7 +57,7 @@ export const noExamples = (file: string, first: string | undefined): LapidaryErr
   new LapidaryError({
     code: "LAP_EXAMPLE_NONE",
     message: first === undefined ? `${file} has no rows` : `${file} has no usable row; the first is refused because ${first}`,
-    place: file,
+    location: file,
     remedy: "correct the rows; the formats are in packages/data/README.md",
   });
 

@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { expectText } from "@lapidary/std";
+import { expectText } from "@lapidary/std/testing";
 import fc from "fast-check";
 import { byteTokenizer } from "./chat-tokenizer.js";
 import { type Document, encodeForTuning, encodePair, encodePrompt } from "./encode.js";

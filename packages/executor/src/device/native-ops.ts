@@ -1,6 +1,6 @@
 import type { Dtype } from "@lapidary/ir";
 import type { KernelOps } from "@lapidary/native";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { DeviceTensor, NodeBackend, OpAttribute } from "./tfjs.js";
 
 /** `DT_BFLOAT16` of TensorFlow: tfjs has no name for it. */
@@ -73,8 +73,8 @@ export class NativeOps {
     const widen = cast(tfBfloat16, binding.TF_FLOAT);
     return (inputs) => {
       this.#calls += 2;
-      const half = must(binding.executeOp("Cast", narrow, this.#node.getInputTensorIds(inputs), 1)[0], "result").id;
-      const whole = must(binding.executeOp("Cast", widen, [half], 1)[0], "result");
+      const half = ensure(binding.executeOp("Cast", narrow, this.#node.getInputTensorIds(inputs), 1)[0], "result").id;
+      const whole = ensure(binding.executeOp("Cast", widen, [half], 1)[0], "result");
       binding.deleteTensor(half);
       return this.#node.createOutputTensor(whole);
     };

@@ -98,7 +98,7 @@ function damagedMessage(sender: number, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_MESSAGE",
     message: `a message of worker ${sender} was damaged in shared memory (checksum differs)`,
-    place: `worker ${sender}`,
+    location: `worker ${sender}`,
     cause,
   });
 }

@@ -79,7 +79,7 @@ export async function loadTfjs(wanted: BackendName = "tensorflow"): Promise<Load
     throw new LapidaryError({
       code: "LAP_WORKER_TFJS",
       message: `no backend of tfjs can be loaded${fallbackReason === undefined ? "" : ` (TensorFlow: ${fallbackReason})`}`,
-      place: "tfjs",
+      location: "tfjs",
       cause,
     });
   }

@@ -1,5 +1,5 @@
 import { type Dtype, type Graph, type Sharding, type TensorType, type Value, type ValueId, globalDims, localDims, ops } from "@lapidary/ir";
-import { assert, type Clock, must } from "@lapidary/std";
+import { assert, type Clock, ensure } from "@lapidary/std";
 import { type Mesh, makeWorkerGrid, meshSize, parseAtoms, replicaGroups, shardIndex } from "@lapidary/topology";
 import {
   type ArrayData,
@@ -40,7 +40,7 @@ export function chipwiseExecutor(device: Device, mesh: Mesh, numerics: Numerics,
       }),
     fetch: (held, tensor) =>
       wholeFromBlocks(tensor.dtype, arrayLayout(group, tensor), (chip) =>
-        downloadAs(device, must(held[chip], `chip ${chip}`), tensor.dtype, localDims(mesh, tensor.dims, tensor.sharding)),
+        downloadAs(device, ensure(held[chip], `chip ${chip}`), tensor.dtype, localDims(mesh, tensor.dims, tensor.sharding)),
       ),
   };
 }
@@ -107,8 +107,8 @@ class ChipwiseProgram implements Executable {
       try {
         results.push(
           step === undefined
-            ? must(inputs[parameter++], value.name).map((x) => x.clone())
-            : step(value.inputs.map((id) => must(results[id], "operand"))),
+            ? ensure(inputs[parameter++], value.name).map((x) => x.clone())
+            : step(value.inputs.map((id) => ensure(results[id], "operand"))),
         );
       } catch (error) {
         for (const held of results) disposeHeld(held ?? []);
@@ -120,7 +120,7 @@ class ChipwiseProgram implements Executable {
         results[id] = undefined;
       }
     }
-    const outputs = this.#graph.outputs.map(({ value }) => must(results[value], "output").map((x) => x.clone()));
+    const outputs = this.#graph.outputs.map(({ value }) => ensure(results[value], "output").map((x) => x.clone()));
     for (const held of results) disposeHeld(held ?? []);
     consume();
     this.#runs++;
@@ -176,7 +176,7 @@ class ChipwiseProgram implements Executable {
         const atoms = parseAtoms(mesh, value.attrs.axes);
         const { dimension, size } = value.attrs;
         const parts = Array.from({ length: size }, (_, i) => this.#part(input, dimension, size, i));
-        return ([held]) => must(held, "operand").map((x, chip) => must(parts[shardIndex(mesh, chip, atoms)], "part")([x]));
+        return ([held]) => ensure(held, "operand").map((x, chip) => ensure(parts[shardIndex(mesh, chip, atoms)], "part")([x]));
       }
       default:
         return this.#local(value);
@@ -189,9 +189,9 @@ class ChipwiseProgram implements Executable {
     return ([held]) => {
       const results: DeviceTensor[] = [];
       for (const { members, run } of groups) {
-        const made = run(members.map((chip) => must(held?.[chip], "operand")));
+        const made = run(members.map((chip) => ensure(held?.[chip], "operand")));
         members.forEach((chip, i) => {
-          results[chip] = must(made[i], "result");
+          results[chip] = ensure(made[i], "result");
         });
       }
       return results;
@@ -201,9 +201,9 @@ class ChipwiseProgram implements Executable {
   #local(value: Value): Step {
     const { mesh } = this;
     const grid = makeWorkerGrid(mesh, meshSize(mesh));
-    const types = value.inputs.map((id) => must(this.#graph.values[id], "operand"));
+    const types = value.inputs.map((id) => ensure(this.#graph.values[id], "operand"));
     const placementOf = (chip: number, of: Value): ReturnType<typeof blockPlacement> => {
-      const sharding: Sharding = must(of.sharding, `sharding of ${of.name}`);
+      const sharding: Sharding = ensure(of.sharding, `sharding of ${of.name}`);
       return blockPlacement({ mesh, grid, worker: workerRank(chip), dims: globalDims(mesh, of.type.dims, sharding), sharding });
     };
     const context = (chip: number): KernelContext<KernelName> =>
@@ -216,7 +216,7 @@ class ChipwiseProgram implements Executable {
       );
     const shared = ops[value.op].placed ? undefined : bindKernel(value.op as KernelName, context(0));
     const bound = Array.from({ length: meshSize(mesh) }, (_, chip) => shared ?? bindKernel(value.op as KernelName, context(chip)));
-    return (operands) => bound.map((kernel, chip) => kernel(operands.map((held) => must(held[chip], "operand"))));
+    return (operands) => bound.map((kernel, chip) => kernel(operands.map((held) => ensure(held[chip], "operand"))));
   }
 
   #context(
@@ -259,7 +259,7 @@ class ChipwiseProgram implements Executable {
     const name = ({ sum: "add", max: "maximum", min: "minimum" } as const)[kind];
     const pair = bindKernel(name, this.#context({}, [type, type], type) as KernelContext<"add">);
     return (operands) => {
-      let total = must(operands[0], "operand").clone();
+      let total = ensure(operands[0], "operand").clone();
       for (const next of operands.slice(1)) {
         const sum = pair([total, next]);
         total.dispose();

@@ -1,7 +1,7 @@
 import type { HostCollective } from "@lapidary/compiler";
 import type { Peers } from "@lapidary/fabric";
 import { type CollectiveName, type TensorType, sizeOf } from "@lapidary/ir";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, workerGroup } from "@lapidary/topology";
 import { type Numbers, bytesOfNumbers, emptyNumbers, numbersOf } from "@lapidary/protocol";
 import type { Device } from "../device/device.js";
@@ -47,27 +47,27 @@ export function bindExchange(
   const parts = new Parts(context, group, member, input.dtype);
   switch (op) {
     case "all_gather": {
-      const join = parts.bindJoin(must(gather, "gather layout"), output.dims);
+      const join = parts.bindJoin(ensure(gather, "gather layout"), output.dims);
       return async (x, tag) => {
         const own = parts.download(x);
         return join(await parts.exchange(tag, () => own));
       };
     }
     case "all_to_all": {
-      const cut = parts.bindCut(must(split, "split layout"), input.dims);
-      const joined = must(gather, "gather layout");
+      const cut = parts.bindCut(ensure(split, "split layout"), input.dims);
+      const joined = ensure(gather, "gather layout");
       const join = parts.bindJoin(joined, output.dims);
       return async (x, tag) => join(await parts.exchange(tag, cut(x)));
     }
     case "reduce_scatter": {
-      const cut = parts.bindCut(must(split, "split layout"), input.dims);
+      const cut = parts.bindCut(ensure(split, "split layout"), input.dims);
       const sum = parts.bindCombine(kind, output.dims);
       return async (x, tag) => sum(await parts.exchange(tag, cut(x)));
     }
     case "all_reduce":
       return parts.bindAllReduce(kind, input.dims);
     case "shard_slice": {
-      const take = parts.bindOwnPart(must(split, "split layout"), input.dims, output.dims);
+      const take = parts.bindOwnPart(ensure(split, "split layout"), input.dims, output.dims);
       return (x) => Promise.resolve(take([x]));
     }
   }
@@ -93,7 +93,7 @@ class Parts {
 
   /** Sends `part(i)` to the i-th member. Returns the parts of all members, in the order of the group. */
   async exchange(tag: string, part: (member: number) => Numbers): Promise<Received> {
-    const peers = must(this.#context.peers, "peers");
+    const peers = ensure(this.#context.peers, "peers");
     const others = this.#group.filter((_, i) => i !== this.#member);
     const sends = new Map(
       this.#group.flatMap((worker, i): [number, Uint8Array][] => (i === this.#member ? [] : [[worker, bytesOfNumbers(part(i))]])),
@@ -103,7 +103,7 @@ class Parts {
     const buffers: Uint8Array[] = [];
     const arrays = this.#group.map((worker, i) => {
       if (i === this.#member) return own;
-      const bytes = must(received.get(worker), `part of worker ${worker}`);
+      const bytes = ensure(received.get(worker), `part of worker ${worker}`);
       buffers.push(bytes);
       return numbersOf(this.#dtype, bytes);
     });
@@ -248,7 +248,7 @@ class Parts {
       );
     });
     return (inputs) => {
-      let x = must(inputs[0], "operand");
+      let x = ensure(inputs[0], "operand");
       bound.forEach((run, i) => {
         const next = run([x]);
         if (i > 0) x.dispose();

@@ -84,7 +84,7 @@ export function kernelError(cause: unknown, op: string, name: string): LapidaryE
   return new LapidaryError({
     code: outOfMemory ? "LAP_WORKER_MEMORY" : "LAP_WORKER_KERNEL",
     message: `${op} failed: ${message}`,
-    place: name,
+    location: name,
     remedy: outOfMemory
       ? "use a smaller batch or model, or more workers on machines with more memory"
       : "run the same program with `executor: chipwise`; if it passes there, this is a bug of the worker",

@@ -5,7 +5,7 @@ import { randomCase, roundingOf, withGradients, worstRounding } from "@lapidary/
 import type { Peers } from "@lapidary/fabric";
 import { memoryPeers } from "@lapidary/fabric/testing";
 import { type Graph, GraphBuilder, interpret, sizeOf, type Tensor, tensorType } from "@lapidary/ir";
-import { must, seededRandom, systemClock } from "@lapidary/std";
+import { ensure, seededRandom, systemClock } from "@lapidary/std";
 import { type Mesh, makeMesh, makeWorkerGrid } from "@lapidary/topology";
 import fc from "fast-check";
 import { arrayLayout, arrayOf, blockOf, ranksOf, takeBlock, wholeFromBlocks, workerRank } from "@lapidary/protocol";
@@ -28,10 +28,10 @@ async function runOn(
   const group = { mesh, grid: whole(mesh, executors.length) };
   const loaded: Executable[] = executors.map((executor) => executor.load(executor.prepare(chip)));
   const held: Held[][] = executors.map((executor, worker) =>
-    must(loaded[worker], "program").tensors.parameters.map((tensor) =>
+    ensure(loaded[worker], "program").tensors.parameters.map((tensor) =>
       executor.put(
         tensor,
-        takeBlock(toArrayData(must(inputs.get(tensor.id), tensor.id)), blockOf(arrayLayout(group, tensor), workerRank(worker))),
+        takeBlock(toArrayData(ensure(inputs.get(tensor.id), tensor.id)), blockOf(arrayLayout(group, tensor), workerRank(worker))),
       ),
     ),
   );
@@ -42,20 +42,20 @@ async function runOn(
     outputs = await Promise.all(
       loaded.map((program, worker) =>
         program.run(
-          must(held[worker], "inputs"),
+          ensure(held[worker], "inputs"),
           program.tensors.parameters.map(() => run === runs - 1),
           `${once}/${run}`,
         ),
       ),
     );
   }
-  const first = must(loaded[0], "program");
+  const first = ensure(loaded[0], "program");
   const results = new Map(
     first.tensors.outputs.map((tensor, i): [string, Tensor] => [
       tensor.id,
       toTensor(
         wholeFromBlocks(tensor.dtype, arrayLayout(group, tensor), (worker) =>
-          must(executors[worker], "executor").fetch(must(outputs[worker]?.[i], tensor.id), tensor),
+          ensure(executors[worker], "executor").fetch(ensure(outputs[worker]?.[i], tensor.id), tensor),
         ),
       ),
     ]),
@@ -67,7 +67,7 @@ async function runOn(
 
 function expectSame(actual: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<string, Tensor>, what: string): void {
   for (const [name, want] of expected) {
-    const d = scaledDifference(must(actual.get(name), name), want);
+    const d = scaledDifference(ensure(actual.get(name), name), want);
     assert.ok(d < 2e-4, `${what}: ${name} differs by ${d}`);
   }
 }
@@ -145,10 +145,10 @@ describe("executors", () => {
       const mesh = makeMesh({ data: side, model: side });
       const { chip } = compile(feedForwardStep(), { mesh, rules: { batch: "data", hidden: "model" }, zero: { stage: 3, axes: ["data"] } });
       const [executor] = stacked(mesh, 1);
-      const first = must(executor, "executor");
+      const first = ensure(executor, "executor");
       const program = first.load(first.prepare(chip)) as StackedProgram;
       const held = program.tensors.parameters.map((tensor) =>
-        must(executor, "executor").put(tensor, arrayOf("f32", tensor.dims, new Float32Array(sizeOf(tensor.dims)).fill(0.5))),
+        ensure(executor, "executor").put(tensor, arrayOf("f32", tensor.dims, new Float32Array(sizeOf(tensor.dims)).fill(0.5))),
       );
       const before = device.kernelCalls;
       const outputs = await program.run(
@@ -175,8 +175,8 @@ function feedForwardStep(): Graph {
   const y = g.dotGeneral(g.tanh(g.dotGeneral(x, up, [], [[1, 0]])), down, [], [[1, 0]]);
   const loss = g.reduce(g.square(g.subtract(y, x)), [0, 1], "sum");
   const [gradUp, gradDown] = gradients(g, loss, [up, down]);
-  g.output("up", g.subtract(up, g.scale(must(gradUp, "gradient"), 0.1)));
-  g.output("down", g.subtract(down, g.scale(must(gradDown, "gradient"), 0.1)));
+  g.output("up", g.subtract(up, g.scale(ensure(gradUp, "gradient"), 0.1)));
+  g.output("down", g.subtract(down, g.scale(ensure(gradDown, "gradient"), 0.1)));
   g.output("loss", loss);
   return g.finish();
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { compile, lower } from "@lapidary/compiler";
 import { GraphBuilder, collectiveNames, tensorType } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { makeMesh, makeWorkerGrid } from "@lapidary/topology";
 import { unfusedItems } from "../fusion/index.js";
 import { makePlan } from "../plan/make-plan.js";
@@ -48,7 +48,7 @@ describe("schedules", () => {
         number,
         number,
       ];
-      assert.ok(start >= 0 && finish > start, `${must(items[start], "start").op} ${id}`);
+      assert.ok(start >= 0 && finish > start, `${ensure(items[start], "start").op} ${id}`);
       assert.equal(items.filter((item) => item.id === id).length, 2);
     }
   });

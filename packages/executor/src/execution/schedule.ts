@@ -1,5 +1,5 @@
 import { collectiveNames, sizeOf } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { FusedCall, PlanItem } from "../fusion/index.js";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 
@@ -34,7 +34,7 @@ export function makeSchedule(plan: Plan, items: readonly PlanItem[]): ScheduleIt
     for (const id of inputsOf(item)) if (!firstUse.has(id)) firstUse.set(id, i);
   });
   const bytesOf = (node: PlanNode): number =>
-    4 * Math.max(sizeOf(node.type.dims), sizeOf(must(plan.nodes[node.inputs[0] ?? -1], "operand").type.dims));
+    4 * Math.max(sizeOf(node.type.dims), sizeOf(ensure(plan.nodes[node.inputs[0] ?? -1], "operand").type.dims));
 
   // By item: the collectives that start before it.
   const startsBefore = new Map<number, PlanNode[]>();
@@ -80,7 +80,7 @@ export function makeSchedule(plan: Plan, items: readonly PlanItem[]): ScheduleIt
     if (collectiveOf(item) !== undefined) return;
     for (const id of inputsOf(item)) finish(id);
     if (item.kind === "group")
-      schedule.push({ kind: "fused", node: must(plan.nodes[item.call.group.members.at(-1) ?? -1], "node"), call: item.call });
+      schedule.push({ kind: "fused", node: ensure(plan.nodes[item.call.group.members.at(-1) ?? -1], "node"), call: item.call });
     else schedule.push({ kind: "kernel", node: item.node });
   });
   for (const id of [...open.keys()]) finish(id);

@@ -5,7 +5,7 @@ import { compile } from "@lapidary/compiler";
 import { randomCase } from "@lapidary/compiler/testing";
 import { crc32, type Peers } from "@lapidary/fabric";
 import { memoryPeers } from "@lapidary/fabric/testing";
-import { type LapidaryError, must, systemClock } from "@lapidary/std";
+import { type LapidaryError, ensure, systemClock } from "@lapidary/std";
 import { type WorkerGrid, makeWorkerGrid } from "@lapidary/topology";
 import { arrayLayout, blockOf, takeBlock, workerRank } from "@lapidary/protocol";
 import { type Device, openDevice } from "../device/device.js";
@@ -130,10 +130,10 @@ describe("shared memory between workers", () => {
             program
               .run(
                 program.tensors.parameters.map((tensor) =>
-                  must(executors[worker], "executor").put(
+                  ensure(executors[worker], "executor").put(
                     tensor,
                     takeBlock(
-                      toArrayData(must(inputs.get(tensor.id), tensor.id)),
+                      toArrayData(ensure(inputs.get(tensor.id), tensor.id)),
                       blockOf(arrayLayout({ mesh, grid }, tensor), workerRank(worker)),
                     ),
                   ),
@@ -151,8 +151,8 @@ describe("shared memory between workers", () => {
         const outputs = settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
         if (failures.length === 0)
           found = outputs.flatMap((held, worker) =>
-            must(programs[worker], "program").tensors.outputs.map((tensor, i) => [
-              ...must(executors[worker], "executor").fetch(must(held[i], "output"), tensor).data,
+            ensure(programs[worker], "program").tensors.outputs.map((tensor, i) => [
+              ...ensure(executors[worker], "executor").fetch(ensure(held[i], "output"), tensor).data,
             ]),
           );
         for (const held of outputs.flat()) disposeHeld(held);
@@ -178,7 +178,7 @@ describe("shared memory between workers", () => {
           }));
           const { regionOf, bytes } = assignRegions(messages);
           for (const a of messages) {
-            assert.ok((bytes[must(regionOf.get(a.node), "region")] ?? 0) >= a.bytes, "a message fits its region");
+            assert.ok((bytes[ensure(regionOf.get(a.node), "region")] ?? 0) >= a.bytes, "a message fits its region");
             for (const b of messages)
               if (a.node < b.node && regionOf.get(a.node) === regionOf.get(b.node))
                 assert.ok(a.finish < b.start || b.finish < a.start, "one ends before the other starts");

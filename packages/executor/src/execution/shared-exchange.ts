@@ -2,7 +2,7 @@ import type { HostCollective } from "@lapidary/compiler";
 import type { Peers } from "@lapidary/fabric";
 import { type CollectiveName, type TensorType, sizeOf, stridesOf } from "@lapidary/ir";
 import type { ExchangePlan, Segments } from "@lapidary/native";
-import { type LapidaryError, must } from "@lapidary/std";
+import { type LapidaryError, ensure } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, workerGroup } from "@lapidary/topology";
 import type { SharedExchange, SharedMemory, SharedSpace } from "../device/shared-memory.js";
 import type { NodeId } from "../plan/plan.js";
@@ -94,7 +94,7 @@ export class SharedExchanges {
     const group = workerGroup(mesh, grid, worker, collective.atoms);
     const { split, gather } = collective;
     return {
-      region: must(this.#regions.get(node), "region"),
+      region: ensure(this.#regions.get(node), "region"),
       member: group.indexOf(worker),
       group,
       partSize: sizeOf(input.dims) / (split === undefined ? 1 : group.length),
@@ -103,7 +103,7 @@ export class SharedExchanges {
       combine:
         op === "reduce_scatter" || op === "all_reduce"
           ? kind
-          : { join: segmentsOfWorkers(workerAxes(output.dims, must(gather, "gather layout"))) },
+          : { join: segmentsOfWorkers(workerAxes(output.dims, ensure(gather, "gather layout"))) },
     };
   }
 }
@@ -115,10 +115,10 @@ function segmentsOfWorkers({ factors, toFront, workers }: WorkerAxes): Segments 
   let bases = [0];
   for (const axis of workerFactors)
     bases = bases.flatMap((base) =>
-      Array.from({ length: must(factors[axis], "factor") }, (_, i) => base + i * must(strides[axis], "stride")),
+      Array.from({ length: ensure(factors[axis], "factor") }, (_, i) => base + i * ensure(strides[axis], "stride")),
     );
   const others = factors
-    .map((size, axis) => ({ size, stride: must(strides[axis], "stride"), axis }))
+    .map((size, axis) => ({ size, stride: ensure(strides[axis], "stride"), axis }))
     .filter(({ size, axis }) => !workerFactors.includes(axis) && size > 1);
   const merged: { size: number; stride: number }[] = [];
   for (const { size, stride } of others) {

@@ -1,5 +1,5 @@
 import type { CollectiveName } from "@lapidary/ir";
-import { type Clock, type LapidaryError, must } from "@lapidary/std";
+import { type Clock, type LapidaryError, ensure } from "@lapidary/std";
 import type { BoundFused } from "../device/fused-op.js";
 import type { Bound } from "../device/native-ops.js";
 import type { SharedExchange } from "../device/shared-memory.js";
@@ -89,7 +89,7 @@ export class StackedRun {
     this.#tag = tag;
     this.#slots = context.constants.slice();
     context.parameterNodes.forEach((node, i) => {
-      this.#slots[node] = must(inputs[i]?.[0], "input");
+      this.#slots[node] = ensure(inputs[i]?.[0], "input");
       if (donated[i] !== true) this.#given.add(node);
     });
     this.#now = context.clock.monotonic();
@@ -129,7 +129,7 @@ export class StackedRun {
   }
 
   output(node: NodeId): Held {
-    return [must(this.#slots[node], "output")];
+    return [ensure(this.#slots[node], "output")];
   }
 
   /** @returns undefined if the step has ended, and otherwise a promise of its end */
@@ -191,7 +191,7 @@ export class StackedRun {
   }
 
   async #finishPending(id: NodeId, before: number): Promise<void> {
-    this.#slots[id] = await must(this.#pending.get(id), "started collective");
+    this.#slots[id] = await ensure(this.#pending.get(id), "started collective");
     this.#endWait(before);
     this.#pending.delete(id);
   }

@@ -2,7 +2,7 @@ import { type HostCollective, type HostProgram, lower } from "@lapidary/compiler
 import type { Peers } from "@lapidary/fabric";
 import { type CollectiveName, type TensorType, ops } from "@lapidary/ir";
 import { type CallName, type GroupLayout, type ProgramTensors, type WorkerRank, programTensors } from "@lapidary/protocol";
-import { type Clock, assert, must } from "@lapidary/std";
+import { type Clock, assert, ensure } from "@lapidary/std";
 import { atomsSize } from "@lapidary/topology";
 import type { Device } from "../device/device.js";
 import type { Bound } from "../device/native-ops.js";
@@ -55,7 +55,7 @@ export function stackedExecutor(options: StackedOptions): Executor {
     },
     put: ({ dtype }, block) => [device.upload(dtype, block.dims, block.data)],
     fetch: ([only], { dtype }) => {
-      const held = must(only, "tensor");
+      const held = ensure(only, "tensor");
       return downloadAs(device, held, dtype, held.shape);
     },
   };
@@ -162,7 +162,7 @@ export class StackedProgram implements Executable {
   async run(inputs: readonly Held[], donated: readonly boolean[], tag: string, onTimes?: (times: CallTimes) => void): Promise<Held[]> {
     const clock = this.#clock;
     const began = clock.monotonic();
-    const began_ms = onTimes === undefined ? 0 : (clock.machine?.() ?? 0);
+    const began_ms = onTimes === undefined ? 0 : (clock.sharedMonotonic?.() ?? 0);
     if (this.#runs === 0 && this.#links === undefined) this.#links = await this.#shared?.connect(`${tag}/shared`);
     const calls_us: number[] = [];
     const run = new StackedRun(this.#context(), tag, inputs, donated);
@@ -210,7 +210,7 @@ function exclusiveOutputs({ nodes, outputs }: Plan): ReadonlySet<NodeId> {
   // Any output that is computed from another directly may be a view of it.
   const shared = new Set(nodes.filter(({ id }) => outputNodes.has(id)).flatMap(({ inputs }) => inputs));
   const owns = ({ op }: PlanNode): boolean => Object.hasOwn(kernels, op) && ownsMemory(op as KernelName);
-  return new Set([...outputNodes].filter((id) => owns(must(nodes[id], "output")) && !shared.has(id)));
+  return new Set([...outputNodes].filter((id) => owns(ensure(nodes[id], "output")) && !shared.has(id)));
 }
 
 /** Turns the nodes of a plan into steps. All look-ups happen here. */
@@ -227,7 +227,8 @@ class Binder {
     const { nodes } = this.plan;
     const slots: (DeviceTensor | undefined)[] = nodes.map(() => undefined);
     const used = new Set(nodes.flatMap((node) => (node.constant ? [] : node.inputs)));
-    for (const node of nodes) if (node.constant) slots[node.id] = this.#kernel(node)(node.inputs.map((id) => must(slots[id], "constant")));
+    for (const node of nodes)
+      if (node.constant) slots[node.id] = this.#kernel(node)(node.inputs.map((id) => ensure(slots[id], "constant")));
     return slots.map((tensor, id) => {
       if (tensor === undefined || used.has(id)) return tensor;
       tensor.dispose();
@@ -249,7 +250,7 @@ class Binder {
     });
     const outputNodes = new Set(outputs.map(({ node }) => node));
     const frees: NodeId[][] = schedule.map(() => []);
-    for (const [id, i] of ends) if (!must(nodes[id], "node").constant && !outputNodes.has(id)) frees[i]?.push(id);
+    for (const [id, i] of ends) if (!ensure(nodes[id], "node").constant && !outputNodes.has(id)) frees[i]?.push(id);
     const exchanges = new Map(
       schedule.flatMap(({ kind, node }): [NodeId, Exchange][] => (kind === "start" ? [[node.id, this.#exchange(node)]] : [])),
     );
@@ -258,7 +259,7 @@ class Binder {
       const { kind, node } = item;
       switch (kind) {
         case "fused":
-          return { kind, node, call: item.call, run: must(this.options.device.fused, "fused kernels").bind(item.call), frees: dead };
+          return { kind, node, call: item.call, run: ensure(this.options.device.fused, "fused kernels").bind(item.call), frees: dead };
         case "kernel":
           return {
             kind,
@@ -269,7 +270,7 @@ class Binder {
             frees: dead,
           };
         case "start":
-          return { kind, node, op: this.#collective(node).op, run: must(exchanges.get(node.id), "exchange"), frees: dead };
+          return { kind, node, op: this.#collective(node).op, run: ensure(exchanges.get(node.id), "exchange"), frees: dead };
         case "finish":
           return { kind, node, frees: dead };
       }
@@ -284,7 +285,7 @@ class Binder {
     return new SharedExchanges(
       { memory: device.shared, mesh, grid, worker, peers, ...(this.options.hooks === undefined ? {} : { hooks: this.options.hooks }) },
       steps.flatMap(({ kind, node }, start) =>
-        kind === "start" ? [{ ...this.#collective(node), start, finish: must(finishes.get(node.id), "finish") }] : [],
+        kind === "start" ? [{ ...this.#collective(node), start, finish: ensure(finishes.get(node.id), "finish") }] : [],
       ),
     );
   }
@@ -301,8 +302,8 @@ class Binder {
       node: node.id,
       op: node.op as CollectiveName,
       kind: "kind" in node.attrs ? node.attrs.kind : "sum",
-      collective: must(this.program.collectives.get(node.value.id), `collective ${node.value.name}`),
-      input: must(this.plan.nodes[node.inputs[0] ?? -1], "operand").type,
+      collective: ensure(this.program.collectives.get(node.value.id), `collective ${node.value.name}`),
+      input: ensure(this.plan.nodes[node.inputs[0] ?? -1], "operand").type,
       output: node.type,
     };
   }
@@ -328,7 +329,7 @@ class Binder {
   }
 
   #kernelContext(node: PlanNode): KernelContext<KernelName> {
-    const inputs = node.inputs.map((id) => must(this.plan.nodes[id], "operand"));
+    const inputs = node.inputs.map((id) => ensure(this.plan.nodes[id], "operand"));
     return {
       device: this.options.device,
       attrs: node.attrs,
@@ -347,8 +348,8 @@ class Binder {
     const { mesh, grid, worker } = this.options;
     const { graph } = this.program;
     if (!ops[node.op].placed) return wholePlacement(type.dims);
-    const value = operand === undefined ? node.value : must(graph.values[node.value.inputs[operand] ?? -1], "operand");
-    const sharding = must(value.sharding, `sharding of ${value.name}`);
+    const value = operand === undefined ? node.value : ensure(graph.values[node.value.inputs[operand] ?? -1], "operand");
+    const sharding = ensure(value.sharding, `sharding of ${value.name}`);
     const dims = value.type.dims.map(
       (size, d) =>
         size *

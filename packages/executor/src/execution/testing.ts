@@ -1,7 +1,7 @@
 import type { HostProgram } from "@lapidary/compiler";
 import { type Graph, type Tensor, type Value, replicated } from "@lapidary/ir";
 import { programTensors, workerRank } from "@lapidary/protocol";
-import { must, systemClock } from "@lapidary/std";
+import { ensure, systemClock } from "@lapidary/std";
 import { makeMesh, makeWorkerGrid } from "@lapidary/topology";
 import type { Device } from "../device/device.js";
 import { toArrayData, toTensor } from "../kernels/testing.js";
@@ -51,7 +51,7 @@ export async function runPlan(
   const program = loadPlan(device, graph, numerics, fuse);
   const { mesh, grid } = hostProgramOf(graph);
   const executor = stackedExecutor({ device, mesh, grid, worker: workerRank(0), peers: undefined, numerics, clock: systemClock });
-  const held = program.tensors.parameters.map((tensor) => executor.put(tensor, toArrayData(must(inputs.get(tensor.id), tensor.id))));
+  const held = program.tensors.parameters.map((tensor) => executor.put(tensor, toArrayData(ensure(inputs.get(tensor.id), tensor.id))));
   const outputs = await program.run(
     held,
     held.map(() => true),
@@ -60,7 +60,7 @@ export async function runPlan(
   const results = new Map(
     program.tensors.outputs.map((tensor, i): [string, Tensor] => [
       tensor.id,
-      toTensor(executor.fetch(must(outputs[i], tensor.id), tensor)),
+      toTensor(executor.fetch(ensure(outputs[i], tensor.id), tensor)),
     ]),
   );
   for (const output of outputs) disposeHeld(output);

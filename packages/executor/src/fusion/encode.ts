@@ -1,5 +1,5 @@
 import { type ReductionKind, sizeOf } from "@lapidary/ir";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode, PlanNodeOf } from "../plan/plan.js";
 import type { FusionGroup, MemberKind } from "./fusion-group.js";
 import { type OpcodeName, opcodeOf } from "@lapidary/native";
@@ -20,8 +20,8 @@ export interface FusedCall {
 
 /** The first node of a chain of views. All of them have the same numbers in memory, and a call depends on nothing else. */
 export function rootOf(plan: Plan, id: NodeId): NodeId {
-  const node = must(plan.nodes[id], "node");
-  return node.op === "reshape" && !node.constant ? rootOf(plan, must(node.inputs[0], "operand")) : id;
+  const node = ensure(plan.nodes[id], "node");
+  return node.op === "reshape" && !node.constant ? rootOf(plan, ensure(node.inputs[0], "operand")) : id;
 }
 
 const operandKind = { register: 0, input: 1, constant: 2 } as const;
@@ -117,14 +117,14 @@ class GroupEncoder {
     const operands = node.inputs.map((input) => this.#operand(input));
     switch (node.op) {
       case "reduce":
-        return this.#emitReduction(node, must(operands[0], "operand"));
+        return this.#emitReduction(node, ensure(operands[0], "operand"));
       case "reshape":
       case "convert":
-        return this.#emitView(node, must(operands[0], "operand"));
+        return this.#emitView(node, ensure(operands[0], "operand"));
       case "slice":
-        return this.#emitSlice(node, must(operands[0], "operand"));
+        return this.#emitSlice(node, ensure(operands[0], "operand"));
       case "concatenate": {
-        const parts = must(this.#group.rearranged.get(node.id), "parts");
+        const parts = ensure(this.#group.rearranged.get(node.id), "parts");
         return this.#emit(node, {
           code: "rearrange",
           destination: this.#registers.define(node.id, "vector"),
@@ -186,7 +186,7 @@ class GroupEncoder {
     const outer = outerDims(this.#group, this.#columns);
     const code = [...list(outer), this.#columns, this.#inputs.length];
     for (const id of this.#inputs) {
-      const { strides, inner } = must(this.#outside.get(id), "operand").layout(outer, this.#columns);
+      const { strides, inner } = ensure(this.#outside.get(id), "operand").layout(outer, this.#columns);
       code.push(inner, 0, ...list(strides));
     }
     code.push(this.#outputs.length);
@@ -212,11 +212,11 @@ class GroupEncoder {
   }
 
   #node(id: NodeId): PlanNode {
-    return must(this.#plan.nodes[id], "node");
+    return ensure(this.#plan.nodes[id], "node");
   }
 
   #kind(id: NodeId): MemberKind {
-    return must(this.#group.kinds.get(id), "kind");
+    return ensure(this.#group.kinds.get(id), "kind");
   }
 
   #width({ id }: PlanNode): Width {
@@ -225,7 +225,7 @@ class GroupEncoder {
 
   /** Whether the first operand has one number for each row. */
   #readsRow(node: PlanNode): boolean {
-    return this.#group.kinds.get(must(node.inputs[0], "operand")) === "row";
+    return this.#group.kinds.get(ensure(node.inputs[0], "operand")) === "row";
   }
 
   #view(id: NodeId): NodeId {

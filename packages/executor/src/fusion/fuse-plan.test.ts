@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { randomCase, roundingOf, withGradients, worstRounding } from "@lapidary/compiler/testing";
 import { type Graph, GraphBuilder, type Tensor, type Value, interpret, tensorType } from "@lapidary/ir";
-import { must, seededRandom } from "@lapidary/std";
+import { ensure, seededRandom } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
 import { loadPlan, runPlan } from "../execution/testing.js";
 import { randomInputsOf, scaledDifference } from "../kernels/testing.js";
@@ -18,7 +18,7 @@ describe("fused plans", () => {
 
   function expectSame(actual: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<string, Tensor>, tolerance: number, what: string): void {
     for (const [name, want] of expected) {
-      const d = scaledDifference(must(actual.get(name), name), want);
+      const d = scaledDifference(ensure(actual.get(name), name), want);
       assert.ok(d <= tolerance, `${what}: ${name} differs by ${d}`);
     }
   }

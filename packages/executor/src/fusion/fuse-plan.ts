@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import { type FusedCall, encodeGroup, rootOf } from "./encode.js";
 import type { FusionGroup } from "./fusion-group.js";
@@ -15,7 +15,7 @@ export const unfusedItems = (plan: Plan): PlanItem[] => plan.nodes.map((node) =>
  * other nodes use stays a separate node after the group, so that it needs no copy.
  */
 export function fusedItems(plan: Plan): PlanItem[] {
-  const nodeAt = (id: NodeId): PlanNode => must(plan.nodes[id], "node");
+  const nodeAt = (id: NodeId): PlanNode => ensure(plan.nodes[id], "node");
   const groups = findGroups(plan, new Set(plan.outputs.map(({ node }) => node)));
   const groupOf = new Map<NodeId, FusionGroup>();
   for (const group of groups) for (const id of group.members) groupOf.set(id, group);
@@ -106,7 +106,7 @@ function findUsedOutside(
     const written = new Set<NodeId>();
     const views = new Set<NodeId>();
     const visit = (id: NodeId): void => {
-      const node = must(plan.nodes[id], "node");
+      const node = ensure(plan.nodes[id], "node");
       const source = node.op === "reshape" ? node.inputs[0] : undefined;
       if (source === undefined || !group.kinds.has(source)) {
         written.add(id);

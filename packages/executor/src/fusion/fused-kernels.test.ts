@@ -13,7 +13,7 @@ import {
   unaryNames,
   unaryOps,
 } from "@lapidary/ir";
-import { must, seededRandom } from "@lapidary/std";
+import { ensure, seededRandom } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
 import { loadPlan, runPlan } from "../execution/testing.js";
 import { difference, within } from "../kernels/testing.js";
@@ -67,10 +67,10 @@ describe("fused kernels", () => {
     for (const [name, exact] of expected) {
       // A number out of the range of f32 is infinite in f32.
       const want = tensor(exact.dtype, exact.dims, Float64Array.from(exact.data, Math.fround));
-      const d = difference(must(results.get(name), name), want);
+      const d = difference(ensure(results.get(name), name), want);
       assert.ok(d <= tolerance, `${name} differs by ${d}`);
     }
-    return must(results.get("y"), "y");
+    return ensure(results.get("y"), "y");
   }
 
   for (const name of unaryNames)
@@ -333,7 +333,7 @@ describe("fused kernels", () => {
 
   async function runOne(name: "exponential" | "tanh", x: Float64Array): Promise<Float64Array> {
     const graph = graphOf((g) => g[name](g.parameter("x", f(x.length))));
-    const y = must((await runPlan(device, graph, new Map([["x", tensor("f32", [x.length], x)]]))).get("y"), "y");
+    const y = ensure((await runPlan(device, graph, new Map([["x", tensor("f32", [x.length], x)]]))).get("y"), "y");
     return Float64Array.from(y.data, (value) => -value);
   }
 });

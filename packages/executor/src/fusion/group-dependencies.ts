@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { NodeId, PlanNode } from "../plan/plan.js";
 
 /** Index of a group. */
@@ -56,7 +56,7 @@ export class GroupDependencies {
   /** The group of a node, or the groups that it reaches through nodes outside of all groups. */
   #groupsBefore(id: NodeId): ReadonlySet<GroupId> {
     const own = this.#groupOf.get(id);
-    return own === undefined ? must(this.#reached[id], "groups before a node") : new Set([own]);
+    return own === undefined ? ensure(this.#reached[id], "groups before a node") : new Set([own]);
   }
 
   #current(id: GroupId): GroupId {

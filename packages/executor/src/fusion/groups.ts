@@ -1,5 +1,5 @@
 import { ops, sizeOf } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import type { FusionGroup } from "./fusion-group.js";
 import { GroupDependencies, type GroupId } from "./group-dependencies.js";
@@ -53,7 +53,7 @@ class GroupFinder {
   #assign(node: PlanNode): void {
     let home: FusionGroup | undefined;
     for (const id of this.#candidates(node)) {
-      const group = must(this.#groups[id], "group");
+      const group = ensure(this.#groups[id], "group");
       if (!accepts(this.#plan, group, node)) continue;
       if (home !== undefined) home = this.#merge(home, group, node) ?? home;
       else if (!this.#leadsBack(node.inputs, group)) home = group;
@@ -64,14 +64,14 @@ class GroupFinder {
 
   #candidates({ id, inputs }: PlanNode): GroupId[] {
     // One node joins all slices of one value, so that they are in one group from the start.
-    const siblings = this.#slices.has(id) ? (this.#users[must(inputs[0], "operand")] ?? []).filter((user) => this.#slices.has(user)) : [];
+    const siblings = this.#slices.has(id) ? (this.#users[ensure(inputs[0], "operand")] ?? []).filter((user) => this.#slices.has(user)) : [];
     return [...new Set([...inputs, ...siblings].flatMap((each) => this.#dependencies.groupOf(each) ?? []))];
   }
 
   #startGroup(node: PlanNode): FusionGroup | undefined {
     if (node.op === "reshape") return undefined;
     const isOfOperand = node.op === "reduce" || node.op === "slice";
-    const { dims } = isOfOperand ? this.#node(must(node.inputs[0], "operand")).type : node.type;
+    const { dims } = isOfOperand ? this.#node(ensure(node.inputs[0], "operand")).type : node.type;
     const group: FusionGroup = {
       id: this.#groups.length,
       size: sizeOf(dims),
@@ -89,7 +89,7 @@ class GroupFinder {
   }
 
   #join(group: FusionGroup, node: PlanNode): void {
-    const { kind, columns, cuts } = must(roleIn(this.#plan, group, node), "role");
+    const { kind, columns, cuts } = ensure(roleIn(this.#plan, group, node), "role");
     group.reads.push(...operandReads(this.#plan, group, node, kind));
     group.columns ??= columns;
     group.cuts = ascending([...group.cuts, ...cuts]);
@@ -138,7 +138,7 @@ class GroupFinder {
   }
 
   #node(id: NodeId): PlanNode {
-    return must(this.#plan.nodes[id], "node");
+    return ensure(this.#plan.nodes[id], "node");
   }
 }
 
@@ -148,7 +148,7 @@ const ascending = (values: readonly number[]): number[] => [...new Set(values)].
 function isFusible(plan: Plan, node: PlanNode): boolean {
   if (node.constant) return false;
   const isFloat = node.type.dtype === "f32";
-  const types = node.inputs.map((id) => must(plan.nodes[id], "operand").type.dtype);
+  const types = node.inputs.map((id) => ensure(plan.nodes[id], "operand").type.dtype);
   switch (ops[node.op].fusible) {
     case "unary":
     case "binary":

@@ -1,5 +1,5 @@
 import { sizeOf } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode, PlanNodeOf } from "../plan/plan.js";
 import type { FusionGroup, MemberKind, OperandRead } from "./fusion-group.js";
 import { rowLength } from "./rearranged.js";
@@ -76,7 +76,7 @@ function roleOfConcatenation(group: FusionGroup, node: PlanNodeOf<"concatenate">
 }
 
 function roleOfView(group: FusionGroup, node: PlanNodeOf<"reshape">): Role | undefined {
-  const kind = group.kinds.get(must(node.inputs[0], "operand"));
+  const kind = group.kinds.get(ensure(node.inputs[0], "operand"));
   if (kind === undefined || kind === "accumulated" || kind === "slice") return undefined;
   return { kind, columns: group.columns, cuts: kind === "full" ? cutsOf(node.type.dims) : [] };
 }
@@ -108,9 +108,9 @@ function roleOfFormula(plan: Plan, group: FusionGroup, node: PlanNode): Role | u
   return { kind: "full", columns, cuts };
 }
 
-const nodeAt = (plan: Plan, id: NodeId): PlanNode => must(plan.nodes[id], "node");
+const nodeAt = (plan: Plan, id: NodeId): PlanNode => ensure(plan.nodes[id], "node");
 
-const operandOf = (plan: Plan, node: PlanNode): PlanNode => nodeAt(plan, must(node.inputs[0], "operand"));
+const operandOf = (plan: Plan, node: PlanNode): PlanNode => nodeAt(plan, ensure(node.inputs[0], "operand"));
 
 /** Products of trailing dims, except 1 and the product of all dims. */
 function cutsOf(dims: readonly number[]): number[] {

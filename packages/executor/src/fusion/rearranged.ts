@@ -1,5 +1,5 @@
 import { sameDims } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { NodeId, Plan, PlanNode, PlanNodeOf } from "../plan/plan.js";
 
 /** A part of a row: `width` numbers from position `from` of one row to position `to` of another. */
@@ -25,14 +25,14 @@ export function findRearranged(plan: Plan): {
     const parts = node.op === "concatenate" ? partsOf(plan, node) : undefined;
     if (parts !== undefined) rows.set(node.id, parts);
   }
-  const slices = new Set([...rows.keys()].flatMap((id) => must(plan.nodes[id], "node").inputs));
+  const slices = new Set([...rows.keys()].flatMap((id) => ensure(plan.nodes[id], "node").inputs));
   for (const { id, inputs } of plan.nodes) if (!rows.has(id)) for (const input of inputs) slices.delete(input);
   for (const { node } of plan.outputs) slices.delete(node);
   // If another node reads a slice of a concatenation, neither the concatenation nor its slices are fused.
   for (let changed = true; changed; ) {
     changed = false;
     for (const id of rows.keys()) {
-      const { inputs } = must(plan.nodes[id], "node");
+      const { inputs } = ensure(plan.nodes[id], "node");
       if (inputs.every((input) => slices.has(input))) continue;
       changed = rows.delete(id);
       for (const input of inputs) slices.delete(input);
@@ -49,14 +49,14 @@ function partsOf(plan: Plan, { attrs, inputs, type, constant }: PlanNodeOf<"conc
   const sources = new Set<NodeId>();
   let to = 0;
   for (const id of inputs) {
-    const slice = must(plan.nodes[id], "operand");
+    const slice = ensure(plan.nodes[id], "operand");
     if (slice.op !== "slice") return undefined;
-    const source = must(plan.nodes[must(slice.inputs[0], "operand")], "operand");
+    const source = ensure(plan.nodes[ensure(slice.inputs[0], "operand")], "operand");
     if (!sameDims(source.type.dims, type.dims)) return undefined;
     if (!slice.type.dims.every((size, d) => d === dimension || size === type.dims[d])) return undefined;
     sources.add(source.id);
-    const width = must(slice.type.dims[dimension], "dim");
-    parts.push({ from: must(slice.attrs.start[dimension], "start"), to, width });
+    const width = ensure(slice.type.dims[dimension], "dim");
+    parts.push({ from: ensure(slice.attrs.start[dimension], "start"), to, width });
     to += width;
   }
   return sources.size === 1 ? parts : undefined;

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { NodeId, PlanNode } from "../plan/plan.js";
 
 /** The kind of a register: one number for each row, or one number for each element of a row. */
@@ -47,11 +47,11 @@ export class Registers {
     const own = this.#registerOf.get(id);
     for (const register of new Set([...inputs.map((input) => this.#registerOf.get(input)), own])) {
       if (register === undefined) continue;
-      const members = must(this.#members[register], "values of a register");
+      const members = ensure(this.#members[register], "values of a register");
       if ([...members].some((member) => (this.#lastUse.get(member) ?? -1) > index)) continue;
       for (const member of members) this.#registerOf.delete(member);
       members.clear();
-      this.#free[must(this.widths[register], "width")].push(register);
+      this.#free[ensure(this.widths[register], "width")].push(register);
     }
   }
 }

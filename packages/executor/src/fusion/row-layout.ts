@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import type { NodeId, Plan } from "../plan/plan.js";
 import type { FusionGroup } from "./fusion-group.js";
 import { isUniform } from "./uniform.js";
@@ -17,10 +17,10 @@ export function operandsFromOutside(plan: Plan, group: FusionGroup): Map<NodeId,
   const found = new Map<NodeId, OutsideOperand>();
   const inside = new Set(group.members);
   for (const id of group.members) {
-    const node = must(plan.nodes[id], "node");
+    const node = ensure(plan.nodes[id], "node");
     for (const input of node.inputs) {
       if (inside.has(input) || found.has(input)) continue;
-      const held = must(plan.nodes[input], "operand").type.dims;
+      const held = ensure(plan.nodes[input], "operand").type.dims;
       const dims = node.op === "reduce" || node.op === "slice" ? held : node.type.dims;
       const isRow = group.kinds.get(id) === "row" && node.op !== "reduce";
       found.set(input, { held, dims, layout: (outer, columns) => layoutOf(held, dims, outer, columns, isRow) });
@@ -57,7 +57,7 @@ function layoutOf(
     let stride: number | undefined;
     let covered = 1;
     while (left > 1) {
-      const last = must(rest.at(-1), "dim");
+      const last = ensure(rest.at(-1), "dim");
       const part = Math.min(left, last.size);
       assert(last.size % part === 0 && left % part === 0, "cuts are a chain", dims, outer, columns);
       if (stride === undefined) stride = last.stride;
@@ -69,7 +69,7 @@ function layoutOf(
     result.unshift(stride ?? 0);
   }
   if (isRow) return { strides: result, inner: 0 };
-  const inner = must(result.pop(), "inner");
+  const inner = ensure(result.pop(), "inner");
   assert(inner === 0 || inner === 1 || columns === 1, "a row is contiguous or one number", held, dims, outer, columns);
   return { strides: result, inner: inner === 0 ? 0 : 1 };
 }

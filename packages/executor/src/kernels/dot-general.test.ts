@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type DimPair, GraphBuilder, type Value, interpret, tensorType } from "@lapidary/ir";
-import { type Random, must, seededRandom } from "@lapidary/std";
+import { type Random, ensure, seededRandom } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
 import { runPlan } from "../execution/testing.js";
 import { dotGroups, planDot } from "./dot-plan.js";
@@ -91,14 +91,14 @@ function randomDot(random: Random): GraphBuilder {
     const order = Array.from({ length }, (_, i) => i);
     for (let i = length - 1; i > 0; i--) {
       const j = random.integer(i + 1);
-      [order[i], order[j]] = [must(order[j], "j"), must(order[i], "i")];
+      [order[i], order[j]] = [ensure(order[j], "j"), ensure(order[i], "i")];
     }
     return order;
   };
   const operand = (name: string, free: number): { value: Value; positions: number[] } => {
     const sizes = [...shared, ...Array.from({ length: free }, size)];
     const order = shuffled(sizes.length);
-    const dims = order.map((k) => must(sizes[k], "size"));
+    const dims = order.map((k) => ensure(sizes[k], "size"));
     const kept = dims.map((_, i) => i).filter(() => random.integer(3) > 0);
     const value =
       random.integer(2) === 0
@@ -108,7 +108,7 @@ function randomDot(random: Random): GraphBuilder {
               name,
               tensorType(
                 "f32",
-                kept.map((i) => must(dims[i], "dim")),
+                kept.map((i) => ensure(dims[i], "dim")),
               ),
             ),
             dims,
@@ -117,7 +117,7 @@ function randomDot(random: Random): GraphBuilder {
     return { value, positions: sizes.map((_, k) => order.indexOf(k)) };
   };
   const [x, y] = [operand("x", groups.left), operand("y", groups.right)];
-  const pair = (k: number): DimPair => [must(x.positions[k], "position"), must(y.positions[k], "position")];
+  const pair = (k: number): DimPair => [ensure(x.positions[k], "position"), ensure(y.positions[k], "position")];
   const batch = shuffled(groups.batch).map(pair);
   const contracting = shuffled(groups.contracted).map((k) => pair(groups.batch + k));
   const product = g.dotGeneral(x.value, y.value, batch, contracting);
@@ -141,7 +141,7 @@ describe("dot_general", () => {
         const expected = interpret(graph, inputs);
         for (const actual of [evaluateByKernels(device, graph, inputs), await runPlan(device, graph, inputs)])
           for (const [name, want] of expected)
-            assert.ok(scaledDifference(must(actual.get(name), name), want) < 1e-5, `seed ${seed}: ${name}`);
+            assert.ok(scaledDifference(ensure(actual.get(name), name), want) < 1e-5, `seed ${seed}: ${name}`);
       }),
       { numRuns: 300 },
     ));

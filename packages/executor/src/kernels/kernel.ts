@@ -1,5 +1,5 @@
 import type { LocalOpName, OpAttrs, TensorType } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { Device } from "../device/device.js";
 import type { Bound, NativeOps } from "../device/native-ops.js";
 import type { DeviceTensor } from "../device/tfjs.js";
@@ -47,7 +47,7 @@ export interface Kernel<N extends KernelName> {
 export type KernelTable = { readonly [N in KernelName]: Kernel<N> };
 
 /** Operand `i` of a bound kernel. */
-export const operand = (inputs: readonly DeviceTensor[], i: number): DeviceTensor => must(inputs[i], "operand");
+export const operand = (inputs: readonly DeviceTensor[], i: number): DeviceTensor => ensure(inputs[i], "operand");
 
 /** A constant vector of a kernel: a shape, a permutation, axes. */
 export const vector = (context: Pick<KernelContext<KernelName>, "device" | "keep">, numbers: readonly number[]): DeviceTensor =>

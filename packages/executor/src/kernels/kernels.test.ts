@@ -13,7 +13,7 @@ import {
   unaryNames,
   unaryOps,
 } from "@lapidary/ir";
-import { must, seededRandom } from "@lapidary/std";
+import { ensure, seededRandom } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
 import type { BackendName } from "../device/tfjs.js";
 import { roundArrayToBf16 } from "./bf16.js";
@@ -28,7 +28,7 @@ const i = (...dims: number[]) => tensorType("i32", dims);
 function graphOf(build: Build): Graph {
   const g = new GraphBuilder("case");
   build(g);
-  g.output("y", must(g.values.at(-1), "value"));
+  g.output("y", ensure(g.values.at(-1), "value"));
   return g.finish();
 }
 
@@ -187,9 +187,12 @@ for (const backend of ["tensorflow", "wasm"] as const satisfies readonly Backend
           for (let seed = 0; seed < 3; seed++) {
             const inputs = randomInputsOf(seededRandom(seed), graph);
             const held = device.tf.memory().numTensors;
-            const y = must(evaluateByKernels(device, graph, inputs).get("y"), "y");
+            const y = ensure(evaluateByKernels(device, graph, inputs).get("y"), "y");
             assert.equal(device.tf.memory().numTensors, held, `case ${at} disposes all its tensors`);
-            assert.ok(difference(y, must(interpret(graph, inputs).get("y"), "y")) < 2e-6, `case ${at}, seed ${seed}: ${y.data.join(" ")}`);
+            assert.ok(
+              difference(y, ensure(interpret(graph, inputs).get("y"), "y")) < 2e-6,
+              `case ${at}, seed ${seed}: ${y.data.join(" ")}`,
+            );
           }
         });
       });
@@ -197,7 +200,7 @@ for (const backend of ["tensorflow", "wasm"] as const satisfies readonly Backend
     it("convert rounds to the nearest bf16, ties to even", () => {
       const numbers = [1, 1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -20, -3.14159, 1e-30, 3e38, 0, 65504.7];
       const graph = graphOf((g) => g.convert(g.parameter("x", f(numbers.length)), "bf16"));
-      const y = must(evaluateByKernels(device, graph, new Map([["x", tensor("f32", [numbers.length], numbers)]])).get("y"), "y");
+      const y = ensure(evaluateByKernels(device, graph, new Map([["x", tensor("f32", [numbers.length], numbers)]])).get("y"), "y");
       assert.deepEqual([...y.data], [...roundArrayToBf16(Float32Array.from(numbers))]);
       assert.deepEqual([...y.data].slice(0, 4), [1, 1, 1 + 2 ** -6, 1 + 2 ** -7]);
     });
@@ -206,8 +209,8 @@ for (const backend of ["tensorflow", "wasm"] as const satisfies readonly Backend
       const graph = graphOf((g) => g.dotGeneral(g.parameter("x", f(2, 3)), g.parameter("y", f(3, 2)), [], [[1, 0]]));
       const inputs = randomInputsOf(seededRandom(5), graph);
       const rounded = new Map([...inputs].map(([name, x]) => [name, tensor("f32", x.dims, roundArrayToBf16(Float32Array.from(x.data)))]));
-      const y = must(evaluateByKernels(device, graph, inputs, "mxu").get("y"), "y");
-      assert.ok(difference(y, must(interpret(graph, rounded).get("y"), "y")) < 1e-6);
-      assert.ok(difference(y, must(interpret(graph, inputs).get("y"), "y")) > 1e-5);
+      const y = ensure(evaluateByKernels(device, graph, inputs, "mxu").get("y"), "y");
+      assert.ok(difference(y, ensure(interpret(graph, rounded).get("y"), "y")) < 1e-6);
+      assert.ok(difference(y, ensure(interpret(graph, inputs).get("y"), "y")) > 1e-5);
     });
   });

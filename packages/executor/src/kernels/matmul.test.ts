@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { GraphBuilder, type Tensor, interpret, tensor, tensorType } from "@lapidary/ir";
-import { must, seededRandom } from "@lapidary/std";
+import { ensure, seededRandom } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
 import { runPlan } from "../execution/testing.js";
 import { roundArrayToBf16 } from "./bf16.js";
@@ -48,9 +48,9 @@ describe("the kernel of dot_general", () => {
             ["a", randomArray(random, a)],
             ["b", randomArray(random, b)],
           ]);
-          const y = must((await runPlan(device, graph, inputs, numerics)).get("y"), "y");
+          const y = ensure((await runPlan(device, graph, inputs, numerics)).get("y"), "y");
           const exact = new Map([...inputs].map(([name, x]) => [name, numerics === "mxu" ? rounded(x) : x]));
-          const want = must(interpret(graph, exact).get("y"), "y");
+          const want = ensure(interpret(graph, exact).get("y"), "y");
           assert.ok(scaledDifference(y, want) < 1e-5, `differs by ${scaledDifference(y, want)}`);
         },
       ),
@@ -67,7 +67,7 @@ describe("the kernel of dot_general", () => {
         [3, 5],
         Float64Array.from({ length: 15 }, (_, i) => (i === 0 ? NaN : i === 5 ? Infinity : 1)),
       );
-      const y = must(
+      const y = ensure(
         (
           await runPlan(
             device,

@@ -1,6 +1,6 @@
 import { sameDims } from "@lapidary/ir";
 import type { KernelOps } from "@lapidary/native";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { Bound, NativeOps } from "../device/native-ops.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 import { type Kernel, type KernelContext, type KernelName, type KernelTable, chain, operand, vector } from "./kernel.js";
@@ -117,11 +117,11 @@ const concatenate: Kernel<"concatenate"> = {
 
 /** The start of a slice: a scalar on the device, limited so that `size` elements are inside `whole`. */
 const startOf = (scalar: DeviceTensor, size: number, whole: number): number =>
-  Math.max(0, Math.min(must(scalar.dataSync()[0], "start"), whole - size));
+  Math.max(0, Math.min(ensure(scalar.dataSync()[0], "start"), whole - size));
 
 const dynamicSlice: Kernel<"dynamic_slice"> = {
   tfjs: ({ device: { tf }, attrs: { dimension, size }, inputs: types, output: { dims } }) => {
-    const whole = must(must(types[0], "operand").dims[dimension], "dim");
+    const whole = ensure(ensure(types[0], "operand").dims[dimension], "dim");
     return (inputs) => {
       const begin = dims.map(() => 0);
       begin[dimension] = startOf(operand(inputs, 1), size, whole);
@@ -132,7 +132,7 @@ const dynamicSlice: Kernel<"dynamic_slice"> = {
 
 const dynamicUpdateSlice: Kernel<"dynamic_update_slice"> = {
   tfjs: ({ device: { tf }, attrs: { dimension }, inputs: types, output: { dims } }) => {
-    const [whole, size] = [must(dims[dimension], "dim"), must(must(types[1], "update").dims[dimension], "dim")];
+    const [whole, size] = [ensure(dims[dimension], "dim"), ensure(ensure(types[1], "update").dims[dimension], "dim")];
     const part = (x: DeviceTensor, from: number, to: number): DeviceTensor => {
       const begin = dims.map((_, d) => (d === dimension ? from : 0));
       return tf.slice(

@@ -1,4 +1,4 @@
-import { must, normalAt, uniformAt } from "@lapidary/std";
+import { ensure, normalAt, uniformAt } from "@lapidary/std";
 import { forEachIndex, sizeOf } from "@lapidary/ir";
 import { roundArrayToBf16 } from "./bf16.js";
 import { type Kernel, type KernelContext, type KernelTable, operand, vector } from "./kernel.js";
@@ -56,7 +56,7 @@ const normalBlock = ({ attrs: { key, scale }, output: { dims }, outputPlacement 
 const rngUniform: Kernel<"rng_uniform"> = {
   tfjs: ({ device, output: { dims }, outputPlacement }) => {
     return (inputs) => {
-      const key = must(operand(inputs, 0).dataSync()[0], "key");
+      const key = ensure(operand(inputs, 0).dataSync()[0], "key");
       return device.upload(
         "f32",
         dims,

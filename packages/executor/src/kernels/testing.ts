@@ -11,7 +11,7 @@ import {
   sizeOf,
   tensor,
 } from "@lapidary/ir";
-import { type Random, must } from "@lapidary/std";
+import { type Random, ensure } from "@lapidary/std";
 import { type ArrayData, arrayOf } from "@lapidary/protocol";
 import type { Device } from "../device/device.js";
 import type { DeviceTensor } from "../device/tfjs.js";
@@ -35,7 +35,7 @@ function runKernel(
   placements?: { inputs: readonly Placement[]; output: Placement },
 ): DeviceTensor {
   const kept: DeviceTensor[] = [];
-  const inputs = value.inputs.map((id) => must(graph.values[id], "operand").type);
+  const inputs = value.inputs.map((id) => ensure(graph.values[id], "operand").type);
   const context = {
     device,
     attrs: value.attrs,
@@ -64,7 +64,7 @@ export function evaluateByKernels(
   const results: DeviceTensor[] = [];
   for (const value of graph.values) {
     if (value.op === "parameter") {
-      const given = toArrayData(must(inputs.get(value.attrs.name), value.attrs.name));
+      const given = toArrayData(ensure(inputs.get(value.attrs.name), value.attrs.name));
       results.push(device.upload(given.dtype, given.dims, given.data));
     } else
       results.push(
@@ -72,15 +72,15 @@ export function evaluateByKernels(
           device,
           graph,
           value,
-          value.inputs.map((id) => must(results[id], "operand")),
+          value.inputs.map((id) => ensure(results[id], "operand")),
           numerics,
         ),
       );
   }
   const outputs = new Map(
     graph.outputs.map(({ name, value }) => {
-      const { dtype, dims } = must(graph.values[value], name).type;
-      return [name, tensor(dtype, dims, Float64Array.from(device.download(must(results[value], name))))];
+      const { dtype, dims } = ensure(graph.values[value], name).type;
+      return [name, tensor(dtype, dims, Float64Array.from(device.download(ensure(results[value], name))))];
     }),
   );
   for (const x of results) x.dispose();

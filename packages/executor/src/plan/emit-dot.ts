@@ -1,5 +1,5 @@
 import { type DimPair, type OpName, type ValueOf, dotLayout } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type DotGroups, type GemmOperand, planDot } from "../kernels/dot-plan.js";
 import { isViewTranspose } from "../kernels/shape.js";
 import type { NodeId, PlanBuilder } from "./plan.js";
@@ -15,8 +15,8 @@ import type { NodeId, PlanBuilder } from "./plan.js";
  */
 export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: readonly NodeId[]): NodeId {
   const asValue: ValueOf<OpName> = value;
-  const [fullLeft, fullRight] = [b.fullDims(must(value.inputs[0], "operand")), b.fullDims(must(value.inputs[1], "operand"))];
-  let [left, right] = [must(inputs[0], "operand"), must(inputs[1], "operand")];
+  const [fullLeft, fullRight] = [b.fullDims(ensure(value.inputs[0], "operand")), b.fullDims(ensure(value.inputs[1], "operand"))];
+  let [left, right] = [ensure(inputs[0], "operand"), ensure(inputs[1], "operand")];
   const { batch, contracting } = value.attrs;
 
   // Both operands need the contracted dims in full.
@@ -98,6 +98,6 @@ function arrange(b: PlanBuilder, value: ValueOf<OpName>, operand: NodeId, { perm
 /** The longest tail of pairs that are `wanted` or `neutral`; of it, the pairs that are `wanted`. */
 function trailing(pairs: readonly DimPair[], wanted: (pair: DimPair) => boolean, neutral: (pair: DimPair) => boolean): DimPair[] {
   let from = pairs.length;
-  while (from > 0 && (wanted(must(pairs[from - 1], "pair")) || neutral(must(pairs[from - 1], "pair")))) from--;
+  while (from > 0 && (wanted(ensure(pairs[from - 1], "pair")) || neutral(ensure(pairs[from - 1], "pair")))) from--;
   return pairs.slice(from).filter(wanted);
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { GraphBuilder, type Phase, type Value, tensorType } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { makePlan } from "./make-plan.js";
 import { type Plan, printPlan } from "./plan.js";
 
@@ -120,6 +120,6 @@ describe("a plan", () => {
       g.output(name, value);
     const { outputs, nodes } = makePlan(g.finish(), { roundMatmulOperands: false });
     assert.equal(new Set(outputs.map(({ node }) => node)).size, 4);
-    assert.ok(outputs.every(({ node }) => must(nodes[node], "node").op !== "parameter" && !must(nodes[node], "node").constant));
+    assert.ok(outputs.every(({ node }) => ensure(nodes[node], "node").op !== "parameter" && !ensure(nodes[node], "node").constant));
   });
 });

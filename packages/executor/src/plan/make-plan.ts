@@ -1,5 +1,5 @@
 import { type Graph, type OpName, type ValueOf, binaryNames, sameDims, tableOf, unaryNames } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { isViewTranspose } from "../kernels/shape.js";
 import { emitDot } from "./emit-dot.js";
 import { regroup } from "./regroup.js";
@@ -30,13 +30,13 @@ export function makePlan(graph: Graph, options: PlanOptions): Plan {
       emitValue<OpName>(
         builder,
         value,
-        value.inputs.map((id) => must(nodeOf[id], "operand")),
+        value.inputs.map((id) => ensure(nodeOf[id], "operand")),
       ),
     );
   const taken = new Set<NodeId>();
   const outputs = graph.outputs.map(({ name, value }) => {
-    const source = must(graph.values[value], "output");
-    let node = builder.repeat(must(nodeOf[value], "output"), source.type.dims, source, { fresh: true });
+    const source = ensure(graph.values[value], "output");
+    let node = builder.repeat(ensure(nodeOf[value], "output"), source.type.dims, source, { fresh: true });
     // The caller owns the outputs. So a parameter, a constant or another output needs a new tensor handle.
     const { op, constant, type } = builder.get(node);
     if (op === "parameter" || constant || taken.has(node)) node = builder.emit("stop_gradient", {}, [node], type, source, { fresh: true });
@@ -51,7 +51,7 @@ type EmitterTable = { readonly [N in OpName]: Emitter<N> };
 
 /** A value without the type of its attributes. */
 const asValue = <N extends OpName>(value: ValueOf<N>): ValueOf<OpName> => value;
-const at = (inputs: readonly NodeId[], i: number): NodeId => must(inputs[i], "operand");
+const at = (inputs: readonly NodeId[], i: number): NodeId => ensure(inputs[i], "operand");
 
 /** An elementwise op. Its result repeats along the dims in which all operands repeat. */
 function elementwise<N extends OpName>(b: PlanBuilder, value: ValueOf<N>, inputs: readonly NodeId[]): NodeId {
@@ -63,7 +63,7 @@ function elementwise<N extends OpName>(b: PlanBuilder, value: ValueOf<N>, inputs
 const wholeAlong =
   <N extends OpName>(chosen: (attrs: ValueOf<N>["attrs"]) => readonly number[]): Emitter<N> =>
   (b, value, inputs) => {
-    const full = b.fullDims(must(value.inputs[0], "operand"));
+    const full = b.fullDims(ensure(value.inputs[0], "operand"));
     const input = b.repeatAlong(at(inputs, 0), chosen(value.attrs), full, asValue(value));
     const dims = value.type.dims.map((size, d) => (b.dims(input)[d] === 1 && full[d] !== 1 ? 1 : size));
     return b.emit(value.op, value.attrs, [input], { ...value.type, dims }, asValue(value));
@@ -98,7 +98,7 @@ const emitters: EmitterTable = {
     );
   },
   reshape: (b, value, inputs) => {
-    const full = b.fullDims(must(value.inputs[0], "operand"));
+    const full = b.fullDims(ensure(value.inputs[0], "operand"));
     const { held, dims } = regroup(full, b.dims(at(inputs, 0)), value.type.dims);
     return b.view(b.repeat(at(inputs, 0), held, asValue(value)), dims, asValue(value));
   },
@@ -122,18 +122,18 @@ const emitters: EmitterTable = {
   },
   dynamic_slice: (b, value, inputs) => {
     const { dimension } = value.attrs;
-    const input = b.repeatAlong(at(inputs, 0), [dimension], b.fullDims(must(value.inputs[0], "operand")), asValue(value));
+    const input = b.repeatAlong(at(inputs, 0), [dimension], b.fullDims(ensure(value.inputs[0], "operand")), asValue(value));
     const dims = b.dims(input).map((size, d) => (d === dimension ? value.attrs.size : size));
     return b.emit("dynamic_slice", value.attrs, [input, at(inputs, 1)], { ...value.type, dims }, asValue(value));
   },
   dynamic_update_slice: (b, value, inputs) => {
-    const whole = (i: number): NodeId => b.repeat(at(inputs, i), b.fullDims(must(value.inputs[i], "operand")), asValue(value));
+    const whole = (i: number): NodeId => b.repeat(at(inputs, i), b.fullDims(ensure(value.inputs[i], "operand")), asValue(value));
     return b.emit("dynamic_update_slice", value.attrs, [whole(0), whole(1), at(inputs, 2)], value.type, asValue(value));
   },
   pad: (b, value, inputs) => {
     const { low, high } = value.attrs;
     const padded = low.map((_, d) => d).filter((d) => low[d] !== 0 || high[d] !== 0);
-    const input = b.repeatAlong(at(inputs, 0), padded, b.fullDims(must(value.inputs[0], "operand")), asValue(value));
+    const input = b.repeatAlong(at(inputs, 0), padded, b.fullDims(ensure(value.inputs[0], "operand")), asValue(value));
     return b.emit(
       "pad",
       value.attrs,
@@ -146,7 +146,7 @@ const emitters: EmitterTable = {
     const { dimension } = value.attrs;
     // If one operand does not repeat along a dim, all operands have the full dim.
     const whole = value.type.dims.map((_, d) => d).filter((d) => d === dimension || inputs.some((id) => b.dims(id)[d] !== 1));
-    const parts = inputs.map((id, i) => b.repeatAlong(id, whole, b.fullDims(must(value.inputs[i], "operand")), asValue(value)));
+    const parts = inputs.map((id, i) => b.repeatAlong(id, whole, b.fullDims(ensure(value.inputs[i], "operand")), asValue(value)));
     return b.emit(
       "concatenate",
       value.attrs,
@@ -156,7 +156,7 @@ const emitters: EmitterTable = {
     );
   },
   reduce: (b, value, inputs) => {
-    const full = b.fullDims(must(value.inputs[0], "operand"));
+    const full = b.fullDims(ensure(value.inputs[0], "operand"));
     const { kind } = value.attrs;
     let node = at(inputs, 0);
     const held = b.dims(node);
@@ -185,7 +185,7 @@ const emitters: EmitterTable = {
   },
   dot_general: emitDot,
   gather: (b, value, inputs) => {
-    const table = b.repeatAlong(at(inputs, 0), [0], b.fullDims(must(value.inputs[0], "operand")), asValue(value));
+    const table = b.repeatAlong(at(inputs, 0), [0], b.fullDims(ensure(value.inputs[0], "operand")), asValue(value));
     const ids = at(inputs, 1);
     return b.emit(
       "gather",
@@ -196,12 +196,12 @@ const emitters: EmitterTable = {
     );
   },
   scatter: (b, value, inputs) => {
-    const idDims = b.fullDims(must(value.inputs[0], "operand"));
+    const idDims = b.fullDims(ensure(value.inputs[0], "operand"));
     const ids = b.repeat(at(inputs, 0), idDims, asValue(value));
     const updates = b.repeatAlong(
       at(inputs, 1),
       idDims.map((_, d) => d),
-      b.fullDims(must(value.inputs[1], "operand")),
+      b.fullDims(ensure(value.inputs[1], "operand")),
       asValue(value),
     );
     return b.emit(

@@ -1,5 +1,5 @@
 import { type Graph, type OpAttrs, type OpName, type TensorType, type ValueId, type ValueOf, ops, sameDims } from "@lapidary/ir";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 
 /** Index of a node in its plan. */
 export type NodeId = number;
@@ -38,7 +38,7 @@ export class PlanBuilder {
   ) {}
 
   get(id: NodeId): PlanNode {
-    return must(this.nodes[id], `node ${id}`);
+    return ensure(this.nodes[id], `node ${id}`);
   }
 
   dims(id: NodeId): readonly number[] {
@@ -108,7 +108,7 @@ export class PlanBuilder {
 
   /** Dims of the value in the program. */
   fullDims(id: ValueId): readonly number[] {
-    return must(this.graph.values[id], "value").type.dims;
+    return ensure(this.graph.values[id], "value").type.dims;
   }
 }
 
@@ -117,15 +117,15 @@ export function dropDeadNodes(plan: Plan): Plan {
   const alive = plan.nodes.map((node) => node.op === "parameter");
   for (const { node } of plan.outputs) alive[node] = true;
   for (let id = plan.nodes.length - 1; id >= 0; id--)
-    if (alive[id] === true) for (const input of must(plan.nodes[id], "node").inputs) alive[input] = true;
+    if (alive[id] === true) for (const input of ensure(plan.nodes[id], "node").inputs) alive[input] = true;
   const to = new Map<NodeId, NodeId>();
   const nodes: PlanNode[] = [];
   for (const node of plan.nodes) {
     if (alive[node.id] !== true) continue;
     to.set(node.id, nodes.length);
-    nodes.push({ ...node, id: nodes.length, inputs: node.inputs.map((id) => must(to.get(id), "operand")) } as PlanNode);
+    nodes.push({ ...node, id: nodes.length, inputs: node.inputs.map((id) => ensure(to.get(id), "operand")) } as PlanNode);
   }
-  return { nodes, outputs: plan.outputs.map(({ name, node }) => ({ name, node: must(to.get(node), "output") })) };
+  return { nodes, outputs: plan.outputs.map(({ name, node }) => ({ name, node: ensure(to.get(node), "output") })) };
 }
 
 /** The text of a plan, for tests and logs. */

@@ -1,5 +1,5 @@
 import { type CollectiveName, tensorType } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { parseAtoms } from "@lapidary/topology";
 import { combiner } from "./contraction.js";
 import { intList, signature } from "./mlir.js";
@@ -42,7 +42,7 @@ export const collectivePrinters: OpPrinters<CollectiveName> = {
     const zero = writer.scalar(0, "i32");
     const starts = dims.map((size, d) => (d === attrs.dimension ? writer.shardOffset(parseAtoms(writer.mesh, attrs.axes), size) : zero));
     const index = tensorType("i32", []);
-    return `stablehlo.dynamic_slice ${names[0]}, ${starts.join(", ")}, sizes = ${intList(dims)} : ${signature([must(inputs[0], "operand").type, ...dims.map(() => index)], value.type)}`;
+    return `stablehlo.dynamic_slice ${names[0]}, ${starts.join(", ")}, sizes = ${intList(dims)} : ${signature([ensure(inputs[0], "operand").type, ...dims.map(() => index)], value.type)}`;
   },
 };
 
@@ -57,5 +57,5 @@ function collective<N extends Communicating>(
 ): string {
   const groups = `replica_groups = ${writer.replicaGroups(parseAtoms(writer.mesh, axes))}`;
   const all = [attributes, `channel_handle = ${writer.channel()}`, groups].filter((text) => text !== "").join(", ");
-  return `"stablehlo.${value.op}"(${names[0]}) <{${all}${flags}}>${region === "" ? "" : ` ${region}`} : ${signature([must(inputs[0], "operand").type], value.type)}`;
+  return `"stablehlo.${value.op}"(${names[0]}) <{${all}${flags}}>${region === "" ? "" : ` ${region}`} : ${signature([ensure(inputs[0], "operand").type], value.type)}`;
 }

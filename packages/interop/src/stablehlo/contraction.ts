@@ -1,5 +1,5 @@
 import { type Dtype, type ReductionKind, type TensorType, tensorType, type Value } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { intList, mlirType, neutral, signature } from "./mlir.js";
 import type { OpPrinters, PrintContext } from "./op-printer.js";
 import { splat } from "./shape.js";
@@ -13,7 +13,7 @@ export function combiner(kind: ReductionKind, dtype: Dtype): string {
   return `({\n  ^bb0(%a: ${type}, %b: ${type}):\n    %c = stablehlo.${combiners[kind]} %a, %b : ${type}\n    stablehlo.return %c : ${type}\n})`;
 }
 
-const operandType = (inputs: readonly Value[], at: number): TensorType => must(inputs[at], "operand").type;
+const operandType = (inputs: readonly Value[], at: number): TensorType => ensure(inputs[at], "operand").type;
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
 export const contractionPrinters: OpPrinters<"reduce" | "dot_general" | "gather" | "scatter"> = {
@@ -37,7 +37,7 @@ export const contractionPrinters: OpPrinters<"reduce" | "dot_general" | "gather"
     const { writer, names, inputs, value } = context;
     const [table, ids] = [operandType(inputs, 0), operandType(inputs, 1)];
     const rank = ids.dims.length;
-    const local = localIds(context, must(names[1], "ids"), must(inputs[0], "table"), ids);
+    const local = localIds(context, ensure(names[1], "ids"), ensure(inputs[0], "table"), ids);
     const numbers = `#stablehlo.gather<offset_dims = ${intList(range(rank, value.type.dims.length))}, collapsed_slice_dims = [0], start_index_map = [0], index_vector_dim = ${rank}>`;
     const sizes = [1, ...table.dims.slice(1)].join(", ");
     const taken = writer.temporary(
@@ -56,7 +56,7 @@ export const contractionPrinters: OpPrinters<"reduce" | "dot_general" | "gather"
     const { writer, names, inputs, value } = context;
     const [ids, updates] = [operandType(inputs, 0), operandType(inputs, 1)];
     const rank = ids.dims.length;
-    const local = localIds(context, must(names[0], "ids"), value as Value, ids);
+    const local = localIds(context, ensure(names[0], "ids"), value as Value, ids);
     const zeros = writer.temporary(splat(writer.scalar(0, value.type.dtype), value.type.dtype, value.type.dims));
     const numbers = `#stablehlo.scatter<update_window_dims = ${intList(range(rank, updates.dims.length))}, inserted_window_dims = [0], scatter_dims_to_operand_dims = [0], index_vector_dim = ${rank}>`;
     return `"stablehlo.scatter"(${zeros}, ${local}, ${names[1]}) <{indices_are_sorted = false, scatter_dimension_numbers = ${numbers}, unique_indices = false}> ${combiner("sum", value.type.dtype)} : ${signature([value.type, ids, updates], value.type)}`;
@@ -65,7 +65,7 @@ export const contractionPrinters: OpPrinters<"reduce" | "dot_general" | "gather"
 
 /** Row ids relative to this chip's first row of `rows`, whose dim 0 may be sharded. In a global module it is not. */
 function localIds({ writer, value }: PrintContext<"gather" | "scatter">, ids: string, rows: Value, type: TensorType): string {
-  const atoms = writer.perChip ? (must(rows.sharding, `sharding of ${value.name}`).dims[0] ?? []) : [];
+  const atoms = writer.perChip ? (ensure(rows.sharding, `sharding of ${value.name}`).dims[0] ?? []) : [];
   if (atoms.length === 0) return ids;
   const first = writer.temporary(splat(writer.shardOffset(atoms, rows.type.dims[0] ?? 0), "i32", type.dims));
   return writer.temporary(`stablehlo.subtract ${ids}, ${first} : ${mlirType(type)}`);

@@ -10,7 +10,7 @@ import {
   unaryNames,
   unaryOps,
 } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { mlirType, signature } from "./mlir.js";
 import type { OpPrinters, PrintContext } from "./op-printer.js";
 
@@ -28,11 +28,11 @@ export const elementwisePrinters: OpPrinters<ElementwiseName> = {
   ...tableOf(unaryNames, (name) => printer(unaryOps[name].stablehlo)),
   ...tableOf(binaryNames, (name) => printer(binaryOps[name].stablehlo)),
   // The gradients are already in the graph.
-  stop_gradient: ({ names }) => ({ sameAs: must(names[0], "operand") }),
+  stop_gradient: ({ names }) => ({ sameAs: ensure(names[0], "operand") }),
   convert: ({ names: [x], inputs, value }) => `stablehlo.convert ${x} : ${signature(typesOf(inputs), value.type)}`,
   and: printer("and"),
   compare: ({ names: [a, b], inputs, value, attrs }) =>
-    `stablehlo.compare ${attrs.direction}, ${a}, ${b}, ${compareKind(must(inputs[0], "operand").type.dtype)} : ${signature(typesOf(inputs), value.type)}`,
+    `stablehlo.compare ${attrs.direction}, ${a}, ${b}, ${compareKind(ensure(inputs[0], "operand").type.dtype)} : ${signature(typesOf(inputs), value.type)}`,
   select: ({ names: [p, a, b], inputs, value }) =>
-    `stablehlo.select ${p}, ${a}, ${b} : ${mlirType(must(inputs[0], "predicate").type)}, ${mlirType(value.type)}`,
+    `stablehlo.select ${p}, ${a}, ${b} : ${mlirType(ensure(inputs[0], "predicate").type)}, ${mlirType(value.type)}`,
 };

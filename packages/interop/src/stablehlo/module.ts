@@ -1,5 +1,5 @@
 import { type Graph, type OpName, parametersOf, type Sharding, type Value, type ValueId, type ValueOf } from "@lapidary/ir";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { meshSize } from "@lapidary/topology";
 import { mlirType, quoted } from "./mlir.js";
 import { printerOf } from "./printers.js";
@@ -16,7 +16,7 @@ import { Writer, type WriterOptions } from "./writer.js";
  */
 export function globalModule(graph: Graph, constraints: ReadonlyMap<ValueId, ShardingConstraint>, options: WriterOptions = {}): string {
   assert(graph.level === "global", "a global graph", graph.level);
-  const mesh = must(graph.mesh, "mesh");
+  const mesh = ensure(graph.mesh, "mesh");
   const writer = new Writer(mesh, false, options, "    ");
   const names = writeBody(graph, writer, (value, name) => {
     const constraint = constraints.get(value.id);
@@ -26,8 +26,8 @@ export function globalModule(graph: Graph, constraints: ReadonlyMap<ValueId, Sha
     );
   });
   const outputs = graph.outputs.map(({ value }) => ({
-    name: must(names.get(value), "output"),
-    type: must(graph.values[value], "output").type,
+    name: ensure(names.get(value), "output"),
+    type: ensure(graph.values[value], "output").type,
   }));
   writer.line(`return ${outputs.map(({ name }) => name).join(", ")} : ${outputs.map(({ type }) => mlirType(type)).join(", ")}`);
   return moduleText(graph, writer, graph, { constraints: constraints });
@@ -42,17 +42,20 @@ export function globalModule(graph: Graph, constraints: ReadonlyMap<ValueId, Sha
  */
 export function perDeviceModule(chip: Graph, global: Graph, options: WriterOptions = {}): string {
   assert(chip.level === "chip", "a per-chip program", chip.level);
-  const mesh = must(chip.mesh, "mesh");
+  const mesh = ensure(chip.mesh, "mesh");
   const writer = new Writer(mesh, true, options, "      ");
   const names = writeBody(chip, writer, (_, name) => name);
-  const outputs = chip.outputs.map(({ value }) => ({ name: must(names.get(value), "output"), value: must(chip.values[value], "output") }));
+  const outputs = chip.outputs.map(({ value }) => ({
+    name: ensure(names.get(value), "output"),
+    value: ensure(chip.values[value], "output"),
+  }));
   const inner = new Writer(mesh, true, options, "    ");
   const shardings = (values: readonly { readonly sharding?: Sharding | undefined }[]): string =>
-    `[${values.map(({ sharding }) => sdySharding(mesh, must(sharding, "sharding"))).join(", ")}]`;
+    `[${values.map(({ sharding }) => sdySharding(mesh, ensure(sharding, "sharding"))).join(", ")}]`;
   const parameters = parametersOf(chip);
   const globalTypes = {
     inputs: parametersOf(global).map(({ type }) => mlirType(type)),
-    outputs: global.outputs.map(({ value }) => mlirType(must(global.values[value], "output").type)),
+    outputs: global.outputs.map(({ value }) => mlirType(ensure(global.values[value], "output").type)),
   };
   inner.line(
     `%r${outputs.length === 1 ? "" : `:${outputs.length}`} = sdy.manual_computation(${parameters.map((_, i) => `%arg${i}`).join(", ")})` +
@@ -76,20 +79,20 @@ interface ModuleParts {
 
 /** The text of a module: arguments, body, results. `global` has the global types, `graph` the shardings. */
 function moduleText(graph: Graph, body: Writer, global: Graph, { constraints: constraints, definitions = body }: ModuleParts): string {
-  const mesh = must(graph.mesh, "mesh");
+  const mesh = ensure(graph.mesh, "mesh");
   const outputAt = new Map(graph.outputs.map(({ name }, i) => [name, i]));
   const parameterTypes = new Map(parametersOf(global).map(({ attrs, type }) => [attrs.name, type]));
   const perDevice = graph.level === "chip";
   const args = parametersOf(graph).map(({ id, attrs, sharding }, i) => {
     const next = outputAt.get(attrs.name);
     const list = [
-      `sdy.sharding = #sdy.sharding${sdySharding(mesh, must(sharding, "sharding"), constraints?.get(id)?.notes)}`,
+      `sdy.sharding = #sdy.sharding${sdySharding(mesh, ensure(sharding, "sharding"), constraints?.get(id)?.notes)}`,
       ...(next === undefined ? [] : [`tf.aliasing_output = ${next} : i32`]),
     ];
-    return `%${perDevice ? `arg${i}` : `v${id}`}: ${mlirType(must(parameterTypes.get(attrs.name), attrs.name))} {${list.join(", ")}} loc(${quoted(attrs.name)})`;
+    return `%${perDevice ? `arg${i}` : `v${id}`}: ${mlirType(ensure(parameterTypes.get(attrs.name), attrs.name))} {${list.join(", ")}} loc(${quoted(attrs.name)})`;
   });
   const results = graph.outputs.map(({ name, value }, i) => {
-    const whole = must(global.values[must(global.outputs[i], name).value], name).type;
+    const whole = ensure(global.values[ensure(global.outputs[i], name).value], name).type;
     const notes = constraints?.get(stateOf(graph, name)?.id ?? value)?.notes;
     return `${mlirType(whole)} {jax.result_info = ${quoted(name)}, sdy.sharding = #sdy.sharding${sdySharding(mesh, outputSharding(graph, name, value), notes)}}`;
   });
@@ -107,7 +110,7 @@ function moduleText(graph: Graph, body: Writer, global: Graph, { constraints: co
 
 /** The sharding of an output: that of its parameter if the output is the next state of a parameter, otherwise that of its value. */
 export function outputSharding(graph: Graph, name: string, value: ValueId): Sharding {
-  return must((stateOf(graph, name) ?? graph.values[value])?.sharding, `sharding of ${name}`);
+  return ensure((stateOf(graph, name) ?? graph.values[value])?.sharding, `sharding of ${name}`);
 }
 
 const stateOf = (graph: Graph, name: string): ValueOf<"parameter"> | undefined =>
@@ -130,13 +133,13 @@ function writeBody(graph: Graph, writer: Writer, finish: (value: Value, name: st
       const barrierResults = writeBarrier(graph, writer, barrier, names);
       for (const member of barrier.members) renamedOperands.set(member, barrierResults);
     }
-    const nameOf = (id: ValueId): string => renamedOperands.get(value.id)?.get(id) ?? must(names.get(id), `operand ${id}`);
+    const nameOf = (id: ValueId): string => renamedOperands.get(value.id)?.get(id) ?? ensure(names.get(id), `operand ${id}`);
     const own = `%v${value.id}`;
     if (value.op === "parameter") {
       names.set(value.id, own);
       continue;
     }
-    const inputs = value.inputs.map((id) => must(graph.values[id], "operand"));
+    const inputs = value.inputs.map((id) => ensure(graph.values[id], "operand"));
     const printed = printerOf<OpName>(value.op)({ writer, value, attrs: value.attrs, inputs, names: value.inputs.map(nameOf) });
     if (typeof printed === "string") writer.assign(own, printed);
     names.set(value.id, finish(value, typeof printed === "string" ? own : printed.sameAs));
@@ -152,8 +155,8 @@ function writeBarrier(
   names: Map<ValueId, string>,
 ): ReadonlyMap<ValueId, string> {
   const all = trigger === undefined ? operands : [...operands, trigger];
-  const list = all.map((id) => must(names.get(id), "operand"));
-  const types = all.map((id) => mlirType(must(graph.values[id], "operand").type));
+  const list = all.map((id) => ensure(names.get(id), "operand"));
+  const types = all.map((id) => mlirType(ensure(graph.values[id], "operand").type));
   const name = writer.temporaries(all.length, `stablehlo.optimization_barrier ${list.join(", ")} : ${types.join(", ")}`);
   const result = (i: number): string => (all.length === 1 ? name : `${name}#${i}`);
   if (trigger !== undefined) names.set(trigger, result(operands.length));

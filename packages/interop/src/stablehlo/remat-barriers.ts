@@ -1,5 +1,5 @@
 import type { Graph, Value, ValueId } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 
 /**
  * The program computes some values twice to save memory: recomputed forward values, and parameters that the backward pass
@@ -30,12 +30,12 @@ export function findRematBarriers(graph: Graph): Map<ValueId, RematBarrier> {
   }
   const barriers = new Map<ValueId, RematBarrier>();
   for (const members of groups.values()) {
-    const first = must(members[0], "member");
+    const first = ensure(members[0], "member");
     const isKept = (id: ValueId): boolean => {
-      const value = must(graph.values[id], "operand");
+      const value = ensure(graph.values[id], "operand");
       return id < first && value.scope.phase === "forward" && value.inputs.length + Number(value.op === "parameter") > 0;
     };
-    const operands = new Set(members.flatMap((id) => must(graph.values[id], "member").inputs).filter(isKept));
+    const operands = new Set(members.flatMap((id) => ensure(graph.values[id], "member").inputs).filter(isKept));
     const trigger = graph.values.findLast((value) => value.id < first && value.scope.phase === "backward" && !isRepeated[value.id]);
     if (operands.size > 0) barriers.set(first, { operands: [...operands], trigger: trigger?.id, members: new Set(members) });
   }

@@ -1,5 +1,5 @@
 import { type TensorType, tensorType } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { intList, mlirType, signature } from "./mlir.js";
 import type { OpPrinters } from "./op-printer.js";
 import type { Writer } from "./writer.js";
@@ -14,26 +14,26 @@ const indices = (rank: number): TensorType[] => Array.from({ length: rank }, () 
 
 export const shapePrinters: OpPrinters<ShapeName> = {
   broadcast_in_dim: ({ names: [x], inputs, value, attrs }) =>
-    `stablehlo.broadcast_in_dim ${x}, dims = ${intList(attrs.broadcastDimensions)} : ${signature([must(inputs[0], "operand").type], value.type)}`,
-  reshape: ({ names: [x], inputs, value }) => `stablehlo.reshape ${x} : ${signature([must(inputs[0], "operand").type], value.type)}`,
+    `stablehlo.broadcast_in_dim ${x}, dims = ${intList(attrs.broadcastDimensions)} : ${signature([ensure(inputs[0], "operand").type], value.type)}`,
+  reshape: ({ names: [x], inputs, value }) => `stablehlo.reshape ${x} : ${signature([ensure(inputs[0], "operand").type], value.type)}`,
   transpose: ({ names: [x], inputs, value, attrs }) =>
-    `stablehlo.transpose ${x}, dims = ${intList(attrs.permutation)} : ${signature([must(inputs[0], "operand").type], value.type)}`,
+    `stablehlo.transpose ${x}, dims = ${intList(attrs.permutation)} : ${signature([ensure(inputs[0], "operand").type], value.type)}`,
   slice: ({ names: [x], inputs, value, attrs }) =>
-    `stablehlo.slice ${x} [${attrs.start.map((from, d) => `${from}:${attrs.limit[d] ?? 0}`).join(", ")}] : ${signature([must(inputs[0], "operand").type], value.type)}`,
+    `stablehlo.slice ${x} [${attrs.start.map((from, d) => `${from}:${attrs.limit[d] ?? 0}`).join(", ")}] : ${signature([ensure(inputs[0], "operand").type], value.type)}`,
   pad: ({ writer, names: [x], inputs, value, attrs }) => {
     const { dtype } = value.type;
     const interior = intList(attrs.low.map(() => 0));
-    return `stablehlo.pad ${x}, ${writer.scalar(0, dtype)}, low = ${intList(attrs.low)}, high = ${intList(attrs.high)}, interior = ${interior} : ${signature([must(inputs[0], "operand").type, { dtype, dims: [] }], value.type)}`;
+    return `stablehlo.pad ${x}, ${writer.scalar(0, dtype)}, low = ${intList(attrs.low)}, high = ${intList(attrs.high)}, interior = ${interior} : ${signature([ensure(inputs[0], "operand").type, { dtype, dims: [] }], value.type)}`;
   },
   dynamic_slice: ({ writer, names: [x, start], inputs, value, attrs }) => {
-    const { type } = must(inputs[0], "operand");
+    const { type } = ensure(inputs[0], "operand");
     const rank = type.dims.length;
-    return `stablehlo.dynamic_slice ${x}, ${starts(writer, rank, attrs.dimension, must(start, "start"))}, sizes = ${intList(value.type.dims)} : ${signature([type, ...indices(rank)], value.type)}`;
+    return `stablehlo.dynamic_slice ${x}, ${starts(writer, rank, attrs.dimension, ensure(start, "start"))}, sizes = ${intList(value.type.dims)} : ${signature([type, ...indices(rank)], value.type)}`;
   },
   dynamic_update_slice: ({ writer, names: [x, update, start], inputs, value, attrs }) => {
     const rank = value.type.dims.length;
-    const types = [value.type, must(inputs[1], "update").type, ...indices(rank)];
-    return `stablehlo.dynamic_update_slice ${x}, ${update}, ${starts(writer, rank, attrs.dimension, must(start, "start"))} : ${signature(types, value.type)}`;
+    const types = [value.type, ensure(inputs[1], "update").type, ...indices(rank)];
+    return `stablehlo.dynamic_update_slice ${x}, ${update}, ${starts(writer, rank, attrs.dimension, ensure(start, "start"))} : ${signature(types, value.type)}`;
   },
   concatenate: ({ names, inputs, value, attrs }) =>
     `stablehlo.concatenate ${names.join(", ")}, dim = ${attrs.dimension} : ${signature(

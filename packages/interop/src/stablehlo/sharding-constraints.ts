@@ -1,6 +1,6 @@
 import { type Origin, Priority, type Propagated } from "@lapidary/compiler";
 import type { Sharding, Value, ValueId } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { AtomId } from "@lapidary/topology";
 import type { DimNotes } from "./sdy.js";
 
@@ -22,7 +22,7 @@ export function shardingConstraints({ graph, origins }: Propagated): Map<ValueId
     const fromRules = new Set([...valueOrigins].filter(([, origin]) => origin.via === undefined).map(([atom]) => atom));
     const isClosed = value.op === "parameter" || value.role === "gradient";
     if (fromRules.size === 0 && !isClosed) continue;
-    const sharding = must<Sharding>(value.sharding, "sharding");
+    const sharding = ensure<Sharding>(value.sharding, "sharding");
     // A dim keeps its sub-axes up to the last one that a rule placed: the list is ordered major to minor.
     const dims = sharding.dims.map((atoms) => (isClosed ? atoms : atoms.slice(0, atoms.findLastIndex((atom) => fromRules.has(atom)) + 1)));
     constraints.set(value.id, {

@@ -1,7 +1,8 @@
 import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
 import { compile } from "@lapidary/compiler";
 import { type Graph, GraphBuilder, type OpName, ops, type Sharding, tensorType, type Value } from "@lapidary/ir";
-import { expectText, LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, ensure } from "@lapidary/std";
+import { expectText } from "@lapidary/std/testing";
 import { makeMesh, type Mesh } from "@lapidary/topology";
 import { literal } from "./mlir.js";
 import { perDeviceModule, globalModule } from "./module.js";
@@ -85,7 +86,7 @@ function evaluate(lines: readonly string[], partition: number): Map<string, numb
       multiply: a * b,
       add: a + b,
     };
-    values.set(name, must(results[op], line));
+    values.set(name, ensure(results[op], line));
   }
   return values;
 }
@@ -99,7 +100,7 @@ describe("shard offset", () => {
         const writer = new Writer(odd, true, {}, "");
         const name = writer.shardOffset(atoms, 5);
         const coordinate = (id: number): [number, number] => {
-          const { size, stride } = must(odd.atoms[id], "atom");
+          const { size, stride } = ensure(odd.atoms[id], "atom");
           return [Math.floor(chip / stride) % size, size];
         };
         const index = atoms.map(coordinate).reduce((sum, [at, size]) => sum * size + at, 0);
@@ -134,7 +135,7 @@ describe("rematerialization", () => {
     grad = g.inPhase("backward", () => g.negate(grad));
     for (const i of [1, 0]) {
       const again = g.inPhase("recompute", () =>
-        g.block("layers", i, () => g.tanh(g.dotGeneral(must(kept[i], "x"), must(weights[i], "w"), [], [[1, 0]]))),
+        g.block("layers", i, () => g.tanh(g.dotGeneral(ensure(kept[i], "x"), ensure(weights[i], "w"), [], [[1, 0]]))),
       );
       grad = g.inPhase("backward", () =>
         g.block("layers", i, () => g.multiply(grad, g.subtract(g.splat(1, again.type), g.multiply(again, again)))),

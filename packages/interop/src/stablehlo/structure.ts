@@ -1,5 +1,5 @@
 import { type Sharding, type Value, tensorType } from "@lapidary/ir";
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, ensure } from "@lapidary/std";
 import { literal, mlirType } from "./mlir.js";
 import type { OpPrinters } from "./op-printer.js";
 import { splat } from "./shape.js";
@@ -13,7 +13,7 @@ export const structurePrinters: OpPrinters<"parameter" | "constant" | "iota" | "
   iota: ({ writer, attrs, value }) => {
     const { dtype, dims } = value.type;
     const own = `stablehlo.iota dim = ${attrs.dimension} : ${mlirType(value.type)}`;
-    const atoms = writer.perChip ? (must<Sharding>(value.sharding, "sharding").dims[attrs.dimension] ?? []) : [];
+    const atoms = writer.perChip ? (ensure<Sharding>(value.sharding, "sharding").dims[attrs.dimension] ?? []) : [];
     if (atoms.length === 0) return own;
     const index = writer.shardOffset(atoms, dims[attrs.dimension] ?? 0);
     const scalar = tensorType(dtype, []);
@@ -33,5 +33,5 @@ const noCounterpart = ({ name, op }: Value): LapidaryError =>
   new LapidaryError({
     code: "LAP_EXPORT_OP",
     message: `cannot export ${name}: StableHLO has no counterpart of ${op}`,
-    place: name,
+    location: name,
   });

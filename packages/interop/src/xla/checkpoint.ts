@@ -45,7 +45,7 @@ async function readStep(path: string): Promise<number> {
     throw new LapidaryError({
       code: "LAP_CHECKPOINT_STATE",
       message: "cannot read the step of the checkpoint",
-      place: path,
+      location: path,
       remedy: "give the directory of a complete checkpoint, such as checkpoints/step-100",
       cause,
     });

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { type Origin, type Program, type Propagated, summarizeCollectives, winnerText } from "@lapidary/compiler";
 import { bytesOf, parametersOf, type Sharding, type Value } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type AtomId, atomOf, type Mesh, printAtoms } from "@lapidary/topology";
 import { z } from "zod";
 
@@ -118,7 +118,7 @@ function compareShardings(
     // Both sides materialize constants where they are used.
     if (theirs === undefined || value.op === "constant") continue;
     compared++;
-    const ours = must<Sharding>(value.sharding, "sharding").dims.map((atoms) => printAtoms(mesh, atoms));
+    const ours = ensure<Sharding>(value.sharding, "sharding").dims.map((atoms) => printAtoms(mesh, atoms));
     const [a, b] = [dimsText(ours), dimsText(theirs)];
     if (a !== b)
       differences.push({ id: value.id, name: value.name, op: value.op, ours: a, theirs: b, reason: reasonOf(mesh, propagated, value) });
@@ -132,7 +132,7 @@ const dimsText = (dims: readonly (readonly string[])[]): string => `[${dims.map(
 function reasonOf(mesh: Mesh, propagated: Propagated, value: Value): string {
   const origins: ReadonlyMap<AtomId, Origin> = propagated.origins[value.id] ?? new Map();
   const axisOf = (atom: AtomId): string => atomOf(mesh, atom).axis;
-  const split = must<Sharding>(value.sharding, "sharding").dims.flatMap((atoms, d) => {
+  const split = ensure<Sharding>(value.sharding, "sharding").dims.flatMap((atoms, d) => {
     const roots = [...new Set(atoms.map((atom) => origins.get(atom)?.root ?? "propagation"))];
     return atoms.length === 0 ? [] : [`dim ${d} over ${[...new Set(atoms.map(axisOf))].join("+")} by ${roots.join(" and ")}`];
   });

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Program } from "@lapidary/compiler";
 import { parametersOf } from "@lapidary/ir";
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, ensure } from "@lapidary/std";
 import type { ArrayData } from "../array-data.js";
 import { writeDirectoryAtomic } from "../atomic-directory.js";
 import { copyContent, writeFileAtomic } from "../atomic-file.js";
@@ -154,11 +154,11 @@ export async function checkExportDirectory(directory: string): Promise<void> {
   if (found.length > 0 && !found.includes(files.manifest)) throw outputError(directory, "it contains other files and is not an export");
 }
 
-const outputError = (place: string, message: string, cause?: unknown): LapidaryError =>
+const outputError = (location: string, message: string, cause?: unknown): LapidaryError =>
   new LapidaryError({
     code: "LAP_EXPORT_OUTPUT",
     message: `cannot write the directory: ${message}`,
-    place,
+    location,
     cause,
   });
 
@@ -177,7 +177,7 @@ async function writeStates(
       copies.set(state.path, file);
       initial.set(name, { kind: "file", file, tensor: state.tensor });
     } else if (state.kind === "array" || (state.kind === "normal" && initialState === "values")) {
-      arrays.set(name, state.kind === "array" ? state.array : drawNormal(must(types.get(name), name).dims, state));
+      arrays.set(name, state.kind === "array" ? state.array : drawNormal(ensure(types.get(name), name).dims, state));
       initial.set(name, { kind: "file", file: files.state, tensor: name });
     } else initial.set(name, state);
   }

@@ -1,5 +1,5 @@
 import { type Graph, sizeOf } from "@lapidary/ir";
-import { LapidaryError, must, normalAt } from "@lapidary/std";
+import { LapidaryError, ensure, normalAt } from "@lapidary/std";
 import { type ArrayData, f32Array } from "../array-data.js";
 import type { InitialState } from "./manifest.js";
 
@@ -14,13 +14,13 @@ export type XlaInitSpec = Extract<InitialState, { kind: "zeros" | "normal" }>;
 export function initSpecsOf(init: Graph): Map<string, XlaInitSpec> {
   return new Map(
     init.outputs.map(({ name, value: id }): [string, XlaInitSpec] => {
-      const value = must(init.values[id], name);
+      const value = ensure(init.values[id], name);
       if (value.op === "rng_normal") return [name, { kind: "normal", key: value.attrs.key, scale: value.attrs.scale }];
       if (value.op === "constant" && value.attrs.value === 0) return [name, { kind: "zeros" }];
       throw new LapidaryError({
         code: "LAP_EXPORT_INIT",
         message: `cannot export ${name}: its initial value comes from ${value.op}, which has no init spec`,
-        place: name,
+        location: name,
       });
     }),
   );

@@ -1,6 +1,6 @@
 import { type Program, stateBytesPerChip } from "@lapidary/compiler";
 import { type Graph, parametersOf, type Sharding, type TensorType } from "@lapidary/ir";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { type Mesh, printAtoms } from "@lapidary/topology";
 import { outputSharding } from "../stablehlo/module.js";
 
@@ -89,12 +89,12 @@ export function makeManifest(
   const args = parametersOf(chip).map(({ attrs: { name }, sharding, role }): ManifestArray => {
     const isState = states.has(name);
     assert(isState || role === "batch", "an argument is a state or a batch", name, role);
-    const array = manifestArray(mesh, name, globalParameterType(global, name), must(sharding, name), isState ? "state" : "batch");
-    return isState ? { ...array, initial: must(fields.initial.get(name), `initial value of ${name}`) } : array;
+    const array = manifestArray(mesh, name, globalParameterType(global, name), ensure(sharding, name), isState ? "state" : "batch");
+    return isState ? { ...array, initial: ensure(fields.initial.get(name), `initial value of ${name}`) } : array;
   });
   const stateNames = new Set(parametersOf(chip).map(({ attrs }) => attrs.name));
   const results = chip.outputs.map(({ name, value }, i): ManifestArray => {
-    const { type } = must(global.values[must(global.outputs[i], name).value], name);
+    const { type } = ensure(global.values[ensure(global.outputs[i], name).value], name);
     return manifestArray(mesh, name, type, outputSharding(chip, name, value), stateNames.has(name) ? "state" : "metric");
   });
   const { params, optimizer } = stateBytesPerChip(chip);
@@ -131,7 +131,7 @@ const manifestArray = (
 });
 
 const globalParameterType = (global: Graph, name: string): TensorType =>
-  must(
+  ensure(
     parametersOf(global).find(({ attrs }) => attrs.name === name),
     name,
   ).type;

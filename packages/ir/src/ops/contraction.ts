@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { DimPair } from "../attrs.js";
 import type { GradientBuilder } from "../gradient-builder.js";
 import type { Value } from "../graph.js";
@@ -56,7 +56,7 @@ const reduce = defineOp({
   localize: sameAttrs,
   flops: ([x]) => sizeOf(x?.dims ?? []),
   evaluate: ([x], { dims, kind }, out) => {
-    const input = must(x, "operand");
+    const input = ensure(x, "operand");
     const combine = kind === "sum" ? (a: number, b: number): number => a + b : kind === "max" ? Math.max : Math.min;
     const result = new Float64Array(sizeOf(out.dims)).fill(kind === "sum" ? 0 : kind === "max" ? -Infinity : Infinity);
     const outStrides = stridesOf(out.dims);
@@ -182,12 +182,12 @@ const dotGeneral = defineOp({
       }),
     ];
   },
-  factors: ([lhs, rhs], _, { batch, contracting }) => dotFactors(must(lhs, "lhs"), must(rhs, "rhs"), batch, contracting),
+  factors: ([lhs, rhs], _, { batch, contracting }) => dotFactors(ensure(lhs, "lhs"), ensure(rhs, "rhs"), batch, contracting),
   linearIn: () => [[0], [1]],
   localize: sameAttrs,
   flops: ([lhs], output, { contracting }) => 2 * sizeOf(output.dims) * contracting.reduce((n, [l]) => n * (lhs?.dims[l] ?? 1), 1),
   evaluate: ([lhs, rhs], { batch, contracting }, out) => {
-    const [a, b] = [must(lhs, "lhs"), must(rhs, "rhs")];
+    const [a, b] = [ensure(lhs, "lhs"), ensure(rhs, "rhs")];
     const { lhsFree, rhsFree } = dotLayout(a.dims.length, b.dims.length, batch, contracting);
     const [sa, sb] = [stridesOf(a.dims), stridesOf(b.dims)];
     const zero = (n: number): number[] => Array<number>(n).fill(0);
@@ -263,7 +263,7 @@ const gather = defineOp({
   },
   vjp: (g, { inputs, grad }) => [g.scatter(inputs[1] as Value, grad, (inputs[0] as Value).type.dims[0] ?? 0), undefined],
   factors: ([table, ids]) => {
-    const [t, i] = [must(table, "table").dims, must(ids, "ids").dims];
+    const [t, i] = [ensure(table, "table").dims, ensure(ids, "ids").dims];
     const factors: Factor[] = [
       ...i.map((size) => ({ size, kind: "pass" as const })),
       ...t.slice(1).map((size) => ({ size, kind: "pass" as const })),
@@ -280,7 +280,7 @@ const gather = defineOp({
   localize: sameAttrs,
   flops: () => 0,
   evaluate: ([table, ids], _, out) => {
-    const [t, i] = [must(table, "table"), must(ids, "ids")];
+    const [t, i] = [ensure(table, "table"), ensure(ids, "ids")];
     const width = sizeOf(t.dims.slice(1));
     const result = new Float64Array(sizeOf(out.dims));
     i.data.forEach((row, at) => {
@@ -312,7 +312,7 @@ const scatter = defineOp({
   },
   vjp: (g, { inputs, grad }) => [undefined, g.gather(grad, inputs[0] as Value)],
   factors: ([ids, updates], output) => {
-    const [i, u] = [must(ids, "ids").dims, must(updates, "updates").dims];
+    const [i, u] = [ensure(ids, "ids").dims, ensure(updates, "updates").dims];
     const factors: Factor[] = [
       ...i.map((size) => ({ size, kind: "reduce" as const, reduction: "sum" as const })),
       ...u.slice(i.length).map((size) => ({ size, kind: "pass" as const })),
@@ -328,7 +328,7 @@ const scatter = defineOp({
   localize: (_attrs, _inputs, output) => ({ rows: output[0] ?? 0 }),
   flops: ([, updates]) => sizeOf(updates?.dims ?? []),
   evaluate: ([ids, updates], _, out) => {
-    const [i, u] = [must(ids, "ids"), must(updates, "updates")];
+    const [i, u] = [ensure(ids, "ids"), ensure(updates, "updates")];
     const width = sizeOf(out.dims.slice(1));
     const result = new Float64Array(sizeOf(out.dims));
     i.data.forEach((row, at) => {

@@ -52,7 +52,7 @@ export interface AttentionShape {
 /** exp of a score plus this number is exactly 0 in f32, and so is its gradient. */
 export const hiddenBias = -1e30;
 
-export function causalBias(g: GraphBuilder, positions: number): Value {
+function causalBias(g: GraphBuilder, positions: number): Value {
   const type = tensorType("i32", [positions, positions]);
   const bias = tensorType("f32", type.dims);
   const isVisible = g.compare(g.iota(type, 1), g.iota(type, 0), "LE");

@@ -1,6 +1,6 @@
 import { ok, strictEqual } from "node:assert/strict";
 import { type Tensor, tensor } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { countedLoss, meanLoss, tokenLosses } from "../cross-entropy.js";
 import { evaluate, ints, maxAbsDifference, normals } from "../testing.js";
 import { geluTanh } from "./geglu.js";
@@ -39,7 +39,7 @@ describe("rope", () => {
   it("RoPE rotates the pair (i, i + E/2) by t · theta^(-2i/E)", () => {
     const [T, E] = [3, 4];
     const x = normals(1, [1, T, 1, E]);
-    const at = (t: number, i: number): number => must(x.data[t * E + i], "element");
+    const at = (t: number, i: number): number => ensure(x.data[t * E + i], "element");
     const expected = Array.from({ length: T * E }, (_, n) => {
       const [t, c] = [Math.floor(n / E), n % E];
       const i = c % (E / 2);
@@ -56,7 +56,7 @@ describe("rope", () => {
     const rotate = (v: Float64Array): Tensor => rotated(tensor("f32", [1, 6, 1, 8], Array.from({ length: 6 }, () => [...v]).flat()));
     const [qs, ks] = [rotate(q), rotate(k)];
     const dot = (t: number, s: number): number =>
-      Array.from({ length: 8 }, (_, i) => must(qs.data[t * 8 + i], "q") * must(ks.data[s * 8 + i], "k")).reduce((a, b) => a + b);
+      Array.from({ length: 8 }, (_, i) => ensure(qs.data[t * 8 + i], "q") * ensure(ks.data[s * 8 + i], "k")).reduce((a, b) => a + b);
     ok(Math.abs(dot(5, 3) - dot(2, 0)) < 1e-12);
   });
 });
@@ -66,7 +66,7 @@ describe("cross entropy", () => {
   const targets = ints([2, 3], [0, 4, 2, 1, 1, 3]);
   const reference = Array.from({ length: 6 }, (_, n) => {
     const row = [...logits.data.subarray(n * 5, n * 5 + 5)];
-    return Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0)) - must(row[must(targets.data[n], "target")], "logit");
+    return Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0)) - ensure(row[ensure(targets.data[n], "target")], "logit");
   });
 
   it("the token loss is minus the log of the probability of the target", () => {
@@ -89,7 +89,7 @@ describe("cross entropy", () => {
     const mask = tensor("f32", [2, 3], [0, 1, 1, 0, 0, 1]);
     const mean = (m: Tensor): Tensor =>
       evaluate({ logits, targets, m }, (g, v) => meanLoss(g, tokenLosses(g, v("logits"), v("targets")), v("m")).loss);
-    close(mean(mask), [(must(reference[1], "1") + must(reference[2], "2") + must(reference[5], "5")) / 3], 1e-12);
+    close(mean(mask), [(ensure(reference[1], "1") + ensure(reference[2], "2") + ensure(reference[5], "5")) / 3], 1e-12);
     strictEqual(mean(tensor("f32", [2, 3], [0, 0, 0, 0, 0, 0])).data[0], 0);
     strictEqual(
       evaluate({ logits, targets, mask }, (g, v) => countedLoss(g, tokenLosses(g, v("logits"), v("targets")), v("mask")).count).data[0],

@@ -64,5 +64,5 @@ export function runCheckpoints(home: string, run: string): Required<CheckpointLo
     .sort((a, b) => a.step - b.step);
 }
 
-const notFound = (message: string, place: string, remedy: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_CHECKPOINT_NOT_FOUND", message, place, remedy });
+const notFound = (message: string, location: string, remedy: string): LapidaryError =>
+  new LapidaryError({ code: "LAP_CHECKPOINT_NOT_FOUND", message, location, remedy });

@@ -181,7 +181,7 @@ function runCompiler(python: string, args: readonly string[]): Promise<string> {
         new LapidaryError({
           code: "LAP_TPU_COMPILE",
           message: `the TPU compiler ended with ${error.signal ?? error.code}: ${stderr.trim().split("\n").slice(-3).join("\n")}`,
-          place: "libtpu",
+          location: "libtpu",
           remedy: "run the command again with -v; with little memory, compile a job with fewer layers",
           cause: error,
         }),
@@ -197,7 +197,7 @@ async function findCompiler(root: string): Promise<string> {
   throw new LapidaryError({
     code: "LAP_TPU_NOT_INSTALLED",
     message: `Google's TPU compiler (libtpu ${libtpuVersion}) is not installed`,
-    place: "lapidary compile",
+    location: "lapidary compile",
     remedy: `run \`lapidary compile --install\`: it takes ${formatBytes(libtpuNotice.installed_bytes)} of disk, under the ${libtpuNotice.licence}`,
   });
 }
@@ -216,7 +216,7 @@ export async function installTpuCompiler(root: string, quiet: boolean, reporter:
     throw new LapidaryError({
       code: "LAP_TPU_INSTALL",
       message: "the TPU compiler could not be installed",
-      place: "tools/xla/venv.mjs --tpu",
+      location: "tools/xla/venv.mjs --tpu",
     });
   reporter.say(`libtpu ${libtpuVersion} is installed`);
 }

@@ -55,7 +55,7 @@ async function compareProgram(program: Program, backend: ReferenceBackend, pytho
     throw new LapidaryError({
       code: "LAP_COMPARE_FAILED",
       message: `the backend ${backend} failed: ${lastLines(cause)}`,
-      place: backendScript(backend),
+      location: backendScript(backend),
       remedy:
         backend === "xla"
           ? "try fewer chips, or --compare shardy, which compiles nothing"
@@ -82,7 +82,7 @@ async function providePython({ root, quiet }: CompareOptions): Promise<string> {
   throw new LapidaryError({
     code: "LAP_COMPARE_JAX",
     message: "JAX could not be installed",
-    place: tool,
+    location: tool,
     remedy: `run \`node ${tool}\`, which prints the reason`,
   });
 }

@@ -10,7 +10,7 @@ import {
   printSchedule,
 } from "@lapidary/compiler";
 import { type Graph, printGraph } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
 import { compileJob, compileOptions, type ResolvedJob } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
@@ -26,7 +26,7 @@ export type PrintedStage = (typeof printedStages)[number];
 export function stageText(job: ResolvedJob, stage: PrintedStage): string {
   const graphs = new Map<StageName, Graph>();
   const program = compileJob(job, { report: (name, graph) => graphs.set(name, graph) });
-  return stage === "schedule" ? printSchedule(program.chip, program.schedule) : printGraph(must(graphs.get(stage), stage));
+  return stage === "schedule" ? printSchedule(program.chip, program.schedule) : printGraph(ensure(graphs.get(stage), stage));
 }
 
 /** Shardings and collectives in which the programs of two jobs differ. */

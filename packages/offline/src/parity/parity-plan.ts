@@ -30,7 +30,7 @@ export function planParity(options: ParityOptions, cores: number): ParityPlan {
     throw new LapidaryError({
       code: "LAP_MESH_AXES",
       message: `a mesh has 1 to 4 axes, not ${mesh.axes.length}`,
-      place: "--mesh",
+      location: "--mesh",
       remedy: "write name=size pairs, such as data=2,model=4",
     });
   for (const { name, size } of mesh.axes) if (size > 1 && !isKnownAxis(name)) throw unknownAxis(name, size);
@@ -55,7 +55,7 @@ function unknownAxis(name: string, size: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_MESH_AXIS_UNKNOWN",
     message: `no rule knows the mesh axis "${name}" (${counted(size, "chip")}): all chips along it would hold and compute the same`,
-    place: "--mesh",
+    location: "--mesh",
     remedy: known === undefined ? `axes are ${knownAxes.join(", ")}` : `${name} is "${known}" here`,
   });
 }

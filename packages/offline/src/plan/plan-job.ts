@@ -26,7 +26,7 @@ function readChip(root: string, name: string): Machine["chip"] {
   throw new LapidaryError({
     code: "LAP_CHIP_UNKNOWN",
     message: `there is no chip "${name}"`,
-    place: "chip",
+    location: "chip",
     remedy:
       near === undefined ? `chips are ${known.sort().join(", ")}; a file in configs/chips describes another` : `did you mean "${near}"?`,
   });

@@ -33,7 +33,7 @@ export function runTrace(directory: string, run: string, only: "all" | "typical"
     throw new LapidaryError({
       code: "LAP_TRACE_NO_STEPS",
       message: `no step of run ${run} has been recorded`,
-      place: directory,
+      location: directory,
       remedy: hasEnded(directory)
         ? `the run ended before its first step: \`lapidary jobs get ${run}\` shows the reason`
         : "wait until the run trains; `lapidary jobs` shows its state",

@@ -53,4 +53,4 @@ export class BundleFile {
 }
 
 export const bundleError = (path: string, tensor: string, problem: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_PARITY_BUNDLE", message: problem, place: `${path}: tensor "${tensor}"` });
+  new LapidaryError({ code: "LAP_PARITY_BUNDLE", message: problem, location: `${path}: tensor "${tensor}"` });

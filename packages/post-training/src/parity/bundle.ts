@@ -35,7 +35,7 @@ export interface PostBundle {
 }
 
 const parts = ["sft", "reward_model", "dpo", "rollout", "rloo", "grpo", "ppo", "lora", "generation"] as const;
-export type BundlePart = (typeof parts)[number];
+type BundlePart = (typeof parts)[number];
 
 /** Whether a directory is a bundle of post-training, as distinct from one of pretraining. */
 export const isPostBundle = (directory: string): boolean => existsSync(join(directory, "rollout.safetensors"));

@@ -1,5 +1,5 @@
 import type { ArrayData } from "@lapidary/interop";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { largestGradientDeviation, maxAbsDifference } from "@lapidary/training";
 import type { Manifest } from "./manifest.js";
 
@@ -82,7 +82,7 @@ export class PartChecks {
 
   /** Losses before each of three updates, and after the last. */
   steps(actual: readonly number[], expected: readonly number[]): void {
-    this.#add("step_losses", Math.max(...expected.map((loss, i) => Math.abs(must(actual[i], "loss") - loss))), this.#tolerances.value);
+    this.#add("step_losses", Math.max(...expected.map((loss, i) => Math.abs(ensure(actual[i], "loss") - loss))), this.#tolerances.value);
   }
 
   /** The actual value must not be one that a known mistake gives. */

@@ -1,6 +1,6 @@
 import { type ArrayData, f32Array } from "@lapidary/interop";
 import type { Graph } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type GraphRunner, type StateSpec, gradientName, paramName } from "@lapidary/training";
 import { inSet } from "../programs/trained-model.js";
 
@@ -9,8 +9,8 @@ export type Arrays = ReadonlyMap<string, ArrayData>;
 /** Arrays under the names of inputs. */
 export const inputsOf = (arrays: Readonly<Record<string, ArrayData>>): Arrays => new Map(Object.entries(arrays));
 
-export const scalarOf = (arrays: Arrays, name: string): number => must(must(arrays.get(name), name).data[0], name);
-export const arrayOf = (arrays: Arrays, name: string): ArrayData => must(arrays.get(name), name);
+export const scalarOf = (arrays: Arrays, name: string): number => ensure(ensure(arrays.get(name), name).data[0], name);
+export const arrayOf = (arrays: Arrays, name: string): ArrayData => ensure(arrays.get(name), name);
 
 /** Weights under the names of parameters of a program. */
 export const asParams = (weights: Arrays, set?: string): Arrays =>

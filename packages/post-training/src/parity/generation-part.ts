@@ -1,6 +1,6 @@
 import { type ArrayData, f32Array, i32Array } from "@lapidary/interop";
 import { cacheArrays } from "@lapidary/models";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type GraphRunner, type Sampling, decodeProgram, prefillProgram, sampledLogProbs } from "@lapidary/training";
 import type { PostBundle } from "./bundle.js";
 import { PartChecks, type PostCheck } from "./checks.js";
@@ -15,7 +15,7 @@ export async function checkGeneration(bundle: PostBundle, runner: GraphRunner): 
   const [batch] = file.matrixDims("prompt_ids");
   const { tokens, logits } = await generateGreedily(bundle, runner);
   checks.equal("tokens", tokens.data, file.i32("tokens", [batch, count]).data);
-  const at = (index: number): ArrayData => must(logits[index], "logits");
+  const at = (index: number): ArrayData => ensure(logits[index], "logits");
   const dims = [batch, config.vocabSize];
   checks.array("logits_first", at(0), file.f32("logits_first", dims), "logits");
   checks.array("logits_step", at(step), file.f32("logits_step", dims), "logits");
@@ -80,8 +80,8 @@ function chosenOf(logits: readonly ArrayData[], tokens: ArrayData): { logits: Ar
   const [chosen, logps] = [new Float32Array(batch * steps), new Float32Array(batch * steps)];
   for (let row = 0; row < batch; row++)
     for (let step = 0; step < steps; step++) {
-      const values = rowOf(must(logits[step], "logits"), row);
-      const logit = must(values[must(tokens.data[row * steps + step], "token")], "logit");
+      const values = rowOf(ensure(logits[step], "logits"), row);
+      const logit = ensure(values[ensure(tokens.data[row * steps + step], "token")], "logit");
       const max = values.reduce((a, b) => Math.max(a, b));
       chosen[row * steps + step] = logit;
       logps[row * steps + step] = logit - max - Math.log(values.reduce((sum, x) => sum + Math.exp(x - max), 0));
@@ -90,7 +90,7 @@ function chosenOf(logits: readonly ArrayData[], tokens: ArrayData): { logits: Ar
 }
 
 function rowOf(matrix: ArrayData, row: number): Float32Array {
-  const columns = must(matrix.dims[1], "columns");
+  const columns = ensure(matrix.dims[1], "columns");
   return Float32Array.from(matrix.data.subarray(row * columns, (row + 1) * columns));
 }
 
@@ -103,7 +103,7 @@ function stopAt(tokens: ArrayData, stop: number): { tokens: number[]; lengths: n
   });
   return {
     lengths,
-    tokens: Array.from(tokens.data, (token, i) => (i % steps < must(lengths[Math.floor(i / steps)], "length") ? token : 0)),
+    tokens: Array.from(tokens.data, (token, i) => (i % steps < ensure(lengths[Math.floor(i / steps)], "length") ? token : 0)),
   };
 }
 

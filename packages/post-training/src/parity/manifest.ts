@@ -11,7 +11,7 @@ const stepLosses = z.array(number).length(4);
 const loss = { loss: number, grad_norm: number };
 
 /** The scalars of a bundle: settings, results of the reference, and the results that known mistakes give. */
-export const manifestSchema = z.looseObject({
+const manifestSchema = z.looseObject({
   batch: z.number().int().positive(),
   adamw: z.looseObject({ lr: number, betas: z.tuple([number, number]), eps: number, weight_decay: number }),
   sft: z.looseObject({ ...loss, tokens_counted: number, packed_loss: number, step_losses: stepLosses, mistakes }),
@@ -114,7 +114,7 @@ async function readChecked<T>(path: string, schema: z.ZodType<T>): Promise<T> {
   throw new LapidaryError({
     code: "LAP_PARITY_MANIFEST",
     message: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`,
-    place: path,
+    location: path,
   });
 }
 

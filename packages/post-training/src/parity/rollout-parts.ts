@@ -1,5 +1,5 @@
 import { type ArrayData, f32Array } from "@lapidary/interop";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { GraphRunner } from "@lapidary/training";
 import { klToReference, logProbs } from "../programs/evaluations.js";
 import { type RlConfig, rlStep, valueSet, withValueModel } from "../programs/rl-step.js";
@@ -45,7 +45,7 @@ function rolloutOf({ files: { rollout } }: PostBundle): Rollout {
   };
 }
 
-const number = (array: ArrayData, index: number): number => must(array.data[index], "element");
+const number = (array: ArrayData, index: number): number => ensure(array.data[index], "element");
 
 /** Log-probabilities, entropy and divergence of given completions. */
 export async function checkRollout(bundle: PostBundle, runner: GraphRunner): Promise<PostCheck[]> {

@@ -1,13 +1,7 @@
 import { type ArrayData, f32Array, i32Array } from "@lapidary/interop";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 
-/** Rows [B, T] on the host. */
-export interface Rows {
-  readonly batch: number;
-  readonly seq: number;
-}
-
-const at = (array: ArrayData, index: number): number => must(array.data[index], "element");
+const at = (array: ArrayData, index: number): number => ensure(array.data[index], "element");
 
 /** Targets and mask of labels [B, T]: position t is trained on label t + 1, unless it is −100. */
 export function shiftLabels(labels: ArrayData): { targets: ArrayData; mask: ArrayData } {
@@ -84,6 +78,3 @@ export function meanWhere(values: ArrayData, mask: ArrayData, of: (x: number, in
 
 /** Elements as f32. */
 export const asF32 = (array: ArrayData): ArrayData => f32Array(array.dims, Float32Array.from(array.data));
-
-/** Elements as i32. */
-export const asI32 = (array: ArrayData): ArrayData => i32Array(array.dims, Int32Array.from(array.data));

@@ -1,6 +1,6 @@
 import { type ArrayData, f32Array } from "@lapidary/interop";
 import { loraName, loraParams, loraWeights } from "@lapidary/models";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { GraphRunner } from "@lapidary/training";
 import { sftStep } from "../programs/sft-step.js";
 import { trainedStates } from "../programs/trained-model.js";
@@ -67,7 +67,7 @@ export async function checkLora(bundle: PostBundle, runner: GraphRunner): Promis
 
   const merged = new Map([...policy, ...mergeAdapter(bundle)]);
   for (const { name, dims } of loraWeights(model, lora.config))
-    checks.array(`merged ${name}`, must(merged.get(name), name), files.lora.f32(`merged.${name}`, dims), "merged");
+    checks.array(`merged ${name}`, ensure(merged.get(name), name), files.lora.f32(`merged.${name}`, dims), "merged");
   const mergedGraph = sftStep(model, update, padded.shape, { withGradients: true });
   const mergedStates = initialStates(trainedStates(model, update), merged);
   const out = await runStep(runner, { name: "sft padded", graph: mergedGraph, states: mergedStates, rest: padded.inputs });
@@ -80,7 +80,7 @@ function mergeAdapter({ model, policy, lora: { config, weights } }: PostBundle):
   return new Map(
     loraWeights(model, config).map(({ name, dims: [out = 0, width = 0] }) => {
       const [w, a, b] = [policy.get(name), weights.get(loraName(name, "A")), weights.get(loraName(name, "B"))].map(
-        (x) => must(x, name).data,
+        (x) => ensure(x, name).data,
       );
       const data = Float32Array.from({ length: out * width }, (_, i) => {
         const [row, column] = [Math.floor(i / width), i % width];

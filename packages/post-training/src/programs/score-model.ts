@@ -1,14 +1,14 @@
 import { type GraphBuilder, type Value, tensorType } from "@lapidary/ir";
 import type { HiddenOptions, Model, ParamSpec, ParamValues } from "@lapidary/models";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 
 /** The head of a reward or value model, [1, D], by the name that `GemmaForSequenceClassification` gives it. */
-export const scoreWeight = "score.weight";
+const scoreWeight = "score.weight";
 
 /** The trunk of a language model with a linear head in the place of the vocabulary: a reward model, or a value model. */
 export function scoreParams(model: Pick<Model, "params">): ParamSpec[] {
   const [embedding] = model.params;
-  const width = must(must(embedding, "embedding").dims[1], "width of the model");
+  const width = ensure(ensure(embedding, "embedding").dims[1], "width of the model");
   const head: ParamSpec = {
     name: scoreWeight,
     dims: [1, width],
@@ -26,7 +26,7 @@ export function tokenScores(
   { tokens, options }: { readonly tokens: Value; readonly options: HiddenOptions },
 ): Value {
   const hidden = model.hidden(g, params, tokens, options);
-  const head = must(params.get(scoreWeight), scoreWeight);
+  const head = ensure(params.get(scoreWeight), scoreWeight);
   return g.named("token_scores", g.reshape(g.dotGeneral(hidden, head, [], [[2, 1]]), tokens.type.dims), ["batch", "seq"]);
 }
 

@@ -8,7 +8,7 @@ import {
   loraAdapters,
   loraParams,
 } from "@lapidary/models";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type StateSpec, type UpdateConfig, paramName, stateParameter, trainState } from "@lapidary/training";
 
 /** The name of a parameter of another parameter set than the policy, such as `value.score.weight`. */
@@ -42,7 +42,7 @@ export const trainedStates = (model: Pick<Model, "params">, { optimizer }: Updat
 export function trainedModel(g: GraphBuilder, model: Pick<Model, "params">, update: UpdateConfig, lora?: LoraConfig): TrainedModel {
   const states = new Map(trainedStates(model, update, lora).map((spec) => [spec.name, stateParameter(g, spec)]));
   const byName = (params: readonly ParamSpec[]): Map<string, Value> =>
-    new Map(params.map(({ name }) => [name, must(states.get(paramName(name)), name)]));
+    new Map(params.map(({ name }) => [name, ensure(states.get(paramName(name)), name)]));
   if (lora === undefined) return { params: model.params, states, weights: byName(model.params), adapters: undefined };
   const params = loraParams(model, lora);
   return { params, states, weights: setParameters(g, model.params), adapters: loraAdapters(model, lora, byName(params)) };

@@ -89,7 +89,7 @@ export type ChipSpec = Readonly<z.infer<typeof chipSpecSchema>>;
  * @throws LapidaryError if the text is not a chip specification
  */
 export function parseChip(text: string, file: string): ChipSpec {
-  const fail = (message: string, place: string): LapidaryError => new LapidaryError({ code: "LAP_CHIP_SPEC", message, place });
+  const fail = (message: string, location: string): LapidaryError => new LapidaryError({ code: "LAP_CHIP_SPEC", message, location });
   let value: unknown;
   try {
     value = parse(text, { maxAliasCount: 0 });

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type Graph, type Phase, type Value, type ValueId, elementwiseNames, ops, sameDims } from "@lapidary/ir";
 
 /**
@@ -45,7 +45,7 @@ export function attentionKernels(graph: Graph, users: readonly (readonly ValueId
   return kernels;
 }
 
-const valueAt = (graph: Graph, id: ValueId): Value => must(graph.values[id], "value");
+const valueAt = (graph: Graph, id: ValueId): Value => ensure(graph.values[id], "value");
 const elements = (value: Value): number => value.type.dims.reduce((a, b) => a * b, 1);
 
 function isScoreMatmul(graph: Graph, value: Value): boolean {
@@ -124,7 +124,7 @@ function visibleShare(graph: Graph, scores: readonly ValueId[]): number {
     (id) => valueAt(graph, id).op !== "dot_general" && valueAt(graph, id).inputs.some((input) => isCausalMask(graph, input)),
   );
   if (!masked) return 1;
-  const dims = valueAt(graph, must(scores[0], "scores")).type.dims;
+  const dims = valueAt(graph, ensure(scores[0], "scores")).type.dims;
   const n = Math.max(1, Math.ceil((dims.at(-1) ?? 1) / block));
   return (n + 1) / (2 * n);
 }

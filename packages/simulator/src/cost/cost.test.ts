@@ -1,6 +1,6 @@
 import { ok, strictEqual } from "node:assert/strict";
 import { GraphBuilder, type Graph, tensorType } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import fc from "fast-check";
 import { ideal, trainProgram, v5e } from "../testing/fixtures.js";
 import { attentionKernels } from "./attention.js";
@@ -37,7 +37,7 @@ describe("cost of a matmul", () => {
     const product = (rows: number): KernelCost => {
       const g = new GraphBuilder("g");
       g.output("y", g.dotGeneral(g.parameter("x", f32(rows, 8192)), g.parameter("w", f32(8192, 8192)), [], [[1, 0]]));
-      return must(costs(g.finish())[0], "kernel");
+      return ensure(costs(g.finish())[0], "kernel");
     };
     strictEqual(product(64).limit, "hbm");
     strictEqual(product(1024).limit, "matrix");
@@ -107,7 +107,7 @@ describe("fusion", () => {
     const position = new Map(schedule.order.map((id, i) => [id, i]));
     for (const { members: own, reads } of kernels)
       for (const id of reads)
-        ok((position.get(id) ?? -1) < (position.get(must(own.at(-1), "member")) ?? -1), "a kernel reads earlier values");
+        ok((position.get(id) ?? -1) < (position.get(ensure(own.at(-1), "member")) ?? -1), "a kernel reads earlier values");
   });
 });
 

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type Graph, type Value, type ValueId, elementwiseNames, ops, sizeOf } from "@lapidary/ir";
 import { type AttentionKernel, attentionKernels } from "./attention.js";
 
@@ -79,7 +79,7 @@ class FusionValues {
   }
 
   at(id: ValueId): Value {
-    return must(this.graph.values[id], "value");
+    return ensure(this.graph.values[id], "value");
   }
 
   position(id: ValueId): number {
@@ -130,7 +130,7 @@ class Clusters {
     if (values.isView(value)) return;
     const inputs = value.inputs.flatMap((input) => values.sources(input));
     const joins = (isLoopOp(value) || value.op === "reduce") && !values.inAttention.has(value.id);
-    const size = sizeOf(value.op === "reduce" ? values.at(must(value.inputs[0], "operand")).type.dims : value.type.dims);
+    const size = sizeOf(value.op === "reduce" ? values.at(ensure(value.inputs[0], "operand")).type.dims : value.type.dims);
     const joined = joins ? this.#loopFor(value, inputs, size) : undefined;
     for (const input of inputs) {
       const cluster = this.#current(input);
@@ -197,19 +197,19 @@ class Kernels {
     const absorbed = new Set(this.#epilogues.values());
     for (const cluster of this.clusters)
       if (!absorbed.has(cluster)) {
-        const first = values.at(must(cluster.members[0], "member"));
+        const first = values.at(ensure(cluster.members[0], "member"));
         kernels.push(this.#kernel(ops[first.op].kernel, [...cluster.members, ...(this.#epilogues.get(cluster)?.members ?? [])]));
       }
     const fused = values.graph.values.map((value) => values.isInline(value));
     for (const { members, writes } of kernels) for (const id of members) if (!writes.includes(id)) fused[id] = true;
-    const last = ({ members }: Kernel): number => values.position(must(members.at(-1), "member"));
+    const last = ({ members }: Kernel): number => values.position(ensure(members.at(-1), "member"));
     return { kernels: kernels.sort((a, b) => last(a) - last(b)), fused };
   }
 
   /** Rule 4: makes a loop the epilogue of a matmul. */
   #joinProduct(loop: Cluster): void {
     const { values } = this;
-    const first = values.at(must(loop.members[0], "member"));
+    const first = values.at(ensure(loop.members[0], "member"));
     if (loop.reduces || !isLoopOp(first)) return;
     const last = this.#lastOperand(loop);
     if (last === undefined || values.at(last).op !== "dot_general" || values.inAttention.has(last) || values.isKept(last)) return;
@@ -254,7 +254,7 @@ class Kernels {
 
 /** Values that their users compute, by rules 2 and 5. */
 function cheapValues(graph: Graph, users: readonly (readonly ValueId[])[], outputs: ReadonlySet<ValueId>): boolean[] {
-  const at = (id: ValueId): Value => must(graph.values[id], "value");
+  const at = (id: ValueId): Value => ensure(graph.values[id], "value");
   /** Values that depend on no array. */
   const withoutArrays: boolean[] = [];
   for (const value of graph.values)

@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { type Graph, type Scope, type Value, type ValueId, type ValueRole, makeScope, ops, sizeOf } from "@lapidary/ir";
 import type { ChipSpec } from "../chip/chip-spec.js";
 import type { Kernel } from "./fusion.js";
@@ -52,8 +52,8 @@ export function kernelCost(work: KernelWork, { chip, compute }: CostOptions): Ke
 
 /** The work of a kernel on a chip with the arrays and the vector memory of `chip`. */
 export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: CostOptions): KernelWork {
-  const at = (id: ValueId): Value => must(graph.values[id], "value");
-  const last = at(must(kernel.members.at(-1), "member"));
+  const at = (id: ValueId): Value => ensure(graph.values[id], "value");
+  const last = at(ensure(kernel.members.at(-1), "member"));
   const visible = kernel.attention?.visible ?? 1;
   const computed = [...kernel.members, ...(kernel.attention?.recomputed ?? [])].map(at);
   const matmuls = computed.filter((value): value is Extract<Value, { op: "dot_general" }> => value.op === "dot_general");
@@ -102,6 +102,6 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
 function vectorWork(graph: Graph, value: Value, chip: ChipSpec): number {
   const { vectorWork: elements, transcendental } = ops[value.op];
   if (elements === "none") return 0;
-  const { type } = elements === "result" ? value : must(graph.values[must(value.inputs[0], "operand")], "operand");
+  const { type } = elements === "result" ? value : ensure(graph.values[ensure(value.inputs[0], "operand")], "operand");
   return sizeOf(type.dims) * (transcendental ? chip.vector.transcendental : 1);
 }

@@ -1,5 +1,5 @@
 import type { Resource } from "../network/transfer.js";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { Simulation } from "../simulate.js";
 import { label, rect, svg } from "./svg.js";
 
@@ -50,7 +50,7 @@ function streamsOf({ timeline, list, machine }: Simulation): { title: string; sl
       from,
       to,
       kind: "wait",
-      title: `waits for ${must(list.transfers[transfer], "transfer").op} ${must(list.transfers[transfer], "transfer").name}: ${span(from, to)}`,
+      title: `waits for ${ensure(list.transfers[transfer], "transfer").op} ${ensure(list.transfers[transfer], "transfer").name}: ${span(from, to)}`,
     })),
   ].sort((a, b) => a.from - b.from);
   const names: [Resource, string][] = [
@@ -65,7 +65,7 @@ function streamsOf({ timeline, list, machine }: Simulation): { title: string; sl
       title,
       slices: timeline.transfers
         .flatMap(({ transfer: id, stages }) => {
-          const transfer = must(list.transfers[id], "transfer");
+          const transfer = ensure(list.transfers[id], "transfer");
           return stages
             .filter(({ stage }) => stage.resources.includes(resource))
             .map(({ from, to }) => ({

@@ -41,14 +41,14 @@ export function checkPlacement({ mesh, slice, pods, chip }: Placement): void {
     throw new LapidaryError({
       code: "LAP_SIMULATOR_PLACE",
       message: `the mesh ${printMesh(mesh)} has ${meshSize(mesh)} chips, ${pods} × ${printTorus(slice)} has ${chipCount(slice) * pods}`,
-      place: "mesh",
+      location: "mesh",
       remedy: "simulate the slice and the number of pods that the program was compiled for",
     });
   if (slice.dims.length > chip.ici.dims)
     throw new LapidaryError({
       code: "LAP_SIMULATOR_PLACE",
       message: `a slice of ${printTorus(slice)} has ${slice.dims.length} dims, the torus of ${chip.name} ${chip.ici.dims}`,
-      place: "slice",
+      location: "slice",
       remedy: "choose a slice of the chip's torus, or another chip",
     });
 }

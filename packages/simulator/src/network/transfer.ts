@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type AtomId, parseAtoms } from "@lapidary/topology";
 import { type Graph, type Value, ops } from "@lapidary/ir";
 import { dcnRatePerChip } from "../chip/chip-spec.js";
@@ -24,7 +24,7 @@ export const atomsOf = (placement: Placement, value: CollectiveValue): AtomId[] 
 
 /** The stages of a collective, one after another. */
 export function collectiveStages(placement: Placement, graph: Graph, value: CollectiveValue, compute: ComputeDtype): Stage[] {
-  const operand = must(graph.values[must(value.inputs[0], "operand")], "operand");
+  const operand = ensure(graph.values[ensure(value.inputs[0], "operand")], "operand");
   // The sent data has the type of the result, because a weight is converted before it is gathered.
   const whole = value.op === "all_gather" ? storedBytes(value, compute) : sentBytes(operand, value, compute);
   return stagesOf(placement, value.op, whole, spanOf(placement, atomsOf(placement, value)));

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { Resource } from "../network/transfer.js";
 import type { Timeline, TransferSpan } from "../timeline/run-timeline.js";
 import type { StepList } from "../timeline/step-list.js";
@@ -27,27 +27,27 @@ export function criticalPath({ kernels, waits, transfers }: Timeline, list: Step
   const pieces: CriticalPiece[] = [];
   let until = Infinity;
   for (let i = core.length - 1; i >= 0; i--) {
-    const span = must(core[i], "span");
+    const span = ensure(core[i], "span");
     if (span.from >= until) continue;
     const to = Math.min(span.to, until);
     if (span.kernel !== undefined) {
       pieces.push({ kind: "kernel", name: span.kernel.name, on: span.kernel.limit, from: span.from, to });
       until = span.from;
     } else {
-      follow(must(spans.get(must(span.transfer, "transfer")), "transfer"));
+      follow(ensure(spans.get(ensure(span.transfer, "transfer")), "transfer"));
     }
   }
   return pieces.reverse();
 
   /** Adds the stages of a transfer, and before them the transfer that it waited for, if there is one. Otherwise the path goes on at the issue. */
   function follow({ transfer: id, issued, stages }: TransferSpan): void {
-    const { name, after } = must(list.transfers[id], "transfer");
+    const { name, after } = ensure(list.transfers[id], "transfer");
     for (const { stage, from, to } of [...stages].reverse()) {
       if (from >= until) continue;
-      pieces.push({ kind: "transfer", name, on: must(stage.resources[0], "resource"), from, to: Math.min(to, until) });
+      pieces.push({ kind: "transfer", name, on: ensure(stage.resources[0], "resource"), from, to: Math.min(to, until) });
       until = from;
     }
-    const before = after === undefined ? undefined : must(spans.get(after), "transfer");
+    const before = after === undefined ? undefined : ensure(spans.get(after), "transfer");
     if (before !== undefined && (before.stages.at(-1)?.to ?? 0) > issued) follow(before);
     else until = Math.min(until, issued);
   }

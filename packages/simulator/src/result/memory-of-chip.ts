@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type MemoryPlan, type Program, planMemory } from "@lapidary/compiler";
 import { type ValueId, passOf } from "@lapidary/ir";
 import type { Fusion } from "../cost/fusion.js";
@@ -14,7 +14,7 @@ export function memoryOfChip(program: Program, fusion: Fusion, compute: ComputeD
   if (offloaded.size > 0) {
     const blocks = blockBegins(program);
     schedule.order.forEach((id, step) => {
-      const value = must(chip.values[id], "value");
+      const value = ensure(chip.values[id], "value");
       for (const input of value.inputs) {
         if (!offloaded.has(input)) continue;
         const known = absences.get(input);
@@ -37,7 +37,7 @@ export function offloadedValues({ chip, remat }: Program): Set<ValueId> {
   for (const value of chip.values) {
     if (passOf(value.scope.phase) !== "backward") continue;
     for (const id of value.inputs) {
-      const input = must(chip.values[id], "operand");
+      const input = ensure(chip.values[id], "operand");
       if (
         input.scope.phase === "forward" &&
         input.op === "dot_general" &&
@@ -55,7 +55,7 @@ export function blockBegins({ chip, schedule }: Program): number[] {
   const begins: number[] = [];
   let current: number | undefined;
   schedule.order.forEach((id, step) => {
-    const value = must(chip.values[id], "value");
+    const value = ensure(chip.values[id], "value");
     if (passOf(value.scope.phase) !== "backward" || value.role !== undefined || "axes" in value.attrs) return;
     const { block } = value.scope;
     if (block === undefined || block === current) return;

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type Graph, parametersOf, sizeOf } from "@lapidary/ir";
 import { usefulFlops } from "../cost/matmul.js";
 
@@ -27,7 +27,7 @@ export function modelFlops(graph: Graph): ModelFlops {
       3 *
       usefulFlops(
         value,
-        value.inputs.map((id) => must(graph.values[id], "operand")),
+        value.inputs.map((id) => ensure(graph.values[id], "operand")),
       );
   }
   return { parameters, tokens, weights: 6 * parameters * tokens, attention };

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { chipCount, printMesh, printTorus } from "@lapidary/topology";
 import { blocksOf, withoutBlocks } from "@lapidary/ir";
 import { type MemoryClass, shardTable, summarizeCollectives } from "@lapidary/compiler";
@@ -196,6 +196,6 @@ function kernelReports({ program, timeline }: Simulation): KernelReport[] {
       time_s: time,
       flops,
       hbm_bytes: hbm,
-      limit: must([...limits].sort((a, b) => b[1] - a[1])[0], "limit")[0],
+      limit: ensure([...limits].sort((a, b) => b[1] - a[1])[0], "limit")[0],
     }));
 }

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, chipCoordinates, meshSize, replicaGroup } from "@lapidary/topology";
 import type { Placement } from "../network/placement.js";
 import type { Resource } from "../network/transfer.js";
@@ -49,7 +49,7 @@ export function chipClasses(placement: Placement, faults: readonly Fault[], atom
   }
   return Array.from({ length: Math.max(...colour) + 1 }, (_, id) => {
     const chip = colour.indexOf(id);
-    const trait = must(traits[chip], "traits");
+    const trait = ensure(traits[chip], "traits");
     const groups = new Map(lists.map((atoms) => [atoms.join(), [...new Set(groupColours(mesh, colour, chip, atoms))]]));
     return {
       id,

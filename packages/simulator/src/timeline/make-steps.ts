@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type Program, bytesPerChip } from "@lapidary/compiler";
 import type { Value, ValueId } from "@lapidary/ir";
 import type { KernelCost } from "../cost/kernel-cost.js";
@@ -28,7 +28,7 @@ export function makeSteps(
   { placement, compute, offloaded, writtenAt }: StepOptions,
 ): StepList {
   const { chip, schedule } = program;
-  const at = (id: ValueId): Value => must(chip.values[id], "value");
+  const at = (id: ValueId): Value => ensure(chip.values[id], "value");
   const kernelAt = new Map(kernels.map((kernel) => [kernel.at, kernel]));
   const transfers: Transfer[] = [];
   const collectives = new Map<ValueId, TransferId>();
@@ -46,7 +46,7 @@ export function makeSteps(
       why: value.cause ?? "",
       atoms: atomsOf(placement, value),
       stages: collectiveStages(placement, chip, value, compute),
-      programBytes: bytesPerChip(value, at(must(value.inputs[0], "operand"))),
+      programBytes: bytesPerChip(value, at(ensure(value.inputs[0], "operand"))),
     };
     transfers.push(transfer);
     collectives.set(id, transfer.id);

@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import type { KernelCost } from "../cost/kernel-cost.js";
 import type { Resource, Stage } from "../network/transfer.js";
 import type { ChipClass } from "./chip-classes.js";
@@ -134,7 +134,7 @@ class StepSimulation {
     const seconds = this.#secondsToNextEvent(rates, speeds);
     if (seconds === Infinity) return false;
     this.#now += seconds;
-    const finished = this.#cores.filter((core, i) => core.left > 0 && computeFor(core, seconds * must(speeds[i], "speed")));
+    const finished = this.#cores.filter((core, i) => core.left > 0 && computeFor(core, seconds * ensure(speeds[i], "speed")));
     const moved = [...rates].filter(([flow, rate]) => moveFor(flow, seconds, rate));
     for (const [flow] of moved) this.#endStage(flow);
     for (const core of finished) this.#endKernel(core);
@@ -144,14 +144,14 @@ class StepSimulation {
   #secondsToNextEvent(rates: ReadonlyMap<Flow, number>, speeds: readonly number[]): number {
     let next = Infinity;
     this.#cores.forEach((core, i) => {
-      if (core.left > 0) next = Math.min(next, core.left / must(speeds[i], "speed"));
+      if (core.left > 0) next = Math.min(next, core.left / ensure(speeds[i], "speed"));
     });
     for (const [flow, rate] of rates) next = Math.min(next, flow.left > 0 ? flow.left / rate : flow.latencyLeft);
     return next;
   }
 
   #endKernel(core: Core): void {
-    const step = must(this.#list.steps[core.step], "step");
+    const step = ensure(this.#list.steps[core.step], "step");
     assert(step.kind === "run", "a core runs kernels", step.kind);
     core.left = 0;
     core.kernels.push({ kernel: step.kernel, from: core.begun, to: this.#now });
@@ -162,7 +162,7 @@ class StepSimulation {
   /** Runs the steps of a core that take no time, up to the next that does. */
   #advance(core: Core): void {
     for (; core.step < this.#list.steps.length; core.step++) {
-      const step = must(this.#list.steps[core.step], "step");
+      const step = ensure(this.#list.steps[core.step], "step");
       if (step.kind === "start") this.#issue(core, step.transfer);
       else if (step.kind === "run") {
         if (step.kernel.seconds === 0) continue;
@@ -179,9 +179,9 @@ class StepSimulation {
   }
 
   #issue(core: Core, id: TransferId): void {
-    const transfer = must(this.#list.transfers[id], "transfer");
+    const transfer = ensure(this.#list.transfers[id], "transfer");
     core.issued.set(id, this.#now);
-    const group = core.chips.groups(transfer.atoms).map((member) => must(this.#cores[member], "core"));
+    const group = core.chips.groups(transfer.atoms).map((member) => ensure(this.#cores[member], "core"));
     if (!group.every((member) => member.issued.has(id))) return;
     const flow: Flow = { transfer: id, cores: group, stage: 0, resources: [], left: 0, latencyLeft: 0, begun: this.#now, spans: [] };
     for (const member of group) member.flows.set(id, flow);
@@ -190,7 +190,7 @@ class StepSimulation {
 
   /** Starts a flow, unless it must wait for another transfer of one of its cores. */
   #tryStart(flow: Flow): void {
-    const { after } = must(this.#list.transfers[flow.transfer], "transfer");
+    const { after } = ensure(this.#list.transfers[flow.transfer], "transfer");
     if (after !== undefined && !flow.cores.every((core) => core.ended.has(after))) {
       this.#waitingFlows.set(after, (this.#waitingFlows.get(after) ?? new Set()).add(flow));
       return;
@@ -214,7 +214,7 @@ class StepSimulation {
   }
 
   #endStage(flow: Flow): void {
-    const stage = must(this.#list.transfers[flow.transfer]?.stages[flow.stage], "stage");
+    const stage = ensure(this.#list.transfers[flow.transfer]?.stages[flow.stage], "stage");
     flow.spans.push({ stage, from: flow.begun, to: this.#now });
     flow.stage++;
     this.#startStage(flow);
@@ -276,7 +276,7 @@ function flowRates(flows: ReadonlySet<Flow>): Map<Flow, number> {
     if (flow.left > 0)
       for (const core of flow.cores)
         for (const resource of flow.resources)
-          rate = Math.min(rate, core.chips.linkFactor(resource) / must(users.get(key(core, resource)), "users"));
+          rate = Math.min(rate, core.chips.linkFactor(resource) / ensure(users.get(key(core, resource)), "users"));
     rates.set(flow, rate);
   }
   return rates;

@@ -1,7 +1,7 @@
 import { closeSync, existsSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { jsonText, LapidaryError, must } from "@lapidary/std";
+import { jsonText, LapidaryError, ensure } from "@lapidary/std";
 import type { MetricsRow, StreamEvent } from "@lapidary/api";
 import { idOf, joinJournal, readMetricsLine } from "./journal-rows.js";
 
@@ -135,7 +135,7 @@ class AppendFile {
   /** @throws LAP_JOURNAL_WRITE if the line cannot be written completely; then nothing of it stays in the file */
   append(line: string): void {
     const bytes = Buffer.from(`${line}\n`, "utf8");
-    const file = must(this.#file, "open journal");
+    const file = ensure(this.#file, "open journal");
     try {
       for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
       this.#size += bytes.length;
@@ -147,7 +147,7 @@ class AppendFile {
 
   /** @throws LAP_JOURNAL_WRITE */
   sync(): void {
-    const file = must(this.#file, "open journal");
+    const file = ensure(this.#file, "open journal");
     try {
       fdatasyncSync(file);
     } catch (cause) {
@@ -166,7 +166,7 @@ function journalRefused(path: string, cause: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOURNAL_WRITE",
     message: `the journal cannot be written: ${(cause as NodeJS.ErrnoException).code ?? String(cause)}`,
-    place: path,
+    location: path,
     remedy: `free disk space, or check the disk; then \`lapidary jobs resume ${basename(dirname(path))}\``,
     cause,
   });

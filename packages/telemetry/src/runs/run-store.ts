@@ -80,7 +80,7 @@ export class RunStore {
     throw new LapidaryError({
       code: "LAP_JOB_UNKNOWN",
       message: `job ${JSON.stringify(id.slice(0, 80))} not found`,
-      place: "job",
+      location: "job",
       remedy: near === undefined ? "list them with `lapidary jobs`" : `did you mean "${near}"? \`lapidary jobs\` lists all`,
     });
   }
@@ -147,7 +147,7 @@ function unreadable(id: string, directory: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_UNREADABLE",
     message: `the files of job ${id} cannot be read: run.json or summary.json is damaged, or another version of Lapidary wrote it`,
-    place: directory,
+    location: directory,
   });
 }
 
@@ -155,7 +155,7 @@ function nameTaken(id: string, directory?: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_JOB_NAME_TAKEN",
     message: `another job has the name "${id}"${directory === undefined ? "" : `: ${directory} exists`}`,
-    place: "name",
+    location: "name",
     remedy: "choose another name, or omit it to get a generated one",
   });
 }

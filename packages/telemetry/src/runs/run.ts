@@ -7,7 +7,7 @@ import {
   jsonText,
   type JsonValue,
   LapidaryError,
-  must,
+  ensure,
   redactSecrets,
   redactStrings,
   systemError,
@@ -351,7 +351,7 @@ export class Run {
     // Folded first, so that a listener of the event finds the summary up to date.
     this.#journal = this.#open();
     this.#fold(event);
-    must(this.#journal, "journal").append(event);
+    ensure(this.#journal, "journal").append(event);
   }
 
   #fold(event: Parameters<Journal["append"]>[0]): void {

@@ -1,6 +1,6 @@
 import { bytesPerChip, collectivesOf } from "@lapidary/compiler";
 import type { Graph } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type AtomId, atomOf, atomsSize, type Mesh, parseAtoms } from "@lapidary/topology";
 import { operandOf } from "./values.js";
 
@@ -18,7 +18,7 @@ export interface LinkBytes {
  * The sum over the dims is the number of bytes of the collective.
  */
 export function linkBytes(chip: Graph, sliceDims: readonly number[]): LinkBytes {
-  const mesh = must(chip.mesh, "mesh");
+  const mesh = ensure(chip.mesh, "mesh");
   const dims = sliceDims.map(() => 0);
   let dcn = 0;
   for (const value of collectivesOf(chip)) {

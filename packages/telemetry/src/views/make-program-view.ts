@@ -1,6 +1,6 @@
 import { bytesPerChip, collectiveGroups, explainValue, liveBytes, type MemoryPlan, type Program } from "@lapidary/compiler";
 import { collectiveNames, globalDims, type Graph, ops, parametersOf, printSharding, sizeOf, type Value } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { meshSize, printMesh } from "@lapidary/topology";
 import { linkBytes } from "./link-bytes.js";
 import {
@@ -70,10 +70,10 @@ function viewValues(program: Program, times: StepTimes): ViewValue[] {
     // Ops without a time, and later versions of a value, add no information.
     if (value.op === "constant" || (time === undefined && value.op !== "parameter" && seen.has(value.name))) return [];
     seen.add(value.name);
-    const sharding = must(value.sharding, "sharding");
+    const sharding = ensure(value.sharding, "sharding");
     const roots = origins.get(value.name);
     const because = sharding.dims.map((atoms) => (atoms[0] === undefined ? null : (roots?.get(atoms[0]) ?? null)));
-    const inputs = value.inputs.map((id) => must(chip.values[id], "operand"));
+    const inputs = value.inputs.map((id) => ensure(chip.values[id], "operand"));
     const flops = isCollective || value.op === "parameter" ? 0 : flopsOf(value, inputs);
     return [
       {
@@ -131,7 +131,7 @@ function viewMemory(chip: Graph, plan: MemoryPlan, times: StepTimes, limit: numb
     },
     largest: alive.slice(0, largestBuffers).map(({ value, kind, bytes, from, to }) => ({
       value,
-      name: nameOf(must(chip.values[value], "value")),
+      name: nameOf(ensure(chip.values[value], "value")),
       kind,
       bytes,
       from_us: rounded(atOf(from)),

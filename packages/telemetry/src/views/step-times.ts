@@ -1,7 +1,7 @@
 import type { Program } from "@lapidary/compiler";
 import type { ValueId } from "@lapidary/ir";
 import { isCollective, type Simulation, simulate } from "@lapidary/simulator";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { ViewMachine } from "./machine.js";
 
 interface TimedValue {
@@ -36,13 +36,13 @@ export function stepTimes(program: Program, { chip, slice, pods, compute }: View
     values.set(kernel.at, { lane: computeLane, start_us: micros(from), duration_us: micros(to - from), bound: kernel.limit }),
   );
   // The simulator numbers transfers in the order of the schedule, copies to the host after those of the program.
-  const collectives = program.schedule.order.filter((id) => isCollective(must(program.chip.values[id], "value")));
+  const collectives = program.schedule.order.filter((id) => isCollective(ensure(program.chip.values[id], "value")));
   const lanes = new Set<string>();
   for (const { transfer, stages } of timeline.transfers) {
     const id = collectives[transfer];
     const [first, last] = [stages[0], stages.at(-1)];
     if (id === undefined || first === undefined || last === undefined) continue;
-    const { axis } = must(list.transfers[transfer], "transfer");
+    const { axis } = ensure(list.transfers[transfer], "transfer");
     lanes.add(axis);
     values.set(id, { lane: axis, start_us: micros(first.from), duration_us: micros(last.to - first.from), bound: "links" });
   }

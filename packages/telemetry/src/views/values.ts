@@ -1,5 +1,5 @@
 import { type OpName, opDef, type Value } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 
 export const axisOf = (value: Value): string => ("axes" in value.attrs ? value.attrs.axes.join("+") : "");
 
@@ -13,4 +13,4 @@ export function flopsOf(value: Value, inputs: readonly Value[]): number {
   );
 }
 
-export const operandOf = (values: readonly Value[], value: Value): Value => must(values[must(value.inputs[0], "operand")], "operand");
+export const operandOf = (values: readonly Value[], value: Value): Value => ensure(values[ensure(value.inputs[0], "operand")], "operand");

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { z } from "zod";
 import { badTokenizer, unsupportedTokenizer } from "../tokenizer-errors.js";
 import { inside, keysOf, type Location, place } from "./component.js";
@@ -133,7 +133,7 @@ export class BpeModel {
     const ids: number[] = [];
     let isUnknownPending = false;
     const flush = (): void => {
-      if (isUnknownPending) ids.push(must(this.#unknown, "unknown token"));
+      if (isUnknownPending) ids.push(ensure(this.#unknown, "unknown token"));
       isUnknownPending = false;
     };
     for (let at = 0; at < word.length; ) {

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { bytesOfCodePoint } from "../wtf8.js";
 
 /**
@@ -20,8 +20,8 @@ export class ByteLevelAlphabet {
     let written = "";
     for (const character of text) {
       const codePoint = character.codePointAt(0) ?? 0;
-      if (codePoint < 0x80) written += must(this.#characters[codePoint], "byte");
-      else for (const byte of bytesOfCodePoint(codePoint)) written += must(this.#characters[byte], "byte");
+      if (codePoint < 0x80) written += ensure(this.#characters[codePoint], "byte");
+      else for (const byte of bytesOfCodePoint(codePoint)) written += ensure(this.#characters[byte], "byte");
     }
     return written;
   }

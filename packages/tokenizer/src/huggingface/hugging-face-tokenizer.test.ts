@@ -87,7 +87,7 @@ describe("a tokenizer.json that cannot be computed exactly", () => {
       (error) => {
         ok(error instanceof LapidaryError, String(error));
         strictEqual(error.code, code);
-        ok(says.test(`${error.message} at ${error.place}`), `${error.message} at ${error.place}`);
+        ok(says.test(`${error.message} at ${error.location}`), `${error.message} at ${error.location}`);
         return true;
       },
     );

@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 
 /** Merges by rank: element i of the arrays is the pair of rank i and the id of the merged token. Lower ranks apply first. */
 export interface PairMerges {
@@ -32,7 +32,7 @@ export class MergeTable {
 
   /** The id of the merged token. */
   mergedId(rank: number): number {
-    return must(this.#mergedIds[rank], "merge");
+    return ensure(this.#mergedIds[rank], "merge");
   }
 
   /** The slot of the pair, or the empty slot for it. */

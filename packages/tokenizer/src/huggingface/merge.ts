@@ -1,4 +1,4 @@
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { MergeTable } from "./merge-table.js";
 
 /** Longer words use a heap to find the next merge; words of at most this many symbols are scanned. */
@@ -18,7 +18,7 @@ function mergeByScan(ids: number[], merges: MergeTable): number[] {
     let best = Infinity;
     let at = -1;
     for (let i = 0; i + 1 < ids.length; i++) {
-      const rank = merges.rank(must(ids[i], "id"), must(ids[i + 1], "id"));
+      const rank = merges.rank(ensure(ids[i], "id"), ensure(ids[i + 1], "id"));
       if (rank >= 0 && rank < best) [best, at] = [rank, i];
     }
     if (at < 0) return ids;

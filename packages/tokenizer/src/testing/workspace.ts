@@ -32,7 +32,7 @@ export function hasCode(code: string, place = ""): (error: unknown) => boolean {
     strictEqual(error.code, code);
     strictEqual(error.exit, 2);
     ok(error.remedy.length > 10);
-    ok(error.place?.includes(place), `${error.place} should name ${place}`);
+    ok(error.location?.includes(place), `${error.location} should name ${place}`);
     return true;
   };
 }

@@ -68,7 +68,7 @@ function checkMoments({ path, names }: SafetensorsFile, wanted: readonly string[
   throw new LapidaryError({
     code: "LAP_CHECKPOINT_STATE",
     message: missing === undefined ? `the optimizer of the run has no tensor ${unexpected}` : `the state of the optimizer lacks ${missing}`,
-    place: `${path}: tensor "${missing ?? unexpected}"`,
+    location: `${path}: tensor "${missing ?? unexpected}"`,
     remedy: "resume the run with the optimizer that it started with, or launch a new job with train.init, which takes the weights alone",
   });
 }

@@ -79,13 +79,13 @@ export class CheckpointWriter {
 
 function internal(step: number, cause: unknown): LapidaryError {
   if (isSystemError(cause)) {
-    const { message, place, remedy } = systemError(cause, { doing: `write the checkpoint of step ${step}` });
-    return new LapidaryError({ code: "LAP_CHECKPOINT_WRITE", message, place, remedy, cause });
+    const { message, location, remedy } = systemError(cause, { doing: `write the checkpoint of step ${step}` });
+    return new LapidaryError({ code: "LAP_CHECKPOINT_WRITE", message, location, remedy, cause });
   }
   return new LapidaryError({
     code: "LAP_CHECKPOINT_WRITE",
     message: `internal error: the checkpoint of step ${step} failed: ${cause instanceof Error ? cause.message : String(cause)}`,
-    place: `step ${step}`,
+    location: `step ${step}`,
     remedy: "report it with logs/coordinator.log of the home directory, which `lapidary status` prints; earlier checkpoints are complete",
     cause,
   });

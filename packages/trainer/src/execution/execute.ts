@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type Dataset, type DatasetRequest, findPrepared, prepareDataset, skippedWarning } from "@lapidary/data";
 import { epochOf } from "@lapidary/protocol";
-import { type Clock, type Failpoints, LapidaryError, must, type Warning, raceAbort } from "@lapidary/std";
+import { type Clock, type Failpoints, LapidaryError, ensure, type Warning, raceAbort } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { checkInputs, checkTokenizerSize, corpusOf, givenTokenizer, meshOf, type ResolvedJob, tokenizerRequest } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report } from "@lapidary/api";
@@ -413,7 +413,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     steps,
     tokens: trained.tokens,
     train_loss: trained.loss,
-    heldout_loss: must(heldout, "evaluation at the end").loss,
+    heldout_loss: ensure(heldout, "evaluation at the end").loss,
     unigram_loss: unigramNats,
     sample,
     checkpoint: trained.checkpoint.path,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { filesOfTrained, trainTokenizer } from "@lapidary/tokenizer";
 import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
 import { type GemmaConfig, gemma } from "@lapidary/models";
-import { must, type Clock, raceAbort } from "@lapidary/std";
+import { ensure, type Clock, raceAbort } from "@lapidary/std";
 import { replicated } from "@lapidary/ir";
 import { type ArrayData, handleOf, type TensorSpec } from "@lapidary/protocol";
 import type { TrainRow } from "@lapidary/api";
@@ -45,7 +45,7 @@ class Steps {
   /** Ends the oldest step, once one is in flight. */
   async end(loss = 1): Promise<void> {
     while (this.#waiting.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
-    must(this.#waiting.shift(), "step")(loss);
+    ensure(this.#waiting.shift(), "step")(loss);
     await turn();
   }
 }
@@ -190,7 +190,7 @@ describe("checkpoints", () => {
   const tokenizer = trainTokenizer(["some text to learn a few pieces from"], { vocabSize: 300 });
   const valueOf = (name: string): number => name.replace(/^params\//, "").length;
   const arrayOf = (name: string): ArrayData => {
-    const { dims } = must(
+    const { dims } = ensure(
       specs.find((spec) => name.endsWith(spec.name)),
       name,
     );

@@ -1,5 +1,5 @@
 import { type Handle, type ProgramHash, type TensorSpec, handleOf, stepIndex } from "@lapidary/protocol";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import type { BoundProgram } from "@lapidary/cluster";
 import type { RunWorkerGroup } from "./run-worker-group.js";
 
@@ -24,7 +24,7 @@ export class NextToken {
       outputs: new Map([["logits", ids.logits]]),
       donate: [ids.tokens, ids.position],
     });
-    this.context = must(this.#parameter("tokens").dims[1], "length of a row");
+    this.context = ensure(this.#parameter("tokens").dims[1], "length of a row");
   }
 
   /** Logits [V] of the token after the last of `tokens`, at most `context` of them. */
@@ -49,7 +49,7 @@ export class NextToken {
   }
 
   #parameter(name: string): TensorSpec {
-    return must(
+    return ensure(
       this.#group.parameters(this.#program).find(({ id }) => id === name),
       `parameter ${name}`,
     );

@@ -14,7 +14,7 @@ export function stepPoisoned(step: number, times: number, batch: string, cause: 
   return new LapidaryError({
     code: "LAP_STEP_FAILS",
     message: `step ${step} has failed ${times} times, the last time because ${cause.message}`,
-    place: `step ${step}, ${batch}`,
+    location: `step ${step}, ${batch}`,
     cause,
   });
 }
@@ -23,7 +23,7 @@ export function restartsExhausted(times: number, cause: LapidaryError): Lapidary
   return new LapidaryError({
     code: "LAP_RECOVERY_FAILS",
     message: `${times} consecutive recovery attempts failed, the last because ${cause.message}`,
-    place: cause.place ?? "workers",
+    location: cause.location ?? "workers",
     cause,
   });
 }
@@ -32,20 +32,20 @@ export function lossSpike(step: number, loss: number, mean: number): LapidaryErr
   return new LapidaryError({
     code: "LAP_LOSS_SPIKE",
     message: `the loss of step ${step} is ${loss.toFixed(4)}, ${(loss / mean).toFixed(2)} times the mean of the steps before`,
-    place: `step ${step}`,
+    location: `step ${step}`,
   });
 }
 
 /** Adds the batch to the error of a loss that is NaN or infinite; returns any other error unchanged. */
 export function onBatch(error: unknown, step: number, batch: string): unknown {
   if (!(error instanceof LapidaryError) || error.code !== "LAP_LOSS_NOT_FINITE") return error;
-  return error.with({ place: `step ${step}, ${batch}` });
+  return error.with({ location: `step ${step}, ${batch}` });
 }
 
 export function tooManySkipped(maxSkipped: number, step: number, batch: string, cause: LapidaryError): LapidaryError {
   return cause.with({
     message: `${cause.message}; already skipped ${maxSkipped} batches (train.guard.max_skipped)`,
-    place: `step ${step}, ${batch}`,
+    location: `step ${step}, ${batch}`,
     remedy: `${cause.remedy}; or raise train.guard.max_skipped`,
   });
 }

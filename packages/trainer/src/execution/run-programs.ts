@@ -1,4 +1,4 @@
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { paramName, trainMetrics } from "@lapidary/training";
 import {
   type ArrayData,
@@ -65,7 +65,7 @@ export class RunPrograms {
     this.#programs = programs;
     this.#state = states;
     this.#states = states.map(({ name }) =>
-      must(
+      ensure(
         programs.train_step.parameters.find(({ id }) => id === name),
         `parameter ${name}`,
       ),
@@ -118,7 +118,7 @@ export class RunPrograms {
 
   /** An array of the state: a weight, a moment, or the count of steps. */
   state(name: string): TensorSpec {
-    return must(
+    return ensure(
       this.#states.find(({ id }) => id === name),
       `state ${name}`,
     );
@@ -203,7 +203,7 @@ export class RunPrograms {
     const parameters = this.#group.parameters(program);
     return batchArrays.map((array) => ({
       array,
-      tensor: must(
+      tensor: ensure(
         parameters.find(({ id }) => id === array),
         `parameter ${array}`,
       ),
@@ -217,4 +217,4 @@ export class RunPrograms {
 
 /** The scalar outputs of a run, by name. */
 const scalarsOf = <N extends string>(names: readonly N[], { scalars }: RunReport): Record<N, number> =>
-  Object.fromEntries(names.map((name) => [name, must(scalars.get(name), name)])) as Record<N, number>;
+  Object.fromEntries(names.map((name) => [name, ensure(scalars.get(name), name)])) as Record<N, number>;

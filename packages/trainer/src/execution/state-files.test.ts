@@ -3,7 +3,7 @@ import { crc32 } from "@lapidary/fabric";
 import { decodeSafetensors } from "@lapidary/interop";
 import { replicated, sizeOf } from "@lapidary/ir";
 import { type GemmaConfig, gemma } from "@lapidary/models";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { bytesOfNumbers, handleOf, type StagedTensor, type TensorSpec } from "@lapidary/protocol";
 import type { StagingReport } from "@lapidary/cluster";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
@@ -26,7 +26,7 @@ const config: GemmaConfig = {
 const dims = new Map(gemma(config).params.map((spec) => [spec.name, spec.dims]));
 const names = [...dims.keys()];
 const moments = ["adam_m", "adam_v"].flatMap((kind) => names.map((name) => `${kind}/${name}`));
-const dimsOf = (value: string): readonly number[] => must(dims.get(value.slice(value.indexOf("/") + 1)), value);
+const dimsOf = (value: string): readonly number[] => ensure(dims.get(value.slice(value.indexOf("/") + 1)), value);
 const state = (name: string): TensorSpec => ({
   id: handleOf(name),
   dtype: "f32",
@@ -38,7 +38,7 @@ const numbersOf = (value: string): Float32Array =>
 
 const check = (files: CheckpointFiles): void => {
   const read = (name: string): Map<string, readonly number[]> => {
-    const bytes = Buffer.concat(must(files.get(name), name).map(([, part]) => part));
+    const bytes = Buffer.concat(ensure(files.get(name), name).map(([, part]) => part));
     return new Map([...decodeSafetensors(bytes, name)].map(([tensor, { data }]) => [tensor, [...data]]));
   };
   deepStrictEqual(read("model.safetensors"), new Map(names.map((name) => [name, [...numbersOf(`params/${name}`)]])));
@@ -72,7 +72,7 @@ class WorkerGroup {
   stage = async (path: string): Promise<StagingReport> => {
     if (this.failing) throw new Error("a worker is lost");
     this.taken.push(path);
-    for (const { tensor, begin } of this.tensors) must(this.buffers.get(path), path).set(bytesOfNumbers(numbersOf(tensor.id)), begin);
+    for (const { tensor, begin } of this.tensors) ensure(this.buffers.get(path), path).set(bytesOfNumbers(numbersOf(tensor.id)), begin);
     // Workers compute the checksum of every other array.
     return {
       bytes: 0,
@@ -105,7 +105,7 @@ describe("the files of a run's state", () => {
     );
     ok([...files.values()].every(([length, header]) => length?.[2] === undefined && header?.[2] === undefined));
     for (const parts of files.values()) {
-      let at = must(parts[0], "part")[1].byteOffset;
+      let at = ensure(parts[0], "part")[1].byteOffset;
       strictEqual(at % 4096, 0);
       for (const [, part] of parts) {
         strictEqual(part.byteOffset, at, "parts follow one another");

@@ -8,7 +8,7 @@ import {
   type StagedTensor,
   checkpointLayout,
 } from "@lapidary/protocol";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { paramName } from "@lapidary/training";
 import type { CheckpointParts } from "@lapidary/checkpoint";
 import { checkpointFiles } from "./checkpoints.js";
@@ -75,14 +75,14 @@ export class StateFiles {
     return (sums) =>
       this.#files(({ begin, bytes, content }) => [
         staging.subarray(begin, begin + bytes),
-        "tensor" in content ? sums[must(indices.get(content.tensor.id), "index")] : undefined,
+        "tensor" in content ? sums[ensure(indices.get(content.tensor.id), "index")] : undefined,
       ]);
   }
 
   /** The files of arrays that were fetched. */
   of(arrays: ReadonlyMap<Handle, Uint8Array>): CheckpointFiles {
     return this.#files(({ name, bytes, content }) => {
-      const part = "constant" in content ? content.constant : must(arrays.get(content.tensor.id), name);
+      const part = "constant" in content ? content.constant : ensure(arrays.get(content.tensor.id), name);
       assert(part.length === bytes, "an array has the size of its part of the file", name, part.length, bytes);
       return [part];
     });

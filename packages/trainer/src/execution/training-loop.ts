@@ -105,6 +105,6 @@ function checkFinite(step: number, loss: number, gradNorm: number): void {
   throw new LapidaryError({
     code: "LAP_LOSS_NOT_FINITE",
     message: `${what} at step ${step}: training has diverged`,
-    place: `step ${step}`,
+    location: `step ${step}`,
   });
 }

@@ -1,7 +1,7 @@
 import type { BoundProgram } from "@lapidary/cluster";
 import { type Model, cacheArrays } from "@lapidary/models";
 import { type Handle, type ProgramHash, type TensorSpec, handleOf, stepIndex } from "@lapidary/protocol";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { decodeProgram, prefillProgram } from "@lapidary/training";
 import type { Session } from "../session.js";
 
@@ -123,12 +123,12 @@ export class GenerationBatch {
   }
 
   async #answer(seats: readonly Seat[]): Promise<void> {
-    const asked = seats.map((seat) => must(seat.asked, "question"));
+    const asked = seats.map((seat) => ensure(seat.asked, "question"));
     for (const seat of seats) seat.asked = undefined;
     try {
       const logits = this.#canDecode(seats, asked) ? await this.#decode(seats, asked) : await this.#prefill(seats, asked);
       this.#isRunning = false;
-      asked.forEach(({ resolve }, i) => resolve(must(logits[i], "logits")));
+      asked.forEach(({ resolve }, i) => resolve(ensure(logits[i], "logits")));
     } catch (error) {
       this.#isRunning = false;
       for (const { reject } of asked) reject(error);
@@ -137,17 +137,17 @@ export class GenerationBatch {
 
   #canDecode(seats: readonly Seat[], asked: readonly Asked[]): boolean {
     if (this.#cached === undefined || this.#cached.position >= this.#cached.shape.positions) return false;
-    return seats.every(({ held }, i) => held !== undefined && isLongerByOne(must(asked[i], "question").tokens, held.tokens));
+    return seats.every(({ held }, i) => held !== undefined && isLongerByOne(ensure(asked[i], "question").tokens, held.tokens));
   }
 
   async #decode(seats: readonly Seat[], asked: readonly Asked[]): Promise<Float32Array[]> {
-    const cached = must(this.#cached, "cache");
+    const cached = ensure(this.#cached, "cache");
     const { shape, programs } = cached;
     const token = new Int32Array(shape.rows);
     seats.forEach((seat, i) => {
-      const { row } = must(seat.held, "row");
-      const { tokens } = must(asked[i], "question");
-      token[row] = must(tokens.at(-1), "token");
+      const { row } = ensure(seat.held, "row");
+      const { tokens } = ensure(asked[i], "question");
+      token[row] = ensure(tokens.at(-1), "token");
       seat.held = { row, tokens };
     });
     const { decodeHash: hash } = programs;
@@ -156,7 +156,7 @@ export class GenerationBatch {
       this.#put(hash, "position", ids.position, [], Int32Array.of(cached.position++)),
     ];
     const logits = await this.#run(programs.decode, puts);
-    return seats.map((seat) => rowOf(logits, must(seat.held, "row").row, this.#model.vocabSize));
+    return seats.map((seat) => rowOf(logits, ensure(seat.held, "row").row, this.#model.vocabSize));
   }
 
   async #prefill(seats: readonly Seat[], asked: readonly Asked[]): Promise<Float32Array[]> {
@@ -167,7 +167,7 @@ export class GenerationBatch {
     const programs = await this.#programsOf(shape);
     const [tokens, first] = [new Int32Array(shape.rows * prompt), new Int32Array(shape.rows).fill(prompt - 1)];
     seats.forEach((seat, row) => {
-      const { tokens: sequence } = must(asked[row], "question");
+      const { tokens: sequence } = ensure(asked[row], "question");
       first[row] = prompt - sequence.length;
       tokens.set(sequence, row * prompt + prompt - sequence.length);
       seat.held = { row, tokens: sequence };

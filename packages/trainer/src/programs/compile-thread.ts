@@ -1,5 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { type ErrorJSON, LapidaryError, must } from "@lapidary/std";
+import { type ErrorJSON, LapidaryError, ensure } from "@lapidary/std";
 import { buildPrograms, type ProgramRequest, type ProgramSet } from "./build.js";
 
 /** Messages of the thread. An internal error ends the thread, and arrives as its `error` event. */
@@ -8,7 +8,7 @@ export type FromCompileThread =
   | { readonly kind: "done"; readonly set: ProgramSet }
   | { readonly kind: "failed"; readonly error: ErrorJSON };
 
-const port = must(parentPort, "parent of the thread");
+const port = ensure(parentPort, "parent of the thread");
 const post = (message: FromCompileThread): void => port.postMessage(message);
 try {
   post({ kind: "done", set: buildPrograms(workerData as ProgramRequest, (done, total) => post({ kind: "progress", done, total })) });

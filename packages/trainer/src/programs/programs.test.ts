@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { loadJob } from "@lapidary/training";
 import { programRequest, type ProgramSet } from "./build.js";
 import { programsFor } from "./programs.js";
@@ -27,7 +27,7 @@ describe("the programs of a run", () => {
     const again = await build();
     strictEqual(again.compiled, 0);
     deepStrictEqual(again.set, first.set);
-    const path = join(cacheDir, must(readdirSync(cacheDir)[0], "file"));
+    const path = join(cacheDir, ensure(readdirSync(cacheDir)[0], "file"));
     const kept = readFileSync(path, "utf8");
     // The check covers inputs and outputs of a program, not its text.
     const changed = kept.replace('"role":"optimizer"', '"role":"param"');

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import { asJson, canonicalJson, errorFromJSON, unreachable, replaceFile } from "@lapidary/std";
+import { asJson, canonicalJson, errorFromJSON, assertNever, replaceFile } from "@lapidary/std";
 import type { ProgramRequest, ProgramSet } from "./build.js";
 import { codeVersion } from "./code-version.js";
 import type { FromCompileThread } from "./compile-thread.js";
@@ -61,7 +61,7 @@ async function compileInThread(request: ProgramRequest, { signal, onProgress }: 
           case "failed":
             return fail(errorFromJSON(message.error));
           default:
-            return unreachable(message);
+            return assertNever(message);
         }
       });
       thread.once("error", fail);

@@ -45,7 +45,7 @@ export function checkSameModel(directory: string, wanted: ModelConfig, found: Mo
   throw new LapidaryError({
     code: "LAP_INIT_MISMATCH",
     message: `the checkpoint has another model: ${list.join(", ")}`,
-    place: directory,
+    location: directory,
     remedy: `set ${different.map((key) => `model.${key}`).join(", ")} to the values of the checkpoint, or name another checkpoint in train.init`,
   });
 }

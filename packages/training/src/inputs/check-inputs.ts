@@ -93,7 +93,7 @@ function checkVocabulary({ data, train, model }: ResolvedJob, locationOf: InputC
   throw new LapidaryError({
     code: "LAP_DATA_VOCABULARY",
     message: `the vocabulary has ${vocab} ids; the tokenizer needs at least ${firstPieceId}: 4 control tokens and 256 bytes`,
-    place: keyLocation(path, locationOf),
+    location: keyLocation(path, locationOf),
     remedy: isModels
       ? `set model.vocab_size to ${firstPieceId} or more; data.vocab, if set, must not be larger`
       : `set data.vocab to ${firstPieceId} or more, or remove it: the default is model.vocab_size by default`,
@@ -116,6 +116,6 @@ async function withKeyLocation<T>(
   } catch (error) {
     if (!(error instanceof LapidaryError)) throw error;
     const key = keyLocation(path, locationOf);
-    throw error.with({ place: error.place === undefined ? key : `${key}: ${error.place}` });
+    throw error.with({ location: error.location === undefined ? key : `${key}: ${error.location}` });
   }
 }

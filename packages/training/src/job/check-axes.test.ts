@@ -30,7 +30,7 @@ function refusal(run: () => unknown): LapidaryError {
 describe("mesh axes", () => {
   it("a mesh axis that no rule names is rejected at its location, and the remedy has the known name", () => {
     const error = refusal(() => resolved(text.replace("data: 4, model: 4", "fsdp: 4, tensor: 4")));
-    deepStrictEqual([error.code, error.exit, error.place], ["LAP_MESH_AXIS_UNKNOWN", 2, "job.yaml:3:9"]);
+    deepStrictEqual([error.code, error.exit, error.location], ["LAP_MESH_AXIS_UNKNOWN", 2, "job.yaml:3:9"]);
     match(error.message, /"fsdp" \(4 chips\) and "tensor" \(4 chips\)/);
     match(error.remedy, /in Lapidary, fsdp is "data", tensor is "model": mesh=\{data: 4, model: 4\}; for fsdp: `zero: 3`/);
   });
@@ -68,7 +68,7 @@ describe("mesh axes", () => {
       const mine = join(directory, "mine.yaml");
       writeFileSync(mine, "rules: { batch: [pod, data], mlp: tensor }\n");
       const error = refusal(() => resolved(text, `strategy=${mine}`));
-      deepStrictEqual([error.code, error.place], ["LAP_MESH_AXIS_UNKNOWN", `override strategy=${mine}`]);
+      deepStrictEqual([error.code, error.location], ["LAP_MESH_AXIS_UNKNOWN", `override strategy=${mine}`]);
       match(error.message, /rule mlp of the strategy mine names the mesh axis "tensor"/);
       match(error.remedy, /did you mean "model"/);
       writeFileSync(mine, "rules: { batch: [pod, data], mlp: model }\n");
@@ -92,7 +92,7 @@ describe("mesh axes", () => {
 describe("the job's own rules", () => {
   it("an own rule without effect is rejected at its location with a size that fits", () => {
     const error = refusal(() => resolved(text.replace("512", "513"), "rules.vocab=model"));
-    deepStrictEqual([error.code, error.exit, error.place], ["LAP_MESH_INDIVISIBLE", 4, "override rules.vocab=model"]);
+    deepStrictEqual([error.code, error.exit, error.location], ["LAP_MESH_INDIVISIBLE", 4, "override rules.vocab=model"]);
     match(`${error.message} ${error.remedy}`, /513 is not divisible by any sub-axis of model = 4.*516/);
     deepStrictEqual(refusal(() => resolved(text, "train.seq=33", "rules.activation_seq=model")).code, "LAP_MESH_INDIVISIBLE");
   });
@@ -117,7 +117,7 @@ describe("batch_per_chip", () => {
       ["0.99", /15.84 rows/, /0.75 \(12 rows\) or 1 \(16 rows\)/],
     ] as const) {
       const error = refusal(() => rows(fraction));
-      deepStrictEqual([error.code, error.exit, error.place], ["LAP_CONFIG_VALUE", 2, "job.yaml:4:20"]);
+      deepStrictEqual([error.code, error.exit, error.location], ["LAP_CONFIG_VALUE", 2, "job.yaml:4:20"]);
       match(error.message, message);
       match(error.remedy, remedy);
     }
@@ -125,7 +125,7 @@ describe("batch_per_chip", () => {
 
   it("batch_per_chip is rejected at its location if the mesh does not divide the rows, or if it is not positive", () => {
     const error = refusal(() => rows("0.3125"));
-    deepStrictEqual([error.code, error.exit, error.place], ["LAP_MESH_INDIVISIBLE", 4, "job.yaml:4:20"]);
+    deepStrictEqual([error.code, error.exit, error.location], ["LAP_MESH_INDIVISIBLE", 4, "job.yaml:4:20"]);
     match(error.message, /a batch of 5 rows is not divisible by data = 4/);
     deepStrictEqual(refusal(() => rows("0")).code, "LAP_CONFIG_VALUE");
     deepStrictEqual(refusal(() => rows("-1")).code, "LAP_CONFIG_VALUE");

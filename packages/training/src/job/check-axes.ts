@@ -20,19 +20,19 @@ export function checkAxes(job: ResolvedJob, source: ConfigSource): void {
   throw new LapidaryError({
     code: "LAP_MESH_AXIS_UNKNOWN",
     message: `no rule and no ZeRO stage uses the mesh ${unknown.length === 1 ? "axis" : "axes"} ${names}: all chips along ${unknown.length === 1 ? "it" : "them"} would store and compute the same`,
-    place: source.locationOf(["mesh", first.name]),
+    location: source.locationOf(["mesh", first.name]),
     remedy: remedyFor(job, unknown),
   });
 }
 
 function checkReplicate({ replicate = [], rules, mesh }: ResolvedJob, source: ConfigSource): void {
   for (const name of replicate) {
-    const place = source.locationOf(["replicate"]);
+    const location = source.locationOf(["replicate"]);
     if (!mesh.some((axis) => axis.name === name))
       throw new LapidaryError({
         code: "LAP_MESH_AXIS_UNKNOWN",
         message: `the mesh has no axis "${name}", which replicate names (it has ${printMesh(makeMesh(mesh))})`,
-        place,
+        location,
         remedy: "name an axis of the mesh, or remove it from replicate",
       });
     const [logical] = Object.entries(rules).find(([, axes]) => axes.includes(name)) ?? [];
@@ -40,7 +40,7 @@ function checkReplicate({ replicate = [], rules, mesh }: ResolvedJob, source: Co
       throw new LapidaryError({
         code: "LAP_MESH_REPLICATE",
         message: `the rule ${logical} → ${rules[logical]?.join("+") ?? name} splits over ${name}, but replicate lists ${name}`,
-        place,
+        location,
         remedy: `remove ${name} from replicate, or from the rule: rules.${logical}`,
       });
   }

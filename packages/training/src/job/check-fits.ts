@@ -1,4 +1,4 @@
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, ensure } from "@lapidary/std";
 import { checkMeshFills, parseTorus, printMesh } from "@lapidary/topology";
 import { podAxis } from "./axis-names.js";
 import { meshOf, type ResolvedJob } from "./resolved-job.js";
@@ -21,19 +21,19 @@ export function checkFits(job: ResolvedJob, source: ConfigSource): void {
 }
 
 /** A slice must be a rectangle inside the pod. */
-function checkSlice({ slice, pod }: ResolvedJob, place: string): void {
+function checkSlice({ slice, pod }: ResolvedJob, location: string): void {
   const [wanted, whole] = [parseTorus(slice).dims, parseTorus(pod.torus).dims];
-  if (wanted.length === whole.length && wanted.every((size, d) => size <= must(whole[d], "dim"))) return;
+  if (wanted.length === whole.length && wanted.every((size, d) => size <= ensure(whole[d], "dim"))) return;
   throw new LapidaryError({
     code: "LAP_SLICE_TOO_LARGE",
     message: `a slice of ${slice} chips does not fit in a pod of ${pod.torus}`,
-    place,
+    location,
     remedy: `choose a slice within ${pod.torus}, or another pod than ${pod.name}`,
   });
 }
 
 /** The pod axis must be the most major axis, because then every other axis stays inside a pod. */
-function checkPodAxis({ pods, mesh }: ResolvedJob, place: string): void {
+function checkPodAxis({ pods, mesh }: ResolvedJob, location: string): void {
   const [first] = mesh;
   const named = mesh.find(({ name }) => name === podAxis);
   if (pods === 1 && (named === undefined || named.size === 1)) return;
@@ -41,18 +41,18 @@ function checkPodAxis({ pods, mesh }: ResolvedJob, place: string): void {
   throw new LapidaryError({
     code: "LAP_MESH_POD_AXIS",
     message: `${pods === 1 ? "one pod needs no mesh axis" : `${pods} pods need a first mesh axis`} "${podAxis}" of size ${pods}`,
-    place,
+    location,
     remedy: pods === 1 ? "rename the axis, or set pods" : `write mesh: { ${podAxis}: ${pods}, … }`,
   });
 }
 
 /** The mesh must divide the rows of a batch. */
-function checkBatch(job: ResolvedJob, place: string): void {
-  const axes = must(job.rules["batch"], "rule of batch");
+function checkBatch(job: ResolvedJob, location: string): void {
+  const axes = ensure(job.rules["batch"], "rule of batch");
   const parts = axes.reduce(
     (n, name) =>
       n *
-      must(
+      ensure(
         job.mesh.find((axis) => axis.name === name),
         name,
       ).size,
@@ -65,7 +65,7 @@ function checkBatch(job: ResolvedJob, place: string): void {
   throw new LapidaryError({
     code: "LAP_MESH_INDIVISIBLE",
     message: `a batch of ${batch} is not divisible by ${axes.join("×")} = ${parts} (mesh ${printMesh(meshOf(job))})`,
-    place,
+    location,
     remedy: `use a batch of ${near}, or another mesh`,
   });
 }
@@ -76,7 +76,7 @@ function checkAtMost(value: number, limit: number, source: ConfigSource, path: P
   throw new LapidaryError({
     code: "LAP_CONFIG_VALUE",
     message: `${name} is ${value}: the maximum is ${limit}, ${what}`,
-    place: source.locationOf(path),
+    location: source.locationOf(path),
     remedy: `use at most ${limit}`,
   });
 }

@@ -101,14 +101,14 @@ export class ValueSource extends ConfigSource {
 const maxDepth = 32;
 
 /** Values from another process may nest so deep that a recursive function overflows the stack. */
-function checkDepth(root: unknown, place: string): void {
+function checkDepth(root: unknown, location: string): void {
   let level: unknown[] = [root];
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > maxDepth)
       throw new LapidaryError({
         code: "LAP_CONFIG_VALUE",
         message: `the values nest deeper than ${maxDepth} levels`,
-        place,
+        location,
         remedy: "give a job file; `lapidary config schema` describes every key",
       });
     level = level.flatMap((value) => (typeof value === "object" && value !== null ? Object.values(value) : []));

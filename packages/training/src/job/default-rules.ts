@@ -1,5 +1,5 @@
 import { gemmaLogicalAxes, type ParamSpec } from "@lapidary/models";
-import { LapidaryError, must, suggest } from "@lapidary/std";
+import { LapidaryError, ensure, suggest } from "@lapidary/std";
 import { axisAtoms, atomsSize, type Mesh, printMesh } from "@lapidary/topology";
 import { axisMeaning, isKnownAxis, podAxis } from "./axis-names.js";
 import type { JobFile } from "./job-schema.js";
@@ -53,7 +53,7 @@ const hasAxis = (mesh: Mesh, axis: string): boolean => mesh.axes.some(({ name })
 /** The most major prime factor of the axes. If it does not divide a dim, no sub-axis splits the dim. */
 function firstFactor(mesh: Mesh, axes: readonly string[]): number {
   const [first] = axes.flatMap((axis) => axisAtoms(mesh, axis));
-  return first === undefined ? 1 : must(mesh.atoms[first], "sub-axis").size;
+  return first === undefined ? 1 : ensure(mesh.atoms[first], "sub-axis").size;
 }
 
 /** A dim of one unit is whole on any mesh. An example is the only key head of multi-query attention. */
@@ -65,7 +65,7 @@ export function unitsOfParams(params: readonly ParamSpec[]): Map<string, number[
   for (const { dims, logicalAxes } of params)
     logicalAxes.forEach((text, d) => {
       const [logical = "", count] = (text ?? "").split("/");
-      units.set(logical, [...(units.get(logical) ?? []), count === undefined ? must(dims[d], "dim") : Number(count)]);
+      units.set(logical, [...(units.get(logical) ?? []), count === undefined ? ensure(dims[d], "dim") : Number(count)]);
     });
   return units;
 }
@@ -133,16 +133,16 @@ function checkStrategyRule(
 }
 
 function checkOwnRule(logical: string, rule: JobFile["rules"][string] | undefined, mesh: Mesh, units: Units, source: ConfigSource): void {
-  const place = source.locationOf(["rules", logical]);
-  checkLogical(logical, place);
+  const location = source.locationOf(["rules", logical]);
+  checkLogical(logical, location);
   const axes = axesOf(rule);
   for (const axis of axes)
-    if (!hasAxis(mesh, axis)) throw unknownAxis(axis, mesh, place, `the rule for ${logical} names the mesh axis "${axis}"`);
+    if (!hasAxis(mesh, axis)) throw unknownAxis(axis, mesh, location, `the rule for ${logical} names the mesh axis "${axis}"`);
   if (new Set(axes).size !== axes.length)
     throw new LapidaryError({
       code: "LAP_RULE_AXIS_TWICE",
       message: `the rule for ${logical} names a mesh axis twice`,
-      place,
+      location,
       remedy: "name each mesh axis once",
     });
   const indivisible = (units.get(logical) ?? []).find((n) => !canSplit(axes, mesh, [n]));
@@ -154,23 +154,23 @@ function checkOwnRule(logical: string, rule: JobFile["rules"][string] | undefine
   throw new LapidaryError({
     code: "LAP_MESH_INDIVISIBLE",
     message: `the rule ${logical} → ${axes.join("+")} has no effect: ${indivisible} is not divisible by any sub-axis of ${axes.join("×")} = ${parts}`,
-    place,
+    location,
     remedy: `use a size of ${Math.ceil(indivisible / parts) * parts}, or another mesh; set rules.${logical} to null to keep the dim whole`,
   });
 }
 
-function checkLogical(logical: string, place: string): void {
+function checkLogical(logical: string, location: string): void {
   if ((gemmaLogicalAxes as readonly string[]).includes(logical)) return;
   const near = suggest(logical, gemmaLogicalAxes);
   throw new LapidaryError({
     code: "LAP_RULE_UNKNOWN",
     message: `no tensor has a logical axis "${logical}"`,
-    place,
+    location,
     remedy: near === undefined ? `logical axes are ${gemmaLogicalAxes.join(", ")}` : `did you mean "${near}"?`,
   });
 }
 
-function unknownAxis(axis: string, mesh: Mesh, place: string, what: string): LapidaryError {
+function unknownAxis(axis: string, mesh: Mesh, location: string, what: string): LapidaryError {
   const names = mesh.axes.map(({ name }) => name);
   const meaning = axisMeaning(axis)?.axis;
   const near = suggest(axis, names) ?? names.find((name) => name === meaning || axisMeaning(name)?.axis === meaning);
@@ -183,7 +183,7 @@ function unknownAxis(axis: string, mesh: Mesh, place: string, what: string): Lap
   return new LapidaryError({
     code: "LAP_MESH_AXIS_UNKNOWN",
     message: `${what}: the mesh has no such axis (it has ${printMesh(mesh) || "none"})`,
-    place,
+    location,
     remedy: named,
   });
 }

@@ -33,8 +33,8 @@ const resolved = (text = base, ...overrides: string[]): ResolvedJob =>
 function refuses(run: () => unknown, expected: { code: string; exit: number; place?: string; says?: RegExp; remedy?: RegExp }): void {
   throws(run, (error) => {
     ok(error instanceof LapidaryError, String(error));
-    deepStrictEqual([error.code, error.exit], [expected.code, expected.exit], `${error.message} ${error.place}`);
-    if (expected.place !== undefined) strictEqual(error.place, expected.place);
+    deepStrictEqual([error.code, error.exit], [expected.code, expected.exit], `${error.message} ${error.location}`);
+    if (expected.place !== undefined) strictEqual(error.location, expected.place);
     if (expected.says !== undefined) ok(expected.says.test(error.message), error.message);
     if (expected.remedy !== undefined) ok(expected.remedy.test(error.remedy), error.remedy);
     return true;
@@ -115,7 +115,8 @@ describe("job files", () => {
     ] as const)
       throws(
         () => resolveJob({ text, file: "job", base: "/", isPrinted }, [], environment),
-        (error) => error instanceof LapidaryError && (typeof place === "string" ? error.place === place : place.test(error.place ?? "")),
+        (error) =>
+          error instanceof LapidaryError && (typeof place === "string" ? error.location === place : place.test(error.location ?? "")),
       );
     refuses(() => resolveJob({ text: printJob(resolved()), file: "job", base: "/", isPrinted: true }, ["train.batch=33"], environment), {
       code: "LAP_MESH_INDIVISIBLE",

@@ -167,35 +167,35 @@ function addPodAxis(given: JobFile["mesh"], pods: number): JobFile["mesh"] {
 }
 
 /** The mesh of a job. By default all chips are on `data`, and pods are on their own axis. */
-function resolveMesh(given: JobFile["mesh"], pods: number, chips: number, place: string): Mesh {
+function resolveMesh(given: JobFile["mesh"], pods: number, chips: number, location: string): Mesh {
   if (given === undefined) return makeMesh(pods === 1 ? { data: chips } : { [podAxis]: pods, data: chips / pods });
-  const mesh = withLocation(place, () => (typeof given === "string" ? parseMesh(given) : makeMesh(given)));
+  const mesh = withLocation(location, () => (typeof given === "string" ? parseMesh(given) : makeMesh(given)));
   if (mesh.axes.length >= 1 && mesh.axes.length <= 4) return mesh;
   throw new LapidaryError({
     code: "LAP_MESH_AXES",
     message: `a mesh has 1 to 4 axes, not ${mesh.axes.length}`,
-    place,
+    location,
     remedy: "name axes and their sizes, such as { data: 16, model: 16 }",
   });
 }
 
 /** Adds the location in the job file to errors of functions that do not know the file. */
-function withLocation<T>(place: string, run: () => T): T {
+function withLocation<T>(location: string, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    throw error instanceof LapidaryError ? error.with({ place }) : error;
+    throw error instanceof LapidaryError ? error.with({ location }) : error;
   }
 }
 
-function checkKnown(kind: "model" | "pod" | "strategy", name: string, configsDir: string, place: string): void {
+function checkKnown(kind: "model" | "pod" | "strategy", name: string, configsDir: string, location: string): void {
   const known = readdirSync(join(configsDir, plural[kind])).flatMap((file) => (file.endsWith(".yaml") ? [basename(file, ".yaml")] : []));
   if (known.includes(name)) return;
   const near = suggest(name, known);
   throw new LapidaryError({
     code: codeOf[kind],
     message: `${kind} "${name}" not found`,
-    place,
+    location,
     remedy:
       near === undefined
         ? `${plural[kind]} are ${known.sort().join(", ")}; a path with a / names a file elsewhere`
@@ -211,8 +211,8 @@ function nameOf(file: string): string {
   return jobNamePattern.test(name) ? name : "job";
 }
 
-function readText(path: string, place: string, code: ErrorCode, remedy: string): string {
-  const fail = (message: string, cause?: unknown): LapidaryError => new LapidaryError({ code, message, place, remedy, cause });
+function readText(path: string, location: string, code: ErrorCode, remedy: string): string {
+  const fail = (message: string, cause?: unknown): LapidaryError => new LapidaryError({ code, message, location, remedy, cause });
   let bytes: Buffer;
   try {
     bytes = readConfigFile(path);

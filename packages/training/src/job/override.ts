@@ -35,5 +35,5 @@ const overrideError = (text: string, message: string): LapidaryError =>
   new LapidaryError({
     code: "LAP_CONFIG_OVERRIDE",
     message,
-    place: `override ${text}`,
+    location: `override ${text}`,
   });

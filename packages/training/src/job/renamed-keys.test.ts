@@ -27,7 +27,7 @@ function messageOf(run: () => unknown): string {
   let found = "";
   throws(run, (error) => {
     ok(error instanceof LapidaryError, String(error));
-    found = `${error.code} ${error.place}: ${error.message}`;
+    found = `${error.code} ${error.location}: ${error.message}`;
     return true;
   });
   return found;

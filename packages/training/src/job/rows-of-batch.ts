@@ -27,13 +27,13 @@ export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: Batc
   const exact = perChip * chips;
   const rows = Math.round(exact);
   const parts = mesh.axes.reduce((n, { name, size }) => (axes.includes(name) ? n * size : n), 1);
-  const place = source.locationOf(["train", "batch_per_chip"]);
+  const location = source.locationOf(["train", "batch_per_chip"]);
   const remedy = `use ${nearestFractions(exact, parts, chips)}; or set train.batch, the rows of all chips`;
   if (rows < 1 || rows > maxRows || Math.abs(exact - rows) > rounding * Math.max(1, exact))
     throw new LapidaryError({
       code: "LAP_CONFIG_VALUE",
       message: `train.batch_per_chip is ${perChip}: for ${counted(chips, "chip")} the batch has ${shown(exact)} rows, ${rows > maxRows ? `more than ${maxRows}` : "not a whole number of at least 1"}`,
-      place,
+      location,
       remedy,
     });
   // `checkFits` reports a mesh that does not fill its slice.
@@ -41,7 +41,7 @@ export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: Batc
     throw new LapidaryError({
       code: "LAP_MESH_INDIVISIBLE",
       message: `train.batch_per_chip is ${perChip}: for ${counted(chips, "chip")} a batch of ${rows} rows is not divisible by ${axes.join("×")} = ${parts}`,
-      place,
+      location,
       remedy,
     });
   return rows;

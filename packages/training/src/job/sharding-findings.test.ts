@@ -2,7 +2,7 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, ensure } from "@lapidary/std";
 import fc from "fast-check";
 import { compileJob } from "./compile-job.js";
 import { loadJob, resolveJob } from "./load-job.js";
@@ -28,7 +28,7 @@ const reread = (of: ResolvedJob): ResolvedJob => resolveJob({ text: printJob(of)
 /** Axes of more than one chip that split no value of the compiled step. */
 function idleOf(of: ResolvedJob): string[] {
   const { mesh, global } = compileJob(of, { verify: false });
-  const used = new Set(global.values.flatMap(({ sharding }) => must(sharding, "sharding").dims.flat()));
+  const used = new Set(global.values.flatMap(({ sharding }) => ensure(sharding, "sharding").dims.flat()));
   return mesh.axes
     .filter(({ name, size }) => size > 1 && !mesh.atoms.some(({ id, axis }) => axis === name && used.has(id)))
     .map(({ name }) => name);

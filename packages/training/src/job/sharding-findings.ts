@@ -1,6 +1,6 @@
 import { dividingSize, findUnusedMesh, type Shortfall, shortfallReason } from "@lapidary/compiler";
 import { bytesOf, type Graph, type Value } from "@lapidary/ir";
-import { formatBytes, must, type Warning } from "@lapidary/std";
+import { formatBytes, ensure, type Warning } from "@lapidary/std";
 import { atomOf, atomsSize, type Mesh, type MeshAxis, printMesh } from "@lapidary/topology";
 import { axisMeaning, isKnownAxis, type KnownAxis, podAxis } from "./axis-names.js";
 import { meshWithout } from "./check-axes.js";
@@ -192,7 +192,7 @@ function costOf({ mesh, graph, job }: FindingsInput, group: Group): string {
   const [{ wanted, taken, logical, holder }] = group;
   if (holder !== undefined) return "";
   const ratio = atomsSize(mesh, taken) / atomsSize(mesh, wanted);
-  const valueOf = ({ value }: Shortfall): Value => must(graph.values[value], "value") as Value;
+  const valueOf = ({ value }: Shortfall): Value => ensure(graph.values[value], "value") as Value;
   const states = group
     .filter((each) => valueOf(each).role !== undefined)
     .reduce((sum, each) => sum + bytesOf(valueOf(each).type) / each.parts, 0);
@@ -267,14 +267,14 @@ function zeroShortfall({ job, mesh, graph, shortfalls }: FindingsInput): Shardin
   );
   const total = states.reduce((sum, { type }) => sum + bytesOf(type), 0);
   const lost = ({ value, wanted, taken }: Shortfall): number =>
-    bytesOf(must(graph.values[value], "value").type) * (1 - atomsSize(mesh, taken) / atomsSize(mesh, wanted));
+    bytesOf(ensure(graph.values[value], "value").type) * (1 - atomsSize(mesh, taken) / atomsSize(mesh, wanted));
   const whole = own.reduce((sum, each) => sum + lost(each), 0);
   if (whole / total <= negligibleFraction) return [];
   const largest = own.reduce((best, each) => (lost(each) > lost(best) ? each : best), first);
-  const value = must(graph.values[largest.value], "value");
+  const value = ensure(graph.values[largest.value], "value");
   const [now, full] = own.reduce(
     ([a, b], each) => {
-      const bytes = bytesOf(must(graph.values[each.value], "value").type) / each.parts;
+      const bytes = bytesOf(ensure(graph.values[each.value], "value").type) / each.parts;
       return [a + bytes, b + (bytes * atomsSize(mesh, each.taken)) / atomsSize(mesh, each.wanted)];
     },
     [0, 0],

@@ -36,7 +36,7 @@ function errorOf(schema: z.core.$ZodType, source: ConfigSource, issue: Issue): L
   return new LapidaryError({
     code: "LAP_CONFIG_VALUE",
     message: `${name} is ${show(given)}: ${explain(issue, given)}`,
-    place: source.locationOf(issue.path),
+    location: source.locationOf(issue.path),
     remedy: `set ${name} to a valid value; \`lapidary config schema\` describes every key`,
   });
 }
@@ -60,7 +60,7 @@ function unknownKey(schema: z.core.$ZodType, source: ConfigSource, path: Path): 
   return new LapidaryError({
     code: "LAP_CONFIG_UNKNOWN_KEY",
     message: `unknown key "${prefix}${key}"`,
-    place: source.locationOf(path),
+    location: source.locationOf(path),
     remedy,
   });
 }
@@ -69,7 +69,7 @@ const missingKey = (source: ConfigSource, path: Path, name: string): LapidaryErr
   new LapidaryError({
     code: "LAP_CONFIG_MISSING_KEY",
     message: `the key ${name} is missing`,
-    place: source.locationOf(path),
+    location: source.locationOf(path),
     remedy: `add ${name}; \`lapidary config schema\` describes every key`,
   });
 

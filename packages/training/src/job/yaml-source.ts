@@ -72,5 +72,5 @@ function sourceLine(file: string, lines: LineCounter, offset: number): string {
   return `${file}:${line}:${col}`;
 }
 
-const yamlError = (message: string, place: string, remedy: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_CONFIG_YAML", message, place, remedy });
+const yamlError = (message: string, location: string, remedy: string): LapidaryError =>
+  new LapidaryError({ code: "LAP_CONFIG_YAML", message, location, remedy });

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { GraphBuilder, interpret, type Tensor, tensor, tensorType, type Value } from "@lapidary/ir";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { clipScale, globalNorm } from "./gradient-norm.js";
 import { makeUpdate, optimizerSlots } from "./optimizer.js";
 import { type OptimizerConfig, optimizerSchema, type ScheduleConfig, scheduleSchema } from "./optimizer-config.js";
@@ -15,18 +15,18 @@ function run(
 ): (name: string) => number[] {
   const g = new GraphBuilder("test");
   const values = new Map(Object.entries(inputs).map(([name, t]) => [name, g.parameter(name, tensorType(t.dtype, t.dims))]));
-  for (const [name, value] of Object.entries(build(g, (name) => must(values.get(name), name)))) g.output(name, value);
+  for (const [name, value] of Object.entries(build(g, (name) => ensure(values.get(name), name)))) g.output(name, value);
   const out = interpret(g.finish(), new Map(Object.entries(inputs)));
-  return (name) => [...must(out.get(name), name).data];
+  return (name) => [...ensure(out.get(name), name).data];
 }
 
 const close = (actual: readonly number[], expected: readonly number[], bound = 1e-12): void => {
   strictEqual(actual.length, expected.length);
-  actual.forEach((x, i) => ok(Math.abs(x - must(expected[i], "expected")) <= bound, `${actual.join()} is not ${expected.join()}`));
+  actual.forEach((x, i) => ok(Math.abs(x - ensure(expected[i], "expected")) <= bound, `${actual.join()} is not ${expected.join()}`));
 };
 
 const rateAt = (schedule: ScheduleConfig, step: number): number =>
-  must(run({ step: scalar(step) }, (g, v) => ({ rate: learningRate(g, v("step"), schedule, 2, 10) }))("rate")[0], "rate");
+  ensure(run({ step: scalar(step) }, (g, v) => ({ rate: learningRate(g, v("step"), schedule, 2, 10) }))("rate")[0], "rate");
 
 describe("schedules", () => {
   it("a constant schedule keeps the rate", () =>
@@ -67,10 +67,10 @@ function reference(
     const norm = Math.sqrt(raw.reduce((sum, x) => sum + x * x, 0));
     const scale = clip === undefined ? 1 : Math.min(1, clip / (norm + 1e-6));
     w = w.map((x, i) => {
-      const g = must(raw[i], "gradient") * scale;
-      m[i] = b1 * must(m[i], "m") + (1 - b1) * g;
-      v[i] = b2 * must(v[i], "v") + (1 - b2) * g * g;
-      const [mHat, vHat] = [must(m[i], "m") / (1 - b1 ** (step + 1)), must(v[i], "v") / (1 - b2 ** (step + 1))];
+      const g = ensure(raw[i], "gradient") * scale;
+      m[i] = b1 * ensure(m[i], "m") + (1 - b1) * g;
+      v[i] = b2 * ensure(v[i], "v") + (1 - b2) * g * g;
+      const [mHat, vHat] = [ensure(m[i], "m") / (1 - b1 ** (step + 1)), ensure(v[i], "v") / (1 - b2 ** (step + 1))];
       return x * (1 - lr * decay) - (lr * mHat) / (Math.sqrt(vHat) + eps);
     });
   });
@@ -134,7 +134,7 @@ describe("optimizers", () => {
 
   it("clipping keeps gradients below the norm and scales larger gradients to it", () => {
     const scaled = (clip: number): number =>
-      must(
+      ensure(
         run({ a: vector([3]), b: vector([0, 4]) }, (g, v) => ({ scale: clipScale(g, globalNorm(g, [v("a"), v("b")]), clip) }))("scale")[0],
         "scale",
       );

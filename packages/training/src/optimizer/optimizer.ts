@@ -1,6 +1,6 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
 import type { ParamSpec } from "@lapidary/models";
-import { must, unreachable } from "@lapidary/std";
+import { ensure, assertNever } from "@lapidary/std";
 import type { OptimizerConfig } from "./optimizer-config.js";
 
 /**
@@ -38,7 +38,7 @@ export function makeUpdate(g: GraphBuilder, optimizer: OptimizerConfig, scalars:
     case "sgd":
       return sgd(g, optimizer, scalars);
     default:
-      return unreachable(optimizer);
+      return assertNever(optimizer);
   }
 }
 
@@ -67,7 +67,7 @@ function adamw(g: GraphBuilder, config: Extract<OptimizerConfig, { name: "adamw"
   const scaleSquared = scale === undefined ? undefined : g.square(scale);
 
   return (spec, param, gradient, slots) => {
-    const [m, v] = [must(slots[0], `adam_m/${spec.name}`), must(slots[1], `adam_v/${spec.name}`)];
+    const [m, v] = [ensure(slots[0], `adam_m/${spec.name}`), ensure(slots[1], `adam_v/${spec.name}`)];
     const nextM = g.add(g.scale(m, beta1), scaleBy(g, gradient, scale));
     // The square of the raw gradient is part of its global norm too: the compiler computes it once.
     const nextV = g.add(g.scale(v, beta2), scaleBy(g, g.square(gradient), scaleSquared));

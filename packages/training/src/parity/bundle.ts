@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ArrayData, HfCheckpoint, readHfCheckpoint, readJson, readSafetensors } from "@lapidary/interop";
 import { type GemmaConfig, isDecoder } from "@lapidary/models";
-import { LapidaryError, must, type Warning } from "@lapidary/std";
+import { LapidaryError, ensure, type Warning } from "@lapidary/std";
 import { z } from "zod";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 
@@ -104,7 +104,7 @@ export async function readParityBundle(directory: string): Promise<ParityBundle>
       gradients: await perParam("grads.safetensors"),
       paramsAfterFirst: await perParam("params_step1.safetensors"),
       paramsAfterLast: await perParam(`params_step${paritySteps}.safetensors`),
-      sftLoss: must(sft.f32("loss", [1]).data[0], "loss"),
+      sftLoss: ensure(sft.f32("loss", [1]).data[0], "loss"),
       sftGradients: new Map(
         sftGradients.map((param) => {
           const like = weights.get(param);
@@ -120,7 +120,7 @@ export async function readParityBundle(directory: string): Promise<ParityBundle>
 function parityBatch(tokens: Int32Array, labels: Int32Array, batch: number, seq: number): ParityBatch {
   const [targets, mask] = [new Int32Array(batch * seq), new Float32Array(batch * seq)];
   for (let i = 0; i < batch * seq; i++) {
-    const label = (i + 1) % seq === 0 ? -100 : must(labels[i + 1], "label");
+    const label = (i + 1) % seq === 0 ? -100 : ensure(labels[i + 1], "label");
     if (label === -100) continue;
     targets[i] = label;
     mask[i] = 1;
@@ -145,7 +145,7 @@ async function readManifest(
   throw new LapidaryError({
     code: "LAP_PARITY_MANIFEST",
     message: `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`,
-    place: path,
+    location: path,
   });
 }
 
@@ -184,7 +184,7 @@ const missingBundleFile = (directory: string, missing: string): LapidaryError =>
   new LapidaryError({
     code: "LAP_CHECKPOINT_MISSING",
     message: `the directory is not a parity bundle: ${missing} is missing`,
-    place: join(directory, missing),
+    location: join(directory, missing),
     remedy: "name the directory of a bundle, such as e2e/golden/mha",
   });
 
@@ -192,5 +192,5 @@ const bundleError = (path: string, tensor: string, problem: string): LapidaryErr
   new LapidaryError({
     code: "LAP_PARITY_BUNDLE",
     message: problem,
-    place: `${path}: tensor "${tensor}"`,
+    location: `${path}: tensor "${tensor}"`,
   });

@@ -1,5 +1,5 @@
 import type { ArrayData } from "@lapidary/interop";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 
 /** The deviations of results from a reference. Field names are those of `lapidary parity --json`. */
 export interface ParityDeviations {
@@ -62,7 +62,7 @@ function relativeL2(actual: ArrayData, expected: ArrayData): number {
 export function rmsDifference(actual: ReadonlyMap<string, ArrayData>, expected: ReadonlyMap<string, ArrayData>): number {
   let [sum, count] = [0, 0];
   for (const [name, array] of expected) {
-    sum = fold(must(actual.get(name), name), array, sum, (total, a, b) => total + (a - b) ** 2);
+    sum = fold(ensure(actual.get(name), name), array, sum, (total, a, b) => total + (a - b) ** 2);
     count += array.data.length;
   }
   return Math.sqrt(sum / count);
@@ -75,7 +75,7 @@ export function largestGradientDeviation(
 ): { name: string; deviation: number } {
   let worst = { name: "", deviation: -1 };
   for (const [name, array] of expected) {
-    const deviation = relativeL2(must(actual.get(name), name), array);
+    const deviation = relativeL2(ensure(actual.get(name), name), array);
     if (!(deviation <= worst.deviation) && !Number.isNaN(worst.deviation)) worst = { name, deviation };
   }
   return worst;
@@ -84,6 +84,6 @@ export function largestGradientDeviation(
 function fold(a: ArrayData, b: ArrayData, start: number, step: (sum: number, a: number, b: number) => number): number {
   assert(a.dims.join() === b.dims.join(), "arrays of equal dims are compared", a.dims, b.dims);
   let sum = start;
-  for (let i = 0; i < b.data.length; i++) sum = step(sum, must(a.data[i], "element"), must(b.data[i], "element"));
+  for (let i = 0; i < b.data.length; i++) sum = step(sum, ensure(a.data[i], "element"), ensure(b.data[i], "element"));
   return sum;
 }

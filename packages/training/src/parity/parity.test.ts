@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type ArrayData, fromTensor, readSafetensors, toTensor, writeSafetensors } from "@lapidary/interop";
 import { interpret } from "@lapidary/ir";
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, ensure } from "@lapidary/std";
 import { readParityBundle } from "./bundle.js";
 import { type ParityDeviations, parityFailures, parityTolerances } from "./compare.js";
 import { type GraphRunner, runParity } from "./run.js";
@@ -70,7 +70,7 @@ describe("parity", () => {
       const refuses = (code: string, place: string): Promise<void> =>
         rejects(readParityBundle(directory), (error) => {
           ok(error instanceof LapidaryError, String(error));
-          deepStrictEqual([error.code, error.place?.includes(place)], [code, true], `${error.place}: ${error.message}`);
+          deepStrictEqual([error.code, error.location?.includes(place)], [code, true], `${error.location}: ${error.message}`);
           return true;
         });
       const change = async (file: string, edit: (arrays: Map<string, ArrayData>) => void): Promise<void> => {
@@ -83,7 +83,7 @@ describe("parity", () => {
       await refuses("LAP_PARITY_BUNDLE", 'sft.safetensors: tensor "labels"');
       await cp(golden("mqa"), directory, { recursive: true });
       await change("grads.safetensors", (arrays) =>
-        arrays.set("model.norm.weight", must(arrays.get("model.embed_tokens.weight"), "embedding")),
+        arrays.set("model.norm.weight", ensure(arrays.get("model.embed_tokens.weight"), "embedding")),
       );
       await refuses("LAP_PARITY_BUNDLE", 'grads.safetensors: tensor "model.norm.weight"');
       await cp(golden("mqa"), directory, { recursive: true });

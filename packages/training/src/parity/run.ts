@@ -1,7 +1,7 @@
 import { type ArrayData, f32Array } from "@lapidary/interop";
 import type { Graph } from "@lapidary/ir";
 import { gemma } from "@lapidary/models";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { gradientName, paramName, trainState } from "../step/train-state.js";
 import { trainStep } from "../step/train-step.js";
 import type { ParityBatch, ParityBundle } from "./bundle.js";
@@ -38,7 +38,7 @@ export async function runParity(bundle: ParityBundle, runner: GraphRunner): Prom
   const inspect = (batch: ParityBatch): Promise<ReadonlyMap<string, ArrayData>> =>
     runner.run("inspect", graphs.inspect, new Map([...initial, ...batch]));
 
-  const first = await inspect(must(bundle.batches[0], "batch 0"));
+  const first = await inspect(ensure(bundle.batches[0], "batch 0"));
   const sft = await inspect(bundle.sft);
   const gradients = largestGradientDeviation(byWeight(first, weightNames, gradientName), expected.gradients);
   const sftGradients = largestGradientDeviation(byWeight(sft, weightNames, gradientName), expected.sftGradients);
@@ -49,16 +49,16 @@ export async function runParity(bundle: ParityBundle, runner: GraphRunner): Prom
   for (const batch of bundle.batches) {
     const out = await runner.run("train", graphs.train, new Map([...state, ...batch]));
     losses.push(scalar(out, "loss"));
-    state = new Map([...state.keys()].map((name) => [name, must(out.get(name), name)]));
+    state = new Map([...state.keys()].map((name) => [name, ensure(out.get(name), name)]));
     afterFirst ??= state;
   }
   const sftIsWorse = !(sftGradients.deviation <= gradients.deviation) && !Number.isNaN(gradients.deviation);
   return {
-    logits_max_abs: maxAbsDifference(must(first.get("logits"), "logits"), expected.logits),
-    loss_abs: losses.map((loss, step) => Math.abs(loss - must(expected.losses[step], "loss"))),
+    logits_max_abs: maxAbsDifference(ensure(first.get("logits"), "logits"), expected.logits),
+    loss_abs: losses.map((loss, step) => Math.abs(loss - ensure(expected.losses[step], "loss"))),
     grads_max_rel_l2: sftIsWorse ? sftGradients.deviation : gradients.deviation,
     grads_worst: sftIsWorse ? `sft ${sftGradients.name}` : gradients.name,
-    params_step1_rms: rmsDifference(byWeight(must(afterFirst, "state"), weightNames, paramName), expected.paramsAfterFirst),
+    params_step1_rms: rmsDifference(byWeight(ensure(afterFirst, "state"), weightNames, paramName), expected.paramsAfterFirst),
     params_step5_rms: rmsDifference(byWeight(state, weightNames, paramName), expected.paramsAfterLast),
     sft_loss_abs: Math.abs(scalar(sft, "loss") - expected.sftLoss),
   };
@@ -79,6 +79,6 @@ const byWeight = (
   arrays: ReadonlyMap<string, ArrayData>,
   weights: readonly string[],
   nameOf: (weight: string) => string,
-): Map<string, ArrayData> => new Map(weights.map((weight) => [weight, must(arrays.get(nameOf(weight)), weight)]));
+): Map<string, ArrayData> => new Map(weights.map((weight) => [weight, ensure(arrays.get(nameOf(weight)), weight)]));
 
-const scalar = (arrays: ReadonlyMap<string, ArrayData>, name: string): number => must(must(arrays.get(name), name).data[0], name);
+const scalar = (arrays: ReadonlyMap<string, ArrayData>, name: string): number => ensure(ensure(arrays.get(name), name).data[0], name);

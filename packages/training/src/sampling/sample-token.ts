@@ -1,4 +1,4 @@
-import { LapidaryError, must, type Random } from "@lapidary/std";
+import { LapidaryError, ensure, type Random } from "@lapidary/std";
 import type { z } from "zod";
 import type { samplingSchema } from "../job/job-schema.js";
 
@@ -22,18 +22,18 @@ export function sampleToken(logits: Float32Array, sampling: Sampling, random: Ra
     throw new LapidaryError({
       code: "LAP_SAMPLE_NAN",
       message: `the logit of token ${bad} is NaN: the model has diverged`,
-      place: "sample",
+      location: "sample",
     });
   const forbidden = new Set(forbiddenTokens);
   const ids = Array.from(logits.keys()).filter((id) => !forbidden.has(id));
   const logit = (id: number): number => logits[id] ?? 0;
   if (sampling.temperature === 0)
-    return ids.reduce((best, id) => (logit(id) > logit(best) ? id : best), must(ids[0], "a token that may be drawn"));
+    return ids.reduce((best, id) => (logit(id) > logit(best) ? id : best), ensure(ids[0], "a token that may be drawn"));
 
   const { kept, weights } = candidates(ids, logit, sampling);
   let left = random.next() * weights.reduce((sum, weight) => sum + weight, 0);
   const drawn = weights.findIndex((weight) => (left -= weight) < 0);
-  return must(kept[drawn < 0 ? kept.length - 1 : drawn], "drawn token");
+  return ensure(kept[drawn < 0 ? kept.length - 1 : drawn], "drawn token");
 }
 
 /** The tokens that may be drawn, likeliest first, and weights in the proportion of their probabilities. */
@@ -43,7 +43,7 @@ function candidates(
   { temperature, top_k: topK, top_p: topP }: Sampling,
 ): { kept: readonly number[]; weights: readonly number[] } {
   const ranked = [...ids].sort((a, b) => logit(b) - logit(a) || a - b).slice(0, topK ?? ids.length);
-  const top = logit(must(ranked[0], "a token that may be drawn"));
+  const top = logit(ensure(ranked[0], "a token that may be drawn"));
   const weights = nucleus(
     ranked.map((id) => Math.exp((logit(id) - top) / temperature)),
     topP,
@@ -63,7 +63,7 @@ export function sampledLogProbs(logits: Float32Array, sampling: Sampling): Float
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const result = new Float64Array(logits.length).fill(Number.NEGATIVE_INFINITY);
   kept.forEach((id, i) => {
-    result[id] = Math.log(must(weights[i], "weight") / total);
+    result[id] = Math.log(ensure(weights[i], "weight") / total);
   });
   return result;
 }

@@ -1,7 +1,7 @@
 import { gradients } from "@lapidary/compiler";
 import type { GraphBuilder, Value } from "@lapidary/ir";
 import type { ParamSpec } from "@lapidary/models";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { clipScale, globalNorm } from "../optimizer/gradient-norm.js";
 import { makeUpdate, optimizerSlots } from "../optimizer/optimizer.js";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
@@ -23,14 +23,14 @@ export interface StepUpdate {
 
 /** Differentiates the loss, updates the trained parameters, and outputs the next state, the loss and the metrics. */
 export function applyUpdate(g: GraphBuilder, config: UpdateConfig, { params, states, loss, metrics, withGradients }: StepUpdate): void {
-  const state = (name: string): Value => must(states.get(name), name);
+  const state = (name: string): Value => ensure(states.get(name), name);
   const raw = gradients(
     g,
     loss,
     params.map(({ name }) => state(paramName(name))),
   );
   g.inPhase("update", () => {
-    const grads = params.map(({ name, logicalAxes }, i) => g.named(gradientName(name), must(raw[i], name), logicalAxes, "gradient"));
+    const grads = params.map(({ name, logicalAxes }, i) => g.named(gradientName(name), ensure(raw[i], name), logicalAxes, "gradient"));
     const norm = g.named("grad_norm", globalNorm(g, grads), [], "metric");
     const rate = learningRate(g, state(stepName), config.schedule, config.optimizer.lr, config.steps);
     const gradientScale = config.clip === undefined ? undefined : clipScale(g, norm, config.clip);
@@ -43,14 +43,14 @@ export function applyUpdate(g: GraphBuilder, config: UpdateConfig, { params, sta
           update(
             spec,
             state(paramName(name)),
-            must(grads[i], name),
+            ensure(grads[i], name),
             slotNames.map((slot) => state(`${slot}/${name}`)),
           ),
         ),
       );
       g.output(paramName(name), param);
-      slots.forEach((slot, s) => g.output(`${must(slotNames[s], "slot")}/${name}`, slot));
-      if (withGradients) g.output(gradientName(name), must(grads[i], name));
+      slots.forEach((slot, s) => g.output(`${ensure(slotNames[s], "slot")}/${name}`, slot));
+      if (withGradients) g.output(gradientName(name), ensure(grads[i], name));
     });
     g.output(stepName, g.offset(state(stepName), 1));
     g.output("loss", g.named("loss", loss, [], "metric"));

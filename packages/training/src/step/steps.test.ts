@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { type Graph, interpret, parametersOf, type Tensor, tensor, verifyGraph } from "@lapidary/ir";
 import { gemma, gemmaConfigSchema } from "@lapidary/models";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { optimizerSchema, scheduleSchema } from "../optimizer/optimizer-config.js";
 import { evalStep, nextTokenLogits } from "./eval-step.js";
 import { initProgram } from "./init-program.js";
@@ -22,9 +22,9 @@ const batch = new Map([
   ["mask", tensor("f32", [2, 6], [1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1])],
 ]);
 const initial = (seed = 1): Map<string, Tensor> => interpret(initProgram(model, optimizer, seed), new Map());
-const scalar = (out: ReadonlyMap<string, Tensor>, name: string): number => must(must(out.get(name), name).data[0], name);
+const scalar = (out: ReadonlyMap<string, Tensor>, name: string): number => ensure(ensure(out.get(name), name).data[0], name);
 const only = (graph: Graph, inputs: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
-  new Map(parametersOf(graph).map(({ attrs }) => [attrs.name, must(inputs.get(attrs.name), attrs.name)]));
+  new Map(parametersOf(graph).map(({ attrs }) => [attrs.name, ensure(inputs.get(attrs.name), attrs.name)]));
 
 describe("train step", () => {
   const graph = trainStep(model, update, shape);
@@ -77,14 +77,14 @@ describe("train step", () => {
       losses.push(scalar(out, "loss"));
       strictEqual(scalar(out, "tokens_counted"), 11);
       strictEqual(scalar(out, "step"), step + 1);
-      state = new Map([...state.keys()].map((name) => [name, must(out.get(name), name)]));
+      state = new Map([...state.keys()].map((name) => [name, ensure(out.get(name), name)]));
     }
-    ok(must(losses[0], "first") > 2 && must(losses.at(-1), "last") < 0.5, losses.join(" "));
+    ok(ensure(losses[0], "first") > 2 && ensure(losses.at(-1), "last") < 0.5, losses.join(" "));
   });
 
   it("the train step returns gradients and logits on request, and the norm of these gradients", () => {
     const out = interpret(trainStep(model, update, shape, { withGradients: true, withLogits: true }), new Map([...initial(), ...batch]));
-    const squares = model.params.flatMap(({ name }) => [...must(out.get(`grads/${name}`), name).data]).reduce((sum, x) => sum + x * x, 0);
+    const squares = model.params.flatMap(({ name }) => [...ensure(out.get(`grads/${name}`), name).data]).reduce((sum, x) => sum + x * x, 0);
     ok(Math.abs(Math.sqrt(squares) - scalar(out, "grad_norm")) < 1e-12);
     deepStrictEqual(out.get("logits")?.dims, [2, 6, 13]);
   });
@@ -106,24 +106,24 @@ describe("eval step", () => {
 describe("next token", () => {
   it("nextTokenLogits returns the logits at the position of each row and ignores later tokens", () => {
     const inputs = new Map([...initial(), ...batch]);
-    const all = must(interpret(trainStep(model, update, shape, { withLogits: true }), inputs).get("logits"), "logits").data;
+    const all = ensure(interpret(trainStep(model, update, shape, { withLogits: true }), inputs).get("logits"), "logits").data;
     const graph = nextTokenLogits(model, shape);
     const tokens = ids([2, 3, 4, 0, 0, 0, 2, 8, 9, 10, 11, 12]);
-    const out = must(
+    const out = ensure(
       interpret(graph, new Map([...only(graph, new Map([...inputs, ["position", tensor("i32", [2], [2, 5])]])), ["tokens", tokens]])).get(
         "logits",
       ),
       "logits",
     ).data;
     const expected = [...all.subarray(2 * 13, 3 * 13), ...all.subarray(11 * 13, 12 * 13)];
-    out.forEach((x, i) => ok(Math.abs(x - must(expected[i], "logit")) < 1e-12));
+    out.forEach((x, i) => ok(Math.abs(x - ensure(expected[i], "logit")) < 1e-12));
   });
 });
 
 describe("init program", () => {
   it("initProgram draws each weight from its own stream, by seed, and sets other states to zero", () => {
     const [a, again, b] = [initial(1), initial(1), initial(2)];
-    const data = (state: Map<string, Tensor>, name: string): number[] => [...must(state.get(name), name).data];
+    const data = (state: Map<string, Tensor>, name: string): number[] => [...ensure(state.get(name), name).data];
     const [gate, up] = ["params/model.layers.0.mlp.gate_proj.weight", "params/model.layers.0.mlp.up_proj.weight"];
     deepStrictEqual(data(a, gate), data(again, gate));
     ok(data(a, gate)[0] !== data(b, gate)[0] && data(a, gate)[0] !== data(a, up)[0]);

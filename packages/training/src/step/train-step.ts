@@ -1,6 +1,6 @@
 import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
 import { logitsOf, type Model, meanLoss, tokenLosses } from "@lapidary/models";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 import { applyUpdate } from "./apply-update.js";
 import { type BatchShape, batchParameters } from "./batch-inputs.js";
@@ -31,7 +31,7 @@ export const trainMetrics = ["loss", "grad_norm", "learning_rate", "tokens_count
 export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape, options: TrainStepOptions = {}): Graph {
   const g = new GraphBuilder("train_step");
   const states = new Map(trainState(model, config.optimizer).map((spec) => [spec.name, stateParameter(g, spec)]));
-  const state = (name: string): Value => must(states.get(name), name);
+  const state = (name: string): Value => ensure(states.get(name), name);
   const weights = new Map(model.params.map(({ name }) => [name, state(paramName(name))]));
   const { tokens, targets, mask } = batchParameters(g, shape);
 

@@ -4,7 +4,7 @@ export function staleError(epoch: number, current: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_STALE",
     message: `a message of epoch ${epoch} reached a worker of epoch ${current}`,
-    place: `epoch ${epoch}`,
+    location: `epoch ${epoch}`,
   });
 }
 
@@ -12,7 +12,7 @@ export function idleError(kind: string, epoch: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_IDLE",
     message: `${kind} of epoch ${epoch} reached a worker that was not configured for it`,
-    place: `epoch ${epoch}`,
+    location: `epoch ${epoch}`,
   });
 }
 
@@ -20,7 +20,7 @@ export function busyError(run: string, other: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_BUSY",
     message: `the worker belongs to run ${run} and cannot join ${other}`,
-    place: `run ${other}`,
+    location: `run ${other}`,
   });
 }
 
@@ -28,7 +28,7 @@ export function unknownValueError(value: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_VALUE_UNKNOWN",
     message: `the worker has no value ${value}`,
-    place: value,
+    location: value,
   });
 }
 
@@ -36,7 +36,7 @@ export function valueExistsError(value: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_VALUE_EXISTS",
     message: `an output would replace the value ${value}, which the run does not consume`,
-    place: value,
+    location: value,
   });
 }
 
@@ -44,7 +44,7 @@ export function valueTypeError(value: string, found: string, expected: string): 
   return new LapidaryError({
     code: "LAP_WORKER_VALUE_TYPE",
     message: `value ${value} is ${found}, the program expects ${expected}`,
-    place: value,
+    location: value,
   });
 }
 
@@ -52,7 +52,7 @@ export function unknownProgramError(program: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_PROGRAM_UNKNOWN",
     message: `the worker has no program ${program}`,
-    place: program,
+    location: program,
   });
 }
 
@@ -60,7 +60,7 @@ export function unknownStagingBufferError(path: string): LapidaryError {
   return new LapidaryError({
     code: "LAP_WORKER_IMAGE_UNKNOWN",
     message: `the worker has no staging buffer ${path}`,
-    place: path,
+    location: path,
   });
 }
 

@@ -15,7 +15,7 @@ import {
   checkTensor,
   emptyNumbers,
 } from "@lapidary/protocol";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { workerCoordinate } from "@lapidary/topology";
 
 type Arrays = Readonly<Record<FeedPort["array"], ArrayData>>;
@@ -67,9 +67,9 @@ export class BatchReader {
       for (let r = 0; r < to - from; r++, row++)
         columns.forEach((column, c) => {
           const [here, there] = [row * columns.length + c, r * seq + column];
-          tokens[here] = must(part.tokens[there], "token");
-          targets[here] = must(part.targets[there], "target");
-          mask[here] = must(part.mask[there], "mask");
+          tokens[here] = ensure(part.tokens[there], "token");
+          targets[here] = ensure(part.targets[there], "target");
+          mask[here] = ensure(part.mask[there], "mask");
         });
     }
     return { tokens: arrayOf("i32", dims, tokens), targets: arrayOf("i32", dims, targets), mask: arrayOf("f32", dims, mask) };

@@ -2,7 +2,7 @@ import { deepStrictEqual, rejects, strictEqual, throws } from "node:assert/stric
 import { type Device, openDevice } from "@lapidary/executor";
 import type { Peers } from "@lapidary/fabric";
 import { memoryPeers } from "@lapidary/fabric/testing";
-import { Failpoints, must, parseFailpoints, systemClock } from "@lapidary/std";
+import { Failpoints, ensure, parseFailpoints, systemClock } from "@lapidary/std";
 import { parseSharding } from "@lapidary/ir";
 import {
   type ReplicaName,
@@ -83,12 +83,12 @@ describe("replicas of a run's state", () => {
     );
   }
   let joined: Promise<Peers[]>;
-  const join = async ({ worker }: { readonly worker: number }): Promise<Peers> => must((await joined)[worker], "peers");
+  const join = async ({ worker }: { readonly worker: number }): Promise<Peers> => ensure((await joined)[worker], "peers");
   const ask = async <K extends MessageKind>(
     worker: Worker | undefined,
     plain: Unbranded<MessageOf<K>>,
     payload: Uint8Array = new Uint8Array(),
-  ): Promise<Answer<K>> => (await must(worker, "worker").execute(message<K>(plain), payload)) as Answer<K>;
+  ): Promise<Answer<K>> => (await ensure(worker, "worker").execute(message<K>(plain), payload)) as Answer<K>;
 
   for (const shares of [
     [true, true],
@@ -103,7 +103,8 @@ describe("replicas of a run's state", () => {
     const workers = shares.map((share) => new Worker(device, systemClock, { join, share }));
     await configureGroup(1, workers);
     const blocks = [Float32Array.of(1, 2.5), Float32Array.of(-0, Math.fround(0.1))];
-    const blockAt = (step: number, rank: number): Float32Array => (step === 7 ? must(blocks[rank], "block") : Float32Array.of(step, rank));
+    const blockAt = (step: number, rank: number): Float32Array =>
+      step === 7 ? ensure(blocks[rank], "block") : Float32Array.of(step, rank);
     // Memory is used again. Replicas that a recovery may need must stay unchanged.
     for (let step = 2; step <= 7; step++) {
       await Promise.all(
@@ -126,7 +127,7 @@ describe("replicas of a run's state", () => {
     }
     // Worker 1 exits. A new process takes its rank and has no replicas.
     await ask<"reset">(workers[0], { kind: "reset", epoch: 1, keepCopies: true });
-    const next = [must(workers[0], "survivor"), new Worker(device, systemClock, { join, share: shares[1] ?? true })];
+    const next = [ensure(workers[0], "survivor"), new Worker(device, systemClock, { join, share: shares[1] ?? true })];
     await configureGroup(2, next);
     deepStrictEqual(
       (await ask<"holdings">(next[0], { kind: "holdings", epoch: 2, latest: 7 })).reply.copies.map(({ worker }) => worker).sort(),
@@ -135,19 +136,19 @@ describe("replicas of a run's state", () => {
     for (const step of [6, 7])
       for (const rank of [0, 1]) {
         const { payload } = await ask<"lend">(next[0], { kind: "lend", epoch: 2, copy: name(step, rank) });
-        deepStrictEqual([...numbersOf("f32", must(payload, "replica").slice())], [...blockAt(step, rank)]);
+        deepStrictEqual([...numbersOf("f32", ensure(payload, "replica").slice())], [...blockAt(step, rank)]);
       }
     const lost: ReplicaName = name(7, 1);
     const fetched = await ask<"lend">(next[0], { kind: "lend", epoch: 2, copy: lost });
     await ask<"adopt">(
       next[1],
       { kind: "adopt", epoch: 2, copy: lost, entries: fetched.reply.entries },
-      must(fetched.payload, "replica").slice(),
+      ensure(fetched.payload, "replica").slice(),
     );
     for (const [rank, worker] of next.entries()) {
       await ask<"restore">(worker, { kind: "restore", epoch: 2, step: 7 });
       const { payload } = await ask<"fetch">(worker, { kind: "fetch", epoch: 2, value: "w" });
-      const numbers = [...numbersOf("f32", must(payload, "block"))];
+      const numbers = [...numbersOf("f32", ensure(payload, "block"))];
       strictEqual(
         numbers.every((x, i) => Object.is(x, blocks[rank]?.[i])),
         true,
@@ -166,7 +167,7 @@ describe("replicas of a run's state", () => {
     const neighbour = new ReplicaStore(new SharedBufferPool(stagingMemory));
     neighbour.enter("r");
     const write = (step: number): SharedBuffer => {
-      const buffer = must(owner.acquire(6), "buffer");
+      const buffer = ensure(owner.acquire(6), "buffer");
       const block = arrayOf("f32", [1], Float32Array.of(step));
       const tensor = device.upload("f32", [1], Float32Array.from(block.data));
       buffer.write([tensor], [4]);
@@ -174,7 +175,7 @@ describe("replicas of a run's state", () => {
       return buffer;
     };
     const read = (buffer: SharedBuffer, step: number): NeighborReplica => {
-      const found = must(neighbour.buffers.read(owner.handleFor(buffer), 6), "replica");
+      const found = ensure(neighbour.buffers.read(owner.handleFor(buffer), 6), "replica");
       neighbour.add({ name: name(step, 1), entries: [], ...found });
       return found;
     };

@@ -1,4 +1,4 @@
-import { LapidaryError, must } from "@lapidary/std";
+import { LapidaryError, ensure } from "@lapidary/std";
 import type { ReplicaEntry, ReplicaName, UpdateCount } from "@lapidary/protocol";
 import type { NeighborReplica, SharedBuffer, SharedBufferPool } from "./shared-buffer-pool.js";
 
@@ -47,7 +47,7 @@ export class ReplicaStore {
   /** Private memory for a replica. */
   allocate(bytes: number): Uint8Array<ArrayBuffer> {
     const at = this.#free.findIndex(({ byteLength }) => byteLength === bytes);
-    return at < 0 ? new Uint8Array(bytes) : must(this.#free.splice(at, 1)[0], "free memory");
+    return at < 0 ? new Uint8Array(bytes) : ensure(this.#free.splice(at, 1)[0], "free memory");
   }
 
   /** Adds a replica. It replaces one of the same name. */
@@ -77,7 +77,7 @@ export class ReplicaStore {
     throw new LapidaryError({
       code: "LAP_WORKER_COPY_UNKNOWN",
       message: `the worker has no replica of step ${name.step} of worker ${name.worker} of ${name.workers}`,
-      place: `step ${name.step}`,
+      location: `step ${name.step}`,
     });
   }
 

@@ -1,6 +1,6 @@
 import type { Peers } from "@lapidary/fabric";
 import { type BufferHandle, decodeBufferHandle, encodeBufferHandle } from "@lapidary/protocol";
-import { type JsonValue, assert, must } from "@lapidary/std";
+import { type JsonValue, assert, ensure } from "@lapidary/std";
 import type { NeighborReplica, SharedBuffer, SharedBufferPool } from "./shared-buffer-pool.js";
 
 export interface NeighborOptions {
@@ -30,9 +30,9 @@ export interface NeighborOptions {
 export async function replicateToNeighbor(options: NeighborOptions): Promise<NeighborReplica> {
   const { peers, next, previous, tag, bytes, buffer, buffers } = options;
   const handles = await peers.exchange(`${tag}/offer`, new Map([[next, encode(buffers.handleFor(buffer))]]), [previous]);
-  const readable = buffers.read(decode(must(handles.get(previous), "buffer handle"), previous), bytes.byteLength);
+  const readable = buffers.read(decode(ensure(handles.get(previous), "buffer handle"), previous), bytes.byteLength);
   const answers = await peers.exchange(`${tag}/answer`, new Map([[previous, Uint8Array.of(readable === undefined ? 0 : 1)]]), [next]);
-  const nextReads = must(answers.get(next), "answer")[0] === 1;
+  const nextReads = ensure(answers.get(next), "answer")[0] === 1;
   if (nextReads && readable !== undefined) return readable;
   const received = await peers.exchange(
     `${tag}/bytes`,
@@ -40,7 +40,7 @@ export async function replicateToNeighbor(options: NeighborOptions): Promise<Nei
     readable === undefined ? [previous] : [],
   );
   if (readable !== undefined) return readable;
-  const replica = must(received.get(previous), "replica") as Uint8Array<ArrayBuffer>;
+  const replica = ensure(received.get(previous), "replica") as Uint8Array<ArrayBuffer>;
   assert(replica.byteLength === bytes.byteLength, "blocks of all workers have one size", replica.byteLength, bytes.byteLength);
   return { bytes: replica };
 }

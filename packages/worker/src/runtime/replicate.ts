@@ -1,6 +1,6 @@
 import { sizeOf } from "@lapidary/ir";
 import { type ReplicaEntry, type ReplicateMessage, type ReplicaName, blockDimsOf, bytesOfNumbers, workerRank } from "@lapidary/protocol";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import type { ReplicaStore } from "./replica-store.js";
 import { replicateToNeighbor } from "./replicate-to-neighbor.js";
 import type { NeighborReplica } from "./shared-buffer-pool.js";
@@ -29,7 +29,7 @@ export async function replicate(member: Membership, message: ReplicateMessage, r
   const bytes = buffer?.bytes ?? replicas.allocate(size);
   if (buffer !== undefined)
     buffer.write(
-      entries.map(({ tensor }) => must(values.get(tensor.id).held[0], tensor.id)),
+      entries.map(({ tensor }) => ensure(values.get(tensor.id).held[0], tensor.id)),
       entries.map((entry) => entry.bytes),
     );
   else for (const { tensor, begin } of entries) bytes.set(bytesOfNumbers(executor.fetch(values.get(tensor.id).held, tensor).data), begin);

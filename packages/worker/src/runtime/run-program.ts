@@ -1,7 +1,7 @@
 import { type CallTimes, disposeHeld, type Executable } from "@lapidary/executor";
 import { sizeOf } from "@lapidary/ir";
 import { type Handle, type RunValues, bytesOfNumbers } from "@lapidary/protocol";
-import { assert, must } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { valueExistsError, valueTypeError } from "./errors.js";
 import type { LoadedProgram, Membership } from "./membership.js";
 
@@ -16,7 +16,7 @@ export function checkValues({ inputs, outputs, donate, told }: RunValues, { tens
   const consumed = new Set(donate);
   assert(consumed.size === donate.length && donate.every((id) => times.get(id) === 1), "a donated value is an input, once", donate);
   for (const index of told) {
-    const { dims } = must(tensors.outputs[index], `output ${index}`);
+    const { dims } = ensure(tensors.outputs[index], `output ${index}`);
     assert(sizeOf(dims) === 1, "an output that the reply returns is one number", index, dims);
   }
 }
@@ -46,7 +46,7 @@ export async function runProgram(
   const consumed = new Set(donate);
   const given = inputs.map((id, i) => {
     const value = values.get(id);
-    const wanted = must(parameterLayouts[i], "parameter");
+    const wanted = ensure(parameterLayouts[i], "parameter");
     if (value.layout !== wanted) throw valueTypeError(`${id} for parameter ${tensors.parameters[i]?.id ?? i}`, value.layout, wanted);
     return value.held;
   });
@@ -62,14 +62,14 @@ export async function runProgram(
   );
   const scalars = new Uint8Array(4 * told.length);
   told.forEach((index, i) => {
-    const scalar = executor.fetch(must(results[index], "result"), must(tensors.outputs[index], "output"));
+    const scalar = executor.fetch(ensure(results[index], "result"), ensure(tensors.outputs[index], "output"));
     scalars.set(bytesOfNumbers(scalar.data), 4 * i);
   });
   outputs.forEach((id, i) => {
     if (i === outputs.length >> 1) midApply();
-    const held = must(results[i], "result");
+    const held = ensure(results[i], "result");
     if (id === null) disposeHeld(held);
-    else values.set(id, { held, tensor: { ...must(tensors.outputs[i], "output"), id }, layout: must(outputLayouts[i], "layout") });
+    else values.set(id, { held, tensor: { ...ensure(tensors.outputs[i], "output"), id }, layout: ensure(outputLayouts[i], "layout") });
   });
   return { trace, scalars: scalars.length === 0 ? undefined : scalars };
 }

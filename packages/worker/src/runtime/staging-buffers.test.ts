@@ -7,7 +7,7 @@ import { randomMesh, randomSharding } from "@lapidary/compiler/testing";
 import { type Device, openDevice } from "@lapidary/executor";
 import { crc32 } from "@lapidary/fabric";
 import { parseSharding, sizeOf } from "@lapidary/ir";
-import { must, seededRandom } from "@lapidary/std";
+import { ensure, seededRandom } from "@lapidary/std";
 import { makeMesh, makeWorkerGrid } from "@lapidary/topology";
 import {
   arrayLayout,
@@ -72,7 +72,7 @@ describe("staging buffers", () => {
             );
             for (const { worker, values, buffers } of workers) {
               arrays.forEach(({ tensor }, i) => {
-                const block = takeBlock(must(wholes[i], "array"), blockOf(arrayLayout(group, tensor), worker));
+                const block = takeBlock(ensure(wholes[i], "array"), blockOf(arrayLayout(group, tensor), worker));
                 values.set(tensor.id, {
                   held: [device.upload("f32", block.dims, block.data.slice())],
                   tensor,
@@ -86,7 +86,7 @@ describe("staging buffers", () => {
             const file = new Uint8Array(readFileSync(path));
             arrays.forEach(({ begin, tensor: { dims } }, i) => {
               const bytes = file.slice(begin, begin + 4 * sizeOf(dims));
-              deepStrictEqual(numbersOf("f32", bytes), must(wholes[i], "array").data);
+              deepStrictEqual(numbersOf("f32", bytes), ensure(wholes[i], "array").data);
               const sums = shares.map((ofWorker) => ofWorker[i] ?? null);
               if (sums.includes(null)) ok(sums.every((share) => share === null));
               else {

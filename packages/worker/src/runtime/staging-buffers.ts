@@ -1,6 +1,6 @@
 import type { StagingBuffer, DeviceTensor, StagingMemory } from "@lapidary/executor";
 import { type GroupLayout, type Handle, type StagedTensor, type WorkerRank, checkTensor, stagedBlocks } from "@lapidary/protocol";
-import { must } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { unknownStagingBufferError, valueTypeError } from "./errors.js";
 import { type ValueStore, layoutText } from "./values.js";
 
@@ -79,10 +79,10 @@ export class StagingBuffers {
       if (value.layout !== layout) throw valueTypeError(id, value.layout, layout);
     }
     const { own, bytes, write, shares } = buffer;
-    const written = own.length === 0 ? [] : write(own.map((id) => must(values.get(id).held[0], id)));
+    const written = own.length === 0 ? [] : write(own.map((id) => ensure(values.get(id).held[0], id)));
     return {
       bytes,
-      shares: shares.map((share) => (share === "unknown" ? null : share === "elsewhere" ? 0 : must(written[share], "share"))),
+      shares: shares.map((share) => (share === "unknown" ? null : share === "elsewhere" ? 0 : ensure(written[share], "share"))),
     };
   }
 

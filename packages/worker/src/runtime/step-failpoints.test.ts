@@ -12,7 +12,7 @@ import {
 } from "@lapidary/executor";
 import { memoryPeers } from "@lapidary/fabric/testing";
 import { type Graph, GraphBuilder, sizeOf, tensorType } from "@lapidary/ir";
-import { Failpoints, LapidaryError, must, parseFailpoints, systemClock } from "@lapidary/std";
+import { Failpoints, LapidaryError, ensure, parseFailpoints, systemClock } from "@lapidary/std";
 import { type Mesh, makeMesh, makeWorkerGrid } from "@lapidary/topology";
 import { arrayLayout, arrayOf, blockDimsOf, workerRank } from "@lapidary/protocol";
 import { StepFaults, type StepPoint, stepPointNames } from "./faults.js";
@@ -50,7 +50,7 @@ function threeLayerStep(): Graph {
   const grads = gradients(g, loss, weights);
   g.inPhase("update", () => {
     weights.forEach((weight, i) => {
-      const grad = g.named(`grads/${weight.name}`, must(grads[i], "gradient"), weight.logicalAxes, "gradient");
+      const grad = g.named(`grads/${weight.name}`, ensure(grads[i], "gradient"), weight.logicalAxes, "gradient");
       g.output(weight.name, g.subtract(weight, g.scale(grad, 0.01)));
     });
     g.output("loss", loss);
@@ -153,7 +153,7 @@ describe("failpoints of a step on the real executor", function () {
           assert.equal(whole.error, undefined);
           const { observed, error } = await run(step, share, `${point}@1,0:throw`);
           assert.equal((error as LapidaryError | undefined)?.code, "LAP_FAILPOINT");
-          const at = must(observed.at(-1), "the last item before the failure");
+          const at = ensure(observed.at(-1), "the last item before the failure");
           assert.ok(expected[point](at), `${point} fired ${at.moment} ${at.kind} of ${at.op} in the ${at.phase} pass`);
           assert.deepEqual(observed, whole.observed.slice(0, observed.length), "the run is the fault-free run up to there");
           const fitting = whole.observed.filter(expected[point]);

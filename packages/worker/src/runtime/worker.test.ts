@@ -5,7 +5,7 @@ import { type Device, openDevice } from "@lapidary/executor";
 import type { Peers } from "@lapidary/fabric";
 import { memoryPair, memoryPeers } from "@lapidary/fabric/testing";
 import { type Graph, GraphBuilder, parseSharding, printGraph, tensorType } from "@lapidary/ir";
-import { type JsonValue, LapidaryError, must, systemClock } from "@lapidary/std";
+import { type JsonValue, LapidaryError, ensure, systemClock } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
 import {
   type MessageKind,
@@ -88,7 +88,7 @@ describe("a worker", () => {
       bytesOfNumbers(Int32Array.from(numbers)),
     );
   const fetch = async (value: string): Promise<number[]> => [
-    ...numbersOf("i32", must((await execute<"fetch">(worker, { kind: "fetch", epoch: 1, value })).payload, "payload")),
+    ...numbersOf("i32", ensure((await execute<"fetch">(worker, { kind: "fetch", epoch: 1, value })).payload, "payload")),
   ];
   const run = (program: string, inputs: string[], outputs: string[], donate: string[] = []): Promise<WorkerReplies["run"]> =>
     ask<"run">({ kind: "run", epoch: 1, step: 0, program, values: { inputs, outputs, donate, told: [] } });
@@ -132,7 +132,7 @@ describe("a worker", () => {
     const sums: number[] = [];
     for (const sent of [{ values }, {}, {}]) {
       const { payload } = await execute<"run">(worker, { kind: "run", epoch: 1, step: 0, program, ...sent });
-      sums.push(...numbersOf("i32", must(payload, "payload")));
+      sums.push(...numbersOf("i32", ensure(payload, "payload")));
     }
     assert.deepEqual(sums, [10, 20, 40]);
     assert.deepEqual(await fetch("s"), [8, 16, 24, 32]);
@@ -202,7 +202,7 @@ describe("a worker", () => {
       });
       const { payload } = await execute<"fetch">(worker, { kind: "fetch", epoch, value: "t" });
       await ask<"reset">({ kind: "reset", epoch });
-      return [...numbersOf("i32", must(payload, "payload"))];
+      return [...numbersOf("i32", ensure(payload, "payload"))];
     };
     try {
       assert.deepEqual(await compute(1), [4, 3, 2, 1]);
@@ -219,7 +219,7 @@ describe("a worker", () => {
 
   it("a reset interrupts a worker that waits for a peer, and the messages before the reset fail", async () => {
     const [first] = await memoryPeers(2);
-    const peers = must(first, "peers");
+    const peers = ensure(first, "peers");
     let begin = (): void => undefined;
     const began = new Promise<void>((resolve) => {
       begin = resolve;
@@ -333,7 +333,7 @@ describe("a worker", () => {
     const joined = await memoryPeers(2);
     const [here, there] = await memoryPair();
     const workers = joined.map((peers) => new Worker(device, systemClock, { join: () => Promise.resolve(peers) }));
-    const [first, second] = [must(workers[0], "worker"), must(workers[1], "worker")];
+    const [first, second] = [ensure(workers[0], "worker"), ensure(workers[1], "worker")];
     const served = serve(there, first);
     const configuration = (rank: number, epoch = 1, size = 2): MessageOf<"configure"> =>
       message<"configure">({
@@ -402,10 +402,10 @@ describe("a worker", () => {
     const watched: Pick<Peers, "exchange" | "abort" | "close"> = {
       exchange: (tag, sends, from) => {
         begin();
-        return must(peers, "peers").exchange(tag, sends, from);
+        return ensure(peers, "peers").exchange(tag, sends, from);
       },
-      abort: (error) => must(peers, "peers").abort(error),
-      close: () => must(peers, "peers").close(),
+      abort: (error) => ensure(peers, "peers").abort(error),
+      close: () => ensure(peers, "peers").close(),
     };
     const alone = new Worker(device, systemClock, { join: () => Promise.resolve(watched as Peers) });
     const served = serve(there, alone);

@@ -27,7 +27,7 @@ import {
   bytesOfNumbers,
   updatesAfter,
 } from "@lapidary/protocol";
-import { type Clock, type Failpoints, type LapidaryError, assert, must, noFailpoints, unreachable } from "@lapidary/std";
+import { type Clock, type Failpoints, type LapidaryError, assert, ensure, noFailpoints, assertNever } from "@lapidary/std";
 import { makeWorkerGrid, parseMesh } from "@lapidary/topology";
 import { ReplicaStore } from "./replica-store.js";
 import { SharedBufferPool } from "./shared-buffer-pool.js";
@@ -157,7 +157,7 @@ export class Worker {
         await this.leave();
         return { reply: {} };
       default:
-        return unreachable(message);
+        return assertNever(message);
     }
   }
 
@@ -234,7 +234,7 @@ export class Worker {
 
   /** Prepares a program once for all worker groups of one layout. */
   #prepared(text: Uint8Array): Prepared {
-    const { executor, configuration } = must(this.#member, "membership");
+    const { executor, configuration } = ensure(this.#member, "membership");
     const { mesh, workers, numerics, executor: kind } = configuration;
     const key = [createHash("sha256").update(text).digest("hex"), mesh, workers, numerics, kind].join(" ");
     const prepared = this.#programs.get(key) ?? executor.prepare(readProgram(text));
