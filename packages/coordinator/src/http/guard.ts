@@ -1,6 +1,6 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { isAllowedHost, portOf } from "@lapidary/api/allowed-hosts";
+import { bearerToken, isOriginOf, tokenCheck } from "@lapidary/api/request-access";
 import { hostError, originError, tokenError } from "./errors.js";
 
 /**
@@ -16,23 +16,19 @@ export const tokenCookie = (host: string): string => `lapidary_token_${portOf(ho
  * @param allowed further names, in lower case
  */
 export function guard(server: FastifyInstance, token: string, allowed: readonly string[]): void {
-  const expected = digest(token);
+  const isToken = tokenCheck(token);
   server.addHook("onRequest", async (request) => {
     const { host = "", origin } = request.headers;
     if (!isAllowedHost(host, allowed)) throw hostError(host);
     if (origin !== undefined && !isOriginOf(host, origin)) throw originError(origin);
-    if (!timingSafeEqual(digest(tokenOf(request)), expected)) throw tokenError();
+    if (!isToken(tokenOf(request))) throw tokenError();
   });
 }
-
-/** Also with TLS, which a proxy on the loopback interface may add. */
-const isOriginOf = (host: string, origin: string): boolean =>
-  ["http", "https"].some((scheme) => origin.toLowerCase() === `${scheme}://${host.toLowerCase()}`);
 
 /** From the header, the page's cookie, or (to come to the page once) the address. Only reads, and writes from our own page, may be asked for with the latter two. */
 function tokenOf(request: FastifyRequest): string {
   const { authorization = "", cookie = "", host = "" } = request.headers;
-  if (authorization !== "") return /^Bearer (\S+)$/.exec(authorization)?.[1] ?? "";
+  if (authorization !== "") return bearerToken(authorization);
   // Browsers name the page that sends a write; by now it is our own. A request without a name does not come from a page.
   if (request.method !== "GET" && request.headers.origin === undefined) return "";
   const inAddress = request.url.startsWith("/?") ? new URLSearchParams(request.url.slice(2)).get("token") : null;
@@ -45,6 +41,3 @@ function tokenOf(request: FastifyRequest): string {
     ""
   );
 }
-
-/** Equal lengths, so that the comparison takes the same time for every guess. */
-const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
