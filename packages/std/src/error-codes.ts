@@ -4,6 +4,7 @@ import { configErrors } from "./error-codes/config.js";
 import { coordinatorErrors } from "./error-codes/coordinator.js";
 import { dataErrors } from "./error-codes/data.js";
 import type { ErrorEntry } from "./error-codes/entry.js";
+import { servingErrors } from "./error-codes/serving.js";
 import { setupErrors } from "./error-codes/setup.js";
 import { systemErrors } from "./error-codes/system.js";
 import { trainingErrors } from "./error-codes/training.js";
@@ -18,6 +19,7 @@ export const errorAreas = {
   "Training, recovery and sampling": trainingErrors,
   "Workers and the channels between processes": workerErrors,
   "The coordinator, its queue, its API and Redis": coordinatorErrors,
+  "The HTTP server of a trained model": servingErrors,
   "Commands, exports and comparisons": cliErrors,
   "Files, network and operating system": systemErrors,
   "Set-up, tools and the Python programs of an export": setupErrors,
@@ -31,6 +33,7 @@ export const errorCodes = {
   ...trainingErrors,
   ...workerErrors,
   ...coordinatorErrors,
+  ...servingErrors,
   ...cliErrors,
   ...systemErrors,
   ...setupErrors,

@@ -1,0 +1,13 @@
+// The HTTP server of a trained model. README.md lists the files.
+
+export type {
+  ChatMessage,
+  GeneratedToken,
+  GenerationEngine,
+  GenerationRow,
+  RowEnd,
+  RowSampling,
+  TokenLogprob,
+  TokenTextStream,
+} from "./engine.js";
+export { type ModelServer, type ServeLimits, type ServeOptions, type ServingActivity, serveModel } from "./http/serve-model.js";
