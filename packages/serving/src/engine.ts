@@ -17,7 +17,7 @@ export interface RowSampling {
   readonly seed: number;
 }
 
-export interface TokenLogprob {
+interface TokenLogprob {
   readonly id: number;
   /** Natural logarithm of the probability. */
   readonly logprob: number;

@@ -144,7 +144,11 @@ export function fieldError(param: string, message: string): LapidaryError {
 
 /** A field that would change the answer, but has no effect on this server. */
 export function unsupportedError(param: string, why = "the server does not have this field"): LapidaryError {
-  return new LapidaryError({ code: "LAP_SERVE_UNSUPPORTED", message: `${param} is not supported: ${why}`, place: param });
+  return new LapidaryError({
+    code: "LAP_SERVE_UNSUPPORTED",
+    message: `${param === "" ? '""' : param} is not supported: ${why}`,
+    place: param,
+  });
 }
 
 export function modelError(requested: string, served: string): LapidaryError {

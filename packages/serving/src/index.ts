@@ -7,7 +7,6 @@ export type {
   GenerationRow,
   RowEnd,
   RowSampling,
-  TokenLogprob,
   TokenTextStream,
 } from "./engine.js";
-export { type ModelServer, type ServeLimits, type ServeOptions, type ServingActivity, serveModel } from "./http/serve-model.js";
+export { type ModelServer, type ServeLimits, type ServeOptions, serveModel } from "./http/serve-model.js";

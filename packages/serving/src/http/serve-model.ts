@@ -43,7 +43,7 @@ export interface ServeOptions {
   readonly newId?: () => string;
 }
 
-export interface ServingActivity extends SchedulerActivity {
+interface ServingActivity extends SchedulerActivity {
   /** Requests without a complete answer. */
   readonly requests: number;
 }

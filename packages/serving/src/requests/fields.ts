@@ -20,7 +20,7 @@ const noPenalties = "the sampler has no penalties; omit it or write 0";
 export const noTools = "the server has no tools";
 
 /** Fields of both endpoints. Fields without effect on the text have any value. */
-export const inertFields: Readonly<Record<string, InertField>> = {
+const inertFields: Readonly<Record<string, InertField>> = {
   user: { isInert: always, reason: "" },
   metadata: { isInert: always, reason: "" },
   frequency_penalty: { isInert: isZero, reason: noPenalties },
@@ -66,7 +66,7 @@ export function isFields(value: unknown): value is Fields {
 }
 
 /** Without fields that are null, which clients send for fields that are not set. */
-export const withoutNulls = (fields: Fields): Fields => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+const withoutNulls = (fields: Fields): Fields => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
 
 /**
  * The fields without those that have no effect.

@@ -2,7 +2,7 @@ import { LapidaryError } from "@lapidary/std";
 import type { ChatMessage, GenerationEngine, GenerationRow, TokenTextStream } from "../engine.js";
 
 /** Ids of the fake tokenizer: bytes of UTF-8, the start of a text, and a token with a long text. */
-export const startId = 256;
+const startId = 256;
 export const longTokenId = 257;
 export const longTokenText = "x".repeat(1 << 16);
 
