@@ -55,7 +55,7 @@ export function asServingError(error: unknown): LapidaryError {
   return new LapidaryError({
     code: "LAP_INTERNAL",
     message: `internal error: ${error instanceof Error ? error.message : String(error)}`,
-    remedy: "report it with the output of `lapidary serve`",
+    remedy: "report it with the output of the server",
     cause: error,
   });
 }
@@ -67,7 +67,7 @@ export function tokenError(): LapidaryError {
     code: "LAP_HTTP_TOKEN",
     message: "the request has no token, or a wrong one",
     place: "Authorization",
-    remedy: "send the token that `lapidary serve` prints as `Authorization: Bearer TOKEN`; clients of OpenAI call it the API key",
+    remedy: "send the token of the server as `Authorization: Bearer TOKEN`; clients of OpenAI call it the API key",
   });
 }
 

@@ -8,7 +8,7 @@ export type SetTimer = (ms: number, act: () => void) => () => void;
 export interface ReaderLimits {
   /** A client with more unsent bytes is disconnected. */
   readonly maxUnsent_bytes: number;
-  /** A client that reads nothing for this time, while bytes wait for it, is disconnected. */
+  /** A client for which bytes wait longer is disconnected. */
   readonly unreadTimeout_ms: number;
 }
 

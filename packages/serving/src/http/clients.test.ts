@@ -3,7 +3,7 @@ import { getEventListeners, once } from "node:events";
 import { Agent, type IncomingMessage, request } from "node:http";
 import { connect, type Socket } from "node:net";
 import { type FakeEngineOptions, longTokenId, longTokenText } from "../testing/fake-engine.js";
-import { type ChatEvent, eventsOf, model, openServer, type TestServer, token } from "../testing/test-server.js";
+import { type ChatEvent, eventsOf, model, openServer, type Received, type TestServer, token } from "../testing/test-server.js";
 import type { SetTimer } from "./answer.js";
 import type { ServeLimits } from "./serve-model.js";
 
@@ -11,6 +11,13 @@ const idle = { requests: 0, waitingRows: 0, runningRows: 0, calls: 0 };
 const path = "/v1/completions";
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** A promise that the test resolves. */
+function newGate(): { readonly gate: Promise<void>; readonly release: () => void } {
+  let release: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => (release = resolve));
+  return { gate, release: () => release() };
+}
 
 /** Waits for an event of the process itself, such as a closed connection. */
 async function until(condition: () => boolean): Promise<void> {
@@ -93,23 +100,37 @@ describe("clients of the model server", () => {
   });
 
   it("50 clients at once receive their own texts, and later batches are full", async () => {
-    await open({ maxBatchRows: 8 });
+    const { gate, release } = newGate();
+    await open({ maxBatchRows: 8, beforeToken: () => gate });
     const prompts = Array.from({ length: 50 }, (_, i) => `client ${i} é😀`);
-    const texts = await Promise.all(
+    const received = Promise.all(
       prompts.map(async (prompt) => {
         const { text } = await opened.post(path, ask(prompt));
         return (eventsOf(text) as { choices: { text: string }[] }[]).map(({ choices }) => choices[0]?.text).join("");
       }),
     );
-    deepStrictEqual(texts, prompts);
-    ok(opened.engine.calls.length <= 20, `${opened.engine.calls.length} calls`);
+    await until(() => opened.server.activity().waitingRows + opened.server.activity().runningRows === 50);
+    release();
+    deepStrictEqual(await received, prompts);
+    ok(opened.engine.calls.length <= 8, `${opened.engine.calls.length} calls`);
   });
 
   it("more clients than the limit are refused with status 429, and the others are served", async () => {
-    await open({}, { maxWaitingRows: 10 });
-    const answers = await Promise.all(Array.from({ length: 30 }, (_, i) => opened.post(path, ask(`client ${i}`))));
-    const refused = answers.filter(({ status }) => status === 429);
-    ok(refused.length > 0 && refused.length <= 20, `${refused.length} are refused`);
+    const { gate, release } = newGate();
+    await open({ beforeToken: () => gate }, { maxWaitingRows: 10 });
+    const refused: Received[] = [];
+    const received = Promise.all(
+      Array.from({ length: 30 }, async (_, i) => {
+        const answer = await opened.post(path, ask(`client ${i}`));
+        if (answer.status === 429) refused.push(answer);
+        return answer;
+      }),
+    );
+    // One text is computed and 10 wait, unless all 30 arrive before the first is computed.
+    await until(() => refused.length >= 19);
+    release();
+    const answers = await received;
+    ok(refused.length <= 20, `${refused.length} are refused`);
     ok(refused.every(({ headers, text }) => headers["retry-after"] === "1" && text.includes("rate_limit_exceeded")));
     ok(answers.filter(({ status }) => status === 200).every(({ text }) => text.endsWith("data: [DONE]\n\n")));
   });
@@ -174,8 +195,7 @@ describe("clients of the model server", () => {
     });
 
   it("a client that disconnects while it waits is never computed", async () => {
-    let release: () => void = () => undefined;
-    const gate = new Promise<void>((resolve) => (release = resolve));
+    const { gate, release } = newGate();
     await open({ beforeToken: () => gate });
     const first = opened.post(path, ask("first"));
     await until(() => opened.engine.calls.length === 1);
@@ -201,8 +221,7 @@ describe("clients of the model server", () => {
   });
 
   it("the other rows of a batch continue after one client disconnected", async () => {
-    let release: () => void = () => undefined;
-    const gate = new Promise<void>((resolve) => (release = resolve));
+    const { gate, release } = newGate();
     await open({ maxBatchRows: 2, reply: (prompt) => prompt.repeat(1000), beforeToken: () => gate.then(nextTurn) });
     const before = opened.post(path, ask("x"));
     await until(() => opened.engine.calls.length === 1);
@@ -246,6 +265,30 @@ describe("clients of the model server", () => {
     }
     strictEqual(sockets.size, 1);
     agent.destroy();
+  });
+
+  it("a client that pipelines more than 16 requests is disconnected", async () => {
+    const { gate, release } = newGate();
+    await open({ beforeToken: () => gate });
+    const socket = connect(opened.server.port, "127.0.0.1");
+    socket.on("error", () => undefined);
+    const text = JSON.stringify(ask("a"));
+    const head = `POST ${path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\ncontent-type: application/json\r\n`;
+    socket.write(`${head}content-length: ${text.length}\r\n\r\n${text}`.repeat(17));
+    await once(socket, "close");
+    release();
+  });
+
+  it("bytes after a request that are not HTTP close the connection and abort the request", async () => {
+    const { gate, release } = newGate();
+    await open({ beforeToken: () => gate });
+    const sent = opened.start(path, ask("a"));
+    sent.on("error", () => undefined);
+    await until(() => opened.engine.calls.length === 1);
+    sent.socket?.write("garbage\r\n\r\n");
+    await until(() => opened.server.activity().requests === 0);
+    release();
+    await until(() => opened.engine.aborted === 1);
   });
 
   it("close ends streams and waiting requests with LAP_SERVE_STOPPED", async () => {

@@ -14,6 +14,11 @@ interface Turns {
 export class ConnectionTurns {
   readonly #connections = new WeakMap<Socket, Turns>();
 
+  /** Whether a request of the connection has no complete answer. */
+  isBusy(socket: Socket): boolean {
+    return (this.#connections.get(socket)?.pending ?? 0) > 0;
+  }
+
   /** Runs `work`. Resolves when the answer is sent or the connection is closed. */
   async run(socket: Socket, response: ServerResponse, work: () => Promise<void>): Promise<void> {
     const turns = this.#connections.get(socket) ?? { last: Promise.resolve(), pending: 0 };

@@ -81,7 +81,7 @@ export async function serveModel(options: ServeOptions): Promise<ModelServer> {
   const exchanges = new Exchanges(options, limits, context);
   const server = createServer(receiveTimes, (request, response) => void exchanges.handle(request, response));
   server.maxConnections = maxConnections;
-  server.on("clientError", refuseMalformed);
+  server.on("clientError", (error, socket) => exchanges.refuse(error, socket as Socket));
   const port = await listenOn(server, options.port);
   const close = async (): Promise<void> => {
     const closed = once(server, "close");
@@ -148,6 +148,12 @@ class Exchanges {
     this.#running.add(running);
   }
 
+  /** An answer in progress would contain the bytes of the error, so the connection is closed instead. */
+  refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+    if (error.code === "ECONNRESET" || !socket.writable || this.#turns.isBusy(socket)) socket.destroy();
+    else sendMalformed(error, socket);
+  }
+
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { socket } = request;
     const disconnect = new AbortController();
@@ -173,13 +179,17 @@ class Exchanges {
   }
 }
 
-/** Bytes that are not an HTTP request. */
-function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+const statusLines: Readonly<Record<string, string>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: "408 Request Timeout",
+  HPE_HEADER_OVERFLOW: "431 Request Header Fields Too Large",
+};
+
+/** Answers bytes that are not an HTTP request, and closes the connection. */
+function sendMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
   const { body } = errorAnswer(malformedError("the request is not HTTP", error));
   const text = JSON.stringify(body);
   socket.end(
-    `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+    `HTTP/1.1 ${statusLines[error.code ?? ""] ?? "400 Bad Request"}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
   );
   socket.destroySoon();
 }

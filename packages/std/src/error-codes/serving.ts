@@ -40,6 +40,6 @@ export const servingErrors = {
     exit: ExitCode.cancelled,
     recoverable: false,
     summary: "The model server stopped while it computed the answer.",
-    remedy: "start it again with `lapidary serve`",
+    remedy: "start the server again",
   },
 } as const satisfies ErrorTable;
