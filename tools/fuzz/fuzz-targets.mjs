@@ -11,6 +11,7 @@ import {
 } from "../../packages/coordinator/dist/testing/fuzz.js";
 import { frameFuzzTarget } from "../../packages/fabric/dist/testing/fuzz.js";
 import { safetensorsFuzzTarget } from "../../packages/interop/dist/testing/fuzz.js";
+import { openServingFuzzTarget } from "../../packages/serving/dist/testing/fuzz.js";
 import { jobFuzzTarget } from "../../packages/training/dist/testing/fuzz.js";
 
 export const root = resolve(fileURLToPath(import.meta.url), "../../..");
@@ -19,6 +20,7 @@ export const root = resolve(fileURLToPath(import.meta.url), "../../..");
 export async function openTargets() {
   const directory = mkdtempSync(join(tmpdir(), "lapidary-fuzz-"));
   const http = await openHttpFuzzTargets(join(directory, "runs"), root);
+  const serving = await openServingFuzzTarget();
   return {
     targets: [
       frameFuzzTarget,
@@ -28,8 +30,10 @@ export async function openTargets() {
       jobFuzzTarget(join(root, "configs")),
       ...http.targets,
       streamFuzzTarget,
+      serving.target,
     ],
     async close() {
+      await serving.close();
       await http.close().finally(() => rmSync(directory, { recursive: true, force: true }));
     },
   };

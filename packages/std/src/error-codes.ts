@@ -5,6 +5,7 @@ import { coordinatorErrors } from "./error-codes/coordinator.js";
 import { dataErrors } from "./error-codes/data.js";
 import type { ErrorEntry } from "./error-codes/entry.js";
 import { evaluationErrors } from "./error-codes/evaluation.js";
+import { servingErrors } from "./error-codes/serving.js";
 import { setupErrors } from "./error-codes/setup.js";
 import { systemErrors } from "./error-codes/system.js";
 import { trainingErrors } from "./error-codes/training.js";
@@ -20,6 +21,7 @@ export const errorAreas = {
   "Evaluation and checkers": evaluationErrors,
   "Workers and the channels between processes": workerErrors,
   "The coordinator, its queue, its API and Redis": coordinatorErrors,
+  "The HTTP server of a trained model": servingErrors,
   "Commands, exports and comparisons": cliErrors,
   "Files, network and operating system": systemErrors,
   "Set-up, tools and the Python programs of an export": setupErrors,
@@ -34,6 +36,7 @@ export const errorCodes = {
   ...evaluationErrors,
   ...workerErrors,
   ...coordinatorErrors,
+  ...servingErrors,
   ...cliErrors,
   ...systemErrors,
   ...setupErrors,

@@ -1,6 +1,6 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { isAllowedHost, portOf } from "@lapidary/api/allowed-hosts";
+import { bearerToken, isOriginOf, tokenCheck } from "@lapidary/api/request-access";
 import { hostError, originError, tokenError } from "./errors.js";
 
 /**
@@ -16,18 +16,14 @@ export const tokenCookie = (host: string): string => `lapidary_token_${portOf(ho
  * @param allowed further names, in lower case
  */
 export function guard(server: FastifyInstance, token: string, allowed: readonly string[]): void {
-  const expected = digest(token);
+  const isToken = tokenCheck(token);
   server.addHook("onRequest", async (request) => {
     const { host = "", origin } = request.headers;
     if (!isAllowedHost(host, allowed)) throw hostError(host);
     if (origin !== undefined && !isOriginOf(host, origin)) throw originError(origin);
-    if (!timingSafeEqual(digest(tokenOf(request)), expected)) throw tokenError();
+    if (!isToken(tokenOf(request))) throw tokenError();
   });
 }
-
-/** Also with TLS, which a proxy on the loopback interface may add. */
-const isOriginOf = (host: string, origin: string): boolean =>
-  ["http", "https"].some((scheme) => origin.toLowerCase() === `${scheme}://${host.toLowerCase()}`);
 
 /**
  * The token is in the header, in the cookie of the page, or (for the first request of the page) in the URL. Cookie and URL allow only reads, and
@@ -35,7 +31,7 @@ const isOriginOf = (host: string, origin: string): boolean =>
  */
 function tokenOf(request: FastifyRequest): string {
   const { authorization = "", cookie = "", host = "" } = request.headers;
-  if (authorization !== "") return /^Bearer (\S+)$/.exec(authorization)?.[1] ?? "";
+  if (authorization !== "") return bearerToken(authorization);
   // Browsers name the page that sends a write, and `Origin` was checked before. A request without `Origin` does not come from a page.
   if (request.method !== "GET" && request.headers.origin === undefined) return "";
   const inAddress = request.url.startsWith("/?") ? new URLSearchParams(request.url.slice(2)).get("token") : null;
@@ -48,6 +44,3 @@ function tokenOf(request: FastifyRequest): string {
     ""
   );
 }
-
-/** Both digests have equal lengths, so that the comparison takes the same time for every token. */
-const digest = (text: string): Buffer => createHash("sha256").update(text).digest();

@@ -44,7 +44,7 @@ export const coordinatorErrors = {
   LAP_PORT_TAKEN: {
     exit: ExitCode.other,
     recoverable: false,
-    summary: "Another process listens on the port of the coordinator.",
+    summary: "Another process listens on the port of the server.",
     remedy: "stop it, or choose another port with --port (0 takes a free one)",
   },
   LAP_PAGE_NOT_BUILT: {
@@ -129,7 +129,7 @@ export const coordinatorErrors = {
   LAP_HTTP_HOST: {
     exit: ExitCode.other,
     recoverable: false,
-    summary: "The request names a host that the coordinator does not serve.",
+    summary: "The request names a host that the server does not answer for.",
     remedy: "use 127.0.0.1 or localhost, with any port; docs/dashboard.md has a section about other machines",
   },
   LAP_HTTP_ORIGIN: {
