@@ -45,7 +45,7 @@ describe("the step log", () => {
     stepLog.commit(1, outcome(3));
     const again = open();
     again.begin(0, "a", undefined, undefined);
-    throws(() => again.commit(1, outcome(3 + 2 ** -50)), { code: "LAP_REPLAY_DIFFERS", place: "step 1" });
+    throws(() => again.commit(1, outcome(3 + 2 ** -50)), { code: "LAP_REPLAY_DIFFERS", location: "step 1" });
   });
 
   it("a digest depends on every step before: one bit of one loss changes all later digests", () => {

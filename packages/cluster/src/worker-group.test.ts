@@ -212,7 +212,7 @@ describe("a worker group of processes", function () {
     // Only worker 1 divides by zero; worker 0 waits for a message of worker 1.
     await group.put(group.parameter(program, "s"), arrayOf("i32", [8], Int32Array.of(1, 1, 1, 1, 1, 1, 0, 1)));
     const bound = group.bind(program, { inputs: new Map([["s", handleOf("s")]]), outputs: new Map([["ratio", handleOf("ratio")]]) });
-    await rejects(group.run(bound, { step: stepIndex(0) }), { code: "LAP_WORKER_KERNEL", place: "layers.0.ratio" });
+    await rejects(group.run(bound, { step: stepIndex(0) }), { code: "LAP_WORKER_KERNEL", location: "layers.0.ratio" });
     await rejects(group.fetch(handleOf("s")), { code: "LAP_WORKER_KERNEL" });
     await group.close();
   });

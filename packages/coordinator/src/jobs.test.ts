@@ -37,8 +37,8 @@ describe("the job of a run", () => {
 
   it("an error names the key if the JSON in a request is not a job", () => {
     const file = jobFileOf(job);
-    throws(() => accept({ job: { ...file, train: { ...file.train, steps: -1 } } }), { code: "LAP_CONFIG_VALUE", place: "train.steps" });
-    throws(() => accept({ job: { ...file, slice: "32x16" } }), { exit: 4, place: "slice" });
+    throws(() => accept({ job: { ...file, train: { ...file.train, steps: -1 } } }), { code: "LAP_CONFIG_VALUE", location: "train.steps" });
+    throws(() => accept({ job: { ...file, slice: "32x16" } }), { exit: 4, location: "slice" });
     for (const both of [{ job: file, yaml: "x" }, { job: file, path: "x" }, {}, { job: "x" }, { job: [] }])
       ok(!submitRequestSchema.safeParse(both).success, JSON.stringify(both).slice(0, 40));
   });
@@ -53,8 +53,8 @@ describe("the job of a run", () => {
       prepareResume(run, root, ["train.steps=20"]);
       prepareResume(run, root, ["zero=2"]);
       deepStrictEqual(jobOfRun(run, root), { ...job, zero: 2, train: { ...job.train, steps: 20 } });
-      throws(() => prepareResume(run, root, ["train.optimizer.lr=1"]), { code: "LAP_RESUME_CHANGES", place: "train.optimizer.lr" });
-      throws(() => prepareResume(run, root, ["train.batch=33"]), { code: "LAP_MESH_INDIVISIBLE", place: "override train.batch=33" });
+      throws(() => prepareResume(run, root, ["train.optimizer.lr=1"]), { code: "LAP_RESUME_CHANGES", location: "train.optimizer.lr" });
+      throws(() => prepareResume(run, root, ["train.batch=33"]), { code: "LAP_MESH_INDIVISIBLE", location: "override train.batch=33" });
       strictEqual(jobFileYaml(run.directory), printJob(job));
     });
 
@@ -71,11 +71,11 @@ describe("the job of a run", () => {
     const text = readFileSync(path, "utf8");
     for (const damage of [text.slice(0, 100), "[]", "null"]) {
       writeFileSync(path, damage);
-      throws(() => jobOfRun(run, root), { code: "LAP_JOB_UNREADABLE", place: path });
+      throws(() => jobOfRun(run, root), { code: "LAP_JOB_UNREADABLE", location: path });
     }
     writeFileSync(path, text.replace('"steps": 9', '"steps": "nine"'));
-    throws(() => jobOfRun(run, root), { code: "LAP_CONFIG_VALUE", place: "train.steps" });
+    throws(() => jobOfRun(run, root), { code: "LAP_CONFIG_VALUE", location: "train.steps" });
     rmSync(path);
-    throws(() => jobOfRun(run, root), { code: "LAP_JOB_UNREADABLE", place: path });
+    throws(() => jobOfRun(run, root), { code: "LAP_JOB_UNREADABLE", location: path });
   });
 });

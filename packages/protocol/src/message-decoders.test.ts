@@ -112,8 +112,8 @@ describe("the decoder of a message", () => {
     });
 
   it("refuses a kind that does not exist, and a value that is not an object", () => {
-    throws(() => decodeMessage({ kind: "dance", id: 1, epoch: 1 }, peer), { code: "LAP_PROTOCOL_MALFORMED", place: "kind" });
-    throws(() => decodeMessage(null, peer), { code: "LAP_PROTOCOL_MALFORMED", place: "message" });
+    throws(() => decodeMessage({ kind: "dance", id: 1, epoch: 1 }, peer), { code: "LAP_PROTOCOL_MALFORMED", location: "kind" });
+    throws(() => decodeMessage(null, peer), { code: "LAP_PROTOCOL_MALFORMED", location: "message" });
   });
 
   it("refuses counts that are negative or not whole", () => {
@@ -173,7 +173,7 @@ describe("the decoders of hellos, heartbeats and buffer handles", () => {
     throws(() => decodeWorkerHello({ name: "w1", pid: 3 }), /a process of build unknown sent a malformed hello, field build/);
     deepStrictEqual(encodeHeartbeat(2), { turns: 2 });
     strictEqual(decodeHeartbeat({ turns: 2 }, peer), 2);
-    throws(() => decodeHeartbeat({ turns: -2 }, peer), { place: "turns" });
+    throws(() => decodeHeartbeat({ turns: -2 }, peer), { location: "turns" });
     const handle = { path: null, id: "a", generation: 3, buffers: ["a"] };
     const offer = { path: null, id: "a", laying: 3, rooms: ["a"] };
     deepStrictEqual(encodeBufferHandle(handle), offer);
@@ -183,7 +183,7 @@ describe("the decoders of hellos, heartbeats and buffer handles", () => {
       (damaged) => decodeBufferHandle(damaged, peer),
       ([first]) => first === "path",
     );
-    throws(() => decodeBufferHandle({ ...offer, path: 3 }, peer), { place: "path" });
+    throws(() => decodeBufferHandle({ ...offer, path: 3 }, peer), { location: "path" });
     strictEqual(coordinatorPeer({ name: "pool", build: "b" }).build, "b");
     strictEqual(coordinatorPeer(null).build, "unknown");
   });

@@ -17,7 +17,7 @@ interface HttpForm {
   readonly status: number;
   /** The code of OpenAI. */
   readonly code?: string;
-  /** Whether `place` of the error is a field of the request. */
+  /** Whether `location` of the error is a field of the request. */
   readonly hasParam?: true;
 }
 

@@ -196,7 +196,7 @@ describe("the checker regex", () => {
 
   it("stops a match that takes exponential time, and checks the next answer", async () => {
     const checker = await openChecker(parseChecker({ checker: "regex", pattern: "^(a+)+$", limit_ms: 50 }, "reward.0"), "/", "reward.0");
-    await rejects(checker.check(row(`${"a".repeat(60)}!`)), { code: "LAP_CHECKER_TIMEOUT", place: "reward.0" });
+    await rejects(checker.check(row(`${"a".repeat(60)}!`)), { code: "LAP_CHECKER_TIMEOUT", location: "reward.0" });
     strictEqual(await checker.check(row("aaa")), 1);
     await checker.close();
     // The engine takes this time to compile the pattern.

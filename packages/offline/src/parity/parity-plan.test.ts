@@ -55,7 +55,7 @@ describe("parity options", () => {
   it("a mesh that does not fill its torus is refused with exit code 4", () => {
     throws(() => planParity(asked({ mesh: "data=2,model=2", torus: "2x4" }), 1), {
       code: "LAP_MESH_DOES_NOT_FILL",
-      place: "--mesh",
+      location: "--mesh",
       exit: ExitCode.doesNotFit,
     });
     throws(() => planParity(asked({ mesh: "data=2,modle" }), 1), { code: "LAP_MESH_TEXT", exit: ExitCode.usage });

@@ -23,6 +23,6 @@ describe("the plan of a step", () => {
   });
 
   it("an unknown chip is an error that proposes the nearest name", () => {
-    throws(() => planSubject({ job: read([]), read }, root, "v5f"), { code: "LAP_CHIP_UNKNOWN", place: "chip" });
+    throws(() => planSubject({ job: read([]), read }, root, "v5f"), { code: "LAP_CHIP_UNKNOWN", location: "chip" });
   });
 });

@@ -36,7 +36,7 @@ describe("chips", () => {
   });
 
   it("the error for an invalid specification names the file or the field", () => {
-    throws(() => parseChip("name: x", "x.yaml"), { code: "LAP_CHIP_SPEC", place: "x.yaml", exit: 2 });
+    throws(() => parseChip("name: x", "x.yaml"), { code: "LAP_CHIP_SPEC", location: "x.yaml", exit: 2 });
     throws(() => parseChip(text.replace("hop_s: 1e-6", "hop_s: -1"), "x.yaml"), /ici\.hop_s/);
     throws(() => parseChip(text.replace("hop_s:", "hops:"), "x.yaml"), { code: "LAP_CHIP_SPEC" });
     throws(() => parseChip("{", "x.yaml"), /not YAML/);

@@ -121,7 +121,7 @@ describe("the training loop", () => {
   });
 
   it("the loop stops at a loss that is not a number, and names the step", async () => {
-    const stopped = rejects(trainingLoop(options()), { code: "LAP_LOSS_NOT_FINITE", place: "step 2" });
+    const stopped = rejects(trainingLoop(options()), { code: "LAP_LOSS_NOT_FINITE", location: "step 2" });
     await steps.end();
     await steps.end(Number.NaN);
     await stopped;

@@ -132,7 +132,7 @@ describe("staging buffers", () => {
     keep(tensor("[data]"), 2);
     strictEqual(buffers.write(path, values).bytes, 8);
     keep(tensor("[-]"), 4);
-    throws(() => buffers.write(path, values), { code: "LAP_WORKER_VALUE_TYPE", place: "w" });
+    throws(() => buffers.write(path, values), { code: "LAP_WORKER_VALUE_TYPE", location: "w" });
     buffers.close();
     values.clear();
   });

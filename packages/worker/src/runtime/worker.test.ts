@@ -150,7 +150,7 @@ describe("a worker", () => {
     const program = await load(ratio());
     await put("s", 8, 6, 4, 2);
     await put("d", 2, 0, 2, 2);
-    const failure = { code: "LAP_WORKER_KERNEL", place: "layers.0.ratio" };
+    const failure = { code: "LAP_WORKER_KERNEL", location: "layers.0.ratio" };
     await assert.rejects(run(program, ["s", "d"], ["s"], ["s"]), failure);
     await put("d", 1, 1, 1, 1);
     await assert.rejects(run(program, ["s", "d"], ["s"], ["s"]), failure);
