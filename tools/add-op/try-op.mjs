@@ -23,7 +23,7 @@ const { arrayOf, workerRank } = await built("protocol/dist/index.js");
 /** @type {typeof import("@lapidary/topology")} */
 const { makeMesh, makeWorkerGrid } = await built("topology/dist/index.js");
 /** @type {typeof import("@lapidary/std")} */
-const { must, systemClock } = await built("std/dist/index.js");
+const { ensure, systemClock } = await built("std/dist/index.js");
 const { runChips } = await built("compiler/dist/testing/spmd-interpreter.js");
 
 /** @typedef {import("@lapidary/ir").Tensor} Tensor */
@@ -53,7 +53,7 @@ function step() {
 function difference(a, b) {
   let worst = 0;
   for (const [output, { data }] of a) {
-    const other = must(b.get(output), output).data;
+    const other = ensure(b.get(output), output).data;
     data.forEach((value, i) => {
       const distance = Math.abs(value - (other[i] ?? NaN)) / Math.max(1, Math.abs(value));
       worst = Math.max(worst, distance);
@@ -72,9 +72,9 @@ function gradientError() {
   const lossAt = (/** @type {number} */ element, /** @type {number} */ by) => {
     const data = x.data.slice();
     data[element] = (data[element] ?? 0) + by;
-    return must(interpret(graph, new Map([["x", { ...x, data }]])).get("loss")?.data[0], "loss");
+    return ensure(interpret(graph, new Map([["x", { ...x, data }]])).get("loss")?.data[0], "loss");
   };
-  const grad = must(meaning.get("grad"), "grad").data;
+  const grad = ensure(meaning.get("grad"), "grad").data;
   return Math.max(...[...grad].map((value, i) => Math.abs(value - (lossAt(i, h) - lossAt(i, -h)) / (2 * h))));
 }
 
@@ -100,7 +100,7 @@ async function run(fuse) {
   const outputs = await loaded.run(held, [true], "run");
   const results = new Map(
     loaded.tensors.outputs.map((output, i) => {
-      const block = executor.fetch(must(outputs[i], output.id), output);
+      const block = executor.fetch(ensure(outputs[i], output.id), output);
       return [output.id, tensor("f32", block.dims, Float64Array.from(block.data))];
     }),
   );

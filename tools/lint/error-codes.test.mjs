@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { errorCodes, expectText, isErrorCode } from "@lapidary/std";
+import { errorCodes, isErrorCode } from "@lapidary/std";
+import { expectText } from "@lapidary/std/testing";
 import { projectRoot } from "../setup/session.mjs";
 import { codeUses, errorsPage, filesBelow, pythonFailures, unregistered, unused, usesIn } from "./error-codes.mjs";
 

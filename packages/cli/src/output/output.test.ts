@@ -138,7 +138,11 @@ describe("outputs of all commands", function () {
   it("a failed write leaves the old file and no other file", () => {
     const path = join(directory, "kept.json");
     writeFileSync(path, "old", { mode: 0o640 });
-    throws(() => writeOutputFile("/dev/full", "the trace", "new"), { code: "LAP_FILE_NO_SPACE", location: "/dev/full", exit: ExitCode.usage });
+    throws(() => writeOutputFile("/dev/full", "the trace", "new"), {
+      code: "LAP_FILE_NO_SPACE",
+      location: "/dev/full",
+      exit: ExitCode.usage,
+    });
     throws(() => writeOutputFile(join(directory, "a\0b"), "the trace", "new"), { code: "LAP_FILE_NAME" });
     writeOutputFile(path, "the trace", "new");
     deepStrictEqual([readFileSync(path, "utf8"), statSync(path).mode & 0o777], ["new", 0o640]);
