@@ -1,4 +1,4 @@
-export { checkSameModel } from "./inputs/check-init.js";
+export { checkSameModel } from "./inputs/same-model.js";
 export { checkInputs, corpusOf } from "./inputs/check-inputs.js";
 export { podAxis } from "./job/axis-names.js";
 export { compileJob } from "./job/compile-job.js";
@@ -6,6 +6,9 @@ export { defaultRules } from "./job/default-rules.js";
 export { jobJsonSchema } from "./job/job-schema.js";
 export { checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-tokenizer.js";
 export { type JobText, type JobValue, type LocatedJob, loadJob, loadLocatedJob, resolveJob, resolveLocatedJob } from "./job/load-job.js";
+export { type JobOrder, orderJobs } from "./pipeline/job-order.js";
+export { checkInitOfNeeds } from "./pipeline/load-pipeline.js";
+export { pipelineJsonSchema } from "./pipeline/pipeline-schema.js";
 export { type ResolvedJob, compileOptions, jobFileOf, jobFileText, meshOf, printJob, zeroOptions } from "./job/resolved-job.js";
 export { jobWarnings, shardingFindings } from "./job/sharding-findings.js";
 export type { UpdateConfig } from "./optimizer/optimizer-config.js";

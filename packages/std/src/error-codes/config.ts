@@ -93,6 +93,39 @@ export const configErrors = {
     summary: "The program does not fit the slice or the torus of the chip.",
   },
   LAP_INIT_MISMATCH: { exit: ExitCode.usage, recoverable: false, summary: "The checkpoint in train.init belongs to another model." },
+  LAP_PIPELINE_JOB: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "Two jobs of a pipeline have the same name.",
+    remedy: "give each job of a pipeline its own name",
+  },
+  LAP_PIPELINE_NEED: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A job of a pipeline needs a job that the pipeline does not have.",
+  },
+  LAP_PIPELINE_CYCLE: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "Jobs of a pipeline wait for one another.",
+    remedy: "remove one of these needs",
+  },
+  LAP_PIPELINE_INIT: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A job of a pipeline starts from the run of a job that it does not need.",
+  },
+  LAP_PIPELINE_OVERRIDE: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "An override of a pipeline does not begin with the name of a job.",
+  },
+  LAP_PIPELINE_NAME: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The name of a pipeline is too long for the names of its runs.",
+    remedy: "choose a shorter name for the pipeline; a run is called PIPELINE-JOB and has at most 64 characters",
+  },
   LAP_RESUME_CHANGES: {
     exit: ExitCode.usage,
     recoverable: false,

@@ -68,6 +68,17 @@ export const coordinatorErrors = {
       "free space there: `lapidary ckpt list` shows checkpoints, `cache` can be removed; or name a directory on another disk with --home or LAPIDARY_HOME",
   },
   LAP_JOB_UNKNOWN: { exit: ExitCode.notFound, recoverable: false, summary: "No job has this name." },
+  LAP_NEED_FAILED: {
+    exit: ExitCode.jobFailed,
+    recoverable: false,
+    summary: "A job that this job of a pipeline needs failed or was cancelled.",
+  },
+  LAP_PIPELINE_UNREADABLE: {
+    exit: ExitCode.notFound,
+    recoverable: false,
+    summary: "The file of a pipeline is damaged.",
+    remedy: "restore this file, then start the coordinator again with `lapidary down` and `lapidary up`; or move it away",
+  },
   LAP_JOB_UNREADABLE: {
     exit: ExitCode.notFound,
     recoverable: false,

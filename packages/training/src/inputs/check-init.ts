@@ -1,7 +1,7 @@
 import { HfCheckpoint } from "@lapidary/interop";
 import type { ModelConfig } from "@lapidary/models";
-import { LapidaryError, type Warning } from "@lapidary/std";
-import { type ModelFile, modelFileOf } from "../job/model-file.js";
+import type { Warning } from "@lapidary/std";
+import { checkSameModel } from "./same-model.js";
 
 /**
  * Checks the headers of the checkpoint that a job starts from, and that its model is the model of the job.
@@ -17,35 +17,4 @@ export async function checkInit(directory: string, model: ModelConfig): Promise<
   } finally {
     await checkpoint.close();
   }
-}
-
-/** The keys of `model` that determine the meaning of weights. The context length may differ, because no weight depends on it. */
-const weightKeys = [
-  "family",
-  "vocab_size",
-  "model_dim",
-  "layers",
-  "heads",
-  "kv_heads",
-  "head_dim",
-  "mlp_dim",
-  "rope_theta",
-  "norm_eps",
-  "fused_projections",
-] as const satisfies readonly (keyof ModelFile)[];
-
-/** @throws LAP_INIT_MISMATCH naming each key of `model` that differs */
-export function checkSameModel(directory: string, wanted: ModelConfig, found: ModelConfig): void {
-  const [job, checkpoint] = [modelFileOf("", wanted), modelFileOf("", found)];
-  const different = weightKeys.filter((key) => job[key] !== checkpoint[key]);
-  if (different.length === 0) return;
-  const list = different.map(
-    (key) => `model.${key} is ${checkpoint[key] ?? "not set"} in the checkpoint and ${job[key] ?? "not set"} in the job`,
-  );
-  throw new LapidaryError({
-    code: "LAP_INIT_MISMATCH",
-    message: `the checkpoint has another model: ${list.join(", ")}`,
-    location: directory,
-    remedy: `set ${different.map((key) => `model.${key}`).join(", ")} to the values of the checkpoint, or name another checkpoint in train.init`,
-  });
 }

@@ -18,6 +18,8 @@ export interface InputCheckOptions {
   readonly readsCorpus?: boolean;
   /** False for a run that resumes from its own checkpoint. */
   readonly readsInit?: boolean;
+  /** True if another run writes the checkpoint of `train.init` later. The start of the job checks it. */
+  readonly initIsPending?: boolean;
   /** False if the caller reads the given tokenizer itself, or if the run has its own. */
   readonly readsTokenizer?: boolean;
 }
@@ -39,7 +41,7 @@ export const corpusOf = ({ data }: ResolvedJob, projectRoot: string): CorpusSpec
  * @throws LapidaryError naming the key of the job file, and the file
  */
 export async function checkInputs(job: ResolvedJob, options: InputCheckOptions): Promise<readonly Warning[]> {
-  const { projectRoot, locationOf, readsCorpus = true, readsInit = true, readsTokenizer = true } = options;
+  const { projectRoot, locationOf, readsCorpus = true, readsInit = true, readsTokenizer = true, initIsPending = false } = options;
   const { data, train } = job;
   if (readsCorpus) {
     checkVocabulary(job, locationOf);
@@ -52,7 +54,7 @@ export async function checkInputs(job: ResolvedJob, options: InputCheckOptions):
   }
   const { init } = train;
   const warnings =
-    init === undefined || !readsInit
+    init === undefined || !readsInit || initIsPending
       ? []
       : await withKeyLocation(["train", "init"], locationOf, async () => {
           try {
@@ -64,7 +66,8 @@ export async function checkInputs(job: ResolvedJob, options: InputCheckOptions):
           }
         });
   if (!readsCorpus || !readsInit) return warnings;
-  if (readsTokenizer && givenTokenizer(data, train) !== undefined)
+  const tokenizerIsPending = initIsPending && data.tokenizer === undefined;
+  if (readsTokenizer && !tokenizerIsPending && givenTokenizer(data, train) !== undefined)
     await withKeyLocation(data.tokenizer === undefined ? ["train", "init"] : ["data", "tokenizer"], locationOf, () =>
       checkGivenTokenizer(job),
     );

@@ -11,10 +11,10 @@ export abstract class ConfigSource {
   constructor(readonly value: Record<string, unknown>) {}
 
   /** Whether the source has a value at `path`, before any override. */
-  protected abstract has(path: Path): boolean;
+  abstract has(path: Path): boolean;
 
   /** The location of the deepest part of `path` that the source has. */
-  protected abstract sourceLocation(path: Path): string;
+  abstract sourceLocation(path: Path): string;
 
   /** Sets the value at a path of keys and creates missing mappings. `undefined` removes the value. Errors show `text`, the override as the user wrote it. */
   override(path: readonly string[], value: unknown, text: string): void {
@@ -88,12 +88,34 @@ export class ValueSource extends ConfigSource {
     this.#name = name;
   }
 
-  protected override has(path: Path): boolean {
+  override has(path: Path): boolean {
     return valueAt(this.#given, path) !== undefined;
   }
 
-  protected override sourceLocation(path: Path): string {
+  override sourceLocation(path: Path): string {
     return path.length === 0 ? this.#name : path.map(String).join(".");
+  }
+}
+
+/** A mapping inside a configuration, such as a job inside a pipeline file. Errors have the locations of the whole configuration. */
+export class PartSource extends ConfigSource {
+  readonly #whole: ConfigSource;
+  readonly #at: Path;
+
+  /** @param at the path of the mapping */
+  constructor(whole: ConfigSource, at: readonly string[]) {
+    const part = valueAt(whole.value, at);
+    super(isRecord(part) ? structuredClone(part) : {});
+    this.#whole = whole;
+    this.#at = at;
+  }
+
+  override has(path: Path): boolean {
+    return this.#whole.has([...this.#at, ...path]);
+  }
+
+  override sourceLocation(path: Path): string {
+    return this.#whole.sourceLocation([...this.#at, ...path]);
   }
 }
 

@@ -28,6 +28,8 @@ export interface JobEnvironment {
   readonly configsDir: string;
   /** The directory of relative paths in overrides and of the path of a job file: the caller's working directory. */
   readonly base: string;
+  /** The other jobs of a pipeline, with what `train.init` becomes if it names one of them. */
+  readonly runs?: ReadonlyMap<string, string>;
 }
 
 const codeOf = { model: "LAP_JOB_MODEL", pod: "LAP_JOB_POD", strategy: "LAP_JOB_STRATEGY" } as const satisfies Record<string, ErrorCode>;
@@ -39,6 +41,15 @@ export interface JobValue {
   /** For errors. A job without a name takes the name of the file. */
   readonly file: string;
   /** The directory of relative paths in the value. */
+  readonly base: string;
+}
+
+/** A job inside another configuration, whose lines errors name. */
+interface JobPart {
+  readonly source: ConfigSource;
+  /** A job without a name takes the name of the file. */
+  readonly file: string;
+  /** The directory of relative paths in the job. */
   readonly base: string;
 }
 
@@ -70,10 +81,14 @@ export interface LocatedJob {
 }
 
 /** As `loadJob`. */
-export function loadLocatedJob(path: string, overrides: readonly string[], environment: JobEnvironment): LocatedJob {
-  const absolute = resolve(environment.base, path);
+export const loadLocatedJob = (path: string, overrides: readonly string[], environment: JobEnvironment): LocatedJob =>
+  resolveLocatedJob(readJobText(path, environment.base), overrides, environment);
+
+/** The text of a job file or pipeline file. @throws LAP_JOB_FILE if it cannot be read */
+export function readJobText(path: string, base: string): JobText {
+  const absolute = resolve(base, path);
   const text = readText(absolute, path, "LAP_JOB_FILE", "name a job file, such as configs/jobs/quickstart.yaml");
-  return resolveLocatedJob({ text, file: path, base: dirname(absolute) }, overrides, environment);
+  return { text, file: path, base: dirname(absolute) };
 }
 
 /** As `loadJob`, for a text or value. Errors about a value name its keys. */
@@ -81,7 +96,11 @@ export const resolveJob = (text: JobText | JobValue, overrides: readonly string[
   resolveLocatedJob(text, overrides, environment).job;
 
 /** As `resolveJob`. */
-export function resolveLocatedJob(given: JobText | JobValue, overrides: readonly string[], environment: JobEnvironment): LocatedJob {
+export function resolveLocatedJob(
+  given: JobText | JobValue | JobPart,
+  overrides: readonly string[],
+  environment: JobEnvironment,
+): LocatedJob {
   const { file, base } = given;
   const source = sourceOf(given);
   const warnings = [...replaceRenamedKeys(source), ...overrides.flatMap((override) => applyOverride(jobFileSchema, source, override))];
@@ -139,7 +158,7 @@ export function resolveLocatedJob(given: JobText | JobValue, overrides: readonly
       ...train,
       batch: rowsOfBatch(job.train, { chips, mesh, axes: rules["batch"] ?? [] }, source),
       seq,
-      ...(job.train.init === undefined ? {} : { init: absolute(job.train.init, "train", "init") }),
+      ...(job.train.init === undefined ? {} : { init: initOf(job.train.init, environment, absolute) }),
     },
     data: {
       ...job.data,
@@ -153,7 +172,12 @@ export function resolveLocatedJob(given: JobText | JobValue, overrides: readonly
   return { job: resolved, locationOf: (path) => source.locationOf(path), warnings };
 }
 
-function sourceOf(given: JobText | JobValue): ConfigSource {
+/** `train.init` is the name of another job of the pipeline, or the path of a directory. */
+const initOf = (init: string, { runs }: JobEnvironment, absolute: (path: string, ...keys: string[]) => string): string =>
+  runs?.get(init) ?? absolute(init, "train", "init");
+
+function sourceOf(given: JobText | JobValue | JobPart): ConfigSource {
+  if ("source" in given) return given.source;
   if ("value" in given) return new ValueSource(given.value, given.file);
   const source = YamlSource.parse(given.text, given.file);
   return given.isPrinted === true ? new ValueSource(source.value, given.file) : source;

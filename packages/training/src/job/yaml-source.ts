@@ -44,12 +44,12 @@ export class YamlSource extends ConfigSource {
     return new YamlSource(file, lines, document);
   }
 
-  protected override has(path: Path): boolean {
+  override has(path: Path): boolean {
     return this.#document.hasIn(path.map((key) => (typeof key === "symbol" ? String(key) : key)));
   }
 
   /** `file:line:column`. */
-  protected override sourceLocation(path: Path): string {
+  override sourceLocation(path: Path): string {
     let node: unknown = this.#document.contents;
     let offset = isMap(node) ? (node.range?.[0] ?? 0) : 0;
     for (const key of path) {

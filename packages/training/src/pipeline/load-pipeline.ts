@@ -1,0 +1,135 @@
+import { basename, extname, resolve } from "node:path";
+import { LapidaryError, suggest } from "@lapidary/std";
+import type { z } from "zod";
+import { checkSameModel } from "../inputs/same-model.js";
+import { type ConfigSource, PartSource } from "../job/config-source.js";
+import { type JobEnvironment, type JobText, type LocatedJob, readJobText, resolveLocatedJob } from "../job/load-job.js";
+import { validate } from "../job/validate.js";
+import { YamlSource } from "../job/yaml-source.js";
+import { orderJobs } from "./job-order.js";
+import { partSchema, pipelineSchema } from "./pipeline-schema.js";
+
+/** A job of a pipeline. If it starts from the run of another job, `train.init` is the name of that job. */
+export interface PipelineJob extends LocatedJob {
+  readonly name: string;
+  readonly needs: readonly string[];
+  /** Whether another job of the pipeline writes the checkpoint of `train.init`. */
+  readonly initIsPending: boolean;
+}
+
+export interface Pipeline {
+  readonly name: string;
+  /** Each job comes after the jobs that it needs. */
+  readonly jobs: readonly PipelineJob[];
+}
+
+type PipelineFile = z.output<typeof pipelineSchema>;
+
+/** Whether the text is that of a pipeline and not of a job: a mapping with the key `jobs`. Other mistakes are found when the text is read. */
+export function isPipeline({ text, file }: JobText): boolean {
+  try {
+    return Object.hasOwn(YamlSource.parse(text, file).value, "jobs");
+  } catch (error) {
+    if (error instanceof LapidaryError) return /^jobs\s*:/m.test(text);
+    throw error;
+  }
+}
+
+/**
+ * Reads a pipeline file and resolves each of its jobs. Paths in the file and in overrides are relative to the file.
+ *
+ * @param overrides `JOB.key=value`: applied after the overrides of the file
+ * @throws LapidaryError with the location in the pipeline file and in the job file
+ */
+export function resolvePipeline(given: JobText, overrides: readonly string[], environment: Pick<JobEnvironment, "configsDir">): Pipeline {
+  const source = YamlSource.parse(given.text, given.file);
+  const file = validate(pipelineSchema, source);
+  const own = overridesByJob(overrides, Object.keys(file.jobs));
+  const named = Object.entries(file.jobs).map(([name, job]) => ({ name, ...job }));
+  const order = orderJobs(named, (name) => source.locationOf(["jobs", name, "needs"]));
+  const runs = new Map(named.map(({ name }) => [name, name]));
+  const jobs = order.jobs.map((entry): PipelineJob => {
+    const { name, needs } = entry;
+    const key = entry.file === undefined ? "job" : "file";
+    const located = withLocation(entry.file === undefined ? undefined : source.locationOf(["jobs", name, key]), () =>
+      resolveLocatedJob(
+        textOf(entry, source, given),
+        [...Object.entries(entry.overrides).map(([path, value]) => `${path}=${overrideText(value)}`), ...(own.get(name) ?? [])],
+        { ...environment, base: given.base, runs },
+      ),
+    );
+    return { ...located, name, needs, initIsPending: located.job.train.init !== undefined && runs.has(located.job.train.init) };
+  });
+  checkInitOfNeeds(jobs, order.ancestors);
+  return { name: file.name ?? nameOf(given.file), jobs };
+}
+
+/**
+ * Checks the jobs that start from the run of another job: the job needs the other, and both have the same model.
+ *
+ * @throws LAP_PIPELINE_INIT, LAP_INIT_MISMATCH
+ */
+export function checkInitOfNeeds(
+  jobs: readonly Pick<PipelineJob, "name" | "job" | "locationOf" | "initIsPending">[],
+  ancestors: (name: string) => ReadonlySet<string>,
+): void {
+  for (const { name, job, locationOf, initIsPending } of jobs) {
+    const { init } = job.train;
+    if (!initIsPending || init === undefined) continue;
+    const location = locationOf(["train", "init"]);
+    const origin = jobs.find((other) => other.name === init);
+    if (origin === undefined || !ancestors(name).has(init))
+      throw new LapidaryError({
+        code: "LAP_PIPELINE_INIT",
+        message: `job ${name} starts from the run of job ${init}, but does not need that job`,
+        location,
+        remedy: `add ${init} to the needs of ${name}; if ${init} is a directory, write ./${init}`,
+      });
+    withLocation(location, () => checkSameModel(`the run of job ${init}`, job.model.config, origin.job.model.config));
+  }
+}
+
+type Entry = PipelineFile["jobs"][string] & { readonly name: string };
+
+function textOf({ name, file }: Entry, source: ConfigSource, { base }: JobText): Parameters<typeof resolveLocatedJob>[0] {
+  if (file === undefined) return { source: new PartSource(source, ["jobs", name, "job"]), file: `${name}.yaml`, base };
+  return readJobText(resolve(base, file), base);
+}
+
+const overrideText = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
+
+function overridesByJob(overrides: readonly string[], names: readonly string[]): ReadonlyMap<string, readonly string[]> {
+  const byJob = new Map<string, string[]>();
+  for (const override of overrides) {
+    const [, name = "", rest = ""] = /^([^.=]*)\.(.*)$/s.exec(override) ?? [];
+    if (!names.includes(name)) {
+      const near = suggest(name, names);
+      throw new LapidaryError({
+        code: "LAP_PIPELINE_OVERRIDE",
+        message: `the override names no job of the pipeline: ${override}`,
+        location: `override ${override}`,
+        remedy: near === undefined ? `begin it with the name of a job (${names.join(", ")}) and a dot` : `did you mean "${near}.${rest}"?`,
+      });
+    }
+    byJob.set(name, [...(byJob.get(name) ?? []), rest]);
+  }
+  return byJob;
+}
+
+/** Prepends the location in the pipeline file to the location of an error. */
+function withLocation<T>(location: string | undefined, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (location === undefined || !(error instanceof LapidaryError) || error.location?.startsWith(location) === true) throw error;
+    throw error.with({ location: error.location === undefined ? location : `${location}: ${error.location}` });
+  }
+}
+
+function nameOf(file: string): string {
+  const name = basename(file, extname(file))
+    .toLowerCase()
+    .replace(/[^a-z0-9_-]/g, "-")
+    .slice(0, 28);
+  return partSchema.safeParse(name).success ? name : "pipeline";
+}

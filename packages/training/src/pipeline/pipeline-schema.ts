@@ -1,0 +1,35 @@
+import { z } from "zod";
+import { jobFileSchema } from "../job/job-schema.js";
+
+/** With the names of pipeline and job, the name of a run has at most 64 characters. Overrides separate the name of a job from its keys with a dot. */
+const partPattern = /^[a-z][a-z0-9_-]{0,27}$/;
+export const partSchema = z.string().regex(partPattern, "must be 1 to 28 of a-z 0-9 _ - and begin with a letter");
+
+/** @param job the schema of a job inside the pipeline file */
+const pipelineSchemaOf = <T extends z.ZodType>(job: T) =>
+  z.strictObject({
+    name: partSchema.optional().describe("The beginning of the names of its runs; the name of the file by default"),
+    jobs: z
+      .record(
+        partSchema,
+        z
+          .strictObject({
+            needs: z.array(partSchema).max(64).default([]).describe("Jobs of this pipeline that must be done before this job starts"),
+            file: z.string().min(1).optional().describe("A job file, relative to this file"),
+            job: job.optional().describe("The keys of a job file; an alternative to file"),
+            overrides: z
+              .record(z.string(), z.unknown())
+              .default({})
+              .describe("Keys of the job with their values, such as train.steps: 20; paths are relative to this file"),
+          })
+          .refine((given) => (given.file === undefined) !== (given.job === undefined), { error: "give one of file and job" }),
+      )
+      .refine((jobs) => Object.keys(jobs).length > 0, "must have at least one job")
+      .describe("Jobs by name. `train.init` of a job may be the name of a job that it needs: the newest checkpoint of the run of that job"),
+  });
+
+/** The keys of a job are checked with its overrides, because an override may add a missing key. */
+export const pipelineSchema = pipelineSchemaOf(z.record(z.string(), z.unknown()));
+
+/** JSON Schema of pipeline files, for editors. */
+export const pipelineJsonSchema = (): Record<string, unknown> => z.toJSONSchema(pipelineSchemaOf(jobFileSchema), { io: "input" });

@@ -1,0 +1,123 @@
+import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { LapidaryError } from "@lapidary/std";
+import { resolveJob } from "../job/load-job.js";
+import { jobFileOf } from "../job/resolved-job.js";
+import { orderJobs } from "./job-order.js";
+import { isPipeline, type Pipeline, resolvePipeline } from "./load-pipeline.js";
+import { pipelineJsonSchema } from "./pipeline-schema.js";
+
+const configsDir = resolve(fileURLToPath(import.meta.url), "../../../../../configs");
+const inline =
+  "{ model: nano16, pod: v5e-256, mesh: { data: 16, model: 16 }, train: { steps: 2, batch: 16, optimizer: { name: sgd, lr: 0.1 } } }";
+
+describe("pipeline files", () => {
+  const directory = mkdtempSync(join(tmpdir(), "lapidary-pipeline-"));
+  after(() => rmSync(directory, { recursive: true }));
+  const load = (text: string, ...overrides: string[]): Pipeline =>
+    resolvePipeline({ text, file: "two.yaml", base: directory }, overrides, { configsDir });
+  const fails = (text: string, code: string, location: string, ...overrides: string[]): void =>
+    throws(
+      () => load(text, ...overrides),
+      (error: unknown) => {
+        ok(error instanceof LapidaryError, String(error));
+        deepStrictEqual([error.code, error.location], [code, location]);
+        ok(error.remedy !== "");
+        return true;
+      },
+    );
+
+  it("a pipeline resolves each of its jobs, from a job file or from keys in the pipeline, with overrides", () => {
+    writeFileSync(join(directory, "base.yaml"), inline);
+    const { name, jobs } = load(
+      `jobs:
+  tuned: { needs: [base], job: ${inline}, overrides: { train.init: base, train.optimizer: { name: sgd, lr: 0.2 } } }
+  base: { file: base.yaml, overrides: { train.steps: 7, seed: 3 } }
+`,
+      "tuned.train.steps=5",
+    );
+    strictEqual(name, "two");
+    deepStrictEqual(
+      jobs.map((job) => [job.name, job.needs, job.job.train.steps, job.job.train.init, job.initIsPending]),
+      [
+        ["base", [], 7, undefined, false],
+        ["tuned", ["base"], 5, "base", true],
+      ],
+    );
+    strictEqual(jobs[0]?.job.seed, 3);
+  });
+
+  it("train.init of a resolved job becomes the directory of the run that the coordinator names", () => {
+    const [, tuned] = load(
+      `jobs: { base: { job: ${inline} }, tuned: { needs: [base], job: ${inline}, overrides: { train.init: base } } }`,
+    ).jobs;
+    ok(tuned !== undefined);
+    const runs = new Map([["base", "/home/runs/two-1-base"]]);
+    const resolved = resolveJob({ value: jobFileOf(tuned.job), file: "job", base: "/" }, [], { configsDir, base: "/", runs });
+    strictEqual(resolved.train.init, "/home/runs/two-1-base");
+  });
+
+  it("a path of train.init is relative to the pipeline file, even if a job has the same name", () => {
+    const text = `jobs: { base: { job: ${inline} }, tuned: { needs: [base], job: ${inline}, overrides: { train.init: ./base } } }`;
+    strictEqual(load(text).jobs[1]?.job.train.init, join(directory, "base"));
+  });
+
+  it("mistakes in a pipeline are errors with a location", () => {
+    const job = (more: string): string => `{ job: ${inline}, ${more} }`;
+    fails(`jobs:\n  a: ${job("needs: [b]")}\n  bb: ${job("")}\n`, "LAP_PIPELINE_NEED", at(`jobs:\n  a: ${job("needs: [b]")}`, "needs"));
+    const circle = `jobs:\n  a: ${job("needs: [b]")}\n  b: ${job("needs: [a]")}\n`;
+    fails(circle, "LAP_PIPELINE_CYCLE", at(circle, "needs"));
+    const itself = `jobs:\n  a: ${job("needs: [a]")}\n`;
+    fails(itself, "LAP_PIPELINE_CYCLE", at(itself, "needs"));
+    fails(`jobs:\n  a: ${job("")}\n  a: ${job("")}\n`, "LAP_CONFIG_YAML", "two.yaml:3:3");
+    fails(`jobs:\n  a: ${job("overrides: { train.init: b }")}\n  b: ${job("")}\n`, "LAP_PIPELINE_INIT", "override train.init=b");
+    fails(
+      `jobs:\n  a: ${job("")}\n  b: ${job("needs: [a], overrides: { model: micro, train.init: a }")}\n`,
+      "LAP_INIT_MISMATCH",
+      "override train.init=a: the run of job a",
+    );
+    fails("jobs: {}", "LAP_CONFIG_VALUE", "two.yaml:1:1");
+    fails("jobs:\n  a: { needs: [] }\n", "LAP_CONFIG_VALUE", "two.yaml:2:3");
+    fails("jobs:\n  a: { file: absent.yaml }\n", "LAP_JOB_FILE", `two.yaml:2:8: ${join(directory, "absent.yaml")}`);
+    fails("jobs:\n  A: { file: base.yaml }\n", "LAP_CONFIG_VALUE", "two.yaml:2:3");
+    fails("name: two\njob: {}\n", "LAP_CONFIG_UNKNOWN_KEY", "two.yaml:2:1");
+    // A mistake in a job has the line of the pipeline file.
+    fails(`jobs:\n  a:\n    job:\n      model: nano16\n      stepz: 3\n`, "LAP_CONFIG_UNKNOWN_KEY", "two.yaml:5:7");
+    fails(`jobs:\n  a: ${job("")}\n`, "LAP_PIPELINE_OVERRIDE", "override train.steps=3", "train.steps=3");
+    fails(`jobs:\n  a: ${job("")}\n`, "LAP_CONFIG_VALUE", "override train.steps=x", "a.train.steps=x");
+  });
+
+  it("the jobs of a pipeline are in the order of their needs", () => {
+    const jobs = [
+      { name: "d", needs: ["b", "c"] },
+      { name: "b", needs: ["a"] },
+      { name: "c", needs: ["a"] },
+      { name: "a", needs: [] },
+    ];
+    const order = orderJobs(jobs, (name) => name);
+    deepStrictEqual(
+      order.jobs.map(({ name }) => name),
+      ["a", "b", "c", "d"],
+    );
+    deepStrictEqual([...order.ancestors("d")].sort(), ["a", "b", "c"]);
+    throws(() => orderJobs([...jobs, { name: "a", needs: [] }], (name) => name), { code: "LAP_PIPELINE_JOB", location: "a" });
+  });
+
+  it("a file with the key jobs is a pipeline", () => {
+    const is = (text: string): boolean => isPipeline({ text, file: "x.yaml", base: "/" });
+    deepStrictEqual([is("jobs: {}"), is("name: x\njobs: [\n"), is("model: nano16"), is("model: jobs")], [true, true, false, false]);
+  });
+
+  it("the JSON Schema of pipeline files describes the keys of inline jobs", () => {
+    const text = JSON.stringify(pipelineJsonSchema());
+    ok(text.includes('"needs"') && text.includes('"optimizer"'));
+  });
+});
+
+/** The location of the first occurrence of a key, on the second line of a text. */
+function at(text: string, key: string): string {
+  return `two.yaml:2:${(text.split("\n")[1] ?? "").indexOf(key) + 1}`;
+}
