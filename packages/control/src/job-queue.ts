@@ -1,5 +1,5 @@
 import { type JsonValue, LapidaryError } from "@lapidary/std";
-import { type Job as BullJob, Queue } from "bullmq";
+import { type Job as BullJob, FlowProducer, type JobType, Queue } from "bullmq";
 import {
   bullPriority,
   cancelledError,
@@ -16,6 +16,7 @@ import {
   unknownJobError,
 } from "./job.js";
 import { JobRunner, jobOf } from "./job-runner.js";
+import { NeedRunner, type StoredNeed } from "./need-runner.js";
 import type { Store } from "./store.js";
 import { isBefore } from "./pending-queue.js";
 
@@ -45,9 +46,12 @@ export interface JobHandlers<P> {
    * The reason is LAP_JOB_CANCELLED, or LAP_JOB_RELEASED if the job is to continue later (write a checkpoint first).
    */
   run(job: Job, placement: P, signal: AbortSignal): Promise<JsonValue>;
+  /** Resolves when a need of a job has ended, or when the job with this id does not wait any more. Required for jobs with needs. */
+  awaitNeed?(need: string, id: string): Promise<void>;
 }
 
-// NAMESPACE:jobs:*           BullMQ's keys
+// NAMESPACE:jobs:*           BullMQ's keys of jobs
+// NAMESPACE:jobs-needs:*     BullMQ's keys of needs, the children of the jobs that wait for them
 // NAMESPACE:job-names        hash: name → [id, fingerprint of the payload]
 // NAMESPACE:job-sequence     number of jobs ever submitted
 // NAMESPACE:job-cancels      set: ids of jobs to cancel that have not ended yet
@@ -60,7 +64,9 @@ export class JobQueue {
   readonly #store: Store;
   readonly #options: JobQueueOptions;
   readonly #queue: Queue<StoredJob, JsonValue, string>;
+  readonly #flows: FlowProducer;
   #runner: JobRunner | undefined;
+  #needs: NeedRunner | undefined;
 
   constructor(store: Store, options: JobQueueOptions = {}) {
     this.#store = store;
@@ -71,6 +77,8 @@ export class JobQueue {
       skipVersionCheck: true,
     });
     this.#queue.on("error", this.#onError);
+    this.#flows = new FlowProducer({ connection: store.connection, prefix: store.namespace, skipVersionCheck: true });
+    this.#flows.on("error", this.#onError);
   }
 
   /**
@@ -80,17 +88,14 @@ export class JobQueue {
    */
   async submit(request: JobRequest): Promise<{ readonly id: string; readonly created: boolean }> {
     checkRequest(request);
-    const { name, payload, priority = 0 } = request;
+    const { name, payload, priority = 0, needs = [] } = request;
     const fingerprint = fingerprintOf(payload);
     // Claim the name first. If this process dies before the job is added, the next submission of the name adds it.
     const [id, storedFingerprint] = await this.#claimName(name, request.id, fingerprint);
     if (storedFingerprint !== fingerprint) throw nameTakenError(name, id);
     const sequence = await this.#store.run((redis) => redis.incr(this.#store.key("job-sequence")));
     const data: StoredJob = { name, priority, payload, sequence, fingerprint };
-    const keep = { count: this.#options.keep ?? 1000 };
-    await this.#store.run(() =>
-      this.#queue.add(name, data, { jobId: id, priority: bullPriority(priority), attempts: 1, removeOnComplete: keep, removeOnFail: keep }),
-    );
+    await this.#add(id, data, needs);
     const stored = (await this.#find(id)).data;
     if (stored.name === name && stored.fingerprint === fingerprint) return { id, created: stored.sequence === sequence };
     await this.#store.run((redis) => redis.hdel(this.#store.key("job-names"), name));
@@ -109,7 +114,7 @@ export class JobQueue {
   async list(states?: readonly JobState[]): Promise<JobRecord[]> {
     const unfinished = states?.every((state) => state === "waiting" || state === "running") ?? false;
     const bulls = await this.#store.run(() =>
-      this.#queue.getJobs(unfinished ? ["active", "waiting", "prioritized"] : ["active", "waiting", "prioritized", "completed", "failed"]),
+      this.#queue.getJobs(unfinished ? [...unfinishedTypes] : [...unfinishedTypes, "completed", "failed"]),
     );
     // A job that changes state during the listing may appear twice or not at all.
     const distinct = new Map(bulls.filter((bull) => bull !== undefined).map((bull) => [bull.id, bull]));
@@ -170,6 +175,12 @@ export class JobQueue {
       maxPassedOver: this.#options.maxPassedOver,
       onError: this.#onError,
     });
+    this.#needs ??= new NeedRunner(this.#store, {
+      queue: this.#needsQueue,
+      awaitNeed: ({ need, job }) => handlers.awaitNeed?.(need, job) ?? Promise.resolve(),
+      lockMs: this.#options.lockMs ?? 4000,
+      onError: this.#onError,
+    });
   }
 
   /** Checks again whether waiting jobs fit. Call it when chips became free for a reason other than the end of a job. */
@@ -179,13 +190,35 @@ export class JobQueue {
 
   /** Stops: waiting jobs stay in the queue; running jobs are aborted (LAP_JOB_RELEASED) and awaited. The store stays open. */
   async close(): Promise<void> {
+    await this.#needs?.close();
     await this.#runner?.close();
+    await this.#flows.close();
     await this.#queue.close();
   }
 
   readonly #onError = (error: Error): void => {
     this.#options.onError?.(error);
   };
+
+  get #needsQueue(): string {
+    return `${this.#queue.name}-needs`;
+  }
+
+  /** Adds a job with its needs in one transaction. A job that exists does not change. */
+  async #add(id: string, data: StoredJob, needs: readonly string[]): Promise<void> {
+    const keep = { count: this.#options.keep ?? 1000 };
+    const opts = { jobId: id, priority: bullPriority(data.priority), attempts: 1, removeOnComplete: keep, removeOnFail: keep };
+    if (needs.length === 0) return void (await this.#store.run(() => this.#queue.add(data.name, data, opts)));
+    // A flow would give an existing job new children.
+    if ((await this.#store.run(() => this.#queue.getJob(id))) !== undefined) return;
+    const children = needs.map((need) => ({
+      name: need,
+      queueName: this.#needsQueue,
+      data: { job: id, need } satisfies StoredNeed,
+      opts: { jobId: `${id}.${need}`, removeOnComplete: true, removeOnFail: true, ignoreDependencyOnFailure: true },
+    }));
+    await this.#store.run(() => this.#flows.add({ name: data.name, queueName: this.#queue.name, data, opts, children }));
+  }
 
   async #claimName(name: string, id: string, fingerprint: string): Promise<[id: string, fingerprint: string]> {
     const script = "redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) return redis.call('HGET', KEYS[1], ARGV[1])";
@@ -229,6 +262,9 @@ export class JobQueue {
     await this.#store.run((redis) => redis.srem(this.#store.key("job-cancels"), id));
   }
 }
+
+/** The types of BullMQ for jobs that have not ended. A job waits for its children if it has needs. */
+const unfinishedTypes = ["active", "waiting", "prioritized", "waiting-children"] as const satisfies readonly JobType[];
 
 function positionOf(position: number | undefined): { readonly position?: number } {
   return position === undefined ? {} : { position };

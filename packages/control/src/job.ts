@@ -10,6 +10,8 @@ export interface JobRequest {
   /** From -1000 to 1000, default 0: higher starts sooner. */
   readonly priority?: number;
   readonly payload: JsonValue;
+  /** What must end before the job is placed: each is given to `JobHandlers.awaitNeed`. Default: the job is placed as soon as it fits. */
+  readonly needs?: readonly string[];
 }
 
 /** A job in the queue. */
@@ -25,7 +27,7 @@ export interface Job {
 }
 
 export type JobState =
-  /** `waiting`: for chips, or for a coordinator. */
+  /** `waiting`: for its needs, for chips, or for a coordinator. */
   "waiting" | "running" | "done" | "failed" | "cancelled";
 
 /** A job, its state and its outcome. */
