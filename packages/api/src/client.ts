@@ -17,6 +17,12 @@ import {
   logsPageSchema,
   type MetricsPage,
   metricsPageSchema,
+  type PipelineCancelled,
+  type PipelineDetail,
+  type PipelineSubmitted,
+  pipelineCancelledSchema,
+  pipelineDetailSchema,
+  pipelineSubmittedSchema,
   type Report,
   type Resumed,
   resumedSchema,
@@ -25,6 +31,7 @@ import {
   type Status,
   type StreamEvent,
   type Submitted,
+  type SubmitPipeline,
   type SubmitRequest,
   statusSchema,
   stoppingSchema,
@@ -99,6 +106,19 @@ export class CoordinatorClient {
   /** Resumes a job that failed or was cancelled. */
   resume(id: string, request: ResumeRequest = {}): Promise<Resumed> {
     return this.#json("POST", jobPath(id, "resume"), resumedSchema, request);
+  }
+
+  submitPipeline(request: SubmitPipeline): Promise<PipelineSubmitted> {
+    return this.#json("POST", "/api/pipelines", pipelineSubmittedSchema, request);
+  }
+
+  pipeline(id: string): Promise<PipelineDetail> {
+    return this.#json("GET", pipelinePath(id), pipelineDetailSchema);
+  }
+
+  /** Cancels the jobs of a pipeline that wait. Running jobs go on. */
+  cancelPipeline(id: string): Promise<PipelineCancelled> {
+    return this.#json("POST", `${pipelinePath(id)}/cancel`, pipelineCancelledSchema);
   }
 
   metrics(id: string, page: { readonly from?: number; readonly limit?: number } = {}): Promise<MetricsPage> {
@@ -228,6 +248,7 @@ export class CoordinatorClient {
   }
 }
 
+const pipelinePath = (id: string): string => `/api/pipelines/${encodeURIComponent(id)}`;
 const jobPath = (id: string, what?: string): string => `/api/jobs/${encodeURIComponent(id)}${what === undefined ? "" : `/${what}`}`;
 
 function queryText(query: Readonly<Record<string, string | number | undefined>>): string {

@@ -18,6 +18,9 @@ import { recordedEventSchema } from "./run-events.js";
  *     GET  /api/jobs/:id/logs?worker=&from=&limit=   logsPage
  *     GET  /api/jobs/:id/report                      report, once the job is done
  *     GET  /api/jobs/:id/checkpoints                 checkpointList
+ *     POST /api/pipelines                            submitPipeline → pipelineSubmitted
+ *     GET  /api/pipelines/:id                        pipeline
+ *     POST /api/pipelines/:id/cancel                 pipelineCancelled: the jobs that wait are cancelled
  *     POST /api/shutdown                             shutdownRequest → stopping
  *
  * Every request has `Authorization: Bearer TOKEN`. Port and token are in `coordinator.json` of the state directory, which only its
@@ -154,6 +157,10 @@ export const jobSummarySchema = z.object({
   id: nameSchema,
   state: jobStateSchema,
   activity: activitySchema.optional(),
+  /** The pipeline that it belongs to. */
+  pipeline: nameSchema.optional(),
+  /** Runs of the pipeline that must be done before it starts; only while it waits for them. */
+  waiting_for: z.array(nameSchema).optional(),
   priority: z.number().int(),
   model: z.string(),
   pod: z.string(),
@@ -227,6 +234,65 @@ export const resumedSchema = z.object({
 });
 export type Resumed = z.infer<typeof resumedSchema>;
 
+// ---- pipelines: jobs that wait for one another ----
+
+export const submitPipelineSchema = z.strictObject({
+  /** The pipeline's id. If the same pipeline is submitted again under this id, the response names the existing runs. */
+  name: nameSchema.optional(),
+  /** The beginning of the id without a `name`: `two-stage` becomes `two-stage-1`. */
+  like: nameSchema,
+  priority: z.number().int().min(-1000).max(1000).optional(),
+  jobs: z
+    .array(
+      z.strictObject({
+        /** The id of its run is `PIPELINE-NAME`. */
+        name: nameSchema,
+        /** Jobs of the pipeline that must be done before it starts. */
+        needs: z.array(nameSchema).max(64).default([]),
+        /** A resolved job file as JSON. `train.init` may be the name of a job that must be done before. */
+        job: z.record(z.string(), z.unknown()),
+      }),
+    )
+    .min(1)
+    .max(256),
+});
+export type SubmitPipeline = z.input<typeof submitPipelineSchema>;
+
+const pipelineJobSchema = z.object({
+  name: nameSchema,
+  /** The id of its run. */
+  run: nameSchema,
+  needs: z.array(nameSchema),
+});
+
+export const pipelineSubmittedSchema = z.object({
+  id: nameSchema,
+  existed: z.boolean(),
+  /** Each job comes after the jobs that it needs. */
+  jobs: z.array(pipelineJobSchema),
+  warnings: z.array(warningSchema).default([]),
+});
+export type PipelineSubmitted = z.infer<typeof pipelineSubmittedSchema>;
+
+export const pipelineDetailSchema = z.object({
+  id: nameSchema,
+  /** `failed` if a job failed, else `cancelled` if one was cancelled. Before the end of all jobs `running`, or `queued` if none has started. */
+  state: z.enum(["queued", "running", ...finalStates]),
+  created_at: time_ms,
+  /** `summary` is absent if the directory of the run was removed. */
+  jobs: z.array(pipelineJobSchema.extend({ summary: jobSummarySchema.optional() })),
+});
+export type PipelineDetail = z.infer<typeof pipelineDetailSchema>;
+
+export const pipelineCancelledSchema = z.object({
+  id: nameSchema,
+  /** Runs that waited and are cancelled now. */
+  cancelled: z.array(nameSchema),
+  /** Runs that go on. */
+  running: z.array(nameSchema),
+});
+export type PipelineCancelled = z.infer<typeof pipelineCancelledSchema>;
+
 // ---- metrics, logs, events ----
 
 const trainRowSchema = z.object({
@@ -295,6 +361,8 @@ export const stateEventSchema = z.object({
   from_step: count.optional(),
   /** How often the run was resumed, including this time. */
   resumed: count.optional(),
+  /** Runs that must be done before it starts. */
+  waiting_for: z.array(nameSchema).optional(),
 });
 export type StateEvent = z.infer<typeof stateEventSchema>;
 

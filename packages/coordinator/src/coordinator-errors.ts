@@ -38,6 +38,15 @@ export function notResumable(run: Run): LapidaryError {
   });
 }
 
+export function pipelineNameTaken(id: string): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_JOB_NAME_TAKEN",
+    message: `another pipeline has the name ${id}`,
+    location: "name",
+    remedy: "choose another name, or omit it to get a generated one",
+  });
+}
+
 export function notReady(): LapidaryError {
   return new LapidaryError({
     code: "LAP_COORDINATOR_BUSY",

@@ -14,11 +14,22 @@ import {
 import { printMesh } from "@lapidary/topology";
 import { checkInputs, jobWarnings, meshOf, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
-import type { Cancelled, CheckpointEntry, JobDetail, Resumed, Status, Submitted, submitRequestSchema } from "@lapidary/api";
+import type {
+  Cancelled,
+  CheckpointEntry,
+  JobDetail,
+  PipelineCancelled,
+  PipelineSubmitted,
+  Resumed,
+  Status,
+  Submitted,
+  submitPipelineSchema,
+  submitRequestSchema,
+} from "@lapidary/api";
 import type { SlicePlace } from "@lapidary/api/api-values";
 import { checkOutput } from "./check-output.js";
 import { removeConnection, writeConnection } from "@lapidary/api/connection";
-import { asJobError, cancelOf, coordinatorStopped, errorFields, isCancel, notReady, notResumable, runLost } from "./coordinator-errors.js";
+import { asJobError, cancelOf, coordinatorStopped, errorFields, isCancel, notReady, notResumable, pipelineNameTaken, runLost } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
 import { listCheckpoints, execute } from "@lapidary/trainer";
 import { registryPath } from "@lapidary/api/worker-registry";
@@ -30,9 +41,11 @@ import { type HttpServer, serveHttp } from "./http/server.js";
 import type { Service } from "./http/service.js";
 import { parsePlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
+import { endByNeeds, NeedWaiters, unfinishedNeeds } from "./needs.js";
+import { checkPipeline, pipelineDetail, withNewestCheckpoint } from "./pipelines.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { eventError } from "@lapidary/api/run-events";
-import { type Run, runFiles, RunStore, homeToken } from "@lapidary/telemetry";
+import { PipelineStore, type Run, runFiles, RunStore, homeToken } from "@lapidary/telemetry";
 import { silentLog, type Log } from "./log.js";
 import { stopSignals } from "./stop-signals.js";
 import { WorkerManager } from "./worker-manager.js";
@@ -94,6 +107,9 @@ export class Coordinator {
   #stopping: Promise<void> | undefined;
   #store: Store | undefined;
   #runs: RunStore | undefined;
+  #pipelines: PipelineStore | undefined;
+  /** Runs that wait for their needs. */
+  readonly #needWaiters = new NeedWaiters();
   #queue: JobQueue | undefined;
   #feed: EventFeed | undefined;
   #workerManager: WorkerManager | undefined;
@@ -153,6 +169,9 @@ export class Coordinator {
     );
     this.#runs = runs;
     this.#onStop("runs", () => runs.close());
+    this.#pipelines = PipelineStore.open(join(home, "pipelines"), runs, (path, error) =>
+      this.#log.warn("a pipeline cannot be read and is skipped", { path, ...errorFields(error) }),
+    );
     takeOverRuns(runs);
     return runs;
   }
@@ -228,7 +247,11 @@ export class Coordinator {
     this.#onStop("queue", () => queue.close());
     // Redis may have lost runs that are queued on disk.
     await this.#refillQueue();
-    queue.onJob<Placed>({ place: (job) => this.#place(job), run: (_, placed, signal) => this.#run(placed, signal) });
+    queue.onJob<Placed>({
+      place: (job) => this.#place(job),
+      run: (_, placed, signal) => this.#run(placed, signal),
+      awaitNeed: (need, id) => this.#awaitNeed(need, id),
+    });
 
     writeConnection(home, { pid: process.pid, port: http.port, token: this.#token, version: this.#version, started_at: this.#startedAt });
     this.#onStop("connection", () => removeConnection(home, process.pid));
@@ -263,7 +286,11 @@ export class Coordinator {
     if (run === undefined) throw runLost(id);
     // The queue delivers the job again: the run ended and the queue does not know it, or the run has another queue id now.
     if (run.summary.finished_at !== undefined || queueId !== run.queueId) return { run };
+    if (unfinishedNeeds(run, ensure(this.#runs, "runs")).length > 0) return undefined;
     try {
+      // The files of a need may be missing.
+      const end = endByNeeds(run, ensure(this.#runs, "runs"));
+      if (end !== undefined) throw end.error;
       const job = this.#waiting.get(id) ?? jobOfRun(run, this.#options.root);
       this.#waiting.set(id, job);
       const slice = this.#pods.place(id, sliceOf(job));
@@ -279,7 +306,7 @@ export class Coordinator {
 
   async #run(placed: Placed, signal: AbortSignal): Promise<JsonValue> {
     if (!("job" in placed)) return null;
-    const { run, job, slice } = placed;
+    const { run, slice } = placed;
     const { root, home, workers } = this.#options;
     const workerManager = ensure(this.#workerManager, "workers");
     const own = new AbortController();
@@ -292,6 +319,7 @@ export class Coordinator {
     const either = AbortSignal.any([signal, own.signal]);
     this.#log.info("job starts", { job: run.id, slice });
     try {
+      const job = await withNewestCheckpoint(placed.job);
       const report = await execute({
         run,
         job,
@@ -332,18 +360,57 @@ export class Coordinator {
     this.#log.info(`job ${state}`, { job: run.id, ...(error === undefined ? {} : { error: error.toJSON() }) });
     // An internal error: the log needs its stack.
     if (error?.code === "LAP_INTERNAL") this.#log.error("internal error", errorFields(error.cause));
+    this.#continueAfter(run);
+  }
+
+  /** Continues the runs that need a run which has ended: each waits for its other needs, enters the queue, or ends with an error. */
+  #continueAfter(ended: Run): void {
+    const [runs, queue] = [ensure(this.#runs, "runs"), this.#queue];
+    for (const run of runs.all()) {
+      if (run.state !== "queued" || !run.needs.includes(ended.id)) continue;
+      this.#checkNeeds(run);
+      // If Redis lost the waiting job, it is added again.
+      if (run.state === "queued" && queue !== undefined && this.#stopping === undefined)
+        void this.#enqueue(queue, run).catch((error: unknown) =>
+          this.#log.error("a waiting job could not be added to the queue again", { job: run.id, ...errorFields(error) }),
+        );
+    }
+    this.#needWaiters.notify(ended.id);
+  }
+
+  /** Records what a waiting run waits for. If a need ended without success, the run ends too. */
+  #checkNeeds(run: Run): void {
+    const runs = ensure(this.#runs, "runs");
+    const end = endByNeeds(run, runs);
+    if (end === undefined) run.waitFor(unfinishedNeeds(run, runs));
+    else this.#finish(run, end.state, end.error);
+  }
+
+  /** Resolves when a need has ended, or when the run with this id in the queue does not wait any more. */
+  async #awaitNeed(need: string, queueId: string): Promise<void> {
+    const runs = ensure(this.#runs, "runs");
+    for (;;) {
+      const run = runs.all().find((each) => each.queueId === queueId && each.state === "queued");
+      if (run === undefined || !unfinishedNeeds(run, runs).includes(need)) return;
+      await Promise.race([this.#needWaiters.next(need), run.settled]);
+    }
   }
 
   /** Redis may have lost runs that are queued on disk. Jobs that Redis still has do not change. */
   async #refillQueue(): Promise<void> {
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) return;
-    for (const run of this.#runs?.all() ?? []) if (run.state === "queued") await this.#enqueue(queue, run);
+    for (const run of this.#runs?.all() ?? []) {
+      // A need may have ended just before an earlier coordinator was killed.
+      if (run.state === "queued" && run.needs.length > 0) this.#checkNeeds(run);
+      if (run.state === "queued") await this.#enqueue(queue, run);
+    }
   }
 
   async #enqueue(queue: JobQueue, run: Run): Promise<void> {
     const { queueId: id } = run;
-    await queue.submit({ id, name: id, priority: run.identity.priority, payload: { run: run.id } });
+    const needs = unfinishedNeeds(run, ensure(this.#runs, "runs"));
+    await queue.submit({ id, name: id, priority: run.identity.priority, payload: { run: run.id }, needs });
   }
 
   // ---- requests of the API ----
@@ -354,6 +421,9 @@ export class Coordinator {
       status: () => this.#status(runs),
       submit: (request) => this.#submit(runs, request),
       cancel: (id) => this.#cancel(runs.get(id)),
+      submitPipeline: (request) => this.#submitPipeline(runs, request),
+      pipeline: (id) => pipelineDetail(ensure(this.#pipelines, "pipelines").get(id), runs),
+      cancelPipeline: (id) => this.#cancelPipeline(runs, id),
       resume: (id, request) => this.#resume(runs.get(id), request.overrides),
       detail: (run) => this.#detail(run),
       checkpoints: (run): Promise<CheckpointEntry[]> => listCheckpoints(join(run.directory, runFiles.checkpoints)),
@@ -396,6 +466,50 @@ export class Coordinator {
     return { id: run.id, state: run.state, existed, warnings: run.summary.warnings ?? [] };
   }
 
+  /** Creates the runs of a pipeline, and adds them to the queue. */
+  async #submitPipeline(runs: RunStore, request: z.output<typeof submitPipelineSchema>): Promise<PipelineSubmitted> {
+    const { root } = this.#options;
+    const pipelines = ensure(this.#pipelines, "pipelines");
+    const known = request.name === undefined ? undefined : pipelines.find(request.name);
+    // The names of runs are part of the paths in the jobs. The id is free until the pipeline is created, because nothing awaits in between.
+    const check = (id: string): ReturnType<typeof checkPipeline> =>
+      checkPipeline(request, id, { root, runsDirectory: runs.directory }, this.#clock.now(), known === undefined);
+    const { record, warnings } = await check(request.name ?? pipelines.freeId(request.like));
+    const queue = this.#queue;
+    if (queue === undefined || this.#stopping !== undefined) throw notReady();
+    const jobs = record.jobs.map(({ name, run, needs }) => ({ name, run, needs }));
+    const existing = pipelines.find(record.id);
+    if (existing !== undefined) {
+      if (existing.fingerprint !== record.fingerprint) throw pipelineNameTaken(record.id);
+      const before = jobs.flatMap(({ run }) => runs.find(run)?.summary.warnings ?? []);
+      return { id: record.id, existed: true, jobs, warnings: before };
+    }
+    pipelines.create(record);
+    try {
+      // The last first: no job starts before all are in the queue.
+      for (const { run } of [...jobs].reverse()) {
+        runs.get(run).warn(warnings.get(run) ?? []);
+        await this.#enqueue(queue, runs.get(run));
+      }
+    } catch (error) {
+      if (jobs.every(({ run }) => runs.get(run).state === "queued")) pipelines.discard(record.id);
+      throw error;
+    }
+    return { id: record.id, existed: false, jobs, warnings: [...warnings.values()].flat() };
+  }
+
+  async #cancelPipeline(runs: RunStore, id: string): Promise<PipelineCancelled> {
+    const { jobs } = ensure(this.#pipelines, "pipelines").get(id);
+    const cancelled: string[] = [];
+    // The last first: a job that is cancelled ends the jobs that need it.
+    for (const { run: name } of [...jobs].reverse()) {
+      const run = runs.find(name);
+      if (run?.state === "queued" && (await this.#cancel(run)).state === "cancelled") cancelled.unshift(name);
+    }
+    const running = jobs.map(({ run }) => run).filter((run) => runs.find(run)?.summary.finished_at === undefined && runs.find(run) !== undefined);
+    return { id, cancelled, running };
+  }
+
   async #cancel(run: Run): Promise<Cancelled> {
     const running = this.#running.get(run.id);
     if (run.summary.finished_at === undefined) run.record({ type: "cancel_requested" });
@@ -412,12 +526,17 @@ export class Coordinator {
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
     if (run.summary.finished_at === undefined || run.state === "done" || this.#running.has(run.id)) throw notResumable(run);
     const { root } = this.#options;
+    const runs = ensure(this.#runs, "runs");
+    const unresolved = endByNeeds(run, runs);
+    if (unresolved !== undefined) throw unresolved.error;
     prepareResume(run, root, overrides);
-    const job = jobOfRun(run, root);
+    const job = await withNewestCheckpoint(jobOfRun(run, root));
     const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
-    await checkInputs(job, { projectRoot: root, readsInit: checkpoints.length === 0 });
+    const initIsPending = unfinishedNeeds(run, runs).length > 0;
+    await checkInputs(job, { projectRoot: root, readsInit: checkpoints.length === 0, initIsPending });
     run.resume(job.train.steps, printMesh(meshOf(job)));
+    run.waitFor(unfinishedNeeds(run, runs));
     run.warn(warnings);
     try {
       await this.#enqueue(queue, run);

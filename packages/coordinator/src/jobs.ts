@@ -29,10 +29,18 @@ const configsDir = (root: string): string => join(root, "configs");
  */
 export const parseJob = (request: z.output<typeof submitRequestSchema>, root: string): ResolvedJob => parsePlacedJob(request, root).job;
 
-/** The job of a request, with the locations of its keys. */
-export function parsePlacedJob(request: z.output<typeof submitRequestSchema>, root: string): LocatedJob {
+/**
+ * The job of a request, with the locations of its keys.
+ *
+ * @param runs directories of the runs that `train.init` may name, by name of their jobs
+ */
+export function parsePlacedJob(
+  request: z.output<typeof submitRequestSchema>,
+  root: string,
+  runs: ReadonlyMap<string, string> = new Map(),
+): LocatedJob {
   const { path, overrides, base = root } = request;
-  const environment = { configsDir: configsDir(root), base };
+  const environment = { configsDir: configsDir(root), base, runs };
   const placed =
     path === undefined ? resolveLocatedJob(givenJob(request, base), overrides, environment) : loadLocatedJob(path, overrides, environment);
   checkSliceFits(sliceOf(placed.job));

@@ -1,4 +1,5 @@
 export { readJournal, readMetrics } from "./runs/journal.js";
+export { type PipelineRecord, PipelineStore } from "./runs/pipeline-store.js";
 export { type NewRun, RunStore } from "./runs/run-store.js";
 export { Run, runFiles } from "./runs/run.js";
 export { chipArrays } from "./views/chip-arrays.js";

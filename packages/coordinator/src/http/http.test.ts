@@ -39,6 +39,11 @@ describe("the HTTP API", () => {
         const { run, existed } = runs.create(newRun({ exactly: name ?? "job" }, { fingerprint: yaml ?? "" }));
         return { id: run.id, state: run.state, existed, warnings: [] };
       },
+      submitPipeline: () => Promise.reject(new Error("not here")),
+      pipeline: () => {
+        throw new Error("not here");
+      },
+      cancelPipeline: () => Promise.reject(new Error("not here")),
       resume: () => Promise.reject(new Error("not here")),
       cancel: async (id) => {
         runs.get(id).finish("cancelled");

@@ -38,6 +38,20 @@ export const routeDocs: readonly RouteDoc[] = [
   { method: "get", path: "/api/jobs/{id}/logs", summary: "Log lines", query: api.logsQuerySchema, answer: api.logsPageSchema },
   { method: "get", path: "/api/jobs/{id}/report", summary: "What a finished run leaves", answer: api.reportSchema },
   { method: "get", path: "/api/jobs/{id}/checkpoints", summary: "Checkpoints that are kept", answer: api.checkpointListSchema },
+  {
+    method: "post",
+    path: "/api/pipelines",
+    summary: "Submit a pipeline: jobs that wait for one another",
+    body: api.submitPipelineSchema,
+    answer: api.pipelineSubmittedSchema,
+  },
+  { method: "get", path: "/api/pipelines/{id}", summary: "A pipeline and its runs", answer: api.pipelineDetailSchema },
+  {
+    method: "post",
+    path: "/api/pipelines/{id}/cancel",
+    summary: "Cancel the runs of a pipeline that wait",
+    answer: api.pipelineCancelledSchema,
+  },
   { method: "post", path: "/api/shutdown", summary: "End the coordinator", body: api.shutdownRequestSchema, answer: api.stoppingSchema },
   { method: "get", path: "/api/live", summary: "Server-sent: `all`, then `change`, of status and runs", answer: overviewSchema },
   {

@@ -13,6 +13,9 @@ import {
   logsQuerySchema,
   type MetricsPage,
   pageQuerySchema,
+  type PipelineCancelled,
+  type PipelineDetail,
+  type PipelineSubmitted,
   type Report,
   reportSchema,
   type Resumed,
@@ -21,6 +24,7 @@ import {
   type Status,
   streamQuerySchema,
   type Submitted,
+  submitPipelineSchema,
   submitRequestSchema,
 } from "@lapidary/api";
 import { readJournal, readMetrics, type Run, runFiles } from "@lapidary/telemetry";
@@ -157,6 +161,13 @@ function addRoutes(server: FastifyInstance, { service, token, page, onBug }: Ser
     reply.hijack();
     await sendEvents(reply.raw, run, after, follow).catch(onBug);
   });
+  const pipelineOf = (request: { params: unknown }): string => (request.params as { id: string }).id;
+  server.post(
+    "/api/pipelines",
+    (request): Promise<PipelineSubmitted> => service.submitPipeline(read(submitPipelineSchema, request.body, "body")),
+  );
+  server.get("/api/pipelines/:id", (request): PipelineDetail => service.pipeline(pipelineOf(request)));
+  server.post("/api/pipelines/:id/cancel", (request): Promise<PipelineCancelled> => service.cancelPipeline(pipelineOf(request)));
   server.post("/api/shutdown", (request) => {
     read(shutdownRequestSchema, request.body ?? undefined, "body");
     service.shutdown();

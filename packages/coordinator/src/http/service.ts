@@ -2,10 +2,14 @@ import type {
   Cancelled,
   CheckpointEntry,
   JobDetail,
+  PipelineCancelled,
+  PipelineDetail,
+  PipelineSubmitted,
   Resumed,
   resumeRequestSchema,
   Status,
   Submitted,
+  submitPipelineSchema,
   submitRequestSchema,
 } from "@lapidary/api";
 import type { Run, RunStore } from "@lapidary/telemetry";
@@ -20,6 +24,12 @@ export interface Service {
   cancel(id: string): Promise<Cancelled>;
   /** @throws LapidaryError if the run has not failed, or if a resumed run may not have these overrides */
   resume(id: string, request: z.output<typeof resumeRequestSchema>): Promise<Resumed>;
+  /** @throws LapidaryError if a job of the pipeline is invalid */
+  submitPipeline(request: z.output<typeof submitPipelineSchema>): Promise<PipelineSubmitted>;
+  /** @throws LAP_JOB_UNKNOWN */
+  pipeline(id: string): PipelineDetail;
+  /** Cancels the jobs that wait. @throws LAP_JOB_UNKNOWN */
+  cancelPipeline(id: string): Promise<PipelineCancelled>;
   detail(run: Run): JobDetail;
   checkpoints(run: Run): Promise<CheckpointEntry[]>;
   /** Requests the end of the coordinator, and does not wait for it. */

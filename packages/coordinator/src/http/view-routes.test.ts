@@ -33,6 +33,11 @@ function serviceOver(runs: RunStore): Service {
     status: () => status,
     submit: () => Promise.reject(new Error("not here")),
     cancel: () => Promise.reject(new Error("not here")),
+    submitPipeline: () => Promise.reject(new Error("not here")),
+    pipeline: () => {
+      throw new Error("not here");
+    },
+    cancelPipeline: () => Promise.reject(new Error("not here")),
     resume: () => Promise.reject(new Error("not here")),
     detail: (run) => ({ ...run.summary, job: run.identity.job, directory: run.directory }),
     checkpoints: async () => [],

@@ -129,6 +129,9 @@ export async function openHttpFuzzTargets(directory: string, root: string): Prom
       return { id: "job", state: run.state, existed: true, warnings: [] };
     },
     cancel: async (id) => ({ id, state: runs.get(id).state }),
+    submitPipeline: async ({ like }) => ({ id: like, existed: false, jobs: [], warnings: [] }),
+    pipeline: (id) => ({ id: runs.get(id).id, state: "queued", created_at: 0, jobs: [] }),
+    cancelPipeline: async (id) => ({ id: runs.get(id).id, cancelled: [], running: [] }),
     resume: async (id) => ({ id, state: runs.get(id).state, from_step: 0, warnings: [] }),
     detail: (each) => ({ ...each.summary, job: each.identity.job, directory: each.directory }),
     checkpoints: async () => [],

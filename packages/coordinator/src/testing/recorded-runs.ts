@@ -171,6 +171,11 @@ export class RecordedRuns {
         });
         return { id: run.id, state: run.state, existed, warnings: [] };
       },
+      submitPipeline: () => Promise.reject(new Error("not here")),
+      pipeline: () => {
+        throw new Error("not here");
+      },
+      cancelPipeline: () => Promise.reject(new Error("not here")),
       resume: () => Promise.reject(new Error("not here")),
       cancel: async (id) => {
         this.finish(this.runs.get(id), "cancelled");

@@ -2,17 +2,24 @@ import { join } from "node:path";
 import type { Warning } from "@lapidary/std";
 import { checkInputs, jobWarnings } from "@lapidary/training";
 import type { Directories } from "../directories.js";
-import { readJobFile } from "./job-file.js";
+import { jobOfText, pipelineOfText } from "./job-file.js";
+import { readLaunchFile } from "./submission.js";
 
-export { jobFileOf, jobJsonSchema, printJob } from "@lapidary/training";
+export { jobFileOf, jobJsonSchema, pipelineJsonSchema, printJob } from "@lapidary/training";
 
 /**
- * Checks a job file, and the corpus and checkpoint that the job reads.
+ * Checks a job file or a pipeline file, and the corpora and checkpoints that its jobs read.
  *
  * @throws LapidaryError the first mistake
  */
 export async function checkJobFile(directories: Directories, file: string): Promise<readonly Warning[]> {
-  const { job, locationOf, warnings } = readJobFile(directories, file, []);
-  const inputs = await checkInputs(job, { projectRoot: directories.root, locationOf, runsDirectory: join(directories.home, "runs") });
-  return [...warnings, ...inputs, ...jobWarnings(job)];
+  const { text, isPipeline } = readLaunchFile(directories, file);
+  const jobs = isPipeline ? pipelineOfText(directories, text, []).jobs : [{ ...jobOfText(directories, text, []), initIsPending: false }];
+  const runsDirectory = join(directories.home, "runs");
+  const found: Warning[] = [];
+  for (const { job, locationOf, warnings, initIsPending } of jobs) {
+    const inputs = await checkInputs(job, { projectRoot: directories.root, locationOf, runsDirectory, initIsPending });
+    found.push(...warnings, ...inputs, ...jobWarnings(job));
+  }
+  return found;
 }

@@ -1,18 +1,31 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { loadLocatedJob, type LocatedJob } from "@lapidary/training/job";
+import { type JobText, type LocatedJob, type Pipeline, readJobText, resolveLocatedJob, resolvePipeline } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 
 export type { ResolvedJob } from "@lapidary/training/job";
+
+type Places = Pick<Directories, "cwd" | "root">;
 
 /**
  * Resolves a job: `job` is a path, or the name of a file in `configs/jobs`. Relative paths in the file are resolved here, and errors point into the file.
  *
  * @throws LapidaryError with exit code 2, or with exit code 4 if the job does not fit its chips
  */
-export function readJobFile({ cwd, root }: Pick<Directories, "cwd" | "root">, job: string, overrides: readonly string[]): LocatedJob {
-  const configsDir = join(root, "configs");
-  const known = join(configsDir, "jobs", `${job}.yaml`);
-  const isName = /^[\w-]+$/.test(job) && !existsSync(resolve(cwd, job)) && existsSync(known);
-  return loadLocatedJob(isName ? known : job, overrides, { configsDir, base: cwd });
+export const readJobFile = (places: Places, job: string, overrides: readonly string[]): LocatedJob =>
+  jobOfText(places, readText(places, job, ["jobs"]), overrides);
+
+/** The text of a job or a pipeline: `file` is a path, or the name of a file in `configs/jobs` or `configs/pipelines`. @throws LAP_JOB_FILE */
+export const readLaunchText = (places: Places, file: string): JobText => readText(places, file, ["jobs", "pipelines"]);
+
+export const jobOfText = ({ cwd, root }: Places, text: JobText, overrides: readonly string[]): LocatedJob =>
+  resolveLocatedJob(text, overrides, { configsDir: join(root, "configs"), base: cwd });
+
+export const pipelineOfText = ({ root }: Pick<Places, "root">, text: JobText, overrides: readonly string[]): Pipeline =>
+  resolvePipeline(text, overrides, { configsDir: join(root, "configs") });
+
+function readText({ cwd, root }: Places, file: string, directories: readonly string[]): JobText {
+  const known = directories.map((name) => join(root, "configs", name, `${file}.yaml`)).find((path) => existsSync(path));
+  const isName = /^[\w-]+$/.test(file) && !existsSync(resolve(cwd, file));
+  return readJobText(isName && known !== undefined ? known : file, cwd);
 }

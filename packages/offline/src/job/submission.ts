@@ -1,15 +1,34 @@
 import { join } from "node:path";
-import type { Warning } from "@lapidary/std";
+import { LapidaryError, type Warning } from "@lapidary/std";
 import { checkInputs } from "@lapidary/training/inputs";
-import { jobFileOf } from "@lapidary/training/job";
+import { isPipeline, jobFileOf, type JobText, type LocatedJob } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
-import { readJobFile } from "./job-file.js";
+import { jobOfText, pipelineOfText, readLaunchText } from "./job-file.js";
 
 /** A job as the coordinator receives it. */
 export interface JobSubmission {
   /** A job file that needs no other file of `configs`. */
   readonly job: ReturnType<typeof jobFileOf>;
   readonly priority: number;
+}
+
+/** A pipeline as the coordinator receives it. */
+export interface PipelineSubmission {
+  /** The beginning of the pipeline's id. */
+  readonly like: string;
+  readonly jobs: { readonly name: string; readonly needs: string[]; readonly job: ReturnType<typeof jobFileOf> }[];
+}
+
+/** The text of the file that a user launches. It is read once, because it may be a pipe. */
+export interface LaunchFile {
+  readonly text: JobText;
+  readonly isPipeline: boolean;
+}
+
+/** @param file a path, or the name of a file in `configs/jobs` or `configs/pipelines` */
+export function readLaunchFile(directories: Directories, file: string): LaunchFile {
+  const text = readLaunchText(directories, file);
+  return { text, isPipeline: isPipeline(text) };
 }
 
 /**
@@ -20,12 +39,37 @@ export interface JobSubmission {
  */
 export async function readSubmission(
   directories: Directories,
-  file: string,
+  text: JobText,
   overrides: readonly string[],
   onWarning: (warning: Warning) => void,
 ): Promise<JobSubmission> {
-  const { job, locationOf, warnings } = readJobFile(directories, file, overrides);
-  warnings.forEach(onWarning);
-  await checkInputs(job, { projectRoot: directories.root, locationOf, runsDirectory: join(directories.home, "runs") });
-  return { job: jobFileOf(job), priority: job.priority };
+  const located = jobOfText(directories, text, overrides);
+  located.warnings.forEach(onWarning);
+  await checkInputsOf(directories, located);
+  return { job: jobFileOf(located.job), priority: located.job.priority };
 }
+
+/** As `readSubmission`, for each job of a pipeline. A checkpoint that another job writes is checked when the job starts. */
+export async function readPipelineSubmission(
+  directories: Directories,
+  text: JobText,
+  overrides: readonly string[],
+  onWarning: (warning: Warning) => void,
+): Promise<PipelineSubmission> {
+  const { name, jobs } = pipelineOfText(directories, text, overrides);
+  for (const job of jobs) {
+    job.warnings.forEach(onWarning);
+    try {
+      await checkInputsOf(directories, job, job.initIsPending);
+    } catch (error) {
+      throw error instanceof LapidaryError ? error.with({ message: `job ${job.name}: ${error.message}` }) : error;
+    }
+  }
+  return { like: name, jobs: jobs.map((job) => ({ name: job.name, needs: [...job.needs], job: jobFileOf(job.job) })) };
+}
+
+const checkInputsOf = (
+  { root, home }: Directories,
+  { job, locationOf }: LocatedJob,
+  initIsPending = false,
+): ReturnType<typeof checkInputs> => checkInputs(job, { projectRoot: root, locationOf, runsDirectory: join(home, "runs"), initIsPending });

@@ -51,6 +51,9 @@ const runIdentitySchema = z.strictObject({
   mesh: z.string(),
   chips: z.number().int(),
   steps: z.number().int(),
+  /** The pipeline that it belongs to, and the runs that must be done before it starts. */
+  pipeline: nameSchema.optional(),
+  needs: z.array(nameSchema).optional(),
 });
 export type RunIdentity = Omit<z.infer<typeof runIdentitySchema>, "job"> & { readonly job: JsonValue };
 
@@ -121,10 +124,22 @@ export class Run {
     mkdirSync(directory);
     for (const folder of [runFiles.logs, runFiles.checkpoints]) mkdirSync(join(directory, folder));
     writeFileSync(newJobFilePath(directory), jobFile);
-    const { id, priority, model, pod, mesh, chips, steps, created_at } = identity;
-    const run = new Run(directory, identity, { id, state: "queued", priority, model, pod, mesh, chips, created_at, step: 0, steps }, clock);
+    const { id, priority, model, pod, mesh, chips, steps, created_at, pipeline, needs = [] } = identity;
+    const waiting = needs.length === 0 ? {} : { waiting_for: needs };
+    const run = new Run(
+      directory,
+      identity,
+      {
+        id,
+        state: "queued",
+        ...(pipeline === undefined ? {} : { pipeline }),
+        ...waiting,
+        ...{ priority, model, pod, mesh, chips, created_at, step: 0, steps },
+      },
+      clock,
+    );
     run.#save();
-    run.#open().append({ event: "state", data: { time: clock.now(), state: "queued" } });
+    run.#open().append({ event: "state", data: { time: clock.now(), state: "queued", ...waiting } });
     // Written last: a directory without it is not a run.
     replaceFile(join(directory, runFiles.identity), JSON.stringify(identity, null, 2));
     return run;
@@ -183,6 +198,19 @@ export class Run {
       },
     });
     if (changed) this.#save();
+  }
+
+  /** The runs that must be done before it starts. */
+  get needs(): readonly string[] {
+    return this.identity.needs ?? [];
+  }
+
+  /** Records which of its needs it still waits for. */
+  waitFor(needs: readonly string[]): void {
+    if (this.state !== "queued" || needs.join() === (this.#summary.waiting_for ?? []).join()) return;
+    const waiting = needs.length === 0 ? {} : { waiting_for: [...needs] };
+    this.#append({ event: "state", data: { time: this.#clock.now(), state: "queued", ...waiting } });
+    this.#save();
   }
 
   /** Resumes a run that has ended: it waits for its chips again, and continues after its last durable step. */
@@ -371,7 +399,7 @@ const clipped = (line: string): string =>
 
 /** The summary after an event. */
 function fold(before: JobSummary, event: Parameters<Journal["append"]>[0]): JobSummary {
-  const { activity, ...rest } = before;
+  const { activity, waiting_for, ...rest } = before;
   switch (event.event) {
     case "log":
       return before;
@@ -386,6 +414,7 @@ function fold(before: JobSummary, event: Parameters<Journal["append"]>[0]): JobS
         state,
         ...(slice === undefined ? {} : { slice }),
         ...(event.data.activity === undefined ? {} : { activity: event.data.activity }),
+        ...(event.data.waiting_for === undefined ? {} : { waiting_for: event.data.waiting_for }),
       };
     }
     case "metrics": {

@@ -1,0 +1,138 @@
+import { createHash, randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { asJson, canonicalJson, LapidaryError, type Warning } from "@lapidary/std";
+import { isFinal, namePattern, type PipelineDetail, type submitPipelineSchema } from "@lapidary/api";
+import { type PipelineRecord, runFiles, type RunStore } from "@lapidary/telemetry";
+import { listCheckpoints } from "@lapidary/trainer";
+import { checkInitOfNeeds, checkInputs, type JobOrder, jobWarnings, orderJobs, type ResolvedJob } from "@lapidary/training";
+import { existsSync } from "node:fs";
+import type { z } from "zod";
+import { checkOutput } from "./check-output.js";
+import { describeJob, parsePlacedJob } from "./jobs.js";
+
+type PipelineRequest = z.output<typeof submitPipelineSchema>;
+
+/** Where runs are and where the project is. */
+export interface PipelinePlace {
+  readonly root: string;
+  readonly runsDirectory: string;
+}
+
+/** A pipeline that can be created, and the warnings of each of its jobs. */
+export interface CheckedPipeline {
+  readonly record: PipelineRecord;
+  readonly warnings: ReadonlyMap<string, readonly Warning[]>;
+}
+
+/**
+ * Resolves and checks the jobs of a pipeline. `train.init` becomes the directory of the run that it names.
+ *
+ * @param id of the pipeline
+ * @param checksInputs false for a pipeline that exists, because its inputs may have changed
+ * @throws LapidaryError for an invalid job, need or input
+ */
+export async function checkPipeline(
+  request: PipelineRequest,
+  id: string,
+  place: PipelinePlace,
+  created_at: number,
+  checksInputs: boolean,
+): Promise<CheckedPipeline> {
+  const order = orderJobs(request.jobs, (name) => `jobs.${name}.needs`);
+  for (const { name } of order.jobs) checkRunName(runOf(id, name));
+  const jobs = resolveJobs(order, id, place);
+  const warnings = new Map<string, readonly Warning[]>();
+  if (checksInputs) for (const job of jobs) warnings.set(runOf(id, job.name), await checkJob(job, place));
+  const described = jobs.map((job) => ({ ...job, description: describeJob(job.job) }));
+  const identity = described.map(({ name, needs, description }) => ({ name, needs: [...needs], job: description.fingerprint }));
+  return {
+    record: {
+      id,
+      created_at,
+      fingerprint: createHash("sha256").update(canonicalJson(asJson(identity))).digest("hex"),
+      jobs: described.map(({ name, needs, job, description }) => ({
+        name,
+        run: runOf(id, name),
+        needs: [...needs],
+        new_run: {
+          ...description,
+          pipeline: id,
+          needs: needs.map((need) => runOf(id, need)),
+          priority: request.priority ?? job.priority,
+          queue_id: `q-${randomUUID()}`,
+        },
+      })),
+    },
+    warnings,
+  };
+}
+
+const runOf = (pipeline: string, job: string): string => `${pipeline}-${job}`;
+
+function checkRunName(run: string): void {
+  if (namePattern.test(run)) return;
+  throw new LapidaryError({ code: "LAP_PIPELINE_NAME", message: `the run name ${run} has ${run.length} characters`, location: "name" });
+}
+
+interface LocatedPipelineJob {
+  readonly name: string;
+  readonly needs: readonly string[];
+  readonly job: ResolvedJob;
+  readonly locationOf: (path: readonly string[]) => string;
+  readonly renamed: readonly Warning[];
+  readonly initIsPending: boolean;
+}
+
+function resolveJobs(order: JobOrder<PipelineRequest["jobs"][number]>, id: string, { root, runsDirectory }: PipelinePlace): LocatedPipelineJob[] {
+  const runs = new Map(order.jobs.map(({ name }) => [name, join(runsDirectory, runOf(id, name))]));
+  const nameOfRun = new Map([...runs].map(([name, directory]) => [directory, name]));
+  const jobs = order.jobs.map(({ name, needs, job: value }): LocatedPipelineJob => {
+    const { job, locationOf, warnings } = parsePlacedJob({ job: value, overrides: [] }, root, runs);
+    const initIsPending = job.train.init !== undefined && nameOfRun.has(job.train.init);
+    return { name, needs, job, locationOf: (path) => `jobs.${name}.${locationOf(path)}`, renamed: warnings, initIsPending };
+  });
+  const named = jobs.map(({ job, ...rest }) => {
+    const { init, ...train } = job.train;
+    const name = init === undefined ? undefined : (nameOfRun.get(init) ?? init);
+    return { ...rest, job: { ...job, train: { ...train, ...(name === undefined ? {} : { init: name }) } } };
+  });
+  checkInitOfNeeds(named, order.ancestors);
+  return jobs;
+}
+
+async function checkJob(
+  { name, job, locationOf, renamed, initIsPending }: LocatedPipelineJob,
+  { root, runsDirectory }: PipelinePlace,
+): Promise<readonly Warning[]> {
+  const warnings = [
+    ...renamed,
+    ...checkOutput(job, runsDirectory),
+    ...(await checkInputs(job, { projectRoot: root, locationOf, runsDirectory, initIsPending })),
+    ...jobWarnings(job),
+  ];
+  return warnings.map((warning) => ({ ...warning, message: `job ${name}: ${warning.message}` }));
+}
+
+/** A pipeline with the summaries of its runs. */
+export function pipelineDetail({ id, created_at, jobs }: PipelineRecord, runs: RunStore): PipelineDetail {
+  const found = jobs.map(({ name, run, needs }) => {
+    const summary = runs.find(run)?.summary;
+    return { name, run, needs, ...(summary === undefined ? {} : { summary }) };
+  });
+  return { id, state: pipelineState(found.flatMap(({ summary }) => summary?.state ?? [])), created_at, jobs: found };
+}
+
+function pipelineState(states: readonly ResolvedState[]): PipelineDetail["state"] {
+  if (!states.every(isFinal)) return states.every((state) => state === "queued") ? "queued" : "running";
+  return states.includes("failed") ? "failed" : states.includes("cancelled") ? "cancelled" : "done";
+}
+
+type ResolvedState = Parameters<typeof isFinal>[0];
+
+/** The job as it starts: if `train.init` is the directory of a run, it becomes the newest checkpoint of that run. */
+export async function withNewestCheckpoint(job: ResolvedJob): Promise<ResolvedJob> {
+  const { init } = job.train;
+  if (init === undefined || !existsSync(join(init, runFiles.identity))) return job;
+  const newest = (await listCheckpoints(join(init, runFiles.checkpoints))).at(-1);
+  return newest === undefined ? job : { ...job, train: { ...job.train, init: newest.path } };
+}
