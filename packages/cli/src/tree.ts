@@ -81,12 +81,12 @@ export const commandTree: CommandSpec = {
     },
     {
       name: "launch",
-      summary: "submit a job and follow it",
+      summary: "submit a job, or a pipeline of jobs, and follow it",
       group: run,
       arguments: [jobArgument, overrides],
       options: [
         { flags: "-d, --detach", description: "submit and return immediately" },
-        { flags: "--name <id>", description: "the run's id; launching the same job again under this id follows the existing run" },
+        { flags: "--name <id>", description: "the id of the run or pipeline; launching the same again under this id follows what exists" },
         { flags: "--priority <number>", description: "higher runs first (default 0)", value: "integer" },
         { flags: "--profile", description: "record every call of every step and show where the time went (up to 1,000 steps)" },
         {
@@ -99,6 +99,7 @@ export const commandTree: CommandSpec = {
       examples: [
         "lapidary launch configs/jobs/quickstart.yaml",
         "lapidary launch configs/jobs/quickstart.yaml train.steps=50 mesh.data=8 mesh.model=32 -d --name short",
+        "lapidary launch configs/pipelines/two-stage.yaml tuned.train.steps=20",
       ],
       run: async (context, args) =>
         (await import("./commands/launch.js")).launch(context, {
@@ -287,7 +288,7 @@ export const commandTree: CommandSpec = {
         },
         {
           name: "get",
-          summary: "one job: state, slice, loss, and its report once it is done",
+          summary: "one job: state, slice, loss, and its report once it is done; or a pipeline and its jobs",
           arguments: [idArgument],
           run: async (context, args) => (await import("./commands/jobs.js")).getJob(context, args.required("id")),
         },
@@ -301,7 +302,7 @@ export const commandTree: CommandSpec = {
         },
         {
           name: "cancel",
-          summary: "cancel a queued or running job",
+          summary: "cancel a queued or running job, or the jobs of a pipeline that wait",
           arguments: [idArgument],
           run: async (context, args) => (await import("./commands/jobs.js")).cancelJob(context, args.required("id")),
         },
@@ -502,11 +503,12 @@ export const commandTree: CommandSpec = {
         {
           name: "schema",
           summary: "the JSON Schema of job files",
-          run: async (context) => (await import("./commands/config.js")).showSchema(context),
+          options: [{ flags: "--pipeline", description: "of pipeline files instead" }],
+          run: async (context, args) => (await import("./commands/config.js")).showSchema(context, args.flag("pipeline")),
         },
         {
           name: "validate",
-          summary: "check job files, and the corpus and checkpoint that they name",
+          summary: "check job files and pipeline files, and the corpus and checkpoint that they name",
           arguments: [{ name: "files", description: "job files", variadic: true, completes: "job" }],
           run: async (context, args) => (await import("./commands/config.js")).validateConfigs(context, args.list("files")),
         },

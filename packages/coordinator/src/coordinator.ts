@@ -29,7 +29,17 @@ import type {
 import type { SlicePlace } from "@lapidary/api/api-values";
 import { checkOutput } from "./check-output.js";
 import { removeConnection, writeConnection } from "@lapidary/api/connection";
-import { asJobError, cancelOf, coordinatorStopped, errorFields, isCancel, notReady, notResumable, pipelineNameTaken, runLost } from "./coordinator-errors.js";
+import {
+  asJobError,
+  cancelOf,
+  coordinatorStopped,
+  errorFields,
+  isCancel,
+  notReady,
+  notResumable,
+  pipelineNameTaken,
+  runLost,
+} from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
 import { listCheckpoints, execute } from "@lapidary/trainer";
 import { registryPath } from "@lapidary/api/worker-registry";
@@ -506,7 +516,9 @@ export class Coordinator {
       const run = runs.find(name);
       if (run?.state === "queued" && (await this.#cancel(run)).state === "cancelled") cancelled.unshift(name);
     }
-    const running = jobs.map(({ run }) => run).filter((run) => runs.find(run)?.summary.finished_at === undefined && runs.find(run) !== undefined);
+    const running = jobs
+      .map(({ run }) => run)
+      .filter((run) => runs.find(run)?.summary.finished_at === undefined && runs.find(run) !== undefined);
     return { id, cancelled, running };
   }
 

@@ -19,11 +19,17 @@ function stateOf(need: string, runs: RunStore): NeedState {
 export const unfinishedNeeds = (run: Run, runs: RunStore): string[] => run.needs.filter((need) => stateOf(need, runs) === "unfinished");
 
 /** How a run ends if one of its needs ended without success. Undefined: the run can start, or waits. */
-export function endByNeeds(run: Run, runs: RunStore): { readonly state: "failed" | "cancelled"; readonly error: LapidaryError } | undefined {
+export function endByNeeds(
+  run: Run,
+  runs: RunStore,
+): { readonly state: "failed" | "cancelled"; readonly error: LapidaryError } | undefined {
   for (const need of run.needs) {
     const state = stateOf(need, runs);
     if (state === "done" || state === "unfinished") continue;
-    return { state: state === "cancelled" ? "cancelled" : "failed", error: needError(run, need, state, runs.find(need)?.summary.error?.message) };
+    return {
+      state: state === "cancelled" ? "cancelled" : "failed",
+      error: needError(run, need, state, runs.find(need)?.summary.error?.message),
+    };
   }
   return undefined;
 }

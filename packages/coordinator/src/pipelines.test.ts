@@ -115,12 +115,18 @@ describe("pipelines", function () {
     const directory = join(harness.home, "runs", "later-tuned");
     const { id: _, created_at: __, ...identity } = JSON.parse(readFileSync(join(directory, "run.json"), "utf8")) as Record<string, unknown>;
     const new_run = { ...identity, jobFile: readFileSync(join(directory, "job.json"), "utf8") };
-    writeFileSync(file, JSON.stringify({ ...record, jobs: record.jobs.map((each) => (each["run"] === "later-tuned" ? { ...each, new_run } : each)) }));
+    writeFileSync(
+      file,
+      JSON.stringify({ ...record, jobs: record.jobs.map((each) => (each["run"] === "later-tuned" ? { ...each, new_run } : each)) }),
+    );
     rmSync(directory, { recursive: true });
 
     client = await harness.start();
     const { state, waiting_for } = await client.get("later-tuned");
-    deepStrictEqual([state, waiting_for, (await client.get("later-base")).error?.code], ["queued", ["later-base"], "LAP_COORDINATOR_STOPPED"]);
+    deepStrictEqual(
+      [state, waiting_for, (await client.get("later-base")).error?.code],
+      ["queued", ["later-base"], "LAP_COORDINATOR_STOPPED"],
+    );
     await client.resume("later-base");
     strictEqual((await endOf(client, "later-tuned")).state, "done");
     strictEqual((await client.pipeline("later")).state, "done");

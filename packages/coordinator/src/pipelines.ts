@@ -49,7 +49,9 @@ export async function checkPipeline(
     record: {
       id,
       created_at,
-      fingerprint: createHash("sha256").update(canonicalJson(asJson(identity))).digest("hex"),
+      fingerprint: createHash("sha256")
+        .update(canonicalJson(asJson(identity)))
+        .digest("hex"),
       jobs: described.map(({ name, needs, job, description }) => ({
         name,
         run: runOf(id, name),
@@ -83,7 +85,11 @@ interface LocatedPipelineJob {
   readonly initIsPending: boolean;
 }
 
-function resolveJobs(order: JobOrder<PipelineRequest["jobs"][number]>, id: string, { root, runsDirectory }: PipelinePlace): LocatedPipelineJob[] {
+function resolveJobs(
+  order: JobOrder<PipelineRequest["jobs"][number]>,
+  id: string,
+  { root, runsDirectory }: PipelinePlace,
+): LocatedPipelineJob[] {
   const runs = new Map(order.jobs.map(({ name }) => [name, join(runsDirectory, runOf(id, name))]));
   const nameOfRun = new Map([...runs].map(([name, directory]) => [directory, name]));
   const jobs = order.jobs.map(({ name, needs, job: value }): LocatedPipelineJob => {

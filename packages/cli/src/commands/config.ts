@@ -1,4 +1,4 @@
-import { checkJobFile, jobFileOf, jobJsonSchema, printJob } from "@lapidary/offline/config";
+import { checkJobFile, jobFileOf, jobJsonSchema, pipelineJsonSchema, printJob } from "@lapidary/offline/config";
 import { ExitCode, LapidaryError, type Warning } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { errorJson, errorText } from "../terminal/error-text.js";
@@ -11,8 +11,9 @@ export async function showConfig(context: Context, file: string, overrides: read
   return ExitCode.done;
 }
 
-export async function showSchema(context: Context): Promise<ExitCode> {
-  const schema = jobJsonSchema();
+/** @param ofPipelines whether to show the schema of pipeline files */
+export async function showSchema(context: Context, ofPipelines: boolean): Promise<ExitCode> {
+  const schema = ofPipelines ? pipelineJsonSchema() : jobJsonSchema();
   context.console.result(schema, () => JSON.stringify(schema, null, 2));
   return ExitCode.done;
 }

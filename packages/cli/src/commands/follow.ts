@@ -3,6 +3,7 @@ import type { CoordinatorClient } from "@lapidary/api/client";
 import { errorFromJSON, ExitCode, formatDuration, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { shareText, stateMeaning, stepLine } from "../report/job-line.js";
+import type { Progress } from "../terminal/progress.js";
 
 /** The end of a job. */
 export type Ending = Pick<DoneEvent, "state" | "error">;
@@ -20,35 +21,54 @@ export async function followJob(
   signal: AbortSignal,
   onRow: (row: MetricsRow) => void = () => undefined,
 ): Promise<Ending | undefined> {
-  const { steps } = await client.get(id);
-  const show = new JobProgress(context, steps);
+  const progress = context.console.progress();
   try {
-    for await (const event of client.stream(id, { signal })) {
-      show.event(event);
-      if (event.event === "metrics") onRow(event.data);
-      if (event.event === "done") return event.data;
-    }
-    if (signal.aborted) return undefined;
-    // The stream of a job that ended earlier may have no `done` event.
-    const { state, error } = await client.get(id);
-    return state === "done" || state === "failed" || state === "cancelled"
-      ? { state, ...(error === undefined ? {} : { error }) }
-      : undefined;
+    return await followOn(progress, context, client, { id, label: "" }, signal, onRow);
   } finally {
-    show.end();
+    progress.end();
   }
 }
 
-/** The progress line of one job. */
+/** A job on a progress line that it may share with others. `label` begins the text of its line. */
+export interface LabelledJob {
+  readonly id: string;
+  readonly label: string;
+}
+
+/** As `followJob`, on a given progress line. */
+export async function followOn(
+  progress: Progress,
+  context: Context,
+  client: CoordinatorClient,
+  { id, label }: LabelledJob,
+  signal: AbortSignal,
+  onRow: (row: MetricsRow) => void = () => undefined,
+): Promise<Ending | undefined> {
+  const { steps } = await client.get(id);
+  const show = new JobProgress(progress, context, steps, label);
+  for await (const event of client.stream(id, { signal })) {
+    show.event(event);
+    if (event.event === "metrics") onRow(event.data);
+    if (event.event === "done") return event.data;
+  }
+  if (signal.aborted) return undefined;
+  // The stream of a job that ended earlier may have no `done` event.
+  const { state, error } = await client.get(id);
+  return state === "done" || state === "failed" || state === "cancelled" ? { state, ...(error === undefined ? {} : { error }) } : undefined;
+}
+
+/** The progress of one job on a progress line. */
 class JobProgress {
-  readonly #progress;
+  readonly #progress: Progress;
   #state: JobState = "queued";
 
   constructor(
+    progress: Progress,
     private readonly context: Context,
     private readonly steps: number,
+    private readonly label: string,
   ) {
-    this.#progress = context.console.progress();
+    this.#progress = progress;
   }
 
   event(event: StreamEvent): void {
@@ -56,10 +76,10 @@ class JobProgress {
       case "state":
         return this.#showState(event.data);
       case "metrics":
-        if (event.data.kind === "train") return this.#progress.update("train", stepLine(event.data, this.steps));
+        if (event.data.kind === "train") return this.#progress.update(`${this.label}train`, stepLine(event.data, this.steps));
         this.#progress.flush();
         return this.context.console.say(
-          `step ${event.data.step}: held-out loss ${event.data.heldout_loss.toFixed(3)}, unigram ${event.data.unigram_loss.toFixed(3)}`,
+          `${this.label}step ${event.data.step}: held-out loss ${event.data.heldout_loss.toFixed(3)}, unigram ${event.data.unigram_loss.toFixed(3)}`,
         );
       case "log":
         return this.context.console.detail(`${event.data.source}: ${event.data.line}`);
@@ -68,11 +88,7 @@ class JobProgress {
     }
   }
 
-  end(): void {
-    this.#progress.end();
-  }
-
-  #showState({ state, activity, slice, workers }: StateEvent): void {
+  #showState({ state, activity, slice, workers, waiting_for }: StateEvent): void {
     if (state !== this.#state && slice !== undefined)
       this.context.console.detail(`slice ${slice.dims.join("x")} at chip ${slice.origin.join(",")}`);
     if (workers !== undefined)
@@ -81,7 +97,7 @@ class JobProgress {
     const since = this.context.clock.monotonic();
     const elapsed = (): string => (this.context.console.interactive ? formatDuration(this.context.clock.monotonic() - since) : "");
     this.#progress.update(
-      activity === undefined ? stateMeaning[state] : activity.what,
+      `${this.label}${activity === undefined ? (waiting_for === undefined ? stateMeaning[state] : `waits for ${waiting_for.join(", ")}`) : activity.what}`,
       activity === undefined || shareText(activity) === "" ? elapsed : shareText(activity),
     );
   }

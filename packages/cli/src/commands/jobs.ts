@@ -1,10 +1,20 @@
-import { type JobDetail, type JobState, type JobSummary, type Report, type StreamEvent, isFinal, jobStates } from "@lapidary/api";
+import {
+  type JobDetail,
+  type JobState,
+  type JobSummary,
+  type PipelineCancelled,
+  type Report,
+  type StreamEvent,
+  isFinal,
+  jobStates,
+} from "@lapidary/api";
 import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode, LapidaryError, formatCount, formatDuration, suggest, textTable, counted } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { goodputText } from "../report/goodput-text.js";
 import { activityText, stateMeaning, stepLine } from "../report/job-line.js";
+import { pipelineText, stateText } from "../report/pipeline-text.js";
 import { runReport } from "../report/run-report.js";
 import type { Paint } from "../terminal/paint.js";
 import { allMetrics, connect } from "./connect.js";
@@ -41,7 +51,7 @@ function readStates(text: string): JobState[] {
 function jobTable(jobs: readonly JobSummary[], now: number, paint: Paint): string {
   const rows = jobs.map((job) => [
     job.id,
-    job.state,
+    stateText(job),
     job.model,
     job.mesh,
     `${job.step}/${job.steps}`,
@@ -74,7 +84,14 @@ const runtime = ({ started_at, finished_at }: JobSummary, now: number): string =
 export async function getJob(context: Context, id: string): Promise<ExitCode> {
   const { console } = context;
   const client = await connect(context);
-  const job = await client.get(id);
+  const job = await jobOrPipeline(
+    () => client.get(id),
+    () => client.pipeline(id),
+  );
+  if ("jobs" in job) {
+    console.result(job, () => pipelineText(job));
+    return ExitCode.done;
+  }
   const report = job.state === "done" ? await client.report(id) : undefined;
   const metrics = report === undefined || console.options.json ? [] : await allMetrics(context, client, id);
   console.result({ ...job, report: report ?? null }, () => jobText(job, report, context.clock.now()));
@@ -82,11 +99,25 @@ export async function getJob(context: Context, id: string): Promise<ExitCode> {
   return ExitCode.done;
 }
 
+/** What a word names: a run, else a pipeline. @throws the error of the run if it is neither */
+async function jobOrPipeline<A, B>(ofRun: () => Promise<A>, ofPipeline: () => Promise<B>): Promise<A | B> {
+  try {
+    return await ofRun();
+  } catch (error) {
+    const isUnknown = (thrown: unknown): boolean => thrown instanceof LapidaryError && thrown.code === "LAP_JOB_UNKNOWN";
+    if (!isUnknown(error)) throw error;
+    return await ofPipeline().catch((other: unknown) => {
+      throw isUnknown(other) ? error : other;
+    });
+  }
+}
+
 function jobText(job: JobDetail, report: Report | undefined, now: number): string {
   const { slice, error, workers, parameters } = job;
   const rows: (readonly [string, string | undefined])[] = [
     ["run", job.id],
-    ["state", `${job.state}${job.activity === undefined ? "" : `: ${activityText(job.activity)}`}`],
+    ["state", `${stateText(job)}${job.activity === undefined ? "" : `: ${activityText(job.activity)}`}`],
+    ["pipeline", job.pipeline],
     ["model", `${job.model}${parameters === undefined ? "" : ` (${formatCount(parameters)} parameters)`}`],
     ["pod", job.pod],
     ["mesh", `${job.mesh} (${counted(job.chips, "chip")})`],
@@ -151,7 +182,14 @@ async function endOf(client: CoordinatorClient, id: string, signal: AbortSignal)
 export async function cancelJob(context: Context, id: string): Promise<ExitCode> {
   const { console } = context;
   const client = await connect(context);
-  const cancelled = await client.cancel(id);
+  const cancelled = await jobOrPipeline(
+    () => client.cancel(id),
+    () => client.cancelPipeline(id),
+  );
+  if ("running" in cancelled) {
+    console.result(cancelled, () => cancelledText(cancelled));
+    return ExitCode.done;
+  }
   console.result(cancelled, () =>
     cancelled.state === "cancelled"
       ? `run ${id} is cancelled`
@@ -160,6 +198,11 @@ export async function cancelJob(context: Context, id: string): Promise<ExitCode>
         : `run ${id} is being cancelled`,
   );
   return ExitCode.done;
+}
+
+function cancelledText({ id, cancelled, running }: PipelineCancelled): string {
+  const ended = cancelled.length === 0 ? `no job of pipeline ${id} waits` : `cancelled ${cancelled.join(", ")}`;
+  return [ended, ...running.map((run) => `run ${run} goes on: \`lapidary jobs cancel ${run}\` ends it`)].join("\n");
 }
 
 export async function resumeJob(context: Context, id: string, overrides: readonly string[]): Promise<ExitCode> {

@@ -2,6 +2,7 @@ import type { MetricsRow, Report, SubmitRequest, Submitted } from "@lapidary/api
 import { resolve } from "node:path";
 import type { CoordinatorClient } from "@lapidary/api/client";
 import type { StepProfile } from "@lapidary/offline/step-profile";
+import type { LaunchFile } from "@lapidary/offline/submission";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
@@ -25,17 +26,21 @@ export interface LaunchOptions {
 /** A second Ctrl-C within this time cancels the job. */
 const cancelWithinMs = 2000;
 
-/** Submits a job and follows it to its end. Ctrl-C stops following; the job continues. */
+/** Submits a job or a pipeline and follows it to its end. Ctrl-C stops following; the job continues. */
 export async function launch(context: Context, options: LaunchOptions): Promise<ExitCode> {
   const { console } = context;
+  const { readLaunchFile } = await import("@lapidary/offline/submission");
+  const file = readLaunchFile(context, options.job);
+  if (file.isPipeline) return (await import("./launch-pipeline.js")).launchPipeline(context, options, file.text);
   if (options.detach && options.tensorboard !== undefined)
     throw argumentError(
       "--tensorboard writes while the job is followed, and -d does not follow",
       "launch",
       "leave -d out, or use `lapidary export-run ID --tensorboard DIR` afterwards",
     );
-  const request = await submission(
+  const request = await submissionOf(
     context,
+    file,
     options.profile === true ? { ...options, overrides: [...options.overrides, "trace_every=1"] } : options,
   );
   if (options.tensorboard !== undefined)
@@ -48,7 +53,10 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
     console.say(`follow it with \`lapidary logs -f ${id}\`, wait for it with \`lapidary jobs wait ${id}\``);
     return ExitCode.done;
   }
-  const ending = await followWithCtrlC(context, client, id, await tensorboardRows(context, options.tensorboard, id));
+  const onRow = await tensorboardRows(context, options.tensorboard, id);
+  const ending = await withCtrlC(context, { what: `run ${id}`, last: id, cancel: () => client.cancel(id) }, (signal) =>
+    followJob(context, client, id, signal, onRow),
+  );
   if (ending === undefined) {
     console.result({ id, state: (await client.get(id)).state, report: null, warnings: submitted.warnings }, () => id);
     return ExitCode.interrupted;
@@ -88,12 +96,18 @@ async function tensorboardRows(
 }
 
 /** The request to the coordinator: the resolved job. The job and its inputs are checked before the request is sent. */
-export async function submission(
+export async function submission(context: Context, options: Omit<LaunchOptions, "detach">): Promise<SubmitRequest> {
+  const { readLaunchFile } = await import("@lapidary/offline/submission");
+  return submissionOf(context, readLaunchFile(context, options.job), options);
+}
+
+async function submissionOf(
   context: Context,
-  { job, overrides, name, priority }: Omit<LaunchOptions, "detach">,
+  file: LaunchFile,
+  { overrides, name, priority }: Omit<LaunchOptions, "detach" | "job">,
 ): Promise<SubmitRequest> {
   const { readSubmission } = await import("@lapidary/offline/submission");
-  const submitted = await readSubmission(context, job, overrides, (warning) => context.console.warn(warning));
+  const submitted = await readSubmission(context, file.text, overrides, (warning) => context.console.warn(warning));
   return { job: submitted.job, priority: priority ?? submitted.priority, ...(name === undefined ? {} : { name }) };
 }
 
@@ -150,17 +164,24 @@ async function readProfile({ home }: Context, id: string): Promise<{ numbers: St
 
 const launchResult = (id: string, report: Report): { id: string; state: "done"; report: Report } => ({ id, state: "done", report });
 
+/** What a command follows. */
+interface Followed {
+  /** `run a-1`, `pipeline two-stage-1` */
+  readonly what: string;
+  /** The run whose log shows the end of the work. */
+  readonly last: string;
+  readonly cancel: () => Promise<unknown>;
+}
+
 /**
- *     Ctrl-C          detached: the job continues, the command ends in two seconds
- *     Ctrl-C again    the job is cancelled, the command waits until it is
+ *     Ctrl-C          detached: the work continues, the command ends in two seconds
+ *     Ctrl-C again    the work is cancelled, the command waits until it is
  */
-async function followWithCtrlC(
-  context: Context,
-  client: CoordinatorClient,
-  id: string,
-  onRow: ((row: MetricsRow) => void) | undefined,
-): Promise<Ending | undefined> {
-  const { console, interrupts } = context;
+export async function withCtrlC<T>(
+  { console, interrupts }: Context,
+  { what, last, cancel }: Followed,
+  follow: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const listening = new AbortController();
   const cancelling: Promise<unknown>[] = [];
   let detaching: NodeJS.Timeout | undefined;
@@ -168,19 +189,19 @@ async function followWithCtrlC(
     if (signal !== "SIGINT") {
       listening.abort();
     } else if (detaching === undefined) {
-      console.say(`detached: run ${id} continues. Follow it with \`lapidary logs -f ${id}\`; Ctrl-C again within two seconds cancels it`);
+      console.say(`detached: ${what} continues. Follow it with \`lapidary logs -f ${last}\`; Ctrl-C again within two seconds cancels it`);
       detaching = setTimeout(() => listening.abort(), cancelWithinMs);
     } else if (cancelling.length === 0) {
       clearTimeout(detaching);
-      console.say(`cancelling run ${id}`);
-      cancelling.push(client.cancel(id));
+      console.say(`cancelling ${what}`);
+      cancelling.push(cancel());
     } else {
-      console.say(`no longer waiting: run ${id} is being cancelled`);
+      console.say(`no longer waiting: ${what} is being cancelled`);
       listening.abort();
     }
   });
   try {
-    const ending = await followJob(context, client, id, listening.signal, onRow);
+    const ending = await follow(listening.signal);
     await Promise.all(cancelling);
     return ending;
   } finally {

@@ -65,7 +65,11 @@ export class PipelineStore {
     const record = this.#records.get(id);
     if (record !== undefined) return record;
     if (nameSchema.safeParse(id).success && existsSync(this.#path(id)))
-      throw new LapidaryError({ code: "LAP_PIPELINE_UNREADABLE", message: `the file of pipeline ${id} cannot be read`, location: this.#path(id) });
+      throw new LapidaryError({
+        code: "LAP_PIPELINE_UNREADABLE",
+        message: `the file of pipeline ${id} cannot be read`,
+        location: this.#path(id),
+      });
     throw new LapidaryError({
       code: "LAP_JOB_UNKNOWN",
       message: `pipeline ${JSON.stringify(id.slice(0, 80))} not found`,
