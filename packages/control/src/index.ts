@@ -1,6 +1,6 @@
 export { type RedisChoice, chooseRedis, describeRedis, openRedis, redisProcess, stopLeftRedis } from "./choose-redis.js";
 export { EventStream } from "./event-stream.js";
 export type { Job } from "./job.js";
-export { JobQueue } from "./job-queue.js";
+export { type JobHandlers, JobQueue } from "./job-queue.js";
 export { HeldLease, type Lease, Leases } from "./leases.js";
 export { type Store } from "./store.js";

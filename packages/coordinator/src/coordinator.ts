@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
-import { type Job, JobQueue, type Store, openRedis, type RedisChoice } from "@lapidary/control";
+import { type Job, type JobHandlers, JobQueue, type Store, openRedis, type RedisChoice } from "@lapidary/control";
 import {
   type Clock,
   type Failpoints,
@@ -257,11 +257,7 @@ export class Coordinator {
     this.#onStop("queue", () => queue.close());
     // Redis may have lost runs that are queued on disk.
     await this.#refillQueue();
-    queue.onJob<Placed>({
-      place: (job) => this.#place(job),
-      run: (_, placed, signal) => this.#run(placed, signal),
-      awaitNeed: (need, id) => this.#awaitNeed(need, id),
-    });
+    queue.onJob(this.#handlers());
 
     writeConnection(home, { pid: process.pid, port: http.port, token: this.#token, version: this.#version, started_at: this.#startedAt });
     this.#onStop("connection", () => removeConnection(home, process.pid));
@@ -288,6 +284,14 @@ export class Coordinator {
   }
 
   // ---- jobs ----
+
+  #handlers(): JobHandlers<Placed> {
+    return {
+      place: (job) => this.#place(job),
+      run: (_, placed, signal) => this.#run(placed, signal),
+      awaitNeed: (need, id) => this.#awaitNeed(need, id),
+    };
+  }
 
   /** Returns a slice for the job, or undefined if too few chips are free. Throws if the job can never run. */
   #place({ id: queueId, payload }: Job): Placed | undefined {

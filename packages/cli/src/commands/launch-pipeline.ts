@@ -7,8 +7,9 @@ import type { Context } from "../context.js";
 import { stateMeaning } from "../report/job-line.js";
 import { pipelineText } from "../report/pipeline-text.js";
 import { connect } from "./connect.js";
+import { withCtrlC } from "./ctrl-c.js";
 import { type Ending, endingExit, followOn } from "./follow.js";
-import { type LaunchOptions, withCtrlC } from "./launch.js";
+import type { LaunchOptions } from "./launch-options.js";
 
 /** Submits a pipeline and follows all its jobs to their ends. Ctrl-C stops following; the pipeline continues. */
 export async function launchPipeline(context: Context, options: LaunchOptions, text: LaunchFile["text"]): Promise<ExitCode> {

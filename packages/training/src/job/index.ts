@@ -1,5 +1,5 @@
 /** Job files without the training code: `@lapidary/training/job`. */
 export { axisMeaning, isKnownAxis, knownAxes } from "./axis-names.js";
 export { type JobText, type JobValue, type LocatedJob, readJobText, resolveLocatedJob } from "./load-job.js";
-export { isPipeline, type Pipeline, type PipelineJob, resolvePipeline } from "../pipeline/load-pipeline.js";
+export { isPipeline, type Pipeline, resolvePipeline } from "../pipeline/load-pipeline.js";
 export { jobFileOf, printJob, printJobFile, type ResolvedJob } from "./resolved-job.js";
