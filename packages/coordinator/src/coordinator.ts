@@ -18,7 +18,6 @@ import type {
   Cancelled,
   CheckpointEntry,
   JobDetail,
-  PipelineCancelled,
   PipelineSubmitted,
   Resumed,
   Status,
@@ -29,17 +28,7 @@ import type {
 import type { SlicePlace } from "@lapidary/api/api-values";
 import { checkOutput } from "./check-output.js";
 import { removeConnection, writeConnection } from "@lapidary/api/connection";
-import {
-  asJobError,
-  cancelOf,
-  coordinatorStopped,
-  errorFields,
-  isCancel,
-  notReady,
-  notResumable,
-  pipelineNameTaken,
-  runLost,
-} from "./coordinator-errors.js";
+import { asJobError, cancelOf, coordinatorStopped, errorFields, isCancel, notReady, notResumable, runLost } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
 import { listCheckpoints, execute } from "@lapidary/trainer";
 import { registryPath } from "@lapidary/api/worker-registry";
@@ -52,7 +41,7 @@ import type { Service } from "./http/service.js";
 import { parsePlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
 import { endByNeeds, NeedWaiters, unfinishedNeeds } from "./needs.js";
-import { checkPipeline, pipelineDetail, withNewestCheckpoint } from "./pipelines.js";
+import { cancelPipeline, checkNewPipeline, createPipeline, pipelineDetail, withNewestCheckpoint } from "./pipelines.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { eventError } from "@lapidary/api/run-events";
 import { PipelineStore, type Run, runFiles, RunStore, homeToken } from "@lapidary/telemetry";
@@ -437,7 +426,7 @@ export class Coordinator {
       cancel: (id) => this.#cancel(runs.get(id)),
       submitPipeline: (request) => this.#submitPipeline(runs, request),
       pipeline: (id) => pipelineDetail(ensure(this.#pipelines, "pipelines").get(id), runs),
-      cancelPipeline: (id) => this.#cancelPipeline(runs, id),
+      cancelPipeline: (id) => cancelPipeline(ensure(this.#pipelines, "pipelines").get(id), runs, (run) => this.#cancel(run)),
       resume: (id, request) => this.#resume(runs.get(id), request.overrides),
       detail: (run) => this.#detail(run),
       checkpoints: (run): Promise<CheckpointEntry[]> => listCheckpoints(join(run.directory, runFiles.checkpoints)),
@@ -480,50 +469,13 @@ export class Coordinator {
     return { id: run.id, state: run.state, existed, warnings: run.summary.warnings ?? [] };
   }
 
-  /** Creates the runs of a pipeline, and adds them to the queue. */
   async #submitPipeline(runs: RunStore, request: z.output<typeof submitPipelineSchema>): Promise<PipelineSubmitted> {
-    const { root } = this.#options;
     const pipelines = ensure(this.#pipelines, "pipelines");
-    const known = request.name === undefined ? undefined : pipelines.find(request.name);
-    // The names of runs are part of the paths in the jobs. The id is free until the pipeline is created, because nothing awaits in between.
-    const check = (id: string): ReturnType<typeof checkPipeline> =>
-      checkPipeline(request, id, { root, runsDirectory: runs.directory }, this.#clock.now(), known === undefined);
-    const { record, warnings } = await check(request.name ?? pipelines.freeId(request.like));
+    const place = { root: this.#options.root, runs, pipelines };
+    const checked = await checkNewPipeline(request, place, this.#clock.now());
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
-    const jobs = record.jobs.map(({ name, run, needs }) => ({ name, run, needs }));
-    const existing = pipelines.find(record.id);
-    if (existing !== undefined) {
-      if (existing.fingerprint !== record.fingerprint) throw pipelineNameTaken(record.id);
-      const before = jobs.flatMap(({ run }) => runs.find(run)?.summary.warnings ?? []);
-      return { id: record.id, existed: true, jobs, warnings: before };
-    }
-    pipelines.create(record);
-    try {
-      // The last first: no job starts before all are in the queue.
-      for (const { run } of [...jobs].reverse()) {
-        runs.get(run).warn(warnings.get(run) ?? []);
-        await this.#enqueue(queue, runs.get(run));
-      }
-    } catch (error) {
-      if (jobs.every(({ run }) => runs.get(run).state === "queued")) pipelines.discard(record.id);
-      throw error;
-    }
-    return { id: record.id, existed: false, jobs, warnings: [...warnings.values()].flat() };
-  }
-
-  async #cancelPipeline(runs: RunStore, id: string): Promise<PipelineCancelled> {
-    const { jobs } = ensure(this.#pipelines, "pipelines").get(id);
-    const cancelled: string[] = [];
-    // The last first: a job that is cancelled ends the jobs that need it.
-    for (const { run: name } of [...jobs].reverse()) {
-      const run = runs.find(name);
-      if (run?.state === "queued" && (await this.#cancel(run)).state === "cancelled") cancelled.unshift(name);
-    }
-    const running = jobs
-      .map(({ run }) => run)
-      .filter((run) => runs.find(run)?.summary.finished_at === undefined && runs.find(run) !== undefined);
-    return { id, cancelled, running };
+    return createPipeline(checked, place, (run) => this.#enqueue(queue, run));
   }
 
   async #cancel(run: Run): Promise<Cancelled> {

@@ -106,7 +106,7 @@ describe("pipelines", function () {
   });
 
   it("a waiting job goes on under the next coordinator, also if its need was stopped with the coordinator and is resumed", async () => {
-    await client.submitPipeline(pipeline("later", "train.steps=400"));
+    await client.submitPipeline(pipeline("later", "train.steps=200"));
     await trains(client, "later-base");
     await harness.stop();
     // A coordinator that was killed while it created the runs leaves the contents of the missing run in the file of the pipeline.

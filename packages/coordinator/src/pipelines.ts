@@ -1,37 +1,101 @@
 import { createHash, randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { asJson, canonicalJson, LapidaryError, type Warning } from "@lapidary/std";
-import { isFinal, namePattern, type PipelineDetail, type submitPipelineSchema } from "@lapidary/api";
-import { type PipelineRecord, runFiles, type RunStore } from "@lapidary/telemetry";
+import {
+  type Cancelled,
+  isFinal,
+  namePattern,
+  type PipelineCancelled,
+  type PipelineDetail,
+  type PipelineSubmitted,
+  type submitPipelineSchema,
+} from "@lapidary/api";
+import { type PipelineRecord, type PipelineStore, type Run, runFiles, type RunStore } from "@lapidary/telemetry";
 import { listCheckpoints } from "@lapidary/trainer";
 import { checkInitOfNeeds, checkInputs, type JobOrder, jobWarnings, orderJobs, type ResolvedJob } from "@lapidary/training";
-import { existsSync } from "node:fs";
 import type { z } from "zod";
 import { checkOutput } from "./check-output.js";
+import { pipelineNameTaken } from "./coordinator-errors.js";
 import { describeJob, parsePlacedJob } from "./jobs.js";
 
 type PipelineRequest = z.output<typeof submitPipelineSchema>;
 
-/** Where runs are and where the project is. */
+/** The project, and the files of runs and pipelines. */
 export interface PipelinePlace {
   readonly root: string;
-  readonly runsDirectory: string;
+  readonly runs: RunStore;
+  readonly pipelines: PipelineStore;
 }
 
-/** A pipeline that can be created, and the warnings of each of its jobs. */
-export interface CheckedPipeline {
+/** A pipeline that can be created, and the warnings of each of its runs. */
+interface CheckedPipeline {
   readonly record: PipelineRecord;
   readonly warnings: ReadonlyMap<string, readonly Warning[]>;
 }
 
 /**
- * Resolves and checks the jobs of a pipeline. `train.init` becomes the directory of the run that it names.
+ * Resolves and checks the jobs of a pipeline. A pipeline without a name gets a free id.
  *
- * @param id of the pipeline
- * @param checksInputs false for a pipeline that exists, because its inputs may have changed
  * @throws LapidaryError for an invalid job, need or input
  */
-export async function checkPipeline(
+export async function checkNewPipeline(request: PipelineRequest, place: PipelinePlace, created_at: number): Promise<CheckedPipeline> {
+  const { pipelines } = place;
+  for (;;) {
+    const id = request.name ?? pipelines.freeId(request.like);
+    // The inputs of a pipeline that exists may have changed.
+    const checked = await checkPipeline(request, id, place, created_at, pipelines.find(id) === undefined);
+    // Another request may have taken the id during the checks.
+    if (request.name !== undefined || pipelines.freeId(request.like) === id) return checked;
+  }
+}
+
+/**
+ * Creates a pipeline and adds its runs to the queue, or returns the pipeline that exists.
+ *
+ * @throws LAP_JOB_NAME_TAKEN if a pipeline with other jobs, or a run, has the name
+ */
+export async function createPipeline(
+  { record, warnings }: CheckedPipeline,
+  { runs, pipelines }: PipelinePlace,
+  enqueue: (run: Run) => Promise<void>,
+): Promise<PipelineSubmitted> {
+  const { id } = record;
+  const jobs = record.jobs.map(({ name, run, needs }) => ({ name, run, needs }));
+  const existing = pipelines.find(id);
+  if (existing !== undefined && existing.fingerprint !== record.fingerprint) throw pipelineNameTaken(id);
+  if (existing !== undefined)
+    return { id, existed: true, jobs, warnings: jobs.flatMap(({ run }) => runs.find(run)?.summary.warnings ?? []) };
+  pipelines.create(record);
+  try {
+    // The last first: no job starts before the jobs that need it are in the queue.
+    for (const { run } of [...jobs].reverse()) {
+      runs.get(run).warn(warnings.get(run) ?? []);
+      await enqueue(runs.get(run));
+    }
+  } catch (error) {
+    if (jobs.every(({ run }) => runs.get(run).state === "queued")) pipelines.discard(id);
+    throw error;
+  }
+  return { id, existed: false, jobs, warnings: [...warnings.values()].flat() };
+}
+
+/** Cancels the runs of a pipeline that wait. */
+export async function cancelPipeline(
+  { id, jobs }: PipelineRecord,
+  runs: RunStore,
+  cancel: (run: Run) => Promise<Cancelled>,
+): Promise<PipelineCancelled> {
+  const found = jobs.flatMap(({ run }) => runs.find(run) ?? []);
+  const cancelled: string[] = [];
+  // The last first: a job that is cancelled ends the jobs that need it.
+  for (const run of [...found].reverse())
+    if (run.state === "queued" && (await cancel(run)).state === "cancelled") cancelled.unshift(run.id);
+  return { id, cancelled, running: found.filter(({ state }) => !isFinal(state)).map((run) => run.id) };
+}
+
+/** `train.init` becomes the directory of the run that it names. */
+async function checkPipeline(
   request: PipelineRequest,
   id: string,
   place: PipelinePlace,
@@ -88,9 +152,9 @@ interface LocatedPipelineJob {
 function resolveJobs(
   order: JobOrder<PipelineRequest["jobs"][number]>,
   id: string,
-  { root, runsDirectory }: PipelinePlace,
+  { root, runs: { directory } }: PipelinePlace,
 ): LocatedPipelineJob[] {
-  const runs = new Map(order.jobs.map(({ name }) => [name, join(runsDirectory, runOf(id, name))]));
+  const runs = new Map(order.jobs.map(({ name }) => [name, join(directory, runOf(id, name))]));
   const nameOfRun = new Map([...runs].map(([name, directory]) => [directory, name]));
   const jobs = order.jobs.map(({ name, needs, job: value }): LocatedPipelineJob => {
     const { job, locationOf, warnings } = parsePlacedJob({ job: value, overrides: [] }, root, runs);
@@ -108,7 +172,7 @@ function resolveJobs(
 
 async function checkJob(
   { name, job, locationOf, renamed, initIsPending }: LocatedPipelineJob,
-  { root, runsDirectory }: PipelinePlace,
+  { root, runs: { directory: runsDirectory } }: PipelinePlace,
 ): Promise<readonly Warning[]> {
   const warnings = [
     ...renamed,

@@ -87,7 +87,11 @@ export class PipelineStore {
     }
   }
 
-  /** Creates a pipeline and its runs. */
+  /**
+   * Creates a pipeline and its runs.
+   *
+   * @throws LAP_JOB_NAME_TAKEN if a run has one of their names; LAP_FILE_… if the disk fails: then none of them remains
+   */
   create(record: PipelineRecord): void {
     for (const { run } of record.jobs)
       if (existsSync(join(this.runs.directory, run)))
@@ -99,7 +103,12 @@ export class PipelineStore {
         });
     this.#save(record);
     this.#records.set(record.id, record);
-    this.#createRuns(record);
+    try {
+      this.#createRuns(record);
+    } catch (error) {
+      this.discard(record.id);
+      throw error;
+    }
   }
 
   /** Removes a pipeline that could not be queued, and its runs. */
