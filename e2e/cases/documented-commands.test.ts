@@ -3,7 +3,8 @@ import { existsSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type Call, type CommandSpec, commandTree, parseCommandLine } from "@lapidary/cli";
 import { LapidaryError } from "@lapidary/std";
-import { jobJsonSchema, loadJob } from "@lapidary/training";
+import { jobJsonSchema, resolveJob } from "@lapidary/training";
+import { isPipeline, readJobText, resolvePipeline } from "@lapidary/training/job";
 import { Home, root } from "../support/cli.js";
 import { codeIn, commandsIn, type DocumentedCommand, documentedCommands, documents, shownTexts } from "../support/documented.js";
 
@@ -45,7 +46,10 @@ function jobProblem(call: Call): string | undefined {
   const named = join(root, "configs/jobs", `${job}.yaml`);
   if (!existsSync(named) && !existsSync(join(root, job))) return call.command === "lapidary trace" ? undefined : `there is no job ${job}`;
   try {
-    loadJob(existsSync(named) ? named : job, overrides, { configsDir: join(root, "configs"), base: root });
+    const text = readJobText(existsSync(named) ? named : job, root);
+    const environment = { configsDir: join(root, "configs"), base: root };
+    if (call.command === "lapidary launch" && isPipeline(text)) resolvePipeline(text, overrides, environment);
+    else resolveJob(text, overrides, environment);
     return undefined;
   } catch (error) {
     return error instanceof LapidaryError ? `${error.message} (${error.location})` : String(error);
