@@ -3,9 +3,10 @@
 export { checkCorpus } from "./corpus/check-corpus.js";
 export { type CorpusSpec, corpusSpec, defaultCorpus } from "./corpus/corpus-spec.js";
 export { skippedWarning } from "./corpus/skipped-warning.js";
-export { Dataset, openDataset } from "./dataset/dataset.js";
+export { Dataset } from "./dataset/dataset.js";
 export { datasetFiles } from "./dataset/manifest.js";
-export { findPrepared, prepareDataset } from "./dataset/prepare.js";
+export { type AnyDataset, openDataset } from "./dataset/open-dataset.js";
+export { findPrepared, findPreparedRows, type PrepareWork, prepareDataset, prepareRows } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
 export { byteTokenizer, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
 export { type Document, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
@@ -15,7 +16,9 @@ export {
   duplicateFilter,
   evaluationTexts,
   type ExampleFilter,
+  type FilterName,
   filterExamples,
+  filterNames,
   identityFilter,
   piiFilter,
   schemaFilter,
@@ -27,3 +30,6 @@ export { showRow, shownTokens } from "./examples/show-row.js";
 export { endAnswer } from "./examples/template.js";
 export { preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";
 export { TrainingOrder } from "./examples/training-order.js";
+export { readRows } from "./rows/read-rows.js";
+export { RowDataset } from "./rows/row-dataset.js";
+export type { RowsFile, RowsRequest } from "./rows/rows-request.js";

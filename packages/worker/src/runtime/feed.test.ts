@@ -6,6 +6,7 @@ import { openDataset, prepareDataset } from "@lapidary/data";
 import { parseSharding } from "@lapidary/ir";
 import { makeMesh, makeWorkerGrid } from "@lapidary/topology";
 import { arrayLayout, arrayOf, blockOf, epochOf, handleOf, ranksOf, takeBlock, type FeedMessage } from "@lapidary/protocol";
+import { ensure } from "@lapidary/std";
 import { BatchReader, rangesOf } from "./feed.js";
 
 describe("a worker's batch", () => {
@@ -52,7 +53,7 @@ describe("a worker's batch", () => {
       for (const worker of ranksOf(grid.workers))
         for (const { port, block } of reader.read(message, { mesh, grid }, worker)) {
           const expected = takeBlock(
-            arrayOf(port.array === "mask" ? "f32" : "i32", [batch, seq], whole[port.array]),
+            arrayOf(port.array === "mask" ? "f32" : "i32", [batch, seq], ensure(whole[port.array], port.array)),
             blockOf(arrayLayout({ mesh, grid }, port.tensor), worker),
           );
           assert.deepEqual([block.dims, [...block.data]], [expected.dims, [...expected.data]], `${text}, worker ${worker}, ${port.array}`);
