@@ -363,10 +363,10 @@ export class Coordinator {
 
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
     const { root, home } = this.#options;
-    const { job, locationOf, warnings: renamed } = parsePlacedJob(request, root);
+    const runsDirectory = join(home, "runs");
+    const { job, locationOf, warnings: renamed } = parsePlacedJob(request, root, runsDirectory);
     // A repeated request returns the run that the first request created, even if its inputs have changed.
     const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
-    const runsDirectory = join(home, "runs");
     const warnings = isKnown
       ? []
       : [

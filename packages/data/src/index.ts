@@ -30,6 +30,6 @@ export { showRow, shownTokens } from "./examples/show-row.js";
 export { endAnswer } from "./examples/template.js";
 export { preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";
 export { TrainingOrder } from "./examples/training-order.js";
-export { readRows } from "./rows/read-rows.js";
+export { checkExampleFile } from "./rows/check-example-file.js";
 export { RowDataset } from "./rows/row-dataset.js";
 export type { RowsFile, RowsRequest } from "./rows/rows-request.js";
