@@ -21,6 +21,8 @@ ${model}train: { steps: 16, batch: 4, eval: { every: 8 }, optimizer: { name: ada
 data: { train: [{ path: demos.jsonl }], held_out: 0.1, filters: [schema, duplicates] }
 checkpoint: { every: 5 }
 ${more}`;
+/** With more steps than the other job, so that a failpoint can choose between them. */
+const loraJob = (init: string): string => sftJob(init, "lora: { rank: 2, alpha: 4, targets: [q, v] }\n").replace("steps: 16", "steps: 20");
 const words = ["sun", "sea", "tree", "fish", "bird", "rock", "moon", "rain", "wind", "leaf"];
 const dialogue = (n: number): object => ({
   messages: [
@@ -61,16 +63,19 @@ describe("supervised fine-tuning", function () {
   before(async () => {
     home = new Home();
     add(home);
+    await home.json("up");
     await home.json("launch", write(home, "base.yaml", baseJob), "--name", "base");
   });
   after(() => home.clear());
 
   it("a run that starts from another by its name lowers the loss, and its checkpoint is a chat model", async () => {
-    const report = await home.json("launch", write(home, "sft.yaml", sftJob("base")), "--name", "whole");
+    const { report } = (await home.json("launch", write(home, "sft.yaml", sftJob("base")), "--name", "whole")) as {
+      report: { heldout_loss: number; unigram_loss: number };
+    };
     const steps = stepsOf(home, "whole");
     equal(steps.length, 16);
     ok((steps.at(-1)?.loss ?? 9) < 0.6 * (steps[0]?.loss ?? 0), JSON.stringify(steps.map(({ loss }) => loss)));
-    ok(Number(report["heldout_loss"]) < Number(report["unigram_loss"]), JSON.stringify(report));
+    ok(report.heldout_loss < report.unigram_loss, JSON.stringify(report));
     const { tokenizer } = readTokenizer(checkpointOf(home, "whole", 16));
     ok(tokenizer.turns !== undefined && tokenizer.control.stops.includes(tokenizer.turns.endOfTurn));
     match(readFileSync(join(checkpointOf(home, "whole", 16), "tokenizer_config.json"), "utf8"), /chat_template/);
@@ -79,7 +84,10 @@ describe("supervised fine-tuning", function () {
   it("refused rows are a warning, and filters and refused rows are events of the run", async () => {
     const events = await home.events("whole");
     const [refused] = events.filter(isOfType("examples_refused"));
-    deepStrictEqual(refused?.first.map(({ row }) => row), [21]);
+    deepStrictEqual(
+      refused?.first.map(({ row }) => row),
+      [21],
+    );
     deepStrictEqual(
       events.filter(isOfType("examples_filtered")).map(({ filter, checked, removed }) => [filter, checked, removed]),
       [
@@ -91,31 +99,12 @@ describe("supervised fine-tuning", function () {
     ok(warnings.some(({ code }) => code === "LAP_EXAMPLES_REFUSED"));
   });
 
-  it("a run whose worker and coordinator are killed has the digests of the run that was not interrupted", async () => {
-    mkdirSync(fired());
-    const other = new Home({ LAPIDARY_FAILPOINTS: "backward-middle@4,1:kill;after-commit@9,c:kill", LAPIDARY_FAILPOINTS_FIRED: fired() });
-    try {
-      add(other);
-      await other.run("launch", write(other, "sft.yaml", sftJob(checkpointOf(home, "base", 6))), "--name", "killed");
-      await other.json("up");
-      for (let state = ""; state !== "done"; ) {
-        ({ state } = (await other.json("jobs", "get", "killed")) as { state: string });
-        ok(!["failed", "cancelled"].includes(state), state);
-      }
-      equal(readdirSync(fired()).length, 2);
-      const last = (rows: readonly Row[]): (readonly [number, string])[] => [...new Map(rows.map(({ step, digest }) => [step, digest]))];
-      deepStrictEqual(last(stepsOf(other, "killed")), last(stepsOf(home, "whole")));
-    } finally {
-      await other.clear();
-    }
-  });
-
   it("an adapter is trained alone, and its checkpoint has PEFT's files and the state of a resume", async () => {
-    const path = write(home, "lora.yaml", sftJob("base", "lora: { rank: 2, alpha: 4, targets: [q, v] }"));
+    const path = write(home, "lora.yaml", loraJob("base"));
     await home.json("launch", path, "--name", "adapter");
     const steps = stepsOf(home, "adapter");
     ok((steps.at(-1)?.loss ?? 9) < (steps[0]?.loss ?? 0), JSON.stringify(steps.map(({ loss }) => loss)));
-    const directory = checkpointOf(home, "adapter", 16);
+    const directory = checkpointOf(home, "adapter", 20);
     const adapter = await readSafetensors(join(directory, "adapter_model.safetensors"));
     deepStrictEqual(
       [...adapter.keys()].sort().slice(0, 2),
@@ -124,14 +113,56 @@ describe("supervised fine-tuning", function () {
     equal(adapter.size, 8);
     ok(!existsSync(join(directory, "model.safetensors")));
     const config = JSON.parse(readFileSync(join(directory, "adapter_config.json"), "utf8")) as Record<string, unknown>;
-    deepStrictEqual([config["peft_type"], config["r"], config["lora_alpha"], config["target_modules"]], ["LORA", 2, 4, ["q_proj", "v_proj"]]);
-    const resumed = await home.run("jobs", "resume", "adapter", "train.steps=20");
-    equal(resumed.code, 0, resumed.stderr);
+    deepStrictEqual(
+      [config["peft_type"], config["r"], config["lora_alpha"], config["target_modules"]],
+      ["LORA", 2, 4, ["q_proj", "v_proj"]],
+    );
+  });
+
+  it("runs whose workers and coordinator are killed have the digests of the runs that were not interrupted", async () => {
+    mkdirSync(fired());
+    const failpoints = ["backward-middle@4,1:kill", "after-commit@9,c:kill", "before-vote@18,0:kill", "before-vote@18,1:kill"];
+    const other = new Home({ LAPIDARY_FAILPOINTS: failpoints.join(";"), LAPIDARY_FAILPOINTS_FIRED: fired() });
+    const ends = async (run: string): Promise<void> => {
+      for (let state = ""; state !== "done"; ) {
+        ({ state } = (await other.json("jobs", "get", run)) as { state: string });
+        ok(!["failed", "cancelled"].includes(state), state);
+      }
+    };
+    const last = (rows: readonly Row[]): (readonly [number, string])[] => [...new Map(rows.map(({ step, digest }) => [step, digest]))];
+    const base = checkpointOf(home, "base", 6);
+    try {
+      add(other);
+      await other.json("up");
+      await other.run("launch", write(other, "sft.yaml", sftJob(base)), "--name", "killed");
+      await other.json("up");
+      await ends("killed");
+      await other.run("launch", write(other, "lora.yaml", loraJob(base)), "--name", "adapter");
+      await ends("adapter");
+      equal(readdirSync(fired()).length, 4);
+      deepStrictEqual(last(stepsOf(other, "killed")), last(stepsOf(home, "whole")));
+      deepStrictEqual(last(stepsOf(other, "adapter")), last(stepsOf(home, "adapter")));
+      const restored = (await other.events("adapter")).filter(isOfType("state_restored"));
+      deepStrictEqual(
+        restored.map(({ source, step }) => [source, step]),
+        [
+          ["initialization", 0],
+          ["checkpoint", 15],
+        ],
+      );
+    } finally {
+      await other.clear();
+    }
   });
 
   it("plan, explain, config show and config validate read the job", async () => {
     const job = join(home.directory, "sft.yaml");
-    for (const args of [["plan", job], ["explain", job], ["config", "show", job], ["config", "validate", job]]) {
+    for (const args of [
+      ["plan", job],
+      ["explain", job],
+      ["config", "show", job],
+      ["config", "validate", job],
+    ]) {
       const { code, stdout, stderr } = await home.run(...args);
       equal(code, 0, `${args.join(" ")}: ${stdout}\n${stderr}`);
     }

@@ -19,9 +19,7 @@ export type CheckpointFiles = CheckpointContent["files"];
 export function staticFiles(form: CheckpointForm, files: TokenizerFiles, control: ControlTokens): CheckpointFiles {
   return new Map([
     ...[...checkpointFilesOf(files)].map(([name, content]): [string, CheckpointParts] => [name, [[name, content]]]),
-    form.kind === "model"
-      ? json("config.json", modelConfigToHf(form.config, control))
-      : json("adapter_config.json", adapterConfig(form)),
+    form.kind === "model" ? json("config.json", modelConfigToHf(form.config, control)) : json("adapter_config.json", adapterConfig(form)),
   ]);
 }
 

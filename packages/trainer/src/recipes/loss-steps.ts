@@ -7,7 +7,10 @@ import type { Recipe, RecipeRun, RecipeSteps } from "./recipe.js";
 const evalMetrics = ["loss_sum", "tokens_counted"] as const;
 
 /** The controller of recipes whose step is one program on one batch, and whose evaluation is the loss of held-out batches. */
-export async function openLossSteps({ stepProgram, batchArrays }: Pick<Recipe, "stepProgram" | "batchArrays">, run: RecipeRun): Promise<RecipeSteps> {
+export async function openLossSteps(
+  { stepProgram, batchArrays }: Pick<Recipe, "stepProgram" | "batchArrays">,
+  run: RecipeRun,
+): Promise<RecipeSteps> {
   const update = await run.load(stepProgram, { consumes: [...run.states, ...batchArrays], creates: run.states, scalars: trainMetrics });
   return {
     async step(step, batch, trace) {

@@ -21,7 +21,10 @@ export const sft: Recipe = {
     const model = buildModel(config);
     const states = trainedStates(model, update, lora);
     const shape = { batch, seq, segments: true };
-    const frozen = lora === undefined ? [] : model.params.map(({ name, ...spec }): StateSpec => ({ ...spec, name: paramName(name), role: "param", weight: name }));
+    const frozen =
+      lora === undefined
+        ? []
+        : model.params.map(({ name, ...spec }): StateSpec => ({ ...spec, name: paramName(name), role: "param", weight: name }));
     return {
       graphs: {
         sft_step: { trace: () => sftStep(model, update, shape, { lora }) },

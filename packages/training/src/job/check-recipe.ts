@@ -28,17 +28,23 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
     throw refuse(["init"], "init and train.init name the checkpoint twice", "remove one of init and train.init");
   if (file.recipe !== "sft") {
     const key = given(exampleKeys);
-    if (key !== undefined) throw refuse(key, `${key.join(".")} is not a key of the recipe pretrain`, "write `recipe: sft`, or remove the key");
+    if (key !== undefined)
+      throw refuse(key, `${key.join(".")} is not a key of the recipe pretrain`, "write `recipe: sft`, or remove the key");
     return;
   }
   const key = given(corpusKeys);
   if (key !== undefined)
     throw refuse(key, `${key.join(".")} is not a key of the recipe sft, which trains on examples`, "name files of examples in data.train");
-  if (file.data.train === undefined) throw refuse(["data"], "the recipe sft needs data.train", "name a file: data.train: [{ path: demos.jsonl }]");
+  if (file.data.train === undefined)
+    throw refuse(["data"], "the recipe sft needs data.train", "name a file: data.train: [{ path: demos.jsonl }]");
   if (file.init === undefined && file.train.init === undefined)
     throw refuse([], "the recipe sft needs a checkpoint to start from", "name a run or the directory of a checkpoint in init");
   if (file.data.tokenizer === newTokenizer)
-    throw refuse(["data", "tokenizer"], "the recipe sft does not train a tokenizer", "remove data.tokenizer: the checkpoint has a tokenizer");
+    throw refuse(
+      ["data", "tokenizer"],
+      "the recipe sft does not train a tokenizer",
+      "remove data.tokenizer: the checkpoint has a tokenizer",
+    );
   if (file.data.filters?.includes("contamination") === true && file.data.eval === undefined)
     throw refuse(["data", "filters"], "the filter contamination needs data.eval", "name the evaluation files in data.eval");
 }

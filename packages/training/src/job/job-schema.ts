@@ -77,7 +77,11 @@ const trainExamplesSchema = examplesSchema.extend({
 
 const dataSchema = z.strictObject({
   train: z.array(trainExamplesSchema).min(1).optional().describe("sft: files of examples to train on"),
-  eval: z.array(examplesSchema).min(1).optional().describe("sft: files of examples to evaluate on; by default held_out of the training examples"),
+  eval: z
+    .array(examplesSchema)
+    .min(1)
+    .optional()
+    .describe("sft: files of examples to evaluate on; by default held_out of the training examples"),
   pack: z.boolean().optional().describe("sft: a row holds several examples, which do not see each other; true by default"),
   filters: z.array(z.enum(filterNames)).optional().describe("sft: filters that remove training examples, in order; none by default"),
   corpus: z
@@ -211,7 +215,9 @@ export const jobFileSchema = z.strictObject({
     .string()
     .min(1)
     .optional()
-    .describe("Run, or directory of a checkpoint, to start from: a shorter form of train.init. The name of a run means its last checkpoint"),
+    .describe(
+      "Run, or directory of a checkpoint, to start from: a shorter form of train.init. The name of a run means its last checkpoint",
+    ),
   train: trainSchema,
   data: dataSchema.prefault({}),
   lora: loraSchema.optional().describe("sft: trains this adapter; the weights of the model stay as they are"),

@@ -14,7 +14,10 @@ import type { PodFile } from "./pod-file.js";
  */
 export interface ResolvedJob
   extends Readonly<
-    Omit<JobFile, "name" | "recipe" | "init" | "model" | "pod" | "slice" | "mesh" | "strategy" | "rules" | "unapplied" | "zero" | "train" | "data">
+    Omit<
+      JobFile,
+      "name" | "recipe" | "init" | "model" | "pod" | "slice" | "mesh" | "strategy" | "rules" | "unapplied" | "zero" | "train" | "data"
+    >
   > {
   readonly name: string;
   /** Absent: pretraining. */
