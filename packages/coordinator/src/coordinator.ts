@@ -416,7 +416,7 @@ export class Coordinator {
     const job = jobOfRun(run, root);
     const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
-    await checkInputs(job, { projectRoot: root, readsInit: checkpoints.length === 0 });
+    await checkInputs(job, { projectRoot: root, readsInit: checkpoints.length === 0 || job.lora !== undefined });
     run.resume(job.train.steps, printMesh(meshOf(job)));
     run.warn(warnings);
     try {

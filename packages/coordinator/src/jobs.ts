@@ -117,6 +117,8 @@ const isObject = (value: JsonValue): value is { readonly [key: string]: JsonValu
 
 /** The keys that decide the numbers that a run computes, on any hardware. */
 const immutableOnResume: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {
+  recipe: ({ recipe = "pretrain" }) => recipe,
+  lora: ({ lora }) => asJson(lora ?? null),
   model: ({ model }) => asJson(model),
   seed: ({ seed }) => seed,
   data: ({ data }) => asJson(data),

@@ -16,7 +16,6 @@ export {
   duplicateFilter,
   evaluationTexts,
   type ExampleFilter,
-  type FilterName,
   filterExamples,
   filterNames,
   identityFilter,
@@ -27,9 +26,9 @@ export {
 export { mixtureOf, mixtureSources } from "./examples/mixture.js";
 export { formatNamed, readExamples, requireExamples } from "./examples/read-examples.js";
 export { showRow, shownTokens } from "./examples/show-row.js";
-export { endAnswer } from "./examples/template.js";
+export { endAnswer, promptOfUser } from "./examples/template.js";
 export { preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";
 export { TrainingOrder } from "./examples/training-order.js";
 export { checkExampleFile } from "./rows/check-example-file.js";
 export { RowDataset } from "./rows/row-dataset.js";
-export type { RowsFile, RowsRequest } from "./rows/rows-request.js";
+export type { RowsRequest } from "./rows/rows-request.js";

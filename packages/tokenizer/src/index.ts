@@ -5,7 +5,6 @@ export {
   decodeAfter,
   maskedToken,
   type TextTokenizer,
-  type TurnIds,
 } from "./text-tokenizer.js";
 export {
   checkpointFilesOf,

@@ -7,7 +7,7 @@ import { indivisibleExamples, unknownSubset } from "../examples/example-errors.j
 import type { RowsFile, RowsRequest } from "./rows-request.js";
 
 /** The training examples of one entry of a request. */
-export interface RowsSource {
+interface RowsSource {
   readonly name: string;
   readonly share?: number | undefined;
   readonly examples: readonly Example[];

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { AnyDataset } from "@lapidary/data";
+import { type AnyDataset, chatTokenizer, promptOfUser } from "@lapidary/data";
 import { epochOf, type ProgramHash } from "@lapidary/protocol";
 import { type Clock, type Failpoints, LapidaryError, ensure, raceAbort } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
@@ -406,7 +406,9 @@ async function writeSample(
   const { prompt, tokens, ...sampling } = job.sample;
   run.enter("running", { activity: { what: "write a sample" } });
   const nextToken = await programs.nextToken();
-  const sample = await generateSample(nextToken, dataset.tokenizer, { prompt, tokens, sampling, seed: job.seed, signal });
+  // A model of dialogues gets the prompt as the turn of a user.
+  const promptIds = job.recipe === "sft" ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : undefined;
+  const sample = await generateSample(nextToken, dataset.tokenizer, { prompt, promptIds, tokens, sampling, seed: job.seed, signal });
   const warning = cutPromptWarning(sample, nextToken.context, "sample.prompt");
   if (warning !== undefined) run.record({ type: "warning_found", ...warning });
   return { prompt, text: sample.text };

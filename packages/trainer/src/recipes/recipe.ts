@@ -26,7 +26,7 @@ interface RecipeGraph {
 }
 
 /** The programs of a run, and the arrays that they share by name. */
-export interface RecipeGraphs {
+interface RecipeGraphs {
   /** By name, in the order in which they are compiled. Among them are `init`, the recipe's `stepProgram` and `next_token`. */
   readonly graphs: Readonly<Record<string, RecipeGraph>>;
   /** The arrays that a step consumes and creates again. Checkpoints, replicas and the program `init` have them. */

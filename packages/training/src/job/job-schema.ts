@@ -16,7 +16,7 @@ const count = z
 export const jobNamePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
 /** What a run trains. */
-export const recipeNames = ["pretrain", "sft"] as const;
+const recipeNames = ["pretrain", "sft"] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
 const trainSchema = z
@@ -141,7 +141,7 @@ export const samplingSchema = z.strictObject({
 });
 
 const sampleSchema = samplingSchema.extend({
-  prompt: z.string().default("").describe("Text to continue"),
+  prompt: z.string().default("").describe("Text to continue; sft: the turn of a user, which the model answers"),
   tokens: count.default(64).describe("Tokens to generate"),
 });
 

@@ -128,10 +128,6 @@ export function resolveLocatedJob(given: JobText | JobValue, overrides: readonly
     .set("activation_seq", [seq])
     .set("activation_embed", [config.modelDim]);
   const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy }, mesh, units, source);
-  const { tokenizer } = job.data;
-  const vocab = job.data.vocab ?? (givenTokenizer(job.data, { init }) === undefined ? config.vocabSize : undefined);
-  const examples = <T extends { readonly path: string }>(files: readonly T[], key: string): T[] =>
-    files.map((entry) => ({ ...entry, path: absolute(entry.path, "data", key) }));
   const resolved: ResolvedJob = {
     ...own,
     zero: job.zero ?? strategy?.zero ?? 0,
@@ -150,16 +146,7 @@ export function resolveLocatedJob(given: JobText | JobValue, overrides: readonly
       seq,
       ...(init === undefined ? {} : { init }),
     },
-    data: {
-      ...job.data,
-      ...(vocab === undefined ? {} : { vocab }),
-      ...(tokenizer === undefined ? {} : { tokenizer: tokenizer === newTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
-      corpus: job.data.corpus === defaultCorpus ? defaultCorpus : absolute(job.data.corpus, "data", "corpus"),
-      ...(job.data.train === undefined
-        ? {}
-        : { train: examples(job.data.train, "train"), pack: job.data.pack ?? true, filters: job.data.filters ?? [] }),
-      ...(job.data.eval === undefined ? {} : { eval: examples(job.data.eval, "eval") }),
-    },
+    data: resolveData(job.data, { init, vocabSize: config.vocabSize, absolute }),
   };
   checkFits(resolved, source);
   checkAdapter(resolved, source);
@@ -167,12 +154,35 @@ export function resolveLocatedJob(given: JobText | JobValue, overrides: readonly
   return { job: resolved, locationOf: (path) => source.locationOf(path), warnings };
 }
 
+/** A path of the file or of an override at `keys`, as an absolute path. */
+type AbsolutePath = (path: string, ...keys: string[]) => string;
+
+interface DataContext {
+  /** The checkpoint that the job starts from. */
+  readonly init: string | undefined;
+  /** Of the model. */
+  readonly vocabSize: number;
+  readonly absolute: AbsolutePath;
+}
+
+/** The data of a job with absolute paths and the defaults of its recipe. */
+function resolveData(data: JobFile["data"], { init, vocabSize, absolute }: DataContext): ResolvedJob["data"] {
+  const { tokenizer } = data;
+  const vocab = data.vocab ?? (givenTokenizer(data, { init }) === undefined ? vocabSize : undefined);
+  const examples = <T extends { readonly path: string }>(files: readonly T[], key: string): T[] =>
+    files.map((entry) => ({ ...entry, path: absolute(entry.path, "data", key) }));
+  return {
+    ...data,
+    ...(vocab === undefined ? {} : { vocab }),
+    ...(tokenizer === undefined ? {} : { tokenizer: tokenizer === newTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
+    corpus: data.corpus === defaultCorpus ? defaultCorpus : absolute(data.corpus, "data", "corpus"),
+    ...(data.train === undefined ? {} : { train: examples(data.train, "train"), pack: data.pack ?? true, filters: data.filters ?? [] }),
+    ...(data.eval === undefined ? {} : { eval: examples(data.eval, "eval") }),
+  };
+}
+
 /** The checkpoint that a job starts from, as an absolute path. */
-function initOf(
-  job: JobFile,
-  { runsDirectory }: JobEnvironment,
-  absolute: (path: string, ...keys: string[]) => string,
-): string | undefined {
+function initOf(job: JobFile, { runsDirectory }: JobEnvironment, absolute: AbsolutePath): string | undefined {
   const init = job.init ?? job.train.init;
   if (init === undefined) return undefined;
   return initDirectory(init, job.init === undefined ? absolute(init, "train", "init") : absolute(init, "init"), runsDirectory);
