@@ -20,6 +20,7 @@ init: ${init}
 ${model}train: { steps: 16, batch: 4, eval: { every: 8 }, optimizer: { name: adamw, lr: 0.01 } }
 data: { train: [{ path: demos.jsonl }], held_out: 0.1, filters: [schema, duplicates] }
 checkpoint: { every: 5 }
+sample: { prompt: Say sun 0, tokens: 12, temperature: 0 }
 ${more}`;
 /** With more steps than the other job, so that a failpoint can choose between them. */
 const loraJob = (init: string): string => sftJob(init, "lora: { rank: 2, alpha: 4, targets: [q, v] }\n").replace("steps: 16", "steps: 20");
@@ -70,11 +71,12 @@ describe("supervised fine-tuning", function () {
 
   it("a run that starts from another by its name lowers the loss, and its checkpoint is a chat model", async () => {
     const { report } = (await home.json("launch", write(home, "sft.yaml", sftJob("base")), "--name", "whole")) as {
-      report: { heldout_loss: number; unigram_loss: number };
+      report: { heldout_loss: number; unigram_loss: number; sample: { prompt: string; text: string } };
     };
     const steps = stepsOf(home, "whole");
     equal(steps.length, 16);
     ok((steps.at(-1)?.loss ?? 9) < 0.6 * (steps[0]?.loss ?? 0), JSON.stringify(steps.map(({ loss }) => loss)));
+    equal(report.sample.prompt, "Say sun 0");
     ok(report.heldout_loss < report.unigram_loss, JSON.stringify(report));
     const { tokenizer } = readTokenizer(checkpointOf(home, "whole", 16));
     ok(tokenizer.turns !== undefined && tokenizer.control.stops.includes(tokenizer.turns.endOfTurn));
