@@ -43,7 +43,7 @@ export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>
  * compilation, recovery, step log, checkpoints, replicas and reports.
  *
  * Invariant: a step is a function of (states, frozen parameters, seed, number of the step, number of the batch). Nothing else passes from one step to
- * the next. So a step that was interrupted in its middle is done again from the states after the last committed step, with the same result.
+ * the next. So a step that was interrupted in its middle is computed again from the states after the last committed step, with the same result.
  */
 export interface Recipe {
   readonly name: RecipeName;
