@@ -2,7 +2,7 @@ export { listCheckpoints } from "./execution/checkpoints.js";
 export { execute } from "./execution/execute.js";
 export { cutPromptWarning } from "./execution/generate-sample.js";
 export { Goodput } from "./execution/goodput.js";
-export type { StepMetrics } from "./execution/run-programs.js";
+export type { StepMetrics } from "./recipes/recipe.js";
 export type { TrainEvents, TrainResult, TrainingAttempt } from "./execution/train-options.js";
 export { trainWithRecovery } from "./execution/train-with-recovery.js";
 export { buildPrograms, programRequest } from "./programs/build.js";

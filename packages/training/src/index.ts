@@ -1,9 +1,9 @@
 export { checkSameModel } from "./inputs/check-init.js";
-export { checkInputs, corpusOf } from "./inputs/check-inputs.js";
+export { checkInputs, corpusOf, rowsRequestOf } from "./inputs/check-inputs.js";
 export { podAxis } from "./job/axis-names.js";
 export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";
-export { jobJsonSchema } from "./job/job-schema.js";
+export { jobJsonSchema, loraTargetModules } from "./job/job-schema.js";
 export { checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-tokenizer.js";
 export { type JobText, type JobValue, type LocatedJob, loadJob, loadLocatedJob, resolveJob, resolveLocatedJob } from "./job/load-job.js";
 export { type ResolvedJob, compileOptions, jobFileOf, jobFileText, meshOf, printJob, zeroOptions } from "./job/resolved-job.js";

@@ -34,8 +34,8 @@ const endOfTurnName = "<end_of_turn>";
  */
 export function chatTokenizer(tokenizer: TextTokenizer, turns?: Pick<TurnTokens, "startOfTurn" | "endOfTurn">): ChatTokenizer {
   const { bos, eos, stops } = tokenizer.control;
-  const startOfTurn = turns?.startOfTurn ?? idOf(tokenizer, startOfTurnName);
-  const endOfTurn = turns?.endOfTurn ?? idOf(tokenizer, endOfTurnName);
+  const startOfTurn = turns?.startOfTurn ?? tokenizer.turns?.startOfTurn ?? idOf(tokenizer, startOfTurnName);
+  const endOfTurn = turns?.endOfTurn ?? tokenizer.turns?.endOfTurn ?? idOf(tokenizer, endOfTurnName);
   if (bos === undefined) throw missingTurnTokens("<bos>");
   if (startOfTurn === undefined) throw missingTurnTokens(startOfTurnName);
   if (endOfTurn === undefined) throw missingTurnTokens(endOfTurnName);

@@ -7,6 +7,7 @@ export const warningCodes = {
   LAP_CLI_RENAMED: { summary: "An option or a value of an option has a new name; the old name works in this release only." },
   LAP_CONFIG_RENAMED: { summary: "A key of the job file has a new name; the old name works in this release only." },
   LAP_DATA_LEFT_OUT: { summary: "Some files of the corpus are not used." },
+  LAP_EXAMPLES_REFUSED: { summary: "Some rows of the examples cannot be used." },
   LAP_HOME_CLOSED: { summary: "The state directory was open to other users and is now private." },
   LAP_HOME_OPEN: { summary: "Other users can enter the state directory." },
   LAP_LIMIT_ADDRESS_SPACE: { summary: "The shell limits the address space of a process." },
