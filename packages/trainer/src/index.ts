@@ -8,3 +8,8 @@ export { trainWithRecovery } from "./execution/train-with-recovery.js";
 export { buildPrograms, programRequest } from "./programs/build.js";
 export { openSampler, readTokenizer } from "./sampler.js";
 export { Session, type SessionOptions, openPool, openSession } from "./session.js";
+export { type ParameterSet, type ProgramHost, LoadedProgram, weightHandle } from "./rl/program-host.js";
+export type { AnswerText, CutOffRule, RewardSource, RlGuard, RlPrompt, RlSettings, RolloutSettings } from "./rl/rl-settings.js";
+export { RlStepController, type RlStepMetrics, rlStates } from "./rl/rl-step-controller.js";
+export { type DrawnRollout, Rollout, type RolloutOptions } from "./rl/rollout.js";
+export { answerEnds, type RolloutPrompt, sequenceRows, trimmedAnswers } from "./rl/rollout-rows.js";
