@@ -4,13 +4,14 @@
  * `tools/README.md` describes the task.
  */
 import { existsSync } from "node:fs";
-import { meanKlOptimum, openChecker, parseChecker } from "@lapidary/evaluation";
+import { countOutcomes, meanKlOptimum, openChecker, outcomeOfScores, parseChecker, winRate } from "@lapidary/evaluation";
 import { readSafetensors, writeSafetensors } from "@lapidary/interop";
 import { parseMesh } from "@lapidary/topology";
 import { openSession, RlStepController } from "@lapidary/trainer";
 import { defaultRules } from "@lapidary/training";
 import { readFlags } from "../flags.mjs";
 import { ascending, question, writeData } from "./data.mjs";
+import { drawPairs, openScores, trainRewardModel } from "./reward-model.mjs";
 import {
   answerHeldOut,
   answerTokens,
@@ -37,6 +38,7 @@ const usage = `node tools/sort5/main.mjs [FLAG…]
 --rollouts N       (150)
 --betas LIST       (1,0.5,0.25)
 --algorithm NAME   rloo, reinforce, grpo (rloo)
+--parts LIST       rlvr: rewards of the checker; rm: of a reward model (rlvr,rm)
 --held N           held-out prompts (1024)
 --weights FILE     fine-tuned weights: read if the file exists, else written`;
 
@@ -50,6 +52,7 @@ const { values } = readFlags(usage, {
   rollouts: { type: "count", default: "150" },
   betas: { type: "string", default: "1,0.5,0.25" },
   algorithm: { type: "string", default: "rloo", among: ["rloo", "reinforce", "grpo"] },
+  parts: { type: "string", default: "rlvr,rm" },
   held: { type: "count", default: "1024" },
   weights: { type: "string" },
 });
@@ -86,29 +89,33 @@ async function fineTuned(session) {
 /**
  * @param {import("@lapidary/trainer").Session} session
  * @param {Awaited<ReturnType<typeof openComparison>>} comparison
- * @returns the probability of the right answer by prompt
+ * @returns `p`: the probability of the right answer by prompt; `isRight`: of answers that differ from `sampled`
  */
 async function evaluateSft(session, comparison) {
   const rows = Number(values.held);
   const sampled = await answerHeldOut(session, { seed, rows, temperature: 1 });
   const greedy = await answerHeldOut(session, { seed, rows, temperature: 0 });
+  const again = await answerHeldOut(session, { seed: seed + 1, rows, temperature: 1, prompts: heldOut(seed, rows) });
   const prompts = heldOut(seed, rows);
   const { policy } = await comparison.sums(
     prompts,
     prompts.map(({ text }) => [...ended([...Buffer.from(ascending(text))].map((byte) => 4 + byte).concat(261)).slice(0, 6)]),
   );
-  const p = policy.map(Math.exp);
+  const p = policy.map((logp) => Math.exp(logp));
   report("sft", { sampled: sampled.accuracy, greedy: greedy.accuracy, p_of_ascending: mean(p) });
-  return p;
+  return { p, sampled, isRight: again.isRight };
 }
 
+/** @typedef {{ session: import("@lapidary/trainer").Session, weights: import("./task.mjs").Weights, comparison: Awaited<ReturnType<typeof openComparison>>, sft: Awaited<ReturnType<typeof evaluateSft>> }} Start */
+
 /**
- * @param {import("@lapidary/trainer").Session} session
- * @param {{ weights: import("./task.mjs").Weights, comparison: Awaited<ReturnType<typeof openComparison>>, beta: number, p: number[] }} start `p`: probability of the right answer by prompt
+ * Trains the fine-tuned model by rewards, and answers the held-out prompts.
+ *
+ * @param {Start} start
+ * @param {{ beta: number, rollouts: number, rewards: readonly unknown[], cutOff: unknown, sets: ReadonlyMap<string, import("./task.mjs").Weights> }} options
  */
-async function reinforce(session, { weights, comparison, beta, p }) {
-  const checker = await openChecker(parseChecker("sorted", "reward.0"), ".", "reward.0");
-  const [rollouts, prompts, generations] = [Number(values.rollouts), 64, 4];
+async function reinforce({ session, weights, comparison, sft }, { beta, rollouts, rewards, cutOff, sets }) {
+  const [prompts, generations] = [64, 4];
   const clip = { low: 0.2, high: 0.2 };
   const settings = {
     model,
@@ -120,38 +127,99 @@ async function reinforce(session, { weights, comparison, beta, p }) {
         : { algorithm: values.algorithm, beta, clip },
     rollout: { prompts, generations, promptTokens, newTokens: answerTokens, temperature: 1, stopTokens },
     promptsOf: (/** @type {number} */ step) => Array.from({ length: prompts }, (_, i) => promptOf(question(seed, step * prompts + i))),
-    rewards: [{ name: "sorted", weight: 1, kind: "checker", check: (/** @type {any} */ row) => checker.check(row) }],
-    cutOff: { rule: "penalty", score: 0 },
+    rewards,
+    cutOff,
     iterations: 1,
     text: { decode: textOf, end: ended, endTokens: 1 },
   };
   const controller = await RlStepController.load(session, /** @type {any} */ (settings));
   await controller.initialize(weights);
   await controller.putSet("reference", weights);
+  for (const [set, arrays] of sets) await controller.putSet(set, arrays);
   const times = { prefill: 0, decode: 0, score: 0, reference: 0, update: 0 };
   for (let step = 0; step < rollouts; step++) {
     const metrics = await controller.step(step);
     for (const key of /** @type {(keyof typeof times)[]} */ (Object.keys(times))) times[key] += metrics.ms[key] / rollouts;
-    if (step % 10 === 0 || step + 1 === rollouts) {
-      const { rewards, kl, entropy, klPerAnswer, logProbGap, completions, ms } = metrics;
-      process.stderr.write(
-        `beta ${beta} step ${step}: ${JSON.stringify({ reward: rewards.get("sorted")?.mean, klPerAnswer, kl, entropy, gap: logProbGap.max, cut: completions.cutOffShare, ms })}\n`,
-      );
-    }
+    if (step % 10 !== 0 && step + 1 < rollouts) continue;
+    const { kl, klPerAnswer, entropy, logProbGap, completions } = metrics;
+    const reward = metrics.rewards.get("score");
+    process.stderr.write(
+      `beta ${beta} step ${step}: ${JSON.stringify({ reward, klPerAnswer, kl, entropy, gap: logProbGap.max, cut: completions.cutOffShare })}\n`,
+    );
   }
-  const sampled = await answerHeldOut(session, { seed, rows: p.length, temperature: 1 });
-  const greedy = await answerHeldOut(session, { seed, rows: p.length, temperature: 0 });
+  const rows = Number(values.held);
+  const sampled = await answerHeldOut(session, { seed, rows, temperature: 1 });
+  const greedy = await answerHeldOut(session, { seed, rows, temperature: 0 });
   const { kl } = await comparison.sums(sampled.prompts, sampled.answers);
-  const best = meanKlOptimum(p, beta);
-  report("rlvr", {
+  const { rate, normal95 } = winRate(
+    countOutcomes(sampled.isRight.map((right, i) => outcomeOfScores(Number(right), Number(sft.isRight[i])))),
+  );
+  report("rl_ms_per_step", { beta, ...times });
+  return {
     beta,
-    predicted: best.accuracy,
     sampled: sampled.accuracy,
     greedy: greedy.accuracy,
     kl: mean(kl),
-    kl_predicted: best.kl,
+    against_sft: rate,
+    against_sft_ci95: normal95,
+    held: sampled,
+  };
+}
+
+/** Rewards by the checker, for each beta. @param {Start} start */
+async function byChecker(start) {
+  const checker = await openChecker(parseChecker("sorted", "reward.0"), ".", "reward.0");
+  const rewards = [{ name: "sorted", weight: 1, kind: "checker", check: (/** @type {any} */ row) => checker.check(row) }];
+  for (const beta of values.betas.split(",").map(Number)) {
+    const cutOff = { rule: "penalty", score: 0 };
+    const { held: _, ...figures } = await reinforce(start, { beta, rollouts: Number(values.rollouts), rewards, cutOff, sets: new Map() });
+    const best = meanKlOptimum(start.sft.p, beta);
+    report("rlvr", { ...figures, predicted: best.accuracy, kl_predicted: best.kl });
+  }
+}
+
+/** Rewards by a reward model, with beta .3 and 0. @param {Start} start */
+async function byRewardModel(start) {
+  const { session, weights } = start;
+  const all = await drawPairs(session, { seed, count: 3000 });
+  const [test, pairs] = [all.slice(0, 512), all.slice(512)];
+  const rewardModel = await trainRewardModel(session, weights, pairs, { seed, steps: 500 });
+  const scores = await openScores(session, 1024, rewardModel);
+  const both = await scores.of(
+    [...test, ...test].map(({ prompt }) => prompt),
+    [...test.map(({ chosen }) => chosen), ...test.map(({ rejected }) => rejected)],
+  );
+  const agrees = test.map((_, i) => Number(both[i]) > Number(both[i + test.length]));
+  const held = start.sft.sampled;
+  const ofHeld = (/** @type {typeof held} */ { prompts, answers }) =>
+    scores.of(
+      prompts,
+      answers.map((answer) => ended([...answer])),
+    );
+  const sft = await ofHeld(held);
+  const shift = mean(sft);
+  const scale = 1 / Math.sqrt(mean(sft.map((x) => (x - shift) ** 2)));
+  report("reward_model", {
+    pairs: pairs.length,
+    held_out_pairs: mean(agrees.map(Number)),
+    against_checker: mean(test.map(({ isFlipped }, i) => Number(agrees[i] !== isFlipped))),
   });
-  report("rlvr_ms_per_step", { beta, ...times });
+  const rewards = [{ name: "rm", weight: 1, kind: "model", set: "reward", shift, scale }];
+  const sets = new Map([["reward", rewardModel]]);
+  for (const [beta, factor] of /** @type {const} */ ([
+    [0.3, 1],
+    [0, 2],
+  ])) {
+    const rollouts = factor * Number(values.rollouts);
+    const { held: after, ...figures } = await reinforce(start, { beta, rollouts, rewards, cutOff: { rule: "score" }, sets });
+    const reward = mean(await ofHeld(after));
+    report("rl_on_reward_model", {
+      rollouts,
+      ...figures,
+      reward: (reward - shift) * scale,
+      example: [after.prompts[0]?.text, textOf(after.answers[0] ?? [])],
+    });
+  }
 }
 
 /** @param {readonly number[]} list */
@@ -170,8 +238,10 @@ async function main() {
     const weights = await fineTuned(session);
     const comparison = await openComparison(session, Number(values.held));
     await comparison.put(weights);
-    const p = await evaluateSft(session, comparison);
-    for (const beta of values.betas.split(",").map(Number)) await reinforce(session, { weights, comparison, beta, p });
+    const start = { session, weights, comparison, sft: await evaluateSft(session, comparison) };
+    if (values.parts.includes("rlvr")) await byChecker(start);
+    await comparison.put(weights);
+    if (values.parts.includes("rm")) await byRewardModel(start);
   } finally {
     await session.close();
   }

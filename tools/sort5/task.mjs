@@ -108,10 +108,9 @@ export async function fineTune(session, { seed, steps, rows, onStep }) {
  * Draws answers to the held-out prompts.
  *
  * @param {Session} session
- * @param {{ seed: number, rows: number, temperature: number, set?: string }} options
+ * @param {{ seed: number, rows: number, temperature: number, set?: string, prompts?: ReturnType<typeof heldOut> }} options
  */
-export async function answerHeldOut(session, { seed, rows, temperature, set = "policy" }) {
-  const prompts = heldOut(seed, rows);
+export async function answerHeldOut(session, { seed, rows, temperature, set = "policy", prompts = heldOut(seed, rows) }) {
   const size = { batch: rows, prompt: promptTokens, newTokens: answerTokens };
   const rollout = await Rollout.load(session, { model, shape: size, draw: { temperature, stopTokens }, set });
   const drawn = await rollout.draw({ prompts, seed: seed + 1000, rollout: 0, step: stepIndex(0) });

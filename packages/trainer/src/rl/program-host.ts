@@ -12,6 +12,10 @@ export interface ProgramHost {
   compile(name: string, graph: Graph): Program;
 }
 
+/** The name of a program for the settings that its graph depends on, besides the model of the run. */
+export const programName = (name: string, ...settings: readonly unknown[]): string =>
+  [name, ...settings.map((each) => JSON.stringify(each))].join(" ");
+
 /** The name of the weights of one model: `policy` is trained; other sets, such as `reference`, are frozen. */
 export type ParameterSet = string;
 

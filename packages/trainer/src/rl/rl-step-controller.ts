@@ -13,7 +13,7 @@ import {
 import { type ArrayData, handleOf, type RunReport, stepIndex, type StepIndex } from "@lapidary/protocol";
 import { assert, type Clock, ensure, systemClock } from "@lapidary/std";
 import { paramName, type RolloutShape, type StateSpec } from "@lapidary/training";
-import { LoadedProgram, type ParameterSet, type ProgramHost, weightHandle } from "./program-host.js";
+import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle } from "./program-host.js";
 import { klTooLarge, samplerGap, wrongReference } from "./rl-errors.js";
 import type { RlSettings } from "./rl-settings.js";
 import { type DrawnRollout, Rollout } from "./rollout.js";
@@ -58,7 +58,9 @@ interface Programs {
   readonly logProbs: LoadedProgram;
   /** PPO: the value model before the update. */
   readonly values: LoadedProgram | undefined;
+  /** The last update on a rollout, of which results stay on the workers. */
   readonly update: LoadedProgram;
+  readonly earlierUpdate: LoadedProgram;
 }
 
 /**
@@ -90,17 +92,23 @@ export class RlStepController {
       scorer: await Scorer.load(host, settings),
       logProbs: await loadLogProbs(host, settings),
       values: settings.algorithm.algorithm === "ppo" ? await loadValues(host, settings) : undefined,
-      update: await loadUpdate(host, settings),
+      update: await loadUpdate(host, settings, updateResults(settings.algorithm.algorithm)),
+      earlierUpdate: await loadUpdate(host, settings, []),
     });
   }
 
   /** Makes the states of the first step: given weights, zeros for the optimizer and the count of steps. */
   async initialize(weights: ReadonlyMap<string, ArrayData>): Promise<void> {
-    const arrays = rlStates(this.#settings).map(({ name, dims, role, weight = "" }) => {
+    const states = rlStates(this.#settings).map(({ name, dims, role, weight = "" }): [string, ArrayData] => {
       const zeros = { dtype: "f32" as const, dims, data: new Float32Array(dims.reduce((product, size) => product * size, 1)) };
-      return this.#programs.update.put(name, role === "param" ? ensure(weights.get(weight), `weight ${weight}`) : zeros);
+      return [name, role === "param" ? ensure(weights.get(weight), `weight ${weight}`) : zeros];
     });
-    await Promise.all(arrays);
+    await this.putStates(new Map(states));
+  }
+
+  /** Replaces states, by name. */
+  async putStates(states: ReadonlyMap<string, ArrayData>): Promise<void> {
+    await Promise.all([...states].map(([name, array]) => this.#programs.update.put(name, array)));
   }
 
   /** Gives a frozen set, `reference` or that of a reward model, its weights. */
@@ -143,6 +151,9 @@ export class RlStepController {
     const { group } = this.#host;
     const { logProbs, values } = this.#programs;
     const puts = putRows(logProbs, rows, this.#dims);
+    // The program also returns the score at one position, which has no use here.
+    const last = new Int32Array(ensure(this.#dims[0], "rows"));
+    if (values !== undefined) puts.push(values.put("last", { dtype: "i32", dims: [last.length], data: last }));
     const ran = [logProbs.run(step), ...(values === undefined ? [] : [values.run(step)])];
     const names = [...logProbOutputs, ...(values === undefined ? [] : ["values" as const])];
     const fetched = Promise.all(names.map((name) => group.fetch(handle(name))));
@@ -153,7 +164,7 @@ export class RlStepController {
   /** The updates on one rollout. */
   async #update({ rows, ends, scores, before, step }: UpdateInputs): Promise<UpdateResult> {
     const { group } = this.#host;
-    const { update } = this.#programs;
+    const { update, earlierUpdate } = this.#programs;
     const { iterations, cutOff, algorithm } = this.#settings;
     const dims = this.#dims;
     const perToken = (name: string, data: Float32Array): Promise<void> => update.put(name, { dtype: "f32", dims, data });
@@ -168,13 +179,14 @@ export class RlStepController {
       ...(before.values === undefined ? [] : [perToken("old_values", before.values)]),
     ];
     const results = updateResults(algorithm.algorithm);
-    const ran = Array.from({ length: iterations }, (_, i) => update.run(step, i + 1 === iterations));
+    const earlier = Array.from({ length: iterations - 1 }, () => earlierUpdate.run(step));
+    const ran = update.run(step, true);
     const fetched = Promise.all(results.map((name) => group.fetch(handle(`update/${name}`))));
     const ofAlgorithm = [...(isGrpo ? ["counted"] : []), ...(before.values === undefined ? [] : ["old_values"])];
     const used = [...sequenceInputs, "old_logps", "reference_logps", "scores", ...ofAlgorithm];
     const dropped = group.drop([...used.map(handle), ...results.map((name) => handle(`update/${name}`))]);
-    const [reports, arrays] = await Promise.all([Promise.all(ran), fetched, ...puts, dropped]);
-    return { report: ensure(reports.at(-1), "report"), arrays: new Map(arrays.map((array, i) => [ensure(results[i], "result"), array])) };
+    const [report, arrays] = await Promise.all([ran, fetched, ...puts, ...earlier, dropped]);
+    return { report, arrays: new Map(arrays.map((array, i) => [ensure(results[i], "result"), array])) };
   }
 
   #metricsOf(done: StepResults): RlStepMetrics {
@@ -298,37 +310,41 @@ function loadLogProbs(host: ProgramHost, settings: RlSettings): Promise<LoadedPr
   const outputs = new Map(logProbOutputs.map((name) => [name, handle(name)]));
   const graph = rolloutLogProbs(model, sequenceShape(settings), rollout.temperature);
   // The update reads the rows, too.
-  return LoadedProgram.load(host, "rollout_logprobs", graph, { inputs, outputs, donate: [] });
+  return LoadedProgram.load(host, programName("rollout_logprobs", sequenceShape(settings), rollout.temperature), graph, {
+    inputs,
+    outputs,
+    donate: [],
+  });
 }
 
 function loadValues(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
   const inputs = new Map([
     ...sequenceWiring(),
+    ["last", handle("last")] as const,
     ...scoreParams(settings.model).map(({ name }) => [paramName(name), handleOf(paramName(inSet(valueSet, name)))] as const),
   ]);
   const outputs = new Map([["token_scores", handle("values")]]);
-  return LoadedProgram.load(host, "values", score(settings.model, sequenceShape(settings)), { inputs, outputs, donate: [] });
+  const shape = sequenceShape(settings);
+  return LoadedProgram.load(host, programName("values", shape), score(settings.model, shape), { inputs, outputs, donate: ["last"] });
 }
 
 /** Arrays that the metrics read of an update. */
 const updateResults = (algorithm: RlConfig["algorithm"]): readonly string[] =>
   algorithm === "ppo" ? ["logps", "advantages", "values", "returns"] : ["logps", "advantages"];
 
-function loadUpdate(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
+/** @param results arrays that stay on the workers, besides the states */
+function loadUpdate(host: ProgramHost, settings: RlSettings, results: readonly string[]): Promise<LoadedProgram> {
   const { model, update, algorithm, rollout } = settings;
   const rl: RlConfig = { ...algorithm, temperature: rollout.temperature, generations: rollout.generations } as RlConfig;
   const states = rlStates(settings).map(({ name }) => name);
   const perRow = ["old_logps", "reference_logps", "scores", "counted", "old_values"].map((name) => [name, handle(name)] as const);
   const outputs = new Map([
     ...states.map((name) => [name, handleOf(name)] as const),
-    ...updateResults(algorithm.algorithm).map((name) => [name, handle(`update/${name}`)] as const),
+    ...results.map((name) => [name, handle(`update/${name}`)] as const),
   ]);
   const scalars = ["loss", "grad_norm", "learning_rate", ...(algorithm.algorithm === "ppo" ? ["value_loss"] : [])];
   const graph = rlStep(model, update, sequenceShape(settings), { rl });
-  return LoadedProgram.load(host, "rl_step", graph, {
-    inputs: new Map([...sequenceWiring(), ...perRow]),
-    outputs,
-    donate: states,
-    scalars,
-  });
+  const inputs = new Map([...sequenceWiring(), ...perRow]);
+  const name = programName("rl_step", sequenceShape(settings), rl, update);
+  return LoadedProgram.load(host, name, graph, { inputs, outputs, donate: states, scalars });
 }

@@ -2,7 +2,7 @@ import { type Model, cacheArrays } from "@lapidary/models";
 import { type Handle, handleOf, type RunReport, type StepIndex } from "@lapidary/protocol";
 import { assert, type Clock, ensure, systemClock } from "@lapidary/std";
 import { type DrawSettings, type RolloutShape, cacheShapeOf, drawKeys, rolloutDecode, rolloutPrefill } from "@lapidary/training";
-import { LoadedProgram, type ParameterSet, type ProgramHost, weightHandle } from "./program-host.js";
+import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle } from "./program-host.js";
 import { type DrawnAnswers, promptRows, type RolloutPrompt } from "./rollout-rows.js";
 
 /** Decode runs that are in flight. The workers then need not wait for the reply to a token. */
@@ -50,7 +50,6 @@ export class Rollout {
 
   static async load(host: ProgramHost, options: RolloutOptions): Promise<Rollout> {
     const { model, shape, draw, set = "policy" } = options;
-    const name = `${shape.batch}x${shape.prompt}x${shape.newTokens} ${draw.temperature} ${draw.stopTokens.join()}`;
     const cache = cacheArrays(model, cacheShapeOf(shape)).map(({ name: array }) => array);
     const own = [...cache, ...state].map((array) => [array, handle(array)] as const);
     const inputs = new Map([
@@ -64,8 +63,11 @@ export class Rollout {
     return new Rollout(
       host,
       options,
-      await LoadedProgram.load(host, `rollout prefill ${name}`, prefill, { ...wiring, donate: ["tokens"] }),
-      await LoadedProgram.load(host, `rollout decode ${name}`, decode, { ...wiring, donate: own.map(([array]) => array) }),
+      await LoadedProgram.load(host, programName("rollout_prefill", shape, draw), prefill, { ...wiring, donate: ["tokens"] }),
+      await LoadedProgram.load(host, programName("rollout_decode", shape, draw), decode, {
+        ...wiring,
+        donate: own.map(([array]) => array),
+      }),
       [...own.map(([, id]) => id), handle("first"), handle("keys")],
     );
   }

@@ -1,7 +1,7 @@
 import { score, scoreParams } from "@lapidary/post-training";
 import { type ArrayData, handleOf, type StepIndex } from "@lapidary/protocol";
 import { assert, ensure } from "@lapidary/std";
-import { LoadedProgram, type ParameterSet, type ProgramHost, weightHandle } from "./program-host.js";
+import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle } from "./program-host.js";
 import { allCutOff } from "./rl-errors.js";
 import type { CutOffRule, RewardSource, RlPrompt, RlSettings } from "./rl-settings.js";
 import { type AnswerEnds, sequenceRows } from "./rollout-rows.js";
@@ -103,7 +103,7 @@ function loadModel(host: ProgramHost, settings: ScorerSettings, { set }: ModelSo
     ...batch.map((name) => [name, handleOf(`reward/${name}`)] as const),
   ]);
   const outputs = new Map([["scores", scoresHandle]]);
-  return LoadedProgram.load(host, `score ${shape.batch}x${shape.seq}`, score(model, shape), { inputs, outputs, donate: batch });
+  return LoadedProgram.load(host, programName("score", shape), score(model, shape), { inputs, outputs, donate: batch });
 }
 
 interface CutOffInputs {
