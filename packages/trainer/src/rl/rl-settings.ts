@@ -37,7 +37,7 @@ export type RewardSource = { readonly name: string; readonly weight: number } & 
  */
 export type CutOffRule = { readonly rule: "mask" } | { readonly rule: "penalty"; readonly score: number } | { readonly rule: "score" };
 
-export interface RolloutSettings {
+interface RolloutSettings {
   /** Prompts of a step. */
   readonly prompts: number;
   /** Answers to each prompt. */
@@ -70,7 +70,7 @@ export interface RlSettings {
   readonly clock?: Clock;
 }
 
-export interface AnswerText {
+interface AnswerText {
   /** The text of tokens, without control tokens. */
   readonly decode: (ids: readonly number[]) => string;
   /** Ends an answer as the data of the reward model end. An answer without a stop token stays as it is. */
@@ -80,7 +80,7 @@ export interface AnswerText {
 }
 
 /** Bounds that stop a run. */
-export interface RlGuard {
+interface RlGuard {
   /** Of |log-probability of the sampler − of the trainer|, the maximum over tokens. Default 1e-3. */
   readonly logProbGap?: number;
   /** Of the KL to the reference, nats a token. No bound by default. */

@@ -21,7 +21,7 @@ import { type AnswerEnds, answerEnds, type SequenceRows, sequenceRows, takeAnswe
 import { type RolloutScores, Scorer } from "./scores.js";
 
 /** Milliseconds of the phases of a step. `reference` is the log-probabilities of policy and reference, and the old values. */
-export interface RlTimes {
+interface RlTimes {
   readonly prefill: number;
   readonly decode: number;
   readonly score: number;
