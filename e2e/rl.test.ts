@@ -67,9 +67,10 @@ const base: RlSettings = {
 };
 
 /** A step without the times of its phases. */
-const figuresOf = ({ ms, tokensPerSecond, ...rest }: Awaited<ReturnType<RlStepController["step"]>>): unknown => {
+const figuresOf = ({ metrics, ...others }: Awaited<ReturnType<RlStepController["step"]>>): unknown => {
+  const { ms, tokensPerSecond, ...rest } = metrics;
   ok(ms.update > 0 && tokensPerSecond.update > 0);
-  return rest;
+  return { ...others, rest };
 };
 
 describe("reinforcement learning", function () {
@@ -166,7 +167,8 @@ describe("reinforcement learning", function () {
         const controller = await started(session, settings);
         const rewards: number[] = [];
         for (let step = 0; step < 8; step++) {
-          const metrics = await controller.step(step);
+          const { metrics, samples } = await controller.step(step);
+          strictEqual(samples.length, generations);
           rewards.push(ensure(metrics.rewards.get("large"), "reward").mean);
           ok(metrics.logProbGap.max < 1e-4 && metrics.ratio.mean > 0.5 && Number.isFinite(metrics.gradNorm));
           strictEqual(metrics.value !== undefined, algorithm.algorithm === "ppo");
@@ -183,7 +185,7 @@ describe("reinforcement learning", function () {
       const scoresWith = async (shift: number, scale: number): Promise<number> => {
         const controller = await started(session, { ...base, rewards: [{ ...source, shift, scale }] });
         await controller.putSet("reward", weightsOf(scoreParams(model), 2));
-        return ensure((await controller.step(0)).rewards.get("rm"), "reward").mean;
+        return ensure((await controller.step(0)).metrics.rewards.get("rm"), "reward").mean;
       };
       const raw = await scoresWith(0, 1);
       ok(Math.abs(raw) > 1e-3);

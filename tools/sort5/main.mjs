@@ -3,6 +3,7 @@
  * Post-training of sort5 on an emulated pod, from fine-tuning to reinforcement learning, compared with the known optimum.
  * `tools/README.md` describes the task.
  */
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { countOutcomes, meanKlOptimum, openChecker, outcomeOfScores, parseChecker, winRate } from "@lapidary/evaluation";
 import { readSafetensors, writeSafetensors } from "@lapidary/interop";
@@ -106,6 +107,13 @@ async function evaluateSft(session, comparison) {
   return { p, sampled, isRight: again.isRight };
 }
 
+/** A hash of weights: equal runs print equal digests. @param {import("./task.mjs").Weights} weights */
+function digestOf(weights) {
+  const hash = createHash("sha256");
+  for (const { data } of weights.values()) hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return hash.digest("hex").slice(0, 16);
+}
+
 /** @typedef {{ session: import("@lapidary/trainer").Session, weights: import("./task.mjs").Weights, comparison: Awaited<ReturnType<typeof openComparison>>, sft: Awaited<ReturnType<typeof evaluateSft>> }} Start */
 
 /**
@@ -138,7 +146,7 @@ async function reinforce({ session, weights, comparison, sft }, { beta, rollouts
   for (const [set, arrays] of sets) await controller.putSet(set, arrays);
   const times = { prefill: 0, decode: 0, score: 0, reference: 0, update: 0 };
   for (let step = 0; step < rollouts; step++) {
-    const metrics = await controller.step(step);
+    const { metrics } = await controller.step(step);
     for (const key of /** @type {(keyof typeof times)[]} */ (Object.keys(times))) times[key] += metrics.ms[key] / rollouts;
     if (step % 10 !== 0 && step + 1 < rollouts) continue;
     const { kl, klPerAnswer, entropy, logProbGap, completions } = metrics;
@@ -148,6 +156,7 @@ async function reinforce({ session, weights, comparison, sft }, { beta, rollouts
     );
   }
   const rows = Number(values.held);
+  const digest = digestOf(await fetchWeights(session, [...weights.keys()]));
   const sampled = await answerHeldOut(session, { seed, rows, temperature: 1 });
   const greedy = await answerHeldOut(session, { seed, rows, temperature: 0 });
   const { kl } = await comparison.sums(sampled.prompts, sampled.answers);
@@ -162,6 +171,7 @@ async function reinforce({ session, weights, comparison, sft }, { beta, rollouts
     kl: mean(kl),
     against_sft: rate,
     against_sft_ci95: normal95,
+    digest,
     held: sampled,
   };
 }

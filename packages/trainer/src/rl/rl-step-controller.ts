@@ -11,7 +11,7 @@ import {
   withValueModel,
 } from "@lapidary/post-training";
 import { type ArrayData, handleOf, type RunReport, stepIndex, type StepIndex } from "@lapidary/protocol";
-import { assert, type Clock, ensure, systemClock } from "@lapidary/std";
+import { assert, type Clock, ensure, systemClock, type Warning } from "@lapidary/std";
 import { paramName, type RolloutShape, type StateSpec } from "@lapidary/training";
 import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle } from "./program-host.js";
 import { klTooLarge, samplerGap, wrongReference } from "./rl-errors.js";
@@ -40,6 +40,20 @@ export interface RlStepMetrics extends RolloutMetrics {
   readonly ms: RlTimes;
   /** Tokens of answers by the time of prefill and decode, and of rows by the time of the update. */
   readonly tokensPerSecond: { readonly rollout: number; readonly update: number };
+}
+
+/** An answer of the first group of a step, for people. */
+interface RlSample {
+  readonly prompt: string;
+  readonly answer: string;
+  /** As in `rewards.score`. */
+  readonly score: number;
+}
+
+export interface RlStepResult {
+  readonly metrics: RlStepMetrics;
+  readonly samples: readonly RlSample[];
+  readonly warnings: readonly Warning[];
 }
 
 /** Inputs of the programs over prompts and answers. */
@@ -123,7 +137,7 @@ export class RlStepController {
   }
 
   /** Step number `k`, from 0. @throws LAP_RL_SAMPLER_GAP, LAP_RL_KL, LAP_RL_REFERENCE, LAP_RL_CUT_OFF and the errors of checkers and workers */
-  async step(k: number): Promise<RlStepMetrics> {
+  async step(k: number): Promise<RlStepResult> {
     const { rollout: r, seed, promptsOf } = this.#settings;
     const step = stepIndex(k);
     const groups = promptsOf(k);
@@ -139,7 +153,15 @@ export class RlStepController {
     const ms: RlTimes = { prefill: drawn.prefillMs, decode: drawn.decodeMs, score: scoreMs, reference: referenceMs, update: updateMs };
     const metrics = this.#metricsOf({ drawn, ends, scores, rows, before, updated, ms });
     this.#guard(k, metrics);
-    return metrics;
+    const { text } = this.#settings;
+    const samples = groups.slice(0, 1).flatMap((prompt) =>
+      Array.from({ length: r.generations }, (_, row) => ({
+        prompt: prompt.text,
+        answer: text.decode([...ensure(answers[row], "answer")]),
+        score: ensure(scores.scores[row], "score"),
+      })),
+    );
+    return { metrics, samples, warnings: warningsOf(k, metrics) };
   }
 
   async #timed<T>(work: () => Promise<T>): Promise<[T, number]> {
@@ -251,6 +273,22 @@ export class RlStepController {
     const { batch, prompt, newTokens } = rolloutShape(this.#settings);
     return [batch, prompt + newTokens];
   }
+}
+
+/** More cut-off answers than this share cause a warning. */
+const usualCutOffShare = 0.05;
+
+function warningsOf(k: number, { completions }: RlStepMetrics): Warning[] {
+  const { cutOffShare } = completions;
+  if (cutOffShare <= usualCutOffShare) return [];
+  return [
+    {
+      code: "LAP_RL_CUT_OFF_SHARE",
+      message: `${(100 * cutOffShare).toFixed(0)} % of the answers did not end within their tokens`,
+      place: `step ${k}`,
+      remedy: "raise the number of new tokens, or fine-tune the policy on answers that end",
+    },
+  ];
 }
 
 interface UpdateInputs {
