@@ -124,10 +124,9 @@ describe("reinforcement learning", function () {
       drawn.push(
         await withSession(mesh, options, async (session) => {
           await started(session, base);
-          const shape = { batch: prompts * generations, prompt: rollout.promptTokens, newTokens: 6 };
+          const shape = { batch: prompts * generations, generations, prompt: rollout.promptTokens, newTokens: 6 };
           const sampler = await Rollout.load(session, { model, shape, draw: { temperature: 1, stopTokens: [3] } });
-          const rows = promptsOf(0).flatMap((prompt) => Array.from({ length: generations }, () => prompt));
-          const { answers, logps } = await sampler.draw({ prompts: rows, seed: 3, rollout: 2, step: stepIndex(0) });
+          const { answers, logps } = await sampler.draw({ prompts: promptsOf(0), seed: 3, rollout: 2, step: stepIndex(0) });
           return { answers: [...answers], logps: [...logps] };
         }),
       );

@@ -18,15 +18,14 @@ const rowsOfRollout = 512;
 
 /** Pairs of which one answer is right. The policy is the fine-tuned model. @param {Session} session @param {{ seed: number, count: number }} options @returns {Promise<Pair[]>} */
 export async function drawPairs(session, { seed, count }) {
-  const shape = { batch: rowsOfRollout, prompt: promptTokens, newTokens: answerTokens };
+  const shape = { batch: rowsOfRollout, generations: 2, prompt: promptTokens, newTokens: answerTokens };
   const rollout = await Rollout.load(session, { model, shape, draw: { temperature: 1, stopTokens } });
   const random = seededRandom(hash32(seed, 77));
   /** @type {Pair[]} */
   const pairs = [];
   for (let round = 0; pairs.length < count; round++) {
     const prompts = Array.from({ length: rowsOfRollout / 2 }, (_, i) => promptOf(question(seed + 1, (round * rowsOfRollout) / 2 + i)));
-    const rows = prompts.flatMap((prompt) => [prompt, prompt]);
-    const drawn = await rollout.draw({ prompts: rows, seed: seed + 2, rollout: round, step: stepIndex(0) });
+    const drawn = await rollout.draw({ prompts, seed: seed + 2, rollout: round, step: stepIndex(0) });
     const ends = answerEnds(drawn.answers, answerTokens, stopTokens);
     const answers = trimmedAnswers(drawn, answerTokens, ends).map((answer) => [...answer]);
     prompts.forEach((prompt, i) => {

@@ -111,7 +111,7 @@ export async function fineTune(session, { seed, steps, rows, onStep }) {
  * @param {{ seed: number, rows: number, temperature: number, set?: string, prompts?: ReturnType<typeof heldOut> }} options
  */
 export async function answerHeldOut(session, { seed, rows, temperature, set = "policy", prompts = heldOut(seed, rows) }) {
-  const size = { batch: rows, prompt: promptTokens, newTokens: answerTokens };
+  const size = { batch: rows, generations: 1, prompt: promptTokens, newTokens: answerTokens };
   const rollout = await Rollout.load(session, { model, shape: size, draw: { temperature, stopTokens }, set });
   const drawn = await rollout.draw({ prompts, seed: seed + 1000, rollout: 0, step: stepIndex(0) });
   const ends = answerEnds(drawn.answers, answerTokens, stopTokens);

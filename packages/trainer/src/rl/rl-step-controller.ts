@@ -143,7 +143,7 @@ export class RlStepController {
     const groups = promptsOf(k);
     assert(groups.length === r.prompts, "a step has its number of prompts", groups.length, r.prompts);
     const prompts = groups.flatMap((prompt) => Array.from({ length: r.generations }, () => prompt));
-    const drawn = await this.#programs.rollout.draw({ prompts, seed, rollout: k, step });
+    const drawn = await this.#programs.rollout.draw({ prompts: groups, seed, rollout: k, step });
     const ends = answerEnds(drawn.answers, r.newTokens, r.stopTokens);
     const answers = trimmedAnswers(drawn, r.newTokens, ends);
     const [scores, scoreMs] = await this.#timed(() => this.#programs.scorer.score({ prompts, answers, ends, step }));
@@ -313,6 +313,7 @@ interface StepResults extends Omit<UpdateInputs, "step"> {
 
 const rolloutShape = ({ rollout: { prompts, generations, promptTokens, newTokens } }: Pick<RlSettings, "rollout">): RolloutShape => ({
   batch: prompts * generations,
+  generations,
   prompt: promptTokens,
   newTokens,
 });

@@ -43,7 +43,7 @@ describe("rows of a rollout", () => {
       [5, 6, stop],
       [5, 6, 7, 8],
     ]);
-    const shape = { batch: 2, prompt: 3, newTokens: 4 };
+    const shape = { batch: 2, generations: 1, prompt: 3, newTokens: 4 };
     deepStrictEqual([...takeAnswers(rows.mask, shape)], [1, 1, 1, 0, 1, 1, 1, 1]);
     deepStrictEqual([...takeAnswers(rows.targets, shape)], [...answers]);
   });

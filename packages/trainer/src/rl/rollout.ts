@@ -21,7 +21,7 @@ export interface RolloutOptions {
 }
 
 export interface DrawRequest {
-  /** One for each row. Rows of a group have the same prompt and are neighbours. */
+  /** One for each group of answers. */
   readonly prompts: readonly RolloutPrompt[];
   readonly seed: number;
   /** The number of the rollout: another number draws other answers. */
@@ -55,7 +55,7 @@ export class Rollout {
     const inputs = new Map([
       ...model.params.map((spec) => [`params/${spec.name}`, weightHandle(set, spec.name)] as const),
       ...own,
-      ...["tokens", "first", "keys"].map((array) => [array, handle(array)] as const),
+      ...["tokens", "prompt_first", "first", "keys"].map((array) => [array, handle(array)] as const),
     ]);
     const wiring = { inputs, outputs: new Map(own), scalars: ["running"] };
     const prefill = rolloutPrefill(model, shape, draw);
@@ -63,7 +63,10 @@ export class Rollout {
     return new Rollout(
       host,
       options,
-      await LoadedProgram.load(host, programName("rollout_prefill", shape, draw), prefill, { ...wiring, donate: ["tokens"] }),
+      await LoadedProgram.load(host, programName("rollout_prefill", shape, draw), prefill, {
+        ...wiring,
+        donate: ["tokens", "prompt_first"],
+      }),
       await LoadedProgram.load(host, programName("rollout_decode", shape, draw), decode, {
         ...wiring,
         donate: own.map(([array]) => array),
@@ -75,15 +78,20 @@ export class Rollout {
   /** A function of the weights, the prompts, `seed` and `rollout`. */
   async draw({ prompts, seed, rollout, step }: DrawRequest): Promise<DrawnRollout> {
     const { shape, clock = systemClock } = this.options;
-    const { batch, prompt, newTokens } = shape;
-    assert(prompts.length === batch, "a rollout has a prompt for each row", prompts.length, batch);
+    const { batch, generations, prompt, newTokens } = shape;
+    assert(prompts.length * generations === batch, "a rollout has a prompt for each group", prompts.length, generations, batch);
     const { group } = this.host;
     const { tokens, first } = promptRows(prompts, prompt);
     const keys = drawKeys(seed, rollout, newTokens);
     const begin = clock.monotonic();
     const puts = [
-      this.prefill.put("tokens", { dtype: "i32", dims: [batch, prompt], data: tokens }),
-      this.prefill.put("first", { dtype: "i32", dims: [batch], data: first }),
+      this.prefill.put("tokens", { dtype: "i32", dims: [prompts.length, prompt], data: tokens }),
+      this.prefill.put("prompt_first", { dtype: "i32", dims: [prompts.length], data: first }),
+      this.decode.put("first", {
+        dtype: "i32",
+        dims: [batch],
+        data: Int32Array.from({ length: batch }, (_, row) => ensure(first[Math.floor(row / generations)], "first")),
+      }),
       this.prefill.put("keys", { dtype: "i32", dims: [newTokens], data: keys }),
     ];
     const prefilled = this.prefill.run(step);

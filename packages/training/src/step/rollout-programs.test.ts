@@ -35,12 +35,13 @@ function roll(prompts: readonly (readonly number[])[], shape: RolloutShape, sett
   const [prefill, decode] = [rolloutPrefill(model, shape, settings), rolloutDecode(model, shape, settings)];
   const tokens = tensor(
     "i32",
-    [shape.batch, shape.prompt],
+    [prompts.length, shape.prompt],
     prompts.flatMap((prompt) => [...Array.from({ length: shape.prompt - prompt.length }, () => 0), ...prompt]),
   );
-  const first = vector(prompts.map((prompt) => shape.prompt - prompt.length));
+  const starts = prompts.map((prompt) => shape.prompt - prompt.length);
+  const first = vector(starts.flatMap((start) => Array.from({ length: shape.generations }, () => start)));
   const keys = vector(drawKeys(7, rollout, shape.newTokens));
-  let out = interpret(prefill, new Map([...weights, ["tokens", tokens], ["first", first], ["keys", keys]]));
+  let out = interpret(prefill, new Map([...weights, ["tokens", tokens], ["prompt_first", vector(starts)], ["keys", keys]]));
   const running = [ensure(arrayOf(out, "running").data[0], "running")];
   for (let index = 1; index < shape.newTokens; index++) {
     out = interpret(decode, new Map([...weights, ...out, ["first", first], ["keys", keys]]));
@@ -63,7 +64,7 @@ function logProbsAfter(prompt: readonly number[], temperature: number): number[]
 
 describe("rollout programs", () => {
   it("the programs of a rollout are valid graphs", () => {
-    const shape = { batch: 2, prompt: 3, newTokens: 4 };
+    const shape = { batch: 2, generations: 1, prompt: 3, newTokens: 4 };
     verifyGraph(rolloutPrefill(model, shape, draw));
     verifyGraph(rolloutDecode(model, shape, draw));
   });
@@ -74,7 +75,7 @@ describe("rollout programs", () => {
       const prompt = [2, 5];
       const { answers } = roll(
         Array.from({ length: batch }, () => prompt),
-        { batch, prompt: 2, newTokens: 1 },
+        { batch, generations: 1, prompt: 2, newTokens: 1 },
         { ...draw, temperature },
       );
       const expected = logProbsAfter(prompt, temperature).map((logp) => batch * Math.exp(logp));
@@ -90,7 +91,7 @@ describe("rollout programs", () => {
       [2, 5, 7],
       [2, 9],
     ];
-    const { answers, logps } = roll(prompts, { batch: 2, prompt: 3, newTokens: 5 }, { temperature, stopTokens: [] });
+    const { answers, logps } = roll(prompts, { batch: 2, generations: 1, prompt: 3, newTokens: 5 }, { temperature, stopTokens: [] });
     answers.forEach((answer, row) => {
       answer.forEach((token, index) => {
         const before = [...ensure(prompts[row], "prompt"), ...answer.slice(0, index)];
@@ -103,7 +104,7 @@ describe("rollout programs", () => {
   it("an answer has its stop token, and padding after it", () => {
     const batch = 40;
     const prompts = Array.from({ length: batch }, (_, row) => [2, 4 + (row % 9)]);
-    const { answers, logps, running } = roll(prompts, { batch, prompt: 2, newTokens: 12 }, draw);
+    const { answers, logps, running } = roll(prompts, { batch, generations: 1, prompt: 2, newTokens: 12 }, draw);
     let ended = 0;
     answers.forEach((answer, row) => {
       const stop = answer.indexOf(3);
@@ -126,8 +127,18 @@ describe("rollout programs", () => {
     );
   });
 
+  it("answers to one prompt are those of rows that repeat it", () => {
+    const prompts = [
+      [2, 5, 7],
+      [2, 9],
+    ];
+    const shape = { batch: 6, generations: 3, prompt: 3, newTokens: 5 };
+    const repeated = prompts.flatMap((prompt) => [prompt, prompt, prompt]);
+    deepStrictEqual(roll(prompts, shape, draw), roll(repeated, { ...shape, generations: 1 }, draw));
+  });
+
   it("temperature 0 draws the likeliest tokens", () => {
-    const { answers } = roll([[2, 5]], { batch: 1, prompt: 2, newTokens: 3 }, { temperature: 0, stopTokens: [] });
+    const { answers } = roll([[2, 5]], { batch: 1, generations: 1, prompt: 2, newTokens: 3 }, { temperature: 0, stopTokens: [] });
     const expected: number[] = [];
     for (let index = 0; index < 3; index++) {
       const logps = logProbsAfter([2, 5, ...expected], 1);
@@ -137,7 +148,7 @@ describe("rollout programs", () => {
   });
 
   it("a rollout is a function of its number, and padding of the prompts does not change it", () => {
-    const shape = { batch: 3, prompt: 2, newTokens: 6 };
+    const shape = { batch: 3, generations: 1, prompt: 2, newTokens: 6 };
     const prompts = [
       [2, 5],
       [2, 6],

@@ -1,12 +1,15 @@
 import { type Graph, GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import { type CacheShape, type Model, cacheArrays, decode, prefill, tokenLosses } from "@lapidary/models";
-import { hash32 } from "@lapidary/std";
+import { assert, hash32 } from "@lapidary/std";
 import { likeliest } from "./generate-programs.js";
 import { weightParameters } from "./train-state.js";
 
 /** The rows of a rollout over all chips. All programs of a rollout have one shape. */
 export interface RolloutShape {
+  /** Answers. */
   readonly batch: number;
+  /** Answers to each prompt, which are neighbours: `batch` is a multiple of it. */
+  readonly generations: number;
   /** Tokens of a prompt at most. Prompts are padded on the left. */
   readonly prompt: number;
   /** Tokens of an answer at most. */
@@ -44,18 +47,20 @@ interface DrawState {
 }
 
 /**
- * Draws the first token of each answer, after the program has read the prompts.
+ * Draws the first token of each answer. The program reads each prompt once, and repeats its keys, values and logits for the answers.
  *
- *     params  tokens i32[B, P] padded left  first i32[B]  keys i32[N]   →   cache/…  token  position  done  answers  logps  running
+ *     params  tokens i32[B / G, P] padded left  prompt_first i32[B / G]  keys i32[N]   →   cache/…  token  position  done  answers  logps  running
  *
  * `running` is the number of answers that have not ended.
  */
 export function rolloutPrefill(model: Model, shape: RolloutShape, settings: DrawSettings): Graph {
-  const { batch, prompt, newTokens } = shape;
+  const { batch, generations, prompt, newTokens } = shape;
+  assert(batch % generations === 0, "the answers form groups", batch, generations);
   const g = new GraphBuilder("rollout_prefill");
   const params = weightParameters(g, model);
-  const tokens = g.parameter("tokens", tensorType("i32", [batch, prompt]), ["batch", "seq"], "batch");
-  const first = rows(g, "first", batch);
+  const prompts = batch / generations;
+  const tokens = g.parameter("tokens", tensorType("i32", [prompts, prompt]), ["batch", "seq"], "batch");
+  const first = rows(g, "prompt_first", prompts);
   const keys = g.parameter("keys", tensorType("i32", [newTokens]), [null], "batch");
   const { logits, cache } = prefill(g, model, params, { tokens, first, positions: cacheShapeOf(shape).positions });
   const state: DrawState = {
@@ -63,8 +68,10 @@ export function rolloutPrefill(model: Model, shape: RolloutShape, settings: Draw
     answers: g.splat(padToken, tensorType("i32", [batch, newTokens])),
     logps: g.splat(0, tensorType("f32", [batch, newTokens])),
   };
-  for (const [name, array] of cache) g.output(name, array);
-  outputDraw(g, { logits, keys, index: g.scalar(0, "i32"), position: g.scalar(prompt, "i32") }, state, settings);
+  const repeated = (array: Value): Value => repeatRows(g, array, generations);
+  const axes = new Map(cacheArrays(model, cacheShapeOf(shape)).map(({ name, logicalAxes }) => [name, logicalAxes]));
+  for (const [name, array] of cache) g.output(name, g.named(name, repeated(array), axes.get(name)));
+  outputDraw(g, { logits: repeated(logits), keys, index: g.scalar(0, "i32"), position: g.scalar(prompt, "i32") }, state, settings);
   return g.finish();
 }
 
@@ -101,6 +108,15 @@ export function rolloutDecode(model: Model, shape: RolloutShape, settings: DrawS
 }
 
 const rows = (g: GraphBuilder, name: string, batch: number): Value => g.parameter(name, tensorType("i32", [batch]), ["batch"], "batch");
+
+/** Each row `times` times: [R, …] → [R · times, …]. */
+function repeatRows(g: GraphBuilder, x: Value, times: number): Value {
+  if (times === 1) return x;
+  const [R = 0, ...rest] = x.type.dims;
+  const dims = [R, times, ...rest];
+  const kept = dims.map((_, d) => d).filter((d) => d !== 1);
+  return g.reshape(g.broadcastInDim(x, dims, kept), [R * times, ...rest]);
+}
 
 interface Drawn {
   /** f32[B, V] */
