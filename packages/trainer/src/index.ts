@@ -8,3 +8,8 @@ export { trainWithRecovery } from "./execution/train-with-recovery.js";
 export { buildPrograms, programRequest } from "./programs/build.js";
 export { openSampler, readTokenizer } from "./sampler.js";
 export { Session, type SessionOptions, openPool, openSession } from "./session.js";
+export { LoadedProgram, weightHandle } from "./rl/program-host.js";
+export type { RlSettings } from "./rl/rl-settings.js";
+export { RlStepController, rlStates } from "./rl/rl-step-controller.js";
+export { Rollout } from "./rl/rollout.js";
+export { answerEnds, sequenceRows, trimmedAnswers } from "./rl/rollout-rows.js";

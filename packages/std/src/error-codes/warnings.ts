@@ -14,6 +14,7 @@ export const warningCodes = {
   LAP_LIMIT_OPEN_FILES: { summary: "The shell limits the number of open files." },
   LAP_MESH_AXIS_IDLE: { summary: "All chips along a mesh axis compute the same." },
   LAP_METRICS_UNREADABLE: { summary: "Some rows of metrics are damaged." },
+  LAP_RL_CUT_OFF_SHARE: { summary: "Many answers of a rollout did not end within their tokens." },
   LAP_RULE_AXIS_MISSING: { summary: "The strategy names a mesh axis that the mesh does not have." },
   LAP_RULE_INDIVISIBLE: { summary: "A rule cannot split a dimension, or only over a part of its axes." },
   LAP_SAMPLE_PROMPT_CUT: { summary: "The prompt is longer than the context of the model." },

@@ -3,7 +3,7 @@ import { type CacheShape, type Model, cacheArrays, decode, prefill } from "@lapi
 import { weightParameters } from "./train-state.js";
 
 /** The likeliest token of each row of logits [B, V]; of equal logits the first. Works for a sharded vocabulary. */
-function likeliest(g: GraphBuilder, logits: Value): Value {
+export function likeliest(g: GraphBuilder, logits: Value): Value {
   const { dims } = logits.type;
   const isTop = g.compare(logits, g.broadcastInDim(g.reduce(logits, [1], "max"), dims, [0]), "EQ");
   const ids = tensorType("i32", dims);
