@@ -144,17 +144,14 @@ void DotRows(const Dot& dot, const float* a, const float* b, float* c, int64_t f
   }
 }
 
-/** One matmul with k contiguous in B. Reads a block of columns once for all rows. */
-void MultiplyAlongDepth(const Dot& dot, const float* a, const float* b, float* c) {
-  constexpr int64_t kBlock = 16;
-  for (int64_t j = 0; j < dot.n; j += kBlock) {
-    const int64_t end = std::min(dot.n, j + kBlock);
-    int64_t i = 0;
-    for (; i + 4 <= dot.m; i += 4)
-      DotRows<4, 4>(dot, a + i * dot.row, b, c + i * dot.n, j, end, i == 0);
-    for (; i < dot.m; i++)
-      DotRows<1, 16>(dot, a + i * dot.row, b, c + i * dot.n, j, end, i == 0);
-  }
+/** Columns [j, end) of one matmul with k contiguous in B. Reads B once for all rows. */
+void MultiplyAlongDepth(const Dot& dot, const float* a, const float* b, float* c, int64_t j,
+                        int64_t end) {
+  int64_t i = 0;
+  for (; i + 4 <= dot.m; i += 4)
+    DotRows<4, 4>(dot, a + i * dot.row, b, c + i * dot.n, j, end, i == 0);
+  for (; i < dot.m; i++)
+    DotRows<1, 16>(dot, a + i * dot.row, b, c + i * dot.n, j, end, i == 0);
 }
 
 /** A row of sums of vectors: `vectors` of them from column j on, the last with `last` lanes. */
@@ -216,30 +213,60 @@ void SumOfRowsOfBatches(const Dot& dot, const BatchDim& dim, const float* a, con
       StoreFirst(c + g * dot.n, dot.n, sum[g]);
 }
 
+/** All matmuls of the last batch dim, with k contiguous in B. */
+void ComputeAlongDepth(const Dot& dot, const BatchDim& dim, const float* a, const float* b,
+                       float* c) {
+  constexpr int64_t kBlock = 16;
+  // B is read in the order of its memory: heads are neighbours in keys [batch, position, head, k].
+  const int64_t block = dim.size > 1 && dim.b >= dot.column ? dot.n : kBlock;
+  for (int64_t first = 0; first < dot.n; first += block)
+    for (int64_t g = 0; g < dim.size; g++)
+      for (int64_t j = first; j < std::min(dot.n, first + block); j += kBlock)
+        MultiplyAlongDepth(dot, a + g * dim.a, b + g * dim.b, c + g * dot.m * dot.n, j,
+                           std::min(dot.n, j + kBlock));
+}
+
+/** All matmuls of the last batch dim, with n contiguous in B. */
+void ComputeAlongColumns(const Dot& dot, const BatchDim& dim, const float* a, const float* b,
+                         float* c) {
+  const bool is_vector = dot.m == 1 && dot.n <= kLanes;
+  for (int64_t g = 0; g < dim.size;) {
+    const float* x = a + g * dim.a;
+    const float* y = b + g * dim.b;
+    float* to = c + g * dot.m * dot.n;
+    const int64_t left = dim.size - g;
+    if (is_vector && left >= 16) {
+      SumOfRowsOfBatches<16>(dot, dim, x, y, to);
+      g += 16;
+    } else if (is_vector && left >= 4) {
+      SumOfRowsOfBatches<4>(dot, dim, x, y, to);
+      g += 4;
+    } else {
+      MultiplyAlongColumns(dot, x, y, to);
+      g++;
+    }
+  }
+}
+
 void Compute(const Dot& dot, const float* a, const float* b, float* c) {
-  constexpr int64_t kTogether = 8;
   const size_t rank = dot.batch.size();
-  const bool along_depth = dot.depth == 1;
-  const bool together = !along_depth && rank > 0 && dot.m == 1 && dot.n <= kLanes &&
-                        dot.batch.back().size % kTogether == 0;
-  const int64_t step = together ? kTogether : 1, batches = dot.Batches();
+  const BatchDim one = {1, 0, 0};
+  const BatchDim& last = rank == 0 ? one : dot.batch.back();
+  const int64_t outer = dot.Batches() / last.size;
   std::vector<int64_t> index(rank, 0);
-  for (int64_t i = 0; i < batches; i += step, c += step * dot.m * dot.n) {
+  for (int64_t i = 0; i < outer; i++, c += last.size * dot.m * dot.n) {
     const float* x = a;
     const float* y = b;
-    for (size_t d = 0; d < rank; d++) {
+    for (size_t d = 0; d + 1 < rank; d++) {
       x += index[d] * dot.batch[d].a;
       y += index[d] * dot.batch[d].b;
     }
-    if (along_depth)
-      MultiplyAlongDepth(dot, x, y, c);
-    else if (together)
-      SumOfRowsOfBatches<kTogether>(dot, dot.batch.back(), x, y, c);
+    if (dot.depth == 1)
+      ComputeAlongDepth(dot, last, x, y, c);
     else
-      MultiplyAlongColumns(dot, x, y, c);
-    for (size_t d = rank; d-- > 0;) {
-      index[d] += d + 1 == rank ? step : 1;
-      if (index[d] < dot.batch[d].size) break;
+      ComputeAlongColumns(dot, last, x, y, c);
+    for (size_t d = rank - 1; rank > 0 && d-- > 0;) {
+      if (++index[d] < dot.batch[d].size) break;
       index[d] = 0;
     }
   }
