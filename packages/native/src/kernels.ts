@@ -68,6 +68,8 @@ export interface KernelOps {
     /** Whether the operand is not used again, so that the result may take its memory. */
     readonly in_place: boolean;
   };
+  readonly LapidarySlice: { readonly T: "f32" | "i32"; readonly dimension: number; readonly size: number };
+  readonly LapidaryUniform: Record<string, never>;
   readonly LapidarySend: { readonly T: "f32" | "i32"; readonly exchange: ExchangeId };
   readonly LapidarySendCorrupted: { readonly T: "f32" | "i32"; readonly exchange: ExchangeId };
   readonly LapidaryReceive: { readonly T: "f32" | "i32"; readonly exchange: ExchangeId };

@@ -69,6 +69,16 @@ export class NativeOps {
     return this.bind("LapidaryDot", kernelAttributes(this.#node.binding, "LapidaryDot", { dot }));
   }
 
+  /** The library's dynamic_slice. Its second operand is the start. */
+  bindSlice(attributes: KernelOps["LapidarySlice"]): Bound {
+    return this.bind("LapidarySlice", kernelAttributes(this.#node.binding, "LapidarySlice", attributes));
+  }
+
+  /** The library's rng_uniform. @param indices `rows`, `columns` and `dims` of the kernel */
+  bindUniform(indices: readonly DeviceTensor[]): Bound {
+    return this.bind("LapidaryUniform", [], indices);
+  }
+
   /** The library's dynamic_update_slice. */
   bindUpdateSlice(attributes: KernelOps["LapidaryUpdateSlice"]): Bound {
     return this.bind("LapidaryUpdateSlice", kernelAttributes(this.#node.binding, "LapidaryUpdateSlice", attributes));

@@ -128,6 +128,15 @@ const dynamicSlice: Kernel<"dynamic_slice"> = {
       return tf.slice(operand(inputs, 0), begin, [...dims]);
     };
   },
+  native: (context, native) => {
+    const {
+      device,
+      attrs: { dimension, size },
+      output: { dtype },
+    } = context;
+    if (device.fused === undefined || dtype === "pred") return dynamicSlice.tfjs(context);
+    return native.bindSlice({ T: dtype === "i32" ? "i32" : "f32", dimension, size });
+  },
 };
 
 const dynamicUpdateSlice: Kernel<"dynamic_update_slice"> = {

@@ -1,3 +1,4 @@
+// dynamic_slice: a slice of an array from a position that is on the device.
 // dynamic_update_slice: a slice of an array replaced by another array. A key-value cache gets the
 // keys of one position this way. If the caller no longer needs the operand, the slice is written in
 // its memory: the cost is that of the slice, not that of the array.
@@ -88,5 +89,49 @@ class LapidaryUpdateSlice : public OpKernel {
 
 REGISTER_KERNEL_BUILDER(Name("LapidaryUpdateSlice").Device(tensorflow::DEVICE_CPU),
                         LapidaryUpdateSlice);
+
+REGISTER_OP("LapidarySlice")
+    .Input("x: T")
+    .Input("start: int32")
+    .Output("y: T")
+    .Attr("T: {float, int32}")
+    .Attr("dimension: int")
+    .Attr("size: int")
+    .SetShapeFn([](tensorflow::shape_inference::InferenceContext* context) {
+      context->set_output(0, context->UnknownShape());
+      return absl::OkStatus();
+    });
+
+class LapidarySlice : public OpKernel {
+ public:
+  explicit LapidarySlice(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("dimension", &dimension_));
+    OP_REQUIRES_OK(context, context->GetAttr("size", &size_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& x = context->input(0);
+    const int d = static_cast<int>(dimension_);
+    OP_REQUIRES(context, d >= 0 && d < x.dims() && size_ > 0 && size_ <= x.dim_size(d),
+                absl::InvalidArgumentError("the slice is inside the array"));
+    int64_t outer = 1, inner = 4;
+    for (int i = 0; i < x.dims(); i++)
+      if (i != d) (i < d ? outer : inner) *= x.dim_size(i);
+    const int64_t whole = x.dim_size(d), wanted = context->input(1).scalar<int32_t>()();
+    const int64_t start = std::max<int64_t>(0, std::min(wanted, whole - size_));
+    tensorflow::TensorShape shape = x.shape();
+    shape.set_dim(d, size_);
+    Tensor* y = nullptr;
+    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &y));
+    for (int64_t row = 0; row < outer; row++)
+      std::memcpy(Bytes(*y) + row * size_ * inner, Bytes(x) + (row * whole + start) * inner,
+                  size_ * inner);
+  }
+
+ private:
+  int64_t dimension_ = 0, size_ = 0;
+};
+
+REGISTER_KERNEL_BUILDER(Name("LapidarySlice").Device(tensorflow::DEVICE_CPU), LapidarySlice);
 
 }  // namespace
