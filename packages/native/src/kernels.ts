@@ -18,7 +18,7 @@ export interface FusedFunctions {
 const fusedFunctions: FunctionNames<FusedFunctions> = { registerProgram: true };
 
 /** A registered matmul of `LapidaryDot`. */
-export type DotId = NativeId<"dot">;
+type DotId = NativeId<"dot">;
 
 /** The exports of the kernels library for matmuls with few rows. */
 export interface DotFunctions {
@@ -69,7 +69,6 @@ export interface KernelOps {
     readonly in_place: boolean;
   };
   readonly LapidarySlice: { readonly T: "f32" | "i32"; readonly dimension: number; readonly size: number };
-  readonly LapidaryUniform: Record<string, never>;
   readonly LapidarySend: { readonly T: "f32" | "i32"; readonly exchange: ExchangeId };
   readonly LapidarySendCorrupted: { readonly T: "f32" | "i32"; readonly exchange: ExchangeId };
   readonly LapidaryReceive: { readonly T: "f32" | "i32"; readonly exchange: ExchangeId };

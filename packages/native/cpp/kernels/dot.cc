@@ -150,48 +150,38 @@ void MultiplyAlongDepth(const Dot& dot, const float* a, const float* b, float* c
   int64_t i = 0;
   for (; i + 4 <= dot.m; i += 4)
     DotRows<4, 4>(dot, a + i * dot.row, b, c + i * dot.n, j, end, i == 0);
-  for (; i < dot.m; i++)
-    DotRows<1, 16>(dot, a + i * dot.row, b, c + i * dot.n, j, end, i == 0);
+  for (; i < dot.m; i++) DotRows<1, 16>(dot, a + i * dot.row, b, c + i * dot.n, j, end, i == 0);
 }
 
-/** A row of sums of vectors: `vectors` of them from column j on, the last with `last` lanes. */
+/** Numbers of a row of C: `vectors` whole vectors. */
 template <int vectors>
-void SumOfRows(const float* a, const float* b, float* c, int64_t k, int64_t depth, int64_t last) {
+void SumOfRows(const float* a, const float* b, float* c, int64_t k, int64_t depth) {
   Vector sum[vectors] = {};
-  for (int64_t at = 0; at < k; at++, b += depth) {
-    for (int v = 0; v + 1 < vectors; v++) sum[v] += a[at] * Load(b + v * kLanes);
-    const float* x = b + (vectors - 1) * kLanes;
-    sum[vectors - 1] += a[at] * (last == kLanes ? Load(x) : LoadFirst(x, last));
-  }
-  for (int v = 0; v + 1 < vectors; v++) Store(c + v * kLanes, sum[v]);
-  float* to = c + (vectors - 1) * kLanes;
-  if (last == kLanes)
-    Store(to, sum[vectors - 1]);
-  else
-    StoreFirst(to, last, sum[vectors - 1]);
+  for (int64_t at = 0; at < k; at++, b += depth)
+    for (int v = 0; v < vectors; v++) sum[v] += a[at] * Load(b + v * kLanes);
+  for (int v = 0; v < vectors; v++) Store(c + v * kLanes, sum[v]);
+}
+
+/** The last numbers of a row of C, fewer than a vector has. */
+void LastOfRow(const float* a, const float* b, float* c, int64_t k, int64_t depth, int64_t count) {
+  Vector sum = {};
+  for (int64_t at = 0; at < k; at++, b += depth) sum += a[at] * LoadFirst(b, count);
+  StoreFirst(c, count, sum);
 }
 
 /** One matmul with n contiguous in B. */
 void MultiplyAlongColumns(const Dot& dot, const float* a, const float* b, float* c) {
-  constexpr int64_t kWide = 8 * kLanes;
-  for (int64_t i = 0; i < dot.m; i++)
-    for (int64_t j = 0; j < dot.n; j += kWide) {
-      const int64_t left = std::min(kWide, dot.n - j), vectors = (left + kLanes - 1) / kLanes;
-      const int64_t last = left - (vectors - 1) * kLanes;
-      const float* x = a + i * dot.row;
-      const float* y = b + j;
-      float* to = c + i * dot.n + j;
-      switch (vectors) {
-        case 1: SumOfRows<1>(x, y, to, dot.k, dot.depth, last); break;
-        case 2: SumOfRows<2>(x, y, to, dot.k, dot.depth, last); break;
-        case 3: SumOfRows<3>(x, y, to, dot.k, dot.depth, last); break;
-        case 4: SumOfRows<4>(x, y, to, dot.k, dot.depth, last); break;
-        case 5: SumOfRows<5>(x, y, to, dot.k, dot.depth, last); break;
-        case 6: SumOfRows<6>(x, y, to, dot.k, dot.depth, last); break;
-        case 7: SumOfRows<7>(x, y, to, dot.k, dot.depth, last); break;
-        default: SumOfRows<8>(x, y, to, dot.k, dot.depth, last); break;
-      }
-    }
+  for (int64_t i = 0; i < dot.m; i++) {
+    const float* x = a + i * dot.row;
+    float* to = c + i * dot.n;
+    int64_t j = 0;
+    for (; j + 8 * kLanes <= dot.n; j += 8 * kLanes)
+      SumOfRows<8>(x, b + j, to + j, dot.k, dot.depth);
+    for (; j + 2 * kLanes <= dot.n; j += 2 * kLanes)
+      SumOfRows<2>(x, b + j, to + j, dot.k, dot.depth);
+    for (; j + kLanes <= dot.n; j += kLanes) SumOfRows<1>(x, b + j, to + j, dot.k, dot.depth);
+    if (j < dot.n) LastOfRow(x, b + j, to + j, dot.k, dot.depth, dot.n - j);
+  }
 }
 
 /**
