@@ -372,9 +372,9 @@ export const commandTree: CommandSpec = {
     },
     {
       name: "parity",
-      summary: "compare Lapidary with a golden run of PyTorch, on any mesh",
+      summary: "compare Lapidary with golden runs of PyTorch, TRL and PEFT, on any mesh",
       group: model,
-      arguments: [{ name: "dir", description: "a parity bundle, such as e2e/golden/mha", completes: "directory" }],
+      arguments: [{ name: "dir", description: "a parity bundle, such as e2e/golden/mha or e2e/golden/post/mqa", completes: "directory" }],
       options: [
         { flags: "--mesh <axes>", description: "mesh axes, major to minor (default data=1)" },
         { flags: "--torus <shape>", description: "chips along each dim, such as 16x16 (default: as the mesh needs)" },
@@ -394,10 +394,16 @@ export const commandTree: CommandSpec = {
           description: "stacked runs all chips of a worker together, chipwise one by one",
           choices: ["stacked", "chipwise"],
         },
+        {
+          flags: "--part <names>",
+          description:
+            "of a bundle of post-training, only these, separated by commas: chat, sft, lora, reward, dpo, rollout, rloo, grpo, ppo, generation",
+        },
       ],
       examples: [
         "lapidary parity e2e/golden/pod16x16 --torus 16x16 --mesh data=16,model=16 --zero 3",
         "lapidary parity e2e/golden/mqa --mesh data=2 --zero 1 --workers 2",
+        "lapidary parity e2e/golden/post/pod16x16 --torus 16x16 --mesh data=16,model=16 --zero 3 --part dpo,grpo",
       ],
       run: async (context, args) =>
         (await import("./commands/parity.js")).parity(context, {
@@ -408,6 +414,7 @@ export const commandTree: CommandSpec = {
           numerics: args.text("numerics"),
           workers: args.number("workers"),
           executor: args.text("executor"),
+          part: args.text("part"),
         }),
     },
     {

@@ -7,7 +7,7 @@ export { Dataset, openDataset } from "./dataset/dataset.js";
 export { datasetFiles } from "./dataset/manifest.js";
 export { findPrepared, prepareDataset } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
-export { byteTokenizer, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
+export { byteTokenizer, byteTokenizerOf, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
 export { type Document, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
 export type { Example } from "./examples/example.js";
 export {
@@ -24,6 +24,7 @@ export {
 export { mixtureOf, mixtureSources } from "./examples/mixture.js";
 export { formatNamed, readExamples, requireExamples } from "./examples/read-examples.js";
 export { showRow, shownTokens } from "./examples/show-row.js";
-export { endAnswer } from "./examples/template.js";
+export { endAnswer, renderDialogue } from "./examples/template.js";
 export { preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";
 export { TrainingOrder } from "./examples/training-order.js";
+export { templateTurns } from "./examples/turns.js";
