@@ -18,6 +18,17 @@ const overrides = {
 } as const;
 const idArgument = { name: "id", description: "a run, as `lapidary jobs` lists them", completes: "run" } as const;
 
+const examplesArgument = {
+  name: "file",
+  description: "JSON lines or one JSON array; may be compressed by gzip or zstd",
+  completes: "file",
+} as const;
+const exampleFormat = {
+  flags: "--format <name>",
+  description: "the format of all rows (default: the keys of the rows decide)",
+  choices: ["messages", "sharegpt", "completion", "alpaca", "preference", "prompt", "text"],
+} as const;
+
 export const commandTree: CommandSpec = {
   name: "lapidary",
   summary: "Trains Gemma on an emulated TPU pod: one compiled program, run for real by worker processes.",
@@ -491,6 +502,46 @@ export const commandTree: CommandSpec = {
           ],
           run: async (context, args) =>
             (await import("./commands/ckpt.js")).exportCheckpoint(context, args.required("from"), args.required("output")),
+        },
+      ],
+    },
+    {
+      name: "data",
+      summary: "show and check files of examples for post-training",
+      group: utilities,
+      commands: [
+        {
+          name: "show",
+          summary: "the tokens of a row with their training mask, and the rows that are refused",
+          arguments: [examplesArgument],
+          options: [
+            {
+              flags: "--tokenizer <from>",
+              description: "a directory with a tokenizer, or a run (default: bytes of UTF-8)",
+              completes: "run",
+            },
+            exampleFormat,
+            { flags: "--row <number>", description: "the row, counted from 1 (default: the first example)", value: "whole" },
+            { flags: "--rows <range>", description: "the first and the last row, such as 3-5" },
+          ],
+          examples: ["lapidary data show demos.jsonl --row 4", "lapidary data show pairs.jsonl --tokenizer ./gemma-2b --rows 1-3 --json"],
+          run: async (context, args) =>
+            (await import("./commands/data.js")).showData(context, {
+              file: args.required("file"),
+              tokenizer: args.text("tokenizer"),
+              format: args.text("format"),
+              row: args.number("row"),
+              rows: args.text("rows"),
+            }),
+        },
+        {
+          name: "check",
+          summary: "count the rows of a file, and print each refused row; exit codes: 0 all are examples, 2 some are refused",
+          arguments: [examplesArgument],
+          options: [exampleFormat],
+          examples: ["lapidary data check demos.jsonl", "lapidary data check prompts.jsonl.gz --format prompt --json"],
+          run: async (context, args) =>
+            (await import("./commands/data.js")).checkData(context, { file: args.required("file"), format: args.text("format") }),
         },
       ],
     },

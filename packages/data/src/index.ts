@@ -9,7 +9,7 @@ export { findPrepared, prepareDataset } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
 export { byteTokenizer, byteTokenizerOf, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
 export { type Document, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
-export type { Example } from "./examples/example.js";
+export type { Example, RefusedRow } from "./examples/example.js";
 export {
   contaminationFilter,
   duplicateFilter,
@@ -22,7 +22,8 @@ export {
   unsafeFilter,
 } from "./examples/filters.js";
 export { mixtureOf, mixtureSources } from "./examples/mixture.js";
-export { formatNamed, readExamples, requireExamples } from "./examples/read-examples.js";
+export type { FormatName } from "./examples/formats.js";
+export { type ExampleFile, formatNamed, readExamples, requireExamples } from "./examples/read-examples.js";
 export { showRow, shownTokens } from "./examples/show-row.js";
 export { endAnswer, renderDialogue } from "./examples/template.js";
 export { preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";
