@@ -38,7 +38,7 @@ export interface ExampleCounts {
 }
 
 /** A sequence of tokens that training makes of an example. */
-export interface ShownDocument {
+interface ShownDocument {
   readonly name: "document" | "chosen" | "rejected" | "prompt";
   readonly ids: readonly number[];
   readonly pieces: readonly string[];
@@ -48,7 +48,7 @@ export interface ShownDocument {
   readonly table: string;
 }
 
-export interface ShownRow {
+interface ShownRow {
   readonly row: number;
   readonly kind: Example["kind"];
   readonly subset: string | undefined;

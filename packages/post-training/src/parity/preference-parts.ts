@@ -1,6 +1,6 @@
 import { type ArrayData, f32Array } from "@lapidary/interop";
 import type { GraphRunner } from "@lapidary/training";
-import { logProbs } from "../programs/evaluations.js";
+import { logProbs, score } from "../programs/evaluations.js";
 import { dpoStep, rewardStep } from "../programs/preference-steps.js";
 import { scoreParams } from "../programs/score-model.js";
 import { trainedStates } from "../programs/trained-model.js";
@@ -37,6 +37,10 @@ export async function checkReward(bundle: PostBundle, runner: GraphRunner): Prom
   checks.gradientNorm("grad_norm", scalarOf(first, "grad_norm"), expected.grad_norm);
   checks.steps(losses, expected.step_losses);
   checks.mistakes(scalarOf(first, "loss"), expected.loss, expected.mistakes);
+
+  const scoring = new Map([...asParams(reward), ...inputsOf({ tokens, last })]);
+  const scores = arrayOf(await runner.run("score", score(model, shape), scoring), "scores");
+  checks.array("scores of the frozen model", scores, files.reward_model.f32("scores", [batch]));
 
   const margin = files.reward_model.f32("margin", [batch / 2]);
   const withMargin = await runStep(runner, { name: "reward", graph, states, rest: inputs(margin) });

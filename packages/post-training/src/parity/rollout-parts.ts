@@ -12,7 +12,7 @@ import { type Arrays, arrayOf, asParams, gradientsOf, initialStates, inputsOf, r
 import { type GrpoVariantName, bySetting, clipHigherPrefix, grpoVariantNames, manifestError } from "./manifest.js";
 import { asF32, joinColumns, matrixDims, meanWhere, placeCompletion, shiftMasked, takeCompletion } from "./rows.js";
 
-/** The rollout of a bundle, prompts and completions side by side. */
+/** The rollout of a bundle. Each row is a prompt and its completion. */
 interface Rollout {
   readonly shape: { readonly batch: number; readonly seq: number; readonly segments: true };
   /** Columns of the prompts, and of the completions. */
@@ -140,7 +140,7 @@ export async function checkRloo(bundle: PostBundle, runner: GraphRunner): Promis
   checks.steps(losses, expected.step_losses);
   checks.mistakes(scalarOf(first, "loss"), expected.loss, expected.mistakes);
 
-  // The same advantages for completions that the policy itself drew: the scores make up for the other old log-probabilities.
+  // The completions as if the policy itself had drawn them. The changed scores cancel the effect of the old log-probabilities on the advantages.
   const current = arrayOf(first, "logps");
   const [old, mask, scores] = ["old_logps", "mask", "scores"].map((name) => arrayOf(rest, name)) as [ArrayData, ArrayData, ArrayData];
   const shifted = scores.data.map((score, row) => {

@@ -7,7 +7,7 @@ import { ensure, type Random, seededRandom } from "@lapidary/std";
 import { makeMesh, makeWorkerGrid, type Mesh, meshSize } from "@lapidary/topology";
 import { compileOptions, decodeProgram, defaultRules, prefillProgram, type UpdateConfig } from "@lapidary/training";
 import fc from "fast-check";
-import { logProbs } from "./evaluations.js";
+import { logProbs, score } from "./evaluations.js";
 import { dpoStep } from "./preference-steps.js";
 import { type RlConfig, rlStep } from "./rl-step.js";
 import { sftStep } from "./sft-step.js";
@@ -55,6 +55,7 @@ function randomInputs(graph: Graph, { random }: ShardedCase): Map<string, Tensor
   const value = (name: string, flat: number): number => {
     if (name === "tokens" || name === "targets" || name === "token") return random.integer(vocabSize);
     if (name === "first") return random.integer(prompt);
+    if (name === "last") return random.integer(seq);
     if (name === "position") return prompt + 1;
     if (name === "step") return 2;
     if (name === "segments") return flat % seq === 0 && Math.floor(flat / seq) % 2 === 0 ? 0 : 1;
@@ -126,6 +127,7 @@ const programs: Readonly<Record<string, (drawn: ShardedCase) => Graph>> = {
     ),
   dpo_step: ({ model, batch }) =>
     dpoStep(model, update, { batch: 2 * batch, seq, segments: false }, { dpo: { beta: 0.1, loss: "ipo", smoothing: 0 } }),
+  score: ({ model, batch }) => score(model, { batch, seq, segments: true }),
   logprobs: ({ model, batch }) => logProbs(model, { batch, seq, segments: true }, { temperature: 0.8 }),
 };
 
