@@ -8,7 +8,7 @@ type I32Array = Extract<ArrayData, { dtype: "i32" }>;
 
 /** A safetensors file of a bundle, whose arrays are read by name, type and dims. */
 export class BundleFile {
-  private constructor(
+  constructor(
     readonly path: string,
     private readonly arrays: ReadonlyMap<string, ArrayData>,
   ) {}
@@ -70,16 +70,23 @@ export class BundleFile {
     return this.within(name, dims, 0, 1);
   }
 
-  /** The mask of rows that are padded on the left. */
-  leftPadded(name: string, dims: readonly [number, number]): I32Array {
-    const array = this.mask(name, dims);
-    const [rows, columns] = dims;
+  /** The mask of rows that are padded on one side only. Each row has a token. */
+  padded(name: string, [rows, columns]: readonly [number, number], side: "left" | "right"): I32Array {
+    const array = this.mask(name, [rows, columns]);
     for (let row = 0; row < rows; row++) {
-      const each = array.data.subarray(row * columns, (row + 1) * columns);
-      if (each.at(-1) !== 1 || each.some((seen, at) => seen === 0 && each[at - 1] === 1))
-        throw bundleError(this.path, name, `row ${row} is not padded on the left`);
+      const seen = array.data.subarray(row * columns, (row + 1) * columns);
+      const inner = side === "left" ? seen.toReversed() : seen;
+      if (inner[0] !== 1 || inner.some((each, at) => each === 1 && inner[at - 1] === 0))
+        throw bundleError(this.path, name, `row ${row} is not padded on the ${side}`);
     }
     return array;
+  }
+
+  /** Checks that a scalar of the file is the number of the manifest. */
+  requireScalar(name: string, expected: number): void {
+    const [value = Number.NaN] = this.f32(name, [1]).data;
+    if (!(Math.abs(value - expected) <= 1e-6 * Math.max(1, Math.abs(expected))))
+      throw bundleError(this.path, name, `its value is ${value}, and the manifest has ${expected}`);
   }
 
   /** Labels of tokens: an id, or −100 where the token does not count. */

@@ -80,6 +80,14 @@ describe("a damaged bundle of post-training", () => {
     }
   });
 
+  it("a loss that differs between the manifest and its file is refused, and rows with padding on the other side", async () => {
+    editJson("manifest.json", (manifest) => Object.assign(manifest["dpo"] ?? {}, { loss: 0.5 }));
+    await refusesTensor("chat", "dpo.safetensors", "loss", /the manifest has 0.5/);
+    cpSync(goldenBundle("mqa"), directory, { recursive: true });
+    await editTensor("sft.safetensors", "attention_mask", ({ dims, data }) => i32Array(dims, Int32Array.from(data).reverse()));
+    await refusesTensor("sft", "sft.safetensors", "attention_mask", /padded on the right/);
+  });
+
   it("an adapter with another formula is refused", async () => {
     editJson("lora/adapter_config.json", (config) => Object.assign(config, { use_rslora: true }));
     await refusesManifest(/^use_rslora: /, "lora/adapter_config.json");

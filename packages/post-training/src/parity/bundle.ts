@@ -70,13 +70,22 @@ export async function readPostBundle(directory: string): Promise<PostBundle> {
     reference: await readParams(directory, "reference.safetensors", model.params),
     reward: await readParams(directory, "reward.safetensors", scoreParams(model)),
     lora: { config: lora, weights: await readParams(join(directory, "lora"), "adapter_model.safetensors", loraParams(model, lora)) },
-    files: Object.fromEntries(
-      await Promise.all(parts.map(async (part) => [part, await BundleFile.read(directory, `${part}.safetensors`)] as const)),
-    ) as Record<BundlePart, BundleFile>,
+    files: await readFiles(directory, manifest),
   };
 }
 
 async function readParams(directory: string, name: string, params: readonly ParamSpec[]): Promise<ReadonlyMap<string, ArrayData>> {
   const file = await BundleFile.read(directory, name);
   return new Map(params.map((spec) => [spec.name, file.f32(spec.name, spec.dims)]));
+}
+
+async function readFiles(directory: string, manifest: Manifest): Promise<Record<BundlePart, BundleFile>> {
+  const files = Object.fromEntries(
+    await Promise.all(parts.map(async (part) => [part, await BundleFile.read(directory, `${part}.safetensors`)] as const)),
+  ) as Record<BundlePart, BundleFile>;
+  const { sft, reward: reward_model, dpo, rloo, grpo, ppo, lora } = manifest;
+  for (const [part, { loss }] of Object.entries({ sft, reward_model, dpo, rloo, grpo, ppo, lora }))
+    files[part as BundlePart].requireScalar("loss", loss);
+  files.sft.requireScalar("packed_loss", sft.packed_loss);
+  return files;
 }

@@ -46,7 +46,7 @@ async function generateGreedily(
 ): Promise<{ tokens: ArrayData; logits: ArrayData[] }> {
   const prompts = files.generation.tokens("prompt_ids", config.vocabSize);
   const [batch, prompt] = matrixDims(prompts);
-  const mask = files.generation.leftPadded("prompt_mask", [batch, prompt]);
+  const mask = files.generation.padded("prompt_mask", [batch, prompt], "left");
   const first = i32Array(
     [batch],
     Array.from({ length: batch }, (_, row) => mask.data.subarray(row * prompt, (row + 1) * prompt).indexOf(1)),

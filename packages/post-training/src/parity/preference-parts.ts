@@ -24,6 +24,7 @@ export async function checkReward(bundle: PostBundle, runner: GraphRunner): Prom
   const scored = { params: scoreParams(model) };
   const states = initialStates(trainedStates(scored, update), reward);
   const names = scored.params.map(({ name }) => name);
+  files.reward_model.padded("attention_mask", [batch, seq], "right");
   const last = files.reward_model.within("last", [batch], 0, seq - 1);
   const inputs = (margin: ArrayData): Arrays => inputsOf({ tokens, last, margin });
   const none = filled([batch / 2], 0);
@@ -61,6 +62,7 @@ export async function checkDpo(bundle: PostBundle, runner: GraphRunner): Promise
   const tokens = files.dpo.groupedTokens("input_ids", config.vocabSize, 2);
   const [batch, seq] = matrixDims(tokens);
   const shape = { batch, seq, segments: false };
+  files.dpo.padded("attention_mask", [batch, seq], "right");
   const sequences = inputsOf({ tokens, ...shiftMasked(tokens, files.dpo.mask("completion_mask", tokens.dims)) });
   const states = initialStates(trainedStates(model, update), policy);
   const dpo = { beta: expected.beta, loss: "sigmoid", smoothing: 0 } as const;

@@ -36,7 +36,7 @@ function rolloutOf({ config: { vocabSize }, manifest, files: { rollout } }: Post
   if (rows !== batch) throw bundleError(rollout.path, "completion_ids", `it has ${rows} rows, and "prompt_ids" has ${batch}`);
   const completionMask = rollout.mask("completion_mask", [batch, completion]);
   const tokens = joinColumns(prompts, completions);
-  const promptMask = rollout.leftPadded("prompt_mask", [batch, prompt]);
+  const promptMask = rollout.padded("prompt_mask", [batch, prompt], "left");
   const segments = joinColumns(promptMask, completionMask);
   const noPrompt: ArrayData = { ...promptMask, data: new Int32Array(batch * prompt) } as ArrayData;
   const seq = prompt + completion;
@@ -199,6 +199,7 @@ export async function checkGrpo(bundle: PostBundle, runner: GraphRunner): Promis
 
   const { first, losses } = await runSteps(runner, { name: "grpo", graph, states, rest: rest(mask) });
   checks.array("advantages", arrayOf(first, "advantages"), files.grpo.f32("advantages", [rollout.shape.batch]));
+  checks.array("grpo_advantages", arrayOf(first, "advantages"), files.rollout.f32("grpo_advantages", [rollout.shape.batch]));
   checks.number("loss", scalarOf(first, "loss"), expected.loss);
   checks.gradients("gradients", gradientsOf(first, names), files.grpo.gradients(model.params));
   checks.gradientNorm("grad_norm", scalarOf(first, "grad_norm"), expected.grad_norm);

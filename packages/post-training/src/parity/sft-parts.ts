@@ -16,6 +16,7 @@ function paddedBatch({ files, config: { vocabSize } }: PostBundle): {
 } {
   const tokens = files.sft.tokens("input_ids", vocabSize);
   const [batch, seq] = matrixDims(tokens);
+  files.sft.padded("attention_mask", [batch, seq], "right");
   const labels = shiftLabels(files.sft.labels("labels", vocabSize, tokens.dims));
   return { shape: { batch, seq, segments: false }, inputs: inputsOf({ tokens, ...labels }) };
 }
