@@ -8,9 +8,9 @@ export { datasetFiles } from "./dataset/manifest.js";
 export { type AnyDataset, openDataset } from "./dataset/open-dataset.js";
 export { findPrepared, findPreparedRows, type PrepareWork, prepareDataset, prepareRows } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
-export { byteTokenizer, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
+export { byteTokenizer, byteTokenizerOf, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
 export { type Document, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
-export type { Example } from "./examples/example.js";
+export type { Example, RefusedRow } from "./examples/example.js";
 export {
   contaminationFilter,
   duplicateFilter,
@@ -24,11 +24,13 @@ export {
   unsafeFilter,
 } from "./examples/filters.js";
 export { mixtureOf, mixtureSources } from "./examples/mixture.js";
-export { formatNamed, readExamples, requireExamples } from "./examples/read-examples.js";
+export type { FormatName } from "./examples/formats.js";
+export { type ExampleFile, formatNamed, readExamples, requireExamples } from "./examples/read-examples.js";
 export { showRow, shownTokens } from "./examples/show-row.js";
-export { endAnswer, promptOfUser } from "./examples/template.js";
+export { endAnswer, promptOfUser, renderDialogue } from "./examples/template.js";
 export { preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";
 export { TrainingOrder } from "./examples/training-order.js";
 export { checkExampleFile } from "./rows/check-example-file.js";
 export { RowDataset } from "./rows/row-dataset.js";
 export type { RowsRequest } from "./rows/rows-request.js";
+export { templateTurns } from "./examples/turns.js";

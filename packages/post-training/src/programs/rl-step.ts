@@ -32,7 +32,7 @@ interface RlLoss extends PolicyLoss {
 /** The name of the value model's parameter set. */
 export const valueSet = "value";
 
-/** The model with the parameters of the value model that PPO also trains. */
+/** The parameters of the policy and of the value model, which PPO trains together. */
 export const withValueModel = (model: Model): Pick<Model, "params"> => ({
   params: [...model.params, ...scoreParams(model).map((spec) => ({ ...spec, name: inSet(valueSet, spec.name) }))],
 });
