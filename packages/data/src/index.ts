@@ -8,8 +8,9 @@ export { datasetFiles } from "./dataset/manifest.js";
 export { findPrepared, prepareDataset } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
 export { byteTokenizer, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
+export { encodeDialogue } from "./examples/encode-dialogue.js";
 export { type Document, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
-export type { Example } from "./examples/example.js";
+export type { Example, Turn } from "./examples/example.js";
 export {
   contaminationFilter,
   duplicateFilter,
