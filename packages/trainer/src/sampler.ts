@@ -28,6 +28,8 @@ export interface SamplerOptions extends Pick<SessionOptions, "environment" | "nu
   readonly context?: number;
   /** The first batch, whose programs are compiled before the weights are read. */
   readonly first?: { readonly rows: number; readonly promptTokens: number };
+  /** Stops the reading of the weights. */
+  readonly signal?: AbortSignal;
 }
 
 export interface ManyOptions extends Omit<SampleOptions, "prompt" | "onText"> {
@@ -52,7 +54,7 @@ export class Sampler {
 
   /** @throws LAP_CHECKPOINT_…, LAP_TOKENIZER_…, LAP_DATA_TOKENIZER */
   static async open(options: SamplerOptions): Promise<Sampler> {
-    const { checkpoint: directory, context, first, tokenizer = readTokenizer(directory).tokenizer, ...rest } = options;
+    const { checkpoint: directory, context, first, signal, tokenizer = readTokenizer(directory).tokenizer, ...rest } = options;
     const checkpoint = await HfCheckpoint.open(directory);
     try {
       const { config } = checkpoint;
@@ -66,8 +68,10 @@ export class Sampler {
         const weights = new Map(
           (await batch.weights(first?.rows ?? 1, first?.promptTokens ?? 1)).map((tensor) => [String(tensor.id), tensor]),
         );
-        for (const { name } of checkpoint.params)
+        for (const { name } of checkpoint.params) {
+          signal?.throwIfAborted();
           await session.group.put(ensure(weights.get(paramName(name)), name), await checkpoint.read(name));
+        }
         return new Sampler(config, tokenizer, session, batch);
       } catch (error) {
         await session.close();

@@ -15,16 +15,19 @@ export interface SampleOptions {
   readonly onText?: ((text: string) => void) | undefined;
 }
 
-export interface GeneratedSample {
+export interface PromptReading {
+  /** Tokens of the prompt, without `<bos>`. */
+  readonly promptTokens: number;
+  /** The last tokens of the prompt that the model reads for its first token. */
+  readonly promptTokensSeen: number;
+}
+
+export interface GeneratedSample extends PromptReading {
   readonly text: string;
   /** Number of generated tokens. */
   readonly tokens: number;
   /** `stop`: the model ended the text. `length`: the text has the maximum number of tokens. */
   readonly end: "stop" | "length";
-  /** Tokens of the prompt, without `<bos>`. */
-  readonly promptTokens: number;
-  /** The last tokens of the prompt that the model reads for its first token. */
-  readonly promptTokensSeen: number;
 }
 
 /** Computes logits of a sequence: the program `next_token`, or a seat of a batch. */
@@ -49,16 +52,22 @@ export async function generateSample(next: NextLogits, tokenizer: TextTokenizer,
     onToken: (token) => emitText(decoder.push(token)),
   });
   emitText(decoder.end());
-  const front = frontTokens(tokenizer, before);
-  // An empty prompt of a model without `<bos>` is the token that ends a text.
-  const promptTokens = prompt === "" ? 0 : before.length - front;
   return {
     text: decodeAfter(tokenizer, before, tokens),
     tokens: tokens.length,
     end: stoppedBy === "eos" ? "stop" : "length",
-    promptTokens,
-    promptTokensSeen: Math.min(promptTokens, next.context - front),
+    ...promptReading(tokenizer, before, next.context),
   };
+}
+
+/** How many tokens of a prompt the model reads. */
+export function promptReading(tokenizer: TextTokenizer, prompt: readonly number[], context: number): PromptReading {
+  const { bos, eos, pad } = tokenizer.control;
+  const front = frontTokens(tokenizer, prompt);
+  // An empty prompt of a model without `<bos>` is the token that ends a text.
+  const isEmpty = bos === undefined && prompt.length === 1 && prompt[0] === (eos ?? pad);
+  const promptTokens = isEmpty ? 0 : prompt.length - front;
+  return { promptTokens, promptTokensSeen: Math.min(promptTokens, context - front) };
 }
 
 export interface TokenOptions extends Omit<SampleOptions, "prompt" | "onText"> {
@@ -107,11 +116,7 @@ const frontTokens = ({ control: { bos } }: TextTokenizer, prompt: readonly numbe
   bos !== undefined && prompt[0] === bos ? 1 : 0;
 
 /** The warning for a prompt that the model does not read completely; undefined if it does. */
-export function cutPromptWarning(
-  { promptTokens, promptTokensSeen }: Pick<GeneratedSample, "promptTokens" | "promptTokensSeen">,
-  context: number,
-  place: string,
-): Warning | undefined {
+export function cutPromptWarning({ promptTokens, promptTokensSeen }: PromptReading, context: number, place: string): Warning | undefined {
   if (promptTokensSeen === promptTokens) return undefined;
   return {
     code: "LAP_SAMPLE_PROMPT_CUT",
