@@ -65,9 +65,7 @@ export class Sampler {
       const session = await openSession({ ...rest, mesh, workers: 1, rules: {}, zero: 0 });
       try {
         const batch = new GenerationBatch(session, buildModel(config), Math.min(context ?? config.contextLength, config.contextLength));
-        const weights = new Map(
-          (await batch.weights(first?.rows ?? 1, first?.promptTokens ?? 1)).map((tensor) => [String(tensor.id), tensor]),
-        );
+        const weights = new Map((await batch.weights(first?.promptTokens ?? 1, first?.rows)).map((tensor) => [String(tensor.id), tensor]));
         for (const { name } of checkpoint.params) {
           signal?.throwIfAborted();
           await session.group.put(ensure(weights.get(paramName(name)), name), await checkpoint.read(name));

@@ -108,7 +108,7 @@ export class GenerationBatch {
   }
 
   /** The weights as the programs read them. Loads the programs for `rows` sequences of at most `tokens` tokens. */
-  async weights(rows: number, tokens: number): Promise<readonly TensorSpec[]> {
+  async weights(tokens: number, rows = 1): Promise<readonly TensorSpec[]> {
     const { prefillHash } = await this.#programsOf(this.#shapeFor(rows, Math.min(this.context, tokens)));
     return this.#session.group.parameters(prefillHash).filter(({ role }) => role === "param");
   }
