@@ -430,14 +430,17 @@ export const commandTree: CommandSpec = {
     },
     {
       name: "sample",
-      summary: "generate text from a run's checkpoint",
+      summary: "generate texts from a run's checkpoint",
       group: model,
       arguments: [
         { name: "from", description: "a run, or the directory of a checkpoint", completes: "run" },
-        { name: "prompt", description: "the text to continue; may be empty" },
+        { name: "prompts", description: "the texts to continue; a text may be empty", variadic: true },
       ],
       options: [
-        { flags: "--tokens <number>", description: "maximum number of tokens to generate (default 64)", value: "whole" },
+        { flags: "--n <number>", description: "texts for each prompt (default 1)", value: "whole" },
+        { flags: "--chat", description: "a prompt is a message of a user, in Gemma's chat template" },
+        { flags: "--tokens <number>", description: "maximum number of tokens to generate for each text (default 64)", value: "whole" },
+        { flags: "--max-tokens <number>", description: "another name of --tokens", value: "whole" },
         {
           flags: "--temperature <number>",
           description: "0 takes the likeliest token, 1 samples from the distribution of the model (default 0.8)",
@@ -448,20 +451,57 @@ export const commandTree: CommandSpec = {
           description: "draw from the likeliest tokens that hold this much probability (default 0.95)",
           value: "decimal",
         },
-        { flags: "--seed <number>", description: "the same seed draws the same text (default 0)", value: "whole" },
+        { flags: "--top-k <number>", description: "draw from this many likeliest tokens (default: all)", value: "whole" },
+        {
+          flags: "--seed <number>",
+          description: "the same seed draws the same text; each further text has the next seed (default 0)",
+          value: "whole",
+        },
       ],
       examples: [
         'lapidary sample quickstart-1 "The function returns"',
         'lapidary sample ./gemma-2b "Once upon a time" --temperature 0 --tokens 20',
+        'lapidary sample ./gemma-2b-it "Name a metal." "Name a gem." --chat --n 4 --json',
       ],
       run: async (context, args) =>
         (await import("./commands/sample.js")).sample(context, {
           from: args.required("from"),
-          prompt: args.required("prompt"),
+          prompts: args.list("prompts"),
+          n: args.number("n"),
+          chat: args.flag("chat"),
           tokens: args.number("tokens"),
+          maxTokens: args.number("maxTokens"),
           temperature: args.number("temperature"),
           topP: args.number("topP"),
+          topK: args.number("topK"),
           seed: args.number("seed"),
+        }),
+    },
+    {
+      name: "serve",
+      summary: "serve a model on this machine with the chat and completions API of OpenAI, until Ctrl-C",
+      group: model,
+      arguments: [{ name: "from", description: "a run, or the directory of a checkpoint", completes: "run" }],
+      options: [
+        { flags: "--port <number>", description: "port of the server on 127.0.0.1 (default: a free one)", value: "whole" },
+        {
+          flags: "--batch <number>",
+          description: "texts that the model generates together; further requests wait (default 8)",
+          value: "whole",
+        },
+        {
+          flags: "--allow-host <name>",
+          description: "also answer for this host name, such as the address of a proxy; repeatable",
+          repeatable: true,
+        },
+      ],
+      examples: ["lapidary serve quickstart-1", "lapidary serve ./gemma-2b-it --port 8080"],
+      run: async (context, args) =>
+        (await import("./commands/serve.js")).serve(context, {
+          from: args.required("from"),
+          port: args.number("port"),
+          batch: args.number("batch"),
+          allowHosts: args.list("allowHost"),
         }),
     },
     {

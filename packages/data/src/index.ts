@@ -9,8 +9,9 @@ export { type AnyDataset, openDataset } from "./dataset/open-dataset.js";
 export { findPrepared, findPreparedRows, type PrepareWork, prepareDataset, prepareRows } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
 export { byteTokenizer, byteTokenizerOf, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
+export { encodeDialogue } from "./examples/encode-dialogue.js";
 export { type Document, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
-export type { Example, RefusedRow } from "./examples/example.js";
+export type { Example, RefusedRow, Turn } from "./examples/example.js";
 export {
   contaminationFilter,
   duplicateFilter,

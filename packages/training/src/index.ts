@@ -19,7 +19,7 @@ export {
   parityTolerances,
 } from "./parity/compare.js";
 export { type GraphRunner, runParity } from "./parity/run.js";
-export { generate } from "./sampling/generate.js";
+export { type Generated, generate } from "./sampling/generate.js";
 export { type Sampling, greedy, sampledLogProbs } from "./sampling/sample-token.js";
 export { applyUpdate } from "./step/apply-update.js";
 export { evalStep, nextTokenLogits } from "./step/eval-step.js";
