@@ -406,7 +406,6 @@ async function writeSample(
   const { prompt, tokens, ...sampling } = job.sample;
   run.enter("running", { activity: { what: "write a sample" } });
   const nextToken = await programs.nextToken();
-  // A model of dialogues gets the prompt as the turn of a user.
   // A tuned model continues a turn of a dialogue, not a text.
   const start = job.recipe === "sft" ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : prompt;
   const sample = await generateSample(nextToken, dataset.tokenizer, { prompt: start, tokens, sampling, seed: job.seed, signal });
