@@ -6,7 +6,7 @@ export { skippedWarning } from "./corpus/skipped-warning.js";
 export { Dataset } from "./dataset/dataset.js";
 export { datasetFiles } from "./dataset/manifest.js";
 export { type AnyDataset, openDataset } from "./dataset/open-dataset.js";
-export { findPrepared, findPreparedRows, type PrepareWork, prepareDataset, prepareRows } from "./dataset/prepare.js";
+export { findPrepared, type PrepareWork, prepareDataset, prepareRows } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
 export { byteTokenizer, byteTokenizerOf, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
 export { encodeDialogue } from "./examples/encode-dialogue.js";

@@ -45,10 +45,6 @@ export async function prepareRows(request: RowsRequest, options: PrepareWork): P
   return prepareDirectory({ kind: "rows", request, key: rowsKey(request) }, openRows, options);
 }
 
-/** The dataset of a request, if it was prepared before. */
-export const findPreparedRows = (request: RowsRequest, cacheDir: string): RowDataset | undefined =>
-  openIfPrepared(join(resolve(cacheDir), rowsKey(request)), openRows);
-
 const openRows = (directory: string): RowDataset => new RowDataset(directory);
 
 async function prepareDirectory<T>(

@@ -4,7 +4,6 @@ import {
   type Dataset,
   type DatasetRequest,
   findPrepared,
-  findPreparedRows,
   type PrepareWork,
   prepareDataset,
   prepareRows,
@@ -94,16 +93,15 @@ function warnOnce(run: Run, warning: Warning | undefined): void {
   run.warn([warning]);
 }
 
-/** The dataset of a job that trains on examples. A resumed run keeps its tokenizer. */
+/**
+ * The dataset of a job that trains on examples. A resumed run keeps the tokenizer of its checkpoints, even if that of `train.init` has changed. A run
+ * that trains an adapter needs `train.init` in every attempt, so it uses the tokenizer of that checkpoint.
+ */
 async function prepareExamples({ run, job, cacheDir, clock }: DataOptions, signal: AbortSignal): Promise<RowDataset> {
-  const own = runTokenizer(run);
-  const datasets = join(cacheDir, "datasets");
-  const given = ensure(givenTokenizer(job.data, job.train), "the tokenizer of the checkpoint");
-  const prepared = own === undefined ? undefined : findPreparedRows(rowsRequestOf(job, given), datasets);
-  const isOwn = prepared !== undefined && own !== undefined && isSameTokenizer(own, prepared.manifest.tokenizerHash);
-  if (!isOwn) prepared?.close();
-  const work: PrepareWork = { cacheDir: datasets, signal, onProgress: progressOf(run, clock, signal) };
-  const dataset = isOwn ? prepared : await prepareRows(rowsRequestOf(job, own ?? given), work);
+  const own = job.lora === undefined ? runTokenizer(run) : undefined;
+  const tokenizer = own ?? ensure(givenTokenizer(job.data, job.train), "the tokenizer of the checkpoint");
+  const work: PrepareWork = { cacheDir: join(cacheDir, "datasets"), signal, onProgress: progressOf(run, clock, signal) };
+  const dataset = await prepareRows(rowsRequestOf(job, tokenizer), work);
   try {
     if (own === undefined) checkTokenizerSize(job, dataset.manifest.vocabSize);
   } catch (error) {

@@ -82,6 +82,8 @@ export class RunPrograms {
     programs.#steps = await recipe.open({
       states: set.states.map(({ name }) => name),
       load: (name, use) => programs.#loadFor(name, use),
+      fetch: (name) => group.fetch(handleOf(name)),
+      drop: (names) => group.drop(names.map(handleOf)),
     });
     return programs;
   }
@@ -210,6 +212,14 @@ export class RunPrograms {
       return tensor === undefined ? [] : [{ array, tensor }];
     });
     return {
+      put: (name, array) =>
+        group.put(
+          ensure(
+            parameters.find(({ id }) => id === name),
+            `parameter ${name}`,
+          ),
+          array,
+        ),
       feed: (split, batch) => group.feed({ ...this.#source, split, step: batch }, into),
       run: async ({ step, update = false, trace = false }) => {
         const report = await group.run(bound, { step: stepIndex(step), update, trace });

@@ -8,10 +8,10 @@ const evalMetrics = ["loss_sum", "tokens_counted"] as const;
 
 /** The controller of recipes whose step is one program on one batch, and whose evaluation is the loss of held-out batches. */
 export async function openLossSteps(
-  { stepProgram, batchArrays }: Pick<Recipe, "stepProgram" | "batchArrays">,
+  { stepProgram, batchArrays, metrics }: Pick<Recipe, "stepProgram" | "batchArrays" | "metrics">,
   run: RecipeRun,
 ): Promise<RecipeSteps> {
-  const update = await run.load(stepProgram, { consumes: [...run.states, ...batchArrays], creates: run.states, scalars: trainMetrics });
+  const update = await run.load(stepProgram, { consumes: [...run.states, ...batchArrays], creates: run.states, scalars: metrics });
   return {
     async step(step, batch, trace) {
       const fed = update.feed("train", batch);

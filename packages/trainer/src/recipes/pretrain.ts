@@ -1,5 +1,5 @@
 import { buildModel } from "@lapidary/models";
-import { evalStep, initGraph, nextTokenLogits, trainState, trainStep } from "@lapidary/training";
+import { evalStep, initGraph, nextTokenLogits, trainMetrics, trainState, trainStep } from "@lapidary/training";
 import { openLossSteps } from "./loss-steps.js";
 import type { Recipe } from "./recipe.js";
 
@@ -14,6 +14,7 @@ import type { Recipe } from "./recipe.js";
 export const pretrain: Recipe = {
   name: "pretrain",
   stepProgram: "train_step",
+  metrics: trainMetrics,
   batchArrays: ["tokens", "targets", "mask"],
   graphs({ model: config, update, batch, seq, seed }) {
     const model = buildModel(config);

@@ -1,7 +1,7 @@
 import type { CompileOptions } from "@lapidary/compiler";
 import type { Graph } from "@lapidary/ir";
 import type { ModelConfig, LoraConfig } from "@lapidary/models";
-import type { FeedPort, RunReport } from "@lapidary/protocol";
+import type { ArrayData, FeedPort, RunReport } from "@lapidary/protocol";
 import type { ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
 
 export type RecipeName = "pretrain" | NonNullable<ResolvedJob["recipe"]>;
@@ -49,6 +49,8 @@ export interface Recipe {
   readonly name: RecipeName;
   /** The program that updates the states. Its text identifies the run's program in checkpoints, the step log and reports. */
   readonly stepProgram: string;
+  /** The scalars that a step program returns. Those of `StepMetrics` are among them. */
+  readonly metrics: readonly string[];
   /** The arrays of a batch. */
   readonly batchArrays: readonly FeedPort["array"][];
   graphs(request: RecipeRequest): RecipeGraphs;
@@ -75,19 +77,25 @@ export interface RecipeRun {
   readonly states: readonly string[];
   /** Loads a program at its first use. */
   load(program: string, use: ProgramUse): Promise<LoadedProgram>;
+  /** The whole array that a program created or that `put` stored. */
+  fetch(array: string): Promise<ArrayData>;
+  /** Frees arrays that no later program of the step reads. */
+  drop(arrays: readonly string[]): Promise<void>;
 }
 
 /** How a program uses the arrays of the run. Every parameter is the array of its own name. */
 export interface ProgramUse {
   /** Parameters that a run of the program consumes. */
   readonly consumes: readonly string[];
-  /** Outputs that become arrays of the run. Other outputs are dropped. */
+  /** Outputs that become arrays of the run. The workers keep no other output. */
   readonly creates: readonly string[];
   /** Scalar outputs that the report has. */
   readonly scalars: readonly string[];
 }
 
 export interface LoadedProgram {
+  /** Stores a whole array as the parameter of its name. */
+  put(parameter: string, array: ArrayData): Promise<void>;
   /** Lets every worker read its block of each array of a batch. */
   feed(split: "train" | "heldout", batch: number): Promise<void>;
   /** @param update whether the run is an update of the states, which the files of the run record */

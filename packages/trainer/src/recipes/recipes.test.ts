@@ -74,7 +74,10 @@ describe("the controller of loss steps", () => {
     const answers: ((report: RunReport) => void)[] = [];
     const run: RecipeRun = {
       states: ["w"],
+      fetch: () => Promise.reject(new Error("no step fetches an array")),
+      drop: async () => undefined,
       load: async (program) => ({
+        put: async () => undefined,
         feed: async (split, batch) => void sent.push(`${program} ${split} ${batch}`),
         run: ({ step }) => {
           sent.push(`${program} ${step}`);

@@ -1,6 +1,6 @@
 import { buildModel } from "@lapidary/models";
 import { adaptedModel, sftEvalStep, sftStep, trainedStates } from "@lapidary/post-training";
-import { initGraph, nextTokenLogits, paramName, type StateSpec } from "@lapidary/training";
+import { initGraph, nextTokenLogits, paramName, type StateSpec, trainMetrics } from "@lapidary/training";
 import { openLossSteps } from "./loss-steps.js";
 import type { Recipe } from "./recipe.js";
 
@@ -16,6 +16,7 @@ import type { Recipe } from "./recipe.js";
 export const sft: Recipe = {
   name: "sft",
   stepProgram: "sft_step",
+  metrics: trainMetrics,
   batchArrays: ["tokens", "targets", "mask", "segments"],
   graphs({ model: config, lora, update, batch, seq, seed }) {
     const model = buildModel(config);
