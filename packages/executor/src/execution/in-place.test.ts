@@ -109,6 +109,16 @@ describe("a program that updates an array in place", () => {
     program.dispose();
   });
 
+  it("does not change an array that was fetched before", async () => {
+    const program = loadPlan(device, cacheProgram().finish());
+    const [cache] = await step(program, put(program, "cache", zeros()), 0, 5);
+    const fetched = executor.fetch(ensure(cache, "cache"), ensure(program.tensors.outputs[0], "output")).data;
+    const outputs = await step(program, ensure(cache, "cache"), 0, 9);
+    assert.deepEqual([...fetched], expected([5]));
+    outputs.forEach(disposeHeld);
+    program.dispose();
+  });
+
   for (const [what, view] of [
     ["a reshaped view of it", (g: GraphBuilder, updated: Value) => g.reshape(updated, [rows * positions, width])],
     ["the same array", (_g: GraphBuilder, updated: Value) => updated],
