@@ -119,7 +119,7 @@ describe("outputs of all commands", function () {
     /** Files by package that write temporary directories and the cache of the TPU compiler. */
     const exempt: Readonly<Record<string, readonly string[]>> = {
       cli: ["output/output.ts"],
-      offline: ["compile/compile-for-tpu.ts", "explain/compare.ts"],
+      offline: ["compile/compile-for-tpu.ts", "explain/backend-comparison.ts"],
     };
     for (const [name, own] of Object.entries(exempt)) {
       const source = join(projectRoot, "packages", name, "src");
