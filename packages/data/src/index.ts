@@ -9,7 +9,7 @@ export { findPrepared, prepareDataset } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
 export { byteTokenizer, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
 export { type Document, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
-export type { Example } from "./examples/example.js";
+export type { Example, Part, PromptExample, RefusedRow } from "./examples/example.js";
 export {
   contaminationFilter,
   duplicateFilter,
@@ -21,6 +21,7 @@ export {
   schemaFilter,
   unsafeFilter,
 } from "./examples/filters.js";
+export { heldOutPrompt, lastText } from "./examples/held-out-prompt.js";
 export { mixtureOf, mixtureSources } from "./examples/mixture.js";
 export { formatNamed, readExamples, requireExamples } from "./examples/read-examples.js";
 export { showRow, shownTokens } from "./examples/show-row.js";
