@@ -77,7 +77,7 @@ export const dataErrors = {
   LAP_EXAMPLE_TOO_LONG: {
     exit: ExitCode.usage,
     recoverable: false,
-    summary: "A row of examples has more tokens than a training row.",
+    summary: "A row of examples has more tokens than fit.",
     remedy: "shorten the example, or raise the sequence length",
   },
   LAP_EXAMPLE_CONTROL_TEXT: {
