@@ -26,6 +26,7 @@ const commandLines: Readonly<Record<string, readonly string[]>> = {
   "export-run --output": ["export-run", "run", "-o", "PLACE"],
   "export-run --tensorboard": ["export-run", "run", "--tensorboard", "PLACE"],
   "export-run --jsonl": ["export-run", "run", "--jsonl", "PLACE"],
+  "compare --out": ["compare", checkpoint, checkpoint, "--data", "file", "--out", "PLACE"],
   "ckpt export --output": ["ckpt", "export", checkpoint, "-o", "PLACE"],
 };
 

@@ -103,7 +103,7 @@ function readHeldOutSet(file: string, { candidate, baseline, rows }: SetOptions)
     }
   }
   if (prompts.length === 0 && documents.length === 0) throw noneUsable(file, refused[0]);
-  return { file, prompts, documents, unmeasured, refused };
+  return { file, prompts, documents, unmeasured, refused: refused.sort((a, b) => a.row - b.row) };
 }
 
 function encodedPrompt(prompt: PromptExample, candidate: AnswerModel, baseline: AnswerModel): HeldOutPrompt {
