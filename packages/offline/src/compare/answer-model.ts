@@ -14,7 +14,7 @@ import { isDecoder } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { decodeAfter, hashOfTokenizer, type TextTokenizer, tokenizerTooLarge } from "@lapidary/tokenizer";
 import type { Sampling } from "@lapidary/training";
-import { type LossSum, openTokenModel, readTokenizer, type TokenModel, type TokenPrompt } from "@lapidary/trainer";
+import { type LossSum, openTokenModel, readTokenizer, type SessionOptions, type TokenModel, type TokenPrompt } from "@lapidary/trainer";
 import type { CheckpointLocation } from "../checkpoints/resolve-checkpoint.js";
 
 /** How prompts become tokens: as turns of the chat template, or as they are, for a vocabulary without tokens of turns. */
@@ -73,10 +73,8 @@ export interface AnswerModel extends ModelIdentity {
   start(): Promise<RunningModel>;
 }
 
-export interface WorkerOptions {
-  readonly environment: NodeJS.ProcessEnv;
-  readonly log: (worker: string, line: string) => void;
-}
+/** The pool lets the models of a comparison use one worker process after each other. */
+export type WorkerOptions = Pick<SessionOptions, "environment" | "log" | "pool">;
 
 /** The model of a checkpoint. It reads the headers of the weights and the tokenizer; `start` reads the weights. */
 export async function readAnswerModel(

@@ -124,7 +124,7 @@ async function runModel(
     let next = 0;
     for (const set of sets) {
       const own = answers.slice(next, (next += set.prompts.length));
-      progress.reporter.progress(`losses of the ${side}`, set.file);
+      if (set.documents.length > 0) progress.reporter.progress(`losses of the ${side}`, set.file);
       results.push({ answers: own, losses: await lossesOf(set, side, running, progress.signal) });
     }
     return results;

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { openChecker, parseChecker } from "@lapidary/evaluation";
 import { LapidaryError } from "@lapidary/std";
+import { openPool } from "@lapidary/trainer";
 import { resolveCheckpoint } from "../checkpoints/resolve-checkpoint.js";
 import type { Directories } from "../directories.js";
 import type { Reporter } from "../reporter.js";
@@ -42,23 +43,38 @@ export interface CompareEnvironment extends Pick<Directories, "home" | "cwd"> {
   readonly signal: AbortSignal;
 }
 
-/** Lets two models answer held-out prompts, on worker processes of their own, and reports which answers are better. */
+/** Lets two models answer held-out prompts, on a worker process of its own, and reports which answers are better. */
 export async function compareRuns(
-  { candidate, baseline, data, source: sourceOptions, ...settings }: CompareRunsRequest,
+  request: CompareRunsRequest,
   environment: CompareEnvironment,
   reporter: Reporter,
 ): Promise<ComparedModels> {
-  const { cwd, env, signal } = environment;
+  const { env } = environment;
+  const options = { environment: env, log: (worker: string, line: string): void => reporter.detail(`${worker}: ${line}`) };
+  const pool = await openPool({ ...options, workers: 0 });
+  try {
+    return await compareOnWorkers(request, environment, { ...options, pool }, reporter);
+  } finally {
+    await pool.close();
+  }
+}
+
+async function compareOnWorkers(
+  { candidate, baseline, data, source: sourceOptions, ...settings }: CompareRunsRequest,
+  environment: CompareEnvironment,
+  workers: WorkerOptions,
+  reporter: Reporter,
+): Promise<ComparedModels> {
+  const { cwd, signal } = environment;
   reporter.progress("read the models");
-  const workers: WorkerOptions = { environment: env, log: (worker, line) => reporter.detail(`${worker}: ${line}`) };
-  const [first, second] = [
-    await readAnswerModel(candidate, await resolveCheckpoint(environment, candidate), workers),
-    await readAnswerModel(baseline, await resolveCheckpoint(environment, baseline), workers),
-  ];
+  const models = {
+    candidate: await readAnswerModel(candidate, await resolveCheckpoint(environment, candidate), workers),
+    baseline: await readAnswerModel(baseline, await resolveCheckpoint(environment, baseline), workers),
+  };
   const source = await openSource(sourceOptions, environment, workers);
   try {
     const files = data.map((file) => resolve(cwd, file));
-    return await compareModels({ candidate: first, baseline: second, data: files, source, ...settings }, { signal, reporter });
+    return await compareModels({ ...models, data: files, source, ...settings }, { signal, reporter });
   } finally {
     if (source.kind === "checker") await source.checker.close();
   }
