@@ -518,6 +518,48 @@ export const commandTree: CommandSpec = {
         }),
     },
     {
+      name: "data",
+      summary: "work with files of examples",
+      group: model,
+      commands: [
+        {
+          name: "filter",
+          summary: "remove rows that a model should not be trained on",
+          arguments: [{ name: "file", description: "examples as JSON lines", completes: "file" }],
+          options: [
+            {
+              flags: "--filters <names>",
+              description: "schema, pii, unsafe, identity, duplicates, contamination, in this order (default: all that apply)",
+            },
+            {
+              flags: "--against <file>",
+              description: "an evaluation set for the filter contamination; repeatable",
+              completes: "file",
+              access: "read",
+              repeatable: true,
+            },
+            {
+              flags: "--own <name>",
+              description: "a name or maker of the trained model, for the filter identity; repeatable",
+              repeatable: true,
+            },
+            { flags: "-o, --output <file>", description: "the kept rows", completes: "file", access: "write", mandatory: true },
+            { flags: "--removed <file>", description: "the removed rows with code and reason", completes: "file", access: "write" },
+          ],
+          examples: ["lapidary data filter demos.jsonl --filters schema,pii,contamination --against held.jsonl -o clean.jsonl"],
+          run: async (context, args) =>
+            (await import("./commands/data-filter.js")).filterData(context, {
+              file: args.required("file"),
+              filters: args.text("filters"),
+              against: args.list("against"),
+              own: args.list("own"),
+              output: args.required("output"),
+              removed: args.text("removed"),
+            }),
+        },
+      ],
+    },
+    {
       name: "ckpt",
       summary: "list, inspect, verify and export checkpoints",
       group: model,

@@ -16,6 +16,8 @@ export {
   evaluationTexts,
   type ExampleFilter,
   filterExamples,
+  type FilterName,
+  type FilterReport,
   identityFilter,
   piiFilter,
   schemaFilter,
@@ -23,7 +25,7 @@ export {
 } from "./examples/filters.js";
 export { heldOutPrompt, lastText } from "./examples/held-out-prompt.js";
 export { mixtureOf, mixtureSources } from "./examples/mixture.js";
-export { formatNamed, readExamples, requireExamples } from "./examples/read-examples.js";
+export { formatNamed, readExamples, requireExamples, rowTexts } from "./examples/read-examples.js";
 export { showRow, shownTokens } from "./examples/show-row.js";
 export { endAnswer } from "./examples/template.js";
 export { preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";

@@ -9,7 +9,7 @@ import { desiredTexts, type Example, type RefusedRow, type RowSource, refusedRow
 import { filteredOut } from "./example-errors.js";
 import { trim } from "./template.js";
 
-type FilterName = "schema" | "pii" | "unsafe" | "identity" | "duplicates" | "contamination";
+export type FilterName = "schema" | "pii" | "unsafe" | "identity" | "duplicates" | "contamination";
 
 /** Why a filter removes an example. */
 interface FilterReason {
@@ -27,7 +27,7 @@ export interface ExampleFilter {
 }
 
 /** What a filter did. */
-interface FilterReport {
+export interface FilterReport {
   readonly filter: FilterName;
   /** Number of examples that reached the filter. */
   readonly checked: number;

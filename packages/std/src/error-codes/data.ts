@@ -86,6 +86,7 @@ export const dataErrors = {
     summary: "The tokenizer cannot encode a text without control tokens.",
     remedy: "remove the name of the control token from the text",
   },
+  LAP_EXAMPLE_FILTER: { exit: ExitCode.usage, recoverable: false, summary: "A filter does not exist, or lacks a file." },
   LAP_EXAMPLE_FILTERED: {
     exit: ExitCode.usage,
     recoverable: false,
