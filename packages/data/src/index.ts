@@ -9,7 +9,7 @@ export { findPrepared, prepareDataset } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
 export { byteTokenizer, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
 export { type Document, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
-export type { Example, Part, PromptExample, RefusedRow } from "./examples/example.js";
+export type { Example, PromptExample, RefusedRow } from "./examples/example.js";
 export {
   contaminationFilter,
   duplicateFilter,

@@ -18,7 +18,7 @@ import { type LossSum, openTokenModel, readTokenizer, type SessionOptions, type 
 import type { CheckpointLocation } from "../checkpoints/resolve-checkpoint.js";
 
 /** How prompts become tokens: as turns of the chat template, or as they are, for a vocabulary without tokens of turns. */
-export type PromptForm = "turns" | "raw";
+type PromptForm = "turns" | "raw";
 
 /** What is known of a model before its workers start. A report has these fields. */
 export interface ModelIdentity {

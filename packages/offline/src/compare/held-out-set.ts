@@ -24,7 +24,7 @@ export interface HeldOutPrompt {
 }
 
 /** The documents of one example for both models. */
-export interface HeldOutDocuments {
+interface HeldOutDocuments {
   readonly subset: string | undefined;
   readonly candidate: readonly Document[];
   readonly baseline: readonly Document[];

@@ -34,7 +34,7 @@ export interface AnsweredPrompt {
 }
 
 /** What the judge says about one prompt in one order. */
-export interface JudgedOrder extends Judgement {
+interface JudgedOrder extends Judgement {
   readonly order: AnswerOrder;
 }
 

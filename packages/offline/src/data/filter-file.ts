@@ -18,8 +18,6 @@ import {
 import { type Clock, LapidaryError, suggest } from "@lapidary/std";
 import type { Reporter } from "../reporter.js";
 
-export type { FilterReport, RefusedRow } from "@lapidary/data";
-
 export interface FilterFileRequest {
   /** The file of examples; absolute. */
   readonly file: string;

@@ -91,7 +91,7 @@ export const dataErrors = {
     exit: ExitCode.usage,
     recoverable: false,
     summary: "A filter removed a row of examples.",
-    remedy: "correct the row, or remove the filter from data.filters",
+    remedy: "correct the row, or use other filters",
   },
   LAP_EXAMPLE_NONE: { exit: ExitCode.usage, recoverable: false, summary: "A file of examples has no usable row." },
   LAP_EXAMPLE_TURN_TOKENS: {
