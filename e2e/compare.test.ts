@@ -155,4 +155,12 @@ describe("lapidary compare", function () {
     strictEqual(await failure("--data", "held.jsonl", "--verdicts", "held.jsonl"), "LAP_VERDICT_ROW");
     deepStrictEqual(home.processes(), []);
   });
+
+  it("Ctrl-C ends the command and its workers", async () => {
+    const running = home.start("compare", "policy", "reference", "--data", "held.jsonl", "--max-tokens", "200", "--temperature", "1");
+    await running.says(/answers of the candidate/);
+    running.pressCtrlC();
+    strictEqual((await running.ended).code, 130);
+    deepStrictEqual(home.processes(), []);
+  });
 });

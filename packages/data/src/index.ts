@@ -7,6 +7,13 @@ export { Dataset, openDataset } from "./dataset/dataset.js";
 export { datasetFiles } from "./dataset/manifest.js";
 export { findPrepared, prepareDataset } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
+export {
+  chooseThreshold,
+  type ClassifierQuality,
+  type LabelledText,
+  TextClassifier,
+  trainClassifier,
+} from "./detectors/text-classifier.js";
 export { byteTokenizer, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
 export { type Document, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
 export type { Example, PromptExample, RefusedRow } from "./examples/example.js";
@@ -24,6 +31,7 @@ export {
   unsafeFilter,
 } from "./examples/filters.js";
 export { heldOutPrompt, lastText } from "./examples/held-out-prompt.js";
+export { labelledTexts } from "./examples/labelled-texts.js";
 export { mixtureOf, mixtureSources } from "./examples/mixture.js";
 export { formatNamed, readExamples, requireExamples, rowTexts } from "./examples/read-examples.js";
 export { showRow, shownTokens } from "./examples/show-row.js";
