@@ -523,6 +523,28 @@ export const commandTree: CommandSpec = {
       group: model,
       commands: [
         {
+          name: "classifier",
+          summary: "train a classifier of unsafe texts from labelled rows",
+          arguments: [{ name: "files", description: "examples with a column label: unsafe or safe", variadic: true, completes: "file" }],
+          options: [
+            { flags: "-o, --output <file>", description: "the classifier", completes: "file", access: "write", mandatory: true },
+            {
+              flags: "--precision <number>",
+              description: "share of unsafe texts among the removed ones, on held-out rows (default 0.95)",
+              value: "decimal",
+            },
+            { flags: "--seed <number>", description: "the same seed gives the same classifier (default 0)", value: "whole" },
+          ],
+          examples: ["lapidary data classifier labelled.jsonl -o unsafe.json"],
+          run: async (context, args) =>
+            (await import("./commands/data-classifier.js")).trainDataClassifier(context, {
+              files: args.list("files"),
+              output: args.required("output"),
+              precision: args.number("precision"),
+              seed: args.number("seed"),
+            }),
+        },
+        {
           name: "filter",
           summary: "remove rows that a model should not be trained on",
           arguments: [{ name: "file", description: "examples as JSON lines", completes: "file" }],
@@ -539,6 +561,12 @@ export const commandTree: CommandSpec = {
               repeatable: true,
             },
             {
+              flags: "--classifier <file>",
+              description: "a classifier of unsafe texts, which `lapidary data classifier` wrote",
+              completes: "file",
+              access: "read",
+            },
+            {
               flags: "--own <name>",
               description: "a name or maker of the trained model, for the filter identity; repeatable",
               repeatable: true,
@@ -553,6 +581,7 @@ export const commandTree: CommandSpec = {
               filters: args.text("filters"),
               against: args.list("against"),
               own: args.list("own"),
+              classifier: args.text("classifier"),
               output: args.required("output"),
               removed: args.text("removed"),
             }),

@@ -12,6 +12,7 @@ export interface DataFilterOptions {
   readonly filters: string | undefined;
   readonly against: readonly string[];
   readonly own: readonly string[];
+  readonly classifier: string | undefined;
   readonly output: string;
   readonly removed: string | undefined;
 }
@@ -35,6 +36,7 @@ export async function filterData({ console, cwd, clock }: Context, options: Data
             .filter((name) => name !== ""),
           against: options.against.map((each) => resolve(cwd, each)),
           own: options.own,
+          classifier: options.classifier === undefined ? undefined : resolve(cwd, options.classifier),
         },
         { clock, reporter },
       ),

@@ -20,7 +20,7 @@ describe("filterFile", () => {
   };
   const filter = (path: string, request: Partial<FilterFileRequest> = {}): FilteredFile =>
     filterFile(
-      { file: path, filters: undefined, against: [], own: [], ...request },
+      { file: path, filters: undefined, against: [], own: [], classifier: undefined, ...request },
       { clock: systemClock, reporter: collectingReporter().reporter },
     );
   const rows = [

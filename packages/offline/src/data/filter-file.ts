@@ -17,6 +17,7 @@ import {
 } from "@lapidary/data";
 import { type Clock, LapidaryError, suggest } from "@lapidary/std";
 import type { Reporter } from "../reporter.js";
+import { readClassifier } from "./train-classifier.js";
 
 export interface FilterFileRequest {
   /** The file of examples; absolute. */
@@ -27,6 +28,8 @@ export interface FilterFileRequest {
   readonly against: readonly string[];
   /** Names and makers that the trained model has. */
   readonly own: readonly string[];
+  /** A file that `lapidary data classifier` wrote, for the filter of unsafe texts; absolute. */
+  readonly classifier: string | undefined;
 }
 
 export interface FilteredFile {
@@ -47,14 +50,15 @@ const filterNames: readonly FilterName[] = ["schema", "pii", "unsafe", "identity
 
 /** Applies filters to the examples of a file. A row that one filter removes does not reach the next. */
 export function filterFile(
-  { file, filters: names, against, own }: FilterFileRequest,
+  request: FilterFileRequest,
   { clock, reporter }: { readonly clock: Clock; readonly reporter: Pick<Reporter, "progress"> },
 ): FilteredFile {
-  const chosen = chosenFilters(names, against);
+  const { file } = request;
+  const chosen = chosenFilters(request);
   reporter.progress("read the examples", file);
   const read = readExamples(file, { columns: "keep" });
   requireExamples(read);
-  const filters = chosen.map((name) => openFilter(name, against, own));
+  const filters = chosen.map((name) => openFilter(name, request));
   reporter.progress("filter", chosen.join(", "));
   const { kept, refused: removed, reports } = filterExamples(read.examples, filters, clock);
   return {
@@ -67,7 +71,7 @@ export function filterFile(
   };
 }
 
-function chosenFilters(names: readonly string[] | undefined, against: readonly string[]): readonly FilterName[] {
+function chosenFilters({ filters: names, against, classifier }: FilterFileRequest): readonly FilterName[] {
   if (names === undefined) return filterNames.filter((name) => name !== "contamination" || against.length > 0);
   const chosen = names.map((name) => filterNamed(name));
   const isNamed = chosen.includes("contamination");
@@ -75,6 +79,8 @@ function chosenFilters(names: readonly string[] | undefined, against: readonly s
     throw badFilter("contamination", "the filter contamination compares with evaluation sets", "add --against FILE");
   if (!isNamed && against.length > 0)
     throw badFilter("against", "only the filter contamination reads evaluation sets", "add contamination to --filters");
+  if (classifier !== undefined && !chosen.includes("unsafe"))
+    throw badFilter("classifier", "only the filter unsafe uses a classifier", "add unsafe to --filters");
   return chosen;
 }
 
@@ -92,14 +98,14 @@ function filterNamed(text: string): FilterName {
 const badFilter = (location: string, message: string, remedy: string): LapidaryError =>
   new LapidaryError({ code: "LAP_EXAMPLE_FILTER", message, location, remedy });
 
-function openFilter(name: FilterName, against: readonly string[], own: readonly string[]): ExampleFilter {
+function openFilter(name: FilterName, { against, own, classifier }: FilterFileRequest): ExampleFilter {
   switch (name) {
     case "schema":
       return schemaFilter({});
     case "pii":
       return piiFilter();
     case "unsafe":
-      return unsafeFilter();
+      return unsafeFilter({ classifier: classifier === undefined ? undefined : readClassifier(classifier) });
     case "identity":
       return identityFilter({ own });
     case "duplicates":

@@ -86,6 +86,13 @@ export const dataErrors = {
     summary: "The tokenizer cannot encode a text without control tokens.",
     remedy: "remove the name of the control token from the text",
   },
+  LAP_CLASSIFIER_FILE: { exit: ExitCode.usage, recoverable: false, summary: "A file is not a classifier of texts." },
+  LAP_CLASSIFIER_PRECISION: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "No threshold of a classifier reaches the wanted precision on held-out rows.",
+  },
+  LAP_CLASSIFIER_ROWS: { exit: ExitCode.usage, recoverable: false, summary: "A classifier has too few labelled rows." },
   LAP_EXAMPLE_FILTER: { exit: ExitCode.usage, recoverable: false, summary: "A filter does not exist, or lacks a file." },
   LAP_EXAMPLE_FILTERED: {
     exit: ExitCode.usage,
