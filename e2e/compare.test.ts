@@ -18,10 +18,12 @@ interface Result {
 }
 
 interface Comparison {
+  readonly baseline: { readonly form: string };
   readonly sets: readonly {
     readonly data: string;
     readonly prompts: number;
     readonly unjudged: number;
+    readonly refused: readonly { readonly code: string }[];
     readonly result: Result | null;
     readonly result_by_subset: Readonly<Record<string, Result>>;
     readonly loss: { readonly candidate: number; readonly baseline: number; readonly candidate_tokens: number } | null;
@@ -154,6 +156,26 @@ describe("lapidary compare", function () {
     strictEqual(await failure("--data", "none.jsonl"), "LAP_DATA_MISSING");
     strictEqual(await failure("--data", "held.jsonl", "--verdicts", "held.jsonl"), "LAP_VERDICT_ROW");
     deepStrictEqual(home.processes(), []);
+  });
+
+  it("a vocabulary without tokens of turns reads prompts as they are, and refuses dialogues", async () => {
+    const file = JSON.parse(byteTokenizerFiles["tokenizer.json"] ?? "") as {
+      added_tokens: { readonly content: string }[];
+      readonly model: { vocab: Record<string, number> };
+    };
+    file.added_tokens = file.added_tokens.filter(({ content }) => !content.endsWith("_of_turn>"));
+    file.model.vocab = Object.fromEntries(Object.entries(file.model.vocab).filter(([name]) => !name.endsWith("_of_turn>")));
+    mkdirSync(path("base"));
+    for (const name of ["config.json", "model.safetensors"]) copyFileSync(join(path("reference"), name), join(path("base"), name));
+    writeFileSync(join(path("base"), "tokenizer_config.json"), byteTokenizerFiles["tokenizer_config.json"] ?? "");
+    writeFileSync(join(path("base"), "tokenizer.json"), JSON.stringify(file));
+    lines("mixed.jsonl", [{ prompt: "a word" }, { prompt: [turn("user", "a word")] }]);
+    const { sets, warnings, baseline } = await compare("policy", "base", "--data", "mixed.jsonl");
+    deepStrictEqual([baseline.form, sets[0]?.prompts, sets[0]?.refused.map(({ code }) => code)], ["raw", 1, ["LAP_EXAMPLE_TURN_TOKENS"]]);
+    deepStrictEqual(
+      warnings.map(({ code }) => code),
+      ["LAP_COMPARE_REFUSED"],
+    );
   });
 
   it("Ctrl-C ends the command and its workers", async () => {
