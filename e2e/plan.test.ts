@@ -51,7 +51,7 @@ describe("lapidary plan", function () {
   it("plan times the program that the workers run: their hashes are equal", async () => {
     const ended = await plan("configs/jobs/nano16.yaml", "--json");
     strictEqual(ended.code, 0, ended.stderr);
-    strictEqual(reportOf(ended).program_hash, buildPrograms(programRequest(jobAt("nano16.yaml"))).programs.train_step.hash);
+    strictEqual(reportOf(ended).program_hash, buildPrograms(programRequest(jobAt("nano16.yaml"))).programs["train_step"]?.hash);
   });
 
   for (const [name, chips, mesh, parameters] of [
@@ -247,7 +247,7 @@ describe("lapidary plan", function () {
       [1, "z (1 fused)", 7_100, 40],
     ]);
     strictEqual(events.filter(({ ph }) => ph === "f").length, 2);
-    match((await lapidary(["trace", "nobody", "-o", "x.json"], directory)).stderr, /run not found/);
+    match((await lapidary(["trace", "missing", "-o", "x.json"], directory)).stderr, /run not found/);
   });
 
   it("plan searches, ranks, and writes the best layout as a job file whose plan agrees", async () => {

@@ -363,10 +363,10 @@ export class Coordinator {
 
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
     const { root, home } = this.#options;
-    const { job, locationOf, warnings: renamed } = parsePlacedJob(request, root);
+    const runsDirectory = join(home, "runs");
+    const { job, locationOf, warnings: renamed } = parsePlacedJob(request, root, runsDirectory);
     // A repeated request returns the run that the first request created, even if its inputs have changed.
     const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
-    const runsDirectory = join(home, "runs");
     const warnings = isKnown
       ? []
       : [
@@ -416,7 +416,7 @@ export class Coordinator {
     const job = jobOfRun(run, root);
     const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
-    await checkInputs(job, { projectRoot: root, readsInit: checkpoints.length === 0 });
+    await checkInputs(job, { projectRoot: root, readsInit: checkpoints.length === 0 || job.lora !== undefined });
     run.resume(job.train.steps, printMesh(meshOf(job)));
     run.warn(warnings);
     try {

@@ -29,10 +29,14 @@ const configsDir = (root: string): string => join(root, "configs");
  */
 export const parseJob = (request: z.output<typeof submitRequestSchema>, root: string): ResolvedJob => parsePlacedJob(request, root).job;
 
-/** The job of a request, with the locations of its keys. */
-export function parsePlacedJob(request: z.output<typeof submitRequestSchema>, root: string): LocatedJob {
+/**
+ * The job of a request, with the locations of its keys.
+ *
+ * @param runsDirectory the directory of all runs, for a job that starts from a run
+ */
+export function parsePlacedJob(request: z.output<typeof submitRequestSchema>, root: string, runsDirectory?: string): LocatedJob {
   const { path, overrides, base = root } = request;
-  const environment = { configsDir: configsDir(root), base };
+  const environment = { configsDir: configsDir(root), base, runsDirectory };
   const placed =
     path === undefined ? resolveLocatedJob(givenJob(request, base), overrides, environment) : loadLocatedJob(path, overrides, environment);
   checkSliceFits(sliceOf(placed.job));
@@ -113,6 +117,8 @@ const isObject = (value: JsonValue): value is { readonly [key: string]: JsonValu
 
 /** The keys that decide the numbers that a run computes, on any hardware. */
 const immutableOnResume: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {
+  recipe: ({ recipe = "pretrain" }) => recipe,
+  lora: ({ lora }) => asJson(lora ?? null),
   model: ({ model }) => asJson(model),
   seed: ({ seed }) => seed,
   data: ({ data }) => asJson(data),

@@ -3,9 +3,10 @@
 export { checkCorpus } from "./corpus/check-corpus.js";
 export { type CorpusSpec, corpusSpec, defaultCorpus } from "./corpus/corpus-spec.js";
 export { skippedWarning } from "./corpus/skipped-warning.js";
-export { Dataset, openDataset } from "./dataset/dataset.js";
+export { Dataset } from "./dataset/dataset.js";
 export { datasetFiles } from "./dataset/manifest.js";
-export { findPrepared, prepareDataset } from "./dataset/prepare.js";
+export { type AnyDataset, openDataset } from "./dataset/open-dataset.js";
+export { findPrepared, findPreparedRows, type PrepareWork, prepareDataset, prepareRows } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
 export {
   chooseThreshold,
@@ -14,7 +15,7 @@ export {
   TextClassifier,
   trainClassifier,
 } from "./detectors/text-classifier.js";
-export { byteTokenizer, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
+export { byteTokenizer, byteTokenizerOf, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
 export { type Document, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
 export type { Example, PromptExample, RefusedRow } from "./examples/example.js";
 export {
@@ -24,6 +25,7 @@ export {
   type ExampleFilter,
   filterExamples,
   type FilterName,
+  filterNames,
   type FilterReport,
   identityFilter,
   piiFilter,
@@ -33,8 +35,13 @@ export {
 export { heldOutPrompt, lastText } from "./examples/held-out-prompt.js";
 export { labelledTexts } from "./examples/labelled-texts.js";
 export { mixtureOf, mixtureSources } from "./examples/mixture.js";
-export { formatNamed, readExamples, requireExamples, rowTexts } from "./examples/read-examples.js";
+export type { FormatName } from "./examples/formats.js";
+export { type ExampleFile, formatNamed, readExamples, requireExamples, rowTexts } from "./examples/read-examples.js";
 export { showRow, shownTokens } from "./examples/show-row.js";
-export { endAnswer } from "./examples/template.js";
+export { endAnswer, promptOfUser, renderDialogue } from "./examples/template.js";
 export { preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";
 export { TrainingOrder } from "./examples/training-order.js";
+export { checkExampleFile } from "./rows/check-example-file.js";
+export { RowDataset } from "./rows/row-dataset.js";
+export type { RowsRequest } from "./rows/rows-request.js";
+export { templateTurns } from "./examples/turns.js";

@@ -1,9 +1,9 @@
 export { checkSameModel } from "./inputs/check-init.js";
-export { checkInputs, corpusOf } from "./inputs/check-inputs.js";
+export { checkInputs, corpusOf, rowsRequestOf } from "./inputs/check-inputs.js";
 export { podAxis } from "./job/axis-names.js";
 export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";
-export { jobJsonSchema } from "./job/job-schema.js";
+export { jobJsonSchema, loraTargetModules } from "./job/job-schema.js";
 export { checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-tokenizer.js";
 export { type JobText, type JobValue, type LocatedJob, loadJob, loadLocatedJob, resolveJob, resolveLocatedJob } from "./job/load-job.js";
 export { type ResolvedJob, compileOptions, jobFileOf, jobFileText, meshOf, printJob, zeroOptions } from "./job/resolved-job.js";
@@ -24,6 +24,7 @@ export { type Sampling, greedy, sampledLogProbs } from "./sampling/sample-token.
 export { applyUpdate } from "./step/apply-update.js";
 export { evalStep, nextTokenLogits } from "./step/eval-step.js";
 export { decodeProgram, prefillProgram } from "./step/generate-programs.js";
+export { type DrawSettings, type RolloutShape, cacheShapeOf, drawKeys, rolloutDecode, rolloutPrefill } from "./step/rollout-programs.js";
 export { initGraph } from "./step/init-program.js";
 export { type StateSpec, gradientName, paramName, stateParameter, stepName, trainState } from "./step/train-state.js";
 export { trainMetrics, trainStep } from "./step/train-step.js";

@@ -1,4 +1,4 @@
-import { LapidaryError } from "@lapidary/std";
+import { counted, LapidaryError, suggest } from "@lapidary/std";
 
 /** The errors about examples: one function each. A reader turns an error about one row into a refused row. */
 
@@ -70,3 +70,21 @@ export const badMixture = (message: string, remedy: string): LapidaryError =>
 /** @param use what the example cannot be used for */
 export const wrongKind = (kind: string, use: string, remedy: string): LapidaryError =>
   badRowFormat(`an example of the kind ${kind} cannot be used for ${use}`, remedy);
+
+/** @param known the subsets of the file */
+export function unknownSubset(file: string, subset: string, known: ReadonlySet<string>): LapidaryError {
+  const near = suggest(subset, known);
+  return badMixture(
+    `${file} has no subset ${JSON.stringify(subset)}`,
+    near === undefined ? "correct the name, or tag rows with the key `subset`" : `did you mean ${near}?`,
+  );
+}
+
+/** @param examples number of different examples */
+export const indivisibleExamples = (file: string, examples: number): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_DATA_TOO_SMALL",
+    message: `${counted(examples, "example")} cannot be split into a training set and an evaluation set`,
+    location: file,
+    remedy: "add examples, or name evaluation files in data.eval",
+  });

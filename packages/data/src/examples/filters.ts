@@ -10,7 +10,9 @@ import { desiredTexts, type Example, type RefusedRow, type RowSource, refusedRow
 import { filteredOut } from "./example-errors.js";
 import { trim } from "./template.js";
 
-export type FilterName = "schema" | "pii" | "unsafe" | "identity" | "duplicates" | "contamination";
+/** The filters that a job file can name. */
+export const filterNames = ["schema", "pii", "unsafe", "identity", "duplicates", "contamination"] as const;
+export type FilterName = (typeof filterNames)[number];
 
 /** Why a filter removes an example. */
 interface FilterReason {
@@ -221,4 +223,21 @@ function comparedTexts(example: Example): readonly string[] {
   const turns = textsOf(example);
   const question = turns.findIndex(({ role }) => role === "user");
   return turns.filter(({ role, content }, at) => role !== "system" && (at === question || !isShort(content))).map(({ content }) => content);
+}
+
+/**
+ * The filters of a recipe that trains on answers, by name and with their default settings.
+ *
+ * @param evaluation the examples that models are evaluated on
+ */
+export function filtersNamed(names: readonly FilterName[], evaluation: readonly Example[]): readonly ExampleFilter[] {
+  const make: Readonly<Record<FilterName, () => ExampleFilter>> = {
+    schema: () => schemaFilter({ kinds: ["chat", "completion", "text"] }),
+    pii: () => piiFilter(),
+    unsafe: () => unsafeFilter(),
+    identity: () => identityFilter(),
+    duplicates: () => duplicateFilter(),
+    contamination: () => contaminationFilter(evaluationTexts(evaluation)),
+  };
+  return names.map((name) => make[name]());
 }

@@ -6,6 +6,7 @@ import {
   type FilterName,
   type FilterReport,
   filterExamples,
+  filterNames,
   identityFilter,
   piiFilter,
   readExamples,
@@ -45,8 +46,6 @@ export interface FilteredFile {
   /** The kept rows, as they are in the file. */
   readonly kept: readonly string[];
 }
-
-const filterNames: readonly FilterName[] = ["schema", "pii", "unsafe", "identity", "duplicates", "contamination"];
 
 /** Applies filters to the examples of a file. A row that one filter removes does not reach the next. */
 export function filterFile(

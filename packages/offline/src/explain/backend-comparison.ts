@@ -14,7 +14,8 @@ import {
   globalModule,
 } from "@lapidary/interop";
 import { LapidaryError } from "@lapidary/std";
-import { compileJob, type ResolvedJob } from "@lapidary/training";
+import { compileJob } from "@lapidary/trainer/recipes";
+import type { ResolvedJob } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 
 export type { Comparison, ReferenceBackend } from "@lapidary/interop";

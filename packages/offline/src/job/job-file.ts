@@ -10,9 +10,9 @@ export type { ResolvedJob } from "@lapidary/training/job";
  *
  * @throws LapidaryError with exit code 2, or with exit code 4 if the job does not fit its chips
  */
-export function readJobFile({ cwd, root }: Pick<Directories, "cwd" | "root">, job: string, overrides: readonly string[]): LocatedJob {
+export function readJobFile({ cwd, root, home }: Directories, job: string, overrides: readonly string[]): LocatedJob {
   const configsDir = join(root, "configs");
   const known = join(configsDir, "jobs", `${job}.yaml`);
   const isName = /^[\w-]+$/.test(job) && !existsSync(resolve(cwd, job)) && existsSync(known);
-  return loadLocatedJob(isName ? known : job, overrides, { configsDir, base: cwd });
+  return loadLocatedJob(isName ? known : job, overrides, { configsDir, base: cwd, runsDirectory: join(home, "runs") });
 }

@@ -100,6 +100,7 @@ export const dataErrors = {
     summary: "A filter removed a row of examples.",
     remedy: "correct the row, or use other filters",
   },
+  LAP_EXAMPLE_ROW: { exit: ExitCode.usage, recoverable: false, summary: "A file of examples has no row with the requested number." },
   LAP_EXAMPLE_NONE: { exit: ExitCode.usage, recoverable: false, summary: "A file of examples has no usable row." },
   LAP_EXAMPLE_TURN_TOKENS: {
     exit: ExitCode.usage,

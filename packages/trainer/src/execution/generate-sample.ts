@@ -5,6 +5,8 @@ import type { NextToken } from "./next-token.js";
 
 export interface SampleOptions {
   readonly prompt: string;
+  /** The prompt as ids, if it has control tokens: a turn of a dialogue. By default `<bos>` and the ids of the text. */
+  readonly promptIds?: readonly number[] | undefined;
   readonly tokens: number;
   readonly sampling: Sampling;
   readonly seed: number;
@@ -27,9 +29,9 @@ export async function generateSample(
   tokenizer: TextTokenizer,
   options: SampleOptions,
 ): Promise<GeneratedSample> {
-  const { prompt, tokens, sampling, seed, signal, onText } = options;
-  const ids = tokenizer.encode(prompt);
-  const { front, kept } = promptStart(tokenizer, ids.length);
+  const { prompt, promptIds, tokens, sampling, seed, signal, onText } = options;
+  const ids = promptIds === undefined ? tokenizer.encode(prompt) : promptIds.slice(1);
+  const { front, kept } = promptIds === undefined ? promptStart(tokenizer, ids.length) : { front: promptIds.slice(0, 1), kept: 1 };
   const before = [...front, ...ids];
   const decoder = tokenizer.decodeStream({}, before);
   const emitText = (part: string): void => {

@@ -7,8 +7,10 @@ import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary
 import type { z } from "zod";
 import { checkAxes } from "./check-axes.js";
 import { checkFits } from "./check-fits.js";
+import { checkAdapter, checkRecipe } from "./check-recipe.js";
 import { type ConfigSource, ValueSource } from "./config-source.js";
 import { resolveRules, unitsOfParams } from "./default-rules.js";
+import { initDirectory } from "./init-checkpoint.js";
 import { givenTokenizer, newTokenizer } from "./job-tokenizer.js";
 import { type JobFile, jobFileSchema, jobNamePattern } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
@@ -28,6 +30,8 @@ export interface JobEnvironment {
   readonly configsDir: string;
   /** The directory of relative paths in overrides and of the path of a job file: the caller's working directory. */
   readonly base: string;
+  /** The directory of all runs, to resolve the name of a run in `init`. Without it, `init` is a path. */
+  readonly runsDirectory?: string | undefined;
 }
 
 const codeOf = { model: "LAP_JOB_MODEL", pod: "LAP_JOB_POD", strategy: "LAP_JOB_STRATEGY" } as const satisfies Record<string, ErrorCode>;
@@ -86,6 +90,7 @@ export function resolveLocatedJob(given: JobText | JobValue, overrides: readonly
   const source = sourceOf(given);
   const warnings = [...replaceRenamedKeys(source), ...overrides.flatMap((override) => applyOverride(jobFileSchema, source, override))];
   const job = validate(jobFileSchema, source);
+  checkRecipe(job, source);
   const absolute = (path: string, ...keys: string[]): string =>
     isAbsolute(path) ? path : resolve(source.isOverridden(keys) ? environment.base : base, path);
 
@@ -112,22 +117,22 @@ export function resolveLocatedJob(given: JobText | JobValue, overrides: readonly
   const chips = chipCount(parseTorus(slice)) * job.pods;
   const podsOnly = source.isOverridden(["pods"]) && !source.isTouched(["mesh"]);
   const mesh = resolveMesh(podsOnly ? addPodAxis(job.mesh, job.pods) : job.mesh, job.pods, chips, source.locationOf(["mesh"]));
-  const { batch: _, batch_per_chip: __, ...train } = job.train;
+  const { batch: _, batch_per_chip: __, init: ____, ...train } = job.train;
+  const init = initOf(job, environment, absolute);
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
-  const { strategy: ___, unapplied: before, ...own } = job;
+  const { strategy: ___, unapplied: before, recipe, init: _____, ...own } = job;
   const seq = job.train.seq ?? config.contextLength;
   const units = unitsOfParams(buildModel(config).params)
     .set("seq", [seq])
     .set("activation_seq", [seq])
     .set("activation_embed", [config.modelDim]);
   const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy }, mesh, units, source);
-  const { tokenizer } = job.data;
-  const vocab = job.data.vocab ?? (givenTokenizer(job.data, job.train) === undefined ? config.vocabSize : undefined);
   const resolved: ResolvedJob = {
     ...own,
     zero: job.zero ?? strategy?.zero ?? 0,
     name: job.name ?? nameOf(file),
+    ...(recipe === "sft" ? { recipe } : {}),
     model: { name: modelName, config },
     pod,
     slice,
@@ -139,18 +144,48 @@ export function resolveLocatedJob(given: JobText | JobValue, overrides: readonly
       ...train,
       batch: rowsOfBatch(job.train, { chips, mesh, axes: rules["batch"] ?? [] }, source),
       seq,
-      ...(job.train.init === undefined ? {} : { init: absolute(job.train.init, "train", "init") }),
+      ...(init === undefined ? {} : { init }),
     },
-    data: {
-      ...job.data,
-      ...(vocab === undefined ? {} : { vocab }),
-      ...(tokenizer === undefined ? {} : { tokenizer: tokenizer === newTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
-      corpus: job.data.corpus === defaultCorpus ? defaultCorpus : absolute(job.data.corpus, "data", "corpus"),
-    },
+    data: resolveData(job.data, { init, vocabSize: config.vocabSize, absolute }),
   };
   checkFits(resolved, source);
+  checkAdapter(resolved, source);
   checkAxes(resolved, source);
   return { job: resolved, locationOf: (path) => source.locationOf(path), warnings };
+}
+
+/** A path of the file or of an override at `keys`, as an absolute path. */
+type AbsolutePath = (path: string, ...keys: string[]) => string;
+
+interface DataContext {
+  /** The checkpoint that the job starts from. */
+  readonly init: string | undefined;
+  /** Of the model. */
+  readonly vocabSize: number;
+  readonly absolute: AbsolutePath;
+}
+
+/** The data of a job with absolute paths and the defaults of its recipe. */
+function resolveData(data: JobFile["data"], { init, vocabSize, absolute }: DataContext): ResolvedJob["data"] {
+  const { tokenizer } = data;
+  const vocab = data.vocab ?? (givenTokenizer(data, { init }) === undefined ? vocabSize : undefined);
+  const examples = <T extends { readonly path: string }>(files: readonly T[], key: string): T[] =>
+    files.map((entry) => ({ ...entry, path: absolute(entry.path, "data", key) }));
+  return {
+    ...data,
+    ...(vocab === undefined ? {} : { vocab }),
+    ...(tokenizer === undefined ? {} : { tokenizer: tokenizer === newTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
+    corpus: data.corpus === defaultCorpus ? defaultCorpus : absolute(data.corpus, "data", "corpus"),
+    ...(data.train === undefined ? {} : { train: examples(data.train, "train"), pack: data.pack ?? true, filters: data.filters ?? [] }),
+    ...(data.eval === undefined ? {} : { eval: examples(data.eval, "eval") }),
+  };
+}
+
+/** The checkpoint that a job starts from, as an absolute path. */
+function initOf(job: JobFile, { runsDirectory }: JobEnvironment, absolute: AbsolutePath): string | undefined {
+  const init = job.init ?? job.train.init;
+  if (init === undefined) return undefined;
+  return initDirectory(init, job.init === undefined ? absolute(init, "train", "init") : absolute(init, "init"), runsDirectory);
 }
 
 function sourceOf(given: JobText | JobValue): ConfigSource {
