@@ -505,6 +505,77 @@ export const commandTree: CommandSpec = {
         }),
     },
     {
+      name: "compare",
+      summary: "compare the answers of two models to held-out prompts",
+      group: model,
+      arguments: [
+        { name: "candidate", description: "a run, or the directory of a checkpoint", completes: "run" },
+        { name: "baseline", description: "the model to compare with: a run or a directory", completes: "run" },
+      ],
+      options: [
+        {
+          flags: "--data <file>",
+          description: "held-out examples as JSON lines; repeatable, with a report for each file",
+          completes: "file",
+          access: "read",
+          repeatable: true,
+          mandatory: true,
+        },
+        {
+          flags: "--checker <checker>",
+          description: "score answers by exact, regex, number, json-schema, sorted, a module (./check.mjs) or settings as JSON",
+        },
+        { flags: "--judge <model>", description: "ask a model which answer is better: a run or a directory" },
+        {
+          flags: "--template <file>",
+          description: "the question to the judge, with {{prompt}}, {{answer_a}} and {{answer_b}}",
+          completes: "file",
+          access: "read",
+        },
+        { flags: "--verdicts <file>", description: "verdicts of people as JSON lines: id, verdict", completes: "file", access: "read" },
+        {
+          flags: "--orders <orders>",
+          description: "the judge sees both orders of the answers (default), or one that a coin decides",
+          choices: ["both", "shuffled"],
+        },
+        { flags: "--max-tokens <number>", description: "maximum number of tokens of an answer (default 128)", value: "whole" },
+        {
+          flags: "--temperature <number>",
+          description: "0 takes the likeliest token (default), 1 samples from the model",
+          value: "decimal",
+        },
+        { flags: "--seed <number>", description: "the same seed gives the same answers and orders (default 0)", value: "whole" },
+        { flags: "--rows <number>", description: "use only the first rows of each file", value: "whole" },
+        {
+          flags: "--out <file>",
+          description: "all prompts, answers and verdicts as JSON lines",
+          completes: "file",
+          access: "write",
+        },
+      ],
+      examples: [
+        "lapidary compare mine-rl mine-sft --data held.jsonl --checker sorted",
+        "lapidary compare mine-rl mine-sft --data held.jsonl --judge ./gemma-2b --template rubric.md --out rows.jsonl",
+        "lapidary compare mine-law ./gemma-2b --data law.jsonl --data general.jsonl",
+      ],
+      run: async (context, args) =>
+        (await import("./commands/compare.js")).compare(context, {
+          candidate: args.required("candidate"),
+          baseline: args.required("baseline"),
+          data: args.list("data"),
+          checker: args.text("checker"),
+          judge: args.text("judge"),
+          template: args.text("template"),
+          verdicts: args.text("verdicts"),
+          orders: args.text("orders"),
+          maxTokens: args.number("maxTokens"),
+          temperature: args.number("temperature"),
+          seed: args.number("seed"),
+          rows: args.number("rows"),
+          output: args.text("out"),
+        }),
+    },
+    {
       name: "ckpt",
       summary: "list, inspect, verify and export checkpoints",
       group: model,
@@ -547,7 +618,7 @@ export const commandTree: CommandSpec = {
     },
     {
       name: "data",
-      summary: "show and check files of examples for post-training",
+      summary: "show, check and filter files of examples for post-training",
       group: utilities,
       commands: [
         {
@@ -582,6 +653,70 @@ export const commandTree: CommandSpec = {
           examples: ["lapidary data check demos.jsonl", "lapidary data check prompts.jsonl.gz --format prompt --json"],
           run: async (context, args) =>
             (await import("./commands/data.js")).checkData(context, { file: args.required("file"), format: args.text("format") }),
+        },
+        {
+          name: "classifier",
+          summary: "train a classifier of unsafe texts from labelled rows",
+          arguments: [{ name: "files", description: "examples with a column label: unsafe or safe", variadic: true, completes: "file" }],
+          options: [
+            { flags: "-o, --output <file>", description: "the classifier", completes: "file", access: "write", mandatory: true },
+            {
+              flags: "--precision <number>",
+              description: "share of unsafe texts among the removed ones, on held-out rows (default 0.95)",
+              value: "decimal",
+            },
+            { flags: "--seed <number>", description: "the same seed gives the same classifier (default 0)", value: "whole" },
+          ],
+          examples: ["lapidary data classifier labelled.jsonl -o unsafe.json"],
+          run: async (context, args) =>
+            (await import("./commands/data-classifier.js")).trainDataClassifier(context, {
+              files: args.list("files"),
+              output: args.required("output"),
+              precision: args.number("precision"),
+              seed: args.number("seed"),
+            }),
+        },
+        {
+          name: "filter",
+          summary: "remove rows that a model should not be trained on",
+          arguments: [examplesArgument],
+          options: [
+            {
+              flags: "--filters <names>",
+              description: "schema, pii, unsafe, identity, duplicates, contamination, in this order (default: all that apply)",
+            },
+            {
+              flags: "--against <file>",
+              description: "an evaluation set for the filter contamination; repeatable",
+              completes: "file",
+              access: "read",
+              repeatable: true,
+            },
+            {
+              flags: "--classifier <file>",
+              description: "a classifier of unsafe texts, which `lapidary data classifier` wrote",
+              completes: "file",
+              access: "read",
+            },
+            {
+              flags: "--own <name>",
+              description: "a name or maker of the trained model, for the filter identity; repeatable",
+              repeatable: true,
+            },
+            { flags: "-o, --output <file>", description: "the kept rows", completes: "file", access: "write", mandatory: true },
+            { flags: "--removed <file>", description: "the removed rows with code and reason", completes: "file", access: "write" },
+          ],
+          examples: ["lapidary data filter demos.jsonl --filters schema,pii,contamination --against held.jsonl -o clean.jsonl"],
+          run: async (context, args) =>
+            (await import("./commands/data-filter.js")).filterData(context, {
+              file: args.required("file"),
+              filters: args.text("filters"),
+              against: args.list("against"),
+              own: args.list("own"),
+              classifier: args.text("classifier"),
+              output: args.required("output"),
+              removed: args.text("removed"),
+            }),
         },
       ],
     },

@@ -5,6 +5,7 @@ export { Goodput } from "./execution/goodput.js";
 export type { StepMetrics } from "./recipes/recipe.js";
 export type { TrainEvents, TrainResult, TrainingAttempt } from "./execution/train-options.js";
 export { trainWithRecovery } from "./execution/train-with-recovery.js";
+export { type LossSum, openTokenModel, type TokenModel, type TokenPrompt } from "./generation/token-model.js";
 export { buildPrograms, programRequest } from "./programs/build.js";
 export { defaultBatchRows, openSampler, readTokenizer, type Sampler } from "./sampler.js";
 export { Session, type SessionOptions, openPool, openSession } from "./session.js";
