@@ -260,7 +260,7 @@ describe("the dashboard", function () {
         "#/run/quickstart-1?colour=owner&tensor=params%2Fmodel.embed_tokens.weight&chip=3&axis=data",
         "#/launch?file=nano16",
         "#/compare?a=finished&b=nano-2",
-        "#/run/nobody",
+        "#/run/missing",
       ]) {
         await goTo(page, at);
         await page.reload();

@@ -247,7 +247,7 @@ describe("lapidary plan", function () {
       [1, "z (1 fused)", 7_100, 40],
     ]);
     strictEqual(events.filter(({ ph }) => ph === "f").length, 2);
-    match((await lapidary(["trace", "nobody", "-o", "x.json"], directory)).stderr, /run not found/);
+    match((await lapidary(["trace", "missing", "-o", "x.json"], directory)).stderr, /run not found/);
   });
 
   it("plan searches, ranks, and writes the best layout as a job file whose plan agrees", async () => {

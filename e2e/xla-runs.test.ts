@@ -87,7 +87,7 @@ describe("nano16 on 256 devices, by the emulator and by XLA", function () {
       const theirs = ensure(states.get(name), name).data;
       // If a gradient is almost zero, only its sign decides the first steps of Adam.
       const distance = Math.sqrt([...data].reduce((sum, x, i) => sum + (x - (theirs[i] ?? Number.NaN)) ** 2, 0) / data.length);
-      ok(distance <= 1e-4, `${name} lies ${distance} away`);
+      ok(distance <= 1e-4, `${name} is ${distance} away`);
     }
     // One process restores a checkpoint that two processes wrote, and Lapidary loads its weights.
     const restored = await runExport(

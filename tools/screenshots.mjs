@@ -89,7 +89,7 @@ for (const scene of scenes) {
     await page.goto(`http://127.0.0.1:${server.port}/#/launch?file=nano16`);
     await until(page, `document.querySelector("textarea").value.includes("steps:")`);
     await page.locator("textarea").fill((await page.locator("textarea").inputValue()).replace("steps:", "stepps:"));
-    await page.locator("#told .error").waitFor();
+    await page.locator("#validation .error").waitFor();
     await settle(page);
     await page.screenshot({ path: join(out, "launch.png"), clip: { x: 0, y: 0, width: 1440, height: 640 } });
   }

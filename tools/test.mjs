@@ -8,7 +8,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { lint } from "./lint/lint.mjs";
 import { removeOrphans, runCompiler } from "./setup/build.mjs";
-import { setUp, tell, underSession } from "./setup/main.mjs";
+import { setUp, printError, underSession } from "./setup/main.mjs";
 import { Session, SetupError } from "./setup/session.mjs";
 import { readStamp, writeStamp } from "./setup/stamp.mjs";
 import { findGroups, runGroup } from "./test/groups.mjs";
@@ -51,7 +51,7 @@ async function attempt(work, survivable) {
   } catch (error) {
     if (session.interrupted || !survivable(error)) throw error;
     failed += 1;
-    tell(session, error);
+    printError(session, error);
   }
 }
 

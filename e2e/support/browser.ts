@@ -142,7 +142,7 @@ export const layoutFaults = `(() => {
     const [x, y] = [texts[i], texts[j]];
     if (x.e.contains(y.e) || y.e.contains(x.e)) continue;
     const [w, h] = [Math.min(x.b.right, y.b.right) - Math.max(x.b.left, y.b.left), Math.min(x.b.bottom, y.b.bottom) - Math.max(x.b.top, y.b.top)];
-    if (w > 2 && h > 4) faults.push(name(x.e) + " lies over " + name(y.e));
+    if (w > 2 && h > 4) faults.push(name(x.e) + " overlaps " + name(y.e));
   }
   return faults.slice(0, 20);
 })()`;

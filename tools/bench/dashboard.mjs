@@ -25,7 +25,7 @@ const { values } = readFlags("npm run bench:dashboard -- [--steps N] [--viewers 
 const [steps, viewers, seconds] = [Number(values.steps), Number(values.viewers), Number(values.seconds)];
 
 /** @param {string} what @param {number} value @param {string} unit @param {number} [goal] @param {"most" | "least"} [sense] */
-function tell(what, value, unit, goal, sense = "most") {
+function report(what, value, unit, goal, sense = "most") {
   const met =
     goal === undefined ? "" : `  goal: at ${sense} ${goal} ${unit}${(sense === "most" ? value <= goal : value >= goal) ? "" : "  MISSED"}`;
   process.stdout.write(`${what.padEnd(52)}${value.toFixed(value < 10 ? 2 : 0).padStart(8)} ${unit}${met}\n`);
@@ -59,8 +59,8 @@ async function load() {
     await until(page, panelsFilled, 60_000);
     const filled = performance.now() - begun;
     const paint = Number(await page.evaluate(`performance.getEntriesByName("first-contentful-paint")[0].startTime`));
-    tell("first paint", paint / 1000, "s", 1.5);
-    tell("all panels filled, after the reload", filled / 1000, "s");
+    report("first paint", paint / 1000, "s", 1.5);
+    report("all panels filled, after the reload", filled / 1000, "s");
 
     const session = await page.context().newCDPSession(page);
     await session.send("Network.enable");
@@ -90,15 +90,15 @@ async function load() {
         await page.evaluate(`cancelAnimationFrame(globalThis.raf_), globalThis.frames_ / ((performance.now() - globalThis.begun_) / 1000)`),
       );
       frames.push(rate);
-      tell(`frames a second, ${what}`, rate, "", 30, "least");
+      report(`frames a second, ${what}`, rate, "", 30, "least");
     }
     while (performance.now() - before < seconds * 1000) await new Promise((done) => setTimeout(done, 200));
     clearInterval(ticking);
-    tell("bytes that a viewer gets in a second, 10 steps in it", received / 1000 / ((performance.now() - before) / 1000), "kB", 50);
+    report("bytes that a viewer gets in a second, 10 steps in it", received / 1000 / ((performance.now() - before) / 1000), "kB", 50);
     await session.send("HeapProfiler.enable");
     await session.send("HeapProfiler.collectGarbage");
     const heap = Number(await page.evaluate("performance.memory.usedJSHeapSize"));
-    tell("memory of the page", heap / 1e6, "MB", 200);
+    report("memory of the page", heap / 1e6, "MB", 200);
   } finally {
     await browser.close();
     await server.close();
@@ -142,9 +142,9 @@ async function crowd() {
       await Promise.allSettled(reading);
     }
     const mean = (/** @type {number[]} */ list) => list.reduce((a, b) => a + b, 0) / list.length;
-    tell("steps a second, nobody watching", mean(alone), "");
-    tell(`steps a second, ${viewers} viewers`, mean(watched), "");
-    tell(`${viewers} viewers slow the run by`, Math.max(0, 100 * (1 - mean(watched) / mean(alone))), "%", 3);
+    report("steps a second, no viewer", mean(alone), "");
+    report(`steps a second, ${viewers} viewers`, mean(watched), "");
+    report(`${viewers} viewers slow the run by`, Math.max(0, 100 * (1 - mean(watched) / mean(alone))), "%", 3);
   } finally {
     await harness.remove();
   }

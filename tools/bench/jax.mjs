@@ -12,9 +12,9 @@ export class Jax {
    * @param {string} python
    * @param {any} job
    * @param {readonly [number, number]} mesh
-   * @param {(what: string) => void} tell
+   * @param {(what: string) => void} onPhase
    */
-  static async start(python, job, mesh, tell) {
+  static async start(python, job, mesh, onPhase) {
     const { vocabSize: V, modelDim: D, layers: L, heads: N, kvHeads: K, headDim: H, mlpDim: F } = job.model.config;
     const shape = JSON.stringify({ V, D, L, N, K, H, F, T: job.train.seq });
     const args = [
@@ -27,13 +27,13 @@ export class Jax {
       String(job.train.batch),
       ...(mesh[0] * mesh[1] > 1 ? ["--zero3"] : []),
     ];
-    const jax = new Jax(spawn(python, args, { stdio: ["pipe", "pipe", "pipe"] }), tell);
+    const jax = new Jax(spawn(python, args, { stdio: ["pipe", "pipe", "pipe"] }), onPhase);
     await jax.ready;
     return jax;
   }
 
-  /** @param {import("node:child_process").ChildProcessWithoutNullStreams} child @param {(what: string) => void} tell */
-  constructor(child, tell) {
+  /** @param {import("node:child_process").ChildProcessWithoutNullStreams} child @param {(what: string) => void} onPhase */
+  constructor(child, onPhase) {
     this.child = child;
     this.peak_mb = 0;
     let errors = "";
@@ -45,7 +45,7 @@ export class Jax {
     this.ready = new Promise((resolve, reject) => {
       createInterface({ input: child.stdout }).on("line", (line) => {
         const [, kind, json] = /^(PHASE|READY|STEPS) (.*)$/.exec(line) ?? [];
-        if (kind === "PHASE") tell(JSON.parse(json ?? "").phase);
+        if (kind === "PHASE") onPhase(JSON.parse(json ?? "").phase);
         if (kind === "READY") resolve(JSON.parse(json ?? ""));
         if (kind === "STEPS") this.waiting.shift()?.(JSON.parse(json ?? ""));
       });

@@ -14,13 +14,13 @@ const retry_ms = 300;
 export async function withLock(session, path, work) {
   // Closed to other users: the lock is in the state directory or in the cache.
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  let told = false;
+  let reported = false;
   while (!take(path)) {
     const owner = existsSync(path) ? Number(readFileSync(path, "utf8")) : Number.NaN;
     if (Number.isInteger(owner) && owner > 0 && !isAlive(owner)) rmSync(path, { force: true });
-    else if (!told) {
+    else if (!reported) {
       session.report.say(`waiting for another set-up, process ${owner}; if that is none, remove ${path}`);
-      told = true;
+      reported = true;
     }
     await delay(retry_ms);
   }

@@ -105,7 +105,7 @@ export async function underSession(session, work) {
     if (session.interrupted) return await never();
     await session.endChildren();
     session.removeUnfinished();
-    tell(session, error);
+    printError(session, error);
     return false;
   } finally {
     session.releaseSignals();
@@ -121,9 +121,9 @@ function never() {
  * @param {Session} session
  * @param {unknown} error
  */
-export function tell(session, error) {
+export function printError(session, error) {
   const known = explainFileError(session, error);
-  if (known !== error) return tell(session, known);
+  if (known !== error) return printError(session, known);
   if (!(error instanceof SetupError)) {
     session.report.warn(`the set-up broke: ${error instanceof Error ? error.stack : String(error)}`);
     return;

@@ -80,7 +80,7 @@ describe("workers whose coordinator is killed", function () {
 
   beforeEach(() => {
     errors = [];
-    directory = mkdtempSync(join(tmpdir(), "lapidary-succession-"));
+    directory = mkdtempSync(join(tmpdir(), "lapidary-failover-"));
   });
   afterEach(async () => {
     await pool?.close();

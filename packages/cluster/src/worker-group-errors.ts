@@ -88,5 +88,5 @@ export function workerDidNotStart(name: string, cause: Error): LapidaryError {
 }
 
 export function workerGroupClosed(): LapidaryError {
-  return new LapidaryError({ code: "LAP_GANG_CLOSED", message: "the worker group was closed" });
+  return new LapidaryError({ code: "LAP_WORKER_GROUP_CLOSED", message: "the worker group was closed" });
 }

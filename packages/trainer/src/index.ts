@@ -1,10 +1,16 @@
 export { listCheckpoints } from "./execution/checkpoints.js";
 export { execute } from "./execution/execute.js";
-export { cutPromptWarning } from "./execution/generate-sample.js";
+export { cutPromptWarning, type GeneratedSample, promptIds, promptReading } from "./execution/generate-sample.js";
 export { Goodput } from "./execution/goodput.js";
 export type { StepMetrics } from "./recipes/recipe.js";
 export type { TrainEvents, TrainResult, TrainingAttempt } from "./execution/train-options.js";
 export { trainWithRecovery } from "./execution/train-with-recovery.js";
+export { type LossSum, openTokenModel, type TokenModel, type TokenPrompt } from "./generation/token-model.js";
 export { buildPrograms, programRequest } from "./programs/build.js";
-export { openSampler, readTokenizer } from "./sampler.js";
+export { defaultBatchRows, openSampler, readTokenizer, type Sampler } from "./sampler.js";
 export { Session, type SessionOptions, openPool, openSession } from "./session.js";
+export { LoadedProgram, weightHandle } from "./rl/program-host.js";
+export type { RlSettings } from "./rl/rl-settings.js";
+export { RlStepController, rlStates } from "./rl/rl-step-controller.js";
+export { Rollout } from "./rl/rollout.js";
+export { answerEnds, sequenceRows, trimmedAnswers } from "./rl/rollout-rows.js";

@@ -19,11 +19,12 @@ export {
   parityTolerances,
 } from "./parity/compare.js";
 export { type GraphRunner, runParity } from "./parity/run.js";
-export { generate } from "./sampling/generate.js";
+export { type Generated, generate } from "./sampling/generate.js";
 export { type Sampling, greedy, sampledLogProbs } from "./sampling/sample-token.js";
 export { applyUpdate } from "./step/apply-update.js";
 export { evalStep, nextTokenLogits } from "./step/eval-step.js";
 export { decodeProgram, prefillProgram } from "./step/generate-programs.js";
+export { type DrawSettings, type RolloutShape, cacheShapeOf, drawKeys, rolloutDecode, rolloutPrefill } from "./step/rollout-programs.js";
 export { initGraph } from "./step/init-program.js";
 export { type StateSpec, gradientName, paramName, stateParameter, stepName, trainState } from "./step/train-state.js";
 export { trainMetrics, trainStep } from "./step/train-step.js";

@@ -41,7 +41,7 @@ export const missingAnswer = (key: string): LapidaryError =>
 export const badPair = (message: string): LapidaryError => new LapidaryError({ code: "LAP_EXAMPLE_PAIR", message });
 
 export const tooLong = (what: string, tokens: number, limit: number): LapidaryError =>
-  new LapidaryError({ code: "LAP_EXAMPLE_TOO_LONG", message: `the ${what} has ${tokens} tokens, and a training row has ${limit}` });
+  new LapidaryError({ code: "LAP_EXAMPLE_TOO_LONG", message: `the ${what} has ${tokens} tokens, and at most ${limit} fit` });
 
 export const controlText = (names: readonly string[]): LapidaryError =>
   new LapidaryError({

@@ -102,7 +102,12 @@ export const workerErrors = {
     summary: "A worker does not have the requested replica.",
     remedy: "send `holdings` first: its reply lists the replicas of the worker",
   },
-  LAP_GANG_CLOSED: { exit: ExitCode.other, recoverable: false, summary: "The worker group was closed.", remedy: "start another one" },
+  LAP_WORKER_GROUP_CLOSED: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The worker group was closed.",
+    remedy: "start another one",
+  },
   LAP_FABRIC_PEER_LOST: { exit: ExitCode.other, recoverable: true, secondary: true, summary: "A worker of the group is gone." },
   LAP_FABRIC_DAMAGED: { exit: ExitCode.other, recoverable: true, summary: "A message between workers was damaged in transit." },
   LAP_FABRIC_FRAME: {

@@ -406,9 +406,9 @@ async function writeSample(
   const { prompt, tokens, ...sampling } = job.sample;
   run.enter("running", { activity: { what: "write a sample" } });
   const nextToken = await programs.nextToken();
-  // A model of dialogues gets the prompt as the turn of a user.
-  const promptIds = job.recipe === "sft" ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : undefined;
-  const sample = await generateSample(nextToken, dataset.tokenizer, { prompt, promptIds, tokens, sampling, seed: job.seed, signal });
+  // A tuned model continues a turn of a dialogue, not a text.
+  const start = job.recipe === "sft" ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : prompt;
+  const sample = await generateSample(nextToken, dataset.tokenizer, { prompt: start, tokens, sampling, seed: job.seed, signal });
   const warning = cutPromptWarning(sample, nextToken.context, "sample.prompt");
   if (warning !== undefined) run.record({ type: "warning_found", ...warning });
   return { prompt, text: sample.text };
