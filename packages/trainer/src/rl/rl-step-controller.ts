@@ -17,7 +17,14 @@ import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weight
 import { klTooLarge, samplerGap, wrongReference } from "./rl-errors.js";
 import type { RlSettings } from "./rl-settings.js";
 import { type DrawnRollout, Rollout } from "./rollout.js";
-import { type AnswerEnds, answerEnds, type SequenceRows, sequenceRows, takeAnswers, trimmedAnswers } from "./rollout-rows.js";
+import {
+  type CompletionEnds,
+  completionEnds,
+  type SequenceRows,
+  sequenceRows,
+  takeCompletions,
+  trimmedCompletions,
+} from "./rollout-rows.js";
 import { type RolloutScores, Scorer } from "./scores.js";
 
 /** Milliseconds of the phases of a step. `reference` is the log-probabilities of policy and reference, and the old values. */
@@ -29,23 +36,23 @@ interface RlTimes {
   readonly update: number;
 }
 
-/** The metrics of a step. `rewards` has each source, and `score`, which is their weighted sum after the rule for cut-off answers. */
+/** The metrics of a step. `rewards` has each source, and `score`, which is their weighted sum after the rule for cut-off completions. */
 export interface RlStepMetrics extends RolloutMetrics {
-  /** KL to the reference, nats an answer: mean over answers of the sum over their tokens. */
-  readonly klPerAnswer: number;
+  /** KL to the reference, nats a completion: mean over completions of the sum over their tokens. */
+  readonly klPerCompletion: number;
   readonly loss: number;
   readonly gradNorm: number;
   readonly learningRate: number;
   readonly value?: ValueMetrics & { readonly loss: number };
   readonly ms: RlTimes;
-  /** Tokens of answers by the time of prefill and decode, and of rows by the time of the update. */
+  /** Tokens of completions by the time of prefill and decode, and of rows by the time of the update. */
   readonly tokensPerSecond: { readonly rollout: number; readonly update: number };
 }
 
-/** An answer of the first group of a step, for people. */
+/** A completion of the first group of a step, for people. */
 interface RlSample {
   readonly prompt: string;
-  readonly answer: string;
+  readonly completion: string;
   /** As in `rewards.score`. */
   readonly score: number;
 }
@@ -56,7 +63,7 @@ export interface RlStepResult {
   readonly warnings: readonly Warning[];
 }
 
-/** Inputs of the programs over prompts and answers. */
+/** Inputs of the programs over prompts and completions. */
 const sequenceInputs = ["tokens", "targets", "mask", "segments"] as const;
 const logProbOutputs = ["logps", "reference_logps", "entropy", "kl"] as const;
 type LogProbs = Readonly<Record<(typeof logProbOutputs)[number], Float32Array>> & {
@@ -144,10 +151,10 @@ export class RlStepController {
     assert(groups.length === r.prompts, "a step has its number of prompts", groups.length, r.prompts);
     const prompts = groups.flatMap((prompt) => Array.from({ length: r.generations }, () => prompt));
     const drawn = await this.#programs.rollout.draw({ prompts: groups, seed, rollout: k, step });
-    const ends = answerEnds(drawn.answers, r.newTokens, r.stopTokens);
-    const answers = trimmedAnswers(drawn, r.newTokens, ends);
-    const [scores, scoreMs] = await this.#timed(() => this.#programs.scorer.score({ prompts, answers, ends, step }));
-    const rows = sequenceRows(prompts, r.promptTokens, answers, r.newTokens);
+    const ends = completionEnds(drawn.completions, r.newTokens, r.stopTokens);
+    const completions = trimmedCompletions(drawn, r.newTokens, ends);
+    const [scores, scoreMs] = await this.#timed(() => this.#programs.scorer.score({ prompts, completions, ends, step }));
+    const rows = sequenceRows(prompts, r.promptTokens, completions, r.newTokens);
     const [before, referenceMs] = await this.#timed(() => this.#logProbsOf(rows, step));
     const [updated, updateMs] = await this.#timed(() => this.#update({ rows, ends, scores, before, step }));
     const ms: RlTimes = { prefill: drawn.prefillMs, decode: drawn.decodeMs, score: scoreMs, reference: referenceMs, update: updateMs };
@@ -157,7 +164,7 @@ export class RlStepController {
     const samples = groups.slice(0, 1).flatMap((prompt) =>
       Array.from({ length: r.generations }, (_, row) => ({
         prompt: prompt.text,
-        answer: text.decode([...ensure(answers[row], "answer")]),
+        completion: text.decode([...ensure(completions[row], "completion")]),
         score: ensure(scores.scores[row], "score"),
       })),
     );
@@ -215,7 +222,7 @@ export class RlStepController {
     const { drawn, ends, scores, rows, before, updated, ms } = done;
     const { rollout: r, algorithm } = this.#settings;
     const shape = rolloutShape(this.#settings);
-    const take = (values: ArrayLike<number>): Float32Array => takeAnswers(values, shape);
+    const take = (values: ArrayLike<number>): Float32Array => takeCompletions(values, shape);
     const result = (name: string): Float32Array => take(ensure(updated.arrays.get(name), name).data);
     const mask = take(rows.mask);
     const advantages = ensure(updated.arrays.get("advantages"), "advantages");
@@ -224,7 +231,7 @@ export class RlStepController {
     const metrics = rolloutMetrics({
       rows: shape.batch,
       groupSize: r.generations,
-      ids: drawn.answers,
+      ids: drawn.completions,
       mask,
       stopIds: r.stopTokens,
       rewards: new Map([...scores.sources, ["score", scores.scores]]),
@@ -238,7 +245,7 @@ export class RlStepController {
     const answered = ends.lengths.reduce((sum, length) => sum + length, 0);
     return {
       ...metrics,
-      klPerAnswer: (maskedMean(fullKl, mask) * answered) / shape.batch,
+      klPerCompletion: (maskedMean(fullKl, mask) * answered) / shape.batch,
       loss: number("loss"),
       gradNorm: number("grad_norm"),
       learningRate: number("learning_rate"),
@@ -275,7 +282,7 @@ export class RlStepController {
   }
 }
 
-/** More cut-off answers than this share cause a warning. */
+/** More cut-off completions than this share cause a warning. */
 const usualCutOffShare = 0.05;
 
 function warningsOf(k: number, { completions }: RlStepMetrics): Warning[] {
@@ -284,16 +291,16 @@ function warningsOf(k: number, { completions }: RlStepMetrics): Warning[] {
   return [
     {
       code: "LAP_RL_CUT_OFF_SHARE",
-      message: `${(100 * cutOffShare).toFixed(0)} % of the answers did not end within their tokens`,
+      message: `${(100 * cutOffShare).toFixed(0)} % of the completions did not end within their tokens`,
       place: `step ${k}`,
-      remedy: "raise the number of new tokens, or fine-tune the policy on answers that end",
+      remedy: "raise the number of new tokens, or fine-tune the policy on completions that end",
     },
   ];
 }
 
 interface UpdateInputs {
   readonly rows: SequenceRows;
-  readonly ends: AnswerEnds;
+  readonly ends: CompletionEnds;
   readonly scores: RolloutScores;
   readonly before: LogProbs;
   readonly step: StepIndex;
@@ -332,18 +339,18 @@ const putRows = (program: LoadedProgram, rows: SequenceRows, dims: readonly numb
     program.put(name, name === "mask" ? { dtype: "f32", dims, data: rows.mask } : { dtype: "i32", dims, data: rows[name] }),
   );
 
-/** The mask without the answers that were cut off. */
-function withoutCutOff(mask: Float32Array, { isCutOff }: AnswerEnds): Float32Array {
+/** The mask without the completions that were cut off. */
+function withoutCutOff(mask: Float32Array, { isCutOff }: CompletionEnds): Float32Array {
   const width = mask.length / isCutOff.length;
   return mask.map((value, i) => (isCutOff[Math.floor(i / width)] === 1 ? 0 : value));
 }
 
-const sequenceWiring = (): [string, ReturnType<typeof handle>][] => sequenceInputs.map((name) => [name, handle(name)]);
+const sequenceBinding = (): [string, ReturnType<typeof handle>][] => sequenceInputs.map((name) => [name, handle(name)]);
 
 function loadLogProbs(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
   const { model, rollout } = settings;
   const inputs = new Map([
-    ...sequenceWiring(),
+    ...sequenceBinding(),
     ...model.params.map(({ name }) => [paramName(inSet("reference", name)), weightHandle("reference", name)] as const),
   ]);
   const outputs = new Map(logProbOutputs.map((name) => [name, handle(name)]));
@@ -358,7 +365,7 @@ function loadLogProbs(host: ProgramHost, settings: RlSettings): Promise<LoadedPr
 
 function loadValues(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
   const inputs = new Map([
-    ...sequenceWiring(),
+    ...sequenceBinding(),
     ["last", handle("last")] as const,
     ...scoreParams(settings.model).map(({ name }) => [paramName(name), handleOf(paramName(inSet(valueSet, name)))] as const),
   ]);
@@ -383,7 +390,7 @@ function loadUpdate(host: ProgramHost, settings: RlSettings, results: readonly s
   ]);
   const scalars = ["loss", "grad_norm", "learning_rate", ...(algorithm.algorithm === "ppo" ? ["value_loss"] : [])];
   const graph = rlStep(model, update, sequenceShape(settings), { rl });
-  const inputs = new Map([...sequenceWiring(), ...perRow]);
+  const inputs = new Map([...sequenceBinding(), ...perRow]);
   const name = programName("rl_step", sequenceShape(settings), rl, update);
   return LoadedProgram.load(host, name, graph, { inputs, outputs, donate: states, scalars });
 }
