@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../setup/session.mjs";
-import { assistantExamples, jsonLines } from "./examples.mjs";
+import { assistantExamples } from "./examples.mjs";
 
 const { commandTree } = await import("../../packages/cli/dist/tree.js");
 const { train, heldOut } = assistantExamples(projectRoot, commandTree);

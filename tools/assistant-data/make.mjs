@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `node tools/assistant-data/make.mjs` writes the examples of `configs/pipelines/assistant` from the documentation as it is. */
+/** `npm run assistant-data` writes the examples of `configs/pipelines/assistant` from the documentation as it is. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectRoot } from "../setup/session.mjs";

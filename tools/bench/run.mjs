@@ -14,6 +14,7 @@ import { Session, projectRoot } from "../setup/session.mjs";
 import { flopOf, nameOf, parseMeshText } from "./case.mjs";
 import { measureDurability } from "./durability.mjs";
 import { goals, grid, gridLimits, checkGoal, checkDurability } from "./goals.mjs";
+import { generateModels, measureGenerate, printGenerate } from "./generate.mjs";
 import { Jax, median } from "./jax.mjs";
 import { Ours } from "./ours.mjs";
 import { printCase, printDurability, printGrid, writeBenchmarks } from "./report.mjs";
@@ -27,6 +28,7 @@ const cores = 2;
 const { values } = readFlags(
   `npm run bench                                                all goals, and steps on pods of three sizes; writes this processor's section of docs/benchmarks.md
 npm run bench -- --case micro --mesh 16x16 --pairs 3 --json  one case; also --batch N, --numerics f32|mxu, --remat POLICY
+npm run bench -- --case generate --torch PYTHON              generation; PYTHON has torch and transformers; --skip MODEL,…
 npm run bench -- --no-jax                                    Lapidary alone
 npm run bench -- --skip mini,micro@256x1                     without these: JAX takes 13 GB for them
 npm run bench -- --only durability                           the cost of checkpoints and replicas`,
@@ -39,6 +41,7 @@ npm run bench -- --only durability                           the cost of checkpo
     pairs: { type: "count", default: "5" },
     skip: { type: "string", default: "" },
     only: { type: "string", among: ["durability"] },
+    torch: { type: "string" },
     jax: { type: "boolean", default: true },
     json: { type: "boolean", default: false },
   },
@@ -58,7 +61,18 @@ const skipped = values.skip.split(",");
 /** @typedef {import("./case.mjs").Case} Case */
 /** @typedef {Awaited<ReturnType<typeof measure>>} Measured */
 
-if (values.case !== undefined) {
+if (values.case === "generate") {
+  const found = [];
+  for (const model of generateModels.filter((name) => !skipped.includes(name))) {
+    const task = session.report.begin(`generate ${model}`, "measuring");
+    const tell = (/** @type {string} */ what) => task.update(what);
+    const measured = await measureGenerate(model, { workers, pairs, python: values.torch, tell });
+    task.end("measured");
+    found.push(measured);
+    say(printGenerate(measured));
+  }
+  if (values.json) process.stdout.write(`${JSON.stringify({ generate: found, load: loadavg()[0] })}\n`);
+} else if (values.case !== undefined) {
   const mesh = parseMeshText(values.mesh);
   const numerics = /** @type {"f32" | "mxu"} */ (values.numerics);
   const which = { model: values.case, mesh, batch: Number(values.batch ?? Math.max(16, mesh[0])), numerics };

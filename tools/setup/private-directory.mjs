@@ -8,7 +8,7 @@ import { basename, join, resolve } from "node:path";
 
 /** The names that Lapidary writes into a state directory. Any other name means that the directory also has another purpose. */
 const homeEntries =
-  /^(cache|checkpoints|logs|plans|redis|runs|workers|setup-cache|epoch|port|token|setup\.lock|(workers|coordinator|identity)\.json|coordinator\.pid)(\.\d+)?(\.tmp)?$/;
+  /^(cache|checkpoints|logs|plans|redis|runs|workers|setup-cache|epoch|port|(serve-)?token|setup\.lock|(workers|coordinator|identity)\.json|coordinator\.pid)(\.\d+)?(\.tmp)?$/;
 const homeName = ".lapidary";
 
 /** Whether Lapidary writes this name into a state directory. @param {string} name */

@@ -99,6 +99,13 @@ function describeJobEvent(event: JobOrJournalEvent): string {
       const reasons = Object.entries(event.reasons).map(([reason, number]) => `${number} ${reason}`);
       return `data: left out of ${event.corpus}: ${reasons.join(", ")}`;
     }
+    case "examples_filtered":
+      return `data: the filter ${event.filter} removed ${event.removed} of ${counted(event.checked, "example")}`;
+    case "examples_refused": {
+      const rows = event.first.map(({ file, row, reason }) => `row ${row} of ${file}: ${reason}`);
+      const total = Object.values(event.reasons).reduce((sum, number) => sum + number, 0);
+      return `data: ${counted(total, "row")} not used; ${rows.join("; ")}${total > rows.length ? "; …" : ""}`;
+    }
     case "program_compiled":
       return `program ${event.program.slice(0, 12)}: ${counted(event.parameters, "parameter")}, ${counted(event.collectives, "collective")} a step`;
     case "weights_loaded":

@@ -145,6 +145,22 @@ const jobEvents = [
   }),
   /** Number of entries by reason. */
   z.object({ type: z.literal("documents_skipped"), corpus: z.string(), reasons: z.record(z.string(), count) }),
+  /** What a filter did. `kinds`: number of removed examples by kind. */
+  z.object({
+    type: z.literal("examples_filtered"),
+    corpus: z.string(),
+    filter: z.string(),
+    checked: count,
+    removed: count,
+    kinds: z.record(z.string(), count),
+  }),
+  /** Rows that are not used, by error code, and the first of them. */
+  z.object({
+    type: z.literal("examples_refused"),
+    corpus: z.string(),
+    reasons: z.record(z.string(), count),
+    first: z.array(z.object({ file: z.string(), row: count, code: z.string(), reason: z.string(), remedy: z.string() })),
+  }),
   z.object({ type: z.literal("program_compiled"), program: z.string(), parameters: count, collectives: count }),
   z.object({ type: z.literal("weights_loaded"), path: z.string() }),
   z.object({

@@ -18,6 +18,17 @@ const overrides = {
 } as const;
 const idArgument = { name: "id", description: "a run, as `lapidary jobs` lists them", completes: "run" } as const;
 
+const examplesArgument = {
+  name: "file",
+  description: "JSON lines or one JSON array; may be compressed by gzip or zstd",
+  completes: "file",
+} as const;
+const exampleFormat = {
+  flags: "--format <name>",
+  description: "the format of all rows (default: the keys of the rows decide)",
+  choices: ["messages", "sharegpt", "completion", "alpaca", "preference", "prompt", "text"],
+} as const;
+
 export const commandTree: CommandSpec = {
   name: "lapidary",
   summary: "Trains Gemma on an emulated TPU pod: one compiled program, run for real by worker processes.",
@@ -373,9 +384,9 @@ export const commandTree: CommandSpec = {
     },
     {
       name: "parity",
-      summary: "compare Lapidary with a golden run of PyTorch, on any mesh",
+      summary: "compare Lapidary with golden runs of PyTorch, TRL and PEFT, on any mesh",
       group: model,
-      arguments: [{ name: "dir", description: "a parity bundle, such as e2e/golden/mha", completes: "directory" }],
+      arguments: [{ name: "dir", description: "a parity bundle, such as e2e/golden/mha or e2e/golden/post/mqa", completes: "directory" }],
       options: [
         { flags: "--mesh <axes>", description: "mesh axes, major to minor (default data=1)" },
         { flags: "--torus <shape>", description: "chips along each dim, such as 16x16 (default: as the mesh needs)" },
@@ -395,10 +406,16 @@ export const commandTree: CommandSpec = {
           description: "stacked runs all chips of a worker together, chipwise one by one",
           choices: ["stacked", "chipwise"],
         },
+        {
+          flags: "--part <names>",
+          description:
+            "of a bundle of post-training, only these, separated by commas: chat, sft, lora, reward, dpo, rollout, rloo, grpo, ppo, generation",
+        },
       ],
       examples: [
         "lapidary parity e2e/golden/pod16x16 --torus 16x16 --mesh data=16,model=16 --zero 3",
         "lapidary parity e2e/golden/mqa --mesh data=2 --zero 1 --workers 2",
+        "lapidary parity e2e/golden/post/pod16x16 --torus 16x16 --mesh data=16,model=16 --zero 3 --part dpo,grpo",
       ],
       run: async (context, args) =>
         (await import("./commands/parity.js")).parity(context, {
@@ -409,18 +426,22 @@ export const commandTree: CommandSpec = {
           numerics: args.text("numerics"),
           workers: args.number("workers"),
           executor: args.text("executor"),
+          part: args.text("part"),
         }),
     },
     {
       name: "sample",
-      summary: "generate text from a run's checkpoint",
+      summary: "generate texts from a run's checkpoint",
       group: model,
       arguments: [
         { name: "from", description: "a run, or the directory of a checkpoint", completes: "run" },
-        { name: "prompt", description: "the text to continue; may be empty" },
+        { name: "prompts", description: "the texts to continue; a text may be empty", variadic: true },
       ],
       options: [
-        { flags: "--tokens <number>", description: "maximum number of tokens to generate (default 64)", value: "whole" },
+        { flags: "--n <number>", description: "texts for each prompt (default 1)", value: "whole" },
+        { flags: "--chat", description: "a prompt is a message of a user, in Gemma's chat template" },
+        { flags: "--tokens <number>", description: "maximum number of tokens to generate for each text (default 64)", value: "whole" },
+        { flags: "--max-tokens <number>", description: "another name of --tokens", value: "whole" },
         {
           flags: "--temperature <number>",
           description: "0 takes the likeliest token, 1 samples from the distribution of the model (default 0.8)",
@@ -431,20 +452,128 @@ export const commandTree: CommandSpec = {
           description: "draw from the likeliest tokens that hold this much probability (default 0.95)",
           value: "decimal",
         },
-        { flags: "--seed <number>", description: "the same seed draws the same text (default 0)", value: "whole" },
+        { flags: "--top-k <number>", description: "draw from this many likeliest tokens (default: all)", value: "whole" },
+        {
+          flags: "--seed <number>",
+          description: "the same seed draws the same text; each further text has the next seed (default 0)",
+          value: "whole",
+        },
       ],
       examples: [
         'lapidary sample quickstart-1 "The function returns"',
         'lapidary sample ./gemma-2b "Once upon a time" --temperature 0 --tokens 20',
+        'lapidary sample ./gemma-2b-it "Name a metal." "Name a gem." --chat --n 4 --json',
       ],
       run: async (context, args) =>
         (await import("./commands/sample.js")).sample(context, {
           from: args.required("from"),
-          prompt: args.required("prompt"),
+          prompts: args.list("prompts"),
+          n: args.number("n"),
+          chat: args.flag("chat"),
           tokens: args.number("tokens"),
+          maxTokens: args.number("maxTokens"),
           temperature: args.number("temperature"),
           topP: args.number("topP"),
+          topK: args.number("topK"),
           seed: args.number("seed"),
+        }),
+    },
+    {
+      name: "serve",
+      summary: "serve a model on this machine with the chat and completions API of OpenAI, until Ctrl-C",
+      group: model,
+      arguments: [{ name: "from", description: "a run, or the directory of a checkpoint", completes: "run" }],
+      options: [
+        { flags: "--port <number>", description: "port of the server on 127.0.0.1 (default: a free one)", value: "whole" },
+        {
+          flags: "--batch <number>",
+          description: "texts that the model generates together; further requests wait (default 8)",
+          value: "whole",
+        },
+        {
+          flags: "--allow-host <name>",
+          description: "also answer for this host name, such as the address of a proxy; repeatable",
+          repeatable: true,
+        },
+      ],
+      examples: ["lapidary serve quickstart-1", "lapidary serve ./gemma-2b-it --port 8080"],
+      run: async (context, args) =>
+        (await import("./commands/serve.js")).serve(context, {
+          from: args.required("from"),
+          port: args.number("port"),
+          batch: args.number("batch"),
+          allowHosts: args.list("allowHost"),
+        }),
+    },
+    {
+      name: "compare",
+      summary: "compare the answers of two models to held-out prompts",
+      group: model,
+      arguments: [
+        { name: "candidate", description: "a run, or the directory of a checkpoint", completes: "run" },
+        { name: "baseline", description: "the model to compare with: a run or a directory", completes: "run" },
+      ],
+      options: [
+        {
+          flags: "--data <file>",
+          description: "held-out examples as JSON lines; repeatable, with a report for each file",
+          completes: "file",
+          access: "read",
+          repeatable: true,
+          mandatory: true,
+        },
+        {
+          flags: "--checker <checker>",
+          description: "score answers by exact, regex, number, json-schema, sorted, a module (./check.mjs) or settings as JSON",
+        },
+        { flags: "--judge <model>", description: "ask a model which answer is better: a run or a directory" },
+        {
+          flags: "--template <file>",
+          description: "the question to the judge, with {{prompt}}, {{answer_a}} and {{answer_b}}",
+          completes: "file",
+          access: "read",
+        },
+        { flags: "--verdicts <file>", description: "verdicts of people as JSON lines: id, verdict", completes: "file", access: "read" },
+        {
+          flags: "--orders <orders>",
+          description: "the judge sees both orders of the answers (default), or one that a coin decides",
+          choices: ["both", "shuffled"],
+        },
+        { flags: "--max-tokens <number>", description: "maximum number of tokens of an answer (default 128)", value: "whole" },
+        {
+          flags: "--temperature <number>",
+          description: "0 takes the likeliest token (default), 1 samples from the model",
+          value: "decimal",
+        },
+        { flags: "--seed <number>", description: "the same seed gives the same answers and orders (default 0)", value: "whole" },
+        { flags: "--rows <number>", description: "use only the first rows of each file", value: "whole" },
+        {
+          flags: "--out <file>",
+          description: "all prompts, answers and verdicts as JSON lines",
+          completes: "file",
+          access: "write",
+        },
+      ],
+      examples: [
+        "lapidary compare mine-rl mine-sft --data held.jsonl --checker sorted",
+        "lapidary compare mine-rl mine-sft --data held.jsonl --judge ./gemma-2b --template rubric.md --out rows.jsonl",
+        "lapidary compare mine-law ./gemma-2b --data law.jsonl --data general.jsonl",
+      ],
+      run: async (context, args) =>
+        (await import("./commands/compare.js")).compare(context, {
+          candidate: args.required("candidate"),
+          baseline: args.required("baseline"),
+          data: args.list("data"),
+          checker: args.text("checker"),
+          judge: args.text("judge"),
+          template: args.text("template"),
+          verdicts: args.text("verdicts"),
+          orders: args.text("orders"),
+          maxTokens: args.number("maxTokens"),
+          temperature: args.number("temperature"),
+          seed: args.number("seed"),
+          rows: args.number("rows"),
+          output: args.text("out"),
         }),
     },
     {
@@ -485,6 +614,110 @@ export const commandTree: CommandSpec = {
           ],
           run: async (context, args) =>
             (await import("./commands/ckpt.js")).exportCheckpoint(context, args.required("from"), args.required("output")),
+        },
+      ],
+    },
+    {
+      name: "data",
+      summary: "show, check and filter files of examples for post-training",
+      group: utilities,
+      commands: [
+        {
+          name: "show",
+          summary: "the tokens of a row with their training mask, and the rows that are refused",
+          arguments: [examplesArgument],
+          options: [
+            {
+              flags: "--tokenizer <from>",
+              description: "a directory with a tokenizer, or a run (default: bytes of UTF-8)",
+              completes: "run",
+            },
+            exampleFormat,
+            { flags: "--row <number>", description: "the row, counted from 1 (default: the first example)", value: "whole" },
+            { flags: "--rows <range>", description: "the first and the last row, such as 3-5" },
+          ],
+          examples: ["lapidary data show demos.jsonl --row 4", "lapidary data show pairs.jsonl --tokenizer ./gemma-2b --rows 1-3 --json"],
+          run: async (context, args) =>
+            (await import("./commands/data.js")).showData(context, {
+              file: args.required("file"),
+              tokenizer: args.text("tokenizer"),
+              format: args.text("format"),
+              row: args.number("row"),
+              rows: args.text("rows"),
+            }),
+        },
+        {
+          name: "check",
+          summary: "count the rows of a file, and print each refused row; exit codes: 0 all are examples, 2 some are refused",
+          arguments: [examplesArgument],
+          options: [exampleFormat],
+          examples: ["lapidary data check demos.jsonl", "lapidary data check prompts.jsonl.gz --format prompt --json"],
+          run: async (context, args) =>
+            (await import("./commands/data.js")).checkData(context, { file: args.required("file"), format: args.text("format") }),
+        },
+        {
+          name: "classifier",
+          summary: "train a classifier of unsafe texts from labelled rows",
+          arguments: [{ name: "files", description: "examples with a column label: unsafe or safe", variadic: true, completes: "file" }],
+          options: [
+            { flags: "-o, --output <file>", description: "the classifier", completes: "file", access: "write", mandatory: true },
+            {
+              flags: "--precision <number>",
+              description: "share of unsafe texts among the removed ones, on held-out rows (default 0.95)",
+              value: "decimal",
+            },
+            { flags: "--seed <number>", description: "the same seed gives the same classifier (default 0)", value: "whole" },
+          ],
+          examples: ["lapidary data classifier labelled.jsonl -o unsafe.json"],
+          run: async (context, args) =>
+            (await import("./commands/data-classifier.js")).trainDataClassifier(context, {
+              files: args.list("files"),
+              output: args.required("output"),
+              precision: args.number("precision"),
+              seed: args.number("seed"),
+            }),
+        },
+        {
+          name: "filter",
+          summary: "remove rows that a model should not be trained on",
+          arguments: [examplesArgument],
+          options: [
+            {
+              flags: "--filters <names>",
+              description: "schema, pii, unsafe, identity, duplicates, contamination, in this order (default: all that apply)",
+            },
+            {
+              flags: "--against <file>",
+              description: "an evaluation set for the filter contamination; repeatable",
+              completes: "file",
+              access: "read",
+              repeatable: true,
+            },
+            {
+              flags: "--classifier <file>",
+              description: "a classifier of unsafe texts, which `lapidary data classifier` wrote",
+              completes: "file",
+              access: "read",
+            },
+            {
+              flags: "--own <name>",
+              description: "a name or maker of the trained model, for the filter identity; repeatable",
+              repeatable: true,
+            },
+            { flags: "-o, --output <file>", description: "the kept rows", completes: "file", access: "write", mandatory: true },
+            { flags: "--removed <file>", description: "the removed rows with code and reason", completes: "file", access: "write" },
+          ],
+          examples: ["lapidary data filter demos.jsonl --filters schema,pii,contamination --against held.jsonl -o clean.jsonl"],
+          run: async (context, args) =>
+            (await import("./commands/data-filter.js")).filterData(context, {
+              file: args.required("file"),
+              filters: args.text("filters"),
+              against: args.list("against"),
+              own: args.list("own"),
+              classifier: args.text("classifier"),
+              output: args.required("output"),
+              removed: args.text("removed"),
+            }),
         },
       ],
     },

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { dirname, join } from "node:path";
-import { type Job, type JobHandlers, JobQueue, type Store, openRedis, type RedisChoice } from "@lapidary/control";
+import { type Job, type Store, openRedis, type RedisChoice } from "@lapidary/control";
 import {
   type Clock,
   type Failpoints,
@@ -40,12 +40,13 @@ import { type HttpServer, serveHttp } from "./http/server.js";
 import type { Service } from "./http/service.js";
 import { parsePlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
-import { endByNeeds, NeedWaiters, unfinishedNeeds } from "./needs.js";
+import { endByNeeds, unfinishedNeeds } from "./needs.js";
 import { cancelPipeline, checkNewPipeline, createPipeline, pipelineDetail, withNewestCheckpoint } from "./pipelines.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { eventError } from "@lapidary/api/run-events";
 import { PipelineStore, type Run, runFiles, RunStore, homeToken } from "@lapidary/telemetry";
 import { silentLog, type Log } from "./log.js";
+import { type RunHandlers, RunQueue } from "./run-queue.js";
 import { stopSignals } from "./stop-signals.js";
 import { WorkerManager } from "./worker-manager.js";
 
@@ -107,9 +108,7 @@ export class Coordinator {
   #store: Store | undefined;
   #runs: RunStore | undefined;
   #pipelines: PipelineStore | undefined;
-  /** Runs that wait for their needs. */
-  readonly #needWaiters = new NeedWaiters();
-  #queue: JobQueue | undefined;
+  #queue: RunQueue | undefined;
   #feed: EventFeed | undefined;
   #workerManager: WorkerManager | undefined;
   #http: HttpServer | undefined;
@@ -185,9 +184,9 @@ export class Coordinator {
     const { store, close } = await openRedis(redis, home, {
       restarted: () => {
         this.#log.warn("the private Redis server ended and was restarted");
-        void this.#refillQueue().catch((error: unknown) =>
-          this.#log.error("waiting jobs could not be added to the queue again", errorFields(error)),
-        );
+        void this.#queue
+          ?.refill()
+          .catch((error: unknown) => this.#log.error("waiting jobs could not be added to the queue again", errorFields(error)));
       },
       onError,
     });
@@ -241,12 +240,12 @@ export class Coordinator {
     this.#workerManager = workerManager;
     this.#onStop("workers", () => workerManager.close());
 
-    const queue = new JobQueue(store, { onError });
+    const queue = new RunQueue(store, { runs, log: this.#log, onError, end: (run, state, error) => this.#finish(run, state, error) });
     this.#queue = queue;
     this.#onStop("queue", () => queue.close());
     // Redis may have lost runs that are queued on disk.
-    await this.#refillQueue();
-    queue.onJob(this.#handlers());
+    await queue.refill();
+    queue.start(this.#handlers());
 
     writeConnection(home, { pid: process.pid, port: http.port, token: this.#token, version: this.#version, started_at: this.#startedAt });
     this.#onStop("connection", () => removeConnection(home, process.pid));
@@ -274,12 +273,8 @@ export class Coordinator {
 
   // ---- jobs ----
 
-  #handlers(): JobHandlers<Placed> {
-    return {
-      place: (job) => this.#place(job),
-      run: (_, placed, signal) => this.#run(placed, signal),
-      awaitNeed: (need, id) => this.#awaitNeed(need, id),
-    };
+  #handlers(): RunHandlers<Placed> {
+    return { place: (job) => this.#place(job), run: (_, placed, signal) => this.#run(placed, signal) };
   }
 
   /** Returns a slice for the job, or undefined if too few chips are free. Throws if the job can never run. */
@@ -363,57 +358,7 @@ export class Coordinator {
     this.#log.info(`job ${state}`, { job: run.id, ...(error === undefined ? {} : { error: error.toJSON() }) });
     // An internal error: the log needs its stack.
     if (error?.code === "LAP_INTERNAL") this.#log.error("internal error", errorFields(error.cause));
-    this.#continueAfter(run);
-  }
-
-  /** Continues the runs that need a run which has ended: each waits for its other needs, enters the queue, or ends with an error. */
-  #continueAfter(ended: Run): void {
-    const [runs, queue] = [ensure(this.#runs, "runs"), this.#queue];
-    for (const run of runs.all()) {
-      if (run.state !== "queued" || !run.needs.includes(ended.id)) continue;
-      this.#checkNeeds(run);
-      // If Redis lost the waiting job, it is added again.
-      if (run.state === "queued" && queue !== undefined && this.#stopping === undefined)
-        void this.#enqueue(queue, run).catch((error: unknown) =>
-          this.#log.error("a waiting job could not be added to the queue again", { job: run.id, ...errorFields(error) }),
-        );
-    }
-    this.#needWaiters.notify(ended.id);
-  }
-
-  /** Records what a waiting run waits for. If a need ended without success, the run ends too. */
-  #checkNeeds(run: Run): void {
-    const runs = ensure(this.#runs, "runs");
-    const end = endByNeeds(run, runs);
-    if (end === undefined) run.waitFor(unfinishedNeeds(run, runs));
-    else this.#finish(run, end.state, end.error);
-  }
-
-  /** Resolves when a need has ended, or when the run with this id in the queue does not wait any more. */
-  async #awaitNeed(need: string, queueId: string): Promise<void> {
-    const runs = ensure(this.#runs, "runs");
-    for (;;) {
-      const run = runs.all().find((each) => each.queueId === queueId && each.state === "queued");
-      if (run === undefined || !unfinishedNeeds(run, runs).includes(need)) return;
-      await Promise.race([this.#needWaiters.next(need), run.settled]);
-    }
-  }
-
-  /** Redis may have lost runs that are queued on disk. Jobs that Redis still has do not change. */
-  async #refillQueue(): Promise<void> {
-    const queue = this.#queue;
-    if (queue === undefined || this.#stopping !== undefined) return;
-    for (const run of this.#runs?.all() ?? []) {
-      // A need may have ended just before an earlier coordinator was killed.
-      if (run.state === "queued" && run.needs.length > 0) this.#checkNeeds(run);
-      if (run.state === "queued") await this.#enqueue(queue, run);
-    }
-  }
-
-  async #enqueue(queue: JobQueue, run: Run): Promise<void> {
-    const { queueId: id } = run;
-    const needs = unfinishedNeeds(run, ensure(this.#runs, "runs"));
-    await queue.submit({ id, name: id, priority: run.identity.priority, payload: { run: run.id }, needs });
+    this.#queue?.continueAfter(run);
   }
 
   // ---- requests of the API ----
@@ -436,10 +381,10 @@ export class Coordinator {
 
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
     const { root, home } = this.#options;
-    const { job, locationOf, warnings: renamed } = parsePlacedJob(request, root);
+    const runsDirectory = join(home, "runs");
+    const { job, locationOf, warnings: renamed } = parsePlacedJob(request, root, { runsDirectory });
     // A repeated request returns the run that the first request created, even if its inputs have changed.
     const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
-    const runsDirectory = join(home, "runs");
     const warnings = isKnown
       ? []
       : [
@@ -460,7 +405,7 @@ export class Coordinator {
     if (!existed) {
       run.warn(warnings);
       try {
-        await this.#enqueue(queue, run);
+        await queue.enqueue(run);
       } catch (error) {
         runs.discard(run);
         throw error;
@@ -475,14 +420,14 @@ export class Coordinator {
     const checked = await checkNewPipeline(request, place, this.#clock.now());
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
-    return createPipeline(checked, place, (run) => this.#enqueue(queue, run));
+    return createPipeline(checked, place, (run) => queue.enqueue(run));
   }
 
   async #cancel(run: Run): Promise<Cancelled> {
     const running = this.#running.get(run.id);
     if (run.summary.finished_at === undefined) run.record({ type: "cancel_requested" });
     if (running !== undefined) running.abort(cancelOf(run.id));
-    else if (run.summary.finished_at === undefined && (await this.#leaveQueue(run))) {
+    else if (run.summary.finished_at === undefined && (await ensure(this.#queue, "queue").leave(run))) {
       this.#finish(run, "cancelled");
       this.#workerManager?.release(run.id);
     }
@@ -501,29 +446,18 @@ export class Coordinator {
     const job = await withNewestCheckpoint(jobOfRun(run, root));
     const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
-    const initIsPending = unfinishedNeeds(run, runs).length > 0;
-    await checkInputs(job, { projectRoot: root, readsInit: checkpoints.length === 0, initIsPending });
+    const readsInit = checkpoints.length === 0 || job.lora !== undefined;
+    await checkInputs(job, { projectRoot: root, readsInit, initIsPending: unfinishedNeeds(run, runs).length > 0 });
     run.resume(job.train.steps, printMesh(meshOf(job)));
     run.waitFor(unfinishedNeeds(run, runs));
     run.warn(warnings);
     try {
-      await this.#enqueue(queue, run);
+      await queue.enqueue(run);
     } catch (error) {
       this.#finish(run, "failed", asJobError(run, error));
       throw error;
     }
     return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0, warnings };
-  }
-
-  /** Removes a waiting run from the queue. @returns whether the run was waiting */
-  async #leaveQueue(run: Run): Promise<boolean> {
-    try {
-      return (await ensure(this.#queue, "queue").cancel(run.queueId)).state === "cancelled";
-    } catch (error) {
-      // If the queue lost the job, it will not start the job either.
-      if (error instanceof LapidaryError && error.code === "LAP_JOB_UNKNOWN") return true;
-      throw error;
-    }
   }
 
   #detail(run: Run): JobDetail {

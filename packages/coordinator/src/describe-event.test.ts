@@ -61,6 +61,13 @@ const examples: readonly RunEvent[] = [
   { type: "tokenizer_ready", ids: 512, origin: "trained", is_new_to_weights: true },
   { type: "dataset_ready", corpus: "/corpus", documents: 4, tokens: 1000, heldout_tokens: 100, unigram_loss: 6.5 },
   { type: "documents_skipped", corpus: "/corpus", reasons: { duplicate: 2, "not text": 1 } },
+  { type: "examples_filtered", corpus: "/demos", filter: "pii", checked: 20, removed: 1, kinds: { email: 1 } },
+  {
+    type: "examples_refused",
+    corpus: "/demos",
+    reasons: { LAP_EXAMPLE_ROLE: 2 },
+    first: [{ file: "/demos", row: 3, code: "LAP_EXAMPLE_ROLE", reason: "the dialogue has no turns", remedy: "add turns" }],
+  },
   { type: "program_compiled", program: "0123456789abcdef", parameters: 1000, collectives: 7 },
   { type: "weights_loaded", path: "/weights" },
   { type: "warning_found", code: "LAP_MESH_AXIS_IDLE", message: "the axis is idle", place: "mesh.data", remedy: "remove it" },

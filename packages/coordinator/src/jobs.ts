@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { asJson, canonicalJson, type JsonValue, LapidaryError, ensure, replaceFile } from "@lapidary/std";
 import { parseTorus, printMesh } from "@lapidary/topology";
 import {
+  type InitNames,
   type JobText,
   type JobValue,
   jobFileText,
@@ -32,15 +33,11 @@ export const parseJob = (request: z.output<typeof submitRequestSchema>, root: st
 /**
  * The job of a request, with the locations of its keys.
  *
- * @param runs directories of the runs that `train.init` may name, by name of their jobs
+ * @param names the runs that its `init` may name
  */
-export function parsePlacedJob(
-  request: z.output<typeof submitRequestSchema>,
-  root: string,
-  runs: ReadonlyMap<string, string> = new Map(),
-): LocatedJob {
+export function parsePlacedJob(request: z.output<typeof submitRequestSchema>, root: string, names: InitNames = {}): LocatedJob {
   const { path, overrides, base = root } = request;
-  const environment = { configsDir: configsDir(root), base, runs };
+  const environment = { ...names, configsDir: configsDir(root), base };
   const placed =
     path === undefined ? resolveLocatedJob(givenJob(request, base), overrides, environment) : loadLocatedJob(path, overrides, environment);
   checkSliceFits(sliceOf(placed.job));
@@ -121,6 +118,8 @@ const isObject = (value: JsonValue): value is { readonly [key: string]: JsonValu
 
 /** The keys that decide the numbers that a run computes, on any hardware. */
 const immutableOnResume: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {
+  recipe: ({ recipe = "pretrain" }) => recipe,
+  lora: ({ lora }) => asJson(lora ?? null),
   model: ({ model }) => asJson(model),
   seed: ({ seed }) => seed,
   data: ({ data }) => asJson(data),

@@ -157,7 +157,7 @@ function resolveJobs(
   const runs = new Map(order.jobs.map(({ name }) => [name, join(directory, runOf(id, name))]));
   const nameOfRun = new Map([...runs].map(([name, directory]) => [directory, name]));
   const jobs = order.jobs.map(({ name, needs, job: value }): LocatedPipelineJob => {
-    const { job, locationOf, warnings } = parsePlacedJob({ job: value, overrides: [] }, root, runs);
+    const { job, locationOf, warnings } = parsePlacedJob({ job: value, overrides: [] }, root, { runs, runsDirectory: directory });
     const initIsPending = job.train.init !== undefined && nameOfRun.has(job.train.init);
     return { name, needs, job, locationOf: (path) => `jobs.${name}.${locationOf(path)}`, renamed: warnings, initIsPending };
   });

@@ -142,4 +142,31 @@ describe("a sampler", function () {
     }
     strictEqual(texts[0], texts[1]);
   });
+
+  it("a sampler writes several texts, and the text of a row depends only on its prompt and its seed", async () => {
+    const sampler = await openSampler({ checkpoint: directory, environment: process.env, first: { rows: 4, promptTokens: 4 } });
+    try {
+      const prompts = ["a few", "", "words to learn", "pieces from a few words", "a", [sampler.tokenizer.control.bos ?? 0, 200]];
+      const sampling = { temperature: 1, top_p: 0.95, top_k: 40 };
+      const received = prompts.map(() => "");
+      const onText = (text: string, row: number): void => void (received[row] += text);
+      const many = await sampler.generateMany({ prompts, tokens: 6, sampling, seed: 10, batchRows: 4, onText });
+      const single = [];
+      for (const [row, prompt] of prompts.entries()) single.push(await sampler.generate({ prompt, tokens: 6, sampling, seed: 10 + row }));
+      deepStrictEqual(many, single);
+      deepStrictEqual(
+        received,
+        many.map(({ text }) => text),
+      );
+      ok(many.every(({ tokens, end }) => (end === "length" ? tokens === 6 : tokens < 6)));
+      deepStrictEqual([many[1]?.promptTokens, many[5]?.promptTokens], [0, 1]);
+      const stopped = new AbortController();
+      const all = sampler.generateMany({ prompts, tokens: 6, sampling, seed: 10, signal: stopped.signal, onText: () => stopped.abort() });
+      await rejects(all, { name: "AbortError" });
+      // The rows that were aborted have left the batch.
+      strictEqual((await sampler.generate({ prompt: "a few", tokens: 6, sampling, seed: 10 })).text, many[0]?.text);
+    } finally {
+      await sampler.close();
+    }
+  });
 });

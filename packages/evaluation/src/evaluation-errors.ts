@@ -26,7 +26,7 @@ export function unboundedRatings(unbeaten: readonly string[], others: readonly s
     "LAP_RATINGS_UNBOUNDED",
     `no finite ratings exist: ${unbeaten.join(", ")} never lost to or tied with ${others.join(", ")}`,
     unbeaten.join(", "),
-    "add games between these models, or set virtualTies above 0",
+    "add games between these models, or allow virtual ties",
   );
 }
 

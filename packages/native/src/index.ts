@@ -7,6 +7,7 @@ export {
   encodeExchange,
 } from "./exchange.js";
 export {
+  type DotFunctions,
   type FusedFunctions,
   type FusedProgramId,
   type KernelOps,

@@ -17,6 +17,17 @@ export interface FusedFunctions {
 
 const fusedFunctions: FunctionNames<FusedFunctions> = { registerProgram: true };
 
+/** A registered matmul of `LapidaryDot`. */
+type DotId = NativeId<"dot">;
+
+/** The exports of the kernels library for matmuls with few rows. */
+export interface DotFunctions {
+  /** @param code of the executor's `kernels/few-rows.ts` @throws if the code is malformed */
+  registerDot(code: Int32Array): DotId;
+}
+
+const dotFunctions: FunctionNames<DotFunctions> = { registerDot: true };
+
 /** The advantages of `LapidaryMatMul` on this processor. */
 interface MatMulSupport {
   /** It multiplies f32 faster than TensorFlow. */
@@ -29,6 +40,8 @@ interface MatMulSupport {
 export interface KernelsLibrary {
   readonly fused: FusedFunctions;
   readonly matmul: MatMulSupport;
+  /** Undefined on processors that do not support it. */
+  readonly dot: DotFunctions | undefined;
   /** Undefined on systems that do not support it. */
   readonly exchange: ExchangeFunctions | undefined;
   /** Undefined on systems that do not support it. */
@@ -46,8 +59,16 @@ export interface KernelOps {
     readonly program: FusedProgramId;
   };
   readonly LapidaryMatMul: { readonly adj_x: boolean; readonly adj_y: boolean; readonly bf16: boolean };
-  /** `in_place`: the operand is not used again, so that the result may take its memory. */
-  readonly LapidaryUpdateSlice: { readonly T: "f32" | "i32"; readonly dimension: number; readonly in_place: boolean };
+  readonly LapidaryDot: { readonly dot: DotId };
+  readonly LapidaryUpdateSlice: {
+    readonly T: "f32" | "i32";
+    /** Size of the updated dim, and the number of elements of the dims after it. */
+    readonly whole: number;
+    readonly inner: number;
+    /** Whether the operand is not used again, so that the result may take its memory. */
+    readonly in_place: boolean;
+  };
+  readonly LapidarySlice: { readonly T: "f32" | "i32"; readonly dimension: number; readonly size: number };
   readonly LapidarySend: { readonly T: "f32" | "i32"; readonly exchange: ExchangeId };
   readonly LapidarySendCorrupted: { readonly T: "f32" | "i32"; readonly exchange: ExchangeId };
   readonly LapidaryReceive: { readonly T: "f32" | "i32"; readonly exchange: ExchangeId };
@@ -75,6 +96,7 @@ export function loadKernels(path = libraryPath("kernels")): KernelsLibrary | str
   return {
     fused: library,
     matmul: { f32: isTrue(matmul, "f32"), bf16: isTrue(matmul, "bf16") },
+    dot: hasFunctions<DotFunctions>(library, dotFunctions) ? library : undefined,
     exchange: hasFunctions<ExchangeFunctions>(library, exchangeFunctions) ? library : undefined,
     staging: hasFunctions<StagingFunctions>(library, stagingFunctions) ? library : undefined,
   };

@@ -55,7 +55,7 @@ const ms = finite;
 
 const copyName = record<ReplicaName>({ step: updates, worker: rank, workers: count, mesh: text });
 const copyEntry = record<ReplicaEntry>({ tensor: tensorSpecDecoder, begin: count, bytes });
-const feedPort = record<FeedPort>({ array: oneOf("tokens", "targets", "mask"), tensor: tensorSpecDecoder });
+const feedPort = record<FeedPort>({ array: oneOf("tokens", "targets", "mask", "segments"), tensor: tensorSpecDecoder });
 const runValues = record<RunValues>({
   inputs: list(handle),
   outputs: list(nullable(handle)),

@@ -81,7 +81,8 @@ export interface FeedMessage {
 
 /** An array of a batch, and the array that the worker keeps it as. */
 export interface FeedPort {
-  readonly array: "tokens" | "targets" | "mask";
+  /** `segments` only of a dataset of rows. */
+  readonly array: "tokens" | "targets" | "mask" | "segments";
   readonly tensor: TensorSpec;
 }
 

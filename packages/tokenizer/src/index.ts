@@ -20,6 +20,7 @@ export {
 } from "./tokenizer-files.js";
 export { firstIssue } from "./tokenizer-json.js";
 export { inspectTokenizer } from "./inspect.js";
+export { withTurnTokens } from "./turn-tokens.js";
 export { otherVocabulary, tokenizerTooLarge } from "./tokenizer-errors.js";
 export { trainTokenizer } from "./train.js";
 export { checkVocabSize, firstPieceId, SpecialToken } from "./vocabulary.js";

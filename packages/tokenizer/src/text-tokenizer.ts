@@ -15,6 +15,13 @@ export function maskedToken({ bos, eos }: Pick<ControlTokens, "bos" | "eos">): n
   return eos === undefined ? undefined : bos;
 }
 
+/** The control tokens of dialogues, by their purpose. */
+export interface TurnIds {
+  readonly startOfTurn: number;
+  /** Ends an answer of the model. */
+  readonly endOfTurn: number;
+}
+
 export interface DecodeOptions {
   /** Writes control tokens as `<bos>`, `<eos>`, …. By default they are omitted. */
   readonly special?: boolean;
@@ -33,6 +40,8 @@ export interface TextTokenizer {
   /** One past the greatest id. */
   readonly vocabSize: number;
   readonly control: ControlTokens;
+  /** The ids of the turns of a dialogue, where they are known without their names. `encode` of a trained tokenizer never yields them. */
+  readonly turns?: TurnIds | undefined;
   /** Ids that sampling never generates, because they are neither text nor the end of a text. */
   readonly suppressedIds: readonly number[];
   /** Ids of `text` alone, without the control tokens around it. */

@@ -10,6 +10,7 @@ const tokenizerSchema = z.strictObject({
   vocabSize: z.number().int(),
   alphabet: z.array(z.string()),
   merges: z.array(z.tuple([id, id])),
+  turns: z.literal(true).optional(),
 });
 
 /**

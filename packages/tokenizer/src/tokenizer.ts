@@ -1,7 +1,7 @@
 import { ensure } from "@lapidary/std";
 import { badTokenizer, unknownTokenId } from "./tokenizer-errors.js";
 import { forEachSegment } from "./segments.js";
-import type { ControlTokens, DecodeOptions, TextStream, TextTokenizer } from "./text-tokenizer.js";
+import type { ControlTokens, DecodeOptions, TextStream, TextTokenizer, TurnIds } from "./text-tokenizer.js";
 import {
   byteName,
   firstByteId,
@@ -13,6 +13,7 @@ import {
   pairBase,
   SpecialToken,
   specialNames,
+  turnNames,
 } from "./vocabulary.js";
 import { ByteDecoder, bytesOfCodePoint } from "./wtf8.js";
 
@@ -21,6 +22,8 @@ export interface TokenizerParts {
   readonly vocabSize: number;
   readonly alphabet: readonly string[];
   readonly merges: readonly Merge[];
+  /** Whether the first two ids after the pieces are `<start_of_turn>` and `<end_of_turn>`. */
+  readonly turns?: true | undefined;
 }
 
 /** The stored form (`lapidary_tokenizer.json`). */
@@ -30,6 +33,7 @@ export interface TokenizerJSON {
   readonly vocabSize: number;
   readonly alphabet: readonly string[];
   readonly merges: readonly Merge[];
+  readonly turns?: true;
 }
 
 /** The rank of a pair that does not merge. It exceeds all ranks. */
@@ -49,6 +53,7 @@ export class Tokenizer implements TextTokenizer {
   readonly vocabSize: number;
   readonly alphabet: readonly string[];
   readonly merges: readonly Merge[];
+  readonly turns: TurnIds | undefined;
   readonly #pieces = new Pieces();
   /** `left * pairBase + right` → rank of the merge. */
   readonly #ranks = new Map<number, number>();
@@ -81,6 +86,7 @@ export class Tokenizer implements TextTokenizer {
       this.#mergedIds.push(pieces.add(text));
     }
     if (pieces.end > vocabSize) throw badTokenizer(place, `its pieces need ${pieces.end} ids, its vocabSize is ${vocabSize}`);
+    this.turns = parts.turns === true ? this.#turnIds(place) : undefined;
   }
 
   /** Ids of `text`, without `<bos>` and `<eos>`. */
@@ -114,27 +120,40 @@ export class Tokenizer implements TextTokenizer {
     if (!Number.isInteger(id) || id < 0 || id >= this.vocabSize) throw unknownTokenId(id, this.vocabSize);
     if (id < firstByteId) return ensure(specialNames[id], "special token");
     if (id < firstPieceId) return byteName(id - firstByteId);
-    return this.#pieces.has(id) ? this.#pieces.text(id) : `<unused${id - this.#pieces.end}>`;
+    if (this.#pieces.has(id)) return this.#pieces.text(id);
+    const after = id - this.#pieces.end;
+    return (this.turns === undefined ? undefined : turnNames[after]) ?? `<unused${after}>`;
   }
 
   get control(): ControlTokens {
     const { pad, eos, bos } = SpecialToken;
-    return { pad, eos, bos, stops: [eos] };
+    return { pad, eos, bos, stops: this.turns === undefined ? [eos] : [this.turns.endOfTurn, eos] };
   }
 
-  /** Control tokens except `<eos>`, and ids without text. */
+  /** Control tokens that do not end a text, and ids without text. */
   get suppressedIds(): readonly number[] {
     const { pad, bos, unk } = SpecialToken;
-    return [pad, bos, unk, ...Array.from({ length: this.vocabSize - this.usedSize }, (_, i) => this.usedSize + i)];
+    const withoutText = Array.from({ length: this.vocabSize - this.usedSize }, (_, i) => this.usedSize + i);
+    return [pad, bos, unk, ...withoutText.filter((id) => id !== this.turns?.endOfTurn)];
   }
 
-  /** One past the last id with text; the ids from here to `vocabSize` are unused. */
+  /** One past the last id with text; the ids from here to `vocabSize` are turn tokens or unused. */
   get usedSize(): number {
     return this.#pieces.end;
   }
 
   toJSON(): TokenizerJSON {
-    return { format: "lapidary-bpe", version: 1, vocabSize: this.vocabSize, alphabet: this.alphabet, merges: this.merges };
+    const { vocabSize, alphabet, merges } = this;
+    return { format: "lapidary-bpe", version: 1, vocabSize, alphabet, merges, ...(this.turns === undefined ? {} : { turns: true }) };
+  }
+
+  #turnIds(place: string): TurnIds {
+    const startOfTurn = this.#pieces.end;
+    const endOfTurn = startOfTurn + 1;
+    if (endOfTurn >= this.vocabSize) throw badTokenizer(place, "its pieces leave no ids for the turn tokens");
+    const piece = turnNames.find((name) => this.#pieces.id(name) !== undefined);
+    if (piece !== undefined) throw badTokenizer(place, `one of its pieces is ${piece}, the name of a turn token`);
+    return { startOfTurn, endOfTurn };
   }
 
   #encodeSegment(segment: string): readonly number[] {

@@ -12,6 +12,9 @@ export type SpecialToken = (typeof SpecialToken)[keyof typeof SpecialToken];
 
 export const specialNames = ["<pad>", "<eos>", "<bos>", "<unk>"] as const;
 
+/** The control tokens of dialogues. A tokenizer that has them gives them the first two ids after its pieces. */
+export const turnNames = ["<start_of_turn>", "<end_of_turn>"] as const;
+
 /** Id of byte token `<0x00>`. */
 export const firstByteId = specialNames.length;
 /** Id of the first character of the alphabet: smaller ids never merge. */

@@ -2,10 +2,18 @@ import { join } from "node:path";
 import { readTokenizer, type TextTokenizer, tokenizerTooLarge } from "@lapidary/tokenizer";
 import { HfCheckpoint } from "@lapidary/interop";
 import { buildModel, type ModelConfig } from "@lapidary/models";
+import { ensure, type LapidaryError } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
-import { nextTokenLogits, paramName } from "@lapidary/training";
-import { type GeneratedSample, generateSample, type SampleOptions } from "./execution/generate-sample.js";
-import { NextToken } from "./execution/next-token.js";
+import { type Generated, paramName } from "@lapidary/training";
+import {
+  type GeneratedSample,
+  generateSample,
+  generateTokens,
+  type NextLogits,
+  type SampleOptions,
+  type TokenOptions,
+} from "./execution/generate-sample.js";
+import { GenerationBatch } from "./generation/generation-batch.js";
 import { openSession, type Session, type SessionOptions } from "./session.js";
 
 export interface SamplerOptions extends Pick<SessionOptions, "environment" | "numerics" | "log"> {
@@ -14,10 +22,26 @@ export interface SamplerOptions extends Pick<SessionOptions, "environment" | "nu
   /** The tokenizer of the checkpoint, if the caller has read it. */
   readonly tokenizer?: TextTokenizer;
   /**
-   * Number of tokens that the model reads at once: prompt and answer. At most the context of the model, which is the default. Fewer are faster.
+   * Maximum number of tokens that the model reads: prompt and answer. At most the context of the model, which is the default. A cache of fewer
+   * tokens needs less memory.
    */
   readonly context?: number;
+  /** The first batch, whose programs are compiled before the weights are read. */
+  readonly first?: { readonly rows: number; readonly promptTokens: number };
+  /** Stops the reading of the weights. */
+  readonly signal?: AbortSignal;
 }
+
+export interface ManyOptions extends Omit<SampleOptions, "prompt" | "onText"> {
+  readonly prompts: readonly SampleOptions["prompt"][];
+  /** Maximum number of texts that one batch generates together. Default 8. */
+  readonly batchRows?: number;
+  /** Called with each new part of a text. */
+  readonly onText?: (text: string, row: number) => void;
+}
+
+/** Texts that a batch generates together by default: many enough to share the cost of reading the weights. */
+export const defaultBatchRows = 8;
 
 /** A model that writes text, in its own worker processes. */
 export class Sampler {
@@ -25,26 +49,28 @@ export class Sampler {
     readonly config: ModelConfig,
     readonly tokenizer: TextTokenizer,
     private readonly session: Session,
-    private readonly nextToken: NextToken,
+    private readonly batch: GenerationBatch,
   ) {}
 
   /** @throws LAP_CHECKPOINT_…, LAP_TOKENIZER_…, LAP_DATA_TOKENIZER */
   static async open(options: SamplerOptions): Promise<Sampler> {
-    const { checkpoint: directory, context, tokenizer = readTokenizer(directory).tokenizer, ...rest } = options;
+    const { checkpoint: directory, context, first, signal, tokenizer = readTokenizer(directory).tokenizer, ...rest } = options;
     const checkpoint = await HfCheckpoint.open(directory);
     try {
       const { config } = checkpoint;
       if (tokenizer.vocabSize > config.vocabSize)
         throw tokenizerTooLarge(join(directory, "config.json"), tokenizer.vocabSize, config.vocabSize);
-      // One chip: a single row of text is too small for a second process.
+      // One chip: a batch of text is too small for a second process.
       const mesh = makeMesh({ data: 1 });
       const session = await openSession({ ...rest, mesh, workers: 1, rules: {}, zero: 0 });
       try {
-        const seq = Math.min(context ?? config.contextLength, config.contextLength);
-        const program = await session.group.load(session.compile("next_token", nextTokenLogits(buildModel(config), { batch: 1, seq })));
-        for (const { name } of checkpoint.params)
-          await session.group.put(session.group.parameter(program, paramName(name)), await checkpoint.read(name));
-        return new Sampler(config, tokenizer, session, new NextToken(session.group, program));
+        const batch = new GenerationBatch(session, buildModel(config), Math.min(context ?? config.contextLength, config.contextLength));
+        const weights = new Map((await batch.weights(first?.promptTokens ?? 1, first?.rows)).map((tensor) => [String(tensor.id), tensor]));
+        for (const { name } of checkpoint.params) {
+          signal?.throwIfAborted();
+          await session.group.put(ensure(weights.get(paramName(name)), name), await checkpoint.read(name));
+        }
+        return new Sampler(config, tokenizer, session, batch);
       } catch (error) {
         await session.close();
         throw error;
@@ -54,19 +80,59 @@ export class Sampler {
     }
   }
 
-  /** Number of tokens that the model reads at once. */
+  /** Maximum number of tokens that the model reads. */
   get context(): number {
-    return this.nextToken.context;
+    return this.batch.context;
   }
 
-  /** Text that continues the prompt. */
+  /** Settles, and never rejects, when the worker process has failed. */
+  get failed(): Promise<LapidaryError> {
+    return this.session.group.failed;
+  }
+
+  /** Text that continues the prompt. Calls in flight share a batch. */
   generate(options: SampleOptions): Promise<GeneratedSample> {
-    return generateSample(this.nextToken, this.tokenizer, options);
+    return this.#seated((seat) => generateSample(seat, this.tokenizer, options));
+  }
+
+  /** Tokens that continue the prompt. Calls in flight share a batch. */
+  generateTokens(options: TokenOptions): Promise<Generated> {
+    return this.#seated((seat) => generateTokens(seat, this.tokenizer, options));
+  }
+
+  /** Text that continues each prompt. The text of row r has the seed `seed + r`, and does not depend on the other rows. */
+  async generateMany({ prompts, seed, batchRows = defaultBatchRows, onText, ...rest }: ManyOptions): Promise<readonly GeneratedSample[]> {
+    const samples: GeneratedSample[] = [];
+    for (let from = 0; from < prompts.length; from += batchRows)
+      samples.push(
+        ...(await settled(
+          prompts.slice(from, from + batchRows).map((prompt, i) => {
+            const row = from + i;
+            return this.generate({ ...rest, prompt, seed: seed + row, onText: (text) => onText?.(text, row) });
+          }),
+        )),
+      );
+    return samples;
   }
 
   close(): Promise<void> {
     return this.session.close();
   }
+
+  async #seated<T>(run: (seat: NextLogits) => Promise<T>): Promise<T> {
+    const seat = this.batch.join();
+    try {
+      return await run(seat);
+    } finally {
+      seat.leave();
+    }
+  }
+}
+
+/** The values of all promises, after every promise has settled. @throws the first failure */
+async function settled<T>(promises: readonly Promise<T>[]): Promise<readonly T[]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
 }
 
 export const openSampler = (options: SamplerOptions): Promise<Sampler> => Sampler.open(options);

@@ -1,10 +1,11 @@
 export { checkSameModel } from "./inputs/same-model.js";
-export { checkInputs, corpusOf } from "./inputs/check-inputs.js";
+export { checkInputs, corpusOf, rowsRequestOf } from "./inputs/check-inputs.js";
 export { podAxis } from "./job/axis-names.js";
 export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";
-export { jobJsonSchema } from "./job/job-schema.js";
+export { jobJsonSchema, loraTargetModules } from "./job/job-schema.js";
 export { checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-tokenizer.js";
+export type { InitNames } from "./job/init-checkpoint.js";
 export { type JobText, type JobValue, type LocatedJob, loadJob, loadLocatedJob, resolveJob, resolveLocatedJob } from "./job/load-job.js";
 export { type JobOrder, orderJobs } from "./pipeline/job-order.js";
 export { checkInitOfNeeds } from "./pipeline/load-pipeline.js";
@@ -22,11 +23,12 @@ export {
   parityTolerances,
 } from "./parity/compare.js";
 export { type GraphRunner, runParity } from "./parity/run.js";
-export { generate } from "./sampling/generate.js";
+export { type Generated, generate } from "./sampling/generate.js";
 export { type Sampling, greedy, sampledLogProbs } from "./sampling/sample-token.js";
 export { applyUpdate } from "./step/apply-update.js";
 export { evalStep, nextTokenLogits } from "./step/eval-step.js";
 export { decodeProgram, prefillProgram } from "./step/generate-programs.js";
+export { type DrawSettings, type RolloutShape, cacheShapeOf, drawKeys, rolloutDecode, rolloutPrefill } from "./step/rollout-programs.js";
 export { initGraph } from "./step/init-program.js";
 export { type StateSpec, gradientName, paramName, stateParameter, stepName, trainState } from "./step/train-state.js";
 export { trainMetrics, trainStep } from "./step/train-step.js";

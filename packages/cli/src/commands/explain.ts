@@ -80,14 +80,14 @@ function printStage({ console }: Context, job: ResolvedJob, stage: string, warni
 const isPrintedStage = (stage: string): stage is PrintedStage => (printedStages as readonly string[]).includes(stage);
 
 async function compareWithBackend({ console, root }: Context, job: ResolvedJob, backend: "shardy" | "xla"): Promise<ExitCode> {
-  const [{ compareJob }, { comparisonText }] = await Promise.all([
-    import("@lapidary/offline/compare"),
-    import("../report/comparison-text.js"),
+  const [{ compareWithReference }, { backendComparisonText }] = await Promise.all([
+    import("@lapidary/offline/backend-comparison"),
+    import("../report/backend-comparison-text.js"),
   ]);
   const reporter = consoleReporter(console);
-  const comparison = await compareJob(job, backend, { root, quiet: console.options.quiet }, reporter);
+  const comparison = await compareWithReference(job, backend, { root, quiet: console.options.quiet }, reporter);
   reporter.end();
-  console.result({ job: job.name, chips: job.chips, ...comparison }, () => comparisonText(comparison, console.options.verbose));
+  console.result({ job: job.name, chips: job.chips, ...comparison }, () => backendComparisonText(comparison, console.options.verbose));
   return ExitCode.done;
 }
 

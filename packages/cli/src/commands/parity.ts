@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { compareWithGolden, type ParityOptions } from "@lapidary/offline/parity";
 import { ExitCode, formatDuration } from "@lapidary/std";
 import type { Context } from "../context.js";
+import { postParityText } from "../report/post-parity-text.js";
 import { parityText } from "../report/parity-text.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
 
@@ -14,8 +15,12 @@ export async function parity(context: Context, options: ParityOptions): Promise<
   const outcome = await compareWithGolden({ ...options, directory: resolve(cwd, options.directory) }, environment, reporter).finally(
     reporter.end,
   );
-  const { result, tolerances, failures, warnings } = outcome;
-  console.result({ ...result, warnings }, () => parityText(result, tolerances, failures, console.paint));
+  const { result, warnings } = outcome;
+  console.result({ ...result, warnings }, () =>
+    outcome.kind === "pretraining"
+      ? parityText(outcome.result, outcome.tolerances, outcome.failures, console.paint)
+      : postParityText(outcome.result, console.paint),
+  );
   console.detail(`took ${formatDuration(clock.monotonic() - startedAt)}`);
   return result.ok ? ExitCode.done : ExitCode.other;
 }

@@ -26,6 +26,10 @@ const commandLines: Readonly<Record<string, readonly string[]>> = {
   "export-run --output": ["export-run", "run", "-o", "PLACE"],
   "export-run --tensorboard": ["export-run", "run", "--tensorboard", "PLACE"],
   "export-run --jsonl": ["export-run", "run", "--jsonl", "PLACE"],
+  "compare --out": ["compare", checkpoint, checkpoint, "--data", "file", "--out", "PLACE"],
+  "data classifier --output": ["data", "classifier", "file", "-o", "PLACE"],
+  "data filter --output": ["data", "filter", "file", "-o", "PLACE"],
+  "data filter --removed": ["data", "filter", "file", "-o", "kept.jsonl", "--removed", "PLACE"],
   "ckpt export --output": ["ckpt", "export", checkpoint, "-o", "PLACE"],
 };
 
@@ -119,7 +123,7 @@ describe("outputs of all commands", function () {
     /** Files by package that write temporary directories and the cache of the TPU compiler. */
     const exempt: Readonly<Record<string, readonly string[]>> = {
       cli: ["output/output.ts"],
-      offline: ["compile/compile-for-tpu.ts", "explain/compare.ts"],
+      offline: ["compile/compile-for-tpu.ts", "explain/backend-comparison.ts"],
     };
     for (const [name, own] of Object.entries(exempt)) {
       const source = join(projectRoot, "packages", name, "src");

@@ -1,7 +1,7 @@
 import { equal, ok } from "node:assert/strict";
 import fc from "fast-check";
 import { makePaint } from "../terminal/paint.js";
-import { sampleText } from "./sample-text.js";
+import { SampleStream, sampleText, sampleTexts } from "./sample-text.js";
 
 const plain = makePaint(false);
 
@@ -25,6 +25,39 @@ describe("sample text", () => {
           .map((line) => line.slice(4));
         equal(shown.join("").replaceAll(" ", ""), text.replaceAll(" ", ""));
         ok(shown.every((line) => line.length <= 34));
+      }),
+    );
+  });
+
+  it("several texts have a line with seed and prompt", () => {
+    const texts = [
+      { prompt: "The", text: " end", seed: 3 },
+      { prompt: "A\nB", text: "C", seed: 4 },
+    ];
+    const options = { columns: 80, paint: plain };
+    equal(sampleTexts(texts, { ...options, isChat: false }), "seed 3  The\n  │ The end\n\nseed 4  A B\n  │ A\n  │ BC");
+    equal(sampleTexts(texts, { ...options, isChat: true }), "seed 3  The\n  │  end\n\nseed 4  A B\n  │ C");
+  });
+
+  it("a stream writes the same lines for any pieces, none longer than the width, with every letter", () => {
+    fc.assert(
+      fc.property(fc.array(fc.stringMatching(/^[a-z ]{1,30}\n?$/), { maxLength: 40 }), (pieces) => {
+        const streamed = (parts: readonly string[]): string => {
+          let written = "";
+          const stream = new SampleStream(40, plain, (text) => (written += text));
+          stream.begin("the prompt ");
+          for (const part of parts) stream.push(part);
+          stream.end();
+          return written;
+        };
+        const text = streamed(pieces);
+        equal(text, streamed([...pieces.join("")]));
+        const lines = text.trimEnd().split("\n");
+        ok(
+          lines.every((line) => line.startsWith("  │") && line.trimEnd().length <= 38),
+          text,
+        );
+        equal(text.replace(/[\s│]/g, ""), `theprompt${pieces.join("").replace(/\s/g, "")}`);
       }),
     );
   });

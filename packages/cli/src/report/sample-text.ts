@@ -15,14 +15,92 @@ export function sampleText(sample: { readonly prompt: string; readonly text: str
     .join("\n");
 }
 
+/** Several texts, each below a line with its prompt. */
+export function sampleTexts(
+  texts: readonly { readonly prompt: string; readonly text: string; readonly seed: number }[],
+  { isChat, columns, paint }: { readonly isChat: boolean; readonly columns: number; readonly paint: Paint },
+): string {
+  return texts
+    .map(({ prompt, text, seed }) => {
+      const title = visible(prompt).replaceAll("\n", " ");
+      const short = title.length > columns - 20 ? `${title.slice(0, Math.max(10, columns - 21))}…` : title;
+      return `${paint.dim(`seed ${seed}`)}  ${short}\n${sampleText({ prompt: isChat ? "" : prompt, text }, columns, paint)}`;
+    })
+    .join("\n\n");
+}
+
+/** Writes a text piece by piece in the form of `sampleText`. Holds back an incomplete word until it knows the line of the word. */
+export class SampleStream {
+  readonly #width: number;
+  #column = 0;
+  #word = "";
+  #isBold = false;
+  #hasBegun = false;
+
+  constructor(
+    columns: number,
+    private readonly paint: Paint,
+    private readonly write: (text: string) => void,
+  ) {
+    this.#width = Math.max(20, Math.min(columns - 6, 100));
+  }
+
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
+  begin(prompt: string): void {
+    this.#hasBegun = true;
+    this.write(this.#bar);
+    this.#isBold = true;
+    this.push(prompt);
+    this.#flush();
+    this.#isBold = false;
+  }
+
+  push(text: string): void {
+    for (const character of visible(text)) {
+      if (character === "\n") {
+        this.#flush();
+        this.#newLine();
+        continue;
+      }
+      this.#word += character;
+      if (character === " " || this.#word.length >= this.#width) this.#flush();
+    }
+  }
+
+  end(): void {
+    this.#flush();
+    if (this.#hasBegun) this.write("\n");
+  }
+
+  get #bar(): string {
+    return `  ${this.paint.dim("│")} `;
+  }
+
+  #newLine(): void {
+    this.write(`\n${this.#bar}`);
+    this.#column = 0;
+  }
+
+  #flush(): void {
+    if (this.#word === "") return;
+    if (this.#column > 0 && this.#column + this.#word.trimEnd().length > this.#width) this.#newLine();
+    this.write(this.#isBold ? this.paint.bold(this.#word) : this.#word);
+    this.#column += this.#word.length;
+    this.#word = "";
+  }
+}
+
 /** Replaces control characters by their symbols, so that the text of a model cannot move the cursor. */
-const visible = (text: string): string =>
+export const visible = (text: string): string =>
   text
     .replaceAll("\t", "    ")
     .replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, (c) => (c < " " ? String.fromCharCode(0x2400 + c.charCodeAt(0)) : "\ufffd"));
 
 /** Lines of at most `width` characters, broken at blanks if possible; `length` is the number of characters of the text in a line. */
-function wrap(text: string, width: number): { text: string; length: number }[] {
+export function wrap(text: string, width: number): { text: string; length: number }[] {
   return text.split("\n").flatMap((line) => {
     const parts: { text: string; length: number }[] = [];
     let rest = line;

@@ -48,6 +48,18 @@ export class Console {
     return this.stdout.columns || 100;
   }
 
+  /** Whether a person reads the results while they are written: stdout is a terminal, and the results are not JSON. */
+  get streams(): boolean {
+    return this.stdout.isTTY === true && !this.options.json;
+  }
+
+  /** A piece of the result, without a line break. */
+  write(text: string): void {
+    if (this.options.json) return;
+    this.#progress?.clear();
+    this.stdout.write(text);
+  }
+
   /** The result of a command: `value` with `--json`, `text()` without. */
   result(value: unknown, text: () => string): void {
     this.#progress?.clear();

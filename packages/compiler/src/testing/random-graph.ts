@@ -23,6 +23,7 @@ import {
 import { gradients } from "../differentiate/index.js";
 
 export { type Rounding, roundingOf, worstRounding } from "./rounding.js";
+export { runChips, runHosts } from "./spmd-interpreter.js";
 
 /**
  * Random graphs, meshes and shardings for property tests. Every op of a global graph occurs, which a test checks. Dims are small and

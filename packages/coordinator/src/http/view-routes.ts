@@ -176,7 +176,9 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
       job,
       locationOf,
       warnings: renamed,
-    } = parsePlacedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root);
+    } = parsePlacedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root, {
+      runsDirectory: service.runs.directory,
+    });
     const warnings = [...renamed, ...(await checkInputs(job, { projectRoot: root, locationOf })), ...jobWarnings(job)];
     return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)), warnings };
   });

@@ -161,8 +161,8 @@ const conversation = (path: string, line: number, field: string): ReturnType<typ
   badJsonLine(
     path,
     line,
-    `has a conversation in \`${field}\` (a list of turns with role and content), which is not supported`,
-    "write each conversation as one text, with a marker before each turn, in the field of data.text_field",
+    `has a conversation in \`${field}\` (a list of turns with role and content), which pretraining does not read`,
+    "train on it with `recipe: sft`; or write each conversation as one text, with a marker before each turn, in the field of data.text_field",
   );
 
 const describe = (value: unknown): string =>

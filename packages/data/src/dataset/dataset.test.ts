@@ -6,7 +6,7 @@ import { hasCode, Workspace } from "@lapidary/tokenizer/testing";
 import { SpecialToken } from "@lapidary/tokenizer";
 import { corpusSpec } from "../corpus/corpus-spec.js";
 import { prose } from "../testing/texts.js";
-import { type Batch, type Dataset, openDataset } from "./dataset.js";
+import { type Batch, type Dataset, openCorpus } from "./dataset.js";
 import { permute } from "./permutation.js";
 import { type PrepareOptions, prepareDataset } from "./prepare.js";
 import { bytesPerToken, TokenReader, TokenWriter } from "./token-file.js";
@@ -225,11 +225,11 @@ describe("dataset", () => {
       ];
       for (const harm of damage) {
         harm();
-        throws(() => openDataset(first.directory), hasCode("LAP_DATA_DATASET"));
+        throws(() => openCorpus(first.directory), hasCode("LAP_DATA_DATASET"));
         (await prepareDataset({ ...options(), cacheDir: cache })).close();
-        openDataset(first.directory).close();
+        openCorpus(first.directory).close();
       }
-      throws(() => openDataset(join(cache, "absent")), hasCode("LAP_DATA_DATASET", "absent"));
+      throws(() => openCorpus(join(cache, "absent")), hasCode("LAP_DATA_DATASET", "absent"));
     });
 
     describe("with a given tokenizer", () => {

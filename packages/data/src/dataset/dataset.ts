@@ -29,6 +29,8 @@ export interface Batch {
   readonly targets: Int32Array;
   /** 1 if the target counts, 0 if it is padding or the `<bos>` of the next document. */
   readonly mask: Float32Array;
+  /** Only of a dataset of rows: the document of each position from 1; 0 for padding. */
+  readonly segments?: Int32Array;
 }
 
 /**
@@ -157,13 +159,11 @@ export class Dataset {
 }
 
 /**
- * Opens a prepared dataset. The time, some milliseconds, does not depend on its size.
+ * Opens a dataset that was prepared from a corpus. The time, some milliseconds, does not depend on its size.
  *
  * @throws LapidaryError `LAP_DATA_DATASET` if the directory does not contain a complete dataset
  */
-export function openDataset(directory: string): Dataset {
-  return new Dataset(directory, readManifest(directory));
-}
+export const openCorpus = (directory: string): Dataset => new Dataset(directory, readManifest(directory));
 
 /** All 53 bits of the seed determine the key. */
 function epochKey(seed: number, epoch: number): number {

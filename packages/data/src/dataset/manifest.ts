@@ -16,6 +16,9 @@ const splitSchema = z.strictObject({
   textBytes: count,
 });
 
+/** The control tokens of a manifest. */
+export const controlSchema = z.strictObject({ bos: count.optional(), eos: count.optional(), pad: count, stops: z.array(count) });
+
 /** The schema of `dataset.json`. */
 const manifestSchema = z.strictObject({
   format: z.literal("lapidary-dataset"),
@@ -31,7 +34,7 @@ const manifestSchema = z.strictObject({
   /** SHA-256 of the files of the tokenizer. */
   tokenizerHash: z.string(),
   /** Control tokens. `bos` is not a target, unless one token begins and ends texts. In that case `eos` is absent. */
-  control: z.strictObject({ bos: count.optional(), eos: count.optional(), pad: count, stops: z.array(count) }),
+  control: controlSchema,
   bytesPerToken: z.union([z.literal(2), z.literal(4)]),
   splits: z.strictObject({ train: splitSchema, heldout: splitSchema }),
   /** Loss of a unigram model of the training tokens on the held-out targets, nats per token. */
@@ -43,9 +46,11 @@ const manifestSchema = z.strictObject({
 export type Manifest = Readonly<z.infer<typeof manifestSchema>>;
 export type SplitName = "train" | "heldout";
 
+export const manifestFile = "dataset.json";
+
 /** Files of a dataset directory. */
 export const datasetFiles = {
-  manifest: "dataset.json",
+  manifest: manifestFile,
   /** A directory: the files of the tokenizer, as in a checkpoint. */
   tokenizer: "tokenizer",
   documents: "documents.jsonl",
@@ -54,14 +59,14 @@ export const datasetFiles = {
 
 /** @throws LapidaryError `LAP_DATA_DATASET` */
 export function readManifest(directory: string): Manifest {
-  const path = join(directory, datasetFiles.manifest);
-  const parsed = manifestSchema.safeParse(readJson(path));
-  if (!parsed.success) throw badDataset(path, firstIssue(parsed.error));
+  const parsed = manifestSchema.safeParse(readManifestJson(directory));
+  if (!parsed.success) throw badDataset(join(directory, manifestFile), firstIssue(parsed.error));
   return parsed.data;
 }
 
 /** @throws LapidaryError `LAP_DATA_DATASET` */
-function readJson(path: string): unknown {
+export function readManifestJson(directory: string): unknown {
+  const path = join(directory, manifestFile);
   try {
     return JSON.parse(readFileSync(path, "utf8"));
   } catch (cause) {

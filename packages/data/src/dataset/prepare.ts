@@ -5,17 +5,22 @@ import { Worker } from "node:worker_threads";
 import { errorFromJSON, LapidaryError, assertNever } from "@lapidary/std";
 import { isProcessAlive, processSpace } from "@lapidary/std/process-id";
 import type { OnPrepareProgress } from "./build.js";
-import { type Dataset, openDataset } from "./dataset.js";
-import type { FromPrepareThread, PrepareThreadData } from "./prepare-thread.js";
+import { RowDataset } from "../rows/row-dataset.js";
+import { type RowsRequest, rowsKey } from "../rows/rows-request.js";
+import { type Dataset, openCorpus } from "./dataset.js";
+import type { FromPrepareThread, Preparation, PrepareThreadData } from "./prepare-thread.js";
 import { checkRequest, type DatasetRequest, datasetKey } from "./request.js";
 
-export interface PrepareOptions extends DatasetRequest {
+/** How a dataset is prepared. */
+export interface PrepareWork {
   /** The directory of all datasets. Each has its own directory, with its key as the name. */
   readonly cacheDir: string;
   readonly onProgress?: OnPrepareProgress;
   /** Stops the work. The promise then rejects with the reason of the signal, and all partial files are removed. */
   readonly signal?: AbortSignal;
 }
+
+export interface PrepareOptions extends DatasetRequest, PrepareWork {}
 
 /**
  * The dataset of a corpus. If it was prepared before, it is opened. Otherwise a thread prepares it, so that the caller stays
@@ -25,12 +30,31 @@ export interface PrepareOptions extends DatasetRequest {
  * @throws LapidaryError `LAP_DATA_…` for invalid settings or an invalid corpus
  */
 export async function prepareDataset(options: PrepareOptions): Promise<Dataset> {
-  const { corpus, tokenizer, heldOutFraction, cacheDir, onProgress, signal } = options;
+  const { corpus, tokenizer, heldOutFraction, ...work } = options;
   const request: DatasetRequest = { corpus, tokenizer, heldOutFraction };
   checkRequest(request);
-  const key = datasetKey(request);
+  return prepareDirectory({ kind: "corpus", request, key: datasetKey(request) }, openCorpus, work);
+}
+
+/**
+ * The dataset of files of examples, as `prepareDataset` does it for a corpus.
+ *
+ * @throws LapidaryError `LAP_DATA_…` for a file; `LAP_EXAMPLE_…` if no example of a file can be used, or for invalid shares
+ */
+export async function prepareRows(request: RowsRequest, options: PrepareWork): Promise<RowDataset> {
+  return prepareDirectory({ kind: "rows", request, key: rowsKey(request) }, openRows, options);
+}
+
+const openRows = (directory: string): RowDataset => new RowDataset(directory);
+
+async function prepareDirectory<T>(
+  preparation: Preparation,
+  open: (directory: string) => T,
+  { cacheDir, onProgress, signal }: PrepareWork,
+): Promise<T> {
+  const { key } = preparation;
   const directory = join(resolve(cacheDir), key);
-  const prepared = openIfPrepared(directory);
+  const prepared = openIfPrepared(directory, open);
   if (prepared !== undefined) return prepared;
 
   signal?.throwIfAborted();
@@ -40,8 +64,8 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
   const scratch = join(resolve(cacheDir), scratchName(key));
   mkdirSync(scratch, { mode: 0o700 });
   try {
-    await buildInThread({ request, key, directory: scratch }, onProgress ?? (() => undefined), signal);
-    return moveIntoPlace(scratch, directory);
+    await buildInThread({ ...preparation, directory: scratch }, onProgress ?? (() => undefined), signal);
+    return moveIntoPlace(scratch, directory, open);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
@@ -49,14 +73,14 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
 
 /** The dataset of a request, if it was prepared before. */
 export function findPrepared({ cacheDir, ...request }: DatasetRequest & Pick<PrepareOptions, "cacheDir">): Dataset | undefined {
-  return openIfPrepared(join(resolve(cacheDir), datasetKey(request)));
+  return openIfPrepared(join(resolve(cacheDir), datasetKey(request)), openCorpus);
 }
 
 /** The dataset of a directory if it is complete. Removes a damaged directory. */
-function openIfPrepared(directory: string): Dataset | undefined {
+function openIfPrepared<T>(directory: string, open: (directory: string) => T): T | undefined {
   if (!existsSync(directory)) return undefined;
   try {
-    return openDataset(directory);
+    return open(directory);
   } catch (error) {
     if (!(error instanceof LapidaryError) || error.code !== "LAP_DATA_DATASET") throw error;
     rmSync(directory, { recursive: true, force: true });
@@ -65,17 +89,17 @@ function openIfPrepared(directory: string): Dataset | undefined {
 }
 
 /** If another process has prepared the same dataset meanwhile, that one is used. */
-function moveIntoPlace(scratch: string, directory: string): Dataset {
-  const existing = openIfPrepared(directory);
+function moveIntoPlace<T>(scratch: string, directory: string, open: (directory: string) => T): T {
+  const existing = openIfPrepared(directory, open);
   if (existing !== undefined) return existing;
   try {
     renameSync(scratch, directory);
   } catch (error) {
-    const concurrent = openIfPrepared(directory);
+    const concurrent = openIfPrepared(directory, open);
     if (concurrent === undefined) throw error;
     return concurrent;
   }
-  return openDataset(directory);
+  return open(directory);
 }
 
 /** Identifies the PID namespace in a file name, because containers that share the cache have their own process ids. */

@@ -3,22 +3,24 @@ import { endianness } from "node:os";
 import { assert } from "@lapidary/std";
 import { badDataset } from "../data-errors.js";
 
-/** Bytes of a token on disk: 2 if the vocabulary permits, else 4. A token file has no header and is little-endian. */
-export type TokenBytes = 2 | 4;
+/** Bytes of a number on disk: 2 for a token if the vocabulary permits, else 4; 1 for a mask. A file has no header and is little-endian. */
+export type TokenBytes = 1 | 2 | 4;
+type Tokens = Uint8Array | Uint16Array | Uint32Array;
 
-export function bytesPerToken(vocabSize: number): TokenBytes {
+export function bytesPerToken(vocabSize: number): 2 | 4 {
   return vocabSize <= 0x10000 ? 2 : 4;
 }
 
-function tokenArray(length: number, bytes: TokenBytes): Uint16Array | Uint32Array {
+function tokenArray(length: number, bytes: TokenBytes): Tokens {
   assert(endianness() === "LE", "the machine is little-endian, as token files are");
+  if (bytes === 1) return new Uint8Array(length);
   return bytes === 2 ? new Uint16Array(length) : new Uint32Array(length);
 }
 
 /** Appends tokens to a new file through a buffer. */
 export class TokenWriter {
   readonly #file: number;
-  readonly #buffer: Uint16Array | Uint32Array;
+  readonly #buffer: Tokens;
   #used = 0;
   #flushed = 0;
 
@@ -79,7 +81,7 @@ export class TokenReader {
   }
 
   /** Tokens `[start, start + count)`, fewer at the end of the file. */
-  read(start: number, count: number): Uint16Array | Uint32Array {
+  read(start: number, count: number): Tokens {
     const tokens = tokenArray(Math.max(0, Math.min(count, this.length - start)), this.#bytes);
     const bytes = new Uint8Array(tokens.buffer);
     for (let at = 0; at < bytes.length; ) {

@@ -34,8 +34,8 @@ const endOfTurnName = "<end_of_turn>";
  */
 export function chatTokenizer(tokenizer: TextTokenizer, turns?: Pick<TurnTokens, "startOfTurn" | "endOfTurn">): ChatTokenizer {
   const { bos, eos, stops } = tokenizer.control;
-  const startOfTurn = turns?.startOfTurn ?? idOf(tokenizer, startOfTurnName);
-  const endOfTurn = turns?.endOfTurn ?? idOf(tokenizer, endOfTurnName);
+  const startOfTurn = turns?.startOfTurn ?? tokenizer.turns?.startOfTurn ?? idOf(tokenizer, startOfTurnName);
+  const endOfTurn = turns?.endOfTurn ?? tokenizer.turns?.endOfTurn ?? idOf(tokenizer, endOfTurnName);
   if (bos === undefined) throw missingTurnTokens("<bos>");
   if (startOfTurn === undefined) throw missingTurnTokens(startOfTurnName);
   if (endOfTurn === undefined) throw missingTurnTokens(endOfTurnName);
@@ -79,24 +79,36 @@ function splitInside(text: string, name: string): readonly string[] {
   return parts.map((part, i) => (i === 0 ? "" : name.slice(1)) + part + (i === parts.length - 1 ? "" : name.slice(0, 1)));
 }
 
-const firstByte = 4;
-const byteNames = new Map([
-  [0, "<pad>"],
-  [1, "<eos>"],
-  [2, "<bos>"],
-  [3, "<unk>"],
-  [260, startOfTurnName],
-  [261, endOfTurnName],
-]);
+/** The ids of a tokenizer of bytes. */
+export interface ByteTokens extends TurnTokens {
+  readonly pad: number;
+  readonly eos: number;
+  readonly unk: number;
+  /** Byte `b` has the id `firstByte + b`. */
+  readonly firstByte: number;
+}
 
-/** A tokenizer without merges: byte `b` of UTF-8 is id `4 + b`. It has Gemma's control tokens, and suits tasks of single characters. */
-export const byteTokenizer: ChatTokenizer = {
-  vocabSize: 262,
-  control: { bos: 2, eos: 1, startOfTurn: 260, endOfTurn: 261 },
-  encode: (text) => Array.from(Buffer.from(text, "utf8"), (byte) => firstByte + byte),
-  piece: (id) => {
-    const byte = id - firstByte;
-    const isPrintable = byte >= 0x20 && byte < 0x7f;
-    return byteNames.get(id) ?? (isPrintable ? String.fromCharCode(byte) : `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
-  },
-};
+/** A tokenizer without merges: each byte of UTF-8 is a token. It has Gemma's control tokens, and suits tasks of single characters. */
+export function byteTokenizerOf({ pad, eos, bos, unk, startOfTurn, endOfTurn, firstByte }: ByteTokens): ChatTokenizer {
+  const names = new Map([
+    [pad, "<pad>"],
+    [eos, "<eos>"],
+    [bos, "<bos>"],
+    [unk, "<unk>"],
+    [startOfTurn, startOfTurnName],
+    [endOfTurn, endOfTurnName],
+  ]);
+  return {
+    vocabSize: Math.max(...names.keys(), firstByte + 255) + 1,
+    control: { bos, eos, startOfTurn, endOfTurn },
+    encode: (text) => Array.from(Buffer.from(text, "utf8"), (byte) => firstByte + byte),
+    piece: (id) => {
+      const byte = id - firstByte;
+      const isPrintable = byte >= 0x20 && byte < 0x7f;
+      return names.get(id) ?? (isPrintable ? String.fromCharCode(byte) : `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
+    },
+  };
+}
+
+/** The byte tokenizer with the ids of the golden bundles. */
+export const byteTokenizer = byteTokenizerOf({ pad: 0, eos: 1, bos: 2, unk: 3, firstByte: 4, startOfTurn: 260, endOfTurn: 261 });

@@ -53,7 +53,7 @@ describe("the documents of an example", () => {
   it("an example longer than a row is refused, or its end is cut off if the option says so", () => {
     throws(() => documents(completion, { seq: 27 }), {
       code: "LAP_EXAMPLE_TOO_LONG",
-      message: /the example has 28 tokens, and a training row has 27/,
+      message: /the example has 28 tokens, and at most 27 fit/,
     });
     const [whole] = documents(completion, { seq: 28 });
     const [cut] = documents(completion, { seq: 27, overflow: "cut" });

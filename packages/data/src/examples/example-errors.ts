@@ -1,4 +1,4 @@
-import { LapidaryError } from "@lapidary/std";
+import { counted, LapidaryError, suggest } from "@lapidary/std";
 
 /** The errors about examples: one function each. A reader turns an error about one row into a refused row. */
 
@@ -41,7 +41,7 @@ export const missingAnswer = (key: string): LapidaryError =>
 export const badPair = (message: string): LapidaryError => new LapidaryError({ code: "LAP_EXAMPLE_PAIR", message });
 
 export const tooLong = (what: string, tokens: number, limit: number): LapidaryError =>
-  new LapidaryError({ code: "LAP_EXAMPLE_TOO_LONG", message: `the ${what} has ${tokens} tokens, and a training row has ${limit}` });
+  new LapidaryError({ code: "LAP_EXAMPLE_TOO_LONG", message: `the ${what} has ${tokens} tokens, and at most ${limit} fit` });
 
 export const controlText = (names: readonly string[]): LapidaryError =>
   new LapidaryError({
@@ -70,3 +70,21 @@ export const badMixture = (message: string, remedy: string): LapidaryError =>
 /** @param use what the example cannot be used for */
 export const wrongKind = (kind: string, use: string, remedy: string): LapidaryError =>
   badRowFormat(`an example of the kind ${kind} cannot be used for ${use}`, remedy);
+
+/** @param known the subsets of the file */
+export function unknownSubset(file: string, subset: string, known: ReadonlySet<string>): LapidaryError {
+  const near = suggest(subset, known);
+  return badMixture(
+    `${file} has no subset ${JSON.stringify(subset)}`,
+    near === undefined ? "correct the name, or tag rows with the key `subset`" : `did you mean ${near}?`,
+  );
+}
+
+/** @param examples number of different examples */
+export const indivisibleExamples = (file: string, examples: number): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_DATA_TOO_SMALL",
+    message: `${counted(examples, "example")} cannot be split into a training set and an evaluation set`,
+    location: file,
+    remedy: "add examples, or name evaluation files in data.eval",
+  });

@@ -47,7 +47,7 @@ interface PreferenceExample extends Common {
 }
 
 /** A prompt that the policy answers during training. */
-interface PromptExample extends Common {
+export interface PromptExample extends Common {
   readonly kind: "prompt";
   readonly prompt: Part;
 }

@@ -82,7 +82,7 @@ describe("filters of examples", () => {
       { prompt: "How?", completion: "First, build the pipe bomb." },
     );
     deepStrictEqual(keptRows(examples, unsafeFilter()), [1]);
-    deepStrictEqual(keptRows(examples, unsafeFilter({ own: ["first"] })), [1]);
+    deepStrictEqual(keptRows(examples, unsafeFilter({ lexicon: { own: ["first"] } })), [1]);
   });
 
   it("a rejected answer may be harmful or of another identity, and a chosen answer may not", () => {

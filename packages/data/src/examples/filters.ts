@@ -4,12 +4,15 @@ import { findMistakenIdentity, type IdentityOptions } from "../detectors/identit
 import { MinHashIndex } from "../detectors/min-hash.js";
 import { type EvaluationText, isShort, OverlapIndex } from "../detectors/overlap.js";
 import { findPii } from "../detectors/pii.js";
+import type { TextClassifier } from "../detectors/text-classifier.js";
 import { type Lexicon, UnsafeDetector } from "../detectors/unsafe.js";
 import { desiredTexts, type Example, type RefusedRow, type RowSource, refusedRow, type Turn, textsOf } from "./example.js";
 import { filteredOut } from "./example-errors.js";
 import { trim } from "./template.js";
 
-type FilterName = "schema" | "pii" | "unsafe" | "identity" | "duplicates" | "contamination";
+/** The filters that a job file can name. */
+export const filterNames = ["schema", "pii", "unsafe", "identity", "duplicates", "contamination"] as const;
+export type FilterName = (typeof filterNames)[number];
 
 /** Why a filter removes an example. */
 interface FilterReason {
@@ -27,7 +30,7 @@ export interface ExampleFilter {
 }
 
 /** What a filter did. */
-interface FilterReport {
+export interface FilterReport {
   readonly filter: FilterName;
   /** Number of examples that reached the filter. */
   readonly checked: number;
@@ -136,15 +139,23 @@ export function piiFilter(): ExampleFilter {
   return { name: "pii", check: (example) => inTurns(textsOf(example), allRoles, find) };
 }
 
+export interface UnsafeOptions {
+  readonly lexicon?: Lexicon | undefined;
+  /** Finds texts without a phrase of the lexicon, if it was trained on labelled texts. */
+  readonly classifier?: TextClassifier | undefined;
+}
+
 /**
  * Removes examples in which the model gives harmful instructions. A user may ask for them, because an example can train a refusal. A rejected answer
  * may give them.
  */
-export function unsafeFilter(lexicon?: Lexicon): ExampleFilter {
+export function unsafeFilter({ lexicon, classifier }: UnsafeOptions = {}): ExampleFilter {
   const detector = new UnsafeDetector(lexicon);
   const find = (text: string): FilterReason | undefined => {
     const [first] = detector.find(text);
-    return first === undefined ? undefined : { kind: first.kind, detail: `a phrase of the lexicon (${first.kind})` };
+    if (first !== undefined) return { kind: first.kind, detail: `a phrase of the lexicon (${first.kind})` };
+    if (classifier?.isPositive(text) !== true) return undefined;
+    return { kind: "classifier", detail: `a text that the classifier scores ${classifier.probability(text).toFixed(2)}` };
   };
   return { name: "unsafe", check: (example) => inTurns(desiredTexts(example), ["model"], find) };
 }
@@ -212,4 +223,21 @@ function comparedTexts(example: Example): readonly string[] {
   const turns = textsOf(example);
   const question = turns.findIndex(({ role }) => role === "user");
   return turns.filter(({ role, content }, at) => role !== "system" && (at === question || !isShort(content))).map(({ content }) => content);
+}
+
+/**
+ * The filters of a recipe that trains on answers, by name and with their default settings.
+ *
+ * @param evaluation the examples that models are evaluated on
+ */
+export function filtersNamed(names: readonly FilterName[], evaluation: readonly Example[]): readonly ExampleFilter[] {
+  const make: Readonly<Record<FilterName, () => ExampleFilter>> = {
+    schema: () => schemaFilter({ kinds: ["chat", "completion", "text"] }),
+    pii: () => piiFilter(),
+    unsafe: () => unsafeFilter(),
+    identity: () => identityFilter(),
+    duplicates: () => duplicateFilter(),
+    contamination: () => contaminationFilter(evaluationTexts(evaluation)),
+  };
+  return names.map((name) => make[name]());
 }

@@ -1,6 +1,6 @@
-import { assert, hash32, suggest } from "@lapidary/std";
+import { assert, hash32 } from "@lapidary/std";
 import { permute } from "../dataset/permutation.js";
-import { badMixture } from "./example-errors.js";
+import { badMixture, unknownSubset } from "./example-errors.js";
 
 /** A group of examples: a file, or one subset of a file. */
 export interface MixtureSource {
@@ -102,14 +102,7 @@ export function mixtureSources<T extends { readonly subset?: string | undefined 
 ): readonly (MixtureSource & { readonly items: readonly T[] })[] {
   return files.flatMap(({ name, items, share, subsets = {} }) => {
     const known = new Set(items.flatMap(({ subset }) => (subset === undefined ? [] : [subset])));
-    for (const subset of Object.keys(subsets))
-      if (!known.has(subset)) {
-        const near = suggest(subset, known);
-        throw badMixture(
-          `${name} has no subset ${JSON.stringify(subset)}`,
-          near === undefined ? "correct the name, or tag rows with the key `subset`" : `did you mean ${near}?`,
-        );
-      }
+    for (const subset of Object.keys(subsets)) if (!known.has(subset)) throw unknownSubset(name, subset, known);
     const rest = items.filter(({ subset }) => subset === undefined || !Object.hasOwn(subsets, subset));
     const own = Object.entries(subsets).map(([subset, subsetShare]) => {
       const tagged = items.filter((item) => item.subset === subset);

@@ -4,7 +4,15 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { hasCode, Workspace } from "@lapidary/tokenizer/testing";
 import type { Example } from "./example.js";
-import { type ExampleFile, formatNamed, parseExamples, type ReadOptions, readExamples, requireExamples } from "./read-examples.js";
+import {
+  type ExampleFile,
+  formatNamed,
+  parseExamples,
+  type ReadOptions,
+  readExamples,
+  requireExamples,
+  rowTexts,
+} from "./read-examples.js";
 
 const lines = (...rows: readonly unknown[]): Uint8Array =>
   Buffer.from(rows.map((row) => (typeof row === "string" ? row : JSON.stringify(row))).join("\n"), "utf8");
@@ -293,5 +301,14 @@ describe("a file of examples", () => {
     throws(() => readExamples(folder), hasCode("LAP_DATA_UNREADABLE", folder));
     throws(() => requireExamples(readExamples(join(folder, "empty.jsonl"))), hasCode("LAP_EXAMPLE_NONE", "empty.jsonl"));
     throws(() => requireExamples(readExamples(join(folder, "bad.jsonl"))), /the first is refused because row 1: the row is not JSON/);
+  });
+
+  it("the texts of rows are those of the file, and elements of an array are written as JSON", () => {
+    const folder = workspace.folder({
+      "rows.jsonl": '\ufeff{"prompt": "a"}\n\nbad\n {"prompt":"b"} \r\n{"prompt":"c"}',
+      "rows.json": '[{"prompt": "a"}, {"prompt": "b"}]',
+    });
+    deepStrictEqual(rowTexts(join(folder, "rows.jsonl"), new Set([1, 4])), ['{"prompt": "a"}', '{"prompt":"b"}']);
+    deepStrictEqual(rowTexts(join(folder, "rows.json"), new Set([2])), ['{"prompt":"b"}']);
   });
 });

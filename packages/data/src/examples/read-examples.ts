@@ -62,6 +62,20 @@ export function parseExamples(bytes: Uint8Array, file: string, options: ReadOpti
   return { file, format, examples, refused };
 }
 
+/**
+ * The texts of rows as they are in the file, without the line break; elements of a JSON array are written as JSON. A file of kept rows is made of them,
+ * so that it has the keys of the user.
+ *
+ * @param numbers of rows, as in `RowSource`
+ * @throws LapidaryError as `readExamples`
+ */
+export function rowTexts(path: string, numbers: ReadonlySet<number>): readonly string[] {
+  const content = withoutMark(readBytes(path));
+  const elements = arrayOf(content);
+  if (elements !== undefined) return elements.flatMap((value, at) => (numbers.has(at + 1) ? [JSON.stringify(value)] : []));
+  return [...linesOf(content)].flatMap(({ row, bytes }) => (numbers.has(row) ? [textOf(bytes).trim()] : []));
+}
+
 /** Throws if a file has no example. @throws LapidaryError `LAP_EXAMPLE_NONE` */
 export function requireExamples({ file, examples, refused: [first] }: ExampleFile): void {
   if (examples.length === 0) throw noExamples(file, first === undefined ? undefined : `row ${first.row}: ${first.reason}`);
@@ -102,19 +116,30 @@ const newline = 0x0a;
 const maxRowBytes = 2 ** 29 - 32;
 
 function rowsOf(bytes: Uint8Array, file: string): readonly ParsedRow[] {
-  const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
-  const content = hasMark ? bytes.subarray(3) : bytes;
+  const content = withoutMark(bytes);
   const elements = arrayOf(content);
   if (elements !== undefined) return elements.map((value, at) => ({ source: { file, row: at + 1 }, value: objectOf(value) }));
   const rows: ParsedRow[] = [];
+  for (const { row, bytes: line } of linesOf(content)) {
+    const value = parseLine(line);
+    if (value !== undefined) rows.push({ source: { file, row }, value });
+  }
+  return rows;
+}
+
+/** Without the byte order mark. */
+function withoutMark(bytes: Uint8Array): Uint8Array {
+  const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
+  return hasMark ? bytes.subarray(3) : bytes;
+}
+
+function* linesOf(content: Uint8Array): Generator<{ readonly row: number; readonly bytes: Uint8Array }> {
   for (let start = 0, row = 1; start < content.length; row++) {
     const found = content.indexOf(newline, start);
     const end = found < 0 ? content.length : found;
-    const value = parseLine(content.subarray(start, end));
-    if (value !== undefined) rows.push({ source: { file, row }, value });
+    yield { row, bytes: content.subarray(start, end) };
     start = end + 1;
   }
-  return rows;
 }
 
 /** The elements if the whole file is one JSON array. */

@@ -1,12 +1,12 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
-import { LapidaryError } from "@lapidary/std";
 import fc from "fast-check";
 import { Workspace } from "@lapidary/tokenizer/testing";
 import { byteTokenizer, type ChatTokenizer, chatTokenizer } from "./chat-tokenizer.js";
 import type { Turn } from "./example.js";
-import { endAnswer, renderDialogue, roleProblem, trim } from "./template.js";
-import { chatGolden, turnsOf } from "./testing/golden.js";
+import { endAnswer, renderDialogue, trim } from "./template.js";
+import { chatGolden } from "./testing/golden.js";
 import { hubTokenizerFiles, readHubTokenizer } from "./testing/hub-tokenizer.js";
+import { templateTurns } from "./turns.js";
 
 type TextTokenizer = Parameters<typeof chatTokenizer>[0];
 
@@ -20,7 +20,7 @@ for (const bundle of ["pod16x16", "mqa"] as const)
     for (const [at, each] of golden.cases.entries())
       it(`the template gives the text, ids and mask of the golden in case ${at}`, () => {
         const generationPrompt = each.add_generation_prompt === true;
-        deepStrictEqual(renderDialogue(turnsOf(each.messages), byteTokenizer, { generationPrompt }), {
+        deepStrictEqual(renderDialogue(templateTurns(each.messages), byteTokenizer, { generationPrompt }), {
           text: each.text,
           ids: each.ids,
           mask: each.mask,
@@ -29,13 +29,7 @@ for (const bundle of ["pod16x16", "mqa"] as const)
 
     for (const [at, messages] of golden.refused.entries())
       it(`the template refuses dialogue ${at} of the golden`, () => {
-        throws(
-          () => {
-            const problem = roleProblem(turnsOf(messages));
-            if (problem !== undefined) throw new LapidaryError({ code: "LAP_EXAMPLE_ROLE", message: problem });
-          },
-          { code: "LAP_EXAMPLE_ROLE" },
-        );
+        throws(() => templateTurns(messages), { code: "LAP_EXAMPLE_ROLE" });
       });
 
     it("the template gives the ids of Gemma's vocabulary", () => {
@@ -135,7 +129,7 @@ describe("the adapter of a tokenizer", () => {
     deepStrictEqual(hub.encode("<end_of_turn>"), [261]);
     const chat = chatTokenizer(hub);
     for (const { messages, ids, mask, add_generation_prompt: generationPrompt = false } of chatGolden("pod16x16").cases) {
-      const rendered = renderDialogue(turnsOf(messages), chat, { generationPrompt });
+      const rendered = renderDialogue(templateTurns(messages), chat, { generationPrompt });
       deepStrictEqual([rendered.ids, rendered.mask], [ids, mask]);
     }
     deepStrictEqual([2, 260, 76].map(chat.piece), ["<bos>", "<start_of_turn>", "H"]);

@@ -55,6 +55,10 @@ export function renderDialogue(turns: readonly Turn[], tokenizer: ChatTokenizer,
   return { text, ids, mask };
 }
 
+/** The ids of a dialogue that a user begins with `text`, up to the start of the model's answer. */
+export const promptOfUser = (text: string, tokenizer: ChatTokenizer): readonly number[] =>
+  renderDialogue([{ role: "user", content: text }], tokenizer, { generationPrompt: true }).ids;
+
 /** Why the template refuses a dialogue. Undefined if it accepts the dialogue. */
 export function roleProblem(turns: readonly Turn[]): string | undefined {
   const hasSystem = turns[0]?.role === "system";

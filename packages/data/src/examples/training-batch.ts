@@ -17,7 +17,9 @@ export interface TrainingRow {
   readonly segments: Int32Array;
 }
 
-export function trainingRow(documents: readonly Document[], seq: number): TrainingRow {
+type Ids = Pick<Document, "ids" | "mask">;
+
+export function trainingRow<D extends Ids>(documents: readonly D[], seq: number): TrainingRow {
   const row = { ids: new Int32Array(seq).fill(padId), mask: new Uint8Array(seq), segments: new Int32Array(seq) };
   let at = 0;
   for (const [index, { ids, mask }] of documents.entries()) {
@@ -43,7 +45,7 @@ export interface TrainingBatch {
 }
 
 /** @param rows the documents of each row; a row without documents is padding */
-export function trainingBatch(rows: readonly (readonly Document[])[], seq: number): TrainingBatch {
+export function trainingBatch<D extends Ids>(rows: readonly (readonly D[])[], seq: number): TrainingBatch {
   const size = rows.length * seq;
   const batch = {
     rows: rows.length,

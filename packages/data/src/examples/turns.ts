@@ -44,6 +44,17 @@ const shareGptRoles: Readonly<Record<string, Turn["role"]>> = { ...messageRoles,
 /** Messages with `role` and `content`. */
 export const readMessages = (value: unknown, key: string): readonly Turn[] => readTurns(value, key, ["role", "content"], messageRoles);
 
+/**
+ * The turns of messages as the chat template accepts them. Unlike in a file of examples, a text may be empty.
+ *
+ * @throws LapidaryError `LAP_EXAMPLE_ROLE`
+ */
+export function templateTurns(messages: readonly { readonly role: string; readonly content: string }[]): readonly Turn[] {
+  const turns = messages.map(({ role, content }, at) => ({ role: roleNamed(role, at, "messages", messageRoles), content }));
+  checkRoles(turns);
+  return turns;
+}
+
 /** Turns with `from` and `value`, as ShareGPT writes them. */
 export const readConversation = (value: unknown, key: string): readonly Turn[] => readTurns(value, key, ["from", "value"], shareGptRoles);
 
@@ -59,13 +70,19 @@ function readTurns(
     const turn = asObject(item);
     if (turn === undefined) throw badRowValue(`${key}[${at}]`, describeValue(item), `an object with ${roleKey} and ${textKey}`);
     const name = turn[roleKey];
-    const known = Object.keys(roles).join(", ");
-    if (typeof name !== "string") throw badRowValue(`${key}[${at}].${roleKey}`, describeValue(name), `one of ${known}`);
-    const role = Object.hasOwn(roles, name) ? roles[name] : undefined;
-    if (role === undefined) throw badRole(`turn ${at + 1} of \`${key}\` has the unknown role ${JSON.stringify(name)}; known are ${known}`);
+    if (typeof name !== "string")
+      throw badRowValue(`${key}[${at}].${roleKey}`, describeValue(name), `one of ${Object.keys(roles).join(", ")}`);
+    const role = roleNamed(name, at, key, roles);
     checkTurnKeys(turn, `${key}[${at}]`, [roleKey, textKey]);
     return { role, content: readText(turn[textKey], `${key}[${at}].${textKey}`) };
   });
+}
+
+function roleNamed(name: string, at: number, key: string, roles: Readonly<Record<string, Turn["role"]>>): Turn["role"] {
+  const role = Object.hasOwn(roles, name) ? roles[name] : undefined;
+  if (role !== undefined) return role;
+  const known = Object.keys(roles).join(", ");
+  throw badRole(`turn ${at + 1} of \`${key}\` has the unknown role ${JSON.stringify(name)}; known are ${known}`);
 }
 
 /** A further key such as `weight` or `tool_calls` would change what is trained, so it cannot be ignored. */

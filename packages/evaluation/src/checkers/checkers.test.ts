@@ -37,9 +37,9 @@ describe("the settings of a checker", () => {
     });
   });
 
-  it("are refused with the place of the mistake", () => {
-    const refused = (value: unknown, message: RegExp, place = "p"): void =>
-      throws(() => parseChecker(value, "p"), { code: "LAP_CHECKER_SETTING", message, place });
+  it("are refused with the location of the mistake", () => {
+    const refused = (value: unknown, message: RegExp, location = "p"): void =>
+      throws(() => parseChecker(value, "p"), { code: "LAP_CHECKER_SETTING", message, location });
     refused("sortd", /there is no checker sortd/);
     refused("__proto__", /there is no checker __proto__/);
     refused(7, /the checker is 7, expected a name/);

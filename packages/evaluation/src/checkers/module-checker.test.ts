@@ -34,7 +34,7 @@ describe("the checker of a user's module", () => {
     ));
 
   it("refuses a module that cannot be loaded or exports no function", async () => {
-    const code = { code: "LAP_CHECKER_MODULE", place: /check\.mjs$/ };
+    const code = { code: "LAP_CHECKER_MODULE", location: /check\.mjs$/ };
     const refused = async (source: string, message: RegExp): Promise<void> => {
       await rejects(open(source), { code: code.code, message });
     };

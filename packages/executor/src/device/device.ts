@@ -38,8 +38,9 @@ export class Device {
   constructor(loaded: LoadedTfjs) {
     this.tf = loaded.tf;
     this.backend = loaded.name;
-    this.native = loaded.node === undefined ? undefined : new NativeOps(loaded.node);
     const kernels = loaded.node === undefined ? undefined : loadKernels();
+    const dot = typeof kernels === "object" ? kernels.dot : undefined;
+    this.native = loaded.node === undefined ? undefined : new NativeOps(loaded.node, dot);
     if (loaded.node !== undefined && kernels !== undefined && typeof kernels !== "string") {
       this.fused = new FusedOp(loaded.node, kernels.fused);
       this.shared = SharedMemory.of(loaded.node, kernels.exchange);

@@ -1,5 +1,5 @@
 import type { Dtype } from "@lapidary/ir";
-import type { KernelOps } from "@lapidary/native";
+import type { DotFunctions, KernelOps } from "@lapidary/native";
 import { ensure } from "@lapidary/std";
 import type { DeviceTensor, NodeBackend, OpAttribute } from "./tfjs.js";
 
@@ -26,10 +26,17 @@ export function kernelAttributes<Name extends keyof KernelOps>(
 /** Kernels of level 2: TensorFlow ops by name, through tfjs-node. Everything except the operands is prepared when a program is loaded. */
 export class NativeOps {
   readonly #node: NodeBackend;
+  readonly #dot: DotFunctions | undefined;
   #calls = 0;
 
-  constructor(node: NodeBackend) {
+  constructor(node: NodeBackend, dot: DotFunctions | undefined) {
     this.#node = node;
+    this.#dot = dot;
+  }
+
+  /** Whether the library has `LapidaryDot`. */
+  get hasDot(): boolean {
+    return this.#dot !== undefined;
   }
 
   get calls(): number {
@@ -54,6 +61,22 @@ export class NativeOps {
   /** The native matmul. Either operand may be transposed. */
   bindMatMul(attributes: KernelOps["LapidaryMatMul"]): Bound {
     return this.bind("LapidaryMatMul", kernelAttributes(this.#node.binding, "LapidaryMatMul", attributes));
+  }
+
+  /** The native matmul for few rows. @param code of `encodeFewRows` */
+  bindDot(code: Int32Array): Bound {
+    const dot = ensure(this.#dot, "LapidaryDot").registerDot(code);
+    return this.bind("LapidaryDot", kernelAttributes(this.#node.binding, "LapidaryDot", { dot }));
+  }
+
+  /** The library's dynamic_slice. Its second operand is the start. */
+  bindSlice(attributes: KernelOps["LapidarySlice"]): Bound {
+    return this.bind("LapidarySlice", kernelAttributes(this.#node.binding, "LapidarySlice", attributes));
+  }
+
+  /** The library's rng_uniform. @param indices `rows`, `columns` and `dims` of the kernel */
+  bindUniform(indices: readonly DeviceTensor[]): Bound {
+    return this.bind("LapidaryUniform", [], indices);
   }
 
   /** The library's dynamic_update_slice. */

@@ -106,7 +106,9 @@ export class StackedRun {
     const { steps, schedule, hooks } = this.#context;
     let current: PlanNode | undefined;
     try {
-      for (const [i, step] of steps.entries()) {
+      // By index: an iterator of entries would be most of the garbage of a short run.
+      for (let i = 0; i < steps.length; i++) {
+        const step = steps[i] as Step;
         current = step.node;
         const start = this.#now;
         const item = schedule[i] as ScheduleItem;

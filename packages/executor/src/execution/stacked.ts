@@ -66,7 +66,11 @@ export function prepareHostProgram(
   { device, numerics, fuse = true }: Pick<StackedOptions, "device" | "numerics" | "fuse">,
   tensors: ProgramTensors,
 ): PreparedStacked {
-  const plan = makePlan(program.graph, { roundMatmulOperands: numerics === "mxu" && !device.hasBf16Matmul && !device.matmulRoundsToBf16 });
+  const plan = makePlan(program.graph, {
+    roundMatmulOperands: numerics === "mxu" && !device.hasBf16Matmul && !device.matmulRoundsToBf16,
+    readsViews: device.fused !== undefined,
+    fewRows: numerics === "f32" && device.native?.hasDot === true,
+  });
   const schedule = makeSchedule(plan, fuse && device.fused !== undefined ? fusedItems(plan) : unfusedItems(plan));
   return { kind: "stacked", program, plan, schedule, tensors };
 }
@@ -333,8 +337,9 @@ class Binder {
     return {
       device: this.options.device,
       attrs: node.attrs,
-      inputs: inputs.map(({ type }) => type),
+      inputs: inputs.map(({ type }, i) => ({ ...type, dims: node.operandDims?.[i] ?? type.dims })),
       output: node.type,
+      fewRows: this.plan.fewRows,
       // Without bf16 matmuls, separate nodes round the operands, once for all matmuls that share them.
       numerics: this.options.device.hasBf16Matmul ? this.options.numerics : "f32",
       inputPlacements: inputs.map((input, i) => this.#placementOf(node, i, input.type)),

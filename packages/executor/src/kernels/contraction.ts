@@ -1,6 +1,7 @@
 import { sameDims } from "@lapidary/ir";
 import type { Bound, NativeOps } from "../device/native-ops.js";
 import { roundToBf16 } from "./bf16.js";
+import { encodeFewRows, planFewRows } from "./few-rows.js";
 import { type GemmOperand, dotGroups, planDot } from "./dot-plan.js";
 import { type Kernel, type KernelContext, type KernelTable, chain, operand, vector } from "./kernel.js";
 import { bindReshape, bindTranspose, isViewTranspose } from "./shape.js";
@@ -96,7 +97,11 @@ function bindMatMul(
 
 const dotGeneral: Kernel<"dot_general"> = {
   tfjs: (context) => bindDot(context, undefined),
-  native: bindDot,
+  native: (context, native) => {
+    const { attrs, inputs, output, fewRows = false } = context;
+    const plan = fewRows ? planFewRows(attrs, inputs[0]?.dims ?? [], inputs[1]?.dims ?? []) : undefined;
+    return plan === undefined ? bindDot(context, native) : native.bindDot(encodeFewRows(plan, output.dims));
+  },
 };
 
 export const contractionKernels: { readonly [N in "reduce" | "dot_general"]: KernelTable[N] } = { reduce, dot_general: dotGeneral };

@@ -18,6 +18,8 @@ export interface KernelContext<N extends KernelName> {
   readonly inputs: readonly TensorType[];
   readonly output: TensorType;
   readonly numerics: Numerics;
+  /** Whether matmuls with few rows use `LapidaryDot`, whose sums have another order. Default: false. */
+  readonly fewRows?: boolean;
   /** The positions of the elements of operands and result in the whole arrays. */
   readonly inputPlacements: readonly Placement[];
   readonly outputPlacement: Placement;

@@ -13,7 +13,7 @@ import {
   unaryNames,
   unaryOps,
 } from "@lapidary/ir";
-import { ensure, seededRandom } from "@lapidary/std";
+import { ensure, seededRandom, uniformAt } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
 import type { BackendName } from "../device/tfjs.js";
 import { roundArrayToBf16 } from "./bf16.js";
@@ -196,6 +196,18 @@ for (const backend of ["tensorflow", "wasm"] as const satisfies readonly Backend
           }
         });
       });
+
+    it("rng_uniform has the bits of uniformAt, for keys and indices of any sign", () => {
+      for (const key of [0, 1, -7, 2 ** 31 - 1]) {
+        const g = new GraphBuilder("case");
+        g.output("y", g.rngUniform([3, 5, 7], g.scalar(key, "i32")));
+        const y = evaluateByKernels(device, g.finish(), new Map()).get("y");
+        assert.deepEqual(
+          y?.data,
+          Float64Array.from({ length: 105 }, (_, i) => uniformAt(key, i)),
+        );
+      }
+    });
 
     it("convert rounds to the nearest bf16, ties to even", () => {
       const numbers = [1, 1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -20, -3.14159, 1e-30, 3e38, 0, 65504.7];

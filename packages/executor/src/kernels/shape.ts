@@ -1,4 +1,4 @@
-import { sameDims } from "@lapidary/ir";
+import { sameDims, sizeOf } from "@lapidary/ir";
 import type { KernelOps } from "@lapidary/native";
 import { ensure } from "@lapidary/std";
 import type { Bound, NativeOps } from "../device/native-ops.js";
@@ -128,6 +128,15 @@ const dynamicSlice: Kernel<"dynamic_slice"> = {
       return tf.slice(operand(inputs, 0), begin, [...dims]);
     };
   },
+  native: (context, native) => {
+    const {
+      device,
+      attrs: { dimension, size },
+      output: { dtype },
+    } = context;
+    if (device.fused === undefined || dtype === "pred") return dynamicSlice.tfjs(context);
+    return native.bindSlice({ T: dtype === "i32" ? "i32" : "f32", dimension, size });
+  },
 };
 
 const dynamicUpdateSlice: Kernel<"dynamic_update_slice"> = {
@@ -157,9 +166,14 @@ const dynamicUpdateSlice: Kernel<"dynamic_update_slice"> = {
 };
 
 const updateSliceAttributes = (
-  { attrs: { dimension }, output: { dtype } }: KernelContext<"dynamic_update_slice">,
+  { attrs: { dimension }, output: { dtype, dims } }: KernelContext<"dynamic_update_slice">,
   isInPlace: boolean,
-): KernelOps["LapidaryUpdateSlice"] => ({ T: dtype === "i32" ? "i32" : "f32", dimension, in_place: isInPlace });
+): KernelOps["LapidaryUpdateSlice"] => ({
+  T: dtype === "i32" ? "i32" : "f32",
+  whole: ensure(dims[dimension], "dim"),
+  inner: sizeOf(dims.slice(dimension + 1)),
+  in_place: isInPlace,
+});
 
 export const shapeKernels: {
   readonly [N in

@@ -64,15 +64,37 @@ const rngUniform: Kernel<"rng_uniform"> = {
       );
     };
   },
+  native: (context, native) => {
+    const {
+      device,
+      output: { dims },
+      outputPlacement,
+      keep,
+    } = context;
+    if (device.fused === undefined) return rngUniform.tfjs(context);
+    // The index of an element is the sum of the offsets of its row and its column. The hash takes it modulo 2³².
+    const offsets = offsetsOf(dims, outputPlacement);
+    const columns = Int32Array.from(offsets.at(-1) ?? [0], (offset) => offset | 0);
+    const rows = new Int32Array(sizeOf(dims.slice(0, -1)));
+    forEachIndex(dims.slice(0, -1), (index, flat) => {
+      rows[flat] = index.reduce((sum, i, d) => sum + (offsets[d]?.[i] ?? 0), 0) | 0;
+    });
+    return native.bindUniform(
+      [rows, columns, Int32Array.from(dims)].map((numbers) => keep(device.upload("i32", [numbers.length], numbers))),
+    );
+  },
 };
 
-/** The elements of a part, each from its index in the whole array. */
-function block(dims: readonly number[], placement: Placement, element: (index: number) => number): Float32Array {
-  // By dim: the offsets of its positions in the whole array.
-  const offsets = dims.map((_, d) => {
+/** By dim: the offsets of the positions of a part in the whole array. */
+const offsetsOf = (dims: readonly number[], placement: Placement): Float64Array[] =>
+  dims.map((_, d) => {
     const stride = dims.slice(d + 1).reduce((n, _size, i) => n * placement.wholeSize(d + 1 + i), 1);
     return Float64Array.from(placement.positions(d), (position) => position * stride);
   });
+
+/** The elements of a part, each from its index in the whole array. */
+function block(dims: readonly number[], placement: Placement, element: (index: number) => number): Float32Array {
+  const offsets = offsetsOf(dims, placement);
   const data = new Float32Array(sizeOf(dims));
   const row = offsets.at(-1) ?? Float64Array.of(0);
   forEachIndex(dims.slice(0, -1), (index, flat) => {

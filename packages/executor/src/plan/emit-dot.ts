@@ -1,6 +1,7 @@
 import { type DimPair, type OpName, type ValueOf, dotLayout } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { type DotGroups, type GemmOperand, planDot } from "../kernels/dot-plan.js";
+import { planFewRows } from "../kernels/few-rows.js";
 import { isViewTranspose } from "../kernels/shape.js";
 import type { NodeId, PlanBuilder } from "./plan.js";
 
@@ -55,17 +56,26 @@ export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: r
     lhsFree: [...shared.map(([l]) => l), ...layout.lhsFree],
     rhsFree: layout.rhsFree,
   };
+  const dims = [
+    ...batch.map(([l]) => b.dims(left)[l] ?? 1),
+    ...layout.lhsFree.map((d) => b.dims(left)[d] ?? 1),
+    ...layout.rhsFree.map((d) => b.dims(right)[d] ?? 1),
+  ];
+  const isFloat = [left, right].every((id) => b.get(id).type.dtype === "f32");
+  if (b.options.fewRows === true && isFloat && planFewRows(value.attrs, b.dims(left), b.dims(right)) !== undefined)
+    return b.emitOnViews(
+      "dot_general",
+      value.attrs,
+      { operands: [left, right], inputs: [b.arrayOf(left), b.arrayOf(right)] },
+      { ...value.type, dims },
+      asValue,
+    );
   const plan = planDot(
     groups,
     b.dims(left),
     b.dims(right),
     shared.map(([, r]) => r),
   );
-  const dims = [
-    ...batch.map(([l]) => b.dims(left)[l] ?? 1),
-    ...layout.lhsFree.map((d) => b.dims(left)[d] ?? 1),
-    ...layout.rhsFree.map((d) => b.dims(right)[d] ?? 1),
-  ];
   const operands = [arrange(b, asValue, left, plan.lhs), arrange(b, asValue, right, plan.rhs)];
   const rank = plan.dims.length;
   const [lastRow, lastColumn] = [rank - 2, rank - 1];
@@ -86,7 +96,7 @@ export function emitDot(b: PlanBuilder, value: ValueOf<"dot_general">, inputs: r
 function arrange(b: PlanBuilder, value: ValueOf<OpName>, operand: NodeId, { permutation, dims: matrix }: GemmOperand): NodeId {
   let arranged = operand;
   const { dtype } = b.get(arranged).type;
-  if (b.roundMatmulOperands && dtype !== "bf16")
+  if (b.options.roundMatmulOperands && dtype !== "bf16")
     arranged = b.emit("convert", { dtype: "bf16" }, [arranged], { dtype: "bf16", dims: b.dims(arranged) }, value);
   if (permutation !== undefined && !isViewTranspose(b.dims(arranged), permutation)) {
     const type = b.get(arranged).type;

@@ -3,12 +3,7 @@ import { ensure } from "@lapidary/std";
 import { isViewTranspose } from "../kernels/shape.js";
 import { emitDot } from "./emit-dot.js";
 import { regroup } from "./regroup.js";
-import { type NodeId, type Plan, PlanBuilder, dropDeadNodes } from "./plan.js";
-
-export interface PlanOptions {
-  /** Whether separate nodes round the operands of matmuls to bf16, once each. */
-  readonly roundMatmulOperands: boolean;
-}
+import { type NodeId, type Plan, PlanBuilder, type PlanOptions, dropDeadNodes } from "./plan.js";
 
 /**
  * Plans the kernel calls of a host program.
@@ -23,7 +18,9 @@ export interface PlanOptions {
  * It is repeated in memory only if an op needs the full dim: a contraction over it, a concatenation along it, an output.
  */
 export function makePlan(graph: Graph, options: PlanOptions): Plan {
-  const builder = new PlanBuilder(graph, options.roundMatmulOperands);
+  // Only programs that update an array in place have so few rows. The matmuls of all other programs keep their bits.
+  const fewRows = options.fewRows === true && graph.values.some(({ op }) => op === "dynamic_update_slice");
+  const builder = new PlanBuilder(graph, { ...options, fewRows });
   const nodeOf: NodeId[] = [];
   for (const value of graph.values)
     nodeOf.push(
@@ -43,7 +40,7 @@ export function makePlan(graph: Graph, options: PlanOptions): Plan {
     taken.add(node);
     return { name, node };
   });
-  return dropDeadNodes({ nodes: builder.nodes, outputs });
+  return dropDeadNodes({ fewRows, nodes: builder.nodes, outputs });
 }
 
 type Emitter<N extends OpName> = (b: PlanBuilder, value: ValueOf<N>, inputs: readonly NodeId[]) => NodeId;
@@ -128,7 +125,10 @@ const emitters: EmitterTable = {
   },
   dynamic_update_slice: (b, value, inputs) => {
     const whole = (i: number): NodeId => b.repeat(at(inputs, i), b.fullDims(ensure(value.inputs[i], "operand")), asValue(value));
-    return b.emit("dynamic_update_slice", value.attrs, [whole(0), whole(1), at(inputs, 2)], value.type, asValue(value));
+    const [x, update, start] = [whole(0), whole(1), at(inputs, 2)];
+    // The result has the dims of `x` on the device.
+    const views = { operands: [x, update, start], inputs: [x, b.arrayOf(update), start] };
+    return b.emitOnViews("dynamic_update_slice", value.attrs, views, value.type, asValue(value));
   },
   pad: (b, value, inputs) => {
     const { low, high } = value.attrs;

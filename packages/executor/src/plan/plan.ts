@@ -13,6 +13,11 @@ export interface PlanNodeOf<N extends OpName> {
   readonly op: N;
   readonly attrs: OpAttrs[N];
   readonly inputs: readonly NodeId[];
+  /**
+   * The dims in which the op reads its operands, if they are views. The operands in `inputs` are then the arrays of these views: the kernel reads the
+   * same numbers under other dims, and no call makes the view.
+   */
+  readonly operandDims?: readonly (readonly number[])[];
   readonly type: TensorType;
   /** The value of the program that the node computes: its provenance and its block of the whole array. */
   readonly value: ValueOf<OpName>;
@@ -23,8 +28,20 @@ export type PlanNode = { [N in OpName]: PlanNodeOf<N> }[OpName];
 
 /** The calls of a worker, in order. Each output is a separate node with the full dims of its value. Nothing else refers to it. */
 export interface Plan {
+  /** Whether matmuls with few rows use the kernel for them. */
+  readonly fewRows: boolean;
   readonly nodes: readonly PlanNode[];
   readonly outputs: readonly { readonly name: string; readonly node: NodeId }[];
+}
+
+/** What the kernels of a device can do. */
+export interface PlanOptions {
+  /** Whether separate nodes round the operands of matmuls to bf16, once each. */
+  readonly roundMatmulOperands: boolean;
+  /** Whether kernels read views of their operands (`operandDims`). Default: false. */
+  readonly readsViews?: boolean;
+  /** Whether matmuls with few rows have a kernel of their own. Their sums have another order. Default: false. */
+  readonly fewRows?: boolean;
 }
 
 /** Appends nodes. Equal nodes become one. */
@@ -34,7 +51,7 @@ export class PlanBuilder {
 
   constructor(
     readonly graph: Graph,
-    readonly roundMatmulOperands: boolean,
+    readonly options: PlanOptions,
   ) {}
 
   get(id: NodeId): PlanNode {
@@ -52,8 +69,9 @@ export class PlanBuilder {
     inputs: readonly NodeId[],
     type: TensorType,
     value: ValueOf<OpName>,
-    options: { readonly fresh?: boolean } = {},
+    options: { readonly fresh?: boolean; readonly operandDims?: readonly (readonly number[])[] } = {},
   ): NodeId {
+    const { operandDims } = options;
     const fresh = options.fresh ?? false;
     const { placed, foldable } = ops[op];
     // Collectives with equal attributes may differ in their layout, which is that of their value.
@@ -65,14 +83,46 @@ export class PlanBuilder {
     const constant = !fresh && foldable && inputs.every((id) => this.get(id).constant);
     // The backward pass recomputes such values. Their nodes must not equal those of the forward pass.
     const again = !constant && value.scope.phase === "recompute";
-    const key = JSON.stringify([op, attrs, inputs, type, identity, again]);
+    const key = JSON.stringify([op, attrs, inputs, operandDims, type, identity, again]);
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const id = this.nodes.length;
-    const node: PlanNodeOf<OpName> = { id, op, attrs, inputs, type, value, constant };
+    const node: PlanNodeOf<OpName> = {
+      id,
+      op,
+      attrs,
+      inputs,
+      type,
+      value,
+      constant,
+      ...(operandDims === undefined ? {} : { operandDims }),
+    };
     this.nodes.push(node as PlanNode);
     this.#known.set(key, id);
     return id;
+  }
+
+  /**
+   * Appends an op whose kernel reads operands under any dims, so that it needs no views of them.
+   *
+   * @param inputs nodes of the arrays that `arrayOf` returns, or other nodes
+   * @param operands the same operands, in the dims of the op
+   */
+  emitOnViews<N extends OpName>(
+    op: N,
+    attrs: OpAttrs[N],
+    { inputs, operands }: { readonly inputs: readonly NodeId[]; readonly operands: readonly NodeId[] },
+    type: TensorType,
+    value: ValueOf<OpName>,
+  ): NodeId {
+    if (inputs.every((id, i) => id === operands[i])) return this.emit(op, attrs, inputs, type, value);
+    return this.emit(op, attrs, inputs, type, value, { operandDims: operands.map((id) => this.dims(id)) });
+  }
+
+  /** The array of a view, if kernels read views. */
+  arrayOf(id: NodeId): NodeId {
+    const { op, inputs, constant } = this.get(id);
+    return this.options.readsViews === true && op === "reshape" && !constant ? this.arrayOf(ensure(inputs[0], "operand")) : id;
   }
 
   /** The same elements under other dims. */
@@ -125,7 +175,7 @@ export function dropDeadNodes(plan: Plan): Plan {
     to.set(node.id, nodes.length);
     nodes.push({ ...node, id: nodes.length, inputs: node.inputs.map((id) => ensure(to.get(id), "operand")) } as PlanNode);
   }
-  return { nodes, outputs: plan.outputs.map(({ name, node }) => ({ name, node: ensure(to.get(node), "output") })) };
+  return { ...plan, nodes, outputs: plan.outputs.map(({ name, node }) => ({ name, node: ensure(to.get(node), "output") })) };
 }
 
 /** The text of a plan, for tests and logs. */

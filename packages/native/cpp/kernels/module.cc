@@ -5,5 +5,6 @@ NAPI_MODULE_INIT() {
   ExportExchange(env, exports);
   ExportStaging(env, exports);
   ExportMatMul(env, exports);
+  ExportDot(env, exports);
   return exports;
 }

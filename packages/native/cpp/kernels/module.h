@@ -14,3 +14,6 @@ void ExportStaging(napi_env env, napi_value exports);
 
 /** The advantages of `LapidaryMatMul` on this processor (gemm.cc). */
 void ExportMatMul(napi_env env, napi_value exports);
+
+/** Matmuls with few rows (dot.cc), if the processor has the instructions. */
+void ExportDot(napi_env env, napi_value exports);

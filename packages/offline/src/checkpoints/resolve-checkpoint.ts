@@ -24,6 +24,13 @@ export async function resolveCheckpoint({ cwd, home }: Pick<Directories, "home" 
   if (existsSync(join(path, "config.json"))) return { directory: path };
   const last = isRunName(from) ? runCheckpoints(home, from).at(-1) : undefined;
   if (last !== undefined) return last;
+  const adapter = isRunName(from) ? lastAdapter(home, from) : undefined;
+  if (adapter !== undefined)
+    throw notFound(
+      `the checkpoints of run ${from} have an adapter without the weights under it`,
+      adapter,
+      "load the adapter with PEFT, or train without lora for checkpoints of the whole model",
+    );
   if (isRunName(from) && existsSync(runDirectory(home, from)))
     throw notFound(`run ${from} has no checkpoint`, runDirectory(home, from), noCheckpointRemedy(home, from));
   if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
@@ -51,15 +58,22 @@ export function knownRun(home: string, run: string): string {
   throw notFound("run not found", run, near === undefined ? "`lapidary jobs` lists all runs" : `did you mean "${near}"?`);
 }
 
+/** The last checkpoint of a run that trains an adapter. */
+function lastAdapter(home: string, run: string): string | undefined {
+  return stepDirectories(home, run).findLast(({ directory }) => existsSync(join(directory, "adapter_config.json")))?.directory;
+}
+
 /** The complete checkpoints of a run, oldest first. */
-export function runCheckpoints(home: string, run: string): Required<CheckpointLocation>[] {
-  const directory = join(runDirectory(home, run), "checkpoints");
-  if (!existsSync(directory)) return [];
-  return readdirSync(directory)
+export const runCheckpoints = (home: string, run: string): Required<CheckpointLocation>[] =>
+  stepDirectories(home, run).filter(({ directory }) => existsSync(join(directory, "config.json")));
+
+function stepDirectories(home: string, run: string): Required<CheckpointLocation>[] {
+  const checkpoints = join(runDirectory(home, run), "checkpoints");
+  if (!existsSync(checkpoints)) return [];
+  return readdirSync(checkpoints)
     .flatMap((name) => {
       const step = /^step-(\d+)$/.exec(name)?.[1];
-      const path = join(directory, name);
-      return step !== undefined && existsSync(join(path, "config.json")) ? [{ directory: path, run, step: Number(step) }] : [];
+      return step === undefined ? [] : [{ directory: join(checkpoints, name), run, step: Number(step) }];
     })
     .sort((a, b) => a.step - b.step);
 }

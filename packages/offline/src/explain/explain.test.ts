@@ -5,7 +5,8 @@ import { readJobFile, type ResolvedJob } from "../job/job-file.js";
 import { compareJobs, explainJob, explainJobValue, printedStages, stageText } from "./explain.js";
 
 const root = resolve(fileURLToPath(new URL("../../../..", import.meta.url)));
-const read = (...overrides: string[]): ResolvedJob => readJobFile({ root, cwd: root }, "e2e/cases/common/tiny.yaml", overrides).job;
+const read = (...overrides: string[]): ResolvedJob =>
+  readJobFile({ root, cwd: root, home: root }, "e2e/cases/common/tiny.yaml", overrides).job;
 
 describe("the explanation of a job", () => {
   it("every collective has a reason, and the shares add up to one", () => {

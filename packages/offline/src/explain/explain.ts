@@ -12,7 +12,8 @@ import {
 import { type Graph, printGraph } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
-import { compileJob, compileOptions, type ResolvedJob } from "@lapidary/training";
+import { compileJob } from "@lapidary/trainer/recipes";
+import { compileOptions, type ResolvedJob } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 
 export type { ProgramDifference } from "@lapidary/compiler";

@@ -64,6 +64,13 @@ export async function readExportedJob(
   { data }: Pick<ExportOptions, "data">,
 ): Promise<{ readonly job: ResolvedJob; readonly warnings: readonly Warning[] }> {
   const { job, locationOf, warnings } = readJobFile(directories, file, overrides);
+  if (job.recipe !== undefined)
+    throw new LapidaryError({
+      code: "LAP_CONFIG_VALUE",
+      message: `the export for XLA has no recipe ${job.recipe}`,
+      location: locationOf(["recipe"]),
+      remedy: "export a job of the recipe pretrain; `lapidary explain` and `lapidary plan` read jobs of every recipe",
+    });
   const inputs = await checkInputs(job, { projectRoot: directories.root, locationOf, readsCorpus: data });
   return { job, warnings: [...warnings, ...inputs, ...jobWarnings(job)] };
 }

@@ -7,22 +7,25 @@ export type { ResolvedJob } from "@lapidary/training/job";
 
 type Places = Pick<Directories, "cwd" | "root">;
 
+/** The directories that names in a job refer to. */
+const environmentOf = ({ root, home }: Directories) => ({ configsDir: join(root, "configs"), runsDirectory: join(home, "runs") });
+
 /**
  * Resolves a job: `job` is a path, or the name of a file in `configs/jobs`. Relative paths in the file are resolved here, and errors point into the file.
  *
  * @throws LapidaryError with exit code 2, or with exit code 4 if the job does not fit its chips
  */
-export const readJobFile = (places: Places, job: string, overrides: readonly string[]): LocatedJob =>
+export const readJobFile = (places: Directories, job: string, overrides: readonly string[]): LocatedJob =>
   jobOfText(places, readText(places, job, ["jobs"]), overrides);
 
 /** The text of a job or a pipeline: `file` is a path, or the name of a file in `configs/jobs` or `configs/pipelines`. @throws LAP_JOB_FILE */
 export const readLaunchText = (places: Places, file: string): JobText => readText(places, file, ["jobs", "pipelines"]);
 
-export const jobOfText = ({ cwd, root }: Places, text: JobText, overrides: readonly string[]): LocatedJob =>
-  resolveLocatedJob(text, overrides, { configsDir: join(root, "configs"), base: cwd });
+export const jobOfText = (directories: Directories, text: JobText, overrides: readonly string[]): LocatedJob =>
+  resolveLocatedJob(text, overrides, { ...environmentOf(directories), base: directories.cwd });
 
-export const pipelineOfText = ({ root }: Pick<Places, "root">, text: JobText, overrides: readonly string[]): Pipeline =>
-  resolvePipeline(text, overrides, { configsDir: join(root, "configs") });
+export const pipelineOfText = (directories: Directories, text: JobText, overrides: readonly string[]): Pipeline =>
+  resolvePipeline(text, overrides, environmentOf(directories));
 
 function readText({ cwd, root }: Places, file: string, directories: readonly string[]): JobText {
   const known = directories.map((name) => join(root, "configs", name, `${file}.yaml`)).find((path) => existsSync(path));

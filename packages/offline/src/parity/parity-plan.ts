@@ -10,6 +10,8 @@ export interface ParityOptions {
   readonly numerics: string | undefined;
   readonly workers: number | undefined;
   readonly executor: string | undefined;
+  /** Parts of a bundle of post-training, separated by commas. */
+  readonly part: string | undefined;
 }
 
 /** The settings of a parity run, with defaults. */

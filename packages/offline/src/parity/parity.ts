@@ -1,16 +1,15 @@
 import { availableParallelism } from "node:os";
 import { relative } from "node:path";
 import type { CollectiveSummary } from "@lapidary/compiler";
-import { gemmaParams } from "@lapidary/models";
-import { counted, raceAbort, type Warning } from "@lapidary/std";
+import { isPostBundle } from "@lapidary/post-training";
+import { counted, type Warning } from "@lapidary/std";
 import { meshSize, printMesh, printTorus } from "@lapidary/topology";
-import { type Session, openSession } from "@lapidary/trainer";
+import type { Session } from "@lapidary/trainer";
 import {
   type GraphRunner,
   type ParityBundle,
   type ParityDeviations,
   type ParityTolerances,
-  defaultRules,
   parityFailures,
   parityTolerances,
   readParityBundle,
@@ -18,9 +17,12 @@ import {
 } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 import { type ParityOptions, type ParityPlan, planParity } from "./parity-plan.js";
+import { type ParityEnvironment, withParitySession } from "./parity-session.js";
+import { type PostParityOutcome, comparePostTraining, partOptionError } from "./post-parity.js";
 
 export type { ParityTolerances } from "@lapidary/training";
 export type { ParityOptions } from "./parity-plan.js";
+export type { PostParityResult } from "./post-parity.js";
 
 /** The fields that `lapidary parity --json` prints. */
 export interface ParityResult extends ParityDeviations {
@@ -32,6 +34,7 @@ export interface ParityResult extends ParityDeviations {
 }
 
 export interface ParityOutcome {
+  readonly kind: "pretraining";
   readonly result: ParityResult;
   readonly tolerances: ParityTolerances;
   /** Names of the deviations above their tolerance. */
@@ -39,16 +42,9 @@ export interface ParityOutcome {
   readonly warnings: readonly Warning[];
 }
 
-/** The process in which a parity run starts its workers. */
-export interface ParityEnvironment {
-  readonly cwd: string;
-  /** The environment of worker processes. */
-  readonly env: NodeJS.ProcessEnv;
-  readonly signal: AbortSignal;
-}
-
 /**
- * Runs a golden bundle on a worker group of its own and compares the results with those of PyTorch.
+ * Runs a golden bundle on a worker group of its own and compares the results with those of PyTorch; a bundle of post-training with those of
+ * TRL, PEFT and transformers.
  *
  * @param options `directory` is absolute
  */
@@ -56,11 +52,13 @@ export async function compareWithGolden(
   options: ParityOptions,
   environment: ParityEnvironment,
   reporter: Reporter,
-): Promise<ParityOutcome> {
+): Promise<ParityOutcome | PostParityOutcome> {
   const { directory } = options;
   const plan = planParity(options, availableParallelism());
   if (options.workers !== undefined && plan.workers < options.workers)
     reporter.say(`a mesh of ${printMesh(plan.mesh)} keeps ${plan.workers} of ${options.workers} workers busy: using ${plan.workers}`);
+  if (isPostBundle(directory)) return comparePostTraining(options, plan, environment, reporter);
+  if (options.part !== undefined) throw partOptionError("a bundle of pretraining has no parts", "omit --part");
   const bundle = await readParityBundle(directory);
   bundle.warnings.forEach(reporter.warn);
   reporter.detail(
@@ -69,33 +67,20 @@ export async function compareWithGolden(
   const tolerances = parityTolerances(plan.numerics);
   const deviations = await measure(plan, bundle, environment, reporter);
   const failures = parityFailures(deviations, tolerances);
-  return { result: { ok: failures.length === 0, ...deviations }, tolerances, failures, warnings: bundle.warnings };
+  return { kind: "pretraining", result: { ok: failures.length === 0, ...deviations }, tolerances, failures, warnings: bundle.warnings };
 }
 
 async function measure(
-  { mesh, zero, numerics, executor, workers }: ParityPlan,
+  plan: ParityPlan,
   bundle: ParityBundle,
-  { env, signal }: ParityEnvironment,
+  environment: ParityEnvironment,
   reporter: Reporter,
 ): Promise<Omit<ParityResult, "ok">> {
-  reporter.progress(`start ${counted(workers, "worker")}`);
-  const session = await openSession({
-    mesh,
-    workers,
-    numerics,
-    executor,
-    zero,
-    rules: defaultRules(mesh, gemmaParams(bundle.config)),
-    environment: env,
-    log: (worker, line) => reporter.detail(`${worker}: ${line}`),
-  });
-  try {
-    const deviations = await raceAbort(runParity(bundle, withProgress(session, reporter)), signal);
+  return withParitySession(plan, bundle.config, environment, reporter, async (session) => {
+    const deviations = await runParity(bundle, withProgress(session, reporter));
     const collectives = session.collectives("train").map(({ op, axis, count, bytes_per_chip }) => ({ op, axis, count, bytes_per_chip }));
-    return { chips: meshSize(mesh), workers: session.workers, mesh: printMesh(mesh), ...deviations, collectives };
-  } finally {
-    await session.close();
-  }
+    return { chips: meshSize(plan.mesh), workers: session.workers, mesh: printMesh(plan.mesh), ...deviations, collectives };
+  });
 }
 
 /** Runs graphs of the session and reports each: five steps, logits and gradients. */

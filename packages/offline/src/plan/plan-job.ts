@@ -5,7 +5,8 @@ import { type ComputeDtype, type Machine, type PlanReport, type Simulation, pars
 import { textForDigest } from "@lapidary/ir";
 import { LapidaryError, suggest } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
-import { compileJob, type ResolvedJob } from "@lapidary/training";
+import { compileJob } from "@lapidary/trainer/recipes";
+import type { ResolvedJob } from "@lapidary/training";
 
 export interface Planned {
   readonly simulation: Simulation;

@@ -7,7 +7,7 @@ import { planStep, planSubject, type PlanSubject } from "./plan.js";
 
 const root = resolve(fileURLToPath(new URL("../../../..", import.meta.url)));
 const read = (overrides: readonly string[]): PlanSubject["job"] =>
-  readJobFile({ root, cwd: root }, "e2e/cases/common/tiny.yaml", overrides).job;
+  readJobFile({ root, cwd: root, home: root }, "e2e/cases/common/tiny.yaml", overrides).job;
 
 describe("the plan of a step", () => {
   it("a step that fits has a budget, a program hash and no advice", () => {

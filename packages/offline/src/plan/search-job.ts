@@ -2,7 +2,8 @@ import { analyse, extrapolate, type Machine, type RankedPlan, searchPlans, simul
 import { type RematPolicy, rematPolicies } from "@lapidary/compiler";
 import { LapidaryError } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
-import { compileJob, podAxis, type ResolvedJob, shardingFindings } from "@lapidary/training";
+import { compileJob } from "@lapidary/trainer/recipes";
+import { podAxis, type ResolvedJob, shardingFindings } from "@lapidary/training";
 import { computeOf } from "./plan-job.js";
 
 /** The settings that the search changes. */

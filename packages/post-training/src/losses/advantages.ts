@@ -19,21 +19,25 @@ function groupSums(g: GraphBuilder, rows: Value, generations: number): { grouped
   return { grouped, sums: g.broadcastInDim(g.reduce(grouped, [1], "sum"), grouped.type.dims, [0]) };
 }
 
+/** REINFORCE (Williams 1992) with a KL term: A = score − β Σ_t (old − reference). @returns f32[B] */
+export function reinforceAdvantages(g: GraphBuilder, { scores, mask, oldLogps, referenceLogps }: RolloutValues, beta: number): Value {
+  const kl = rowSums(g, g.multiply(g.subtract(oldLogps, referenceLogps), mask));
+  return g.subtract(scores, g.scale(kl, beta));
+}
+
 /**
- * REINFORCE leave-one-out (Ahmadian et al. 2024): R = score − β Σ_t (old − reference); A = R − mean of the other rows of the group.
+ * REINFORCE leave-one-out (Ahmadian et al. 2024): R as in `reinforceAdvantages`; A = R − mean of the other rows of the group.
  *
  * @returns f32[B]
  */
 export function rlooAdvantages(
   g: GraphBuilder,
-  { scores, mask, oldLogps, referenceLogps }: RolloutValues,
+  rollout: RolloutValues,
   { beta, generations }: { readonly beta: number; readonly generations: number },
 ): Value {
-  const kl = rowSums(g, g.multiply(g.subtract(oldLogps, referenceLogps), mask));
-  const returns = g.subtract(scores, g.scale(kl, beta));
-  const { grouped, sums } = groupSums(g, returns, generations);
+  const { grouped, sums } = groupSums(g, reinforceAdvantages(g, rollout, beta), generations);
   const others = g.scale(g.subtract(sums, grouped), 1 / (generations - 1));
-  return g.named("advantages", g.reshape(g.subtract(grouped, others), scores.type.dims));
+  return g.named("advantages", g.reshape(g.subtract(grouped, others), rollout.scores.type.dims));
 }
 
 /**

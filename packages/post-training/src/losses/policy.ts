@@ -143,10 +143,13 @@ export function ppoLoss(
   const [advantages, returns] = [g.stopGradient(critic.advantages), g.stopGradient(critic.returns)];
   const ratio = g.exponential(g.multiply(g.subtract(logps, oldLogps), mask));
   const { objective, isLow, isHigh } = clippedObjective(g, ratio, advantages, config.clip);
-  const change = clamp(g, g.subtract(critic.values, critic.oldValues), -config.clipValue, config.clipValue);
-  const clipped = g.add(critic.oldValues, change);
+  const change = g.subtract(critic.values, critic.oldValues);
+  const clipped = g.add(critic.oldValues, clamp(g, change, -config.clipValue, config.clipValue));
   const [free, limited] = [g.square(g.subtract(critic.values, returns)), g.square(g.subtract(clipped, returns))];
   const policyLoss = maskedMean(g, objective, mask);
+  // Within the limit, the two losses differ by rounding only, so their comparison alone would count rounding errors.
+  const isBeyond = g.compare(g.abs(change), g.splat(config.clipValue, change.type), "GT");
+  const isClipped = indicator(g, g.and(isBeyond, g.compare(limited, free, "GT")));
   const valueLoss = g.scale(maskedMean(g, g.maximum(free, limited), mask), 0.5);
   return {
     loss: g.add(policyLoss, g.scale(valueLoss, config.valueWeight)),
@@ -154,7 +157,7 @@ export function ppoLoss(
       ["policy_loss", policyLoss],
       ["value_loss", valueLoss],
       ["clip_fraction", maskedMean(g, g.add(isLow, isHigh), mask)],
-      ["value_clip_fraction", maskedMean(g, indicator(g, g.compare(limited, free, "GT")), mask)],
+      ["value_clip_fraction", maskedMean(g, isClipped, mask)],
       ["ratio_mean", maskedMean(g, ratio, mask)],
     ]),
   };

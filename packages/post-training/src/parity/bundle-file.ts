@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type ArrayData, readSafetensors } from "@lapidary/interop";
+import type { ParamSpec } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 
 type F32Array = Extract<ArrayData, { dtype: "f32" }>;
@@ -7,7 +8,7 @@ type I32Array = Extract<ArrayData, { dtype: "i32" }>;
 
 /** A safetensors file of a bundle, whose arrays are read by name, type and dims. */
 export class BundleFile {
-  private constructor(
+  constructor(
     readonly path: string,
     private readonly arrays: ReadonlyMap<string, ArrayData>,
   ) {}
@@ -17,9 +18,13 @@ export class BundleFile {
     return new BundleFile(path, await readSafetensors(path));
   }
 
-  /** The arrays whose names begin with `prefix`, without it. */
-  withPrefix(prefix: string): ReadonlyMap<string, ArrayData> {
-    return new Map([...this.arrays].filter(([name]) => name.startsWith(prefix)).map(([name, array]) => [name.slice(prefix.length), array]));
+  /** The gradients `grad.<name>` of all parameters, and of nothing else. */
+  gradients(params: readonly ParamSpec[]): ReadonlyMap<string, F32Array> {
+    const prefix = "grad.";
+    const known = new Set(params.map(({ name }) => prefix + name));
+    const unknown = [...this.arrays.keys()].find((name) => name.startsWith(prefix) && !known.has(name));
+    if (unknown !== undefined) throw bundleError(this.path, unknown, "the model has no such parameter");
+    return new Map(params.map(({ name, dims }) => [name, this.f32(prefix + name, dims)]));
   }
 
   f32(name: string, dims: readonly number[]): F32Array {
@@ -34,13 +39,62 @@ export class BundleFile {
     return array;
   }
 
-  /** The dims of an i32 matrix. */
-  matrixDims(name: string): readonly [number, number] {
-    const { dims } = this.i32(name);
-    const [rows = 0, columns = 0] = dims;
-    if (dims.length !== 2 || rows < 1 || columns < 1)
-      throw bundleError(this.path, name, `its dims are [${dims.join(", ")}], not [rows, tokens]`);
-    return [rows, columns];
+  /** Token ids [rows, columns] of a vocabulary. */
+  tokens(name: string, vocabSize: number, dims?: readonly number[]): I32Array {
+    const array = this.i32(name, dims);
+    if (array.dims.length !== 2 || array.data.length === 0)
+      throw bundleError(this.path, name, `its dims are [${array.dims.join(", ")}], not [rows, tokens]`);
+    const id = array.data.find((each) => each < 0 || each >= vocabSize);
+    if (id !== undefined) throw bundleError(this.path, name, `the id ${id} is not in the vocabulary of ${vocabSize} ids`);
+    return array;
+  }
+
+  /** Token ids [rows, columns], where the rows are groups of `size` rows. */
+  groupedTokens(name: string, vocabSize: number, size: number): I32Array {
+    const array = this.tokens(name, vocabSize);
+    const [rows = 0] = array.dims;
+    if (rows % size !== 0) throw bundleError(this.path, name, `its ${rows} rows are not groups of ${size}`);
+    return array;
+  }
+
+  /** Integers in a range. */
+  within(name: string, dims: readonly number[], low: number, high: number): I32Array {
+    const array = this.i32(name, dims);
+    const value = array.data.find((each) => each < low || each > high);
+    if (value !== undefined) throw bundleError(this.path, name, `the value ${value} is not one of ${low} to ${high}`);
+    return array;
+  }
+
+  /** A mask [rows, columns] of 0 and 1. */
+  mask(name: string, dims: readonly number[]): I32Array {
+    return this.within(name, dims, 0, 1);
+  }
+
+  /** The mask of rows that are padded on one side only. Each row has a token. */
+  padded(name: string, [rows, columns]: readonly [number, number], side: "left" | "right"): I32Array {
+    const array = this.mask(name, [rows, columns]);
+    for (let row = 0; row < rows; row++) {
+      const seen = array.data.subarray(row * columns, (row + 1) * columns);
+      const inner = side === "left" ? seen.toReversed() : seen;
+      if (inner[0] !== 1 || inner.some((each, at) => each === 1 && inner[at - 1] === 0))
+        throw bundleError(this.path, name, `row ${row} is not padded on the ${side}`);
+    }
+    return array;
+  }
+
+  /** Checks that a scalar of the file is the number of the manifest. */
+  requireScalar(name: string, expected: number): void {
+    const [value = Number.NaN] = this.f32(name, [1]).data;
+    if (!(Math.abs(value - expected) <= 1e-6 * Math.max(1, Math.abs(expected))))
+      throw bundleError(this.path, name, `its value is ${value}, and the manifest has ${expected}`);
+  }
+
+  /** Labels of tokens: an id, or −100 where the token does not count. */
+  labels(name: string, vocabSize: number, dims: readonly number[]): I32Array {
+    const array = this.i32(name, dims);
+    const label = array.data.find((each) => each !== -100 && (each < 0 || each >= vocabSize));
+    if (label !== undefined) throw bundleError(this.path, name, `the label ${label} is neither −100 nor an id of the vocabulary`);
+    return array;
   }
 
   #get(name: string, dims: readonly number[] | undefined): ArrayData {

@@ -5,6 +5,7 @@ import { type GraphRunner, type Sampling, decodeProgram, prefillProgram, sampled
 import type { PostBundle } from "./bundle.js";
 import { PartChecks, type PostCheck } from "./checks.js";
 import { type Arrays, arrayOf, asParams } from "./context.js";
+import { matrixDims } from "./rows.js";
 
 /** Greedy generation with a cache, from prompts of unequal length, and the distributions of filtered sampling. */
 export async function checkGeneration(bundle: PostBundle, runner: GraphRunner): Promise<PostCheck[]> {
@@ -12,7 +13,7 @@ export async function checkGeneration(bundle: PostBundle, runner: GraphRunner): 
   const checks = new PartChecks("generation", manifest);
   const { new_tokens: count, step, stop_token: stop, settings } = manifest.generation;
   const file = files.generation;
-  const [batch] = file.matrixDims("prompt_ids");
+  const [batch] = matrixDims(file.tokens("prompt_ids", config.vocabSize));
   const { tokens, logits } = await generateGreedily(bundle, runner);
   checks.equal("tokens", tokens.data, file.i32("tokens", [batch, count]).data);
   const at = (index: number): ArrayData => ensure(logits[index], "logits");
@@ -40,11 +41,12 @@ export async function checkGeneration(bundle: PostBundle, runner: GraphRunner): 
 }
 
 async function generateGreedily(
-  { manifest, files, model, policy }: PostBundle,
+  { manifest, files, config, model, policy }: PostBundle,
   runner: GraphRunner,
 ): Promise<{ tokens: ArrayData; logits: ArrayData[] }> {
-  const [batch, prompt] = files.generation.matrixDims("prompt_ids");
-  const mask = files.generation.i32("prompt_mask", [batch, prompt]);
+  const prompts = files.generation.tokens("prompt_ids", config.vocabSize);
+  const [batch, prompt] = matrixDims(prompts);
+  const mask = files.generation.padded("prompt_mask", [batch, prompt], "left");
   const first = i32Array(
     [batch],
     Array.from({ length: batch }, (_, row) => mask.data.subarray(row * prompt, (row + 1) * prompt).indexOf(1)),
@@ -52,7 +54,7 @@ async function generateGreedily(
   const count = manifest.generation.new_tokens;
   const shape = { batch, positions: prompt + count };
   const weights = asParams(policy);
-  const inputs = new Map([...weights, ["tokens", files.generation.i32("prompt_ids")] as const, ["first", first] as const]);
+  const inputs = new Map([...weights, ["tokens", prompts] as const, ["first", first] as const]);
   let out: Arrays = await runner.run("prefill", prefillProgram(model, { ...shape, prompt }), inputs);
   const names = cacheArrays(model, shape).map(({ name }) => name);
   const decodeGraph = decodeProgram(model, shape);

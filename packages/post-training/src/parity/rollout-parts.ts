@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { type ArrayData, f32Array } from "@lapidary/interop";
 import { ensure } from "@lapidary/std";
 import type { GraphRunner } from "@lapidary/training";
@@ -5,11 +6,13 @@ import { klToReference, logProbs } from "../programs/evaluations.js";
 import { type RlConfig, rlStep, valueSet, withValueModel } from "../programs/rl-step.js";
 import { trainedStates } from "../programs/trained-model.js";
 import type { PostBundle } from "./bundle.js";
+import { bundleError } from "./bundle-file.js";
 import { PartChecks, type PostCheck } from "./checks.js";
 import { type Arrays, arrayOf, asParams, gradientsOf, initialStates, inputsOf, runStep, runSteps, scalarOf } from "./context.js";
-import { asF32, joinColumns, meanWhere, placeCompletion, shiftMasked, takeCompletion } from "./rows.js";
+import { type GrpoVariantName, bySetting, clipHigherPrefix, grpoVariantNames, manifestError } from "./manifest.js";
+import { asF32, joinColumns, matrixDims, meanWhere, placeCompletion, shiftMasked, takeCompletion } from "./rows.js";
 
-/** The rollout of a bundle, prompts and completions side by side. */
+/** The rollout of a bundle. Each row is a prompt and its completion. */
 interface Rollout {
   readonly shape: { readonly batch: number; readonly seq: number; readonly segments: true };
   /** Columns of the prompts, and of the completions. */
@@ -25,12 +28,15 @@ interface Rollout {
   readonly taken: (values: ArrayData) => ArrayData;
 }
 
-function rolloutOf({ files: { rollout } }: PostBundle): Rollout {
-  const [batch, prompt] = rollout.matrixDims("prompt_ids");
-  const [, completion] = rollout.matrixDims("completion_ids");
-  const completionMask = rollout.i32("completion_mask", [batch, completion]);
-  const tokens = joinColumns(rollout.i32("prompt_ids"), rollout.i32("completion_ids"));
-  const promptMask = rollout.i32("prompt_mask", [batch, prompt]);
+function rolloutOf({ config: { vocabSize }, manifest, files: { rollout } }: PostBundle): Rollout {
+  const prompts = rollout.groupedTokens("prompt_ids", vocabSize, manifest.rollout.generations);
+  const [batch, prompt] = matrixDims(prompts);
+  const completions = rollout.tokens("completion_ids", vocabSize);
+  const [rows, completion] = matrixDims(completions);
+  if (rows !== batch) throw bundleError(rollout.path, "completion_ids", `it has ${rows} rows, and "prompt_ids" has ${batch}`);
+  const completionMask = rollout.mask("completion_mask", [batch, completion]);
+  const tokens = joinColumns(prompts, completions);
+  const promptMask = rollout.padded("prompt_mask", [batch, prompt], "left");
   const segments = joinColumns(promptMask, completionMask);
   const noPrompt: ArrayData = { ...promptMask, data: new Int32Array(batch * prompt) } as ArrayData;
   const seq = prompt + completion;
@@ -92,8 +98,9 @@ export async function checkRollout(bundle: PostBundle, runner: GraphRunner): Pro
     "mean",
   );
   const mean = meanWhere(logps, completionMask);
-  checks.number("logps_mean", mean, expected.mistakes.logps_mean ?? Number.NaN, "mean");
-  checks.mistakes(mean, { logps_without_temperature_mean: expected.mistakes.logps_without_temperature_mean ?? Number.NaN });
+  const { logps_mean: expectedMean, logps_without_temperature_mean } = expected.mistakes;
+  checks.number("logps_mean", mean, expectedMean, "mean");
+  checks.mistakes(mean, expectedMean, { logps_without_temperature_mean });
   return checks.list;
 }
 
@@ -127,13 +134,13 @@ export async function checkRloo(bundle: PostBundle, runner: GraphRunner): Promis
   checks.array("advantages", arrayOf(first, "advantages"), files.rloo.f32("advantages", [rollout.shape.batch]));
   checks.array("rloo_advantages", arrayOf(first, "advantages"), files.rollout.f32("rloo_advantages", [rollout.shape.batch]));
   checks.number("loss", scalarOf(first, "loss"), expected.loss);
-  checks.gradients("gradients", gradientsOf(first, names), files.rloo.withPrefix("grad."));
+  checks.gradients("gradients", gradientsOf(first, names), files.rloo.gradients(model.params));
   checks.gradientNorm("grad_norm", scalarOf(first, "grad_norm"), expected.grad_norm);
   checks.exact("clip_fraction", scalarOf(first, "clip_fraction"), expected.clip_fraction);
   checks.steps(losses, expected.step_losses);
-  checks.mistakes(scalarOf(first, "loss"), expected.mistakes);
+  checks.mistakes(scalarOf(first, "loss"), expected.loss, expected.mistakes);
 
-  // The same advantages for completions that the policy itself drew: the scores make up for the other old log-probabilities.
+  // The completions as if the policy itself had drawn them. The changed scores cancel the effect of the old log-probabilities on the advantages.
   const current = arrayOf(first, "logps");
   const [old, mask, scores] = ["old_logps", "mask", "scores"].map((name) => arrayOf(rest, name)) as [ArrayData, ArrayData, ArrayData];
   const shifted = scores.data.map((score, row) => {
@@ -151,7 +158,7 @@ export async function checkRloo(bundle: PostBundle, runner: GraphRunner): Promis
 
 /** Settings and inputs of a variant of GRPO, by the name that the bundle gives it. */
 type GrpoVariant = Partial<Extract<RlConfig, { algorithm: "grpo" }>> & { readonly withoutTruncated?: boolean };
-const grpoVariants: Readonly<Record<string, GrpoVariant>> = {
+const grpoVariants: Readonly<Record<GrpoVariantName, GrpoVariant>> = {
   bnpo: { reduction: "bnpo" },
   dapo: { reduction: "dapo" },
   dr_grpo: { reduction: "dr_grpo" },
@@ -167,6 +174,9 @@ export async function checkGrpo(bundle: PostBundle, runner: GraphRunner): Promis
   const expected = manifest.grpo;
   const rollout = rolloutOf(bundle);
   const { temperature, generations, truncated_rows: truncated } = manifest.rollout;
+  const outside = truncated.find((row) => row >= rollout.shape.batch);
+  if (outside !== undefined)
+    throw manifestError(join(bundle.directory, "manifest.json"), `rollout.truncated_rows: the rollout has no row ${outside}`);
   const rl: Extract<RlConfig, { algorithm: "grpo" }> = {
     algorithm: "grpo",
     temperature,
@@ -189,25 +199,28 @@ export async function checkGrpo(bundle: PostBundle, runner: GraphRunner): Promis
 
   const { first, losses } = await runSteps(runner, { name: "grpo", graph, states, rest: rest(mask) });
   checks.array("advantages", arrayOf(first, "advantages"), files.grpo.f32("advantages", [rollout.shape.batch]));
+  checks.array("grpo_advantages", arrayOf(first, "advantages"), files.rollout.f32("grpo_advantages", [rollout.shape.batch]));
   checks.number("loss", scalarOf(first, "loss"), expected.loss);
-  checks.gradients("gradients", gradientsOf(first, names), files.grpo.withPrefix("grad."));
+  checks.gradients("gradients", gradientsOf(first, names), files.grpo.gradients(model.params));
   checks.gradientNorm("grad_norm", scalarOf(first, "grad_norm"), expected.grad_norm);
   checks.exact("clip_low", scalarOf(first, "clip_low"), expected.clip_low);
   checks.exact("clip_high", scalarOf(first, "clip_high"), expected.clip_high);
   checks.steps(losses, expected.step_losses);
-  checks.mistakes(scalarOf(first, "loss"), expected.mistakes);
+  checks.mistakes(scalarOf(first, "loss"), expected.loss, expected.mistakes);
 
-  for (const [name, { withoutTruncated = false, ...settings }] of Object.entries(grpoVariants)) {
+  for (const name of grpoVariantNames) {
+    const { withoutTruncated = false, ...settings } = grpoVariants[name];
     const wanted = expected.variants[name];
-    if (wanted === undefined) continue;
     const variant = rlStep(model, update, rollout.shape, { rl: { ...rl, ...settings } });
     const out = await runStep(runner, { name: `grpo ${name}`, graph: variant, states, rest: rest(withoutTruncated ? kept : mask) });
     checks.number(`${name} loss`, scalarOf(out, "loss"), wanted.loss);
     checks.gradientNorm(`${name} grad_norm`, scalarOf(out, "grad_norm"), wanted.grad_norm);
   }
-  const higher = rlStep(model, update, rollout.shape, { rl: { ...rl, clip: { low: expected.clip, high: 0.28 } } });
-  const out = await runStep(runner, { name: "grpo clip_higher", graph: higher, states, rest: rest(mask) });
-  checks.number("clip_higher_0.28", scalarOf(out, "loss"), expected["clip_higher_0.28"]);
+  for (const [key, high, loss] of bySetting(expected, clipHigherPrefix)) {
+    const higher = rlStep(model, update, rollout.shape, { rl: { ...rl, clip: { low: expected.clip, high } } });
+    const out = await runStep(runner, { name: `grpo ${key}`, graph: higher, states, rest: rest(mask) });
+    checks.number(key, scalarOf(out, "loss"), loss);
+  }
   return checks.list;
 }
 
@@ -239,7 +252,7 @@ export async function checkPpo(bundle: PostBundle, runner: GraphRunner): Promise
   for (const name of ["loss", "policy_loss", "value_loss"] as const) checks.number(name, scalarOf(out, name), expected[name]);
   for (const name of ["clip_fraction", "value_clip_fraction"] as const) checks.exact(name, scalarOf(out, name), expected[name]);
   const names = both.params.map(({ name }) => name);
-  checks.gradients("gradients", gradientsOf(out, names), files.ppo.withPrefix("grad."));
+  checks.gradients("gradients", gradientsOf(out, names), files.ppo.gradients(both.params));
   checks.gradientNorm("grad_norm", scalarOf(out, "grad_norm"), expected.grad_norm);
   return checks.list;
 }

@@ -3,6 +3,9 @@ import { assert, ensure } from "@lapidary/std";
 
 const at = (array: ArrayData, index: number): number => ensure(array.data[index], "element");
 
+/** Rows and columns. */
+export const matrixDims = ({ dims }: ArrayData): readonly [number, number] => [ensure(dims[0], "rows"), ensure(dims[1], "columns")];
+
 /** Targets and mask of labels [B, T]: position t is trained on label t + 1, unless it is −100. */
 export function shiftLabels(labels: ArrayData): { targets: ArrayData; mask: ArrayData } {
   const [batch = 0, seq = 0] = labels.dims;

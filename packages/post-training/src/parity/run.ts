@@ -1,5 +1,6 @@
 import type { GraphRunner } from "@lapidary/training";
 import type { PostBundle } from "./bundle.js";
+import { checkChat } from "./chat-part.js";
 import type { PostCheck } from "./checks.js";
 import { checkGeneration } from "./generation-part.js";
 import { checkDpo, checkReward } from "./preference-parts.js";
@@ -8,6 +9,7 @@ import { checkLora, checkSft } from "./sft-parts.js";
 
 /** The parts of a bundle, in the order in which they run. */
 const partChecks = {
+  chat: checkChat,
   sft: checkSft,
   lora: checkLora,
   reward: checkReward,
@@ -21,6 +23,7 @@ const partChecks = {
 
 export type PostPart = keyof typeof partChecks;
 export const postParts = Object.keys(partChecks) as readonly PostPart[];
+export const isPostPart = (name: string): name is PostPart => Object.hasOwn(partChecks, name);
 
 /** Runs the programs of every recipe on the inputs of a bundle, and compares the results with those of the reference. */
 export async function runPostParity(

@@ -7,22 +7,27 @@ import { trainedStates } from "../programs/trained-model.js";
 import type { PostBundle } from "./bundle.js";
 import { PartChecks, type PostCheck } from "./checks.js";
 import { type Arrays, asParams, gradientsOf, initialStates, inputsOf, runStep, runSteps, scalarOf } from "./context.js";
-import { shiftLabels } from "./rows.js";
+import { matrixDims, shiftLabels } from "./rows.js";
 
 /** The padded dialogues of a bundle as inputs of a step. */
-function paddedBatch({ files }: PostBundle): { shape: { batch: number; seq: number; segments: false }; inputs: Arrays } {
-  const [batch, seq] = files.sft.matrixDims("input_ids");
-  const labels = shiftLabels(files.sft.i32("labels", [batch, seq]));
-  return { shape: { batch, seq, segments: false }, inputs: inputsOf({ tokens: files.sft.i32("input_ids"), ...labels }) };
+function paddedBatch({ files, config: { vocabSize } }: PostBundle): {
+  shape: { batch: number; seq: number; segments: false };
+  inputs: Arrays;
+} {
+  const tokens = files.sft.tokens("input_ids", vocabSize);
+  const [batch, seq] = matrixDims(tokens);
+  files.sft.padded("attention_mask", [batch, seq], "right");
+  const labels = shiftLabels(files.sft.labels("labels", vocabSize, tokens.dims));
+  return { shape: { batch, seq, segments: false }, inputs: inputsOf({ tokens, ...labels }) };
 }
 
 /** Fine-tuning on padded rows, and on the same dialogues packed into fewer rows. */
 export async function checkSft(bundle: PostBundle, runner: GraphRunner): Promise<PostCheck[]> {
-  const { model, manifest, files, update, policy } = bundle;
+  const { config, model, manifest, files, update, policy } = bundle;
   const checks = new PartChecks("sft", manifest);
   const names = model.params.map(({ name }) => name);
   const states = initialStates(trainedStates(model, update), policy);
-  const expected = files.sft.withPrefix("grad.");
+  const expected = files.sft.gradients(model.params);
 
   const padded = paddedBatch(bundle);
   const graph = sftStep(model, update, padded.shape, { withGradients: true });
@@ -32,21 +37,21 @@ export async function checkSft(bundle: PostBundle, runner: GraphRunner): Promise
   checks.gradients("gradients", gradientsOf(first, names), expected);
   checks.gradientNorm("grad_norm", scalarOf(first, "grad_norm"), manifest.sft.grad_norm);
   checks.steps(losses, manifest.sft.step_losses);
-  checks.mistakes(scalarOf(first, "loss"), manifest.sft.mistakes);
+  checks.mistakes(scalarOf(first, "loss"), manifest.sft.loss, manifest.sft.mistakes);
 
-  const [batch, seq] = files.sft.matrixDims("packed_input_ids");
-  const dims = [batch, seq];
+  const tokens = files.sft.tokens("packed_input_ids", config.vocabSize);
+  const [batch, seq] = matrixDims(tokens);
   const rest = inputsOf({
-    tokens: files.sft.i32("packed_input_ids"),
-    segments: files.sft.i32("packed_segment_ids", dims),
-    ...shiftLabels(files.sft.i32("packed_labels", dims)),
+    tokens,
+    segments: files.sft.within("packed_segment_ids", tokens.dims, 0, seq),
+    ...shiftLabels(files.sft.labels("packed_labels", config.vocabSize, tokens.dims)),
   });
   const packedGraph = sftStep(model, update, { batch, seq, segments: true }, { withGradients: true });
   const packed = await runStep(runner, { name: "sft packed", graph: packedGraph, states, rest });
   checks.number("packed_loss", scalarOf(packed, "loss"), manifest.sft.packed_loss);
   checks.exact("packed tokens_counted", scalarOf(packed, "tokens_counted"), manifest.sft.tokens_counted);
   checks.gradients("packed gradients", gradientsOf(packed, names), expected);
-  checks.mistakes(scalarOf(packed, "loss"), manifest.sft.mistakes);
+  checks.mistakes(scalarOf(packed, "loss"), manifest.sft.packed_loss, manifest.sft.mistakes, "packed rows, ");
   return checks.list;
 }
 
@@ -59,9 +64,10 @@ export async function checkLora(bundle: PostBundle, runner: GraphRunner): Promis
   const states = initialStates(trainedStates(model, update, lora.config), lora.weights);
   const rest = new Map([...asParams(policy), ...padded.inputs]);
   const { first, losses } = await runSteps(runner, { name: "lora", graph, states, rest });
-  const names = loraParams(model, lora.config).map(({ name }) => name);
+  const params = loraParams(model, lora.config);
+  const names = params.map(({ name }) => name);
   checks.number("loss", scalarOf(first, "loss"), manifest.lora.loss);
-  checks.gradients("gradients", gradientsOf(first, names), files.lora.withPrefix("grad."));
+  checks.gradients("gradients", gradientsOf(first, names), files.lora.gradients(params));
   checks.gradientNorm("grad_norm", scalarOf(first, "grad_norm"), manifest.lora.grad_norm);
   checks.steps(losses, manifest.lora.step_losses);
 

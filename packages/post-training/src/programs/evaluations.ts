@@ -44,6 +44,25 @@ export function klToReference(model: Model, shape: SequenceShape, temperature: n
 }
 
 /**
+ * What an update reads of a rollout, and its distance from the reference: one program, so that both models run once.
+ *
+ *     params  reference.params  tokens  targets  mask  (segments)   →   logps  reference_logps  entropy  kl, each f32[B, T], 0 where the mask is 0
+ */
+export function rolloutLogProbs(model: Model, shape: SequenceShape, temperature: number): Graph {
+  const g = new GraphBuilder("rollout_logprobs");
+  const [policy, reference] = [setParameters(g, model.params), setParameters(g, model.params, "reference")];
+  const { tokens, options } = sequenceInputs(g, shape);
+  const { targets, mask } = targetInputs(g, shape);
+  const logits = (name: string, weights: ParamValues): Value => g.scope(name, () => logitsOf(model, g, weights, tokens, options));
+  const [own, other] = [logits("policy", policy), logits("reference", reference)];
+  g.output("logps", g.multiply(tokenLogProbs(g, own, targets, temperature), mask));
+  g.output("reference_logps", g.multiply(tokenLogProbs(g, other, targets, temperature), mask));
+  g.output("entropy", g.multiply(entropy(g, own, temperature), mask));
+  g.output("kl", g.multiply(fullKl(g, own, other, temperature), mask));
+  return g.finish();
+}
+
+/**
  * The scores of a reward model, or the values of a value model.
  *
  *     params  tokens  last i32[B]  (segments)   →   scores f32[B]  token_scores f32[B, T]

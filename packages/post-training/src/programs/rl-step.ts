@@ -1,7 +1,14 @@
 import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
 import { type Model, logitsOf } from "@lapidary/models";
 import { type UpdateConfig, applyUpdate } from "@lapidary/training";
-import { type GaeConfig, type RolloutValues, gaeAdvantages, grpoAdvantages, rlooAdvantages } from "../losses/advantages.js";
+import {
+  type GaeConfig,
+  type RolloutValues,
+  gaeAdvantages,
+  grpoAdvantages,
+  reinforceAdvantages,
+  rlooAdvantages,
+} from "../losses/advantages.js";
 import { tokenLogProbs } from "../losses/log-probs.js";
 import { type ClipRange, type GrpoConfig, type PolicyLoss, type PpoConfig, grpoLoss, ppoLoss, rlooLoss } from "../losses/policy.js";
 import { type SequenceShape, batchInput, sequenceInputs, targetInputs } from "./inputs.js";
@@ -11,6 +18,8 @@ import { inSet, trainedModel, withAdapters } from "./trained-model.js";
 
 export type RlConfig = { readonly temperature: number } & (
   | { readonly algorithm: "rloo"; readonly generations: number; readonly beta: number; readonly clip: ClipRange }
+  /** RLOO without a baseline. */
+  | { readonly algorithm: "reinforce"; readonly beta: number; readonly clip: ClipRange }
   | ({ readonly algorithm: "grpo"; readonly generations: number } & GrpoConfig)
   | ({ readonly algorithm: "ppo" } & PpoConfig & GaeConfig)
 );
@@ -23,7 +32,7 @@ interface RlLoss extends PolicyLoss {
 /** The name of the value model's parameter set. */
 export const valueSet = "value";
 
-/** The model with the parameters of the value model that PPO also trains. */
+/** The parameters of the policy and of the value model, which PPO trains together. */
 export const withValueModel = (model: Model): Pick<Model, "params"> => ({
   params: [...model.params, ...scoreParams(model).map((spec) => ({ ...spec, name: inSet(valueSet, spec.name) }))],
 });
@@ -75,6 +84,10 @@ function lossOf(g: GraphBuilder, rl: RlConfig, { rollout, logps, perToken, value
   switch (rl.algorithm) {
     case "rloo": {
       const advantages = rlooAdvantages(g, rollout, rl);
+      return { ...rlooLoss(g, policy, advantages, rl.clip), arrays: new Map([["advantages", advantages]]) };
+    }
+    case "reinforce": {
+      const advantages = reinforceAdvantages(g, rollout, rl.beta);
       return { ...rlooLoss(g, policy, advantages, rl.clip), arrays: new Map([["advantages", advantages]]) };
     }
     case "grpo": {

@@ -1,8 +1,8 @@
 import { type Graph, GraphBuilder } from "@lapidary/ir";
-import { type LoraConfig, type Model, logitsOf, meanLoss, tokenLosses } from "@lapidary/models";
+import { type LoraConfig, type Model, countedLoss, logitsOf, meanLoss, tokenLosses } from "@lapidary/models";
 import { type UpdateConfig, applyUpdate } from "@lapidary/training";
 import { type SequenceShape, sequenceInputs, targetInputs } from "./inputs.js";
-import { trainedModel, withAdapters } from "./trained-model.js";
+import { adaptedModel, setParameters, trainedModel, withAdapters } from "./trained-model.js";
 
 export interface StepOptions {
   /** Trains this adapter; the weights are frozen. */
@@ -25,5 +25,22 @@ export function sftStep(model: Model, update: UpdateConfig, shape: SequenceShape
   const { loss, count } = meanLoss(g, tokenLosses(g, logits, targets), mask);
   const metrics = new Map([["tokens_counted", count]]);
   applyUpdate(g, update, { params, states, loss, metrics, withGradients: options.withGradients === true });
+  return g.finish();
+}
+
+/**
+ * Losses of a batch as sums: sums of batches with unequal masks can be added, means cannot.
+ *
+ *     params  tokens  targets  mask  (segments)   →   loss_sum (nats)  tokens_counted
+ */
+export function sftEvalStep(model: Model, shape: SequenceShape, { lora }: Pick<StepOptions, "lora"> = {}): Graph {
+  const g = new GraphBuilder("eval_step");
+  const adapted = adaptedModel(model, lora);
+  const weights = setParameters(g, adapted.params);
+  const { tokens, options } = sequenceInputs(g, shape);
+  const { targets, mask } = targetInputs(g, shape);
+  const { sum, count } = countedLoss(g, tokenLosses(g, logitsOf(adapted, g, weights, tokens, options), targets), mask);
+  g.output("loss_sum", g.named("loss_sum", sum, [], "metric"));
+  g.output("tokens_counted", g.named("tokens_counted", count, [], "metric"));
   return g.finish();
 }

@@ -51,3 +51,14 @@ export function trainedModel(g: GraphBuilder, model: Pick<Model, "params">, upda
 /** The options with the adapters of the model. */
 export const withAdapters = (options: HiddenOptions, adapters: HiddenOptions["adapters"]): HiddenOptions =>
   adapters === undefined ? options : { ...options, adapters };
+
+/** The model with its adapter as a model whose parameters are the weights and the matrices of the adapter. */
+export function adaptedModel(model: Model, lora: LoraConfig | undefined): Model {
+  if (lora === undefined) return model;
+  return {
+    ...model,
+    params: [...model.params, ...loraParams(model, lora)],
+    hidden: (g, params, tokens, options = {}) => model.hidden(g, params, tokens, withAdapters(options, loraAdapters(model, lora, params))),
+    unembed: (g, params, hidden) => model.unembed(g, params, hidden),
+  };
+}

@@ -54,7 +54,7 @@ export const arbitraryMessages: { readonly [K in MessageKind]: fc.Arbitrary<Unbr
     step: count,
     batch: count,
     seq: count,
-    into: fc.array(fc.record({ array: fc.constantFrom("tokens", "targets", "mask"), tensor }), { minLength: 1, maxLength: 3 }),
+    into: fc.array(fc.record({ array: fc.constantFrom("tokens", "targets", "mask", "segments"), tensor }), { minLength: 1, maxLength: 3 }),
   }),
   run: fc.record(
     {

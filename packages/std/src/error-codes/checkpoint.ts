@@ -99,4 +99,9 @@ export const checkpointErrors = {
     summary: "The manifest of a golden bundle is invalid.",
     remedy: "make the bundle again: the manifest states step_losses and the settings of adamw",
   },
+  LAP_PARITY_OPTION: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "An option of `lapidary parity` does not apply to the golden bundle.",
+  },
 } as const satisfies ErrorTable;

@@ -77,7 +77,7 @@ export const dataErrors = {
   LAP_EXAMPLE_TOO_LONG: {
     exit: ExitCode.usage,
     recoverable: false,
-    summary: "A row of examples has more tokens than a training row.",
+    summary: "A row of examples has more tokens than fit.",
     remedy: "shorten the example, or raise the sequence length",
   },
   LAP_EXAMPLE_CONTROL_TEXT: {
@@ -86,12 +86,21 @@ export const dataErrors = {
     summary: "The tokenizer cannot encode a text without control tokens.",
     remedy: "remove the name of the control token from the text",
   },
+  LAP_CLASSIFIER_FILE: { exit: ExitCode.usage, recoverable: false, summary: "A file is not a classifier of texts." },
+  LAP_CLASSIFIER_PRECISION: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "No threshold of a classifier reaches the wanted precision on held-out rows.",
+  },
+  LAP_CLASSIFIER_ROWS: { exit: ExitCode.usage, recoverable: false, summary: "A classifier has too few labelled rows." },
+  LAP_EXAMPLE_FILTER: { exit: ExitCode.usage, recoverable: false, summary: "A filter does not exist, or lacks a file." },
   LAP_EXAMPLE_FILTERED: {
     exit: ExitCode.usage,
     recoverable: false,
     summary: "A filter removed a row of examples.",
-    remedy: "correct the row, or remove the filter from data.filters",
+    remedy: "correct the row, or use other filters",
   },
+  LAP_EXAMPLE_ROW: { exit: ExitCode.usage, recoverable: false, summary: "A file of examples has no row with the requested number." },
   LAP_EXAMPLE_NONE: { exit: ExitCode.usage, recoverable: false, summary: "A file of examples has no usable row." },
   LAP_EXAMPLE_TURN_TOKENS: {
     exit: ExitCode.usage,

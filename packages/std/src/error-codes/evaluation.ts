@@ -16,6 +16,25 @@ export const evaluationErrors = {
     summary: "The judge gives no usable log-probability for its three verdicts.",
     remedy: "use another checkpoint of the judge, or check that A, B and C are tokens of its vocabulary",
   },
+  LAP_JUDGE_TEMPLATE: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The template of a judge lacks a placeholder, or has an unknown one.",
+  },
+  LAP_JUDGE_TOKENS: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A, B and C are not three tokens of the vocabulary of the judge.",
+    remedy: "name another model as the judge",
+  },
+  LAP_COMPARE_ID: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "Two prompts of a comparison of models have the same id.",
+    remedy: "give every row another `id`, or remove the key",
+  },
+  LAP_COMPARE_NONE: { exit: ExitCode.usage, recoverable: false, summary: "A comparison of models has no usable row." },
+  LAP_VERDICT_ROW: { exit: ExitCode.usage, recoverable: false, summary: "A row of a file of verdicts is invalid." },
   LAP_RATINGS_UNBOUNDED: {
     exit: ExitCode.other,
     recoverable: false,

@@ -35,6 +35,30 @@ export const trainingErrors = {
     remedy:
       "memory or a disk may be faulty, or the corpus has changed; `lapidary jobs resume RUN workers=1` computes the steps after the last checkpoint anew",
   },
+  LAP_RL_SAMPLER_GAP: {
+    exit: ExitCode.jobFailed,
+    recoverable: false,
+    summary: "The log-probabilities of the sampler are not those of the trainer.",
+    remedy: "report it: both compute the same function. If numerics are bf16, raise the bound of the gap",
+  },
+  LAP_RL_KL: {
+    exit: ExitCode.jobFailed,
+    recoverable: false,
+    summary: "The policy is too far from the reference.",
+    remedy: "raise beta, lower train.optimizer.lr, or raise the bound of the KL",
+  },
+  LAP_RL_REFERENCE: {
+    exit: ExitCode.jobFailed,
+    recoverable: false,
+    summary: "The policy and the reference differ before the first update.",
+    remedy: "initialize policy and reference from one checkpoint",
+  },
+  LAP_RL_CUT_OFF: {
+    exit: ExitCode.jobFailed,
+    recoverable: false,
+    summary: "No answer of a rollout ended, so that no answer is better than another.",
+    remedy: "raise the number of new tokens, mask cut-off answers, or fine-tune the policy on answers that end",
+  },
   LAP_EPOCH_STALE: {
     exit: ExitCode.jobFailed,
     recoverable: false,

@@ -142,7 +142,8 @@ class WindowStream implements TextStream {
 
   end(): string {
     const text = this.#decode([...this.#before, ...this.#new]);
-    return text.startsWith(this.#emitted) ? text.slice(this.#emitted.length) : "";
+    // Bytes that do not complete a character can change the text of the bytes before them, which was already returned.
+    return text.startsWith(this.#emitted) ? text.slice(this.#emitted.length) : this.#decode(this.#new);
   }
 }
 

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { checkpointFilesOf, type ControlTokens, type TokenizerFiles } from "@lapidary/tokenizer";
 import { HfCheckpoint, SafetensorsFile, modelConfigToHf } from "@lapidary/interop";
-import type { ModelConfig } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { paramName, stepName } from "@lapidary/training";
 import type { CheckpointContent, CheckpointParts, VerifiedCheckpoint } from "@lapidary/checkpoint";
+import { adapterConfig, type CheckpointForm, weightNames, weightsFile } from "./checkpoint-form.js";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
 
@@ -12,14 +12,14 @@ import type { RunPrograms } from "./run-programs.js";
 export type CheckpointFiles = CheckpointContent["files"];
 
 /**
- * The files that are the same in every checkpoint of a run: `config.json`, and the files of its tokenizer byte for byte.
+ * The files that are the same in every checkpoint of a run: `config.json` or `adapter_config.json`, and the files of its tokenizer byte for byte.
  *
  * @param control tokens of the tokenizer, for `config.json`
  */
-export function staticFiles(config: ModelConfig, files: TokenizerFiles, control: ControlTokens): CheckpointFiles {
+export function staticFiles(form: CheckpointForm, files: TokenizerFiles, control: ControlTokens): CheckpointFiles {
   return new Map([
     ...[...checkpointFilesOf(files)].map(([name, content]): [string, CheckpointParts] => [name, [[name, content]]]),
-    text("config.json", `${JSON.stringify(modelConfigToHf(config, control), null, 2)}\n`),
+    form.kind === "model" ? json("config.json", modelConfigToHf(form.config, control)) : json("adapter_config.json", adapterConfig(form)),
   ]);
 }
 
@@ -32,7 +32,7 @@ export function staticFiles(config: ModelConfig, files: TokenizerFiles, control:
 export function checkpointOf(state: CheckpointFiles, constant: CheckpointFiles, about: CheckpointContent["about"]): CheckpointContent {
   const { run, step, time, heldout_loss } = about;
   const stateInfo = { run, step, time, ...(heldout_loss === undefined ? {} : { heldout_loss }) };
-  return { about, files: new Map([...state, ...constant, text(checkpointFiles.state, `${JSON.stringify(stateInfo, null, 2)}\n`)]) };
+  return { about, files: new Map([...state, ...constant, json(checkpointFiles.state, stateInfo)]) };
 }
 
 /**
@@ -42,14 +42,11 @@ export function checkpointOf(state: CheckpointFiles, constant: CheckpointFiles, 
  */
 export async function loadState(
   programs: Pick<RunPrograms, "putState" | "moments">,
+  form: CheckpointForm,
   { path, manifest }: VerifiedCheckpoint,
 ): Promise<void> {
-  const weights = await HfCheckpoint.open(path);
-  try {
-    for (const { name } of weights.params) await programs.putState(paramName(name), await weights.readAsStored(name));
-  } finally {
-    await weights.close();
-  }
+  if (form.kind === "model") await loadModel(programs, path);
+  else await loadAdapter(programs, form, path);
   const moments = await SafetensorsFile.open(join(path, checkpointFiles.optimizer));
   try {
     checkMoments(moments, programs.moments);
@@ -58,6 +55,34 @@ export async function loadState(
     await moments.close();
   }
   await programs.putState(stepName, { dtype: "f32", dims: [], data: Float32Array.of(manifest.step) });
+}
+
+async function loadModel(programs: Pick<RunPrograms, "putState">, path: string): Promise<void> {
+  const weights = await HfCheckpoint.open(path);
+  try {
+    for (const { name } of weights.params) await programs.putState(paramName(name), await weights.readAsStored(name));
+  } finally {
+    await weights.close();
+  }
+}
+
+async function loadAdapter(programs: Pick<RunPrograms, "putState">, form: CheckpointForm, path: string): Promise<void> {
+  const weights = await SafetensorsFile.open(join(path, weightsFile(form)));
+  try {
+    const wanted = weightNames(form);
+    const missing = wanted.find((name) => !weights.names.includes(name));
+    const unexpected = weights.names.find((name) => !wanted.includes(name));
+    if (missing !== undefined || unexpected !== undefined)
+      throw new LapidaryError({
+        code: "LAP_CHECKPOINT_STATE",
+        message: missing === undefined ? `the adapter of the run has no tensor ${unexpected}` : `the adapter lacks ${missing}`,
+        location: `${weights.path}: tensor "${missing ?? unexpected}"`,
+        remedy: "resume the run with the settings of lora that it started with",
+      });
+    for (const name of wanted) await programs.putState(paramName(name), await weights.read(name));
+  } finally {
+    await weights.close();
+  }
 }
 
 /** Checks that the file has the arrays of the optimizer, and no others. */
@@ -73,4 +98,7 @@ function checkMoments({ path, names }: SafetensorsFile, wanted: readonly string[
   });
 }
 
-const text = (name: string, content: string): [string, CheckpointParts] => [name, [[name, Buffer.from(content, "utf8")]]];
+const json = (name: string, content: object): [string, CheckpointParts] => [
+  name,
+  [[name, Buffer.from(`${JSON.stringify(content, null, 2)}\n`, "utf8")]],
+];

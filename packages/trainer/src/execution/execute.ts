@@ -1,17 +1,18 @@
 import { join } from "node:path";
-import { type Dataset, type DatasetRequest, findPrepared, prepareDataset, skippedWarning } from "@lapidary/data";
-import { epochOf } from "@lapidary/protocol";
-import { type Clock, type Failpoints, LapidaryError, ensure, type Warning, raceAbort } from "@lapidary/std";
+import { type AnyDataset, chatTokenizer, promptOfUser } from "@lapidary/data";
+import { epochOf, type ProgramHash } from "@lapidary/protocol";
+import { type Clock, type Failpoints, LapidaryError, ensure, raceAbort } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, checkTokenizerSize, corpusOf, givenTokenizer, meshOf, type ResolvedJob, tokenizerRequest } from "@lapidary/training";
+import { checkInputs, meshOf, type ResolvedJob } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report } from "@lapidary/api";
 import type { SlicePlace } from "@lapidary/api/api-values";
 import { type CheckpointContent, nodeDisk, nativeDisk, RunFence } from "@lapidary/checkpoint";
 import type { WorkerGroup, WorkerGroupOptions } from "@lapidary/cluster";
 import { programRequest, type ProgramSet } from "../programs/build.js";
+import { recipeOf } from "../recipes/recipes.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "@lapidary/telemetry";
-import { eventError, type RunEventOf } from "@lapidary/api/run-events";
+import { eventError } from "@lapidary/api/run-events";
 import { isTraced, StepTraceLog } from "@lapidary/api/step-traces";
 import { WorkerStepLog, workerStepOf } from "@lapidary/api/worker-steps";
 import { runBoth } from "./abort.js";
@@ -19,11 +20,11 @@ import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { WorkerCountPolicy } from "./worker-count-policy.js";
 import { cutPromptWarning, generateSample } from "./generate-sample.js";
 import { Goodput, goodputUntil } from "./goodput.js";
+import { prepareData } from "./prepare-data.js";
 import { RunPrograms } from "./run-programs.js";
-import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
+import { checkpointForm } from "./checkpoint-form.js";
 import { type CheckpointFiles, checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
 import { Staging } from "./staging.js";
-import { throttle } from "./throttle.js";
 import { Stopwatch } from "./stopwatch.js";
 import { Stragglers } from "./stragglers.js";
 import type { TrainEvents, TrainingAttempt } from "./train-options.js";
@@ -69,12 +70,12 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   const earlier = goodputUntil(clock.now(), saved, started_at ?? clock.now(), rows);
   const goodput = new Goodput(clock, earlier);
   run.enter("compiling", { slice: options.slice });
-  // Files may have changed while the job waited. A run that has a checkpoint does not read `train.init` again.
-  const readsInit = (await listCheckpoints(join(run.directory, runFiles.checkpoints))).length === 0;
+  // Files may have changed while the job waited. A run that has a checkpoint reads `train.init` again only for the weights under an adapter.
+  const readsInit = job.lora !== undefined || (await listCheckpoints(join(run.directory, runFiles.checkpoints))).length === 0;
   await checkInputs(job, { projectRoot: options.root, readsInit, readsTokenizer: false });
   const [dataset, programSet] = await runBoth(
     signal,
-    (either) => watch.time("prepare", () => prepare(options, either)),
+    (either) => watch.time("prepare", () => prepareData(options, either)),
     (either) => watch.time("compile", () => compile(options, either)),
   );
   try {
@@ -92,75 +93,6 @@ interface Past {
   readonly goodput: Goodput;
 }
 
-async function prepare({ run, job, root, cacheDir, clock }: ExecutionOptions, signal: AbortSignal): Promise<Dataset> {
-  const own = runTokenizer(run);
-  const enter = throttle(clock, (activity) => {
-    if (!signal.aborted) run.enter("compiling", { activity });
-  });
-  const request = {
-    corpus: corpusOf(job, root),
-    tokenizer: tokenizerRequest(job),
-    heldOutFraction: job.data.held_out,
-    cacheDir: join(cacheDir, "datasets"),
-  };
-  const dataset =
-    (own === undefined ? undefined : preparedDataset(own, request)) ??
-    (await prepareDataset({
-      ...request,
-      ...(own === undefined ? {} : { tokenizer: { kind: "given", path: own } }),
-      signal,
-      onProgress: ({ stage, done, total }) => enter({ what: stage, done, total }),
-    }));
-  try {
-    if (own === undefined) checkTokenizerSize(job, dataset.manifest.vocabSize);
-    dataset.requireBatch(job.train);
-  } catch (error) {
-    dataset.close();
-    throw error;
-  }
-  const { splits, unigramNats, corpus: place, leftOut } = dataset.manifest;
-  if (Object.keys(leftOut).length > 0) run.record({ type: "documents_skipped", corpus: place, reasons: { ...leftOut } });
-  warnOnce(run, skippedWarning(request.corpus, leftOut));
-  run.record({ type: "tokenizer_ready", ids: dataset.manifest.vocabSize, ...tokenizerOrigin(job, own) });
-  run.record({
-    type: "dataset_ready",
-    corpus: place,
-    documents: splits.train.documents,
-    tokens: splits.train.tokens,
-    heldout_tokens: splits.heldout.tokens,
-    unigram_loss: unigramNats,
-  });
-  return dataset;
-}
-
-/** The dataset that was prepared before with a tokenizer trained on the corpus, if the run still has that tokenizer. */
-function preparedDataset(own: string, request: DatasetRequest & { readonly cacheDir: string }): Dataset | undefined {
-  if (request.tokenizer.kind === "given") return undefined;
-  const prepared = findPrepared(request);
-  if (prepared === undefined || isSameTokenizer(own, prepared.manifest.tokenizerHash)) return prepared;
-  prepared.close();
-  return undefined;
-}
-
-function tokenizerOrigin(
-  { data, train }: ResolvedJob,
-  own: string | undefined,
-): Pick<RunEventOf<"tokenizer_ready">, "origin" | "path" | "is_new_to_weights"> {
-  if (own !== undefined) return { origin: "run" };
-  const path = givenTokenizer(data, train);
-  return path === undefined ? { origin: "trained", is_new_to_weights: train.init !== undefined } : { origin: "given", path };
-}
-
-/** A resumed run prepares its dataset again, with the same result. */
-function warnOnce(run: Run, warning: Warning | undefined): void {
-  if (
-    warning === undefined ||
-    run.summary.warnings?.some(({ code, message }) => code === warning.code && message === warning.message) === true
-  )
-    return;
-  run.warn([warning]);
-}
-
 async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: AbortSignal): Promise<ProgramSet> {
   const set = await programsFor(
     { ...programRequest(job), machine: viewMachine(job, root) },
@@ -175,12 +107,18 @@ async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: A
   if (set.view !== undefined) writeProgramView(run.directory, set.view);
   run.record({
     type: "program_compiled",
-    program: set.programs.train_step.hash,
+    program: stepHash(job, set),
     parameters: set.facts.parameters,
     collectives: set.facts.collectives.reduce((sum, { count }) => sum + count, 0),
   });
   return set;
 }
+
+/** The hash of the step program, which identifies the program of a run. */
+const stepHash = (job: ResolvedJob, { programs }: ProgramSet): ProgramHash => {
+  const { stepProgram } = recipeOf(job);
+  return ensure(programs[stepProgram], stepProgram).hash;
+};
 
 /** A worker group with the programs and the state of the run. */
 class Attempt implements TrainingAttempt {
@@ -247,7 +185,7 @@ function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: readonl
 interface Prepared {
   readonly options: ExecutionOptions;
   readonly watch: Stopwatch;
-  readonly dataset: Dataset;
+  readonly dataset: AnyDataset;
   readonly set: ProgramSet;
   readonly workerCount: WorkerCountPolicy;
   readonly checkpointed: (files: CheckpointFiles, step: number, ledger: string, workers: number) => CheckpointContent;
@@ -276,23 +214,25 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
     const stragglers = new Stragglers();
     let traces: StepTraceLog | undefined;
     const programs = await watch.time("load", () =>
-      RunPrograms.load(group, set, source, (report) => {
+      RunPrograms.load(group, set, recipeOf(job), source, (report) => {
         workerSteps.append(workerStepOf(report));
         traces?.append(report);
         for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
       }),
     );
     if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
-    const staging = await Staging.open(programs, job.model.config, (bytes) => nativeDisk?.share(bytes));
+    if (init !== undefined && programs.frozen.length > 0)
+      await watch.time("load", () => loadWeights(init, job.model.config, (name, array) => programs.putFrozen(name, array)));
+    const staging = await Staging.open(programs, checkpointForm(job), (bytes) => nativeDisk?.share(bytes));
     const state: TrainingAttempt["state"] = {
       train: (step, of) => programs.train(step, of, traces !== undefined && isTraced(step + 1, job.trace_every, job.train.steps)),
       replicate: (step, committed) => programs.replicate(step, committed),
       restoreReplicas: (latest) => programs.restoreReplicas(latest),
-      load: (checkpoint) => watch.time("load", () => loadState(programs, checkpoint)),
+      load: (checkpoint) => watch.time("load", () => loadState(programs, checkpointForm(job), checkpoint)),
       initialize: () =>
         watch.time("load", async () => {
           await programs.initialize();
-          if (init === undefined) return;
+          if (init === undefined || programs.frozen.length > 0) return;
           const warnings = await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
           for (const warning of warnings) run.record({ ...warning, type: "warning_found", place: warning.place ?? "train.init" });
           run.record({ type: "weights_loaded", path: init });
@@ -302,7 +242,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
         return { content: (ledger) => checkpointed(files, step, ledger, group.size), release };
       },
     };
-    const layout = [set.programs.train_step.hash, printMesh(meshOf(job)), group.size, job.executor, job.numerics].join("/");
+    const layout = [stepHash(job, set), printMesh(meshOf(job)), group.size, job.executor, job.numerics].join("/");
     return new Attempt(run, group, programs, state, layout);
   } catch (error) {
     await release(group, run, true);
@@ -311,7 +251,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
 }
 
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: it wires one execution; each part uses most of the same values
-async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset: Dataset, set: ProgramSet): Promise<Report> {
+async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset: AnyDataset, set: ProgramSet): Promise<Report> {
   const { run, job, slice, clock, signal, rows, earlier, goodput } = options;
   const { steps, batch, seq, eval: evaluation } = job.train;
   const { model } = job;
@@ -332,7 +272,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens });
     });
 
-  const constant = staticFiles(model.config, dataset.tokenizerFiles, dataset.manifest.control);
+  const constant = staticFiles(checkpointForm(job), dataset.tokenizerFiles, dataset.manifest.control);
   const checkpointed = (files: CheckpointFiles, step: number, ledger: string, groupSize: number): CheckpointContent =>
     checkpointOf(files, constant, {
       run: run.id,
@@ -341,7 +281,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       mesh: printMesh(meshOf(job)),
       zero: job.zero,
       workers: groupSize,
-      program: set.programs.train_step.hash,
+      program: stepHash(job, set),
       ledger,
       ...(heldout?.step === step ? { heldout_loss: heldout.loss } : {}),
     });
@@ -460,13 +400,15 @@ const finalBatches = 8;
 async function writeSample(
   { run, job, signal }: ExecutionOptions,
   programs: RunPrograms,
-  dataset: Dataset,
+  dataset: AnyDataset,
 ): Promise<{ prompt: string; text: string }> {
   if (job.sample === undefined) return { prompt: "", text: "" };
   const { prompt, tokens, ...sampling } = job.sample;
   run.enter("running", { activity: { what: "write a sample" } });
   const nextToken = await programs.nextToken();
-  const sample = await generateSample(nextToken, dataset.tokenizer, { prompt, tokens, sampling, seed: job.seed, signal });
+  // A tuned model continues a turn of a dialogue, not a text.
+  const start = job.recipe === "sft" ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : prompt;
+  const sample = await generateSample(nextToken, dataset.tokenizer, { prompt: start, tokens, sampling, seed: job.seed, signal });
   const warning = cutPromptWarning(sample, nextToken.context, "sample.prompt");
   if (warning !== undefined) run.record({ type: "warning_found", ...warning });
   return { prompt, text: sample.text };

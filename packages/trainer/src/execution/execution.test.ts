@@ -14,7 +14,7 @@ import { CheckpointStore, verifyCheckpoint, type VerifiedCheckpoint, nodeDisk, R
 import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
 import { Staging } from "./staging.js";
-import type { StepMetrics } from "./run-programs.js";
+import type { StepMetrics } from "../recipes/recipe.js";
 import { trainingLoop, type TrainingLoopOptions } from "./training-loop.js";
 
 /** A clock that the test advances. */
@@ -186,6 +186,7 @@ describe("checkpoints", () => {
     ropeTheta: 10_000,
     normEps: 1e-6,
   };
+  const form = { kind: "model", config } as const;
   const specs = gemma(config).params;
   const tokenizer = trainTokenizer(["some text to learn a few pieces from"], { vocabSize: 300 });
   const valueOf = (name: string): number => name.replace(/^params\//, "").length;
@@ -210,9 +211,9 @@ describe("checkpoints", () => {
   const about = { run: "r", time: 1, heldout_loss: 2, mesh: "data=2", zero: 3, workers: 2, program: "p", ledger: "d" };
   const write = async (step: number, keep = 3): Promise<string> => {
     const store = new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(nodeDisk, directory()) });
-    const { files } = await (await Staging.open(programs, config)).capture();
+    const { files } = await (await Staging.open(programs, form)).capture();
     const written: VerifiedCheckpoint = await store.write(
-      checkpointOf(files, staticFiles(config, filesOfTrained(tokenizer), tokenizer.control), { ...about, step }),
+      checkpointOf(files, staticFiles(form, filesOfTrained(tokenizer), tokenizer.control), { ...about, step }),
       keep,
     );
     return written.path;
@@ -252,7 +253,7 @@ describe("checkpoints", () => {
     const manifest = await verifyCheckpoint(nodeDisk, path);
     const put = new Map<string, number>();
     const { moments } = programs;
-    await loadState({ moments, putState: async (name, { data }) => void put.set(name, data[0] ?? 0) }, { path, manifest });
+    await loadState({ moments, putState: async (name, { data }) => void put.set(name, data[0] ?? 0) }, form, { path, manifest });
     deepStrictEqual(
       [...put],
       [
@@ -266,7 +267,7 @@ describe("checkpoints", () => {
   it("a checkpoint with the state of another optimizer is rejected with the first array that differs", async () => {
     const path = await write(8);
     const manifest = await verifyCheckpoint(nodeDisk, path);
-    const load = (moments: string[]): Promise<void> => loadState({ moments, putState: async () => undefined }, { path, manifest });
+    const load = (moments: string[]): Promise<void> => loadState({ moments, putState: async () => undefined }, form, { path, manifest });
     await rejects(load(programs.moments.slice(1)), {
       code: "LAP_CHECKPOINT_STATE",
       message: /the optimizer of the run has no tensor adam_m/,

@@ -1,73 +1,122 @@
 import { decodeAfter, type TextTokenizer } from "@lapidary/tokenizer";
 import { seededRandom, type Warning, counted } from "@lapidary/std";
-import { generate, type Sampling } from "@lapidary/training";
-import type { NextToken } from "./next-token.js";
+import { generate, type Generated, type Sampling } from "@lapidary/training";
 
 export interface SampleOptions {
-  readonly prompt: string;
+  /** A text, or the ids of a whole prompt with its control tokens. */
+  readonly prompt: string | readonly number[];
   readonly tokens: number;
   readonly sampling: Sampling;
   readonly seed: number;
+  /** Ids that end the text besides those of the tokenizer, such as the end of a turn. */
+  readonly stopTokens?: readonly number[] | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called with each new part of the text. */
-  readonly onText?: (text: string) => void;
+  readonly onText?: ((text: string) => void) | undefined;
 }
 
-export interface GeneratedSample {
-  readonly text: string;
+export interface PromptReading {
   /** Tokens of the prompt, without `<bos>`. */
   readonly promptTokens: number;
   /** The last tokens of the prompt that the model reads for its first token. */
   readonly promptTokensSeen: number;
 }
 
+export interface GeneratedSample extends PromptReading {
+  readonly text: string;
+  /** Number of generated tokens. */
+  readonly tokens: number;
+  /** `stop`: the model ended the text. `length`: the text has the maximum number of tokens. */
+  readonly end: "stop" | "length";
+}
+
+/** Computes logits of a sequence: the program `next_token`, or a seat of a batch. */
+export interface NextLogits {
+  /** Maximum number of tokens that the model reads. */
+  readonly context: number;
+  /** Logits [V] of the token after the last of `tokens`, at most `context` of them. */
+  logits(tokens: readonly number[]): Promise<Float32Array>;
+}
+
 /** Text that continues a prompt. If the prompt is longer than the context, the model reads `<bos>` and the end of the prompt. */
-export async function generateSample(
-  nextToken: Pick<NextToken, "context" | "logits">,
-  tokenizer: TextTokenizer,
-  options: SampleOptions,
-): Promise<GeneratedSample> {
-  const { prompt, tokens, sampling, seed, signal, onText } = options;
-  const ids = tokenizer.encode(prompt);
-  const { front, kept } = promptStart(tokenizer, ids.length);
-  const before = [...front, ...ids];
+export async function generateSample(next: NextLogits, tokenizer: TextTokenizer, options: SampleOptions): Promise<GeneratedSample> {
+  const { prompt, onText, ...rest } = options;
+  const before = typeof prompt === "string" ? promptIds(tokenizer, prompt) : prompt;
   const decoder = tokenizer.decodeStream({}, before);
   const emitText = (part: string): void => {
     if (part !== "") onText?.(part);
   };
-  // The embedding of a model may have more rows than the tokenizer has ids.
-  const logits = async (row: readonly number[]): Promise<Float32Array> => (await nextToken.logits(row)).subarray(0, tokenizer.vocabSize);
-  const { tokens: drawn } = await generate(logits, {
+  const { tokens, stoppedBy } = await generateTokens(next, tokenizer, {
+    ...rest,
     prompt: before,
-    pinnedTokens: kept,
-    maxTokens: tokens,
-    contextLength: nextToken.context,
-    sampling,
-    random: seededRandom(seed),
-    stopTokens: tokenizer.control.stops,
-    forbiddenTokens: tokenizer.suppressedIds,
     onToken: (token) => emitText(decoder.push(token)),
-    ...(signal === undefined ? {} : { signal }),
   });
   emitText(decoder.end());
   return {
-    text: decodeAfter(tokenizer, before, drawn),
-    promptTokens: ids.length,
-    promptTokensSeen: Math.min(ids.length, nextToken.context - kept),
+    text: decodeAfter(tokenizer, before, tokens),
+    tokens: tokens.length,
+    end: stoppedBy === "eos" ? "stop" : "length",
+    ...promptReading(tokenizer, before, next.context),
   };
 }
 
-/** Tokens before a prompt: `<bos>`, or for an empty prompt of a model without `<bos>` the token that ends a text. */
-function promptStart(
-  { control: { bos, eos, pad } }: TextTokenizer,
-  promptTokens: number,
-): { readonly front: readonly number[]; readonly kept: number } {
-  if (bos !== undefined) return { front: [bos], kept: 1 };
-  return { front: promptTokens > 0 ? [] : [eos ?? pad], kept: 0 };
+/** How many tokens of a prompt the model reads. */
+export function promptReading(tokenizer: TextTokenizer, prompt: readonly number[], context: number): PromptReading {
+  const { bos, eos, pad } = tokenizer.control;
+  const front = frontTokens(tokenizer, prompt);
+  // An empty prompt of a model without `<bos>` is the token that ends a text.
+  const isEmpty = bos === undefined && prompt.length === 1 && prompt[0] === (eos ?? pad);
+  const promptTokens = isEmpty ? 0 : prompt.length - front;
+  return { promptTokens, promptTokensSeen: Math.min(promptTokens, context - front) };
 }
 
+export interface TokenOptions extends Omit<SampleOptions, "prompt" | "onText"> {
+  /** Not empty. */
+  readonly prompt: readonly number[];
+  /** Called with each token, and with the logits from which it was drawn. */
+  readonly onToken?: (token: number, logits: Float32Array) => void;
+}
+
+/** Tokens that continue a prompt. */
+export function generateTokens(next: NextLogits, tokenizer: TextTokenizer, options: TokenOptions): Promise<Generated> {
+  const { prompt, tokens, sampling, seed, stopTokens = [], signal, onToken } = options;
+  const stops = [...tokenizer.control.stops, ...stopTokens];
+  let drawnFrom = new Float32Array();
+  return generate(
+    async (row) => {
+      // The embedding of a model may have more rows than the tokenizer has ids.
+      drawnFrom = (await next.logits(row)).subarray(0, tokenizer.vocabSize) as Float32Array<ArrayBuffer>;
+      return drawnFrom;
+    },
+    {
+      prompt,
+      pinnedTokens: frontTokens(tokenizer, prompt),
+      maxTokens: tokens,
+      contextLength: next.context,
+      sampling,
+      random: seededRandom(seed),
+      stopTokens: stops,
+      forbiddenTokens: tokenizer.suppressedIds.filter((id) => !stops.includes(id)),
+      onToken: (token) => onToken?.(token, drawnFrom),
+      ...(signal === undefined ? {} : { signal }),
+    },
+  );
+}
+
+/** The ids of a text with the tokens before it: `<bos>`, or for an empty text of a model without `<bos>` the token that ends a text. */
+export function promptIds(tokenizer: TextTokenizer, text: string): readonly number[] {
+  const { bos, eos, pad } = tokenizer.control;
+  const ids = tokenizer.encode(text);
+  if (bos !== undefined) return [bos, ...ids];
+  return ids.length > 0 ? ids : [eos ?? pad];
+}
+
+/** Number of tokens before the text of a prompt: 1 if it starts with `<bos>`. The model always reads them. */
+const frontTokens = ({ control: { bos } }: TextTokenizer, prompt: readonly number[]): number =>
+  bos !== undefined && prompt[0] === bos ? 1 : 0;
+
 /** The warning for a prompt that the model does not read completely; undefined if it does. */
-export function cutPromptWarning({ promptTokens, promptTokensSeen }: GeneratedSample, context: number, place: string): Warning | undefined {
+export function cutPromptWarning({ promptTokens, promptTokensSeen }: PromptReading, context: number, place: string): Warning | undefined {
   if (promptTokensSeen === promptTokens) return undefined;
   return {
     code: "LAP_SAMPLE_PROMPT_CUT",

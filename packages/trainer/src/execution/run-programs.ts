@@ -1,5 +1,5 @@
-import { assert, ensure } from "@lapidary/std";
-import { paramName, trainMetrics } from "@lapidary/training";
+import { ensure } from "@lapidary/std";
+import { paramName } from "@lapidary/training";
 import {
   type ArrayData,
   type CallName,
@@ -13,8 +13,9 @@ import {
   updateCount,
   type RunReport,
 } from "@lapidary/protocol";
-import type { BoundProgram, ReplicationReport, StagingReport } from "@lapidary/cluster";
-import type { ProgramName, ProgramSet, RunState } from "../programs/build.js";
+import type { ProgramText, ReplicationReport, StagingReport } from "@lapidary/cluster";
+import type { ProgramSet, RunState } from "../programs/build.js";
+import type { LoadedProgram, ProgramUse, Recipe, RecipeSteps, StepMetrics } from "../recipes/recipe.js";
 import { NextToken } from "./next-token.js";
 import type { RunWorkerGroup } from "./run-worker-group.js";
 
@@ -27,11 +28,8 @@ export interface BatchSource {
   readonly seq: number;
 }
 
-export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>>;
-
-/** The batch arrays that a step reads. */
-const batchArrays: readonly FeedPort["array"][] = ["tokens", "targets", "mask"];
-const batchIds: readonly Handle[] = batchArrays.map(handleOf);
+/** The programs of a run, as far as its steps need them. */
+type RunProgramSet = Pick<ProgramSet, "programs" | "states" | "frozen">;
 
 /** A handle has the same name inside and outside of a program. */
 const called = (ids: Iterable<Handle>): Map<string, Handle> => new Map([...ids].map((id) => [id, id]));
@@ -44,56 +42,50 @@ const called = (ids: Iterable<Handle>): Map<string, Handle> => new Map([...ids].
  */
 export class RunPrograms {
   readonly #group: RunWorkerGroup;
-  /** The train step is loaded at the start. Other programs are loaded at their first use, so that a resumed run can train at once. */
+  readonly #recipe: Recipe;
+  /** The step program is loaded at the start. Other programs are loaded at their first use, so that a resumed run can train at once. */
   readonly #programs: ProgramSet["programs"];
   readonly #state: readonly RunState[];
   /** The arrays of `#state`, in its order. */
   readonly #states: readonly TensorSpec[];
-  readonly #trainBound: BoundProgram;
-  readonly #trainFed: readonly FeedPort[];
+  readonly #frozen: readonly RunState[];
   readonly #source: BatchSource;
   readonly #onTrained: (report: RunReport) => void;
+  #steps: RecipeSteps | undefined;
 
   private constructor(
     group: RunWorkerGroup,
-    { programs, states }: Pick<ProgramSet, "programs" | "states">,
+    { programs, states, frozen = [] }: RunProgramSet,
+    recipe: Recipe,
     source: BatchSource,
     onTrained: (report: RunReport) => void,
   ) {
     this.#group = group;
+    this.#recipe = recipe;
     this.#onTrained = onTrained;
     this.#programs = programs;
     this.#state = states;
-    this.#states = states.map(({ name }) =>
-      ensure(
-        programs.train_step.parameters.find(({ id }) => id === name),
-        `parameter ${name}`,
-      ),
-    );
+    this.#frozen = frozen;
+    this.#states = states.map(({ name }) => this.#parameter(name));
     this.#source = source;
-    const inputs = [...this.#stateIds, ...batchIds];
-    this.#trainBound = group.bind(this.#train, {
-      inputs: called(inputs),
-      outputs: called(this.#stateIds),
-      donate: inputs,
-      scalars: trainMetrics,
-    });
-    this.#trainFed = this.#batchPorts(this.#train);
   }
 
-  /** Loads the train step into the workers. `onTrained` receives the report of each step. */
+  /** Loads the programs of a step into the workers. `onTrained` receives the report of each step. */
   static async load(
     group: RunWorkerGroup,
-    set: Pick<ProgramSet, "programs" | "states">,
+    set: RunProgramSet,
+    recipe: Recipe,
     source: BatchSource,
     onTrained: (report: RunReport) => void = () => undefined,
   ): Promise<RunPrograms> {
-    await group.loadText(set.programs.train_step);
-    return new RunPrograms(group, set, source, onTrained);
-  }
-
-  get #train(): ProgramHash {
-    return this.#programs.train_step.hash;
+    const programs = new RunPrograms(group, set, recipe, source, onTrained);
+    programs.#steps = await recipe.open({
+      states: set.states.map(({ name }) => name),
+      load: (name, use) => programs.#loadFor(name, use),
+      fetch: (name) => group.fetch(handleOf(name)),
+      drop: (names) => group.drop(names.map(handleOf)),
+    });
+    return programs;
   }
 
   get #stateIds(): Handle[] {
@@ -158,36 +150,29 @@ export class RunPrograms {
     await this.#group.put(this.state(paramName(name)), array);
   }
 
-  /** The calls of a train step on each worker, in order. */
+  /** The names of the weights that no step changes. */
+  get frozen(): string[] {
+    return this.#frozen.map(({ name, weight = name }) => weight);
+  }
+
+  /** Stores a weight that no step changes. */
+  async putFrozen(name: string, array: ArrayData): Promise<void> {
+    await this.#group.put(this.#parameter(paramName(name)), array);
+  }
+
+  /** The calls of the step program on each worker, in order. */
   describe(): Promise<readonly CallName[]> {
-    return this.#group.describe(this.#train);
+    return this.#group.describe(this.#program(this.#recipe.stepProgram).hash);
   }
 
   /** Optimizer step number `step`, from 0, on batch number `batch`. With `trace` the workers report every call. */
-  async train(step: number, batch = step, trace = false): Promise<StepMetrics> {
-    const fed = this.#feed(this.#trainFed, "train", batch);
-    const ran = this.#group.run(this.#trainBound, { step: stepIndex(step), update: true, trace });
-    const [, report] = await Promise.all([fed, ran]);
-    this.#onTrained(report);
-    return scalarsOf(trainMetrics, report);
+  train(step: number, batch = step, trace = false): Promise<StepMetrics> {
+    return ensure(this.#steps, "steps of the recipe").step(step, batch, trace);
   }
 
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
-  async evaluate(batches: number): Promise<{ loss: number; tokens: number }> {
-    assert(batches > 0, "an evaluation has batches", batches);
-    const hash = await this.#load("eval_step");
-    const scalars = ["loss_sum", "tokens_counted"] as const;
-    const into = this.#batchPorts(hash);
-    const inputs = called([...this.#states.flatMap(({ id, role }) => (role === "param" ? [id] : [])), ...batchIds]);
-    const bound = this.#group.bind(hash, { inputs, outputs: new Map(), donate: batchIds, scalars });
-    const parts = Array.from({ length: batches }, async (_, step) => {
-      const fed = this.#feed(into, "heldout", step);
-      const [, report] = await Promise.all([fed, this.#group.run(bound, { step: stepIndex(step) })]);
-      return scalarsOf(scalars, report);
-    });
-    const sums = await Promise.all(parts);
-    const tokens = sums.reduce((total, sum) => total + sum.tokens_counted, 0);
-    return { loss: sums.reduce((total, sum) => total + sum.loss_sum, 0) / tokens, tokens };
+  evaluate(batches: number): Promise<{ loss: number; tokens: number }> {
+    return ensure(this.#steps, "steps of the recipe").evaluate(batches);
   }
 
   /** Generates text with the current weights. */
@@ -195,26 +180,52 @@ export class RunPrograms {
     return new NextToken(this.#group, await this.#load("next_token"));
   }
 
-  #load(name: ProgramName): Promise<ProgramHash> {
-    return this.#group.loadText(this.#programs[name]);
+  #load(name: string): Promise<ProgramHash> {
+    return this.#group.loadText(this.#program(name));
   }
 
-  #batchPorts(program: ProgramHash): FeedPort[] {
-    const parameters = this.#group.parameters(program);
-    return batchArrays.map((array) => ({
-      array,
-      tensor: ensure(
-        parameters.find(({ id }) => id === array),
-        `parameter ${array}`,
-      ),
-    }));
+  #program(name: string): ProgramText {
+    return ensure(this.#programs[name], `program ${name}`);
   }
 
-  #feed(into: readonly FeedPort[], split: "train" | "heldout", step: number): Promise<void> {
-    return this.#group.feed({ ...this.#source, split, step }, into);
+  /** A parameter of the step program. */
+  #parameter(name: string): TensorSpec {
+    return ensure(
+      this.#program(this.#recipe.stepProgram).parameters.find(({ id }) => id === name),
+      `parameter ${name}`,
+    );
+  }
+
+  /** Loads a program of the recipe, and binds it to the arrays of the run. */
+  async #loadFor(name: string, { consumes, creates, scalars }: ProgramUse): Promise<LoadedProgram> {
+    const group = this.#group;
+    const hash = await this.#load(name);
+    const parameters = group.parameters(hash);
+    const bound = group.bind(hash, {
+      inputs: called(parameters.map(({ id }) => id)),
+      outputs: called(creates.map(handleOf)),
+      donate: consumes.map(handleOf),
+      scalars,
+    });
+    const into = this.#recipe.batchArrays.flatMap((array): FeedPort[] => {
+      const tensor = parameters.find(({ id }) => id === array);
+      return tensor === undefined ? [] : [{ array, tensor }];
+    });
+    return {
+      put: (name, array) =>
+        group.put(
+          ensure(
+            parameters.find(({ id }) => id === name),
+            `parameter ${name}`,
+          ),
+          array,
+        ),
+      feed: (split, batch) => group.feed({ ...this.#source, split, step: batch }, into),
+      run: async ({ step, update = false, trace = false }) => {
+        const report = await group.run(bound, { step: stepIndex(step), update, trace });
+        if (update) this.#onTrained(report);
+        return report;
+      },
+    };
   }
 }
-
-/** The scalar outputs of a run, by name. */
-const scalarsOf = <N extends string>(names: readonly N[], { scalars }: RunReport): Record<N, number> =>
-  Object.fromEntries(names.map((name) => [name, ensure(scalars.get(name), name)])) as Record<N, number>;

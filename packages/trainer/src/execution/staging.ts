@@ -1,7 +1,7 @@
-import type { ModelConfig } from "@lapidary/models";
 import { type Handle, bytesOfNumbers } from "@lapidary/protocol";
 import type { SharedMemory } from "@lapidary/checkpoint";
 import type { RunPrograms } from "./run-programs.js";
+import type { CheckpointForm } from "./checkpoint-form.js";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
 import { type KnownSums, StateFiles } from "./state-files.js";
 
@@ -34,19 +34,19 @@ export class Staging {
   readonly #free: StagingBuffer[] = [];
   #share: (bytes: number) => SharedMemory | undefined;
 
-  private constructor(programs: Programs, config: ModelConfig, share: (bytes: number) => SharedMemory | undefined) {
+  private constructor(programs: Programs, form: CheckpointForm, share: (bytes: number) => SharedMemory | undefined) {
     this.#programs = programs;
-    this.#files = new StateFiles(programs, config);
+    this.#files = new StateFiles(programs, form);
     this.#share = share;
   }
 
   /** @param share allocates memory that the workers can open; undefined if the system has none */
   static async open(
     programs: Programs,
-    config: ModelConfig,
+    form: CheckpointForm,
     share: (bytes: number) => SharedMemory | undefined = () => undefined,
   ): Promise<Staging> {
-    const staging = new Staging(programs, config, share);
+    const staging = new Staging(programs, form, share);
     const [buffer, opened] = staging.#make();
     if (buffer !== undefined && (await opened)) staging.#free.push(buffer);
     else staging.#share = () => undefined;

@@ -1,5 +1,4 @@
 import { safetensorsHead } from "@lapidary/interop";
-import { type ModelConfig, paramsOf } from "@lapidary/models";
 import {
   type CheckpointFileSpec,
   type CheckpointLayout,
@@ -11,6 +10,7 @@ import {
 import { assert, ensure } from "@lapidary/std";
 import { paramName } from "@lapidary/training";
 import type { CheckpointParts } from "@lapidary/checkpoint";
+import { type CheckpointForm, weightNames, weightsFile } from "./checkpoint-form.js";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
@@ -43,11 +43,11 @@ function safetensorsFile(
 export class StateFiles {
   readonly #layout: CheckpointLayout;
 
-  constructor(states: States, config: ModelConfig) {
-    const weights = paramsOf(config).map(({ name }) => ({ name, state: paramName(name) }));
+  constructor(states: States, form: CheckpointForm) {
+    const weights = weightNames(form).map((name) => ({ name, state: paramName(name) }));
     const moments = states.moments.map((name) => ({ name, state: name }));
     this.#layout = checkpointLayout([
-      safetensorsFile("model.safetensors", states, weights, { format: "pt" }),
+      safetensorsFile(weightsFile(form), states, weights, { format: "pt" }),
       safetensorsFile(checkpointFiles.optimizer, states, moments),
     ]);
   }

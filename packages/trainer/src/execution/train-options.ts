@@ -4,7 +4,7 @@ import type { CheckpointContent, VerifiedCheckpoint, Disk, Fence } from "@lapida
 import type { ReplicationReport } from "@lapidary/cluster";
 import type { RunEvent } from "@lapidary/api/run-events";
 import type { Goodput } from "./goodput.js";
-import type { StepMetrics } from "./run-programs.js";
+import type { StepMetrics } from "../recipes/recipe.js";
 
 /** The state of a run on the workers of one attempt. */
 export interface AttemptState {

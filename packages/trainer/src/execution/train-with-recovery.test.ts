@@ -7,7 +7,7 @@ import { nodeDiskWith, RunFence, stepsIn } from "@lapidary/checkpoint";
 import type { RunEvent } from "@lapidary/api/run-events";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import { Goodput } from "./goodput.js";
-import type { StepMetrics } from "./run-programs.js";
+import type { StepMetrics } from "../recipes/recipe.js";
 import type { TrainOptions, TrainingAttempt } from "./train-options.js";
 import { trainWithRecovery } from "./train-with-recovery.js";
 

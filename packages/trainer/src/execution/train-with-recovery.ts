@@ -5,7 +5,7 @@ import { CheckpointWriter } from "./checkpoint-writer.js";
 import { ReplicationInterval } from "./replication-interval.js";
 import { FailureCounter } from "./failure-counter.js";
 import { isRecoverable, lossSpike, onBatch, tooManySkipped } from "./recovery-errors.js";
-import type { StepMetrics } from "./run-programs.js";
+import type { StepMetrics } from "../recipes/recipe.js";
 import type { AttemptState, BadBatchPolicy, CapturedState, TrainOptions, TrainResult, TrainingAttempt } from "./train-options.js";
 import { trainingLoop } from "./training-loop.js";
 

@@ -1,7 +1,8 @@
 import { type Clock, LapidaryError, raceAbort } from "@lapidary/std";
 import type { TrainRow } from "@lapidary/api";
 import { StepTimer } from "./step-timer.js";
-import type { RunPrograms, StepMetrics } from "./run-programs.js";
+import type { StepMetrics } from "../recipes/recipe.js";
+import type { RunPrograms } from "./run-programs.js";
 
 export interface TrainingLoopOptions {
   readonly programs: Pick<RunPrograms, "train">;

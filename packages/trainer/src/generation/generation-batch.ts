@@ -31,28 +31,28 @@ interface Programs {
 
 /** One sequence that a batch continues. */
 export interface GenerationSeat {
-  /** Tokens that the model reads at most. */
+  /** Maximum number of tokens that the model reads. */
   readonly context: number;
   /**
-   * Logits [V] of the token after the last. The batch computes when every seat has asked.
+   * Logits [V] of the token after the last. The batch computes after every seat has requested logits.
    *
    * @param tokens the sequence, 1 to `context` tokens
    */
   logits(tokens: readonly number[]): Promise<Float32Array>;
-  /** Leaves the batch, which no longer waits for this seat. */
+  /** Leaves the batch, which no longer waits for this seat. Call it after the last `logits` settled. */
   leave(): void;
 }
 
-interface Asked {
+interface LogitsRequest {
   readonly tokens: readonly number[];
   readonly resolve: (logits: Float32Array) => void;
   readonly reject: (error: unknown) => void;
 }
 
 class Seat implements GenerationSeat {
-  asked: Asked | undefined;
-  /** The row of the cache that holds the sequence, and the sequence. */
-  held: { readonly row: number; readonly tokens: readonly number[] } | undefined;
+  request: LogitsRequest | undefined;
+  /** The row of the cache with the keys and values of the sequence, and the sequence. */
+  cached: { readonly row: number; readonly tokens: readonly number[] } | undefined;
 
   constructor(
     private readonly batch: GenerationBatch,
@@ -60,10 +60,11 @@ class Seat implements GenerationSeat {
   ) {}
 
   logits(tokens: readonly number[]): Promise<Float32Array> {
-    assert(this.asked === undefined && tokens.length > 0 && tokens.length <= this.context, "one question at a time", tokens.length);
+    assert(this.request === undefined, "a seat has one request at a time");
+    assert(tokens.length > 0 && tokens.length <= this.context, "a sequence fits in the context", tokens.length, this.context);
     return new Promise((resolve, reject) => {
-      this.asked = { tokens, resolve, reject };
-      this.batch.step();
+      this.request = { tokens: tokens.slice(), resolve, reject };
+      this.batch.stepSoon();
     });
   }
 
@@ -73,8 +74,10 @@ class Seat implements GenerationSeat {
 }
 
 /**
- * Continues several sequences at once with a cache of keys and values. When a sequence is the one before and one token more, the batch computes
- * that token only (`decode`). Otherwise, for a new sequence or a moved window, it computes all sequences anew (`prefill`).
+ * Continues several sequences together with a cache of keys and values. If every sequence is its previous one and one more token, the batch
+ * computes only that token (`decode`). Otherwise, for a new sequence or a moved window, it computes all sequences again (`prefill`).
+ *
+ * The logits of a sequence do not depend on the other sequences, except for the rounding of f32.
  *
  * The weights are arrays of the session under the names of the programs' parameters.
  */
@@ -83,26 +86,34 @@ export class GenerationBatch {
   readonly #model: Model;
   readonly #programs = new Map<string, Programs>();
   readonly #seats = new Set<Seat>();
-  /** The shape of the cache that the workers hold, and the position of the next token. */
+  readonly #steps = { prefill: 0, decode: 0 };
+  /** The shape of the cache on the workers, and the position of the next token. */
   #cached: { readonly shape: BatchShape; readonly programs: Programs; position: number } | undefined;
   #isRunning = false;
+  #next: NodeJS.Immediate | undefined;
 
   constructor(
     session: Session,
     model: Model,
-    /** Tokens that the model reads at most. */
+    /** Maximum number of tokens that the model reads. */
     readonly context: number,
   ) {
     this.#session = session;
     this.#model = model;
   }
 
-  /** The weights as the programs read them, after the programs for one row of `promptTokens` are loaded. */
-  async weights(promptTokens: number): Promise<readonly TensorSpec[]> {
-    const { prefillHash } = await this.#programsOf(this.#shapeFor(1, Math.min(this.context, promptTokens)));
+  /** Number of runs of each program. */
+  get steps(): { readonly prefill: number; readonly decode: number } {
+    return this.#steps;
+  }
+
+  /** The weights as the programs read them. Loads the programs for `rows` sequences of at most `tokens` tokens. */
+  async weights(tokens: number, rows = 1): Promise<readonly TensorSpec[]> {
+    const { prefillHash } = await this.#programsOf(this.#shapeFor(rows, Math.min(this.context, tokens)));
     return this.#session.group.parameters(prefillHash).filter(({ role }) => role === "param");
   }
 
+  /** Adds a sequence. Its first request leads to a prefill of all sequences. */
   join(): GenerationSeat {
     const seat = new Seat(this, this.context);
     this.#seats.add(seat);
@@ -111,44 +122,63 @@ export class GenerationBatch {
 
   leave(seat: Seat): void {
     this.#seats.delete(seat);
-    this.step();
+    this.stepSoon();
   }
 
-  /** Computes one step if no seat is missing. */
-  step(): void {
+  /** Frees the cache, after every seat has left. A session has one open batch, because the cache has the same handles in all batches. */
+  async close(): Promise<void> {
+    assert(this.#seats.size === 0 && !this.#isRunning, "every seat has left");
+    clearImmediate(this.#next);
+    await this.#dropCache();
+  }
+
+  /** Seats that join or leave in the same turn of the event loop share a step. */
+  stepSoon(): void {
+    this.#next ??= setImmediate(() => {
+      this.#next = undefined;
+      this.#step();
+    });
+  }
+
+  /** Computes one step if every seat has a request. */
+  #step(): void {
     const seats = [...this.#seats];
-    if (this.#isRunning || seats.length === 0 || seats.some(({ asked }) => asked === undefined)) return;
+    if (this.#isRunning || seats.length === 0 || seats.some(({ request }) => request === undefined)) return;
     this.#isRunning = true;
     void this.#answer(seats);
   }
 
   async #answer(seats: readonly Seat[]): Promise<void> {
-    const asked = seats.map((seat) => ensure(seat.asked, "question"));
-    for (const seat of seats) seat.asked = undefined;
+    const requests = seats.map((seat) => ensure(seat.request, "request"));
+    for (const seat of seats) seat.request = undefined;
     try {
-      const logits = this.#canDecode(seats, asked) ? await this.#decode(seats, asked) : await this.#prefill(seats, asked);
+      const logits = this.#canDecode(seats, requests) ? await this.#decode(seats, requests) : await this.#prefill(seats, requests);
       this.#isRunning = false;
-      asked.forEach(({ resolve }, i) => resolve(ensure(logits[i], "logits")));
+      requests.forEach(({ resolve }, i) => resolve(ensure(logits[i], "logits")));
     } catch (error) {
       this.#isRunning = false;
-      for (const { reject } of asked) reject(error);
+      // The cache may be incomplete, so the next step computes it again.
+      for (const seat of this.#seats) seat.cached = undefined;
+      for (const { reject } of requests) reject(error);
     }
+    this.stepSoon();
   }
 
-  #canDecode(seats: readonly Seat[], asked: readonly Asked[]): boolean {
+  #canDecode(seats: readonly Seat[], requests: readonly LogitsRequest[]): boolean {
     if (this.#cached === undefined || this.#cached.position >= this.#cached.shape.positions) return false;
-    return seats.every(({ held }, i) => held !== undefined && isLongerByOne(ensure(asked[i], "question").tokens, held.tokens));
+    return seats.every(({ cached }, i) => cached !== undefined && isLongerByOne(ensure(requests[i], "request").tokens, cached.tokens));
   }
 
-  async #decode(seats: readonly Seat[], asked: readonly Asked[]): Promise<Float32Array[]> {
+  async #decode(seats: readonly Seat[], requests: readonly LogitsRequest[]): Promise<Float32Array[]> {
     const cached = ensure(this.#cached, "cache");
+    this.#steps.decode++;
     const { shape, programs } = cached;
     const token = new Int32Array(shape.rows);
     seats.forEach((seat, i) => {
-      const { row } = ensure(seat.held, "row");
-      const { tokens } = ensure(asked[i], "question");
+      const { row } = ensure(seat.cached, "row");
+      const { tokens } = ensure(requests[i], "request");
       token[row] = ensure(tokens.at(-1), "token");
-      seat.held = { row, tokens };
+      seat.cached = { row, tokens };
     });
     const { decodeHash: hash } = programs;
     const puts = [
@@ -156,21 +186,22 @@ export class GenerationBatch {
       this.#put(hash, "position", ids.position, [], Int32Array.of(cached.position++)),
     ];
     const logits = await this.#run(programs.decode, puts);
-    return seats.map((seat) => rowOf(logits, ensure(seat.held, "row").row, this.#model.vocabSize));
+    return seats.map((seat) => rowOf(logits, ensure(seat.cached, "row").row, this.#model.vocabSize));
   }
 
-  async #prefill(seats: readonly Seat[], asked: readonly Asked[]): Promise<Float32Array[]> {
-    const longest = Math.max(...asked.map(({ tokens }) => tokens.length));
+  async #prefill(seats: readonly Seat[], requests: readonly LogitsRequest[]): Promise<Float32Array[]> {
+    const longest = Math.max(...requests.map(({ tokens }) => tokens.length));
     const shape = this.#shapeFor(seats.length, longest);
     const { prompt } = shape;
+    this.#steps.prefill++;
     await this.#dropCache();
     const programs = await this.#programsOf(shape);
     const [tokens, first] = [new Int32Array(shape.rows * prompt), new Int32Array(shape.rows).fill(prompt - 1)];
     seats.forEach((seat, row) => {
-      const { tokens: sequence } = ensure(asked[row], "question");
+      const { tokens: sequence } = ensure(requests[row], "request");
       first[row] = prompt - sequence.length;
       tokens.set(sequence, row * prompt + prompt - sequence.length);
-      seat.held = { row, tokens: sequence };
+      seat.cached = { row, tokens: sequence };
     });
     const { prefillHash: hash } = programs;
     const puts = [
@@ -182,10 +213,10 @@ export class GenerationBatch {
     return seats.map((_, row) => rowOf(logits, row, this.#model.vocabSize));
   }
 
-  /** The shape for sequences of at most `longest` tokens. Sizes are powers of two, so that few programs serve all sequences. */
+  /** The shape for sequences of at most `longest` tokens. Sizes are powers of two, so that few programs suffice for all sequences. */
   #shapeFor(sequences: number, longest: number): BatchShape {
-    const prompt = Math.min(this.context, powerOfTwo(longest));
-    // From a full context on, the window of tokens moves with every token: nothing that is cached is of use.
+    const prompt = Math.min(this.context, Math.max(shortestPrompt, powerOfTwo(longest)));
+    // If the context is full, the window of tokens moves with every token, and the next step cannot use the cache.
     const positions = longest === this.context ? prompt : prompt + Math.min(powerOfTwo(this.context - longest), Math.max(64, prompt));
     return { rows: powerOfTwo(sequences), prompt, positions };
   }
@@ -241,6 +272,9 @@ export class GenerationBatch {
 
 const isLongerByOne = (longer: readonly number[], shorter: readonly number[]): boolean =>
   longer.length === shorter.length + 1 && shorter.every((token, i) => token === longer[i]);
+
+/** Positions of the shortest prompt. */
+const shortestPrompt = 16;
 
 /** The smallest power of two that is at least n. */
 const powerOfTwo = (n: number): number => 2 ** Math.ceil(Math.log2(n));

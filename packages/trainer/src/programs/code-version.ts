@@ -13,6 +13,7 @@ const deciding = [
   "simulator",
   "protocol",
   "training",
+  "post-training",
   "cluster",
   "telemetry",
   "trainer",

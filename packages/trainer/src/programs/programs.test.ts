@@ -40,7 +40,8 @@ describe("the programs of a run", () => {
   });
 
   it("programs list their inputs and outputs, with the roles of the state between steps", async () => {
-    const { train_step, init } = (await build()).set.programs;
+    const { programs } = (await build()).set;
+    const [train_step, init] = [ensure(programs["train_step"], "step"), ensure(programs["init"], "init")];
     const carried = train_step.parameters.filter(({ role }) => role === "param" || role === "optimizer").map(({ id }) => id);
     ok(carried.length > 0, "a state");
     deepStrictEqual(init.outputs.map(({ id }) => id).sort(), [...carried].sort());

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
-import { checkCorpus, checkRequest, corpusSpec, type CorpusSpec } from "@lapidary/data";
+import { checkCorpus, checkExampleFile, checkRequest, corpusSpec, type CorpusSpec, type RowsRequest } from "@lapidary/data";
 import { firstPieceId } from "@lapidary/tokenizer";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import type { ResolvedJob } from "../job/resolved-job.js";
@@ -43,7 +43,8 @@ export const corpusOf = ({ data }: ResolvedJob, projectRoot: string): CorpusSpec
 export async function checkInputs(job: ResolvedJob, options: InputCheckOptions): Promise<readonly Warning[]> {
   const { projectRoot, locationOf, readsCorpus = true, readsInit = true, readsTokenizer = true, initIsPending = false } = options;
   const { data, train } = job;
-  if (readsCorpus) {
+  if (readsCorpus && job.recipe !== undefined) await checkExamples(job, locationOf);
+  if (readsCorpus && job.recipe === undefined) {
     checkVocabulary(job, locationOf);
     await withKeyLocation(["data", "held_out"], locationOf, () =>
       checkRequest({ corpus: corpusOf(job, projectRoot), tokenizer: tokenizerRequest(job), heldOutFraction: data.held_out }),
@@ -86,6 +87,29 @@ function suggestCheckpointOfRun(error: LapidaryError, init: string, runsDirector
       : `${basename(init)} is a run: train.init takes the directory of one of its checkpoints, such as ${join(checkpoints, `step-${Math.max(...steps)}`)}`;
   return error.with({ remedy });
 }
+
+/** Files of examples are read in the thread that prepares them. Here only their names, sizes and formats are checked. */
+async function checkExamples({ data }: ResolvedJob, locationOf: InputCheckOptions["locationOf"]): Promise<void> {
+  for (const key of ["train", "eval"] as const)
+    await withKeyLocation(["data", key], locationOf, () => {
+      for (const { path, format } of data[key] ?? []) checkExampleFile(path, format);
+    });
+}
+
+/**
+ * The request for the dataset of a job that trains on examples.
+ *
+ * @param tokenizer the directory of its tokenizer
+ */
+export const rowsRequestOf = ({ data, train }: ResolvedJob, tokenizer: string): RowsRequest => ({
+  train: data.train ?? [],
+  ...(data.eval === undefined ? {} : { evaluation: data.eval }),
+  heldOutFraction: data.held_out,
+  filters: data.filters ?? [],
+  pack: data.pack ?? true,
+  seq: train.seq,
+  tokenizer,
+});
 
 /** A trained tokenizer has 4 control tokens and a token for each byte. */
 function checkVocabulary({ data, train, model }: ResolvedJob, locationOf: InputCheckOptions["locationOf"]): void {

@@ -4,13 +4,13 @@ import { buildModel } from "@lapidary/models";
 import { trainStep } from "../step/train-step.js";
 import { compileOptions, type ResolvedJob } from "./resolved-job.js";
 
-/** The train step of a job as a graph, before sharding. */
+/** The train step of a pretraining with the model, mesh and rules of a job, before sharding. */
 export function traceJob(job: ResolvedJob): Graph {
   const { steps, optimizer, schedule, clip, batch, seq } = job.train;
   return trainStep(buildModel(job.model.config), { steps, optimizer, schedule, clip }, { batch, seq });
 }
 
-/** The compiled train step of a job: workers run it, `explain` explains it and `plan` predicts its time. */
+/** The compiled train step of a pretraining. `compileJob` of `@lapidary/trainer/recipes` compiles the step of every recipe. */
 export function compileJob(job: ResolvedJob, options: Pick<CompileOptions, "verify" | "report"> = {}): Program {
   const graph = traceJob(job);
   return compile(graph, { ...compileOptions(job, graph), ...options });

@@ -1,4 +1,5 @@
 import { rematPolicies } from "@lapidary/compiler";
+import { filterNames } from "@lapidary/data";
 import { f32Number } from "@lapidary/models";
 import { z } from "zod";
 import { optimizerSchema, scheduleSchema } from "../optimizer/optimizer-config.js";
@@ -13,6 +14,10 @@ const count = z
 
 /** The name of a run. A directory and a queue entry have the same name. */
 export const jobNamePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+
+/** What a run trains. */
+const recipeNames = ["pretrain", "sft"] as const;
+export type RecipeName = (typeof recipeNames)[number];
 
 const trainSchema = z
   .strictObject({
@@ -51,7 +56,7 @@ const trainSchema = z
       .min(1)
       .optional()
       .describe(
-        "Directory of a Hugging Face checkpoint of the same model to start from; only weights are read, the optimizer state starts at zero",
+        "Run, or directory of a Hugging Face checkpoint, of the same model to start from; only weights are read, the optimizer state starts at zero",
       ),
   })
   .refine(({ batch, batch_per_chip: perChip }) => (batch === undefined) !== (perChip === undefined), {
@@ -59,7 +64,26 @@ const trainSchema = z
     error: "give one of batch and batch_per_chip",
   });
 
+/** A file of examples. */
+const examplesSchema = z.strictObject({
+  path: z.string().min(1).describe("JSON lines or one JSON array of dialogues, prompts with answers, or texts; plain, gzip or zstd"),
+  format: z.string().min(1).optional().describe("Format of the rows, such as messages or completion; their keys decide by default"),
+  subset: z.string().min(1).optional().describe("Only the rows with this value of the key subset"),
+});
+
+const trainExamplesSchema = examplesSchema.extend({
+  share: z.number().gt(0).max(1).optional().describe("Share of the examples of an epoch; by default each example is used once an epoch"),
+});
+
 const dataSchema = z.strictObject({
+  train: z.array(trainExamplesSchema).min(1).optional().describe("sft: files of examples to train on"),
+  eval: z
+    .array(examplesSchema)
+    .min(1)
+    .optional()
+    .describe("sft: files of examples to evaluate on; by default held_out of the training examples"),
+  pack: z.boolean().optional().describe("sft: a row holds several examples, which do not see each other; true by default"),
+  filters: z.array(z.enum(filterNames)).optional().describe("sft: filters that remove training examples, in order; none by default"),
   corpus: z
     .string()
     .min(1)
@@ -82,6 +106,28 @@ const dataSchema = z.strictObject({
   max_bytes: count.optional().describe("Maximum size of the text from node_modules"),
 });
 
+/** The projections of a block, by the names of a job file, and their modules. */
+export const loraTargetModules = {
+  q: "q_proj",
+  k: "k_proj",
+  v: "v_proj",
+  o: "o_proj",
+  gate: "gate_proj",
+  up: "up_proj",
+  down: "down_proj",
+} as const;
+const loraTargetNames = ["q", "k", "v", "o", "gate", "up", "down"] as const satisfies readonly (keyof typeof loraTargetModules)[];
+
+const loraSchema = z.strictObject({
+  rank: z.number().int().min(1).max(4096).default(8).describe("Rank of the two matrices of a projection"),
+  alpha: f32Number.positive().default(16).describe("The change of a projection is multiplied by alpha / rank"),
+  targets: z
+    .array(z.enum(loraTargetNames))
+    .min(1)
+    .default([...loraTargetNames])
+    .describe("The projections that the adapter changes; all by default"),
+});
+
 const checkpointSchema = z.strictObject({
   every: count.optional().describe("Steps between checkpoints; the run always writes one at the end"),
   keep: count.default(3).describe("Number of newest checkpoints to keep"),
@@ -95,7 +141,7 @@ export const samplingSchema = z.strictObject({
 });
 
 const sampleSchema = samplingSchema.extend({
-  prompt: z.string().default("").describe("Text to continue"),
+  prompt: z.string().default("").describe("Text to continue; sft: the turn of a user, which the model answers"),
   tokens: count.default(64).describe("Tokens to generate"),
 });
 
@@ -164,8 +210,17 @@ export const jobFileSchema = z.strictObject({
     ),
   trace_every: z.number().int().min(0).default(100).describe("Steps between recorded traces, for `lapidary trace`; 0: none, 1: every step"),
   priority: z.number().int().min(-1000).max(1000).default(0).describe("Higher starts sooner"),
+  recipe: z.enum(recipeNames).optional().describe("What the run trains: pretrain (default) on text, or sft on examples with answers"),
+  init: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "Run, or directory of a checkpoint, to start from: a shorter form of train.init. The name of a run means its last checkpoint",
+    ),
   train: trainSchema,
   data: dataSchema.prefault({}),
+  lora: loraSchema.optional().describe("sft: trains this adapter; the weights of the model stay as they are"),
   checkpoint: checkpointSchema.prefault({}),
   sample: sampleSchema.optional().describe("Text to generate at the end"),
 });

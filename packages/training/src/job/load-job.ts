@@ -7,8 +7,10 @@ import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary
 import type { z } from "zod";
 import { checkAxes } from "./check-axes.js";
 import { checkFits } from "./check-fits.js";
+import { checkAdapter, checkRecipe } from "./check-recipe.js";
 import { type ConfigSource, ValueSource } from "./config-source.js";
 import { resolveRules, unitsOfParams } from "./default-rules.js";
+import { initDirectory, type InitNames } from "./init-checkpoint.js";
 import { givenTokenizer, newTokenizer } from "./job-tokenizer.js";
 import { type JobFile, jobFileSchema, jobNamePattern } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
@@ -23,13 +25,11 @@ import { rowsOfBatch } from "./rows-of-batch.js";
 import { validate } from "./validate.js";
 import { YamlSource } from "./yaml-source.js";
 
-export interface JobEnvironment {
+export interface JobEnvironment extends InitNames {
   /** The directory with `models` and `pods`. */
   readonly configsDir: string;
   /** The directory of relative paths in overrides and of the path of a job file: the caller's working directory. */
   readonly base: string;
-  /** The other jobs of a pipeline, with what `train.init` becomes if it names one of them. */
-  readonly runs?: ReadonlyMap<string, string>;
 }
 
 const codeOf = { model: "LAP_JOB_MODEL", pod: "LAP_JOB_POD", strategy: "LAP_JOB_STRATEGY" } as const satisfies Record<string, ErrorCode>;
@@ -105,6 +105,7 @@ export function resolveLocatedJob(
   const source = sourceOf(given);
   const warnings = [...replaceRenamedKeys(source), ...overrides.flatMap((override) => applyOverride(jobFileSchema, source, override))];
   const job = validate(jobFileSchema, source);
+  checkRecipe(job, source);
   const absolute = (path: string, ...keys: string[]): string =>
     isAbsolute(path) ? path : resolve(source.isOverridden(keys) ? environment.base : base, path);
 
@@ -131,22 +132,22 @@ export function resolveLocatedJob(
   const chips = chipCount(parseTorus(slice)) * job.pods;
   const podsOnly = source.isOverridden(["pods"]) && !source.isTouched(["mesh"]);
   const mesh = resolveMesh(podsOnly ? addPodAxis(job.mesh, job.pods) : job.mesh, job.pods, chips, source.locationOf(["mesh"]));
-  const { batch: _, batch_per_chip: __, ...train } = job.train;
+  const { batch: _, batch_per_chip: __, init: ____, ...train } = job.train;
+  const init = initOf(job, environment, absolute);
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
-  const { strategy: ___, unapplied: before, ...own } = job;
+  const { strategy: ___, unapplied: before, recipe, init: _____, ...own } = job;
   const seq = job.train.seq ?? config.contextLength;
   const units = unitsOfParams(buildModel(config).params)
     .set("seq", [seq])
     .set("activation_seq", [seq])
     .set("activation_embed", [config.modelDim]);
   const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy }, mesh, units, source);
-  const { tokenizer } = job.data;
-  const vocab = job.data.vocab ?? (givenTokenizer(job.data, job.train) === undefined ? config.vocabSize : undefined);
   const resolved: ResolvedJob = {
     ...own,
     zero: job.zero ?? strategy?.zero ?? 0,
     name: job.name ?? nameOf(file),
+    ...(recipe === "sft" ? { recipe } : {}),
     model: { name: modelName, config },
     pod,
     slice,
@@ -158,23 +159,52 @@ export function resolveLocatedJob(
       ...train,
       batch: rowsOfBatch(job.train, { chips, mesh, axes: rules["batch"] ?? [] }, source),
       seq,
-      ...(job.train.init === undefined ? {} : { init: initOf(job.train.init, environment, absolute) }),
+      ...(init === undefined ? {} : { init }),
     },
-    data: {
-      ...job.data,
-      ...(vocab === undefined ? {} : { vocab }),
-      ...(tokenizer === undefined ? {} : { tokenizer: tokenizer === newTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
-      corpus: job.data.corpus === defaultCorpus ? defaultCorpus : absolute(job.data.corpus, "data", "corpus"),
-    },
+    data: resolveData(job.data, { init, vocabSize: config.vocabSize, absolute }),
   };
   checkFits(resolved, source);
+  checkAdapter(resolved, source);
   checkAxes(resolved, source);
-  return { job: resolved, locationOf: (path) => source.locationOf(path), warnings };
+  const locationOf: LocatedJob["locationOf"] = (path) => source.locationOf(path.join(".") === "train.init" ? initKeys(job) : path);
+  return { job: resolved, locationOf, warnings };
 }
 
-/** `train.init` is the name of another job of the pipeline, or the path of a directory. */
-const initOf = (init: string, { runs }: JobEnvironment, absolute: (path: string, ...keys: string[]) => string): string =>
-  runs?.get(init) ?? absolute(init, "train", "init");
+/** A path of the file or of an override at `keys`, as an absolute path. */
+type AbsolutePath = (path: string, ...keys: string[]) => string;
+
+interface DataContext {
+  /** The checkpoint that the job starts from. */
+  readonly init: string | undefined;
+  /** Of the model. */
+  readonly vocabSize: number;
+  readonly absolute: AbsolutePath;
+}
+
+/** The data of a job with absolute paths and the defaults of its recipe. */
+function resolveData(data: JobFile["data"], { init, vocabSize, absolute }: DataContext): ResolvedJob["data"] {
+  const { tokenizer } = data;
+  const vocab = data.vocab ?? (givenTokenizer(data, { init }) === undefined ? vocabSize : undefined);
+  const examples = <T extends { readonly path: string }>(files: readonly T[], key: string): T[] =>
+    files.map((entry) => ({ ...entry, path: absolute(entry.path, "data", key) }));
+  return {
+    ...data,
+    ...(vocab === undefined ? {} : { vocab }),
+    ...(tokenizer === undefined ? {} : { tokenizer: tokenizer === newTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
+    corpus: data.corpus === defaultCorpus ? defaultCorpus : absolute(data.corpus, "data", "corpus"),
+    ...(data.train === undefined ? {} : { train: examples(data.train, "train"), pack: data.pack ?? true, filters: data.filters ?? [] }),
+    ...(data.eval === undefined ? {} : { eval: examples(data.eval, "eval") }),
+  };
+}
+
+/** The checkpoint that a job starts from: `init` or `train.init`, as `initDirectory` resolves it. */
+function initOf(job: JobFile, environment: JobEnvironment, absolute: AbsolutePath): string | undefined {
+  const init = job.init ?? job.train.init;
+  return init === undefined ? undefined : initDirectory(init, absolute(init, ...initKeys(job)), environment);
+}
+
+/** The key that names the checkpoint: `init` is a shorter form of `train.init`. */
+const initKeys = ({ init }: JobFile): readonly string[] => (init === undefined ? ["train", "init"] : ["init"]);
 
 function sourceOf(given: JobText | JobValue | JobPart): ConfigSource {
   if ("source" in given) return given.source;

@@ -4,7 +4,7 @@ import type { ModelConfig } from "@lapidary/models";
 import { type Mesh, type MeshAxis, makeMesh } from "@lapidary/topology";
 import { stringify } from "yaml";
 import { podAxis } from "./axis-names.js";
-import type { JobFile } from "./job-schema.js";
+import type { JobFile, RecipeName } from "./job-schema.js";
 import { modelFileOf } from "./model-file.js";
 import type { PodFile } from "./pod-file.js";
 
@@ -14,9 +14,14 @@ import type { PodFile } from "./pod-file.js";
  */
 export interface ResolvedJob
   extends Readonly<
-    Omit<JobFile, "name" | "model" | "pod" | "slice" | "mesh" | "strategy" | "rules" | "unapplied" | "zero" | "train" | "data">
+    Omit<
+      JobFile,
+      "name" | "recipe" | "init" | "model" | "pod" | "slice" | "mesh" | "strategy" | "rules" | "unapplied" | "zero" | "train" | "data"
+    >
   > {
   readonly name: string;
+  /** Absent: pretraining. */
+  readonly recipe?: Exclude<RecipeName, "pretrain">;
   readonly model: { readonly name: string; readonly config: ModelConfig };
   readonly pod: Readonly<Required<PodFile>>;
   /** Of each pod, `16x16`. */
@@ -69,9 +74,10 @@ export function compileOptions(
  * is under `unapplied`, not null under `rules`: null means that the user wants a whole dim.
  */
 export function jobFileOf(job: ResolvedJob): JobFile {
-  const { chips: _, model, mesh, rules, unapplied, ...rest } = job;
+  const { chips: _, model, mesh, rules, unapplied, data, ...rest } = job;
   return {
     ...rest,
+    data: job.recipe === undefined ? data : examplesOnly(data),
     model: modelFileOf(model.name, model.config),
     mesh: Object.fromEntries(mesh.map(({ name, size }) => [name, size])),
     rules: Object.fromEntries(
@@ -85,8 +91,14 @@ export function jobFileOf(job: ResolvedJob): JobFile {
   };
 }
 
+/** Without the keys of a corpus, which a recipe that trains on examples refuses. */
+function examplesOnly({ corpus: _, text_field: __, max_bytes: ___, vocab: ____, ...data }: ResolvedJob["data"]): JobFile["data"] {
+  return data as JobFile["data"];
+}
+
 const keyOrder = [
   "name",
+  "recipe",
   "model",
   "pod",
   "pods",
@@ -107,6 +119,7 @@ const keyOrder = [
   "priority",
   "train",
   "data",
+  "lora",
   "checkpoint",
   "sample",
 ] as const satisfies readonly (keyof JobFile)[];

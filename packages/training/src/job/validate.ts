@@ -50,10 +50,10 @@ function unknownKey(schema: z.core.$ZodType, source: ConfigSource, path: Path): 
   const prefix = parent.length === 0 ? "" : `${parent.map(String).join(".")}.`;
   const remedy = siblings.includes(key)
     ? `the other keys do not allow it: remove it, or override it with ${prefix}${key}=null`
-    : near !== undefined
-      ? `did you mean "${prefix}${near}"?`
-      : elsewhere !== undefined
-        ? `did you mean "${elsewhere}"?`
+    : elsewhere !== undefined
+      ? `did you mean "${elsewhere}"?`
+      : near !== undefined
+        ? `did you mean "${prefix}${near}"?`
         : siblings.length > 0
           ? `known keys are ${siblings.join(", ")}`
           : "remove it";

@@ -41,7 +41,11 @@ export function isPipeline({ text, file }: JobText): boolean {
  * @param overrides `JOB.key=value`: applied after the overrides of the file
  * @throws LapidaryError with the location in the pipeline file and in the job file
  */
-export function resolvePipeline(given: JobText, overrides: readonly string[], environment: Pick<JobEnvironment, "configsDir">): Pipeline {
+export function resolvePipeline(
+  given: JobText,
+  overrides: readonly string[],
+  environment: Pick<JobEnvironment, "configsDir" | "runsDirectory">,
+): Pipeline {
   const source = YamlSource.parse(given.text, given.file);
   const file = validate(pipelineSchema, source);
   const own = overridesByJob(overrides, Object.keys(file.jobs));
@@ -65,7 +69,7 @@ export function resolvePipeline(given: JobText, overrides: readonly string[], en
 }
 
 /**
- * Checks the jobs that start from the run of another job: the job needs the other, and both have the same model.
+ * Checks the jobs that start from the run of another job: the job needs the other, the other trains a whole model, and both have the same model.
  *
  * @throws LAP_PIPELINE_INIT, LAP_INIT_MISMATCH
  */
@@ -84,6 +88,13 @@ export function checkInitOfNeeds(
         message: `job ${name} starts from the run of job ${init}, but does not need that job`,
         location,
         remedy: `add ${init} to the needs of ${name}; if ${init} is a directory, write ./${init}`,
+      });
+    if (origin.job.lora !== undefined)
+      throw new LapidaryError({
+        code: "LAP_PIPELINE_INIT",
+        message: `job ${name} starts from the run of job ${init}, whose checkpoints are adapters`,
+        location,
+        remedy: `remove lora from job ${init}; init needs the checkpoint of a whole model`,
       });
     withLocation(location, () => checkSameModel(`the run of job ${init}`, job.model.config, origin.job.model.config));
   }

@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -58,6 +58,43 @@ describe("pipeline files", () => {
     const runs = new Map([["base", "/home/runs/two-1-base"]]);
     const resolved = resolveJob({ value: jobFileOf(tuned.job), file: "job", base: "/" }, [], { configsDir, base: "/", runs });
     strictEqual(resolved.train.init, "/home/runs/two-1-base");
+  });
+
+  it("a job of sft starts from the run of a need by the key init, by train.init, or by an override", () => {
+    const sft = `recipe: sft, data: { train: [{ path: demos.jsonl }] }, ${inline.slice(1, -1)}`;
+    for (const [job, overrides] of [
+      [`{ init: base, ${sft} }`, ""],
+      [`{ ${sft.replace("train: { steps", "train: { init: base, steps")} }`, ""],
+      [`{ ${sft} }`, "init: base"],
+    ]) {
+      const [, tuned] = load(`jobs: { base: { job: ${inline} }, tuned: { needs: [base], job: ${job}, overrides: { ${overrides} } } }`).jobs;
+      deepStrictEqual(
+        [tuned?.job.recipe, tuned?.job.train.init, tuned?.initIsPending, tuned?.job.data.train],
+        ["sft", "base", true, [{ path: join(directory, "demos.jsonl") }]],
+      );
+    }
+    const adapter = `{ init: base, lora: {}, ${sft} }`;
+    fails(
+      `jobs:\n  third: { needs: [tuned], job: { init: tuned, ${sft} } }\n  tuned: { needs: [base], job: ${adapter} }\n  base: { job: ${inline} }\n`,
+      "LAP_PIPELINE_INIT",
+      "two.yaml:2:35",
+    );
+  });
+
+  it("init names a need before a run, and a run before a path", () => {
+    const runsDirectory = join(directory, "runs");
+    const step = (run: string): string => join(runsDirectory, run, "checkpoints", "step-2");
+    for (const run of ["base", "other"]) {
+      mkdirSync(step(run), { recursive: true });
+      writeFileSync(join(step(run), "config.json"), "{}");
+    }
+    const init = (name: string): string | undefined =>
+      resolvePipeline(
+        { text: `jobs: { base: { job: ${inline} }, tuned: { needs: [base], job: ${inline} } }`, file: "two.yaml", base: directory },
+        [`tuned.init=${name}`],
+        { configsDir, runsDirectory },
+      ).jobs[1]?.job.train.init;
+    deepStrictEqual(["base", "other", "third"].map(init), ["base", step("other"), join(directory, "third")]);
   });
 
   it("a path of train.init is relative to the pipeline file, even if a job has the same name", () => {

@@ -47,6 +47,25 @@ describe("sampling", () => {
     near(shares({ ...all, top_p: 0.01 }), [0, 1, 0, 0]);
   });
 
+  it("sampleToken ranks tokens by logit and then by id, for logits of any sign", () => {
+    const random = seededRandom(7);
+    for (let run = 0; run < 200; run++) {
+      const some = Float32Array.from({ length: 40 }, () => [0, -0, 1e-42, -1e-42, -Infinity, 3, -3][random.integer(7)] ?? 0);
+      some[random.integer(40)] = random.next() - 0.5;
+      const never = [random.integer(40), random.integer(40)];
+      const ranked = [...some.keys()].filter((id) => !never.includes(id)).sort((a, b) => (some[b] ?? 0) - (some[a] ?? 0) || a - b);
+      // A tiny number draws the first of the likeliest tokens, and 1 the last of them.
+      for (const k of [1, 2, 9]) {
+        const draw = (at: number): number =>
+          sampleToken(some, { ...all, top_k: k, temperature: 100 }, { next: () => at, integer: () => 0 }, never);
+        const kept = ranked.slice(0, k);
+        strictEqual(draw(0), kept[0]);
+        strictEqual(draw(1), kept.at(-1));
+      }
+      strictEqual(sampleToken(some, greedy, random, never), ranked[0]);
+    }
+  });
+
   it("sampleToken never draws a forbidden token", () => {
     near(shares(all, [1]), [0.25, 0, 0.625, 0.125]);
     strictEqual(sampleToken(logits, greedy, seededRandom(1), [1]), 2);

@@ -3,7 +3,7 @@ import { type CacheShape, type Model, cacheArrays, decode, prefill } from "@lapi
 import { weightParameters } from "./train-state.js";
 
 /** The likeliest token of each row of logits [B, V]; of equal logits the first. Works for a sharded vocabulary. */
-function likeliest(g: GraphBuilder, logits: Value): Value {
+export function likeliest(g: GraphBuilder, logits: Value): Value {
   const { dims } = logits.type;
   const isTop = g.compare(logits, g.broadcastInDim(g.reduce(logits, [1], "max"), dims, [0]), "EQ");
   const ids = tensorType("i32", dims);
@@ -13,7 +13,9 @@ function likeliest(g: GraphBuilder, logits: Value): Value {
 /**
  * The first token of each row, and the cache of the prompts' keys and values.
  *
- *     params  tokens i32[B, P] padded left  first i32[B]   →   cache/…  logits f32[B, V]  token i32[B]
+ *     params  tokens i32[B, P] padded left  first i32[B]   →   cache/…  logits f32[B, V]  token i32[B]  position i32[]
+ *
+ * `position` is that of `token`.
  */
 export function prefillProgram(model: Model, { batch, positions, prompt }: CacheShape & { readonly prompt: number }): Graph {
   const g = new GraphBuilder("prefill");
@@ -24,13 +26,16 @@ export function prefillProgram(model: Model, { batch, positions, prompt }: Cache
   for (const [name, array] of cache) g.output(name, array);
   g.output("logits", logits);
   g.output("token", likeliest(g, logits));
+  g.output("position", g.scalar(prompt, "i32"));
   return g.finish();
 }
 
 /**
  * The next token of each row. The caller donates the cache.
  *
- *     params  cache/…  token i32[B]  position i32[]  first i32[B]   →   cache/…  logits f32[B, V]  token i32[B]
+ *     params  cache/…  token i32[B]  position i32[]  first i32[B]   →   cache/…  logits f32[B, V]  token i32[B]  position i32[]
+ *
+ * A caller that binds `token` and `position` to the inputs sends no array for the next token.
  */
 export function decodeProgram(model: Model, shape: CacheShape): Graph {
   const g = new GraphBuilder("decode");
@@ -48,5 +53,6 @@ export function decodeProgram(model: Model, shape: CacheShape): Graph {
   for (const [name, array] of cache) g.output(name, array);
   g.output("logits", logits);
   g.output("token", likeliest(g, logits));
+  g.output("position", g.offset(position, 1));
   return g.finish();
 }

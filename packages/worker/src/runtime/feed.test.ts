@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openDataset, prepareDataset } from "@lapidary/data";
+import { openDataset, prepareDataset, prepareRows } from "@lapidary/data";
 import { parseSharding } from "@lapidary/ir";
 import { makeMesh, makeWorkerGrid } from "@lapidary/topology";
 import { arrayLayout, arrayOf, blockOf, epochOf, handleOf, ranksOf, takeBlock, type FeedMessage } from "@lapidary/protocol";
+import { ensure } from "@lapidary/std";
 import { BatchReader, rangesOf } from "./feed.js";
 
 describe("a worker's batch", () => {
@@ -52,12 +53,39 @@ describe("a worker's batch", () => {
       for (const worker of ranksOf(grid.workers))
         for (const { port, block } of reader.read(message, { mesh, grid }, worker)) {
           const expected = takeBlock(
-            arrayOf(port.array === "mask" ? "f32" : "i32", [batch, seq], whole[port.array]),
+            arrayOf(port.array === "mask" ? "f32" : "i32", [batch, seq], ensure(whole[port.array], port.array)),
             blockOf(arrayLayout({ mesh, grid }, port.tensor), worker),
           );
           assert.deepEqual([block.dims, [...block.data]], [expected.dims, [...expected.data]], `${text}, worker ${worker}, ${port.array}`);
         }
     }
+    reader.close();
+  });
+
+  it("a worker reads the segments of rows, and a corpus has none", async () => {
+    const file = join(scratch, "demos.jsonl");
+    writeFileSync(file, Array.from({ length: 12 }, (_, i) => JSON.stringify({ prompt: `a${i}`, completion: `b${i}` })).join("\n"));
+    const rows = await prepareRows(
+      { train: [{ path: file }], heldOutFraction: 0.2, filters: [], pack: true, seq: 64, tokenizer: join(directory, "tokenizer") },
+      { cacheDir: join(scratch, "cache") },
+    );
+    const { segments } = rows.batch({ split: "train", seed: 1, step: 2, batch: 4, seq: 64 });
+    rows.close();
+    const mesh = makeMesh({ data: 2, seq: 2 });
+    const grid = makeWorkerGrid(mesh, 4);
+    const tensor = { id: handleOf("segments"), dtype: "i32" as const, dims: [4, 64], sharding: parseSharding(mesh, "[data, seq]") };
+    const message = (from: string): FeedMessage => ({
+      ...{ kind: "feed", epoch: epochOf(1), directory: from, split: "train", seed: 1, step: 2, batch: 4, seq: 64 },
+      into: [{ array: "segments", tensor }],
+    });
+    const reader = new BatchReader();
+    for (const worker of ranksOf(grid.workers))
+      for (const { block } of reader.read(message(rows.directory), { mesh, grid }, worker)) {
+        const expected = takeBlock(arrayOf("i32", [4, 64], segments), blockOf(arrayLayout({ mesh, grid }, tensor), worker));
+        assert.deepEqual([...block.data], [...expected.data]);
+      }
+    const [first] = ranksOf(grid.workers);
+    assert.throws(() => reader.read(message(directory), { mesh, grid }, ensure(first, "worker")), /segments/);
     reader.close();
   });
 

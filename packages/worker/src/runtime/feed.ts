@@ -1,5 +1,5 @@
 import { blockPositions } from "@lapidary/compiler";
-import { type Dataset, openDataset } from "@lapidary/data";
+import { type AnyDataset, openDataset, RowDataset } from "@lapidary/data";
 import { printSharding, sameDims } from "@lapidary/ir";
 import {
   type ArrayData,
@@ -18,14 +18,14 @@ import {
 import { ensure } from "@lapidary/std";
 import { workerCoordinate } from "@lapidary/topology";
 
-type Arrays = Readonly<Record<FeedPort["array"], ArrayData>>;
+type Arrays = Readonly<Record<Exclude<FeedPort["array"], "segments">, ArrayData> & { segments: ArrayData | undefined }>;
 
 /**
  * Reads this worker's rows of a batch. If the sequence is sharded too, it takes this worker's columns of them. A batch is a pure function of
  * (seed, step, row), so that workers need no data of one another.
  */
 export class BatchReader {
-  readonly #datasets = new Map<string, Dataset>();
+  readonly #datasets = new Map<string, AnyDataset>();
 
   /** The block of each array that the message asks for, in its order. @throws DecodeFailure if the mesh cannot split an array so */
   read(message: FeedMessage, group: GroupLayout, worker: WorkerRank): { readonly port: FeedPort; readonly block: ArrayData }[] {
@@ -36,7 +36,9 @@ export class BatchReader {
       const key = printSharding(group.mesh, port.tensor.sharding);
       const arrays = known.get(key) ?? this.#block(message, blockOf(arrayLayout(group, port.tensor), worker));
       known.set(key, arrays);
-      return { port, block: arrays[port.array] };
+      const block = arrays[port.array];
+      if (block === undefined) throw new DecodeFailure("an array of the dataset, which has no segments", port.array).within("array");
+      return { port, block };
     });
   }
 
@@ -45,7 +47,7 @@ export class BatchReader {
     this.#datasets.clear();
   }
 
-  #dataset(directory: string): Dataset {
+  #dataset(directory: string): AnyDataset {
     const known = this.#datasets.get(directory);
     if (known !== undefined) return known;
     const opened = openDataset(directory);
@@ -61,6 +63,7 @@ export class BatchReader {
     const size = rows.length * columns.length;
     const [tokens, targets, mask] = [emptyNumbers("i32", size), emptyNumbers("i32", size), emptyNumbers("f32", size)];
     const dataset = this.#dataset(directory);
+    const segments = dataset instanceof RowDataset ? emptyNumbers("i32", size) : undefined;
     let row = 0;
     for (const [from, to] of rangesOf(rows)) {
       const part = dataset.batch({ split, seed, step, batch, seq, rows: [from, to] });
@@ -70,9 +73,15 @@ export class BatchReader {
           tokens[here] = ensure(part.tokens[there], "token");
           targets[here] = ensure(part.targets[there], "target");
           mask[here] = ensure(part.mask[there], "mask");
+          if (segments !== undefined) segments[here] = ensure(part.segments?.[there], "segment");
         });
     }
-    return { tokens: arrayOf("i32", dims, tokens), targets: arrayOf("i32", dims, targets), mask: arrayOf("f32", dims, mask) };
+    return {
+      tokens: arrayOf("i32", dims, tokens),
+      targets: arrayOf("i32", dims, targets),
+      mask: arrayOf("f32", dims, mask),
+      segments: segments === undefined ? undefined : arrayOf("i32", dims, segments),
+    };
   }
 }
 

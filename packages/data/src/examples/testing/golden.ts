@@ -1,21 +1,21 @@
 import { readFileSync } from "node:fs";
-import type { Turn } from "../example.js";
-import { readMessages } from "../turns.js";
 
 type Bundle = "pod16x16" | "mqa";
 
 const read = (bundle: Bundle, name: string): Buffer =>
   readFileSync(new URL(`../../../../../e2e/golden/post/${bundle}/${name}`, import.meta.url));
 
+type Messages = readonly { readonly role: string; readonly content: string }[];
+
 interface ChatGolden {
   readonly cases: readonly {
-    readonly messages: readonly unknown[];
+    readonly messages: Messages;
     readonly add_generation_prompt?: true;
     readonly text: string;
     readonly ids: readonly number[];
     readonly mask: readonly number[];
   }[];
-  readonly refused: readonly (readonly unknown[])[];
+  readonly refused: readonly Messages[];
   readonly gemma_vocabulary: { readonly text: string; readonly ids: readonly number[] };
 }
 
@@ -45,14 +45,4 @@ export function messagesOfIds(ids: readonly number[]): readonly { readonly role:
   ]);
   const text = ids.map((id) => names.get(id) ?? String.fromCharCode(id - firstByte)).join("");
   return [...text.matchAll(/\x01(\w+)\n([^\x01\x02]+)\x02/g)].map(([, role = "", content = ""]) => ({ role, content }));
-}
-
-/** The turns of messages of a golden. Some have an empty text, which a reader refuses. */
-export function turnsOf(messages: readonly unknown[]): readonly Turn[] {
-  return messages.map((message) => {
-    const { content } = message as { readonly content: string };
-    const [turn] = readMessages([{ ...(message as object), content: "x" }], "messages");
-    if (turn === undefined) throw new Error("a message gives one turn");
-    return { ...turn, content };
-  });
 }

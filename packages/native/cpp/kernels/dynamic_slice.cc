@@ -1,3 +1,4 @@
+// dynamic_slice: a slice of an array from a position that is on the device.
 // dynamic_update_slice: a slice of an array replaced by another array. A key-value cache gets the
 // keys of one position this way. If the caller no longer needs the operand, the slice is written in
 // its memory: the cost is that of the slice, not that of the array.
@@ -22,7 +23,8 @@ REGISTER_OP("LapidaryUpdateSlice")
     .Input("start: int32")
     .Output("y: T")
     .Attr("T: {float, int32}")
-    .Attr("dimension: int")
+    .Attr("whole: int")
+    .Attr("inner: int")
     .Attr("in_place: bool")
     .SetIsStateful()
     .SetShapeFn([](tensorflow::shape_inference::InferenceContext* context) {
@@ -37,25 +39,22 @@ uint8_t* Bytes(const Tensor& tensor) {
 class LapidaryUpdateSlice : public OpKernel {
  public:
   explicit LapidaryUpdateSlice(OpKernelConstruction* context) : OpKernel(context) {
-    OP_REQUIRES_OK(context, context->GetAttr("dimension", &dimension_));
+    OP_REQUIRES_OK(context, context->GetAttr("whole", &whole_));
+    OP_REQUIRES_OK(context, context->GetAttr("inner", &inner_));
+    OP_REQUIRES(context, whole_ > 0 && inner_ > 0, absl::InvalidArgumentError("sizes"));
     OP_REQUIRES_OK(context, context->GetAttr("in_place", &in_place_));
   }
 
   void Compute(OpKernelContext* context) override {
     const Tensor& x = context->input(0);
     const Tensor& update = context->input(1);
-    const int rank = x.dims(), d = static_cast<int>(dimension_);
-    OP_REQUIRES(context, rank == update.dims() && d >= 0 && d < rank,
-                absl::InvalidArgumentError("operands of one rank, and one of its dims"));
-    int64_t outer = 1, inner = 4;
-    for (int i = 0; i < rank; i++) {
-      if (i == d) continue;
-      OP_REQUIRES(context, x.dim_size(i) == update.dim_size(i),
-                  absl::InvalidArgumentError("the update has the other dims of the array"));
-      (i < d ? outer : inner) *= x.dim_size(i);
-    }
-    const int64_t whole = x.dim_size(d), size = update.dim_size(d);
-    OP_REQUIRES(context, size <= whole, absl::InvalidArgumentError("the update fits"));
+    // The update may be a view with other dims: only its number of elements counts.
+    const int64_t whole = whole_, inner = 4 * inner_, outer = x.NumElements() / (whole * inner_);
+    const int64_t size = outer == 0 ? 0 : update.NumElements() / (outer * inner_);
+    OP_REQUIRES(context,
+                x.NumElements() == outer * whole * inner_ &&
+                    update.NumElements() == outer * size * inner_ && size <= whole,
+                absl::InvalidArgumentError("the update has the other dims of the array, and fits"));
     const int64_t wanted = context->input(2).scalar<int32_t>()();
     const int64_t start = std::max<int64_t>(0, std::min(wanted, whole - size));
 
@@ -83,11 +82,56 @@ class LapidaryUpdateSlice : public OpKernel {
       std::memcpy(to + row * rows.stride + rows.offset, from + row * rows.length, rows.length);
   }
 
-  int64_t dimension_ = 0;
+  /** Size of the updated dim, and elements after it. */
+  int64_t whole_ = 1, inner_ = 1;
   bool in_place_ = false;
 };
 
 REGISTER_KERNEL_BUILDER(Name("LapidaryUpdateSlice").Device(tensorflow::DEVICE_CPU),
                         LapidaryUpdateSlice);
+
+REGISTER_OP("LapidarySlice")
+    .Input("x: T")
+    .Input("start: int32")
+    .Output("y: T")
+    .Attr("T: {float, int32}")
+    .Attr("dimension: int")
+    .Attr("size: int")
+    .SetShapeFn([](tensorflow::shape_inference::InferenceContext* context) {
+      context->set_output(0, context->UnknownShape());
+      return absl::OkStatus();
+    });
+
+class LapidarySlice : public OpKernel {
+ public:
+  explicit LapidarySlice(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("dimension", &dimension_));
+    OP_REQUIRES_OK(context, context->GetAttr("size", &size_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& x = context->input(0);
+    const int d = static_cast<int>(dimension_);
+    OP_REQUIRES(context, d >= 0 && d < x.dims() && size_ > 0 && size_ <= x.dim_size(d),
+                absl::InvalidArgumentError("the slice is inside the array"));
+    int64_t outer = 1, inner = 4;
+    for (int i = 0; i < x.dims(); i++)
+      if (i != d) (i < d ? outer : inner) *= x.dim_size(i);
+    const int64_t whole = x.dim_size(d), wanted = context->input(1).scalar<int32_t>()();
+    const int64_t start = std::max<int64_t>(0, std::min(wanted, whole - size_));
+    tensorflow::TensorShape shape = x.shape();
+    shape.set_dim(d, size_);
+    Tensor* y = nullptr;
+    OP_REQUIRES_OK(context, context->allocate_output(0, shape, &y));
+    for (int64_t row = 0; row < outer; row++)
+      std::memcpy(Bytes(*y) + row * size_ * inner, Bytes(x) + (row * whole + start) * inner,
+                  size_ * inner);
+  }
+
+ private:
+  int64_t dimension_ = 0, size_ = 0;
+};
+
+REGISTER_KERNEL_BUILDER(Name("LapidarySlice").Device(tensorflow::DEVICE_CPU), LapidarySlice);
 
 }  // namespace

@@ -14,14 +14,15 @@ import {
   globalModule,
 } from "@lapidary/interop";
 import { LapidaryError } from "@lapidary/std";
-import { compileJob, type ResolvedJob } from "@lapidary/training";
+import { compileJob } from "@lapidary/trainer/recipes";
+import type { ResolvedJob } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 
 export type { Comparison, ReferenceBackend } from "@lapidary/interop";
 
 const execute = promisify(execFile);
 
-export interface CompareOptions {
+export interface BackendOptions {
   /** The project; it has the tool that installs JAX. */
   readonly root: string;
   /** Whether the tool prints nothing. */
@@ -29,10 +30,10 @@ export interface CompareOptions {
 }
 
 /** Compares shardings and collectives of a job with those that a reference backend gives the same module. */
-export async function compareJob(
+export async function compareWithReference(
   job: ResolvedJob,
   backend: ReferenceBackend,
-  options: CompareOptions,
+  options: BackendOptions,
   reporter: Pick<Reporter, "progress">,
 ): Promise<Comparison> {
   reporter.progress("compile");
@@ -68,7 +69,7 @@ async function compareProgram(program: Program, backend: ReferenceBackend, pytho
 }
 
 /** The interpreter of the environment with the pinned JAX. The tool creates a missing environment and prints its progress. */
-async function providePython({ root, quiet }: CompareOptions): Promise<string> {
+async function providePython({ root, quiet }: BackendOptions): Promise<string> {
   const tool = join(root, "tools/xla/venv.mjs");
   const child = spawn(process.execPath, [tool], { stdio: ["ignore", "pipe", quiet ? "ignore" : "inherit"] });
   let path = "";

@@ -1,4 +1,4 @@
-import type { Comparison } from "@lapidary/offline/compare";
+import type { Comparison } from "@lapidary/offline/backend-comparison";
 import { counted, formatBytes, textTable } from "@lapidary/std";
 
 const shownDifferences = 40;
@@ -8,7 +8,7 @@ const shownDifferences = 40;
  *
  * @param all whether to list all shardings that differ
  */
-export function comparisonText(
+export function backendComparisonText(
   { judge: backend, collectives, ours_bytes, theirs_bytes, ratio, shardings, memory }: Comparison,
   all: boolean,
 ): string {

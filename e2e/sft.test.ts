@@ -1,0 +1,186 @@
+import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { isOfType } from "@lapidary/api/run-events";
+import { readSafetensors } from "@lapidary/interop";
+import { readTokenizer } from "@lapidary/tokenizer";
+import { Home } from "./support/cli.js";
+
+const model = `model: { vocab_size: 300, model_dim: 32, layers: 2, heads: 4, kv_heads: 1, head_dim: 8, mlp_dim: 64, context_length: 64 }
+pod: { torus: 2x2, chip: v5e, host: 2x2 }
+mesh: { data: 2, model: 2 }
+zero: 3
+workers: 2
+`;
+const baseJob = `${model}train: { steps: 6, batch: 4, optimizer: { name: adamw, lr: 0.003 } }
+data: { corpus: corpus, held_out: 0.2 }
+`;
+const sftJob = (init: string, more = ""): string => `recipe: sft
+init: ${init}
+${model}train: { steps: 16, batch: 4, eval: { every: 8 }, optimizer: { name: adamw, lr: 0.01 } }
+data: { train: [{ path: demos.jsonl }], held_out: 0.1, filters: [schema, duplicates] }
+checkpoint: { every: 5 }
+sample: { prompt: Say sun 0, tokens: 12, temperature: 0 }
+${more}`;
+/** With more steps than the other job, so that a failpoint can choose between them. */
+const loraJob = (init: string): string => sftJob(init, "lora: { rank: 2, alpha: 4, targets: [q, v] }\n").replace("steps: 16", "steps: 20");
+const words = ["sun", "sea", "tree", "fish", "bird", "rock", "moon", "rain", "wind", "leaf"];
+const dialogue = (n: number): object => ({
+  messages: [
+    { role: "user", content: `Say ${words[n % 10]} ${n}` },
+    { role: "assistant", content: `${n} ${words[n % 10]}` },
+  ],
+});
+const demos = [...Array.from({ length: 20 }, (_, n) => JSON.stringify(dialogue(n))), JSON.stringify({ messages: [] })].join("\n");
+
+interface Row {
+  readonly step: number;
+  readonly digest: string;
+  readonly loss: number;
+}
+
+/** The committed steps of a run, from its step log. */
+const stepsOf = (home: Home, run: string): Row[] =>
+  readFileSync(join(home.state, "runs", run, "ledger.jsonl"), "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { value?: unknown })
+    .map((line) => (line.value ?? line) as Partial<Row>)
+    .filter((line): line is Row => line.digest !== undefined && line.loss !== undefined);
+const checkpointOf = (home: Home, run: string, step: number): string => join(home.state, "runs", run, "checkpoints", `step-${step}`);
+
+describe("supervised fine-tuning", function () {
+  this.timeout(300_000);
+  let home: Home;
+  const fired = (): string => join(home.directory, "fired");
+
+  const write = (of: Home, name: string, text: string): string => {
+    const path = join(of.directory, name);
+    writeFileSync(path, text);
+    return path;
+  };
+  const add = (of: Home): void => void write(of, "demos.jsonl", demos);
+
+  before(async () => {
+    home = new Home();
+    add(home);
+    await home.json("up");
+    await home.json("launch", write(home, "base.yaml", baseJob), "--name", "base");
+  });
+  after(() => home.clear());
+
+  it("a run that starts from another by its name lowers the loss, and its checkpoint is a chat model", async () => {
+    const { report } = (await home.json("launch", write(home, "sft.yaml", sftJob("base")), "--name", "whole")) as {
+      report: { heldout_loss: number; unigram_loss: number; sample: { prompt: string; text: string } };
+    };
+    const steps = stepsOf(home, "whole");
+    equal(steps.length, 16);
+    ok((steps.at(-1)?.loss ?? 9) < 0.6 * (steps[0]?.loss ?? 0), JSON.stringify(steps.map(({ loss }) => loss)));
+    equal(report.sample.prompt, "Say sun 0");
+    ok(report.heldout_loss < report.unigram_loss, JSON.stringify(report));
+    const { tokenizer } = readTokenizer(checkpointOf(home, "whole", 16));
+    ok(tokenizer.turns !== undefined && tokenizer.control.stops.includes(tokenizer.turns.endOfTurn));
+    match(readFileSync(join(checkpointOf(home, "whole", 16), "tokenizer_config.json"), "utf8"), /chat_template/);
+  });
+
+  it("refused rows are a warning, and filters and refused rows are events of the run", async () => {
+    const events = await home.events("whole");
+    const [refused] = events.filter(isOfType("examples_refused"));
+    deepStrictEqual(
+      refused?.first.map(({ row }) => row),
+      [21],
+    );
+    deepStrictEqual(
+      events.filter(isOfType("examples_filtered")).map(({ filter, checked, removed }) => [filter, checked, removed]),
+      [
+        ["schema", 20, 0],
+        ["duplicates", 20, 0],
+      ],
+    );
+    const { warnings } = (await home.json("jobs", "get", "whole")) as { warnings: { code: string }[] };
+    ok(warnings.some(({ code }) => code === "LAP_EXAMPLES_REFUSED"));
+  });
+
+  it("an adapter is trained alone, and its checkpoint has PEFT's files and the state of a resume", async () => {
+    const path = write(home, "lora.yaml", loraJob("base"));
+    await home.json("launch", path, "--name", "adapter");
+    const steps = stepsOf(home, "adapter");
+    ok((steps.at(-1)?.loss ?? 9) < (steps[0]?.loss ?? 0), JSON.stringify(steps.map(({ loss }) => loss)));
+    const directory = checkpointOf(home, "adapter", 20);
+    const adapter = await readSafetensors(join(directory, "adapter_model.safetensors"));
+    deepStrictEqual(
+      [...adapter.keys()].sort().slice(0, 2),
+      ["A", "B"].map((matrix) => `base_model.model.model.layers.0.self_attn.q_proj.lora_${matrix}.weight`),
+    );
+    equal(adapter.size, 8);
+    ok(!existsSync(join(directory, "model.safetensors")));
+    const config = JSON.parse(readFileSync(join(directory, "adapter_config.json"), "utf8")) as Record<string, unknown>;
+    deepStrictEqual(
+      [config["peft_type"], config["r"], config["lora_alpha"], config["target_modules"]],
+      ["LORA", 2, 4, ["q_proj", "v_proj"]],
+    );
+  });
+
+  it("runs whose workers and coordinator are killed have the digests of the runs that were not interrupted", async () => {
+    mkdirSync(fired());
+    const failpoints = ["backward-middle@4,1:kill", "after-commit@9,c:kill", "before-vote@18,0:kill", "before-vote@18,1:kill"];
+    const other = new Home({ LAPIDARY_FAILPOINTS: failpoints.join(";"), LAPIDARY_FAILPOINTS_FIRED: fired() });
+    const ends = async (run: string): Promise<void> => {
+      for (let state = ""; state !== "done"; ) {
+        ({ state } = (await other.json("jobs", "get", run)) as { state: string });
+        ok(!["failed", "cancelled"].includes(state), state);
+      }
+    };
+    const last = (rows: readonly Row[]): (readonly [number, string])[] => [...new Map(rows.map(({ step, digest }) => [step, digest]))];
+    const base = checkpointOf(home, "base", 6);
+    try {
+      add(other);
+      await other.json("up");
+      await other.run("launch", write(other, "sft.yaml", sftJob(base)), "--name", "killed");
+      await other.json("up");
+      await ends("killed");
+      await other.run("launch", write(other, "lora.yaml", loraJob(base)), "--name", "adapter");
+      await ends("adapter");
+      equal(readdirSync(fired()).length, 4);
+      deepStrictEqual(last(stepsOf(other, "killed")), last(stepsOf(home, "whole")));
+      deepStrictEqual(last(stepsOf(other, "adapter")), last(stepsOf(home, "adapter")));
+      const restored = (await other.events("adapter")).filter(isOfType("state_restored"));
+      deepStrictEqual(
+        restored.map(({ source, step }) => [source, step]),
+        [
+          ["initialization", 0],
+          ["checkpoint", 15],
+        ],
+      );
+    } finally {
+      await other.clear();
+    }
+  });
+
+  it("plan, explain, config show and config validate read the job", async () => {
+    const job = join(home.directory, "sft.yaml");
+    for (const args of [
+      ["plan", job],
+      ["explain", job],
+      ["config", "show", job],
+      ["config", "validate", job],
+    ]) {
+      const { code, stdout, stderr } = await home.run(...args);
+      equal(code, 0, `${args.join(" ")}: ${stdout}\n${stderr}`);
+    }
+    match((await home.run("config", "show", job)).stdout, /recipe: sft/);
+  });
+
+  it("a job without examples, without a checkpoint or with keys of another recipe is refused at its key", async () => {
+    const refused = async (text: string, says: RegExp): Promise<void> => {
+      const { code, stderr } = await home.run("plan", write(home, "bad.yaml", text));
+      equal(code, 2, stderr);
+      match(stderr, says);
+    };
+    await refused(sftJob("base").replace(/^data:.*\n/m, ""), /needs data\.train/);
+    await refused(sftJob("base").replace("init: base\n", ""), /needs a checkpoint to start from/);
+    await refused(sftJob("base").replace("recipe: sft\n", ""), /data\.train is not a key of the recipe pretrain/);
+    await refused(sftJob("base").replace("filters: [", "corpus: corpus, filters: ["), /data\.corpus is not a key of the recipe sft/);
+    await refused(sftJob("base").replace("duplicates]", "contamination]"), /contamination needs data\.eval/);
+  });
+});

@@ -1,0 +1,363 @@
+// dot_general with few rows on the left, as in decode, where each sequence has one new token. The
+// time of such a matmul is that of reading the right operand once. So nothing is packed or
+// transposed: both operands are read where they are, with any strides, and batch dims may repeat.
+//
+//     C [batch, m, n] = A · B      A: element (i, k) is at i·row + k         (k is contiguous)
+//                                  B: element (j, k) is at j·column + k·depth, one of the two is 1
+//
+// k contiguous in B (weights, keys): sums along k in the lanes of a vector, 16 results at a time
+// n contiguous in B (values):        sums of rows of B
+//
+// The order of a sum depends only on the layout of B and on k, so a row has the same bits in a
+// matmul of any number of rows.
+#include "module.h"
+
+#if defined(__AVX512F__)
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "tensorflow/core/framework/op.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/shape_inference.h"
+#include "vectors.h"
+
+namespace {
+
+using tensorflow::OpKernel;
+using tensorflow::OpKernelConstruction;
+using tensorflow::OpKernelContext;
+using tensorflow::Tensor;
+using tensorflow::TensorShape;
+
+/** A batch dim: its size, and its strides in both operands. */
+struct BatchDim {
+  int64_t size, a, b;
+};
+
+/** Sizes and strides in elements. The encoding is that of the executor's kernels/few-rows.ts. */
+struct Dot {
+  int64_t m = 0, n = 0, k = 0;
+  int64_t row = 0, column = 0, depth = 0;
+  std::vector<BatchDim> batch;
+  std::vector<int64_t> dims;  // of the result
+
+  int64_t Batches() const {
+    int64_t count = 1;
+    for (const BatchDim& dim : batch) count *= dim.size;
+    return count;
+  }
+  /** Elements from the first to the last one that the kernel reads. */
+  int64_t ExtentOfA() const {
+    int64_t last = (m - 1) * row + k - 1;
+    for (const BatchDim& dim : batch) last += (dim.size - 1) * dim.a;
+    return last + 1;
+  }
+  int64_t ExtentOfB() const {
+    int64_t last = (n - 1) * column + (k - 1) * depth;
+    for (const BatchDim& dim : batch) last += (dim.size - 1) * dim.b;
+    return last + 1;
+  }
+};
+
+std::mutex dots_mutex;
+std::vector<std::shared_ptr<const Dot>> dots;
+
+std::shared_ptr<const Dot> FindDot(int64_t id) {
+  std::lock_guard<std::mutex> lock(dots_mutex);
+  return id >= 0 && id < static_cast<int64_t>(dots.size()) ? dots[id] : nullptr;
+}
+
+/** The sums of the lanes of sixteen vectors. */
+LAPIDARY_INLINE Vector SumsOfLanes(const Vector (&x)[16]) {
+  __m512 pairs[8], quads[4];
+  for (int i = 0; i < 8; i++)
+    pairs[i] = _mm512_add_ps(_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]),
+                             _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));
+  for (int i = 0; i < 4; i++) {
+    const __m512d low = _mm512_castps_pd(pairs[2 * i]), high = _mm512_castps_pd(pairs[2 * i + 1]);
+    quads[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(low, high)),
+                             _mm512_castpd_ps(_mm512_unpackhi_pd(low, high)));
+  }
+  const auto join = [](__m512 a, __m512 b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+  };
+  return join(join(quads[0], quads[1]), join(quads[2], quads[3]));
+}
+
+/**
+ * rows × columns = 16 results, each a sum along contiguous k. Result (i, j) is lane i·columns + j.
+ * Prefetches `ahead` elements after each vector of B unless `ahead` is 0.
+ */
+template <int rows, int columns>
+LAPIDARY_INLINE Vector DotBlock(const float* const (&a)[rows], const float* const (&b)[columns],
+                                int64_t k, int64_t ahead) {
+  static_assert(rows * columns == 16);
+  Vector sum[16] = {};
+  const auto add = [&](const Vector(&x)[rows], int64_t j, Vector y) {
+    for (int i = 0; i < rows; i++) sum[i * columns + j] += x[i] * y;
+  };
+  int64_t at = 0;
+  for (; at + kLanes <= k; at += kLanes) {
+    Vector x[rows];
+    for (int i = 0; i < rows; i++) x[i] = Load(a[i] + at);
+    for (int j = 0; j < columns; j++) {
+      if (ahead != 0) _mm_prefetch(b[j] + at + ahead, _MM_HINT_T0);
+      add(x, j, Load(b[j] + at));
+    }
+  }
+  if (at < k) {
+    Vector x[rows];
+    for (int i = 0; i < rows; i++) x[i] = LoadFirst(a[i] + at, k - at);
+    for (int j = 0; j < columns; j++) add(x, j, LoadFirst(b[j] + at, k - at));
+  }
+  return SumsOfLanes(sum);
+}
+
+/** Results of `rows` rows and all columns, with k contiguous in B. */
+template <int rows, int columns>
+void DotRows(const Dot& dot, const float* a, const float* b, float* c, int64_t first_column,
+             int64_t end_column, bool prefetches) {
+  const float* x[rows];
+  for (int i = 0; i < rows; i++) x[i] = a + i * dot.row;
+  for (int64_t j0 = first_column; j0 < end_column; j0 += columns) {
+    const int64_t wide = std::min<int64_t>(columns, end_column - j0);
+    const float* y[columns];
+    // Columns after the last repeat it. Their results are not stored.
+    for (int j = 0; j < columns; j++) y[j] = b + (j0 + std::min<int64_t>(j, wide - 1)) * dot.column;
+    const bool has_next = prefetches && j0 + 2 * columns <= dot.n;
+    const Vector sums = DotBlock<rows, columns>(x, y, dot.k, has_next ? columns * dot.column : 0);
+    if (rows == 1) {
+      if (wide == kLanes)
+        Store(c + j0, sums);
+      else
+        StoreFirst(c + j0, wide, sums);
+      continue;
+    }
+    float results[16];
+    Store(results, sums);
+    for (int i = 0; i < rows; i++)
+      for (int64_t j = 0; j < wide; j++) c[i * dot.n + j0 + j] = results[i * columns + j];
+  }
+}
+
+/** Columns [j, end) of one matmul with k contiguous in B. Reads B once for all rows. */
+void MultiplyAlongDepth(const Dot& dot, const float* a, const float* b, float* c, int64_t j,
+                        int64_t end) {
+  int64_t i = 0;
+  for (; i + 4 <= dot.m; i += 4)
+    DotRows<4, 4>(dot, a + i * dot.row, b, c + i * dot.n, j, end, i == 0);
+  for (; i < dot.m; i++) DotRows<1, 16>(dot, a + i * dot.row, b, c + i * dot.n, j, end, i == 0);
+}
+
+/** Numbers of a row of C: `vectors` whole vectors. */
+template <int vectors>
+void SumOfRows(const float* a, const float* b, float* c, int64_t k, int64_t depth) {
+  Vector sum[vectors] = {};
+  for (int64_t at = 0; at < k; at++, b += depth)
+    for (int v = 0; v < vectors; v++) sum[v] += a[at] * Load(b + v * kLanes);
+  for (int v = 0; v < vectors; v++) Store(c + v * kLanes, sum[v]);
+}
+
+/** The last numbers of a row of C, fewer than a vector has. */
+void LastOfRow(const float* a, const float* b, float* c, int64_t k, int64_t depth, int64_t count) {
+  Vector sum = {};
+  for (int64_t at = 0; at < k; at++, b += depth) sum += a[at] * LoadFirst(b, count);
+  StoreFirst(c, count, sum);
+}
+
+/** One matmul with n contiguous in B. */
+void MultiplyAlongColumns(const Dot& dot, const float* a, const float* b, float* c) {
+  for (int64_t i = 0; i < dot.m; i++) {
+    const float* x = a + i * dot.row;
+    float* to = c + i * dot.n;
+    int64_t j = 0;
+    for (; j + 8 * kLanes <= dot.n; j += 8 * kLanes)
+      SumOfRows<8>(x, b + j, to + j, dot.k, dot.depth);
+    for (; j + 2 * kLanes <= dot.n; j += 2 * kLanes)
+      SumOfRows<2>(x, b + j, to + j, dot.k, dot.depth);
+    for (; j + kLanes <= dot.n; j += kLanes) SumOfRows<1>(x, b + j, to + j, dot.k, dot.depth);
+    if (j < dot.n) LastOfRow(x, b + j, to + j, dot.k, dot.depth, dot.n - j);
+  }
+}
+
+/**
+ * Several matmuls of one row and one vector at once, with n contiguous in B: the heads of
+ * attention, whose values are neighbours in memory.
+ */
+template <int count>
+void SumOfRowsOfBatches(const Dot& dot, const BatchDim& dim, const float* a, const float* b,
+                        float* c) {
+  Vector sum[count] = {};
+  for (int64_t at = 0; at < dot.k; at++, b += dot.depth)
+    for (int g = 0; g < count; g++)
+      sum[g] += a[g * dim.a + at] *
+                (dot.n == kLanes ? Load(b + g * dim.b) : LoadFirst(b + g * dim.b, dot.n));
+  for (int g = 0; g < count; g++)
+    if (dot.n == kLanes)
+      Store(c + g * dot.n, sum[g]);
+    else
+      StoreFirst(c + g * dot.n, dot.n, sum[g]);
+}
+
+/** All matmuls of the last batch dim, with k contiguous in B. */
+void ComputeAlongDepth(const Dot& dot, const BatchDim& dim, const float* a, const float* b,
+                       float* c) {
+  constexpr int64_t kBlock = 16;
+  // B is read in the order of its memory: heads are neighbours in keys [batch, position, head, k].
+  const int64_t block = dim.size > 1 && dim.b >= dot.column ? dot.n : kBlock;
+  for (int64_t first = 0; first < dot.n; first += block)
+    for (int64_t g = 0; g < dim.size; g++)
+      for (int64_t j = first; j < std::min(dot.n, first + block); j += kBlock)
+        MultiplyAlongDepth(dot, a + g * dim.a, b + g * dim.b, c + g * dot.m * dot.n, j,
+                           std::min(dot.n, j + kBlock));
+}
+
+/** All matmuls of the last batch dim, with n contiguous in B. */
+void ComputeAlongColumns(const Dot& dot, const BatchDim& dim, const float* a, const float* b,
+                         float* c) {
+  const bool is_vector = dot.m == 1 && dot.n <= kLanes;
+  for (int64_t g = 0; g < dim.size;) {
+    const float* x = a + g * dim.a;
+    const float* y = b + g * dim.b;
+    float* to = c + g * dot.m * dot.n;
+    const int64_t left = dim.size - g;
+    if (is_vector && left >= 16) {
+      SumOfRowsOfBatches<16>(dot, dim, x, y, to);
+      g += 16;
+    } else if (is_vector && left >= 4) {
+      SumOfRowsOfBatches<4>(dot, dim, x, y, to);
+      g += 4;
+    } else {
+      MultiplyAlongColumns(dot, x, y, to);
+      g++;
+    }
+  }
+}
+
+void Compute(const Dot& dot, const float* a, const float* b, float* c) {
+  const size_t rank = dot.batch.size();
+  const BatchDim one = {1, 0, 0};
+  const BatchDim& last = rank == 0 ? one : dot.batch.back();
+  const int64_t outer = dot.Batches() / last.size;
+  std::vector<int64_t> index(rank, 0);
+  for (int64_t i = 0; i < outer; i++, c += last.size * dot.m * dot.n) {
+    const float* x = a;
+    const float* y = b;
+    for (size_t d = 0; d + 1 < rank; d++) {
+      x += index[d] * dot.batch[d].a;
+      y += index[d] * dot.batch[d].b;
+    }
+    if (dot.depth == 1)
+      ComputeAlongDepth(dot, last, x, y, c);
+    else
+      ComputeAlongColumns(dot, last, x, y, c);
+    for (size_t d = rank - 1; rank > 0 && d-- > 0;) {
+      if (++index[d] < dot.batch[d].size) break;
+      index[d] = 0;
+    }
+  }
+}
+
+REGISTER_OP("LapidaryDot")
+    .Input("a: float")
+    .Input("b: float")
+    .Output("c: float")
+    .Attr("dot: int")
+    .SetShapeFn([](tensorflow::shape_inference::InferenceContext* context) {
+      context->set_output(0, context->UnknownShape());
+      return absl::OkStatus();
+    });
+
+class LapidaryDot : public OpKernel {
+ public:
+  explicit LapidaryDot(OpKernelConstruction* context) : OpKernel(context) {
+    int64_t id;
+    OP_REQUIRES_OK(context, context->GetAttr("dot", &id));
+    dot_ = FindDot(id);
+    OP_REQUIRES(context, dot_ != nullptr, absl::InvalidArgumentError("no such dot"));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    const Tensor& a = context->input(0);
+    const Tensor& b = context->input(1);
+    OP_REQUIRES(context,
+                a.NumElements() == dot_->ExtentOfA() && b.NumElements() == dot_->ExtentOfB(),
+                absl::InvalidArgumentError("operands have the sizes of the plan"));
+    Tensor* c = nullptr;
+    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape(dot_->dims), &c));
+    ::Compute(*dot_, a.flat<float>().data(), b.flat<float>().data(), c->flat<float>().data());
+  }
+
+ private:
+  std::shared_ptr<const Dot> dot_;
+};
+
+REGISTER_KERNEL_BUILDER(Name("LapidaryDot").Device(tensorflow::DEVICE_CPU), LapidaryDot);
+
+/** m, n, k, row, column, depth, number of batch dims, (size, a, b) of each, dims of the result. */
+std::shared_ptr<const Dot> Decode(const int32_t* code, size_t length) {
+  constexpr size_t kHead = 7;
+  if (length < kHead) return nullptr;
+  auto dot = std::make_shared<Dot>();
+  dot->m = code[0], dot->n = code[1], dot->k = code[2];
+  dot->row = code[3], dot->column = code[4], dot->depth = code[5];
+  const size_t rank = code[6] < 0 ? length : static_cast<size_t>(code[6]);
+  if (rank > length || kHead + 3 * rank > length) return nullptr;
+  if (dot->m < 1 || dot->n < 1 || dot->k < 1 || dot->row < 0) return nullptr;
+  if (dot->column < 0 || dot->depth < 0 || (dot->column != 1 && dot->depth != 1)) return nullptr;
+  for (size_t d = 0; d < rank; d++) {
+    const int32_t* dim = code + kHead + 3 * d;
+    if (dim[0] < 1 || dim[1] < 0 || dim[2] < 0) return nullptr;
+    dot->batch.push_back({dim[0], dim[1], dim[2]});
+  }
+  int64_t size = 1;
+  for (size_t i = kHead + 3 * rank; i < length; i++) {
+    if (code[i] < 1) return nullptr;
+    dot->dims.push_back(code[i]);
+    size *= code[i];
+  }
+  return size == dot->Batches() * dot->m * dot->n ? dot : nullptr;
+}
+
+/** registerDot(code: Int32Array) → number of the dot. */
+napi_value RegisterDot(napi_env env, napi_callback_info info) {
+  size_t argc = 1, length = 0;
+  napi_value code, id;
+  napi_typedarray_type type;
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &argc, &code, nullptr, nullptr);
+  if (argc < 1 ||
+      napi_get_typedarray_info(env, code, &type, &length, &data, nullptr, nullptr) != napi_ok ||
+      type != napi_int32_array) {
+    napi_throw_type_error(env, nullptr, "registerDot expects an Int32Array");
+    return nullptr;
+  }
+  std::shared_ptr<const Dot> dot = Decode(static_cast<const int32_t*>(data), length);
+  if (dot == nullptr) {
+    napi_throw_error(env, nullptr, "the code of the dot is malformed");
+    return nullptr;
+  }
+  std::lock_guard<std::mutex> lock(dots_mutex);
+  dots.push_back(std::move(dot));
+  napi_create_int64(env, static_cast<int64_t>(dots.size()) - 1, &id);
+  return id;
+}
+
+}  // namespace
+
+void ExportDot(napi_env env, napi_value exports) {
+  napi_value function;
+  napi_create_function(env, "registerDot", NAPI_AUTO_LENGTH, RegisterDot, nullptr, &function);
+  napi_set_named_property(env, exports, "registerDot", function);
+}
+
+#else
+
+/** On other processors LapidaryMatMul or TensorFlow multiplies. */
+void ExportDot(napi_env, napi_value) {}
+
+#endif

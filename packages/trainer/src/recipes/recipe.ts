@@ -1,0 +1,103 @@
+import type { CompileOptions } from "@lapidary/compiler";
+import type { Graph } from "@lapidary/ir";
+import type { ModelConfig, LoraConfig } from "@lapidary/models";
+import type { ArrayData, FeedPort, RunReport } from "@lapidary/protocol";
+import type { ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
+
+export type RecipeName = "pretrain" | NonNullable<ResolvedJob["recipe"]>;
+
+/** What decides the graphs of a run. JSON. */
+export interface RecipeRequest {
+  /** Absent: pretraining. */
+  readonly recipe?: Exclude<RecipeName, "pretrain">;
+  readonly lora?: LoraConfig;
+  readonly model: ModelConfig;
+  readonly update: UpdateConfig;
+  readonly batch: number;
+  readonly seq: number;
+  readonly seed: number;
+}
+
+/** A program of a run, before it is compiled. */
+interface RecipeGraph {
+  readonly trace: () => Graph;
+  /** Rules of logical axes that this program changes. */
+  readonly rules?: Partial<CompileOptions["rules"]>;
+}
+
+/** The programs of a run, and the arrays that they share by name. */
+interface RecipeGraphs {
+  /** By name, in the order in which they are compiled. Among them are `init`, the recipe's `stepProgram` and `next_token`. */
+  readonly graphs: Readonly<Record<string, RecipeGraph>>;
+  /** The arrays that a step consumes and creates again. Checkpoints, replicas and the program `init` have them. */
+  readonly states: readonly StateSpec[];
+  /** Parameters that no step changes. Each attempt loads them from the checkpoint of `train.init`. */
+  readonly frozen: readonly StateSpec[];
+}
+
+/** Metrics that every recipe returns. The step log has them. */
+export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>>;
+
+/**
+ * One kind of training. A recipe decides which programs a run has, and in which order they run. The trainer does everything else for every recipe:
+ * compilation, recovery, step log, checkpoints, replicas and reports.
+ *
+ * Invariant: a step is a function of (states, frozen parameters, seed, number of the step, number of the batch). Nothing else passes from one step to
+ * the next. So a step that was interrupted in its middle is computed again from the states after the last committed step, with the same result.
+ */
+export interface Recipe {
+  readonly name: RecipeName;
+  /** The program that updates the states. Its text identifies the run's program in checkpoints, the step log and reports. */
+  readonly stepProgram: string;
+  /** The scalars that a step program returns. Those of `StepMetrics` are among them. */
+  readonly metrics: readonly string[];
+  /** The arrays of a batch. */
+  readonly batchArrays: readonly FeedPort["array"][];
+  graphs(request: RecipeRequest): RecipeGraphs;
+  /** Loads the programs that a step needs into the workers. */
+  open(run: RecipeRun): Promise<RecipeSteps>;
+}
+
+/** The controller of a run on one worker group. */
+export interface RecipeSteps {
+  /**
+   * Step number `step`, from 0, on batch number `batch`. Sends all messages before it waits for an answer where the recipe allows it, so that the
+   * caller can dispatch several steps ahead.
+   *
+   * @param trace whether the workers report every call of the step program
+   */
+  step(step: number, batch: number, trace: boolean): Promise<StepMetrics>;
+  /** Mean loss over the first `batches` held-out batches, of the targets that count. */
+  evaluate(batches: number): Promise<{ readonly loss: number; readonly tokens: number }>;
+}
+
+/** What a recipe can do with the workers of a run. Handles are the names of parameters and outputs of its programs. */
+export interface RecipeRun {
+  /** The names of the states, in the order of the programs. */
+  readonly states: readonly string[];
+  /** Loads a program at its first use. */
+  load(program: string, use: ProgramUse): Promise<LoadedProgram>;
+  /** The whole array that a program created or that `put` stored. */
+  fetch(array: string): Promise<ArrayData>;
+  /** Frees arrays that no later program of the step reads. */
+  drop(arrays: readonly string[]): Promise<void>;
+}
+
+/** How a program uses the arrays of the run. Every parameter is the array of its own name. */
+export interface ProgramUse {
+  /** Parameters that a run of the program consumes. */
+  readonly consumes: readonly string[];
+  /** Outputs that become arrays of the run. The workers keep no other output. */
+  readonly creates: readonly string[];
+  /** Scalar outputs that the report has. */
+  readonly scalars: readonly string[];
+}
+
+export interface LoadedProgram {
+  /** Stores a whole array as the parameter of its name. */
+  put(parameter: string, array: ArrayData): Promise<void>;
+  /** Lets every worker read its block of each array of a batch. */
+  feed(split: "train" | "heldout", batch: number): Promise<void>;
+  /** @param update whether the run is an update of the states, which the files of the run record */
+  run(request: { readonly step: number; readonly update?: boolean; readonly trace?: boolean }): Promise<RunReport>;
+}

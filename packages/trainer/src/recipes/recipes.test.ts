@@ -1,0 +1,103 @@
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
+import { parametersOf } from "@lapidary/ir";
+import { ensure } from "@lapidary/std";
+import type { RunReport } from "@lapidary/protocol";
+import { openLossSteps } from "./loss-steps.js";
+import { pretrain } from "./pretrain.js";
+import type { RecipeRequest, RecipeRun } from "./recipe.js";
+import { recipeOf } from "./recipes.js";
+import { sft } from "./sft.js";
+
+const request: RecipeRequest = {
+  model: {
+    vocabSize: 32,
+    modelDim: 8,
+    layers: 1,
+    heads: 2,
+    kvHeads: 1,
+    headDim: 4,
+    mlpDim: 16,
+    contextLength: 8,
+    ropeTheta: 1e4,
+    normEps: 1e-6,
+  },
+  update: {
+    steps: 4,
+    optimizer: { name: "adamw", lr: 0.1, betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0 },
+    schedule: { name: "constant", warmup: 0 } as RecipeRequest["update"]["schedule"],
+  },
+  batch: 2,
+  seq: 8,
+  seed: 1,
+};
+const lora = { rank: 2, alpha: 4, targets: ["q_proj"] } as const;
+
+describe("recipes", () => {
+  it("pretraining is the recipe of a job without one, with the programs that runs have always had", () => {
+    strictEqual(recipeOf({}), pretrain);
+    deepStrictEqual(Object.keys(pretrain.graphs(request).graphs), ["train_step", "init", "eval_step", "next_token"]);
+  });
+
+  for (const [name, recipe, change] of [
+    ["pretrain", pretrain, {}],
+    ["sft", sft, {}],
+    ["sft with an adapter", sft, { lora }],
+  ] as const)
+    it(`${name}: the programs share states, frozen weights and batch arrays by name`, () => {
+      const { graphs, states, frozen } = recipe.graphs({ ...request, ...change });
+      const stored = new Set([...states, ...frozen].map((state) => state.name));
+      const names = (program: string): string[] => parametersOf(ensure(graphs[program], program).trace()).map((one) => one.name);
+      const outputs = (program: string): string[] =>
+        ensure(graphs[program], program)
+          .trace()
+          .outputs.map((one) => one.name);
+      deepStrictEqual(new Set(names(recipe.stepProgram)), new Set([...stored, ...recipe.batchArrays]));
+      deepStrictEqual(new Set(outputs("init")), new Set(states.map((state) => state.name)));
+      ok(states.every((state) => outputs(recipe.stepProgram).includes(state.name)));
+      ok(names("eval_step").every((one) => stored.has(one) || recipe.batchArrays.some((array) => array === one)));
+      ok(names("next_token").every((one) => stored.has(one) || ["tokens", "position"].includes(one)));
+    });
+
+  it("an adapter's states are its matrices, their moments and the count of steps", () => {
+    const { states, frozen } = sft.graphs({ ...request, lora });
+    deepStrictEqual(
+      states.map(({ role }) => role),
+      ["param", "param", "optimizer", "optimizer", "optimizer", "optimizer", "step"],
+    );
+    ok(frozen.length > 0 && frozen.every(({ role }) => role === "param"));
+  });
+});
+
+describe("the controller of loss steps", () => {
+  it("a step sends batch and run before the first answer, and an evaluation adds the sums of its batches", async () => {
+    const sent: string[] = [];
+    const answers: ((report: RunReport) => void)[] = [];
+    const run: RecipeRun = {
+      states: ["w"],
+      fetch: () => Promise.reject(new Error("no step fetches an array")),
+      drop: async () => undefined,
+      load: async (program) => ({
+        put: async () => undefined,
+        feed: async (split, batch) => void sent.push(`${program} ${split} ${batch}`),
+        run: ({ step }) => {
+          sent.push(`${program} ${step}`);
+          return new Promise((resolve) => answers.push(resolve));
+        },
+      }),
+    };
+    const report = (scalars: Record<string, number>): RunReport => ({ scalars: new Map(Object.entries(scalars)) }) as unknown as RunReport;
+    const steps = await openLossSteps(pretrain, run);
+    const first = steps.step(0, 0, false);
+    void steps.step(1, 2, false);
+    deepStrictEqual(sent, ["train_step train 0", "train_step 0", "train_step train 2", "train_step 1"]);
+    const metrics = { loss: 1, grad_norm: 2, learning_rate: 3, tokens_counted: 4 };
+    answers[0]?.(report({ ...metrics, more: 5 }));
+    deepStrictEqual(await first, metrics);
+    const evaluated = steps.evaluate(2);
+    await new Promise((resolve) => setImmediate(resolve));
+    answers[2]?.(report({ loss_sum: 6, tokens_counted: 2 }));
+    answers[3]?.(report({ loss_sum: 2, tokens_counted: 6 }));
+    deepStrictEqual(await evaluated, { loss: 1, tokens: 8 });
+    await rejects(steps.evaluate(0));
+  });
+});

@@ -1,0 +1,74 @@
+import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { initDirectory } from "./init-checkpoint.js";
+import { resolveJob } from "./load-job.js";
+import { printJob, type ResolvedJob } from "./resolved-job.js";
+
+const configsDir = fileURLToPath(new URL("../../../../configs", import.meta.url));
+const model = `model: nano16
+pod: v5e-256
+mesh: { data: 16, model: 16 }
+train: { steps: 10, batch: 32, optimizer: { name: adamw, lr: 1e-3 } }
+`;
+const sft = `recipe: sft
+init: base
+${model}data:
+  train: [{ path: demos.jsonl }, { path: more/refuse.jsonl, share: 0.02, subset: refusal }]
+  filters: [schema]
+`;
+
+describe("the recipe of a job", () => {
+  const runsDirectory = mkdtempSync(join(tmpdir(), "lapidary-runs-"));
+  after(() => rmSync(runsDirectory, { recursive: true, force: true }));
+  const resolved = (text: string, ...overrides: string[]): ResolvedJob =>
+    resolveJob({ text, file: "jobs/mine.yaml", base: "/jobs" }, overrides, { configsDir, base: "/work/here", runsDirectory });
+  const checkpoint = (run: string, step: number, isWhole = true): string => {
+    const directory = join(runsDirectory, run, "checkpoints", `step-${step}`);
+    mkdirSync(directory, { recursive: true });
+    if (isWhole) writeFileSync(join(directory, "config.json"), "{}");
+    return directory;
+  };
+
+  it("a job of sft has absolute paths and defaults, and its printed form resolves to the same job", () => {
+    const job = resolved(sft, "lora={rank: 4}");
+    deepStrictEqual(
+      [job.recipe, job.data.pack, job.data.train?.map(({ path }) => path), job.train.init],
+      ["sft", true, ["/jobs/demos.jsonl", "/jobs/more/refuse.jsonl"], "/jobs/base"],
+    );
+    deepStrictEqual(job.lora, { rank: 4, alpha: 16, targets: ["q", "k", "v", "o", "gate", "up", "down"] });
+    deepStrictEqual(resolveJob({ text: printJob(job), file: "job.yaml", base: "/" }, [], { configsDir: "/nowhere", base: "/" }), job);
+  });
+
+  it("pretraining is the default, and a resolved job does not name it", () => {
+    deepStrictEqual(resolved(`recipe: pretrain\n${model}`), resolved(model));
+    strictEqual("recipe" in resolved(model), false);
+    strictEqual(resolved(`init: /weights\n${model}`).train.init, "/weights");
+  });
+
+  it("init names a run by its last complete checkpoint, or a directory", () => {
+    checkpoint("base", 9);
+    const last = checkpoint("base", 10);
+    checkpoint("base", 11, false);
+    strictEqual(resolved(sft).train.init, last);
+    strictEqual(resolved(sft.replace("init: base", "init: ./base")).train.init, "/jobs/base");
+    strictEqual(initDirectory("base", last, { runsDirectory }), last);
+    strictEqual(initDirectory("other", "/jobs/other", { runsDirectory }), "/jobs/other");
+  });
+
+  for (const [what, text, says] of [
+    ["without examples", sft.replace(/^data:[^]*/m, ""), /needs data\.train/],
+    ["without a checkpoint", sft.replace("init: base\n", ""), /needs a checkpoint/],
+    ["with two checkpoints", sft.replace("train: {", "train: { init: /a,"), /twice/],
+    ["with a corpus", sft.replace("\ndata:", "\ndata:\n  corpus: /a"), /data\.corpus is not a key/],
+    ["with a new tokenizer", sft.replace("\ndata:", "\ndata:\n  tokenizer: train"), /does not train a tokenizer/],
+    ["with a filter that has nothing to compare with", sft.replace("schema", "contamination"), /needs data\.eval/],
+    ["with an adapter of pretraining", `${model}lora: {}\n`, /lora is not a key of the recipe pretrain/],
+    ["with an unknown recipe", sft.replace("recipe: sft", "recipe: stf"), /expected one of pretrain, sft/],
+  ] as const)
+    it(`a job ${what} is refused`, () => {
+      throws(() => resolved(text), { code: "LAP_CONFIG_VALUE", message: says });
+    });
+});
