@@ -128,9 +128,13 @@ describe("60: mistakes that are known at launch", function () {
       equal((await home.json("jobs", "wait", "second"))["state"], "done");
     });
 
-    it("launch rejects a run in place of its checkpoint, and a missing step, and lists the existing ones", async () => {
+    it("launch accepts the name of a run as its last checkpoint, and rejects the path of a run and a missing step", async () => {
       const from = async (init: string): Promise<Ended> => home.run("launch", home.job, `train.init=${init}`, "-d");
-      refused(await from("second"), "LAP_CHECKPOINT_MISSING", /remedy: second is a run: .* such as .*second\/checkpoints\/step-1\n/);
+      const named = (await home.json("launch", home.job, "train.init=second", "train.steps=1", "--name", "third", "-d")) as { id: string };
+      equal((await home.json("jobs", "wait", named.id))["state"], "done");
+      const { job } = (await home.json("jobs", "get", "third")) as { job: { train: { init: string } } };
+      equal(job.train.init, join(home.state, "runs/second/checkpoints/step-1"));
+      refused(await from("./second"), "LAP_CHECKPOINT_MISSING", /remedy: second is a run: .* such as .*second\/checkpoints\/step-1\n/);
       const checkpoints = join(home.state, "runs/second/checkpoints");
       refused(await from(join(checkpoints, "step-9000")), "LAP_CHECKPOINT_MISSING", /remedy: .*step-1/);
       refused(await from(join(home.state, "runs/second")), "LAP_CHECKPOINT_FORM", /remedy: give one of them: .*checkpoints\/step-1\n/);
