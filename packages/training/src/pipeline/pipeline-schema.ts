@@ -25,7 +25,9 @@ const pipelineSchemaOf = <T extends z.ZodType>(job: T) =>
           .refine((given) => (given.file === undefined) !== (given.job === undefined), { error: "give one of file and job" }),
       )
       .refine((jobs) => Object.keys(jobs).length > 0, "must have at least one job")
-      .describe("Jobs by name. `train.init` of a job may be the name of a job that it needs: the newest checkpoint of the run of that job"),
+      .describe(
+        "Jobs by name. `init` or `train.init` of a job may be the name of a job that it needs: the newest checkpoint of the run of that job",
+      ),
   });
 
 /** The keys of a job are checked with its overrides, because an override may add a missing key. */
