@@ -229,6 +229,9 @@ export type Resumed = z.infer<typeof resumedSchema>;
 
 // ---- metrics, logs, events ----
 
+/** Further metrics of the recipe of a run, such as `accuracy` or `reward`. */
+const recipeMetricsSchema = z.record(z.string(), float);
+
 const trainRowSchema = z.object({
   kind: z.literal("train"),
   time: time_ms,
@@ -240,6 +243,7 @@ const trainRowSchema = z.object({
   tokens_per_s: float,
   step_ms: float,
   eta_s: float,
+  metrics: recipeMetricsSchema.optional(),
 });
 
 export const evalRowSchema = z.object({
@@ -250,6 +254,7 @@ export const evalRowSchema = z.object({
   /** The loss of a unigram model of the training tokens on the same tokens. */
   unigram_loss: float,
   tokens: count,
+  metrics: recipeMetricsSchema.optional(),
 });
 
 export const metricsRowSchema = z.discriminatedUnion("kind", [trainRowSchema, evalRowSchema]);

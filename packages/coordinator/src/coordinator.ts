@@ -12,7 +12,7 @@ import {
   systemClock,
 } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, jobWarnings, meshOf, type ResolvedJob } from "@lapidary/training";
+import { checkInputs, jobWarnings, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
 import type { Cancelled, CheckpointEntry, JobDetail, Resumed, Status, Submitted, submitRequestSchema } from "@lapidary/api";
 import type { SlicePlace } from "@lapidary/api/api-values";
@@ -416,7 +416,7 @@ export class Coordinator {
     const job = jobOfRun(run, root);
     const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
-    await checkInputs(job, { projectRoot: root, readsInit: checkpoints.length === 0 || job.lora !== undefined });
+    await checkInputs(job, { projectRoot: root, readsInit: checkpoints.length === 0 || needsInit(job) });
     run.resume(job.train.steps, printMesh(meshOf(job)));
     run.warn(warnings);
     try {

@@ -6,7 +6,7 @@ export { defaultRules } from "./job/default-rules.js";
 export { jobJsonSchema, loraTargetModules } from "./job/job-schema.js";
 export { checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-tokenizer.js";
 export { type JobText, type JobValue, type LocatedJob, loadJob, loadLocatedJob, resolveJob, resolveLocatedJob } from "./job/load-job.js";
-export { type ResolvedJob, compileOptions, jobFileOf, jobFileText, meshOf, printJob, zeroOptions } from "./job/resolved-job.js";
+export { type ResolvedJob, compileOptions, jobFileOf, jobFileText, meshOf, needsInit, printJob, zeroOptions } from "./job/resolved-job.js";
 export { jobWarnings, shardingFindings } from "./job/sharding-findings.js";
 export type { UpdateConfig } from "./optimizer/optimizer-config.js";
 export { type ParityBundle, readParityBundle } from "./parity/bundle.js";

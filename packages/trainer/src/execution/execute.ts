@@ -1,9 +1,9 @@
 import { join } from "node:path";
-import { type AnyDataset, chatTokenizer, promptOfUser } from "@lapidary/data";
+import { chatTokenizer, promptOfUser } from "@lapidary/data";
 import { epochOf, type ProgramHash } from "@lapidary/protocol";
 import { type Clock, type Failpoints, LapidaryError, ensure, raceAbort } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, meshOf, type ResolvedJob } from "@lapidary/training";
+import { checkInputs, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report } from "@lapidary/api";
 import type { SlicePlace } from "@lapidary/api/api-values";
 import { type CheckpointContent, nodeDisk, nativeDisk, RunFence } from "@lapidary/checkpoint";
@@ -20,7 +20,7 @@ import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { WorkerCountPolicy } from "./worker-count-policy.js";
 import { cutPromptWarning, generateSample } from "./generate-sample.js";
 import { Goodput, goodputUntil } from "./goodput.js";
-import { prepareData } from "./prepare-data.js";
+import { prepareData, type RunDataset } from "./prepare-data.js";
 import { RunPrograms } from "./run-programs.js";
 import { checkpointForm } from "./checkpoint-form.js";
 import { type CheckpointFiles, checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
@@ -71,7 +71,7 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   const goodput = new Goodput(clock, earlier);
   run.enter("compiling", { slice: options.slice });
   // Files may have changed while the job waited. A run that has a checkpoint reads `train.init` again only for the weights under an adapter.
-  const readsInit = job.lora !== undefined || (await listCheckpoints(join(run.directory, runFiles.checkpoints))).length === 0;
+  const readsInit = needsInit(job) || (await listCheckpoints(join(run.directory, runFiles.checkpoints))).length === 0;
   await checkInputs(job, { projectRoot: options.root, readsInit, readsTokenizer: false });
   const [dataset, programSet] = await runBoth(
     signal,
@@ -185,7 +185,7 @@ function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: readonl
 interface Prepared {
   readonly options: ExecutionOptions;
   readonly watch: Stopwatch;
-  readonly dataset: AnyDataset;
+  readonly dataset: RunDataset;
   readonly set: ProgramSet;
   readonly workerCount: WorkerCountPolicy;
   readonly checkpointed: (files: CheckpointFiles, step: number, ledger: string, workers: number) => CheckpointContent;
@@ -214,10 +214,14 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
     const stragglers = new Stragglers();
     let traces: StepTraceLog | undefined;
     const programs = await watch.time("load", () =>
-      RunPrograms.load(group, set, recipeOf(job), source, (report) => {
-        workerSteps.append(workerStepOf(report));
-        traces?.append(report);
-        for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
+      RunPrograms.load(group, set, recipeOf(job), source, {
+        job,
+        dataset,
+        onTrained: (report) => {
+          workerSteps.append(workerStepOf(report));
+          traces?.append(report);
+          for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
+        },
       }),
     );
     if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
@@ -228,7 +232,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
       train: (step, of) => programs.train(step, of, traces !== undefined && isTraced(step + 1, job.trace_every, job.train.steps)),
       replicate: (step, committed) => programs.replicate(step, committed),
       restoreReplicas: (latest) => programs.restoreReplicas(latest),
-      load: (checkpoint) => watch.time("load", () => loadState(programs, checkpointForm(job), checkpoint)),
+      load: (checkpoint) => watch.time("load", () => loadState(programs, checkpointForm(job), checkpoint, job.rl?.iterations)),
       initialize: () =>
         watch.time("load", async () => {
           await programs.initialize();
@@ -251,7 +255,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
 }
 
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: it wires one execution; each part uses most of the same values
-async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset: AnyDataset, set: ProgramSet): Promise<Report> {
+async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset: RunDataset, set: ProgramSet): Promise<Report> {
   const { run, job, slice, clock, signal, rows, earlier, goodput } = options;
   const { steps, batch, seq, eval: evaluation } = job.train;
   const { model } = job;
@@ -265,11 +269,12 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   const evaluate = (programs: RunPrograms, step: number, batches: number): Promise<void> =>
     watch.time("evaluate", async () => {
       const wanted = Math.min(batches, dataset.heldoutBatches(batch, seq));
-      const { loss, tokens } = await raceAbort(programs.evaluate(wanted), signal);
+      const { loss, tokens, more } = await raceAbort(programs.evaluate(wanted), signal);
       heldout = { step, loss };
       if (evaluated.has(step)) return;
       evaluated.add(step);
-      run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens });
+      const metrics = more === undefined ? {} : { metrics: { ...more } };
+      run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens, ...metrics });
     });
 
   const constant = staticFiles(checkpointForm(job), dataset.tokenizerFiles, dataset.manifest.control);
@@ -309,6 +314,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       },
     },
     steps,
+    isSequential: recipeOf(job).isSequential,
     tokensPerStep: batch * seq,
     keep: job.checkpoint.keep,
     saves: (step) => {
@@ -400,14 +406,14 @@ const finalBatches = 8;
 async function writeSample(
   { run, job, signal }: ExecutionOptions,
   programs: RunPrograms,
-  dataset: AnyDataset,
+  dataset: RunDataset,
 ): Promise<{ prompt: string; text: string }> {
   if (job.sample === undefined) return { prompt: "", text: "" };
   const { prompt, tokens, ...sampling } = job.sample;
   run.enter("running", { activity: { what: "write a sample" } });
   const nextToken = await programs.nextToken();
   // A tuned model continues a turn of a dialogue, not a text.
-  const start = job.recipe === "sft" ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : prompt;
+  const start = job.recipe !== undefined ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : prompt;
   const sample = await generateSample(nextToken, dataset.tokenizer, { prompt: start, tokens, sampling, seed: job.seed, signal });
   const warning = cutPromptWarning(sample, nextToken.context, "sample.prompt");
   if (warning !== undefined) run.record({ type: "warning_found", ...warning });

@@ -74,6 +74,7 @@ describe("the controller of loss steps", () => {
     const answers: ((report: RunReport) => void)[] = [];
     const run: RecipeRun = {
       states: ["w"],
+      host: undefined as unknown as RecipeRun["host"],
       fetch: () => Promise.reject(new Error("no step fetches an array")),
       drop: async () => undefined,
       load: async (program) => ({
