@@ -1,6 +1,7 @@
 import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isOfType } from "@lapidary/api/run-events";
 import { readSafetensors } from "@lapidary/interop";
 import { Home } from "./support/cli.js";
 
@@ -97,5 +98,69 @@ describe("recipes on preferences and rewards", function () {
     const directory = checkpointOf(home, "rm", 12);
     deepStrictEqual((await readSafetensors(join(directory, "model.safetensors"))).get("score.weight")?.dims, [1, 32]);
     match(readFileSync(join(directory, "config.json"), "utf8"), /GemmaForSequenceClassification/);
+  });
+
+  it("a run of rl has metrics and samples of its answers, with a checker and with a reward model", async () => {
+    await home.json("launch", write(home, "rl.yaml", rlJob(checker)), "--name", "whole");
+    const rows = metricsOf(home, "whole", "train");
+    equal(rows.length, 6);
+    ok(
+      rows.every((row) => ["reward", "kl", "entropy", "length"].every((name) => Number.isFinite(row[name]))),
+      JSON.stringify(rows),
+    );
+    equal(rows[0]?.["kl"], 0);
+    ok((rows.at(-1)?.["kl"] ?? 0) > 0);
+    const [sampled] = (await home.events("whole")).filter(isOfType("answers_sampled"));
+    deepStrictEqual([sampled?.step, sampled?.answers.length], [1, 4]);
+    await home.json("launch", write(home, "rm-rl.yaml", rlJob("[{ model: rm, scale: 0.1 }]", ", iterations: 2")), "--name", "scored");
+    ok(metricsOf(home, "scored", "train").every((row) => row["reward"] !== 0));
+  });
+
+  it("a run of rl whose worker and coordinator are killed has the digests of the run that was not interrupted", async () => {
+    const fired = join(home.directory, "fired");
+    mkdirSync(fired);
+    const failpoints = ["backward-middle@3,1:kill", "after-commit@5,c:kill"];
+    const other = new Home({ LAPIDARY_FAILPOINTS: failpoints.join(";"), LAPIDARY_FAILPOINTS_FIRED: fired });
+    try {
+      add(other);
+      await other.json("up");
+      await other.run(
+        "launch",
+        write(other, "rl.yaml", rlJob(checker).replace("init: base", `init: ${checkpointOf(home, "base", 2)}`)),
+        "--name",
+        "killed",
+      );
+      await other.json("up");
+      for (let state = ""; state !== "done"; ) {
+        ({ state } = (await other.json("jobs", "get", "killed")) as { state: string });
+        ok(!["failed", "cancelled"].includes(state), state);
+      }
+      equal(readdirSync(fired).length, 2);
+      const last = (rows: readonly Row[]): (readonly [number, string])[] => [...new Map(rows.map(({ step, digest }) => [step, digest]))];
+      deepStrictEqual(last(stepsOf(other, "killed")), last(stepsOf(home, "whole")));
+    } finally {
+      await other.clear();
+    }
+  });
+
+  it("direct preference optimization starts at the loss of chance and lowers it", async () => {
+    const job = pairsJob("dpo", "dpo: { beta: 0.5 }\nsample: { prompt: '1', tokens: 4 }\n");
+    const { report } = (await home.json("launch", write(home, "dpo.yaml", job), "--name", "dpo")) as {
+      report: { heldout_loss: number; unigram_loss: number };
+    };
+    const steps = stepsOf(home, "dpo");
+    ok(Math.abs((steps[0]?.loss ?? 0) - Math.LN2) < 1e-5);
+    ok(
+      (steps.at(-1)?.loss ?? 9) < 0.5 * Math.LN2 && report.heldout_loss < report.unigram_loss,
+      JSON.stringify(steps.map(({ loss }) => loss)),
+    );
+  });
+
+  it("plan, explain, config show and config validate read the jobs", async () => {
+    for (const name of ["reward.yaml", "rl.yaml", "dpo.yaml"])
+      for (const command of [["plan"], ["explain"], ["config", "show"], ["config", "validate"]]) {
+        const { code, stdout, stderr } = await home.run(...command, join(home.directory, name));
+        equal(code, 0, `${command.join(" ")} ${name}: ${stdout}\n${stderr}`);
+      }
   });
 });

@@ -1,7 +1,14 @@
 import { type CollectiveSummary, compile, type Program, summarizeCollectives } from "@lapidary/compiler";
 import { type ArrayData, f32Array, i32Array } from "@lapidary/interop";
 import type { Graph } from "@lapidary/ir";
-import { epochOf, type ArrayData as WorkerArray, type ExecutorName, type NumericsName, type ProgramHash, type WorkerStats } from "@lapidary/protocol";
+import {
+  epochOf,
+  type ArrayData as WorkerArray,
+  type ExecutorName,
+  type NumericsName,
+  type ProgramHash,
+  type WorkerStats,
+} from "@lapidary/protocol";
 import { assert, ensure } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
 import { compileOptions, type GraphRunner } from "@lapidary/training";

@@ -139,7 +139,11 @@ function readExampleSet<T>(request: ExampleSetRequest, { kind, encode, tokensOf,
   const sources = read.sources.map(({ name, examples }) => encodeAll(name, examples));
   const heldout = encodeAll("the evaluation set", read.heldout);
   const mixture = mixtureOf(
-    read.sources.map(({ name, share }, at) => ({ name, size: ensure(sources[at], "source").length, ...(share === undefined ? {} : { share }) })),
+    read.sources.map(({ name, share }, at) => ({
+      name,
+      size: ensure(sources[at], "source").length,
+      ...(share === undefined ? {} : { share }),
+    })),
   );
   const summary = (all: readonly T[]): RowsManifest["splits"]["train"] => ({
     documents: all.length,
@@ -156,5 +160,15 @@ function readExampleSet<T>(request: ExampleSetRequest, { kind, encode, tokensOf,
     refused: { byCode: countCodes(refused), first: refused.slice(0, maxNamedRows) },
     filters: read.reports.map(({ filter, checked, removed, removedByKind }) => ({ filter, checked, removed, removedByKind })),
   };
-  return new ExampleSet({ kind, rowsPerExample: request.rowsPerExample, manifest, tokenizer, tokenizerFiles: files, chat, sources, mixture, heldout });
+  return new ExampleSet({
+    kind,
+    rowsPerExample: request.rowsPerExample,
+    manifest,
+    tokenizer,
+    tokenizerFiles: files,
+    chat,
+    sources,
+    mixture,
+    heldout,
+  });
 }

@@ -1,14 +1,15 @@
 import { join } from "node:path";
 import { chatTokenizer, promptOfUser } from "@lapidary/data";
 import { epochOf, type ProgramHash } from "@lapidary/protocol";
-import { type Clock, type Failpoints, LapidaryError, ensure, raceAbort } from "@lapidary/std";
+import { type Clock, type Failpoints, LapidaryError, ensure, raceAbort, type Warning } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
+import { checkInputs, givenTokenizer, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report } from "@lapidary/api";
 import type { SlicePlace } from "@lapidary/api/api-values";
 import { type CheckpointContent, nodeDisk, nativeDisk, RunFence } from "@lapidary/checkpoint";
 import type { WorkerGroup, WorkerGroupOptions } from "@lapidary/cluster";
 import { programRequest, type ProgramSet } from "../programs/build.js";
+import { readAnswerEnd } from "../recipes/answer-text.js";
 import { recipeOf } from "../recipes/recipes.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "@lapidary/telemetry";
@@ -94,8 +95,10 @@ interface Past {
 }
 
 async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: AbortSignal): Promise<ProgramSet> {
+  const tokenizer = job.recipe === "rl" ? givenTokenizer(job.data, job.train) : undefined;
+  const answers = tokenizer === undefined ? {} : { answers: readAnswerEnd(tokenizer) };
   const set = await programsFor(
-    { ...programRequest(job), machine: viewMachine(job, root) },
+    { ...programRequest(job), ...answers, machine: viewMachine(job, root) },
     {
       cacheDir: join(cacheDir, "programs"),
       signal,
@@ -138,6 +141,7 @@ class Attempt implements TrainingAttempt {
 
   /** Returns the workers to the pool. */
   async close(keepReplicas: boolean): Promise<void> {
+    await this.programs.close();
     await release(this.group, this.#run, keepReplicas);
   }
 }
@@ -148,6 +152,13 @@ async function release(group: WorkerGroup, run: Run, keepReplicas: boolean): Pro
   } catch (error) {
     run.record({ type: "worker_leave_failed", error: eventError(error) });
   }
+}
+
+/** Steps repeat a warning with other numbers: the run has the first of each code. */
+function warnOfKind(run: Run, warnings: readonly Warning[]): void {
+  const known = new Set(run.summary.warnings?.map(({ code }) => code));
+  const first = warnings.filter(({ code }) => !known.has(code));
+  if (first.length > 0) run.warn(first);
 }
 
 /** Starts the workers. If some cannot be started several times in a row, the next attempt has fewer workers. */
@@ -202,6 +213,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
       stallAfterMs: job.stall_timeout_s * 1000,
     }),
   );
+  let loaded: RunPrograms | undefined;
   try {
     run.enter(run.state === "running" ? "running" : "placing", {
       activity: { what: "load programs" },
@@ -217,6 +229,8 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
       RunPrograms.load(group, set, recipeOf(job), source, {
         job,
         dataset,
+        onSamples: (step, answers) => run.record({ type: "answers_sampled", step, answers: [...answers] }),
+        onWarnings: (warnings) => warnOfKind(run, warnings),
         onTrained: (report) => {
           workerSteps.append(workerStepOf(report));
           traces?.append(report);
@@ -224,6 +238,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
         },
       }),
     );
+    loaded = programs;
     if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
     if (init !== undefined && programs.frozen.length > 0)
       await watch.time("load", () => loadWeights(init, job.model.config, (name, array) => programs.putFrozen(name, array)));
@@ -249,6 +264,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
     const layout = [stepHash(job, set), printMesh(meshOf(job)), group.size, job.executor, job.numerics].join("/");
     return new Attempt(run, group, programs, state, layout);
   } catch (error) {
+    await loaded?.close();
     await release(group, run, true);
     throw error;
   }

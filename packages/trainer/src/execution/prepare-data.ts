@@ -14,7 +14,15 @@ import {
 import type { RunEventOf } from "@lapidary/api/run-events";
 import { counted, ensure, type Clock, type Warning } from "@lapidary/std";
 import type { Run } from "@lapidary/telemetry";
-import { checkTokenizerSize, corpusOf, givenTokenizer, needsInit, type ResolvedJob, rowsRequestOf, tokenizerRequest } from "@lapidary/training";
+import {
+  checkTokenizerSize,
+  corpusOf,
+  givenTokenizer,
+  needsInit,
+  type ResolvedJob,
+  rowsRequestOf,
+  tokenizerRequest,
+} from "@lapidary/training";
 import type { RecipeInputs } from "../recipes/recipe.js";
 import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
 import { throttle } from "./throttle.js";

@@ -15,7 +15,16 @@ import {
 } from "@lapidary/protocol";
 import type { ProgramText, ReplicationReport, StagingReport } from "@lapidary/cluster";
 import type { ProgramSet, RunState } from "../programs/build.js";
-import type { Evaluation, LoadedProgram, ProgramUse, Recipe, RecipeInputs, RecipeRun, RecipeSteps, StepMetrics } from "../recipes/recipe.js";
+import type {
+  Evaluation,
+  LoadedProgram,
+  ProgramUse,
+  Recipe,
+  RecipeInputs,
+  RecipeRun,
+  RecipeSteps,
+  StepMetrics,
+} from "../recipes/recipe.js";
 import { NextToken } from "./next-token.js";
 import type { RunWorkerGroup } from "./run-worker-group.js";
 
@@ -180,6 +189,11 @@ export class RunPrograms {
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
   evaluate(batches: number): Promise<Evaluation> {
     return ensure(this.#steps, "steps of the recipe").evaluate(batches);
+  }
+
+  /** Ends the threads of the recipe. */
+  async close(): Promise<void> {
+    await this.#steps?.close?.();
   }
 
   /** Generates text with the current weights. */

@@ -15,11 +15,22 @@ export interface RecipeRequest {
   /** Absent: pretraining. */
   readonly recipe?: Exclude<RecipeName, "pretrain">;
   readonly lora?: LoraConfig;
+  readonly rl?: NonNullable<ResolvedJob["rl"]>;
+  readonly dpo?: NonNullable<ResolvedJob["dpo"]>;
+  /** How answers of rl end. Absent: only the step program is compiled, which does not depend on it. */
+  readonly answers?: AnswerEnd;
   readonly model: ModelConfig;
   readonly update: UpdateConfig;
   readonly batch: number;
   readonly seq: number;
   readonly seed: number;
+}
+
+/** How answers end. It depends on the tokenizer. JSON. */
+export interface AnswerEnd {
+  readonly stopTokens: readonly number[];
+  /** Tokens that the end of a turn adds to an answer. */
+  readonly endTokens: number;
 }
 
 /** A program of a run, before it is compiled. */
@@ -78,6 +89,8 @@ export interface RecipeSteps {
   step(step: number, batch: number, trace: boolean): Promise<StepMetrics>;
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
   evaluate(batches: number): Promise<Evaluation>;
+  /** Ends threads of the steps. */
+  close?(): Promise<void>;
 }
 
 export interface Evaluation {

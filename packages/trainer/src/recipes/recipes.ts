@@ -1,11 +1,11 @@
-import { ensure } from "@lapidary/std";
+import { dpo } from "./dpo.js";
 import { pretrain } from "./pretrain.js";
 import type { Recipe, RecipeName } from "./recipe.js";
 import { reward } from "./reward.js";
+import { rl } from "./rl.js";
 import { sft } from "./sft.js";
 
-const recipes: Readonly<Partial<Record<RecipeName, Recipe>>> = { pretrain, sft, reward };
+const recipes: Readonly<Record<RecipeName, Recipe>> = { pretrain, sft, reward, rl, dpo };
 
 /** The recipe of a job or of a request for its programs. */
-export const recipeOf = ({ recipe = "pretrain" }: { readonly recipe?: RecipeName | undefined }): Recipe =>
-  ensure(recipes[recipe], `recipe ${recipe}`);
+export const recipeOf = ({ recipe = "pretrain" }: { readonly recipe?: RecipeName | undefined }): Recipe => recipes[recipe];

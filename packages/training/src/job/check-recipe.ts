@@ -7,7 +7,12 @@ import { newTokenizer } from "./job-tokenizer.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
 /** Keys that only recipes on examples have, and keys that only a corpus has. */
-const exampleKeys = [["data", "train"], ["data", "eval"], ["data", "pack"], ["data", "filters"]] as const;
+const exampleKeys = [
+  ["data", "train"],
+  ["data", "eval"],
+  ["data", "pack"],
+  ["data", "filters"],
+] as const;
 const corpusKeys = [
   ["data", "corpus"],
   ["data", "text_field"],
@@ -44,7 +49,11 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
   }
   const key = given(corpusKeys);
   if (key !== undefined)
-    throw refuse(key, `${key.join(".")} is not a key of the recipe ${recipe}, which trains on examples`, "name files of examples in data.train");
+    throw refuse(
+      key,
+      `${key.join(".")} is not a key of the recipe ${recipe}, which trains on examples`,
+      "name files of examples in data.train",
+    );
   if (file.data.train === undefined)
     throw refuse(["data"], `the recipe ${recipe} needs data.train`, "name a file: data.train: [{ path: demos.jsonl }]");
   if (file.init === undefined && file.train.init === undefined)
@@ -65,12 +74,8 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
 }
 
 /** The reward and the rollout of a job of rl. */
-function checkRewards(
-  { rl, reward }: JobFile,
-  refuse: (path: readonly string[], message: string, remedy: string) => LapidaryError,
-): void {
-  if (rl === undefined)
-    throw refuse([], "the recipe rl needs rl.rollout.max_new_tokens", "write rl: { rollout: { max_new_tokens: 32 } }");
+function checkRewards({ rl, reward }: JobFile, refuse: (path: readonly string[], message: string, remedy: string) => LapidaryError): void {
+  if (rl === undefined) throw refuse([], "the recipe rl needs rl.rollout.max_new_tokens", "write rl: { rollout: { max_new_tokens: 32 } }");
   if (reward === undefined)
     throw refuse([], "the recipe rl needs a reward", "name a checker or a reward model: reward: [{ checker: sorted }]");
   if (rl.algorithm !== "reinforce" && rl.generations < 2)

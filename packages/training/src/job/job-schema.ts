@@ -83,7 +83,10 @@ const dataSchema = z.strictObject({
     .optional()
     .describe("sft, reward, dpo, rl: files of examples to evaluate on; by default held_out of the training examples"),
   pack: z.boolean().optional().describe("sft: a row holds several examples, which do not see each other; true by default"),
-  filters: z.array(z.enum(filterNames)).optional().describe("sft, reward, dpo, rl: filters that remove training examples, in order; none by default"),
+  filters: z
+    .array(z.enum(filterNames))
+    .optional()
+    .describe("sft, reward, dpo, rl: filters that remove training examples, in order; none by default"),
   corpus: z
     .string()
     .min(1)
@@ -140,9 +143,12 @@ const rewardSourceSchema = z.union([
   }),
   z
     .object({
-    checker: z.string().min(1).describe("exact, regex, number, json-schema, sorted, or the path of a .mjs file; its settings are further keys"),
-    weight: weightSchema,
-  })
+      checker: z
+        .string()
+        .min(1)
+        .describe("exact, regex, number, json-schema, sorted, or the path of a .mjs file; its settings are further keys"),
+      weight: weightSchema,
+    })
     .catchall(z.union([z.string(), z.number(), z.boolean()])),
 ]);
 export type RewardSourceFile = z.infer<typeof rewardSourceSchema>;
@@ -260,9 +266,12 @@ export const jobFileSchema = z.strictObject({
     ),
   trace_every: z.number().int().min(0).default(100).describe("Steps between recorded traces, for `lapidary trace`; 0: none, 1: every step"),
   priority: z.number().int().min(-1000).max(1000).default(0).describe("Higher starts sooner"),
-  recipe: z.enum(recipeNames).optional().describe(
-    "What the run trains: pretrain (default) on text, sft on examples with answers, reward and dpo on preferences, or rl on prompts",
-  ),
+  recipe: z
+    .enum(recipeNames)
+    .optional()
+    .describe(
+      "What the run trains: pretrain (default) on text, sft on examples with answers, reward and dpo on preferences, or rl on prompts",
+    ),
   init: z
     .string()
     .min(1)

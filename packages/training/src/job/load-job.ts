@@ -188,7 +188,10 @@ function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute }
 /** A source of rewards with absolute paths. */
 function resolveReward(source: RewardSourceFile, at: number, { runsDirectory }: JobEnvironment, absolute: AbsolutePath): RewardSourceFile {
   if ("model" in source && typeof source.model === "string")
-    return { ...source, model: initDirectory(source.model, absolute(source.model, "reward", `${at}`, "model"), runsDirectory) } as RewardSourceFile;
+    return {
+      ...source,
+      model: initDirectory(source.model, absolute(source.model, "reward", `${at}`, "model"), runsDirectory),
+    } as RewardSourceFile;
   if ("checker" in source && /\.m?js$/.test(source.checker))
     return { ...source, checker: absolute(source.checker, "reward", `${at}`, "checker") };
   return source;
