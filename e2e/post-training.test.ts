@@ -110,8 +110,8 @@ describe("recipes on preferences and rewards", function () {
     );
     equal(rows[0]?.["kl"], 0);
     ok((rows.at(-1)?.["kl"] ?? 0) > 0);
-    const [sampled] = (await home.events("whole")).filter(isOfType("answers_sampled"));
-    deepStrictEqual([sampled?.step, sampled?.answers.length], [1, 4]);
+    const [sampled] = (await home.events("whole")).filter(isOfType("completions_sampled"));
+    deepStrictEqual([sampled?.step, sampled?.completions.length], [1, 4]);
     await home.json("launch", write(home, "rm-rl.yaml", rlJob("[{ model: rm, scale: 0.1 }]", ", iterations: 2")), "--name", "scored");
     ok(metricsOf(home, "scored", "train").every((row) => row["reward"] !== 0));
   });

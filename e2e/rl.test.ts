@@ -118,7 +118,7 @@ describe("reinforcement learning", function () {
     ["data=2,model=2", { workers: 1, zero: 2, executor: "chipwise" }],
   ] as const;
 
-  it("a rollout draws the same answers on every mesh", async () => {
+  it("a rollout draws the same completions on every mesh", async () => {
     const drawn = [];
     for (const [mesh, options] of meshes)
       drawn.push(
@@ -126,14 +126,14 @@ describe("reinforcement learning", function () {
           await started(session, base);
           const shape = { batch: prompts * generations, generations, prompt: rollout.promptTokens, newTokens: 6 };
           const sampler = await Rollout.load(session, { model, shape, draw: { temperature: 1, stopTokens: [3] } });
-          const { answers, logps } = await sampler.draw({ prompts: promptsOf(0), seed: 3, rollout: 2, step: stepIndex(0) });
-          return { answers: [...answers], logps: [...logps] };
+          const { completions, logps } = await sampler.draw({ prompts: promptsOf(0), seed: 3, rollout: 2, step: stepIndex(0) });
+          return { completions: [...completions], logps: [...logps] };
         }),
       );
     const [first, ...others] = drawn;
-    ok(first !== undefined && first.answers.includes(3));
+    ok(first !== undefined && first.completions.includes(3));
     for (const other of others) {
-      deepStrictEqual(other.answers, first.answers);
+      deepStrictEqual(other.completions, first.completions);
       other.logps.forEach((logp, i) => ok(Math.abs(logp - ensure(first.logps[i], "logp")) < 1e-5));
     }
   });

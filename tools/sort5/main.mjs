@@ -149,10 +149,10 @@ async function reinforce({ session, weights, comparison, sft }, { beta, rollouts
     const { metrics } = await controller.step(step);
     for (const key of /** @type {(keyof typeof times)[]} */ (Object.keys(times))) times[key] += metrics.ms[key] / rollouts;
     if (step % 10 !== 0 && step + 1 < rollouts) continue;
-    const { kl, klPerAnswer, entropy, logProbGap, completions } = metrics;
+    const { kl, klPerCompletion, entropy, logProbGap, completions } = metrics;
     const reward = metrics.rewards.get("score");
     process.stderr.write(
-      `beta ${beta} step ${step}: ${JSON.stringify({ reward, klPerAnswer, kl, entropy, gap: logProbGap.max, cut: completions.cutOffShare })}\n`,
+      `beta ${beta} step ${step}: ${JSON.stringify({ reward, klPerCompletion, kl, entropy, gap: logProbGap.max, cut: completions.cutOffShare })}\n`,
     );
   }
   const rows = Number(values.held);

@@ -2,7 +2,7 @@
 import { rewardStep, score, scoreParams, trainedStates } from "@lapidary/post-training";
 import { handleOf, stepIndex } from "@lapidary/protocol";
 import { hash32, normalAt, seededRandom } from "@lapidary/std";
-import { answerEnds, LoadedProgram, Rollout, sequenceRows, trimmedAnswers } from "@lapidary/trainer";
+import { completionEnds, LoadedProgram, Rollout, sequenceRows, trimmedCompletions } from "@lapidary/trainer";
 import { paramName } from "@lapidary/training";
 import { ascending, question } from "./data.mjs";
 import { answerTokens, ended, model, promptOf, promptTokens, stopTokens, textOf, updateOf } from "./task.mjs";
@@ -26,8 +26,8 @@ export async function drawPairs(session, { seed, count }) {
   for (let round = 0; pairs.length < count; round++) {
     const prompts = Array.from({ length: rowsOfRollout / 2 }, (_, i) => promptOf(question(seed + 1, (round * rowsOfRollout) / 2 + i)));
     const drawn = await rollout.draw({ prompts, seed: seed + 2, rollout: round, step: stepIndex(0) });
-    const ends = answerEnds(drawn.answers, answerTokens, stopTokens);
-    const answers = trimmedAnswers(drawn, answerTokens, ends).map((answer) => [...answer]);
+    const ends = completionEnds(drawn.completions, answerTokens, stopTokens);
+    const answers = trimmedCompletions(drawn, answerTokens, ends).map((answer) => [...answer]);
     prompts.forEach((prompt, i) => {
       const [first = [], second = []] = answers.slice(2 * i, 2 * i + 2);
       const [a, b] = [first, second].map((answer) => textOf(answer) === ascending(prompt.text));

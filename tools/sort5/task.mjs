@@ -3,7 +3,7 @@ import { gemma, gemmaConfigSchema } from "@lapidary/models";
 import { byteTokenizer, encodeForTuning, encodePrompt, endAnswer } from "@lapidary/data";
 import { handleOf, stepIndex } from "@lapidary/protocol";
 import { rolloutLogProbs, sftStep, trainedStates } from "@lapidary/post-training";
-import { answerEnds, LoadedProgram, Rollout, sequenceRows, trimmedAnswers, weightHandle } from "@lapidary/trainer";
+import { completionEnds, LoadedProgram, Rollout, sequenceRows, trimmedCompletions, weightHandle } from "@lapidary/trainer";
 import { initGraph, paramName } from "@lapidary/training";
 import { ascending, demonstration, question } from "./data.mjs";
 
@@ -114,8 +114,8 @@ export async function answerHeldOut(session, { seed, rows, temperature, set = "p
   const size = { batch: rows, generations: 1, prompt: promptTokens, newTokens: answerTokens };
   const rollout = await Rollout.load(session, { model, shape: size, draw: { temperature, stopTokens }, set });
   const drawn = await rollout.draw({ prompts, seed: seed + 1000, rollout: 0, step: stepIndex(0) });
-  const ends = answerEnds(drawn.answers, answerTokens, stopTokens);
-  const answers = trimmedAnswers(drawn, answerTokens, ends);
+  const ends = completionEnds(drawn.completions, answerTokens, stopTokens);
+  const answers = trimmedCompletions(drawn, answerTokens, ends);
   const isRight = answers.map((answer, row) => ends.isCutOff[row] === 0 && textOf(answer) === ascending(prompts[row]?.text ?? ""));
   return { prompts, answers, isRight, accuracy: isRight.filter(Boolean).length / rows };
 }

@@ -106,9 +106,9 @@ function describeJobEvent(event: JobOrJournalEvent): string {
       const total = Object.values(event.reasons).reduce((sum, number) => sum + number, 0);
       return `data: ${counted(total, "row")} not used; ${rows.join("; ")}${total > rows.length ? "; …" : ""}`;
     }
-    case "answers_sampled": {
-      const answers = event.answers.map(({ answer, score }) => `${JSON.stringify(answer)} (${score.toPrecision(3)})`);
-      return `step ${event.step}: answers to ${JSON.stringify(event.answers[0]?.prompt ?? "")}: ${answers.join(", ")}`;
+    case "completions_sampled": {
+      const completions = event.completions.map(({ completion, score }) => `${JSON.stringify(completion)} (${score.toPrecision(3)})`);
+      return `step ${event.step}: completions of ${JSON.stringify(event.completions[0]?.prompt ?? "")}: ${completions.join(", ")}`;
     }
     case "program_compiled":
       return `program ${event.program.slice(0, 12)}: ${counted(event.parameters, "parameter")}, ${counted(event.collectives, "collective")} a step`;

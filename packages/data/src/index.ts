@@ -8,13 +8,6 @@ export { datasetFiles } from "./dataset/manifest.js";
 export { type AnyDataset, openDataset } from "./dataset/open-dataset.js";
 export { findPrepared, type PrepareWork, prepareDataset, prepareRows } from "./dataset/prepare.js";
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
-export {
-  chooseThreshold,
-  type ClassifierQuality,
-  type LabelledText,
-  TextClassifier,
-  trainClassifier,
-} from "./detectors/text-classifier.js";
 export { byteTokenizer, byteTokenizerOf, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
 export { encodeDialogue } from "./examples/encode-dialogue.js";
 export { type Document, type EncodedPair, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";

@@ -88,7 +88,7 @@ describe("the registry of errors", () => {
 
   it("a run recovers from failures of workers and channels, malformed messages and injected failures", () => {
     const recovered = entries.flatMap(([code, { recoverable }]) => (recoverable ? [code] : []));
-    const mistakes = ["LAP_WORKER_VALUE_TYPE", "LAP_WORKER_OPCODES", "LAP_WORKER_TFJS", "LAP_FABRIC_PATH"];
+    const mistakes = ["LAP_WORKER_VALUE_TYPE", "LAP_WORKER_OPCODES", "LAP_WORKER_TFJS", "LAP_FABRIC_PATH", "LAP_WORKER_GROUP_CLOSED"];
     deepStrictEqual(
       recovered.toSorted(),
       entries

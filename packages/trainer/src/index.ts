@@ -13,4 +13,4 @@ export { LoadedProgram, weightHandle } from "./rl/program-host.js";
 export type { RlSettings } from "./rl/rl-settings.js";
 export { RlStepController, rlStates } from "./rl/rl-step-controller.js";
 export { Rollout } from "./rl/rollout.js";
-export { answerEnds, sequenceRows, trimmedAnswers } from "./rl/rollout-rows.js";
+export { completionEnds, sequenceRows, trimmedCompletions } from "./rl/rollout-rows.js";

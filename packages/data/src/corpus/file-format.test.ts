@@ -1,6 +1,6 @@
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { gzipSync } from "node:zlib";
-import { prose } from "../testing/texts.js";
+import { prose } from "@lapidary/std/testing";
 import { CorpusFiles, readCorpus, sourcesOf } from "../testing/read-corpus.js";
 
 const workspace = new CorpusFiles();

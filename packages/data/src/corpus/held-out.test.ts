@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import { hasCode } from "@lapidary/tokenizer/testing";
-import { prose } from "../testing/texts.js";
+import { prose } from "@lapidary/std/testing";
 import { splitHeldOut } from "./held-out.js";
 
 describe("the held-out split", () => {

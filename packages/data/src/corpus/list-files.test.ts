@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { hasCode, Workspace } from "@lapidary/tokenizer/testing";
 import { datasetKey } from "../dataset/request.js";
-import { prose } from "../testing/texts.js";
+import { prose } from "@lapidary/std/testing";
 import { readCorpus, sourcesOf } from "../testing/read-corpus.js";
 
 const unprivileged = 65_534;

@@ -1,5 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { prose, mitLicense } from "../testing/texts.js";
+import { prose } from "@lapidary/std/testing";
+import { mitLicense } from "../testing/texts.js";
 import { NearDuplicates } from "./near-duplicates.js";
 
 describe("near-duplicates", () => {

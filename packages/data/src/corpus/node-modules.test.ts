@@ -3,7 +3,8 @@ import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { hasCode, Workspace } from "@lapidary/tokenizer/testing";
 import { sourcesOf } from "../testing/read-corpus.js";
-import { prose, mitLicense } from "../testing/texts.js";
+import { prose } from "@lapidary/std/testing";
+import { mitLicense } from "../testing/texts.js";
 import { readNodeModules } from "./node-modules.js";
 
 const workspace = new Workspace();

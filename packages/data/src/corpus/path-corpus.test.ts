@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { LapidaryError } from "@lapidary/std";
 import { hasCode, Workspace } from "@lapidary/tokenizer/testing";
 import { readCorpus, sourcesOf } from "../testing/read-corpus.js";
-import { prose } from "../testing/texts.js";
+import { prose } from "@lapidary/std/testing";
 
 const workspace = new Workspace();
 after(() => workspace.remove());

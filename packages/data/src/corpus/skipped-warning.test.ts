@@ -3,7 +3,7 @@ import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { Workspace } from "@lapidary/tokenizer/testing";
 import { readCorpus } from "../testing/read-corpus.js";
-import { prose } from "../testing/texts.js";
+import { prose } from "@lapidary/std/testing";
 import { corpusSpec } from "./corpus-spec.js";
 import { skippedWarning } from "./skipped-warning.js";
 

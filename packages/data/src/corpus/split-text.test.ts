@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
-import { prose } from "../testing/texts.js";
+import { prose } from "@lapidary/std/testing";
 import { splitIntoDocuments } from "./split-text.js";
 
 describe("splitting into documents", () => {

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { hasCode, Workspace } from "@lapidary/tokenizer/testing";
 import { SpecialToken } from "@lapidary/tokenizer";
 import { corpusSpec } from "../corpus/corpus-spec.js";
-import { prose } from "../testing/texts.js";
+import { prose } from "@lapidary/std/testing";
 import { type Batch, type Dataset, openCorpus } from "./dataset.js";
 import { permute } from "./permutation.js";
 import { type PrepareOptions, prepareDataset } from "./prepare.js";

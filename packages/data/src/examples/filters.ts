@@ -1,11 +1,17 @@
 import type { Clock } from "@lapidary/std";
-import { maskedExcerpt } from "../detectors/finding.js";
-import { findMistakenIdentity, type IdentityOptions } from "../detectors/identity.js";
-import { MinHashIndex } from "../detectors/min-hash.js";
-import { type EvaluationText, isShort, OverlapIndex } from "../detectors/overlap.js";
-import { findPii } from "../detectors/pii.js";
-import type { TextClassifier } from "../detectors/text-classifier.js";
-import { type Lexicon, UnsafeDetector } from "../detectors/unsafe.js";
+import {
+  type EvaluationText,
+  findMistakenIdentity,
+  findPii,
+  type IdentityOptions,
+  isShort,
+  type Lexicon,
+  maskedExcerpt,
+  MinHashIndex,
+  OverlapIndex,
+  type TextClassifier,
+  UnsafeDetector,
+} from "@lapidary/detectors";
 import { desiredTexts, type Example, type RefusedRow, type RowSource, refusedRow, type Turn, textsOf } from "./example.js";
 import { filteredOut } from "./example-errors.js";
 import { trim } from "./template.js";

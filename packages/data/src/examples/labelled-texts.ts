@@ -1,5 +1,5 @@
 import { LapidaryError } from "@lapidary/std";
-import type { LabelledText } from "../detectors/text-classifier.js";
+import type { LabelledText } from "@lapidary/detectors";
 import { desiredTexts, type Example, type RefusedRow, refusedRow } from "./example.js";
 import { badRowValue } from "./example-errors.js";
 import { describeValue } from "./turns.js";

@@ -71,8 +71,9 @@ export class ExampleSet<T> {
     return Math.ceil((this.heldout.length * this.#rowsPerExample) / rows);
   }
 
-  /** There are no files to close. */
-  close(): void {}
+  close(): void {
+    // Nothing is open.
+  }
 
   /** The training examples of a step. */
   train(seed: number, step: number, count: number): T[] {

@@ -1,15 +1,6 @@
 import { readFileSync } from "node:fs";
-import {
-  chooseThreshold,
-  type ClassifierQuality,
-  labelledTexts,
-  type LabelledText,
-  readExamples,
-  type RefusedRow,
-  requireExamples,
-  TextClassifier,
-  trainClassifier,
-} from "@lapidary/data";
+import { labelledTexts, readExamples, type RefusedRow, requireExamples } from "@lapidary/data";
+import { chooseThreshold, type ClassifierQuality, type LabelledText, TextClassifier, trainClassifier } from "@lapidary/detectors";
 import { hash32, hashString, isSystemError, LapidaryError, systemError } from "@lapidary/std";
 import type { Reporter } from "../reporter.js";
 

@@ -1,3 +1,4 @@
 export { expectText } from "./expect-text.js";
 export { type FuzzTarget, hostileBytes, hostileText } from "./fuzz.js";
+export { prose } from "./prose.js";
 export { temporaryDirectory } from "./temporary.js";

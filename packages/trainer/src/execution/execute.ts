@@ -9,7 +9,7 @@ import type { SlicePlace } from "@lapidary/api/api-values";
 import { type CheckpointContent, nodeDisk, nativeDisk, RunFence } from "@lapidary/checkpoint";
 import type { WorkerGroup, WorkerGroupOptions } from "@lapidary/cluster";
 import { programRequest, type ProgramSet } from "../programs/build.js";
-import { readAnswerEnd } from "../recipes/answer-text.js";
+import { readStopRule } from "../recipes/completion-text.js";
 import { recipeOf } from "../recipes/recipes.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "@lapidary/telemetry";
@@ -96,9 +96,9 @@ interface Past {
 
 async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: AbortSignal): Promise<ProgramSet> {
   const tokenizer = job.recipe === "rl" ? givenTokenizer(job.data, job.train) : undefined;
-  const answers = tokenizer === undefined ? {} : { answers: readAnswerEnd(tokenizer) };
+  const stop = tokenizer === undefined ? {} : { stop: readStopRule(tokenizer) };
   const set = await programsFor(
-    { ...programRequest(job), ...answers, machine: viewMachine(job, root) },
+    { ...programRequest(job), ...stop, machine: viewMachine(job, root) },
     {
       cacheDir: join(cacheDir, "programs"),
       signal,
@@ -229,7 +229,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
       RunPrograms.load(group, set, recipeOf(job), source, {
         job,
         dataset,
-        onSamples: (step, answers) => run.record({ type: "answers_sampled", step, answers: [...answers] }),
+        onSamples: (step, completions) => run.record({ type: "completions_sampled", step, completions: [...completions] }),
         onWarnings: (warnings) => warnOfKind(run, warnings),
         onTrained: (report) => {
           workerSteps.append(workerStepOf(report));

@@ -17,8 +17,8 @@ export interface RecipeRequest {
   readonly lora?: LoraConfig;
   readonly rl?: NonNullable<ResolvedJob["rl"]>;
   readonly dpo?: NonNullable<ResolvedJob["dpo"]>;
-  /** How answers of rl end. Absent: only the step program is compiled, which does not depend on it. */
-  readonly answers?: AnswerEnd;
+  /** How completions of rl end. Absent: only the step program is compiled, which does not depend on it. */
+  readonly stop?: StopRule;
   readonly model: ModelConfig;
   readonly update: UpdateConfig;
   readonly batch: number;
@@ -26,10 +26,10 @@ export interface RecipeRequest {
   readonly seed: number;
 }
 
-/** How answers end. It depends on the tokenizer. JSON. */
-export interface AnswerEnd {
+/** How completions end. It depends on the tokenizer. JSON. */
+export interface StopRule {
   readonly stopTokens: readonly number[];
-  /** Tokens that the end of a turn adds to an answer. */
+  /** Tokens that the end of a turn adds to a completion. */
   readonly endTokens: number;
 }
 
@@ -61,7 +61,7 @@ export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>
  * compilation, recovery, step log, checkpoints, replicas and reports.
  *
  * Invariant: a step is a function of (states, frozen parameters, seed, number of the step, number of the batch). Nothing else passes from one step to
- * the next. So a step that was interrupted in its middle is done again from the states after the last committed step, with the same result.
+ * the next. So a step that was interrupted in its middle is computed again from the states after the last committed step, with the same result.
  */
 export interface Recipe {
   readonly name: RecipeName;
@@ -105,15 +105,15 @@ export interface RecipeInputs {
   readonly job: ResolvedJob;
   /** A recipe without `batchArrays` has its examples here. */
   readonly dataset: AnyDataset | ExampleSet<EncodedPair> | ExampleSet<TextPrompt>;
-  /** Receives answers of a step, for people. */
-  readonly onSamples?: (step: number, samples: readonly AnswerSample[]) => void;
+  /** Receives completions of a step, for people. */
+  readonly onSamples?: (step: number, samples: readonly CompletionSample[]) => void;
   readonly onWarnings?: (warnings: readonly Warning[]) => void;
 }
 
-/** An answer of a step, and its score. */
-export interface AnswerSample {
+/** A completion of a step, and its score. */
+interface CompletionSample {
   readonly prompt: string;
-  readonly answer: string;
+  readonly completion: string;
   readonly score: number;
 }
 

@@ -7,12 +7,12 @@ import { loadWeights } from "../execution/checkpoints.js";
 import { readRewardModel } from "../rl/reward-model.js";
 import type { CutOffRule, RewardSource, RlGraphSettings, RlPrompt, RlSettings } from "../rl/rl-settings.js";
 import { rlGraphs, rlStates, RlStepController, type RlStepMetrics } from "../rl/rl-step-controller.js";
-import { answerEnd, answerText } from "./answer-text.js";
+import { stopRule, completionText } from "./completion-text.js";
 import type { Evaluation, Recipe, RecipeInputs, RecipeRequest, RecipeRun, RecipeSteps, StepMetrics } from "./recipe.js";
 import { recipeRequest } from "./recipe-request.js";
 
 /**
- * Reinforcement learning: answers of the policy to prompts, their scores, and updates with a penalty for the KL to the policy of `train.init`.
+ * Reinforcement learning: completions of prompts by the policy, their scores, and updates with a penalty for the KL to the policy of `train.init`.
  *
  *     init               → states of step 0
  *     rollout_prefill    params, prompts → cache, first tokens
@@ -46,7 +46,7 @@ export const rl: Recipe = {
 };
 
 /** `train.steps` counts rollouts. The schedule of the learning rate counts updates. */
-function graphSettings({ model: config, rl: given, update, batch, seq, answers }: RecipeRequest): RlGraphSettings {
+function graphSettings({ model: config, rl: given, update, batch, seq, stop }: RecipeRequest): RlGraphSettings {
   const job = ensure(given, "rl");
   const { generations, iterations, rollout } = job;
   const newTokens = rollout.max_new_tokens;
@@ -64,9 +64,9 @@ function graphSettings({ model: config, rl: given, update, batch, seq, answers }
       promptTokens: seq - newTokens,
       newTokens,
       temperature: rollout.temperature,
-      stopTokens: answers?.stopTokens ?? [],
+      stopTokens: stop?.stopTokens ?? [],
     },
-    text: { endTokens: answers?.endTokens ?? 0 },
+    text: { endTokens: stop?.endTokens ?? 0 },
   };
 }
 
@@ -84,14 +84,14 @@ async function open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps> 
   const { job, dataset } = inputs;
   assert(dataset instanceof ExampleSet && dataset.kind === "prompts", "the run has prompts");
   const prompts = dataset as ExampleSet<TextPrompt>;
-  const settings = graphSettings({ ...recipeRequest(job), answers: answerEnd(prompts.chat) });
+  const settings = graphSettings({ ...recipeRequest(job), stop: stopRule(prompts.chat) });
   const { guard, truncated, iterations } = ensure(job.rl, "rl");
   const { sources, models, checkers } = await openRewards(job);
   const close = async (): Promise<void> => void (await Promise.all(checkers.map((checker) => checker.close())));
   try {
     const controller = await RlStepController.load(run.host, {
       ...settings,
-      text: answerText(prompts.tokenizer, prompts.chat),
+      text: completionText(prompts.tokenizer, prompts.chat),
       seed: job.seed,
       promptsOf: (batch) => prompts.train(job.seed, batch, settings.rollout.prompts),
       rewards: sources,
@@ -153,7 +153,7 @@ async function openRewards({ reward = [] }: ResolvedJob): Promise<Rewards> {
 }
 
 function stepMetrics(metrics: RlStepMetrics, rows: number): StepMetrics {
-  const { rewards, kl, klPerAnswer, entropy, ratio, completions, logProbGap } = metrics;
+  const { rewards, kl, klPerCompletion, entropy, ratio, completions, logProbGap } = metrics;
   const score = ensure(rewards.get("score"), "score");
   const sources = [...rewards].flatMap(([name, { mean }]) => (name === "score" ? [] : [[`reward_${name}`, mean] as const]));
   return {
@@ -167,7 +167,7 @@ function stepMetrics(metrics: RlStepMetrics, rows: number): StepMetrics {
       ...Object.fromEntries(sources),
       flat_groups: score.flatGroupShare,
       kl: kl.full,
-      kl_answer: klPerAnswer,
+      kl_completion: klPerCompletion,
       entropy,
       length: completions.lengthMean,
       cut_off: completions.cutOffShare,
@@ -177,7 +177,7 @@ function stepMetrics(metrics: RlStepMetrics, rows: number): StepMetrics {
   };
 }
 
-/** The loss of an evaluation is the negative mean score of answers to held-out prompts. */
+/** The loss of an evaluation is the negative mean score of completions of held-out prompts. */
 async function evaluate(
   controller: RlStepController,
   set: ExampleSet<TextPrompt>,

@@ -30,7 +30,7 @@ export const weightHandle = (set: ParameterSet, name: string): Handle =>
   handleOf(set === "policy" ? paramName(name) : `${set}/${paramName(name)}`);
 
 /** What a call of a program reads and keeps, by the names of its parameters and outputs. */
-export interface Wiring {
+export interface ProgramBinding {
   /** Arrays of the inputs that do not have the name of the parameter. */
   readonly inputs?: ReadonlyMap<string, Handle>;
   /** The outputs that stay on the workers. */
@@ -47,18 +47,18 @@ export class LoadedProgram {
   readonly #bound: BoundProgram;
   readonly #inputs: ReadonlyMap<string, Handle>;
 
-  private constructor(host: ProgramHost, hash: ProgramHash, wiring: Wiring) {
+  private constructor(host: ProgramHost, hash: ProgramHash, binding: ProgramBinding) {
     const { group } = host;
     this.#host = host;
     this.#hash = hash;
-    const { inputs = new Map<string, Handle>(), outputs, donate, scalars = [] } = wiring;
+    const { inputs = new Map<string, Handle>(), outputs, donate, scalars = [] } = binding;
     this.#inputs = new Map(group.parameters(hash).map(({ id }) => [id, inputs.get(id) ?? id]));
     const donated = donate.map((name) => this.handle(name));
     this.#bound = group.bind(hash, { inputs: this.#inputs, outputs, donate: donated, scalars });
   }
 
-  static async load(host: ProgramHost, name: string, graph: GraphSource, wiring: Wiring): Promise<LoadedProgram> {
-    return new LoadedProgram(host, await host.load(name, graph), wiring);
+  static async load(host: ProgramHost, name: string, graph: GraphSource, binding: ProgramBinding): Promise<LoadedProgram> {
+    return new LoadedProgram(host, await host.load(name, graph), binding);
   }
 
   /** The array of an input. */

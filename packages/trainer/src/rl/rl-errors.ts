@@ -24,6 +24,6 @@ export const wrongReference = (kl: number): LapidaryError =>
 export const allCutOff = (step: number, newTokens: number): LapidaryError =>
   new LapidaryError({
     code: "LAP_RL_CUT_OFF",
-    message: `no answer ended within ${newTokens} tokens, so that all answers have the same penalty`,
+    message: `no completion ended within ${newTokens} tokens, so that all completions have the same penalty`,
     location: `step ${step}`,
   });

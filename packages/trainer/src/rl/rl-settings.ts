@@ -11,11 +11,11 @@ export interface RlPrompt extends RolloutPrompt {
   readonly columns: Readonly<Record<string, JsonValue>>;
 }
 
-/** Where scores come from. The score of an answer is the sum of all sources with their weights. */
+/** Where scores come from. The score of a completion is the sum of all sources with their weights. */
 export type RewardSource = { readonly name: string; readonly weight: number } & (
   | {
       readonly kind: "checker";
-      /** @param row the prompt, and the text of the answer without control tokens */
+      /** @param row the prompt, and the text of the completion without control tokens */
       readonly check: (row: { prompt: string; answer: string; columns: RlPrompt["columns"] }) => Promise<number>;
     }
   | {
@@ -29,22 +29,22 @@ export type RewardSource = { readonly name: string; readonly weight: number } & 
 );
 
 /**
- * What happens to an answer without a stop token:
+ * What happens to a completion without a stop token:
  *
  * - `mask`: none of its tokens is trained, and its group ignores its score;
  * - `penalty`: its score is `score`;
- * - `score`: it is scored as any other answer.
+ * - `score`: it is scored as any other completion.
  */
 export type CutOffRule = { readonly rule: "mask" } | { readonly rule: "penalty"; readonly score: number } | { readonly rule: "score" };
 
 interface RolloutSettings {
   /** Prompts of a step. */
   readonly prompts: number;
-  /** Answers to each prompt. */
+  /** Completions to each prompt. */
   readonly generations: number;
   /** Tokens of a prompt at most. */
   readonly promptTokens: number;
-  /** Tokens of an answer at most. */
+  /** Tokens of a completion at most. */
   readonly newTokens: number;
   readonly temperature: number;
   readonly stopTokens: readonly number[];
@@ -65,15 +65,15 @@ export interface RlSettings {
   readonly cutOff: CutOffRule;
   /** Updates on each rollout. */
   readonly iterations: number;
-  readonly text: AnswerText;
+  readonly text: CompletionText;
   readonly guard?: RlGuard;
   readonly clock?: Clock;
 }
 
-export interface AnswerText {
+export interface CompletionText {
   /** The text of tokens, without control tokens. */
   readonly decode: (ids: readonly number[]) => string;
-  /** Ends an answer as the data of the reward model end. An answer without a stop token stays as it is. */
+  /** Ends a completion as the data of the reward model end. A completion without a stop token stays as it is. */
   readonly end: (ids: readonly number[]) => readonly number[];
   /** Tokens that `end` adds at most. */
   readonly endTokens: number;
@@ -81,7 +81,7 @@ export interface AnswerText {
 
 /** The settings that decide the graphs of a step. */
 export type RlGraphSettings = Pick<RlSettings, "model" | "update" | "algorithm" | "rollout"> & {
-  readonly text: Pick<AnswerText, "endTokens">;
+  readonly text: Pick<CompletionText, "endTokens">;
 };
 
 /** Bounds that stop a run. */

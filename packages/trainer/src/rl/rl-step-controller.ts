@@ -18,7 +18,14 @@ import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weight
 import { klTooLarge, samplerGap, wrongReference } from "./rl-errors.js";
 import type { RlGraphSettings, RlPrompt, RlSettings } from "./rl-settings.js";
 import { type DrawnRollout, Rollout } from "./rollout.js";
-import { type AnswerEnds, answerEnds, type SequenceRows, sequenceRows, takeAnswers, trimmedAnswers } from "./rollout-rows.js";
+import {
+  type CompletionEnds,
+  completionEnds,
+  type SequenceRows,
+  sequenceRows,
+  takeCompletions,
+  trimmedCompletions,
+} from "./rollout-rows.js";
 import { type RolloutScores, Scorer, scoreShape } from "./scores.js";
 
 /** Milliseconds of the phases of a step. `reference` is the log-probabilities of policy and reference, and the old values. */
@@ -30,23 +37,23 @@ interface RlTimes {
   readonly update: number;
 }
 
-/** The metrics of a step. `rewards` has each source, and `score`, which is their weighted sum after the rule for cut-off answers. */
+/** The metrics of a step. `rewards` has each source, and `score`, which is their weighted sum after the rule for cut-off completions. */
 export interface RlStepMetrics extends RolloutMetrics {
-  /** KL to the reference, nats an answer: mean over answers of the sum over their tokens. */
-  readonly klPerAnswer: number;
+  /** KL to the reference, nats a completion: mean over completions of the sum over their tokens. */
+  readonly klPerCompletion: number;
   readonly loss: number;
   readonly gradNorm: number;
   readonly learningRate: number;
   readonly value?: ValueMetrics & { readonly loss: number };
   readonly ms: RlTimes;
-  /** Tokens of answers by the time of prefill and decode, and of rows by the time of the update. */
+  /** Tokens of completions by the time of prefill and decode, and of rows by the time of the update. */
   readonly tokensPerSecond: { readonly rollout: number; readonly update: number };
 }
 
-/** An answer of the first group of a step, for people. */
+/** A completion of the first group of a step, for people. */
 interface RlSample {
   readonly prompt: string;
-  readonly answer: string;
+  readonly completion: string;
   /** As in `rewards.score`. */
   readonly score: number;
 }
@@ -57,7 +64,7 @@ export interface RlStepResult {
   readonly warnings: readonly Warning[];
 }
 
-/** Inputs of the programs over prompts and answers. */
+/** Inputs of the programs over prompts and completions. */
 const sequenceInputs = ["tokens", "targets", "mask", "segments"] as const;
 const logProbOutputs = ["logps", "reference_logps", "entropy", "kl"] as const;
 type LogProbs = Readonly<Record<(typeof logProbOutputs)[number], Float32Array>> & {
@@ -145,10 +152,10 @@ export class RlStepController {
     assert(groups.length === r.prompts, "a step has its number of prompts", groups.length, r.prompts);
     const prompts = groups.flatMap((prompt) => Array.from({ length: r.generations }, () => prompt));
     const drawn = await this.#programs.rollout.draw({ prompts: groups, seed, rollout: batch, step });
-    const ends = answerEnds(drawn.answers, r.newTokens, r.stopTokens);
-    const answers = trimmedAnswers(drawn, r.newTokens, ends);
-    const [scores, scoreMs] = await this.#timed(() => this.#programs.scorer.score({ prompts, answers, ends, step }));
-    const rows = sequenceRows(prompts, r.promptTokens, answers, r.newTokens);
+    const ends = completionEnds(drawn.completions, r.newTokens, r.stopTokens);
+    const completions = trimmedCompletions(drawn, r.newTokens, ends);
+    const [scores, scoreMs] = await this.#timed(() => this.#programs.scorer.score({ prompts, completions, ends, step }));
+    const rows = sequenceRows(prompts, r.promptTokens, completions, r.newTokens);
     const [before, referenceMs] = await this.#timed(() => this.#logProbsOf(rows, step));
     const [updated, updateMs] = await this.#timed(() => this.#update({ rows, ends, scores, before, step, trace }));
     const ms: RlTimes = { prefill: drawn.prefillMs, decode: drawn.decodeMs, score: scoreMs, reference: referenceMs, update: updateMs };
@@ -158,22 +165,22 @@ export class RlStepController {
     const samples = groups.slice(0, 1).flatMap((prompt) =>
       Array.from({ length: r.generations }, (_, row) => ({
         prompt: prompt.text,
-        answer: text.decode([...ensure(answers[row], "answer")]),
+        completion: text.decode([...ensure(completions[row], "completion")]),
         score: ensure(scores.scores[row], "score"),
       })),
     );
     return { metrics, samples, warnings: warningsOf(k, metrics) };
   }
 
-  /** Draws answers to other prompts and scores them. The states do not change. */
+  /** Draws completions to other prompts and scores them. The states do not change. */
   async evaluate(groups: readonly RlPrompt[], batch: number): Promise<RolloutScores & { readonly lengths: Int32Array }> {
     const { rollout: r, seed } = this.#settings;
     const step = stepIndex(0);
     const prompts = groups.flatMap((prompt) => Array.from({ length: r.generations }, () => prompt));
     const drawn = await this.#programs.rollout.draw({ prompts: groups, seed, rollout: evaluationRollout + batch, step });
-    const ends = answerEnds(drawn.answers, r.newTokens, r.stopTokens);
-    const answers = trimmedAnswers(drawn, r.newTokens, ends);
-    return { ...(await this.#programs.scorer.score({ prompts, answers, ends, step })), lengths: ends.lengths };
+    const ends = completionEnds(drawn.completions, r.newTokens, r.stopTokens);
+    const completions = trimmedCompletions(drawn, r.newTokens, ends);
+    return { ...(await this.#programs.scorer.score({ prompts, completions, ends, step })), lengths: ends.lengths };
   }
 
   async #timed<T>(work: () => Promise<T>): Promise<[T, number]> {
@@ -227,7 +234,7 @@ export class RlStepController {
     const { drawn, ends, scores, rows, before, updated, ms } = done;
     const { rollout: r, algorithm } = this.#settings;
     const shape = rolloutShape(this.#settings);
-    const take = (values: ArrayLike<number>): Float32Array => takeAnswers(values, shape);
+    const take = (values: ArrayLike<number>): Float32Array => takeCompletions(values, shape);
     const result = (name: string): Float32Array => take(ensure(updated.arrays.get(name), name).data);
     const mask = take(rows.mask);
     const advantages = ensure(updated.arrays.get("advantages"), "advantages");
@@ -236,7 +243,7 @@ export class RlStepController {
     const metrics = rolloutMetrics({
       rows: shape.batch,
       groupSize: r.generations,
-      ids: drawn.answers,
+      ids: drawn.completions,
       mask,
       stopIds: r.stopTokens,
       rewards: new Map([...scores.sources, ["score", scores.scores]]),
@@ -250,7 +257,7 @@ export class RlStepController {
     const answered = ends.lengths.reduce((sum, length) => sum + length, 0);
     return {
       ...metrics,
-      klPerAnswer: (maskedMean(fullKl, mask) * answered) / shape.batch,
+      klPerCompletion: (maskedMean(fullKl, mask) * answered) / shape.batch,
       loss: number("loss"),
       gradNorm: number("grad_norm"),
       learningRate: number("learning_rate"),
@@ -290,7 +297,7 @@ export class RlStepController {
 /** Rollouts of evaluations have numbers from here, which no step has. */
 const evaluationRollout = 2 ** 30;
 
-/** More cut-off answers than this share cause a warning. */
+/** More cut-off completions than this share cause a warning. */
 const usualCutOffShare = 0.05;
 
 function warningsOf(k: number, { completions }: RlStepMetrics): Warning[] {
@@ -299,16 +306,16 @@ function warningsOf(k: number, { completions }: RlStepMetrics): Warning[] {
   return [
     {
       code: "LAP_RL_CUT_OFF_SHARE",
-      message: `${(100 * cutOffShare).toFixed(0)} % of the answers did not end within their tokens`,
+      message: `${(100 * cutOffShare).toFixed(0)} % of the completions did not end within their tokens`,
       place: `step ${k}`,
-      remedy: "raise the number of new tokens, or fine-tune the policy on answers that end",
+      remedy: "raise the number of new tokens, or fine-tune the policy on completions that end",
     },
   ];
 }
 
 interface UpdateInputs {
   readonly rows: SequenceRows;
-  readonly ends: AnswerEnds;
+  readonly ends: CompletionEnds;
   readonly scores: RolloutScores;
   readonly before: LogProbs;
   readonly step: StepIndex;
@@ -316,7 +323,7 @@ interface UpdateInputs {
 }
 
 interface StepOptions {
-  /** The number of the rollout, which decides prompts and answers. That of the step by default. */
+  /** The number of the rollout, which decides prompts and completions. That of the step by default. */
   readonly batch?: number;
   /** Whether the workers report every call of the last update. */
   readonly trace?: boolean;
@@ -355,18 +362,18 @@ const putRows = (program: LoadedProgram, rows: SequenceRows, dims: readonly numb
     program.put(name, name === "mask" ? { dtype: "f32", dims, data: rows.mask } : { dtype: "i32", dims, data: rows[name] }),
   );
 
-/** The mask without the answers that were cut off. */
-function withoutCutOff(mask: Float32Array, { isCutOff }: AnswerEnds): Float32Array {
+/** The mask without the completions that were cut off. */
+function withoutCutOff(mask: Float32Array, { isCutOff }: CompletionEnds): Float32Array {
   const width = mask.length / isCutOff.length;
   return mask.map((value, i) => (isCutOff[Math.floor(i / width)] === 1 ? 0 : value));
 }
 
-const sequenceWiring = (): [string, ReturnType<typeof handle>][] => sequenceInputs.map((name) => [name, handle(name)]);
+const sequenceBinding = (): [string, ReturnType<typeof handle>][] => sequenceInputs.map((name) => [name, handle(name)]);
 
 function loadLogProbs(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
   const { model, rollout } = settings;
   const inputs = new Map([
-    ...sequenceWiring(),
+    ...sequenceBinding(),
     ...model.params.map(({ name }) => [paramName(inSet("reference", name)), weightHandle("reference", name)] as const),
   ]);
   const outputs = new Map(logProbOutputs.map((name) => [name, handle(name)]));
@@ -381,7 +388,7 @@ function loadLogProbs(host: ProgramHost, settings: RlSettings): Promise<LoadedPr
 
 function loadValues(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
   const inputs = new Map([
-    ...sequenceWiring(),
+    ...sequenceBinding(),
     ["last", handle("last")] as const,
     ...scoreParams(settings.model).map(({ name }) => [paramName(name), handleOf(paramName(inSet(valueSet, name)))] as const),
   ]);
@@ -422,7 +429,7 @@ function loadUpdate(host: ProgramHost, settings: RlSettings, results: readonly s
   ]);
   const scalars = ["loss", "grad_norm", "learning_rate", ...(algorithm.algorithm === "ppo" ? ["value_loss"] : [])];
   const graph = (): Graph => rlStep(model, update, sequenceShape(settings), { rl });
-  const inputs = new Map([...sequenceWiring(), ...perRow]);
+  const inputs = new Map([...sequenceBinding(), ...perRow]);
   const name = programName("rl_step", sequenceShape(settings), rl, update);
   return LoadedProgram.load(host, name, graph, { inputs, outputs, donate: states, scalars });
 }

@@ -1,15 +1,15 @@
 import { deepStrictEqual } from "node:assert/strict";
-import { answerEnds, promptRows, sequenceRows, takeAnswers, trimmedAnswers } from "./rollout-rows.js";
+import { completionEnds, promptRows, sequenceRows, takeCompletions, trimmedCompletions } from "./rollout-rows.js";
 
 const stop = 9;
-const answers = Int32Array.of(5, 6, stop, 0, 5, 6, 7, 8);
-const drawn = { answers, logps: new Float32Array(8) };
+const completions = Int32Array.of(5, 6, stop, 0, 5, 6, 7, 8);
+const drawn = { completions, logps: new Float32Array(8) };
 const prompts = [{ ids: [2, 3] }, { ids: [2, 3, 4] }];
 
 describe("rows of a rollout", () => {
-  const ends = answerEnds(answers, 4, [1, stop]);
+  const ends = completionEnds(completions, 4, [1, stop]);
 
-  it("an answer ends with its stop token, and an answer without one is cut off", () => {
+  it("a completion ends with its stop token, and a completion without one is cut off", () => {
     deepStrictEqual(
       [[...ends.lengths], [...ends.isCutOff]],
       [
@@ -18,7 +18,7 @@ describe("rows of a rollout", () => {
       ],
     );
     deepStrictEqual(
-      trimmedAnswers(drawn, 4, ends).map((answer) => [...answer]),
+      trimmedCompletions(drawn, 4, ends).map((completion) => [...completion]),
       [
         [5, 6, stop],
         [5, 6, 7, 8],
@@ -32,8 +32,8 @@ describe("rows of a rollout", () => {
     deepStrictEqual([...first], [1, 0]);
   });
 
-  it("each token of an answer, and no other, is a target of the position before it", () => {
-    const rows = sequenceRows(prompts, 3, trimmedAnswers(drawn, 4, ends), 4);
+  it("each token of a completion, and no other, is a target of the position before it", () => {
+    const rows = sequenceRows(prompts, 3, trimmedCompletions(drawn, 4, ends), 4);
     deepStrictEqual([...rows.tokens], [0, 2, 3, 5, 6, stop, 0, 2, 3, 4, 5, 6, 7, 8]);
     deepStrictEqual([...rows.segments], [0, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1]);
     const trained = [0, 1].map((row) =>
@@ -44,7 +44,7 @@ describe("rows of a rollout", () => {
       [5, 6, 7, 8],
     ]);
     const shape = { batch: 2, generations: 1, prompt: 3, newTokens: 4 };
-    deepStrictEqual([...takeAnswers(rows.mask, shape)], [1, 1, 1, 0, 1, 1, 1, 1]);
-    deepStrictEqual([...takeAnswers(rows.targets, shape)], [...answers]);
+    deepStrictEqual([...takeCompletions(rows.mask, shape)], [1, 1, 1, 0, 1, 1, 1, 1]);
+    deepStrictEqual([...takeCompletions(rows.targets, shape)], [...completions]);
   });
 });

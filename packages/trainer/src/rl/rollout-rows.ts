@@ -6,34 +6,34 @@ export interface RolloutPrompt {
   readonly ids: ArrayLike<number>;
 }
 
-/** The answers of B rows, [B, N] row-major. Tokens after the end of an answer are padding. */
-export interface DrawnAnswers {
-  readonly answers: Int32Array;
+/** The completions of B rows, [B, N] row-major. Tokens after the end of a completion are padding. */
+export interface DrawnCompletions {
+  readonly completions: Int32Array;
   /** Log-probabilities of the drawn tokens. */
   readonly logps: Float32Array;
 }
 
-/** The length of each answer with its stop token, and the answers without one. */
-export interface AnswerEnds {
+/** The length of each completion with its stop token, and the completions without one. */
+export interface CompletionEnds {
   readonly lengths: Int32Array;
-  /** 1: the answer has no stop token. */
+  /** 1: the completion has no stop token. */
   readonly isCutOff: Uint8Array;
 }
 
-export function answerEnds(answers: Int32Array, newTokens: number, stopTokens: readonly number[]): AnswerEnds {
-  const rows = answers.length / newTokens;
+export function completionEnds(completions: Int32Array, newTokens: number, stopTokens: readonly number[]): CompletionEnds {
+  const rows = completions.length / newTokens;
   const ends = { lengths: new Int32Array(rows), isCutOff: new Uint8Array(rows) };
   for (let row = 0; row < rows; row++) {
-    const stop = answerOf(answers, newTokens, row).findIndex((token) => stopTokens.includes(token));
+    const stop = completionOf(completions, newTokens, row).findIndex((token) => stopTokens.includes(token));
     ends.lengths[row] = stop < 0 ? newTokens : stop + 1;
     ends.isCutOff[row] = stop < 0 ? 1 : 0;
   }
   return ends;
 }
 
-/** The tokens of one answer and the padding after it. */
-const answerOf = (answers: Int32Array, newTokens: number, row: number): Int32Array =>
-  answers.subarray(row * newTokens, (row + 1) * newTokens);
+/** The tokens of one completion and the padding after it. */
+const completionOf = (completions: Int32Array, newTokens: number, row: number): Int32Array =>
+  completions.subarray(row * newTokens, (row + 1) * newTokens);
 
 /** The prompts as `prefill` reads them: [B, P] padded on the left, and the position of each first token. */
 export function promptRows(prompts: readonly RolloutPrompt[], width: number): { readonly tokens: Int32Array; readonly first: Int32Array } {
@@ -47,18 +47,18 @@ export function promptRows(prompts: readonly RolloutPrompt[], width: number): { 
   return { tokens, first };
 }
 
-/** The inputs of programs over prompts and answers, [B, T]. Position t predicts token t + 1. */
+/** The inputs of programs over prompts and completions, [B, T]. Position t predicts token t + 1. */
 export interface SequenceRows {
   readonly tokens: Int32Array;
   readonly targets: Int32Array;
-  /** 1 where the target is a token of the answer. */
+  /** 1 where the target is a token of the completion. */
   readonly mask: Float32Array;
   /** 1 for text, 0 for padding. */
   readonly segments: Int32Array;
 }
 
 /**
- * Rows of a prompt, padded on the left, and an answer, padded on the right:
+ * Rows of a prompt, padded on the left, and a completion, padded on the right:
  *
  *     tokens   0 0 <bos> … model \n │ 1 2 3 <end_of_turn> 0 0       P columns │ `width` columns
  *     mask     0 0   0   …   0    1 │ 1 1 1       0       0 0
@@ -66,10 +66,10 @@ export interface SequenceRows {
 export function sequenceRows(
   prompts: readonly RolloutPrompt[],
   width: number,
-  answers: readonly ArrayLike<number>[],
-  answerWidth: number,
+  completions: readonly ArrayLike<number>[],
+  completionWidth: number,
 ): SequenceRows {
-  const T = width + answerWidth;
+  const T = width + completionWidth;
   const { tokens: left, first } = promptRows(prompts, width);
   const size = prompts.length * T;
   const rows = {
@@ -79,23 +79,23 @@ export function sequenceRows(
     segments: new Int32Array(size),
   };
   prompts.forEach((_, row) => {
-    const answer = ensure(answers[row], "answer");
+    const completion = ensure(completions[row], "completion");
     const start = row * T;
     rows.tokens.set(left.subarray(row * width, (row + 1) * width), start);
-    rows.tokens.set(answer, start + width);
+    rows.tokens.set(completion, start + width);
     rows.targets.set(rows.tokens.subarray(start + 1, start + T), start);
-    rows.mask.fill(1, start + width - 1, start + width - 1 + answer.length);
-    rows.segments.fill(1, start + ensure(first[row], "first"), start + width + answer.length);
+    rows.mask.fill(1, start + width - 1, start + width - 1 + completion.length);
+    rows.segments.fill(1, start + ensure(first[row], "first"), start + width + completion.length);
   });
   return rows;
 }
 
-/** The answers without padding. */
-export const trimmedAnswers = ({ answers }: DrawnAnswers, newTokens: number, { lengths }: AnswerEnds): Int32Array[] =>
-  Array.from(lengths, (length, row) => answerOf(answers, newTokens, row).subarray(0, length));
+/** The completions without padding. */
+export const trimmedCompletions = ({ completions }: DrawnCompletions, newTokens: number, { lengths }: CompletionEnds): Int32Array[] =>
+  Array.from(lengths, (length, row) => completionOf(completions, newTokens, row).subarray(0, length));
 
-/** Values [B, T] at the positions that predict the answers: [B, N]. */
-export function takeAnswers(values: ArrayLike<number>, { batch, prompt, newTokens }: RolloutShape): Float32Array {
+/** Values [B, T] at the positions that predict the completions: [B, N]. */
+export function takeCompletions(values: ArrayLike<number>, { batch, prompt, newTokens }: RolloutShape): Float32Array {
   const T = prompt + newTokens;
   return Float32Array.from({ length: batch * newTokens }, (_, i) =>
     ensure(values[Math.floor(i / newTokens) * T + prompt - 1 + (i % newTokens)], "value"),

@@ -4,39 +4,39 @@ import { type Handle, handleOf, type RunReport, type StepIndex } from "@lapidary
 import { assert, type Clock, ensure, systemClock } from "@lapidary/std";
 import { type DrawSettings, type RolloutShape, cacheShapeOf, drawKeys, rolloutDecode, rolloutPrefill } from "@lapidary/training";
 import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle } from "./program-host.js";
-import { type DrawnAnswers, promptRows, type RolloutPrompt } from "./rollout-rows.js";
+import { type DrawnCompletions, promptRows, type RolloutPrompt } from "./rollout-rows.js";
 
 /** Decode runs that are in flight. The workers then need not wait for the reply to a token. */
 const runsAhead = 4;
 
 const handle = (name: string): Handle => handleOf(`rollout/${name}`);
-const state = ["token", "position", "done", "answers", "logps"] as const;
+const state = ["token", "position", "done", "completions", "logps"] as const;
 
 export interface RolloutOptions {
   readonly model: Model;
   readonly shape: RolloutShape;
   readonly draw: DrawSettings;
-  /** The parameter set that answers. */
+  /** The weights of the model that draws. */
   readonly set?: ParameterSet;
   readonly clock?: Clock;
 }
 
 export interface DrawRequest {
-  /** One for each group of answers. */
+  /** One for each group of completions. */
   readonly prompts: readonly RolloutPrompt[];
   readonly seed: number;
-  /** The number of the rollout: another number draws other answers. */
+  /** The number of the rollout: another number draws other completions. */
   readonly rollout: number;
   readonly step: StepIndex;
 }
 
-export interface DrawnRollout extends DrawnAnswers {
+export interface DrawnRollout extends DrawnCompletions {
   readonly prefillMs: number;
   readonly decodeMs: number;
 }
 
 /**
- * Draws answers to prompts on the workers. The answers stay there until all have ended; a reply to a token has only the number of the answers that
+ * Draws completions of prompts on the workers. They stay there until all have ended. The reply to a token has only the number of completions that
  * continue.
  */
 export class Rollout {
@@ -58,18 +58,18 @@ export class Rollout {
       ...own,
       ...["tokens", "prompt_first", "first", "keys"].map((array) => [array, handle(array)] as const),
     ]);
-    const wiring = { inputs, outputs: new Map(own), scalars: ["running"] };
+    const binding = { inputs, outputs: new Map(own), scalars: ["running"] };
     const prefill = (): Graph => rolloutPrefill(model, shape, draw);
     const decode = (): Graph => rolloutDecode(model, shape, draw);
     return new Rollout(
       host,
       options,
       await LoadedProgram.load(host, programName("rollout_prefill", shape, draw), prefill, {
-        ...wiring,
+        ...binding,
         donate: ["tokens", "prompt_first"],
       }),
       await LoadedProgram.load(host, programName("rollout_decode", shape, draw), decode, {
-        ...wiring,
+        ...binding,
         donate: own.map(([array]) => array),
       }),
       [...own.map(([, id]) => id), handle("first"), handle("keys")],
@@ -99,16 +99,16 @@ export class Rollout {
     let prefillEnd = begin;
     void prefilled.then(() => (prefillEnd = clock.monotonic())).catch(() => undefined);
     await this.#decodeAll(prefilled, step);
-    const fetched = Promise.all([group.fetch(handle("answers")), group.fetch(handle("logps"))]);
+    const fetched = Promise.all([group.fetch(handle("completions")), group.fetch(handle("logps"))]);
     const dropped = group.drop(this.arrays);
     await Promise.all([...puts, dropped]);
-    const [answers, logps] = await fetched;
-    assert(answers.data instanceof Int32Array && logps.data instanceof Float32Array, "the types of a rollout");
+    const [completions, logps] = await fetched;
+    assert(completions.data instanceof Int32Array && logps.data instanceof Float32Array, "the types of a rollout");
     const end = clock.monotonic();
-    return { answers: answers.data, logps: logps.data, prefillMs: prefillEnd - begin, decodeMs: end - prefillEnd };
+    return { completions: completions.data, logps: logps.data, prefillMs: prefillEnd - begin, decodeMs: end - prefillEnd };
   }
 
-  /** A decode run after the end of all answers adds only padding, so the number of such runs changes nothing. */
+  /** A decode run after the end of all completions adds only padding, so the number of such runs changes nothing. */
   async #decodeAll(prefilled: Promise<RunReport>, step: StepIndex): Promise<void> {
     const inFlight = [prefilled];
     let dispatched = 1;

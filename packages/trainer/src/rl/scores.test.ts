@@ -9,13 +9,13 @@ const inputs = (scores: readonly number[], isCutOff: readonly number[]): Paramet
   step: 3,
 });
 
-describe("rules for cut-off answers", () => {
-  it("mask gives a cut-off answer the mean score of the answers of its group that ended", () => {
+describe("rules for cut-off completions", () => {
+  it("mask gives a cut-off completion the mean score of the completions of its group that ended", () => {
     const given = inputs([1, 2, 6, 100, 5, 5, 5, 5], [0, 0, 0, 1, 1, 1, 1, 1]);
     deepStrictEqual([...applyCutOffRule({ rule: "mask" }, given)], [1, 2, 6, 3, 0, 0, 0, 0]);
   });
 
-  it("with mask, the advantages of the other answers are those without the cut-off answer, times one factor", () => {
+  it("with mask, the advantages of the other completions are those without the cut-off completion, times one factor", () => {
     const scores = [...applyCutOffRule({ rule: "mask" }, inputs([1, 2, 6, 100], [0, 0, 0, 1]))];
     const advantages = (rows: readonly number[]): number[] => {
       const sum = rows.reduce((a, b) => a + b, 0);
@@ -29,7 +29,7 @@ describe("rules for cut-off answers", () => {
     );
   });
 
-  it("penalty gives cut-off answers one score, and refuses a rollout in which no answer ended", () => {
+  it("penalty gives cut-off completions one score, and refuses a rollout in which no completion ended", () => {
     deepStrictEqual([...applyCutOffRule({ rule: "penalty", score: -1 }, inputs([1, 2, 3, 4], [0, 1, 0, 0]))], [1, -1, 3, 4]);
     throws(() => applyCutOffRule({ rule: "penalty", score: -1 }, inputs([1, 2, 3, 4], [1, 1, 1, 1])), { code: "LAP_RL_CUT_OFF" });
   });

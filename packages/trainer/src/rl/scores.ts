@@ -4,19 +4,19 @@ import { assert, ensure } from "@lapidary/std";
 import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle } from "./program-host.js";
 import { allCutOff } from "./rl-errors.js";
 import type { CutOffRule, RewardSource, RlGraphSettings, RlPrompt, RlSettings } from "./rl-settings.js";
-import { type AnswerEnds, sequenceRows } from "./rollout-rows.js";
+import { type CompletionEnds, sequenceRows } from "./rollout-rows.js";
 
-/** Scores [B] of answers: each source, and their weighted sum after the rule for cut-off answers. */
+/** Scores [B] of completions: each source, and their weighted sum after the rule for cut-off completions. */
 export interface RolloutScores {
   readonly sources: ReadonlyMap<string, Float32Array>;
   readonly scores: Float32Array;
 }
 
-interface ScoredAnswers {
+interface ScoredCompletions {
   /** By row. */
   readonly prompts: readonly RlPrompt[];
-  readonly answers: readonly Int32Array[];
-  readonly ends: AnswerEnds;
+  readonly completions: readonly Int32Array[];
+  readonly ends: CompletionEnds;
   readonly step: StepIndex;
 }
 
@@ -43,32 +43,34 @@ export class Scorer {
     await ensure(this.models.get(source?.name ?? ""), `reward model ${set}`).put(`params/${name}`, array);
   }
 
-  async score(rows: ScoredAnswers): Promise<RolloutScores> {
+  async score(rows: ScoredCompletions): Promise<RolloutScores> {
     const { rewards, rollout, cutOff } = this.settings;
     const sources = new Map<string, Float32Array>();
     for (const source of rewards)
       sources.set(source.name, source.kind === "checker" ? await this.#check(source, rows) : await this.#scoreByModel(source, rows));
-    const sum = Float32Array.from(rows.answers, (_, row) =>
+    const sum = Float32Array.from(rows.completions, (_, row) =>
       rewards.reduce((total, { name, weight }) => total + weight * ensure(sources.get(name)?.[row], "score"), 0),
     );
     const { generations, newTokens } = rollout;
     return { sources, scores: applyCutOffRule(cutOff, { scores: sum, ends: rows.ends, generations, newTokens, step: rows.step }) };
   }
 
-  async #check(source: Extract<RewardSource, { kind: "checker" }>, { prompts, answers }: ScoredAnswers): Promise<Float32Array> {
+  async #check(source: Extract<RewardSource, { kind: "checker" }>, { prompts, completions }: ScoredCompletions): Promise<Float32Array> {
     const { decode } = this.settings.text;
     const checked = await Promise.all(
-      prompts.map(({ text, columns }, row) => source.check({ prompt: text, answer: decode([...ensure(answers[row], "answer")]), columns })),
+      prompts.map(({ text, columns }, row) =>
+        source.check({ prompt: text, answer: decode([...ensure(completions[row], "completion")]), columns }),
+      ),
     );
     return Float32Array.from(checked);
   }
 
-  async #scoreByModel(source: ModelSource, { prompts, answers, step }: ScoredAnswers): Promise<Float32Array> {
+  async #scoreByModel(source: ModelSource, { prompts, completions, step }: ScoredCompletions): Promise<Float32Array> {
     const { group } = this.host;
     const { promptTokens } = this.settings.rollout;
     const program = ensure(this.models.get(source.name), source.name);
-    const ended = answers.map((answer) => this.settings.text.end([...answer]));
-    const width = scoredAnswerTokens(this.settings);
+    const ended = completions.map((completion) => this.settings.text.end([...completion]));
+    const width = scoredCompletionTokens(this.settings);
     const { tokens, segments } = sequenceRows(prompts, promptTokens, ended, width);
     const dims = [prompts.length, promptTokens + width];
     const last = Int32Array.from(ended, ({ length }) => promptTokens + length - 1);
@@ -90,12 +92,12 @@ const scoresHandle = handleOf("reward/scores");
 
 type ScoredRows = Pick<RlGraphSettings, "rollout" | "text">;
 
-const scoredAnswerTokens = ({ rollout, text }: ScoredRows): number => rollout.newTokens + text.endTokens;
+const scoredCompletionTokens = ({ rollout, text }: ScoredRows): number => rollout.newTokens + text.endTokens;
 
-/** Rows of prompts and ended answers. */
+/** Rows of prompts and ended completions. */
 export const scoreShape = (settings: ScoredRows): { batch: number; seq: number; segments: boolean } => ({
   batch: settings.rollout.prompts * settings.rollout.generations,
-  seq: settings.rollout.promptTokens + scoredAnswerTokens(settings),
+  seq: settings.rollout.promptTokens + scoredCompletionTokens(settings),
   segments: true,
 });
 
@@ -113,15 +115,15 @@ function loadModel(host: ProgramHost, settings: ScorerSettings, { set }: ModelSo
 
 interface CutOffInputs {
   readonly scores: Float32Array;
-  readonly ends: AnswerEnds;
+  readonly ends: CompletionEnds;
   readonly generations: number;
   readonly newTokens: number;
   readonly step: number;
 }
 
 /**
- * The scores after the rule for cut-off answers. With `mask` a cut-off answer gets the mean score of the answers of its group that ended: the
- * baseline of the others is then that without it, up to a factor.
+ * The scores after the rule for cut-off completions. With `mask` a cut-off completion gets the mean score of the completions of its group that
+ * ended: the baseline of the others is then that without it, up to a factor.
  *
  * @throws LapidaryError `LAP_RL_CUT_OFF`
  */

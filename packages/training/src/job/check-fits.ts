@@ -71,7 +71,7 @@ function checkBatch(job: ResolvedJob, location: string): void {
   });
 }
 
-/** A pair of answers has two rows, and a prompt of rl has a row for each answer: the mesh must divide the pairs, or the prompts. */
+/** A pair of answers has two rows, and a prompt of rl has a row for each completion: the mesh must divide the pairs, or the prompts. */
 function checkGroups({ recipe, rl, train: { batch, seq } }: ResolvedJob, parts: number, location: string): void {
   const isOnPairs = recipe === "reward" || recipe === "dpo";
   const rows = rl === undefined ? (isOnPairs ? 2 : 1) : rl.generations;

@@ -79,7 +79,7 @@ function checkRewards({ rl, reward }: JobFile, refuse: (path: readonly string[],
   if (reward === undefined)
     throw refuse([], "the recipe rl needs a reward", "name a checker or a reward model: reward: [{ checker: sorted }]");
   if (rl.algorithm !== "reinforce" && rl.generations < 2)
-    throw refuse(["rl", "generations"], `${rl.algorithm} compares the answers to a prompt`, "use 2 or more generations, or reinforce");
+    throw refuse(["rl", "generations"], `${rl.algorithm} compares the completions of a prompt`, "use 2 or more generations, or reinforce");
   if (rl.reduction !== undefined && rl.algorithm !== "grpo")
     throw refuse(["rl", "reduction"], `${rl.algorithm} has no reduction`, "remove rl.reduction, or use grpo");
   for (const [at, source] of reward.entries())

@@ -155,10 +155,10 @@ export type RewardSourceFile = z.infer<typeof rewardSourceSchema>;
 
 const rlSchema = z.strictObject({
   algorithm: z.enum(["rloo", "reinforce", "grpo"]).default("rloo").describe("How rewards become advantages"),
-  generations: count.default(4).describe("Answers to each prompt"),
+  generations: count.default(4).describe("Completions of each prompt"),
   rollout: z.strictObject({
     temperature: f32Number.positive().default(1).describe("Divides the logits"),
-    max_new_tokens: count.describe("Tokens of an answer at most; the rest of train.seq is for the prompt"),
+    max_new_tokens: count.describe("Tokens of a completion at most; the rest of train.seq is for the prompt"),
   }),
   beta: f32Number.min(0).default(0.05).describe("Weight of the KL to the policy of init"),
   iterations: z.number().int().min(1).max(64).default(1).describe("Updates on each rollout"),
@@ -166,7 +166,7 @@ const rlSchema = z.strictObject({
   truncated: z
     .union([z.enum(["mask", "score"]), z.strictObject({ penalty: f32Number })])
     .default("mask")
-    .describe("Answers without an end: mask ignores them, score scores them as others, penalty is their score"),
+    .describe("Completions without an end: mask ignores them, score scores them as others, penalty is their score"),
   reduction: z.enum(["grpo", "dapo", "dr_grpo"]).optional().describe("grpo: how the losses of tokens are averaged; grpo by default"),
   guard: z
     .strictObject({

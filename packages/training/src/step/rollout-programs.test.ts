@@ -21,9 +21,9 @@ const vector = (values: Iterable<number>): Tensor => {
 };
 
 interface DrawnRollout {
-  readonly answers: readonly number[][];
+  readonly completions: readonly number[][];
   readonly logps: readonly number[][];
-  /** Answers that have not ended, after each token. */
+  /** Completions that have not ended, after each token. */
   readonly running: readonly number[];
 }
 
@@ -47,7 +47,7 @@ function roll(prompts: readonly (readonly number[])[], shape: RolloutShape, sett
     out = interpret(decode, new Map([...weights, ...out, ["first", first], ["keys", keys]]));
     running.push(ensure(arrayOf(out, "running").data[0], "running"));
   }
-  return { answers: split(arrayOf(out, "answers")), logps: split(arrayOf(out, "logps")), running };
+  return { completions: split(arrayOf(out, "completions")), logps: split(arrayOf(out, "logps")), running };
 }
 
 const draw: DrawSettings = { temperature: 1, stopTokens: [3] };
@@ -70,16 +70,16 @@ describe("rollout programs", () => {
   });
 
   for (const temperature of [1, 0.5, 2])
-    it(`the first tokens of 4,000 answers have the distribution of the logits at temperature ${temperature}`, () => {
+    it(`the first tokens of 4,000 completions have the distribution of the logits at temperature ${temperature}`, () => {
       const batch = 4000;
       const prompt = [2, 5];
-      const { answers } = roll(
+      const { completions } = roll(
         Array.from({ length: batch }, () => prompt),
         { batch, generations: 1, prompt: 2, newTokens: 1 },
         { ...draw, temperature },
       );
       const expected = logProbsAfter(prompt, temperature).map((logp) => batch * Math.exp(logp));
-      const observed = expected.map((_, token) => answers.filter(([first]) => first === token).length);
+      const observed = expected.map((_, token) => completions.filter(([first]) => first === token).length);
       const chiSquare = expected.reduce((sum, count, token) => sum + (ensure(observed[token], "count") - count) ** 2 / count, 0);
       // 12 degrees of freedom: a correct generator exceeds 32.9 with probability 0.001.
       ok(chiSquare < 32.9, `chi-square ${chiSquare}: ${observed.join()} for ${expected.map((count) => count.toFixed(0)).join()}`);
@@ -91,35 +91,35 @@ describe("rollout programs", () => {
       [2, 5, 7],
       [2, 9],
     ];
-    const { answers, logps } = roll(prompts, { batch: 2, generations: 1, prompt: 3, newTokens: 5 }, { temperature, stopTokens: [] });
-    answers.forEach((answer, row) => {
-      answer.forEach((token, index) => {
-        const before = [...ensure(prompts[row], "prompt"), ...answer.slice(0, index)];
+    const { completions, logps } = roll(prompts, { batch: 2, generations: 1, prompt: 3, newTokens: 5 }, { temperature, stopTokens: [] });
+    completions.forEach((completion, row) => {
+      completion.forEach((token, index) => {
+        const before = [...ensure(prompts[row], "prompt"), ...completion.slice(0, index)];
         const expected = ensure(logProbsAfter(before, temperature)[token], "log-probability");
         ok(Math.abs(ensure(logps[row]?.[index], "log-probability") - expected) < 1e-9);
       });
     });
   });
 
-  it("an answer has its stop token, and padding after it", () => {
+  it("a completion has its stop token, and padding after it", () => {
     const batch = 40;
     const prompts = Array.from({ length: batch }, (_, row) => [2, 4 + (row % 9)]);
-    const { answers, logps, running } = roll(prompts, { batch, generations: 1, prompt: 2, newTokens: 12 }, draw);
+    const { completions, logps, running } = roll(prompts, { batch, generations: 1, prompt: 2, newTokens: 12 }, draw);
     let ended = 0;
-    answers.forEach((answer, row) => {
-      const stop = answer.indexOf(3);
+    completions.forEach((completion, row) => {
+      const stop = completion.indexOf(3);
       if (stop < 0) return;
       ended++;
       deepStrictEqual(
-        answer.slice(stop + 1),
-        answer.slice(stop + 1).map(() => 0),
+        completion.slice(stop + 1),
+        completion.slice(stop + 1).map(() => 0),
       );
       deepStrictEqual(
         logps[row]?.map((logp) => logp !== 0),
-        answer.map((_, index) => index <= stop),
+        completion.map((_, index) => index <= stop),
       );
     });
-    ok(ended > 5 && ended < batch, `${ended} of ${batch} answers ended`);
+    ok(ended > 5 && ended < batch, `${ended} of ${batch} completions ended`);
     strictEqual(running.at(-1), batch - ended);
     deepStrictEqual(
       running,
@@ -127,7 +127,7 @@ describe("rollout programs", () => {
     );
   });
 
-  it("answers to one prompt are those of rows that repeat it", () => {
+  it("completions to one prompt are those of rows that repeat it", () => {
     const prompts = [
       [2, 5, 7],
       [2, 9],
@@ -138,13 +138,13 @@ describe("rollout programs", () => {
   });
 
   it("temperature 0 draws the likeliest tokens", () => {
-    const { answers } = roll([[2, 5]], { batch: 1, generations: 1, prompt: 2, newTokens: 3 }, { temperature: 0, stopTokens: [] });
+    const { completions } = roll([[2, 5]], { batch: 1, generations: 1, prompt: 2, newTokens: 3 }, { temperature: 0, stopTokens: [] });
     const expected: number[] = [];
     for (let index = 0; index < 3; index++) {
       const logps = logProbsAfter([2, 5, ...expected], 1);
       expected.push(logps.indexOf(Math.max(...logps)));
     }
-    deepStrictEqual(answers, [expected]);
+    deepStrictEqual(completions, [expected]);
   });
 
   it("a rollout is a function of its number, and padding of the prompts does not change it", () => {
@@ -157,9 +157,9 @@ describe("rollout programs", () => {
     const settings = { temperature: 1, stopTokens: [] };
     const one = roll(prompts, shape, settings, 4);
     deepStrictEqual(one, roll(prompts, shape, settings, 4));
-    deepStrictEqual(one.answers, roll(prompts, { ...shape, prompt: 5 }, settings, 4).answers);
-    notDeepStrictEqual(one.answers, roll(prompts, shape, settings, 5).answers);
+    deepStrictEqual(one.completions, roll(prompts, { ...shape, prompt: 5 }, settings, 4).completions);
+    notDeepStrictEqual(one.completions, roll(prompts, shape, settings, 5).completions);
     // Equal prompts have noise of their own.
-    notDeepStrictEqual(one.answers[0], one.answers[2]);
+    notDeepStrictEqual(one.completions[0], one.completions[2]);
   });
 });

@@ -6,31 +6,31 @@ import { weightParameters } from "./train-state.js";
 
 /** The rows of a rollout over all chips. All programs of a rollout have one shape. */
 export interface RolloutShape {
-  /** Answers. */
+  /** Completions. */
   readonly batch: number;
-  /** Answers to each prompt, which are neighbours: `batch` is a multiple of it. */
+  /** Completions to each prompt, which are neighbours: `batch` is a multiple of it. */
   readonly generations: number;
   /** Tokens of a prompt at most. Prompts are padded on the left. */
   readonly prompt: number;
-  /** Tokens of an answer at most. */
+  /** Tokens of a completion at most. */
   readonly newTokens: number;
 }
 
 export interface DrawSettings {
   /** Divides the logits. At 0 the likeliest token is drawn, and log-probabilities are of the undivided logits. */
   readonly temperature: number;
-  /** Tokens that end an answer. They belong to it. */
+  /** Tokens that end a completion. They belong to it. */
   readonly stopTokens: readonly number[];
 }
 
-/** The token after the end of an answer, and before the start of a prompt. */
+/** The token after the end of a completion, and before the start of a prompt. */
 const padToken = 0;
 
-/** Positions of the cache. The last token of an answer is never read. */
+/** Positions of the cache. The last token of a completion is never read. */
 export const cacheShapeOf = ({ batch, prompt, newTokens }: RolloutShape): CacheShape => ({ batch, positions: prompt + newTokens - 1 });
 
 /**
- * The keys of the noise of a rollout, one for each token of an answer. The noise of a token is a function of (seed, rollout, index of the token,
+ * The keys of the noise of a rollout, one for each token of a completion. The noise of a token is a function of (seed, rollout, index of the token,
  * row, vocabulary id), so that every sharding and every resumed run draw the same tokens.
  */
 export const drawKeys = (seed: number, rollout: number, newTokens: number): Int32Array =>
@@ -38,24 +38,24 @@ export const drawKeys = (seed: number, rollout: number, newTokens: number): Int3
 
 /** What the programs of a rollout carry from token to token, besides the cache. */
 interface DrawState {
-  /** i32[B]: 1 if the answer has ended. */
+  /** i32[B]: 1 if the completion has ended. */
   readonly done: Value;
-  /** i32[B, N]: the answers so far, padded on the right. */
-  readonly answers: Value;
-  /** f32[B, N]: log-probabilities of the tokens of the answers, 0 after an answer. */
+  /** i32[B, N]: the completions so far, padded on the right. */
+  readonly completions: Value;
+  /** f32[B, N]: log-probabilities of the tokens of the completions, 0 after a completion. */
   readonly logps: Value;
 }
 
 /**
- * Draws the first token of each answer. The program reads each prompt once, and repeats its keys, values and logits for the answers.
+ * Draws the first token of each completion. The program reads each prompt once, and repeats its keys, values and logits for the completions.
  *
- *     params  tokens i32[B / G, P] padded left  prompt_first i32[B / G]  keys i32[N]   →   cache/…  token  position  done  answers  logps  running
+ *     params  tokens i32[B / G, P] padded left  prompt_first i32[B / G]  keys i32[N]   →   cache/…  token  position  done  completions  logps  running
  *
- * `running` is the number of answers that have not ended.
+ * `running` is the number of completions that have not ended.
  */
 export function rolloutPrefill(model: Model, shape: RolloutShape, settings: DrawSettings): Graph {
   const { batch, generations, prompt, newTokens } = shape;
-  assert(batch % generations === 0, "the answers form groups", batch, generations);
+  assert(batch % generations === 0, "the completions form groups", batch, generations);
   const g = new GraphBuilder("rollout_prefill");
   const params = weightParameters(g, model);
   const prompts = batch / generations;
@@ -65,7 +65,7 @@ export function rolloutPrefill(model: Model, shape: RolloutShape, settings: Draw
   const { logits, cache } = prefill(g, model, params, { tokens, first, positions: cacheShapeOf(shape).positions });
   const state: DrawState = {
     done: g.splat(0, tensorType("i32", [batch])),
-    answers: g.splat(padToken, tensorType("i32", [batch, newTokens])),
+    completions: g.splat(padToken, tensorType("i32", [batch, newTokens])),
     logps: g.splat(0, tensorType("f32", [batch, newTokens])),
   };
   const repeated = (array: Value): Value => repeatRows(g, array, generations);
@@ -76,10 +76,10 @@ export function rolloutPrefill(model: Model, shape: RolloutShape, settings: Draw
 }
 
 /**
- * Draws the next token of each answer that has not ended. The caller donates every input except the parameters, `first` and `keys`. A caller that
+ * Draws the next token of each completion that has not ended. The caller donates every input except the parameters, `first` and `keys`. A caller that
  * repeats the run once for each token sends no other input.
  *
- *     params  cache/…  first  keys  token i32[B]  position i32[]  done  answers  logps   →   cache/…  token  position  done  answers  logps  running
+ *     params  cache/…  first  keys  token i32[B]  position i32[]  done  completions  logps   →   cache/…  token  position  done  completions  logps  running
  */
 export function rolloutDecode(model: Model, shape: RolloutShape, settings: DrawSettings): Graph {
   const { batch, prompt, newTokens } = shape;
@@ -97,7 +97,7 @@ export function rolloutDecode(model: Model, shape: RolloutShape, settings: DrawS
   const position = g.parameter("position", tensorType("i32", []), [], "batch");
   const state: DrawState = {
     done: rows(g, "done", batch),
-    answers: g.parameter("answers", tensorType("i32", [batch, newTokens]), ["batch", null], "batch"),
+    completions: g.parameter("completions", tensorType("i32", [batch, newTokens]), ["batch", null], "batch"),
     logps: g.parameter("logps", tensorType("f32", [batch, newTokens]), ["batch", null], "batch"),
   };
   const { logits, cache } = decode(g, model, params, { token, position, first, cache: cached });
@@ -122,7 +122,7 @@ interface Drawn {
   /** f32[B, V] */
   readonly logits: Value;
   readonly keys: Value;
-  /** The index of the token in its answer. */
+  /** The index of the token in its completion. */
   readonly index: Value;
   /** The position of the token in the cache. */
   readonly position: Value;
@@ -149,7 +149,7 @@ function outputDraw(g: GraphBuilder, { logits, keys, index, position }: Drawn, s
   g.output("token", token);
   g.output("position", g.named("position", position, []));
   g.output("done", done);
-  g.output("answers", append("answers", state.answers, token));
+  g.output("completions", append("completions", state.completions, token));
   g.output("logps", append("logps", state.logps, logps));
   g.output("running", g.named("running", g.reduce(g.subtract(g.splat(1, done.type), done), [0], "sum"), [], "metric"));
 }

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { seededRandom } from "@lapidary/std";
-import { prose } from "../testing/texts.js";
+import { prose } from "@lapidary/std/testing";
 import { MinHashIndex, signatureOf, similarityOf } from "./min-hash.js";
 import { OverlapIndex } from "./overlap.js";
 import { nGrams, wordsOf } from "./words.js";
