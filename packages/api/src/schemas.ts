@@ -150,6 +150,9 @@ const goodputSchema = z.object({
 });
 export type GoodputReport = z.infer<typeof goodputSchema>;
 
+/** Further metrics of the recipe of a run, such as `accuracy` or `reward`. */
+const recipeMetricsSchema = z.record(z.string(), float);
+
 export const jobSummarySchema = z.object({
   id: nameSchema,
   state: jobStateSchema,
@@ -169,6 +172,8 @@ export const jobSummarySchema = z.object({
   loss: float.optional(),
   tokens_per_s: float.optional(),
   eta_s: float.optional(),
+  /** Of the last step. */
+  metrics: recipeMetricsSchema.optional(),
   heldout_loss: float.optional(),
   unigram_loss: float.optional(),
   slice: sliceSchema.optional(),
@@ -228,9 +233,6 @@ export const resumedSchema = z.object({
 export type Resumed = z.infer<typeof resumedSchema>;
 
 // ---- metrics, logs, events ----
-
-/** Further metrics of the recipe of a run, such as `accuracy` or `reward`. */
-const recipeMetricsSchema = z.record(z.string(), float);
 
 const trainRowSchema = z.object({
   kind: z.literal("train"),
