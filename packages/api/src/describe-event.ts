@@ -106,6 +106,10 @@ function describeJobEvent(event: JobOrJournalEvent): string {
       const total = Object.values(event.reasons).reduce((sum, number) => sum + number, 0);
       return `data: ${counted(total, "row")} not used; ${rows.join("; ")}${total > rows.length ? "; …" : ""}`;
     }
+    case "completions_sampled": {
+      const completions = event.completions.map(({ completion, score }) => `${JSON.stringify(completion)} (${score.toPrecision(3)})`);
+      return `step ${event.step}: completions of ${JSON.stringify(event.completions[0]?.prompt ?? "")}: ${completions.join(", ")}`;
+    }
     case "program_compiled":
       return `program ${event.program.slice(0, 12)}: ${counted(event.parameters, "parameter")}, ${counted(event.collectives, "collective")} a step`;
     case "weights_loaded":

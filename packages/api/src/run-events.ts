@@ -161,6 +161,12 @@ const jobEvents = [
     reasons: z.record(z.string(), count),
     first: z.array(z.object({ file: z.string(), row: count, code: z.string(), reason: z.string(), remedy: z.string() })),
   }),
+  /** Completions of the first group of a step of rl, and their scores. */
+  z.object({
+    type: z.literal("completions_sampled"),
+    step: count,
+    completions: z.array(z.object({ prompt: z.string(), completion: z.string(), score: floatSchema })),
+  }),
   z.object({ type: z.literal("program_compiled"), program: z.string(), parameters: count, collectives: count }),
   z.object({ type: z.literal("weights_loaded"), path: z.string() }),
   z.object({

@@ -153,6 +153,9 @@ const goodputSchema = z.object({
 });
 export type GoodputReport = z.infer<typeof goodputSchema>;
 
+/** Further metrics of the recipe of a run, such as `accuracy` or `reward`. */
+const recipeMetricsSchema = z.record(z.string(), float);
+
 export const jobSummarySchema = z.object({
   id: nameSchema,
   state: jobStateSchema,
@@ -176,6 +179,8 @@ export const jobSummarySchema = z.object({
   loss: float.optional(),
   tokens_per_s: float.optional(),
   eta_s: float.optional(),
+  /** Of the last step. */
+  metrics: recipeMetricsSchema.optional(),
   heldout_loss: float.optional(),
   unigram_loss: float.optional(),
   slice: sliceSchema.optional(),
@@ -306,6 +311,7 @@ const trainRowSchema = z.object({
   tokens_per_s: float,
   step_ms: float,
   eta_s: float,
+  metrics: recipeMetricsSchema.optional(),
 });
 
 export const evalRowSchema = z.object({
@@ -316,6 +322,7 @@ export const evalRowSchema = z.object({
   /** The loss of a unigram model of the training tokens on the same tokens. */
   unigram_loss: float,
   tokens: count,
+  metrics: recipeMetricsSchema.optional(),
 });
 
 export const metricsRowSchema = z.discriminatedUnion("kind", [trainRowSchema, evalRowSchema]);

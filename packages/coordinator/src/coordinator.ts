@@ -12,7 +12,7 @@ import {
   systemClock,
 } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, jobWarnings, meshOf, type ResolvedJob } from "@lapidary/training";
+import { checkInputs, jobWarnings, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
 import type {
   Cancelled,
@@ -446,7 +446,7 @@ export class Coordinator {
     const job = await withNewestCheckpoint(jobOfRun(run, root));
     const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
-    const readsInit = checkpoints.length === 0 || job.lora !== undefined;
+    const readsInit = checkpoints.length === 0 || needsInit(job);
     await checkInputs(job, { projectRoot: root, readsInit, initIsPending: unfinishedNeeds(run, runs).length > 0 });
     run.resume(job.train.steps, printMesh(meshOf(job)));
     run.waitFor(unfinishedNeeds(run, runs));

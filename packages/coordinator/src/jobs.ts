@@ -120,6 +120,11 @@ const isObject = (value: JsonValue): value is { readonly [key: string]: JsonValu
 const immutableOnResume: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {
   recipe: ({ recipe = "pretrain" }) => recipe,
   lora: ({ lora }) => asJson(lora ?? null),
+  // The checkpoint is the reference of these recipes, and not only their start.
+  "train.init": ({ recipe, train }) => (recipe === "rl" || recipe === "dpo" ? (train.init ?? null) : null),
+  reward: ({ reward }) => asJson(reward ?? null),
+  rl: ({ rl }) => asJson(rl ?? null),
+  dpo: ({ dpo }) => asJson(dpo ?? null),
   model: ({ model }) => asJson(model),
   seed: ({ seed }) => seed,
   data: ({ data }) => asJson(data),

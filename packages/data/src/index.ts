@@ -10,7 +10,7 @@ export { findPrepared, type PrepareWork, prepareDataset, prepareRows } from "./d
 export { checkRequest, type DatasetRequest, type TokenizerRequest } from "./dataset/request.js";
 export { byteTokenizer, byteTokenizerOf, type ChatTokenizer, chatTokenizer } from "./examples/chat-tokenizer.js";
 export { encodeDialogue } from "./examples/encode-dialogue.js";
-export { type Document, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
+export { type Document, type EncodedPair, encodeExamples, encodeForTuning, encodePair, encodePrompt } from "./examples/encode.js";
 export type { Example, PromptExample, RefusedRow, Turn } from "./examples/example.js";
 export {
   contaminationFilter,
@@ -33,9 +33,10 @@ export type { FormatName } from "./examples/formats.js";
 export { type ExampleFile, formatNamed, readExamples, requireExamples, rowTexts } from "./examples/read-examples.js";
 export { showRow, shownTokens } from "./examples/show-row.js";
 export { endAnswer, promptOfUser, renderDialogue } from "./examples/template.js";
-export { preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";
+export { type PreferenceBatch, preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";
 export { TrainingOrder } from "./examples/training-order.js";
 export { checkExampleFile } from "./rows/check-example-file.js";
+export { ExampleSet, readPairs, readPrompts, type TextPrompt } from "./rows/example-set.js";
 export { RowDataset } from "./rows/row-dataset.js";
 export type { RowsRequest } from "./rows/rows-request.js";
 export { templateTurns } from "./examples/turns.js";

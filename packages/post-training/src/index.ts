@@ -1,8 +1,8 @@
 export { isPostBundle, readPostBundle } from "./parity/bundle.js";
 export type { PostCheck } from "./parity/checks.js";
 export { type PostPart, isPostPart, postParts, runPostParity } from "./parity/run.js";
-export { rolloutLogProbs, score } from "./programs/evaluations.js";
-export { rewardStep } from "./programs/preference-steps.js";
+export { logProbs, rolloutLogProbs, score } from "./programs/evaluations.js";
+export { dpoStep, rewardStep } from "./programs/preference-steps.js";
 export { type RlConfig, rlStep, valueSet, withValueModel } from "./programs/rl-step.js";
 export { scoreParams } from "./programs/score-model.js";
 export { sftEvalStep, sftStep } from "./programs/sft-step.js";

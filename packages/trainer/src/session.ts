@@ -1,7 +1,14 @@
 import { type CollectiveSummary, compile, type Program, summarizeCollectives } from "@lapidary/compiler";
 import { type ArrayData, f32Array, i32Array } from "@lapidary/interop";
 import type { Graph } from "@lapidary/ir";
-import { epochOf, type ArrayData as WorkerArray, type ExecutorName, type NumericsName, type WorkerStats } from "@lapidary/protocol";
+import {
+  epochOf,
+  type ArrayData as WorkerArray,
+  type ExecutorName,
+  type NumericsName,
+  type ProgramHash,
+  type WorkerStats,
+} from "@lapidary/protocol";
 import { assert, ensure } from "@lapidary/std";
 import type { Mesh } from "@lapidary/topology";
 import { compileOptions, type GraphRunner } from "@lapidary/training";
@@ -84,6 +91,12 @@ export class Session implements GraphRunner {
     );
     this.#programs.set(name, program);
     return program;
+  }
+
+  /** Loads the program of a graph into the workers. */
+  load(name: string, graph: Graph | (() => Graph)): Promise<ProgramHash> {
+    const known = this.#programs.get(name);
+    return this.group.load(known ?? this.compile(name, typeof graph === "function" ? graph() : graph));
   }
 
   async run(name: string, graph: Graph, inputs: ReadonlyMap<string, ArrayData>): Promise<ReadonlyMap<string, ArrayData>> {

@@ -13,7 +13,7 @@ import type { Example, RefusedRow } from "../examples/example.js";
 import { noExamples } from "../examples/example-errors.js";
 import { mixtureOf } from "../examples/mixture.js";
 import { readRows } from "./read-rows.js";
-import { maxNamedRows, rowsFiles, type RowsManifest } from "./rows-manifest.js";
+import { countCodes, maxNamedRows, rowsFiles, type RowsManifest } from "./rows-manifest.js";
 import type { RowsRequest } from "./rows-request.js";
 
 /**
@@ -116,12 +116,6 @@ function countsOf(documents: readonly Document[], vocabSize: number): TokenCount
   for (const { ids, mask } of documents)
     for (const [at, isTrained] of mask.entries()) if (isTrained === 1) counts.add(ensure(ids[at], "token"));
   return counts;
-}
-
-function countCodes(rows: readonly RefusedRow[]): Record<string, number> {
-  const counts = new Map<string, number>();
-  for (const { code } of rows) counts.set(code, (counts.get(code) ?? 0) + 1);
-  return Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function contentHash(directory: string, tokenizerHash: string): string {

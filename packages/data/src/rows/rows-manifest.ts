@@ -53,6 +53,13 @@ const rowsManifestSchema = z.strictObject({
 
 export type RowsManifest = Readonly<z.infer<typeof rowsManifestSchema>>;
 
+/** Number of rows by error code. */
+export function countCodes(rows: readonly { readonly code: string }[]): Record<string, number> {
+  const counts = new Map<string, number>();
+  for (const { code } of rows) counts.set(code, (counts.get(code) ?? 0) + 1);
+  return Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
 /** Files of the documents of a split: ids, whether each is trained (one byte), and the number of tokens of each document (u32). */
 export const rowsFiles = {
   tokens: (split: SplitName): string => `${split}.bin`,

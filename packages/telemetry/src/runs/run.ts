@@ -420,7 +420,8 @@ function fold(before: JobSummary, event: Parameters<Journal["append"]>[0]): JobS
     case "metrics": {
       const row = event.data;
       if (row.kind === "eval") return { ...before, heldout_loss: row.heldout_loss, unigram_loss: row.unigram_loss };
-      return { ...before, step: row.step, loss: row.loss, tokens_per_s: row.tokens_per_s, eta_s: row.eta_s };
+      const { step, loss, tokens_per_s, eta_s, metrics } = row;
+      return { ...before, step, loss, tokens_per_s, eta_s, ...(metrics === undefined ? {} : { metrics }) };
     }
     case "done": {
       const { eta_s: _, ...last } = rest;

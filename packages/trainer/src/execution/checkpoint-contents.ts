@@ -4,7 +4,7 @@ import { HfCheckpoint, SafetensorsFile, modelConfigToHf } from "@lapidary/intero
 import { LapidaryError } from "@lapidary/std";
 import { paramName, stepName } from "@lapidary/training";
 import type { CheckpointContent, CheckpointParts, VerifiedCheckpoint } from "@lapidary/checkpoint";
-import { adapterConfig, type CheckpointForm, weightNames, weightsFile } from "./checkpoint-form.js";
+import { adapterConfig, rewardConfig, type CheckpointForm, weightNames, weightsFile } from "./checkpoint-form.js";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
 
@@ -19,8 +19,14 @@ export type CheckpointFiles = CheckpointContent["files"];
 export function staticFiles(form: CheckpointForm, files: TokenizerFiles, control: ControlTokens): CheckpointFiles {
   return new Map([
     ...[...checkpointFilesOf(files)].map(([name, content]): [string, CheckpointParts] => [name, [[name, content]]]),
-    form.kind === "model" ? json("config.json", modelConfigToHf(form.config, control)) : json("adapter_config.json", adapterConfig(form)),
+    configFile(form, control),
   ]);
+}
+
+function configFile(form: CheckpointForm, control: ControlTokens): [string, CheckpointParts] {
+  if (form.kind === "adapter") return json("adapter_config.json", adapterConfig(form));
+  const config = modelConfigToHf(form.config, control);
+  return json("config.json", form.kind === "reward" ? rewardConfig(config) : config);
 }
 
 /**
@@ -38,15 +44,17 @@ export function checkpointOf(state: CheckpointFiles, constant: CheckpointFiles, 
 /**
  * Loads the state of a checkpoint into a run, array by array. The arrays are whole, so that any mesh, ZeRO stage and number of workers can load them.
  *
+ * @param updatesPerStep updates of the states in each step
  * @throws LAP_CHECKPOINT_STATE if the optimizer's state is not that of the run
  */
 export async function loadState(
   programs: Pick<RunPrograms, "putState" | "moments">,
   form: CheckpointForm,
   { path, manifest }: VerifiedCheckpoint,
+  updatesPerStep = 1,
 ): Promise<void> {
   if (form.kind === "model") await loadModel(programs, path);
-  else await loadAdapter(programs, form, path);
+  else await loadWeightsFile(programs, form, path);
   const moments = await SafetensorsFile.open(join(path, checkpointFiles.optimizer));
   try {
     checkMoments(moments, programs.moments);
@@ -54,7 +62,7 @@ export async function loadState(
   } finally {
     await moments.close();
   }
-  await programs.putState(stepName, { dtype: "f32", dims: [], data: Float32Array.of(manifest.step) });
+  await programs.putState(stepName, { dtype: "f32", dims: [], data: Float32Array.of(manifest.step * updatesPerStep) });
 }
 
 async function loadModel(programs: Pick<RunPrograms, "putState">, path: string): Promise<void> {
@@ -66,7 +74,7 @@ async function loadModel(programs: Pick<RunPrograms, "putState">, path: string):
   }
 }
 
-async function loadAdapter(programs: Pick<RunPrograms, "putState">, form: CheckpointForm, path: string): Promise<void> {
+async function loadWeightsFile(programs: Pick<RunPrograms, "putState">, form: CheckpointForm, path: string): Promise<void> {
   const weights = await SafetensorsFile.open(join(path, weightsFile(form)));
   try {
     const wanted = weightNames(form);
@@ -75,9 +83,9 @@ async function loadAdapter(programs: Pick<RunPrograms, "putState">, form: Checkp
     if (missing !== undefined || unexpected !== undefined)
       throw new LapidaryError({
         code: "LAP_CHECKPOINT_STATE",
-        message: missing === undefined ? `the adapter of the run has no tensor ${unexpected}` : `the adapter lacks ${missing}`,
+        message: missing === undefined ? `the model of the run has no tensor ${unexpected}` : `the weights lack ${missing}`,
         location: `${weights.path}: tensor "${missing ?? unexpected}"`,
-        remedy: "resume the run with the settings of lora that it started with",
+        remedy: "resume the run with the recipe and the settings of lora that it started with",
       });
     for (const name of wanted) await programs.putState(paramName(name), await weights.read(name));
   } finally {

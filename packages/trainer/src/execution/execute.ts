@@ -1,14 +1,15 @@
 import { join } from "node:path";
-import { type AnyDataset, chatTokenizer, promptOfUser } from "@lapidary/data";
+import { chatTokenizer, promptOfUser } from "@lapidary/data";
 import { epochOf, type ProgramHash } from "@lapidary/protocol";
-import { type Clock, type Failpoints, LapidaryError, ensure, raceAbort } from "@lapidary/std";
+import { type Clock, type Failpoints, LapidaryError, ensure, raceAbort, type Warning } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, meshOf, type ResolvedJob } from "@lapidary/training";
+import { checkInputs, givenTokenizer, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report } from "@lapidary/api";
 import type { SlicePlace } from "@lapidary/api/api-values";
 import { type CheckpointContent, nodeDisk, nativeDisk, RunFence } from "@lapidary/checkpoint";
 import type { WorkerGroup, WorkerGroupOptions } from "@lapidary/cluster";
 import { programRequest, type ProgramSet } from "../programs/build.js";
+import { readStopRule } from "../recipes/completion-text.js";
 import { recipeOf } from "../recipes/recipes.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "@lapidary/telemetry";
@@ -20,7 +21,7 @@ import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { WorkerCountPolicy } from "./worker-count-policy.js";
 import { cutPromptWarning, generateSample } from "./generate-sample.js";
 import { Goodput, goodputUntil } from "./goodput.js";
-import { prepareData } from "./prepare-data.js";
+import { prepareData, type RunDataset } from "./prepare-data.js";
 import { RunPrograms } from "./run-programs.js";
 import { checkpointForm } from "./checkpoint-form.js";
 import { type CheckpointFiles, checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
@@ -71,7 +72,7 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   const goodput = new Goodput(clock, earlier);
   run.enter("compiling", { slice: options.slice });
   // Files may have changed while the job waited. A run that has a checkpoint reads `train.init` again only for the weights under an adapter.
-  const readsInit = job.lora !== undefined || (await listCheckpoints(join(run.directory, runFiles.checkpoints))).length === 0;
+  const readsInit = needsInit(job) || (await listCheckpoints(join(run.directory, runFiles.checkpoints))).length === 0;
   await checkInputs(job, { projectRoot: options.root, readsInit, readsTokenizer: false });
   const [dataset, programSet] = await runBoth(
     signal,
@@ -94,8 +95,10 @@ interface Past {
 }
 
 async function compile({ run, job, root, cacheDir }: ExecutionOptions, signal: AbortSignal): Promise<ProgramSet> {
+  const tokenizer = job.recipe === "rl" ? givenTokenizer(job.data, job.train) : undefined;
+  const stop = tokenizer === undefined ? {} : { stop: readStopRule(tokenizer) };
   const set = await programsFor(
-    { ...programRequest(job), machine: viewMachine(job, root) },
+    { ...programRequest(job), ...stop, machine: viewMachine(job, root) },
     {
       cacheDir: join(cacheDir, "programs"),
       signal,
@@ -138,6 +141,7 @@ class Attempt implements TrainingAttempt {
 
   /** Returns the workers to the pool. */
   async close(keepReplicas: boolean): Promise<void> {
+    await this.programs.close();
     await release(this.group, this.#run, keepReplicas);
   }
 }
@@ -148,6 +152,13 @@ async function release(group: WorkerGroup, run: Run, keepReplicas: boolean): Pro
   } catch (error) {
     run.record({ type: "worker_leave_failed", error: eventError(error) });
   }
+}
+
+/** Steps repeat a warning with other numbers: the run has the first of each code. */
+function warnOfKind(run: Run, warnings: readonly Warning[]): void {
+  const known = new Set(run.summary.warnings?.map(({ code }) => code));
+  const first = warnings.filter(({ code }) => !known.has(code));
+  if (first.length > 0) run.warn(first);
 }
 
 /** Starts the workers. If some cannot be started several times in a row, the next attempt has fewer workers. */
@@ -185,7 +196,7 @@ function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: readonl
 interface Prepared {
   readonly options: ExecutionOptions;
   readonly watch: Stopwatch;
-  readonly dataset: AnyDataset;
+  readonly dataset: RunDataset;
   readonly set: ProgramSet;
   readonly workerCount: WorkerCountPolicy;
   readonly checkpointed: (files: CheckpointFiles, step: number, ledger: string, workers: number) => CheckpointContent;
@@ -202,6 +213,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
       stallAfterMs: job.stall_timeout_s * 1000,
     }),
   );
+  let loaded: RunPrograms | undefined;
   try {
     run.enter(run.state === "running" ? "running" : "placing", {
       activity: { what: "load programs" },
@@ -214,12 +226,19 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
     const stragglers = new Stragglers();
     let traces: StepTraceLog | undefined;
     const programs = await watch.time("load", () =>
-      RunPrograms.load(group, set, recipeOf(job), source, (report) => {
-        workerSteps.append(workerStepOf(report));
-        traces?.append(report);
-        for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
+      RunPrograms.load(group, set, recipeOf(job), source, {
+        job,
+        dataset,
+        onSamples: (step, completions) => run.record({ type: "completions_sampled", step, completions: [...completions] }),
+        onWarnings: (warnings) => warnOfKind(run, warnings),
+        onTrained: (report) => {
+          workerSteps.append(workerStepOf(report));
+          traces?.append(report);
+          for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
+        },
       }),
     );
+    loaded = programs;
     if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
     if (init !== undefined && programs.frozen.length > 0)
       await watch.time("load", () => loadWeights(init, job.model.config, (name, array) => programs.putFrozen(name, array)));
@@ -228,7 +247,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
       train: (step, of) => programs.train(step, of, traces !== undefined && isTraced(step + 1, job.trace_every, job.train.steps)),
       replicate: (step, committed) => programs.replicate(step, committed),
       restoreReplicas: (latest) => programs.restoreReplicas(latest),
-      load: (checkpoint) => watch.time("load", () => loadState(programs, checkpointForm(job), checkpoint)),
+      load: (checkpoint) => watch.time("load", () => loadState(programs, checkpointForm(job), checkpoint, job.rl?.iterations)),
       initialize: () =>
         watch.time("load", async () => {
           await programs.initialize();
@@ -245,13 +264,14 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
     const layout = [stepHash(job, set), printMesh(meshOf(job)), group.size, job.executor, job.numerics].join("/");
     return new Attempt(run, group, programs, state, layout);
   } catch (error) {
+    await loaded?.close();
     await release(group, run, true);
     throw error;
   }
 }
 
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: it wires one execution; each part uses most of the same values
-async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset: AnyDataset, set: ProgramSet): Promise<Report> {
+async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset: RunDataset, set: ProgramSet): Promise<Report> {
   const { run, job, slice, clock, signal, rows, earlier, goodput } = options;
   const { steps, batch, seq, eval: evaluation } = job.train;
   const { model } = job;
@@ -265,11 +285,12 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   const evaluate = (programs: RunPrograms, step: number, batches: number): Promise<void> =>
     watch.time("evaluate", async () => {
       const wanted = Math.min(batches, dataset.heldoutBatches(batch, seq));
-      const { loss, tokens } = await raceAbort(programs.evaluate(wanted), signal);
+      const { loss, tokens, more } = await raceAbort(programs.evaluate(wanted), signal);
       heldout = { step, loss };
       if (evaluated.has(step)) return;
       evaluated.add(step);
-      run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens });
+      const metrics = more === undefined ? {} : { metrics: { ...more } };
+      run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens, ...metrics });
     });
 
   const constant = staticFiles(checkpointForm(job), dataset.tokenizerFiles, dataset.manifest.control);
@@ -309,6 +330,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       },
     },
     steps,
+    isSequential: recipeOf(job).isSequential,
     tokensPerStep: batch * seq,
     keep: job.checkpoint.keep,
     saves: (step) => {
@@ -400,14 +422,14 @@ const finalBatches = 8;
 async function writeSample(
   { run, job, signal }: ExecutionOptions,
   programs: RunPrograms,
-  dataset: AnyDataset,
+  dataset: RunDataset,
 ): Promise<{ prompt: string; text: string }> {
   if (job.sample === undefined) return { prompt: "", text: "" };
   const { prompt, tokens, ...sampling } = job.sample;
   run.enter("running", { activity: { what: "write a sample" } });
   const nextToken = await programs.nextToken();
   // A tuned model continues a turn of a dialogue, not a text.
-  const start = job.recipe === "sft" ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : prompt;
+  const start = job.recipe !== undefined ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : prompt;
   const sample = await generateSample(nextToken, dataset.tokenizer, { prompt: start, tokens, sampling, seed: job.seed, signal });
   const warning = cutPromptWarning(sample, nextToken.context, "sample.prompt");
   if (warning !== undefined) run.record({ type: "warning_found", ...warning });

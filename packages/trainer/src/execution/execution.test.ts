@@ -86,6 +86,22 @@ describe("the training loop", () => {
     );
   });
 
+  it("a sequential step ends before its state is captured and before the next step is dispatched", async () => {
+    const captured: [number, number][] = [];
+    const training = trainingLoop(
+      options({ steps: 3, isSequential: true, dispatched: (step) => captured.push([step, steps.dispatched.length]) }),
+    );
+    await turn();
+    deepStrictEqual([steps.dispatched, captured], [[0], []]);
+    for (let i = 0; i < 3; i++) await steps.end();
+    await training;
+    deepStrictEqual(captured, [
+      [1, 1],
+      [2, 2],
+      [3, 3],
+    ]);
+  });
+
   it("the loop has no step in flight while other work runs between two steps", async () => {
     const seen: [number, number][] = [];
     const between = (step: number): (() => Promise<void>) | undefined =>

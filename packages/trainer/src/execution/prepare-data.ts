@@ -1,19 +1,29 @@
 import { join } from "node:path";
 import {
-  type AnyDataset,
   type Dataset,
   type DatasetRequest,
   findPrepared,
   type PrepareWork,
   prepareDataset,
   prepareRows,
-  type RowDataset,
+  readPairs,
+  readPrompts,
+  type RowsRequest,
   skippedWarning,
 } from "@lapidary/data";
 import type { RunEventOf } from "@lapidary/api/run-events";
 import { counted, ensure, type Clock, type Warning } from "@lapidary/std";
 import type { Run } from "@lapidary/telemetry";
-import { checkTokenizerSize, corpusOf, givenTokenizer, type ResolvedJob, rowsRequestOf, tokenizerRequest } from "@lapidary/training";
+import {
+  checkTokenizerSize,
+  corpusOf,
+  givenTokenizer,
+  needsInit,
+  type ResolvedJob,
+  rowsRequestOf,
+  tokenizerRequest,
+} from "@lapidary/training";
+import type { RecipeInputs } from "../recipes/recipe.js";
 import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
 import { throttle } from "./throttle.js";
 
@@ -27,12 +37,14 @@ export interface DataOptions {
   readonly clock: Clock;
 }
 
+export type RunDataset = RecipeInputs["dataset"];
+
 /**
  * The dataset of a job, prepared before or now. Records what it has in the run.
  *
  * @throws LapidaryError for a corpus, examples or a tokenizer that cannot be used
  */
-export const prepareData = (options: DataOptions, signal: AbortSignal): Promise<AnyDataset> =>
+export const prepareData = (options: DataOptions, signal: AbortSignal): Promise<RunDataset> =>
   options.job.recipe === undefined ? prepareText(options, signal) : prepareExamples(options, signal);
 
 async function prepareText({ run, job, root, cacheDir, clock }: DataOptions, signal: AbortSignal): Promise<Dataset> {
@@ -95,13 +107,13 @@ function warnOnce(run: Run, warning: Warning | undefined): void {
 
 /**
  * The dataset of a job that trains on examples. A resumed run keeps the tokenizer of its checkpoints, even if that of `train.init` has changed. A run
- * that trains an adapter needs `train.init` in every attempt, so it uses the tokenizer of that checkpoint.
+ * that trains an adapter or has a reference needs `train.init` in every attempt, so it uses the tokenizer of that checkpoint.
  */
-async function prepareExamples({ run, job, cacheDir, clock }: DataOptions, signal: AbortSignal): Promise<RowDataset> {
-  const own = job.lora === undefined ? runTokenizer(run) : undefined;
+async function prepareExamples({ run, job, cacheDir, clock }: DataOptions, signal: AbortSignal): Promise<Exclude<RunDataset, Dataset>> {
+  const own = needsInit(job) ? undefined : runTokenizer(run);
   const tokenizer = own ?? ensure(givenTokenizer(job.data, job.train), "the tokenizer of the checkpoint");
   const work: PrepareWork = { cacheDir: join(cacheDir, "datasets"), signal, onProgress: progressOf(run, clock, signal) };
-  const dataset = await prepareRows(rowsRequestOf(job, tokenizer), work);
+  const dataset = await readExamples(job, rowsRequestOf(job, tokenizer), work);
   try {
     if (own === undefined) checkTokenizerSize(job, dataset.manifest.vocabSize);
   } catch (error) {
@@ -113,7 +125,27 @@ async function prepareExamples({ run, job, cacheDir, clock }: DataOptions, signa
   return dataset;
 }
 
-function recordExamples(run: Run, { manifest: { corpus, refused, filters } }: RowDataset): void {
+/** Examples that workers read from files, or examples that the steps of the run send to the workers. */
+async function readExamples(job: ResolvedJob, request: RowsRequest, work: PrepareWork): Promise<Exclude<RunDataset, Dataset>> {
+  switch (job.recipe) {
+    case "reward":
+      return readPairs({ ...request, rowsPerExample: 2, chanceLoss: Math.LN2 });
+    case "dpo":
+      return readPairs({ ...request, rowsPerExample: 2, chanceLoss: dpoChanceLoss(job.dpo) });
+    case "rl": {
+      const { generations, rollout } = ensure(job.rl, "rl");
+      const seq = request.seq - rollout.max_new_tokens;
+      return readPrompts({ ...request, seq, rowsPerExample: generations, chanceLoss: 0 });
+    }
+    default:
+      return prepareRows(request, work);
+  }
+}
+
+/** The loss of the policy that training starts from. */
+const dpoChanceLoss = (dpo: ResolvedJob["dpo"]): number => (dpo?.loss === "ipo" ? 1 / (2 * dpo.beta) ** 2 : Math.LN2);
+
+function recordExamples(run: Run, { manifest: { corpus, refused, filters } }: Exclude<RunDataset, Dataset>): void {
   for (const { filter, checked, removed, removedByKind } of filters)
     run.record({ type: "examples_filtered", corpus, filter, checked, removed, kinds: removedByKind });
   const [first] = refused.first;
@@ -131,7 +163,7 @@ function recordExamples(run: Run, { manifest: { corpus, refused, filters } }: Ro
   });
 }
 
-function recordDataset(run: Run, job: ResolvedJob, own: string | undefined, { manifest }: AnyDataset): void {
+function recordDataset(run: Run, job: ResolvedJob, own: string | undefined, { manifest }: RunDataset): void {
   const { splits, unigramNats, corpus, vocabSize } = manifest;
   run.record({ type: "tokenizer_ready", ids: vocabSize, ...tokenizerOrigin(job, own) });
   run.record({

@@ -15,7 +15,16 @@ import {
 } from "@lapidary/protocol";
 import type { ProgramText, ReplicationReport, StagingReport } from "@lapidary/cluster";
 import type { ProgramSet, RunState } from "../programs/build.js";
-import type { LoadedProgram, ProgramUse, Recipe, RecipeSteps, StepMetrics } from "../recipes/recipe.js";
+import type {
+  Evaluation,
+  LoadedProgram,
+  ProgramUse,
+  Recipe,
+  RecipeInputs,
+  RecipeRun,
+  RecipeSteps,
+  StepMetrics,
+} from "../recipes/recipe.js";
 import { NextToken } from "./next-token.js";
 import type { RunWorkerGroup } from "./run-worker-group.js";
 
@@ -26,6 +35,11 @@ export interface BatchSource {
   readonly seed: number;
   readonly batch: number;
   readonly seq: number;
+}
+
+export interface RunInputs extends RecipeInputs {
+  /** Receives the report of each update. */
+  readonly onTrained?: (report: RunReport) => void;
 }
 
 /** The programs of a run, as far as its steps need them. */
@@ -70,21 +84,23 @@ export class RunPrograms {
     this.#source = source;
   }
 
-  /** Loads the programs of a step into the workers. `onTrained` receives the report of each step. */
+  /** Loads the programs of a step into the workers. */
   static async load(
     group: RunWorkerGroup,
     set: RunProgramSet,
     recipe: Recipe,
     source: BatchSource,
-    onTrained: (report: RunReport) => void = () => undefined,
+    { onTrained = () => undefined, ...inputs }: RunInputs,
   ): Promise<RunPrograms> {
     const programs = new RunPrograms(group, set, recipe, source, onTrained);
-    programs.#steps = await recipe.open({
+    const run: RecipeRun = {
       states: set.states.map(({ name }) => name),
+      host: { group, load: (name) => programs.#load(ensure(name.split(" ")[0], name)), onUpdate: onTrained },
       load: (name, use) => programs.#loadFor(name, use),
       fetch: (name) => group.fetch(handleOf(name)),
       drop: (names) => group.drop(names.map(handleOf)),
-    });
+    };
+    programs.#steps = await recipe.open(run, inputs);
     return programs;
   }
 
@@ -171,8 +187,13 @@ export class RunPrograms {
   }
 
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
-  evaluate(batches: number): Promise<{ loss: number; tokens: number }> {
+  evaluate(batches: number): Promise<Evaluation> {
     return ensure(this.#steps, "steps of the recipe").evaluate(batches);
+  }
+
+  /** Ends the threads of the recipe. */
+  async close(): Promise<void> {
+    await this.#steps?.close?.();
   }
 
   /** Generates text with the current weights. */

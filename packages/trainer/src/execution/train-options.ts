@@ -51,6 +51,8 @@ export interface TrainOptions<A extends TrainingAttempt> {
   /** Starts a worker group with its programs loaded, under a new epoch. */
   readonly open: (epoch: number) => Promise<A>;
   readonly steps: number;
+  /** As in `Recipe`. */
+  readonly isSequential?: boolean | undefined;
   readonly tokensPerStep: number;
   readonly keep: number;
   /** Whether a checkpoint is due after a step that is not the last. */

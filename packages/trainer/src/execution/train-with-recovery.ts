@@ -237,6 +237,7 @@ class AttemptRunner<A extends TrainingAttempt> {
       signal: options.signal,
       drain: options.drain,
       clock: options.clock,
+      isSequential: options.isSequential,
       ahead: (step) => this.#failures.ahead(step),
       backpressure: (step) => this.#backpressure(step),
       dispatched: (step) => {

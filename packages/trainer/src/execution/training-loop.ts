@@ -22,6 +22,8 @@ export interface TrainingLoopOptions {
   readonly backpressure?: (step: number) => (() => Promise<void>) | undefined;
   /** Called after a step was dispatched: requests in it read the state after that step. */
   readonly dispatched?: (step: number) => void;
+  /** Whether a step must end before its state is captured and before the next step is dispatched. */
+  readonly isSequential?: boolean | undefined;
   /** Maximum number of steps in flight. Default 4. */
   readonly ahead?: (step: number) => number;
   /** Drains the loop: the steps in flight finish and count. */
@@ -53,7 +55,7 @@ const stepsAhead = 4;
  * @throws LAP_LOSS_NOT_FINITE naming the step; the reason of the signal
  */
 export async function trainingLoop(options: TrainingLoopOptions): Promise<Trained> {
-  const { programs, steps, signal, clock, from = 0, drain } = options;
+  const { programs, steps, signal, clock, from = 0, drain, isSequential = false } = options;
   const timer = new StepTimer(clock);
   const inFlight: { readonly step: number; readonly metrics: Promise<StepMetrics> }[] = [];
   const total = { loss: Number.NaN, tokens: 0, train_ms: 0, step: from };
@@ -63,7 +65,7 @@ export async function trainingLoop(options: TrainingLoopOptions): Promise<Traine
     if (oldest === undefined) return;
     const { step, metrics } = oldest;
     const result = await raceAbort(metrics, signal);
-    const { loss, grad_norm, learning_rate, tokens_counted } = result;
+    const { loss, grad_norm, learning_rate, tokens_counted, more } = result;
     checkFinite(step, loss, grad_norm);
     options.commit?.(step, result);
     total.step = step;
@@ -81,6 +83,7 @@ export async function trainingLoop(options: TrainingLoopOptions): Promise<Traine
       tokens_per_s: (options.tokensPerStep * 1000) / mean_ms,
       step_ms: last_ms,
       eta_s: ((steps - step) * mean_ms) / 1000,
+      ...(more === undefined ? {} : { metrics: { ...more } }),
     });
   };
 
@@ -88,11 +91,13 @@ export async function trainingLoop(options: TrainingLoopOptions): Promise<Traine
     const metrics = programs.train(step - 1);
     metrics.catch(() => undefined);
     inFlight.push({ step, metrics });
+    // All requests of the step are sent when it ends. A request of another step must not come between them.
+    if (isSequential) await raceAbort(metrics, signal);
     for (let wait = options.backpressure?.(step); wait !== undefined; wait = options.backpressure?.(step))
       await (inFlight.length > 1 ? finishOldest() : wait());
     options.dispatched?.(step);
     const between = options.between(step);
-    const ahead = options.ahead?.(step) ?? stepsAhead;
+    const ahead = isSequential ? 1 : (options.ahead?.(step) ?? stepsAhead);
     while (inFlight.length >= (between === undefined && step < steps ? ahead : 1)) await finishOldest();
     if (between !== undefined) await timer.pause(between);
   }

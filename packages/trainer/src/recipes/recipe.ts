@@ -1,8 +1,12 @@
 import type { CompileOptions } from "@lapidary/compiler";
+import type { AnyDataset, EncodedPair, ExampleSet, TextPrompt } from "@lapidary/data";
 import type { Graph } from "@lapidary/ir";
 import type { ModelConfig, LoraConfig } from "@lapidary/models";
 import type { ArrayData, FeedPort, RunReport } from "@lapidary/protocol";
+import type { Warning } from "@lapidary/std";
 import type { ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
+
+import type { ProgramHost } from "../rl/program-host.js";
 
 export type RecipeName = "pretrain" | NonNullable<ResolvedJob["recipe"]>;
 
@@ -11,11 +15,22 @@ export interface RecipeRequest {
   /** Absent: pretraining. */
   readonly recipe?: Exclude<RecipeName, "pretrain">;
   readonly lora?: LoraConfig;
+  readonly rl?: NonNullable<ResolvedJob["rl"]>;
+  readonly dpo?: NonNullable<ResolvedJob["dpo"]>;
+  /** How completions of rl end. Absent: only the step program is compiled, which does not depend on it. */
+  readonly stop?: StopRule;
   readonly model: ModelConfig;
   readonly update: UpdateConfig;
   readonly batch: number;
   readonly seq: number;
   readonly seed: number;
+}
+
+/** How completions end. It depends on the tokenizer. JSON. */
+export interface StopRule {
+  readonly stopTokens: readonly number[];
+  /** Tokens that the end of a turn adds to a completion. */
+  readonly endTokens: number;
 }
 
 /** A program of a run, before it is compiled. */
@@ -27,7 +42,7 @@ interface RecipeGraph {
 
 /** The programs of a run, and the arrays that they share by name. */
 interface RecipeGraphs {
-  /** By name, in the order in which they are compiled. Among them are `init`, the recipe's `stepProgram` and `next_token`. */
+  /** By name, in the order in which they are compiled. Among them are `init`, the recipe's `stepProgram` and, if the model writes text, `next_token`. */
   readonly graphs: Readonly<Record<string, RecipeGraph>>;
   /** The arrays that a step consumes and creates again. Checkpoints, replicas and the program `init` have them. */
   readonly states: readonly StateSpec[];
@@ -36,7 +51,10 @@ interface RecipeGraphs {
 }
 
 /** Metrics that every recipe returns. The step log has them. */
-export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>>;
+export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>> & {
+  /** Further metrics, by name. Rows of metrics have them. */
+  readonly more?: Readonly<Record<string, number>>;
+};
 
 /**
  * One kind of training. A recipe decides which programs a run has, and in which order they run. The trainer does everything else for every recipe:
@@ -53,9 +71,11 @@ export interface Recipe {
   readonly metrics: readonly string[];
   /** The arrays of a batch. */
   readonly batchArrays: readonly FeedPort["array"][];
+  /** Whether a step waits for results of workers in its middle. If so, the next step is dispatched after its end. */
+  readonly isSequential?: boolean;
   graphs(request: RecipeRequest): RecipeGraphs;
-  /** Loads the programs that a step needs into the workers. */
-  open(run: RecipeRun): Promise<RecipeSteps>;
+  /** Loads the programs that a step needs, and frozen parameter sets, into the workers. */
+  open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps>;
 }
 
 /** The controller of a run on one worker group. */
@@ -68,13 +88,41 @@ export interface RecipeSteps {
    */
   step(step: number, batch: number, trace: boolean): Promise<StepMetrics>;
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
-  evaluate(batches: number): Promise<{ readonly loss: number; readonly tokens: number }>;
+  evaluate(batches: number): Promise<Evaluation>;
+  /** Ends threads of the steps. */
+  close?(): Promise<void>;
+}
+
+export interface Evaluation {
+  readonly loss: number;
+  readonly tokens: number;
+  /** Further metrics, by name. */
+  readonly more?: Readonly<Record<string, number>>;
+}
+
+/** What the steps of a run depend on besides its states and programs. */
+export interface RecipeInputs {
+  readonly job: ResolvedJob;
+  /** A recipe without `batchArrays` has its examples here. */
+  readonly dataset: AnyDataset | ExampleSet<EncodedPair> | ExampleSet<TextPrompt>;
+  /** Receives completions of a step, for people. */
+  readonly onSamples?: (step: number, samples: readonly CompletionSample[]) => void;
+  readonly onWarnings?: (warnings: readonly Warning[]) => void;
+}
+
+/** A completion of a step, and its score. */
+interface CompletionSample {
+  readonly prompt: string;
+  readonly completion: string;
+  readonly score: number;
 }
 
 /** What a recipe can do with the workers of a run. Handles are the names of parameters and outputs of its programs. */
 export interface RecipeRun {
   /** The names of the states, in the order of the programs. */
   readonly states: readonly string[];
+  /** For programs whose arrays do not have the names of parameters and outputs. */
+  readonly host: ProgramHost;
   /** Loads a program at its first use. */
   load(program: string, use: ProgramUse): Promise<LoadedProgram>;
   /** The whole array that a program created or that `put` stored. */

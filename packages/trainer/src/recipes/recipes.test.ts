@@ -1,11 +1,12 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { parametersOf } from "@lapidary/ir";
+import { parametersOf, printGraph } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import type { RunReport } from "@lapidary/protocol";
 import { openLossSteps } from "./loss-steps.js";
 import { pretrain } from "./pretrain.js";
 import type { RecipeRequest, RecipeRun } from "./recipe.js";
 import { recipeOf } from "./recipes.js";
+import { rl } from "./rl.js";
 import { sft } from "./sft.js";
 
 const request: RecipeRequest = {
@@ -30,6 +31,15 @@ const request: RecipeRequest = {
   seq: 8,
   seed: 1,
 };
+const rlJob = {
+  algorithm: "rloo",
+  generations: 2,
+  rollout: { temperature: 1, max_new_tokens: 3 },
+  beta: 0.1,
+  iterations: 1,
+  clip: 0.2,
+  truncated: "mask",
+} as const;
 const lora = { rank: 2, alpha: 4, targets: ["q_proj"] } as const;
 
 describe("recipes", () => {
@@ -58,6 +68,37 @@ describe("recipes", () => {
       ok(names("next_token").every((one) => stored.has(one) || ["tokens", "position"].includes(one)));
     });
 
+  for (const [name, change, stepInputs] of [
+    ["reward", {}, ["tokens", "last", "margin"]],
+    ["dpo", { dpo: { beta: 0.1, loss: "sigmoid", smoothing: 0 } }, ["tokens", "targets", "mask", "reference_logps"]],
+    [
+      "rl",
+      { rl: rlJob, stop: { stopTokens: [1], endTokens: 1 } },
+      ["tokens", "targets", "mask", "segments", "old_logps", "reference_logps", "scores"],
+    ],
+  ] as const)
+    it(`${name}: the step program reads and returns the states of init, and other programs read weights of the run`, () => {
+      const recipe = recipeOf({ recipe: name });
+      const { graphs, states } = recipe.graphs({ ...request, ...change, recipe: name, batch: 4 });
+      const stored = states.map((state) => state.name);
+      const step = ensure(graphs[recipe.stepProgram], "step").trace();
+      deepStrictEqual(new Set(parametersOf(step).map((one) => one.name)), new Set([...stored, ...stepInputs]));
+      const outputs = new Set(step.outputs.map((one) => one.name));
+      ok([...stored, ...recipe.metrics].every((one) => outputs.has(one)));
+      const init = ensure(graphs["init"], "init").trace();
+      deepStrictEqual(new Set(init.outputs.map((one) => one.name)), new Set(stored));
+      for (const { trace } of Object.values(graphs)) ok(trace().outputs.length > 0);
+    });
+
+  it("with several updates a rollout, the schedule of rl counts updates", () => {
+    const warm = { ...request.update, schedule: { name: "constant", warmup: 2 } as const };
+    const text = (iterations: number, update: RecipeRequest["update"]): string => {
+      const { graphs } = rl.graphs({ ...request, update, recipe: "rl", batch: 4, rl: { ...rlJob, iterations } });
+      return printGraph(ensure(graphs["rl_step"], "step").trace());
+    };
+    strictEqual(text(3, warm), text(1, { ...warm, steps: 12, schedule: { name: "constant", warmup: 6 } }));
+  });
+
   it("an adapter's states are its matrices, their moments and the count of steps", () => {
     const { states, frozen } = sft.graphs({ ...request, lora });
     deepStrictEqual(
@@ -74,6 +115,7 @@ describe("the controller of loss steps", () => {
     const answers: ((report: RunReport) => void)[] = [];
     const run: RecipeRun = {
       states: ["w"],
+      host: undefined as unknown as RecipeRun["host"],
       fetch: () => Promise.reject(new Error("no step fetches an array")),
       drop: async () => undefined,
       load: async (program) => ({

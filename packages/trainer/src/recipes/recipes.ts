@@ -1,8 +1,11 @@
+import { dpo } from "./dpo.js";
 import { pretrain } from "./pretrain.js";
 import type { Recipe, RecipeName } from "./recipe.js";
+import { reward } from "./reward.js";
+import { rl } from "./rl.js";
 import { sft } from "./sft.js";
 
-const recipes: Readonly<Record<RecipeName, Recipe>> = { pretrain, sft };
+const recipes: Readonly<Record<RecipeName, Recipe>> = { pretrain, sft, reward, rl, dpo };
 
 /** The recipe of a job or of a request for its programs. */
 export const recipeOf = ({ recipe = "pretrain" }: { readonly recipe?: RecipeName | undefined }): Recipe => recipes[recipe];

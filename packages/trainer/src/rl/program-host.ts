@@ -1,15 +1,21 @@
 import type { BoundProgram, WorkerGroup } from "@lapidary/cluster";
-import type { Program } from "@lapidary/compiler";
 import type { Graph } from "@lapidary/ir";
 import { type ArrayData, type Handle, type ProgramHash, type RunReport, handleOf, type StepIndex } from "@lapidary/protocol";
 import { ensure } from "@lapidary/std";
 import { paramName } from "@lapidary/training";
 
-/** A worker group, and a compiler with its mesh and rules. A session is one. */
+/** A graph, or a function that traces it. A host that has the compiled program does not trace it. */
+type GraphSource = Graph | (() => Graph);
+
+type HostGroup = Pick<WorkerGroup, "parameters" | "bind" | "put" | "run" | "fetch" | "drop">;
+
+/** A worker group, and the programs for its mesh and rules. A session is one. */
 export interface ProgramHost {
-  readonly group: WorkerGroup;
-  /** The program of a graph, compiled at the first use of its name. */
-  compile(name: string, graph: Graph): Program;
+  readonly group: HostGroup;
+  /** Loads the program of a graph into the workers. The word before the first space of `name` is the name of the program in its recipe. */
+  load(name: string, graph: GraphSource): Promise<ProgramHash>;
+  /** Receives the reports of updates. */
+  readonly onUpdate?: (report: RunReport) => void;
 }
 
 /** The name of a program for the settings that its graph depends on, besides the model of the run. */
@@ -36,13 +42,14 @@ export interface ProgramBinding {
 
 /** A loaded program with its arrays. */
 export class LoadedProgram {
-  readonly #group: WorkerGroup;
+  readonly #host: ProgramHost;
   readonly #hash: ProgramHash;
   readonly #bound: BoundProgram;
   readonly #inputs: ReadonlyMap<string, Handle>;
 
-  private constructor(group: WorkerGroup, hash: ProgramHash, binding: ProgramBinding) {
-    this.#group = group;
+  private constructor(host: ProgramHost, hash: ProgramHash, binding: ProgramBinding) {
+    const { group } = host;
+    this.#host = host;
     this.#hash = hash;
     const { inputs = new Map<string, Handle>(), outputs, donate, scalars = [] } = binding;
     this.#inputs = new Map(group.parameters(hash).map(({ id }) => [id, inputs.get(id) ?? id]));
@@ -50,8 +57,8 @@ export class LoadedProgram {
     this.#bound = group.bind(hash, { inputs: this.#inputs, outputs, donate: donated, scalars });
   }
 
-  static async load(host: ProgramHost, name: string, graph: Graph, binding: ProgramBinding): Promise<LoadedProgram> {
-    return new LoadedProgram(host.group, await host.group.load(host.compile(name, graph)), binding);
+  static async load(host: ProgramHost, name: string, graph: GraphSource, binding: ProgramBinding): Promise<LoadedProgram> {
+    return new LoadedProgram(host, await host.load(name, graph), binding);
   }
 
   /** The array of an input. */
@@ -61,10 +68,18 @@ export class LoadedProgram {
 
   /** Gives an input its array. */
   put(name: string, array: ArrayData): Promise<void> {
-    return this.#group.put({ ...this.#group.parameter(this.#hash, name), id: this.handle(name) }, array);
+    const { group } = this.#host;
+    const tensor = group.parameters(this.#hash).find(({ id }) => id === name);
+    return group.put({ ...ensure(tensor, `parameter ${name}`), id: this.handle(name) }, array);
   }
 
-  run(step: StepIndex, update = false): Promise<RunReport> {
-    return this.#group.run(this.#bound, { step, update });
+  /**
+   * @param update whether the run is an update of the states, which the files of the run record
+   * @param trace whether the workers report every call
+   */
+  async run(step: StepIndex, update = false, trace = false): Promise<RunReport> {
+    const report = await this.#host.group.run(this.#bound, { step, update, trace });
+    if (update) this.#host.onUpdate?.(report);
+    return report;
   }
 }

@@ -70,7 +70,7 @@ export interface RlSettings {
   readonly clock?: Clock;
 }
 
-interface CompletionText {
+export interface CompletionText {
   /** The text of tokens, without control tokens. */
   readonly decode: (ids: readonly number[]) => string;
   /** Ends a completion as the data of the reward model end. A completion without a stop token stays as it is. */
@@ -78,6 +78,11 @@ interface CompletionText {
   /** Tokens that `end` adds at most. */
   readonly endTokens: number;
 }
+
+/** The settings that decide the graphs of a step. */
+export type RlGraphSettings = Pick<RlSettings, "model" | "update" | "algorithm" | "rollout"> & {
+  readonly text: Pick<CompletionText, "endTokens">;
+};
 
 /** Bounds that stop a run. */
 interface RlGuard {

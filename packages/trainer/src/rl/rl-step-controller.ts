@@ -1,4 +1,5 @@
 import { type RolloutMetrics, maskedMean, rolloutMetrics, valueMetrics, type ValueMetrics } from "@lapidary/evaluation";
+import type { Graph } from "@lapidary/ir";
 import {
   inSet,
   rlStep,
@@ -12,10 +13,10 @@ import {
 } from "@lapidary/post-training";
 import { type ArrayData, handleOf, type RunReport, stepIndex, type StepIndex } from "@lapidary/protocol";
 import { assert, type Clock, ensure, systemClock, type Warning } from "@lapidary/std";
-import { paramName, type RolloutShape, type StateSpec } from "@lapidary/training";
+import { paramName, rolloutDecode, rolloutPrefill, type RolloutShape, type StateSpec } from "@lapidary/training";
 import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle } from "./program-host.js";
 import { klTooLarge, samplerGap, wrongReference } from "./rl-errors.js";
-import type { RlSettings } from "./rl-settings.js";
+import type { RlGraphSettings, RlPrompt, RlSettings } from "./rl-settings.js";
 import { type DrawnRollout, Rollout } from "./rollout.js";
 import {
   type CompletionEnds,
@@ -25,7 +26,7 @@ import {
   takeCompletions,
   trimmedCompletions,
 } from "./rollout-rows.js";
-import { type RolloutScores, Scorer } from "./scores.js";
+import { type RolloutScores, Scorer, scoreShape } from "./scores.js";
 
 /** Milliseconds of the phases of a step. `reference` is the log-probabilities of policy and reference, and the old values. */
 interface RlTimes {
@@ -144,19 +145,19 @@ export class RlStepController {
   }
 
   /** Step number `k`, from 0. @throws LAP_RL_SAMPLER_GAP, LAP_RL_KL, LAP_RL_REFERENCE, LAP_RL_CUT_OFF and the errors of checkers and workers */
-  async step(k: number): Promise<RlStepResult> {
+  async step(k: number, { batch = k, trace = false }: StepOptions = {}): Promise<RlStepResult> {
     const { rollout: r, seed, promptsOf } = this.#settings;
     const step = stepIndex(k);
-    const groups = promptsOf(k);
+    const groups = promptsOf(batch);
     assert(groups.length === r.prompts, "a step has its number of prompts", groups.length, r.prompts);
     const prompts = groups.flatMap((prompt) => Array.from({ length: r.generations }, () => prompt));
-    const drawn = await this.#programs.rollout.draw({ prompts: groups, seed, rollout: k, step });
+    const drawn = await this.#programs.rollout.draw({ prompts: groups, seed, rollout: batch, step });
     const ends = completionEnds(drawn.completions, r.newTokens, r.stopTokens);
     const completions = trimmedCompletions(drawn, r.newTokens, ends);
     const [scores, scoreMs] = await this.#timed(() => this.#programs.scorer.score({ prompts, completions, ends, step }));
     const rows = sequenceRows(prompts, r.promptTokens, completions, r.newTokens);
     const [before, referenceMs] = await this.#timed(() => this.#logProbsOf(rows, step));
-    const [updated, updateMs] = await this.#timed(() => this.#update({ rows, ends, scores, before, step }));
+    const [updated, updateMs] = await this.#timed(() => this.#update({ rows, ends, scores, before, step, trace }));
     const ms: RlTimes = { prefill: drawn.prefillMs, decode: drawn.decodeMs, score: scoreMs, reference: referenceMs, update: updateMs };
     const metrics = this.#metricsOf({ drawn, ends, scores, rows, before, updated, ms });
     this.#guard(k, metrics);
@@ -169,6 +170,17 @@ export class RlStepController {
       })),
     );
     return { metrics, samples, warnings: warningsOf(k, metrics) };
+  }
+
+  /** Draws completions to other prompts and scores them. The states do not change. */
+  async evaluate(groups: readonly RlPrompt[], batch: number): Promise<RolloutScores & { readonly lengths: Int32Array }> {
+    const { rollout: r, seed } = this.#settings;
+    const step = stepIndex(0);
+    const prompts = groups.flatMap((prompt) => Array.from({ length: r.generations }, () => prompt));
+    const drawn = await this.#programs.rollout.draw({ prompts: groups, seed, rollout: evaluationRollout + batch, step });
+    const ends = completionEnds(drawn.completions, r.newTokens, r.stopTokens);
+    const completions = trimmedCompletions(drawn, r.newTokens, ends);
+    return { ...(await this.#programs.scorer.score({ prompts, completions, ends, step })), lengths: ends.lengths };
   }
 
   async #timed<T>(work: () => Promise<T>): Promise<[T, number]> {
@@ -191,7 +203,7 @@ export class RlStepController {
   }
 
   /** The updates on one rollout. */
-  async #update({ rows, ends, scores, before, step }: UpdateInputs): Promise<UpdateResult> {
+  async #update({ rows, ends, scores, before, step, trace }: UpdateInputs): Promise<UpdateResult> {
     const { group } = this.#host;
     const { update, earlierUpdate } = this.#programs;
     const { iterations, cutOff, algorithm } = this.#settings;
@@ -209,7 +221,7 @@ export class RlStepController {
     ];
     const results = updateResults(algorithm.algorithm);
     const earlier = Array.from({ length: iterations - 1 }, () => earlierUpdate.run(step));
-    const ran = update.run(step, true);
+    const ran = update.run(step, true, trace);
     const fetched = Promise.all(results.map((name) => group.fetch(handle(`update/${name}`))));
     const ofAlgorithm = [...(isGrpo ? ["counted"] : []), ...(before.values === undefined ? [] : ["old_values"])];
     const used = [...sequenceInputs, "old_logps", "reference_logps", "scores", ...ofAlgorithm];
@@ -282,6 +294,9 @@ export class RlStepController {
   }
 }
 
+/** Rollouts of evaluations have numbers from here, which no step has. */
+const evaluationRollout = 2 ** 30;
+
 /** More cut-off completions than this share cause a warning. */
 const usualCutOffShare = 0.05;
 
@@ -304,6 +319,14 @@ interface UpdateInputs {
   readonly scores: RolloutScores;
   readonly before: LogProbs;
   readonly step: StepIndex;
+  readonly trace: boolean;
+}
+
+interface StepOptions {
+  /** The number of the rollout, which decides prompts and completions. That of the step by default. */
+  readonly batch?: number;
+  /** Whether the workers report every call of the last update. */
+  readonly trace?: boolean;
 }
 
 interface UpdateResult {
@@ -312,7 +335,7 @@ interface UpdateResult {
   readonly arrays: ReadonlyMap<string, ArrayData>;
 }
 
-interface StepResults extends Omit<UpdateInputs, "step"> {
+interface StepResults extends Omit<UpdateInputs, "step" | "trace"> {
   readonly drawn: DrawnRollout;
   readonly updated: UpdateResult;
   readonly ms: RlTimes;
@@ -325,7 +348,7 @@ const rolloutShape = ({ rollout: { prompts, generations, promptTokens, newTokens
   newTokens,
 });
 
-const sequenceShape = (settings: RlSettings): { batch: number; seq: number; segments: boolean } => {
+const sequenceShape = (settings: Pick<RlSettings, "rollout">): { batch: number; seq: number; segments: boolean } => {
   const { batch, prompt, newTokens } = rolloutShape(settings);
   return { batch, seq: prompt + newTokens, segments: true };
 };
@@ -354,7 +377,7 @@ function loadLogProbs(host: ProgramHost, settings: RlSettings): Promise<LoadedPr
     ...model.params.map(({ name }) => [paramName(inSet("reference", name)), weightHandle("reference", name)] as const),
   ]);
   const outputs = new Map(logProbOutputs.map((name) => [name, handle(name)]));
-  const graph = rolloutLogProbs(model, sequenceShape(settings), rollout.temperature);
+  const graph = (): Graph => rolloutLogProbs(model, sequenceShape(settings), rollout.temperature);
   // The update reads the rows, too.
   return LoadedProgram.load(host, programName("rollout_logprobs", sequenceShape(settings), rollout.temperature), graph, {
     inputs,
@@ -371,17 +394,33 @@ function loadValues(host: ProgramHost, settings: RlSettings): Promise<LoadedProg
   ]);
   const outputs = new Map([["token_scores", handle("values")]]);
   const shape = sequenceShape(settings);
-  return LoadedProgram.load(host, programName("values", shape), score(settings.model, shape), { inputs, outputs, donate: ["last"] });
+  return LoadedProgram.load(host, programName("values", shape), () => score(settings.model, shape), { inputs, outputs, donate: ["last"] });
 }
 
 /** Arrays that the metrics read of an update. */
 const updateResults = (algorithm: RlConfig["algorithm"]): readonly string[] =>
   algorithm === "ppo" ? ["logps", "advantages", "values", "returns"] : ["logps", "advantages"];
 
+const rlConfigOf = ({ algorithm, rollout: { temperature, generations } }: Pick<RlSettings, "algorithm" | "rollout">): RlConfig =>
+  ({ ...algorithm, temperature, generations }) as RlConfig;
+
+/** The graphs of the programs that a step loads, by the names that it loads them by. */
+export function rlGraphs(settings: RlGraphSettings): Record<string, () => Graph> {
+  const { model, update, rollout } = settings;
+  const [shape, sequence] = [rolloutShape(settings), sequenceShape(settings)];
+  return {
+    rl_step: () => rlStep(model, update, sequence, { rl: rlConfigOf(settings) }),
+    rollout_prefill: () => rolloutPrefill(model, shape, rollout),
+    rollout_decode: () => rolloutDecode(model, shape, rollout),
+    rollout_logprobs: () => rolloutLogProbs(model, sequence, rollout.temperature),
+    score: () => score(model, scoreShape(settings)),
+  };
+}
+
 /** @param results arrays that stay on the workers, besides the states */
 function loadUpdate(host: ProgramHost, settings: RlSettings, results: readonly string[]): Promise<LoadedProgram> {
-  const { model, update, algorithm, rollout } = settings;
-  const rl: RlConfig = { ...algorithm, temperature: rollout.temperature, generations: rollout.generations } as RlConfig;
+  const { model, update, algorithm } = settings;
+  const rl = rlConfigOf(settings);
   const states = rlStates(settings).map(({ name }) => name);
   const perRow = ["old_logps", "reference_logps", "scores", "counted", "old_values"].map((name) => [name, handle(name)] as const);
   const outputs = new Map([
@@ -389,7 +428,7 @@ function loadUpdate(host: ProgramHost, settings: RlSettings, results: readonly s
     ...results.map((name) => [name, handle(`update/${name}`)] as const),
   ]);
   const scalars = ["loss", "grad_norm", "learning_rate", ...(algorithm.algorithm === "ppo" ? ["value_loss"] : [])];
-  const graph = rlStep(model, update, sequenceShape(settings), { rl });
+  const graph = (): Graph => rlStep(model, update, sequenceShape(settings), { rl });
   const inputs = new Map([...sequenceBinding(), ...perRow]);
   const name = programName("rl_step", sequenceShape(settings), rl, update);
   return LoadedProgram.load(host, name, graph, { inputs, outputs, donate: states, scalars });

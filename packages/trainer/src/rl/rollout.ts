@@ -1,3 +1,4 @@
+import type { Graph } from "@lapidary/ir";
 import { type Model, cacheArrays } from "@lapidary/models";
 import { type Handle, handleOf, type RunReport, type StepIndex } from "@lapidary/protocol";
 import { assert, type Clock, ensure, systemClock } from "@lapidary/std";
@@ -58,8 +59,8 @@ export class Rollout {
       ...["tokens", "prompt_first", "first", "keys"].map((array) => [array, handle(array)] as const),
     ]);
     const binding = { inputs, outputs: new Map(own), scalars: ["running"] };
-    const prefill = rolloutPrefill(model, shape, draw);
-    const decode = rolloutDecode(model, shape, draw);
+    const prefill = (): Graph => rolloutPrefill(model, shape, draw);
+    const decode = (): Graph => rolloutDecode(model, shape, draw);
     return new Rollout(
       host,
       options,

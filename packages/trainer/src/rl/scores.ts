@@ -3,7 +3,7 @@ import { type ArrayData, handleOf, type StepIndex } from "@lapidary/protocol";
 import { assert, ensure } from "@lapidary/std";
 import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle } from "./program-host.js";
 import { allCutOff } from "./rl-errors.js";
-import type { CutOffRule, RewardSource, RlPrompt, RlSettings } from "./rl-settings.js";
+import type { CutOffRule, RewardSource, RlGraphSettings, RlPrompt, RlSettings } from "./rl-settings.js";
 import { type CompletionEnds, sequenceRows } from "./rollout-rows.js";
 
 /** Scores [B] of completions: each source, and their weighted sum after the rule for cut-off completions. */
@@ -90,22 +90,27 @@ export class Scorer {
 
 const scoresHandle = handleOf("reward/scores");
 
-const scoredCompletionTokens = ({ rollout, text }: Pick<RlSettings, "rollout" | "text">): number => rollout.newTokens + text.endTokens;
+type ScoredRows = Pick<RlGraphSettings, "rollout" | "text">;
+
+const scoredCompletionTokens = ({ rollout, text }: ScoredRows): number => rollout.newTokens + text.endTokens;
+
+/** Rows of prompts and ended completions. */
+export const scoreShape = (settings: ScoredRows): { batch: number; seq: number; segments: boolean } => ({
+  batch: settings.rollout.prompts * settings.rollout.generations,
+  seq: settings.rollout.promptTokens + scoredCompletionTokens(settings),
+  segments: true,
+});
 
 function loadModel(host: ProgramHost, settings: ScorerSettings, { set }: ModelSource): Promise<LoadedProgram> {
-  const { model, rollout } = settings;
-  const shape = {
-    batch: rollout.prompts * rollout.generations,
-    seq: rollout.promptTokens + scoredCompletionTokens(settings),
-    segments: true,
-  };
+  const { model } = settings;
+  const shape = scoreShape(settings);
   const batch = ["tokens", "segments", "last"];
   const inputs = new Map([
     ...scoreParams(model).map(({ name }) => [`params/${name}`, weightHandle(set, name)] as const),
     ...batch.map((name) => [name, handleOf(`reward/${name}`)] as const),
   ]);
   const outputs = new Map([["scores", scoresHandle]]);
-  return LoadedProgram.load(host, programName("score", shape), score(model, shape), { inputs, outputs, donate: batch });
+  return LoadedProgram.load(host, programName("score", shape), () => score(model, shape), { inputs, outputs, donate: batch });
 }
 
 interface CutOffInputs {

@@ -5,6 +5,7 @@ import { firstPieceId } from "@lapidary/tokenizer";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import type { ResolvedJob } from "../job/resolved-job.js";
 import { checkGivenTokenizer, givenTokenizer, newTokenizerWarnings, tokenizerRequest } from "../job/job-tokenizer.js";
+import { checkRewardModel } from "./check-reward.js";
 import { checkInit } from "./check-init.js";
 
 export interface InputCheckOptions {
@@ -53,6 +54,11 @@ export async function checkInputs(job: ResolvedJob, options: InputCheckOptions):
       checkCorpus({ corpus: corpusOf(job, projectRoot), heldOutFraction: data.held_out, batch: train.batch, seq: train.seq }),
     );
   }
+  for (const [at, source] of (job.reward ?? []).entries())
+    if ("model" in source && typeof source.model === "string") {
+      const { model } = source;
+      await withKeyLocation(["reward", `${at}`, "model"], locationOf, () => checkRewardModel(model));
+    }
   const { init } = train;
   const warnings =
     init === undefined || !readsInit || initIsPending

@@ -59,6 +59,7 @@ function checkBatch(job: ResolvedJob, location: string): void {
     1,
   );
   const { batch } = job.train;
+  checkGroups(job, parts, location);
   if (batch % parts === 0) return;
   const below = Math.floor(batch / parts) * parts;
   const near = below === 0 ? `${parts}` : `${below} or ${below + parts}`;
@@ -68,6 +69,26 @@ function checkBatch(job: ResolvedJob, location: string): void {
     location,
     remedy: `use a batch of ${near}, or another mesh`,
   });
+}
+
+/** A pair of answers has two rows, and a prompt of rl has a row for each completion: the mesh must divide the pairs, or the prompts. */
+function checkGroups({ recipe, rl, train: { batch, seq } }: ResolvedJob, parts: number, location: string): void {
+  const isOnPairs = recipe === "reward" || recipe === "dpo";
+  const rows = rl === undefined ? (isOnPairs ? 2 : 1) : rl.generations;
+  if (batch % (rows * parts) !== 0 && rows > 1)
+    throw new LapidaryError({
+      code: "LAP_MESH_INDIVISIBLE",
+      message: `a batch of ${batch} rows is not divisible by ${rows} rows of a ${isOnPairs ? "pair" : "prompt"} × ${parts} parts of the mesh`,
+      location,
+      remedy: `use a multiple of ${rows * parts} rows, or another mesh`,
+    });
+  if (rl !== undefined && rl.rollout.max_new_tokens >= seq)
+    throw new LapidaryError({
+      code: "LAP_CONFIG_VALUE",
+      message: `rl.rollout.max_new_tokens is ${rl.rollout.max_new_tokens}, and a row has ${seq} tokens with its prompt`,
+      location,
+      remedy: "raise train.seq, or lower rl.rollout.max_new_tokens",
+    });
 }
 
 function checkAtMost(value: number, limit: number, source: ConfigSource, path: Path, what: string): void {

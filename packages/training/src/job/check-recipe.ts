@@ -1,12 +1,18 @@
+import { parseChecker } from "@lapidary/evaluation";
 import { isDecoder } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { type ConfigSource, valueAt } from "./config-source.js";
-import type { JobFile } from "./job-schema.js";
+import type { JobFile, RecipeName } from "./job-schema.js";
 import { newTokenizer } from "./job-tokenizer.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
 /** Keys that only recipes on examples have, and keys that only a corpus has. */
-const exampleKeys = [["data", "train"], ["data", "eval"], ["data", "pack"], ["data", "filters"], ["lora"]] as const;
+const exampleKeys = [
+  ["data", "train"],
+  ["data", "eval"],
+  ["data", "pack"],
+  ["data", "filters"],
+] as const;
 const corpusKeys = [
   ["data", "corpus"],
   ["data", "text_field"],
@@ -14,19 +20,28 @@ const corpusKeys = [
   ["data", "vocab"],
 ] as const;
 
+/** The recipes that have a key. */
+const keysOfRecipes = { lora: ["sft"], reward: ["rl"], rl: ["rl"], dpo: ["dpo"] } as const satisfies Partial<
+  Record<keyof JobFile, readonly RecipeName[]>
+>;
+
 /**
  * Checks that a job has the keys of its recipe, and no others.
  *
  * @throws LapidaryError `LAP_CONFIG_VALUE`
  */
 export function checkRecipe(file: JobFile, source: ConfigSource): void {
+  const { recipe = "pretrain" } = file;
   const refuse = (path: readonly string[], message: string, remedy: string): LapidaryError =>
     new LapidaryError({ code: "LAP_CONFIG_VALUE", message, location: source.locationOf(path), remedy });
   const given = (paths: readonly (readonly string[])[]): readonly string[] | undefined =>
     paths.find((path) => valueAt(source.value, path) !== undefined);
   if (file.init !== undefined && file.train.init !== undefined)
     throw refuse(["init"], "init and train.init name the checkpoint twice", "remove one of init and train.init");
-  if (file.recipe !== "sft") {
+  for (const [key, recipes] of Object.entries(keysOfRecipes))
+    if (given([[key]]) !== undefined && !recipes.some((each) => each === recipe))
+      throw refuse([key], `${key} is not a key of the recipe ${recipe}`, `write \`recipe: ${recipes.join("` or `")}\`, or remove the key`);
+  if (recipe === "pretrain") {
     const key = given(exampleKeys);
     if (key !== undefined)
       throw refuse(key, `${key.join(".")} is not a key of the recipe pretrain`, "write `recipe: sft`, or remove the key");
@@ -34,24 +49,62 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
   }
   const key = given(corpusKeys);
   if (key !== undefined)
-    throw refuse(key, `${key.join(".")} is not a key of the recipe sft, which trains on examples`, "name files of examples in data.train");
+    throw refuse(
+      key,
+      `${key.join(".")} is not a key of the recipe ${recipe}, which trains on examples`,
+      "name files of examples in data.train",
+    );
   if (file.data.train === undefined)
-    throw refuse(["data"], "the recipe sft needs data.train", "name a file: data.train: [{ path: demos.jsonl }]");
+    throw refuse(["data"], `the recipe ${recipe} needs data.train`, "name a file: data.train: [{ path: demos.jsonl }]");
   if (file.init === undefined && file.train.init === undefined)
-    throw refuse([], "the recipe sft needs a checkpoint to start from", "name a run or the directory of a checkpoint in init");
+    throw refuse([], `the recipe ${recipe} needs a checkpoint to start from`, "name a run or the directory of a checkpoint in init");
   if (file.data.tokenizer === newTokenizer)
     throw refuse(
       ["data", "tokenizer"],
-      "the recipe sft does not train a tokenizer",
+      `the recipe ${recipe} does not train a tokenizer`,
       "remove data.tokenizer: the checkpoint has a tokenizer",
     );
   if (file.data.filters?.includes("contamination") === true && file.data.eval === undefined)
     throw refuse(["data", "filters"], "the filter contamination needs data.eval", "name the evaluation files in data.eval");
+  if (file.data.pack === true && recipe !== "sft")
+    throw refuse(["data", "pack"], `a row of the recipe ${recipe} has one example`, "remove data.pack");
+  if (file.sample !== undefined && recipe === "reward")
+    throw refuse(["sample"], "a reward model scores answers and writes no text", "remove sample");
+  if (recipe === "rl") checkRewards(file, refuse);
+}
+
+/** The reward and the rollout of a job of rl. */
+function checkRewards({ rl, reward }: JobFile, refuse: (path: readonly string[], message: string, remedy: string) => LapidaryError): void {
+  if (rl === undefined) throw refuse([], "the recipe rl needs rl.rollout.max_new_tokens", "write rl: { rollout: { max_new_tokens: 32 } }");
+  if (reward === undefined)
+    throw refuse([], "the recipe rl needs a reward", "name a checker or a reward model: reward: [{ checker: sorted }]");
+  if (rl.algorithm !== "reinforce" && rl.generations < 2)
+    throw refuse(["rl", "generations"], `${rl.algorithm} compares the completions of a prompt`, "use 2 or more generations, or reinforce");
+  if (rl.reduction !== undefined && rl.algorithm !== "grpo")
+    throw refuse(["rl", "reduction"], `${rl.algorithm} has no reduction`, "remove rl.reduction, or use grpo");
+  for (const [at, source] of reward.entries())
+    if ("checker" in source) {
+      const path = ["reward", `${at}`];
+      const { weight: _, ...settings } = source;
+      try {
+        parseChecker(settings, path.join("."));
+      } catch (error) {
+        throw error instanceof LapidaryError ? refuse(path, error.message, error.remedy ?? "correct the checker") : error;
+      }
+    }
 }
 
 /** @throws LapidaryError `LAP_CONFIG_VALUE` for an adapter of a model whose projections LoRA cannot change */
-export function checkAdapter({ lora, model }: ResolvedJob, source: ConfigSource): void {
-  if (lora === undefined || !isDecoder(model.config)) return;
+export function checkAdapter({ recipe, lora, model }: ResolvedJob, source: ConfigSource): void {
+  if (!isDecoder(model.config)) return;
+  if (recipe !== undefined && recipe !== "sft")
+    throw new LapidaryError({
+      code: "LAP_CONFIG_VALUE",
+      message: `the recipe ${recipe} cannot train the family of ${model.name}`,
+      location: source.locationOf(["recipe"]),
+      remedy: "use a Gemma model",
+    });
+  if (lora === undefined) return;
   throw new LapidaryError({
     code: "LAP_CONFIG_VALUE",
     message: `the family of ${model.name} has no adapters`,

@@ -16,7 +16,7 @@ const count = z
 export const jobNamePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
 /** What a run trains. */
-const recipeNames = ["pretrain", "sft"] as const;
+const recipeNames = ["pretrain", "sft", "reward", "rl", "dpo"] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
 const trainSchema = z
@@ -76,14 +76,17 @@ const trainExamplesSchema = examplesSchema.extend({
 });
 
 const dataSchema = z.strictObject({
-  train: z.array(trainExamplesSchema).min(1).optional().describe("sft: files of examples to train on"),
+  train: z.array(trainExamplesSchema).min(1).optional().describe("sft, reward, dpo, rl: files of examples to train on"),
   eval: z
     .array(examplesSchema)
     .min(1)
     .optional()
-    .describe("sft: files of examples to evaluate on; by default held_out of the training examples"),
+    .describe("sft, reward, dpo, rl: files of examples to evaluate on; by default held_out of the training examples"),
   pack: z.boolean().optional().describe("sft: a row holds several examples, which do not see each other; true by default"),
-  filters: z.array(z.enum(filterNames)).optional().describe("sft: filters that remove training examples, in order; none by default"),
+  filters: z
+    .array(z.enum(filterNames))
+    .optional()
+    .describe("sft, reward, dpo, rl: filters that remove training examples, in order; none by default"),
   corpus: z
     .string()
     .min(1)
@@ -128,6 +131,59 @@ const loraSchema = z.strictObject({
     .describe("The projections that the adapter changes; all by default"),
 });
 
+const weightSchema = f32Number.default(1).describe("Weight of this source in the sum");
+
+/** A source of rewards. */
+const rewardSourceSchema = z.union([
+  z.strictObject({
+    model: z.string().min(1).describe("Run of the recipe reward, or directory of a checkpoint of one"),
+    weight: weightSchema,
+    shift: f32Number.default(0).describe("The score is (score − shift) · scale"),
+    scale: f32Number.default(1).describe("The score is (score − shift) · scale"),
+  }),
+  z
+    .object({
+      checker: z
+        .string()
+        .min(1)
+        .describe("exact, regex, number, json-schema, sorted, or the path of a .mjs file; its settings are further keys"),
+      weight: weightSchema,
+    })
+    .catchall(z.union([z.string(), z.number(), z.boolean()])),
+]);
+export type RewardSourceFile = z.infer<typeof rewardSourceSchema>;
+
+const rlSchema = z.strictObject({
+  algorithm: z.enum(["rloo", "reinforce", "grpo"]).default("rloo").describe("How rewards become advantages"),
+  generations: count.default(4).describe("Completions of each prompt"),
+  rollout: z.strictObject({
+    temperature: f32Number.positive().default(1).describe("Divides the logits"),
+    max_new_tokens: count.describe("Tokens of a completion at most; the rest of train.seq is for the prompt"),
+  }),
+  beta: f32Number.min(0).default(0.05).describe("Weight of the KL to the policy of init"),
+  iterations: z.number().int().min(1).max(64).default(1).describe("Updates on each rollout"),
+  clip: f32Number.positive().max(1).default(0.2).describe("Bound of the change of a probability ratio"),
+  truncated: z
+    .union([z.enum(["mask", "score"]), z.strictObject({ penalty: f32Number })])
+    .default("mask")
+    .describe("Completions without an end: mask ignores them, score scores them as others, penalty is their score"),
+  reduction: z.enum(["grpo", "dapo", "dr_grpo"]).optional().describe("grpo: how the losses of tokens are averaged; grpo by default"),
+  guard: z
+    .strictObject({
+      kl: z.number().positive().optional().describe("The run stops if the KL to the policy of init is larger, nats a token"),
+      log_prob_gap: z.number().positive().optional().describe("The run stops if log-probabilities of sampler and trainer differ by more"),
+    })
+    .optional(),
+});
+
+const dpoSchema = z.strictObject({
+  beta: f32Number.positive().default(0.1).describe("Strength of the pull to the policy of init"),
+  loss: z.enum(["sigmoid", "ipo"]).default("sigmoid"),
+  smoothing: z.number().min(0).lt(0.5).default(0).describe("sigmoid: share of pairs whose label may be wrong"),
+});
+
+export const dpoDefaults = dpoSchema.parse({});
+
 const checkpointSchema = z.strictObject({
   every: count.optional().describe("Steps between checkpoints; the run always writes one at the end"),
   keep: count.default(3).describe("Number of newest checkpoints to keep"),
@@ -141,7 +197,7 @@ export const samplingSchema = z.strictObject({
 });
 
 const sampleSchema = samplingSchema.extend({
-  prompt: z.string().default("").describe("Text to continue; sft: the turn of a user, which the model answers"),
+  prompt: z.string().default("").describe("Text to continue; sft, rl, dpo: the turn of a user, which the model answers"),
   tokens: count.default(64).describe("Tokens to generate"),
 });
 
@@ -210,7 +266,12 @@ export const jobFileSchema = z.strictObject({
     ),
   trace_every: z.number().int().min(0).default(100).describe("Steps between recorded traces, for `lapidary trace`; 0: none, 1: every step"),
   priority: z.number().int().min(-1000).max(1000).default(0).describe("Higher starts sooner"),
-  recipe: z.enum(recipeNames).optional().describe("What the run trains: pretrain (default) on text, or sft on examples with answers"),
+  recipe: z
+    .enum(recipeNames)
+    .optional()
+    .describe(
+      "What the run trains: pretrain (default) on text, sft on examples with answers, reward and dpo on preferences, or rl on prompts",
+    ),
   init: z
     .string()
     .min(1)
@@ -221,6 +282,9 @@ export const jobFileSchema = z.strictObject({
   train: trainSchema,
   data: dataSchema.prefault({}),
   lora: loraSchema.optional().describe("sft: trains this adapter; the weights of the model stay as they are"),
+  reward: z.array(rewardSourceSchema).min(1).max(16).optional().describe("rl: sources of the reward, which is their weighted sum"),
+  rl: rlSchema.optional().describe("rl: algorithm and rollout"),
+  dpo: dpoSchema.optional().describe("dpo: loss"),
   checkpoint: checkpointSchema.prefault({}),
   sample: sampleSchema.optional().describe("Text to generate at the end"),
 });

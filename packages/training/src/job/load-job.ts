@@ -12,7 +12,7 @@ import { type ConfigSource, ValueSource } from "./config-source.js";
 import { resolveRules, unitsOfParams } from "./default-rules.js";
 import { initDirectory, type InitNames } from "./init-checkpoint.js";
 import { givenTokenizer, newTokenizer } from "./job-tokenizer.js";
-import { type JobFile, jobFileSchema, jobNamePattern } from "./job-schema.js";
+import { dpoDefaults, type JobFile, jobFileSchema, jobNamePattern, type RewardSourceFile } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
 import { podAxis } from "./axis-names.js";
 import { applyOverride } from "./override.js";
@@ -136,7 +136,7 @@ export function resolveLocatedJob(
   const init = initOf(job, environment, absolute);
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
-  const { strategy: ___, unapplied: before, recipe, init: _____, ...own } = job;
+  const { strategy: ___, unapplied: before, recipe, init: _____, reward, ...own } = job;
   const seq = job.train.seq ?? config.contextLength;
   const units = unitsOfParams(buildModel(config).params)
     .set("seq", [seq])
@@ -147,7 +147,8 @@ export function resolveLocatedJob(
     ...own,
     zero: job.zero ?? strategy?.zero ?? 0,
     name: job.name ?? nameOf(file),
-    ...(recipe === "sft" ? { recipe } : {}),
+    ...(recipe === undefined || recipe === "pretrain" ? {} : { recipe }),
+    ...(recipe === "dpo" ? { dpo: job.dpo ?? dpoDefaults } : {}),
     model: { name: modelName, config },
     pod,
     slice,
@@ -161,7 +162,8 @@ export function resolveLocatedJob(
       seq,
       ...(init === undefined ? {} : { init }),
     },
-    data: resolveData(job.data, { init, vocabSize: config.vocabSize, absolute }),
+    ...(reward === undefined ? {} : { reward: reward.map((entry, at) => resolveReward(entry, at, environment, absolute)) }),
+    data: resolveData(job.data, { packs: (recipe ?? "sft") === "sft", init, vocabSize: config.vocabSize, absolute }),
   };
   checkFits(resolved, source);
   checkAdapter(resolved, source);
@@ -174,6 +176,8 @@ export function resolveLocatedJob(
 type AbsolutePath = (path: string, ...keys: string[]) => string;
 
 interface DataContext {
+  /** Whether a row has several examples by default. */
+  readonly packs: boolean;
   /** The checkpoint that the job starts from. */
   readonly init: string | undefined;
   /** Of the model. */
@@ -182,7 +186,7 @@ interface DataContext {
 }
 
 /** The data of a job with absolute paths and the defaults of its recipe. */
-function resolveData(data: JobFile["data"], { init, vocabSize, absolute }: DataContext): ResolvedJob["data"] {
+function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute }: DataContext): ResolvedJob["data"] {
   const { tokenizer } = data;
   const vocab = data.vocab ?? (givenTokenizer(data, { init }) === undefined ? vocabSize : undefined);
   const examples = <T extends { readonly path: string }>(files: readonly T[], key: string): T[] =>
@@ -192,9 +196,21 @@ function resolveData(data: JobFile["data"], { init, vocabSize, absolute }: DataC
     ...(vocab === undefined ? {} : { vocab }),
     ...(tokenizer === undefined ? {} : { tokenizer: tokenizer === newTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
     corpus: data.corpus === defaultCorpus ? defaultCorpus : absolute(data.corpus, "data", "corpus"),
-    ...(data.train === undefined ? {} : { train: examples(data.train, "train"), pack: data.pack ?? true, filters: data.filters ?? [] }),
+    ...(data.train === undefined ? {} : { train: examples(data.train, "train"), pack: data.pack ?? packs, filters: data.filters ?? [] }),
     ...(data.eval === undefined ? {} : { eval: examples(data.eval, "eval") }),
   };
+}
+
+/** A source of rewards with absolute paths. */
+function resolveReward(source: RewardSourceFile, at: number, environment: JobEnvironment, absolute: AbsolutePath): RewardSourceFile {
+  if ("model" in source && typeof source.model === "string")
+    return {
+      ...source,
+      model: initDirectory(source.model, absolute(source.model, "reward", `${at}`, "model"), environment),
+    } as RewardSourceFile;
+  if ("checker" in source && /\.m?js$/.test(source.checker))
+    return { ...source, checker: absolute(source.checker, "reward", `${at}`, "checker") };
+  return source;
 }
 
 /** The checkpoint that a job starts from: `init` or `train.init`, as `initDirectory` resolves it. */

@@ -58,7 +58,50 @@ describe("the recipe of a job", () => {
     strictEqual(initDirectory("other", "/jobs/other", { runsDirectory }), "/jobs/other");
   });
 
+  const rl = `${sft.replace("recipe: sft", "recipe: rl").replace("batch: 32", "batch: 64, seq: 32").replace("  filters: [schema]\n", "")}reward:
+  - { model: base, weight: 2 }
+  - { checker: regex, pattern: "^a" }
+  - { checker: ./check.mjs }
+rl: { rollout: { max_new_tokens: 8 } }
+`;
+  const reward = sft.replace("recipe: sft", "recipe: reward");
+  const dpo = `${sft.replace("recipe: sft", "recipe: dpo")}dpo: { loss: ipo }\n`;
+
+  it("a job of rl has absolute paths and defaults, and its printed form resolves to the same job", () => {
+    const job = resolved(rl);
+    deepStrictEqual(
+      [job.recipe, job.data.pack, job.rl?.generations, job.rl?.algorithm, job.rl?.truncated],
+      ["rl", false, 4, "rloo", "mask"],
+    );
+    deepStrictEqual(job.reward?.slice(1), [
+      { checker: "regex", pattern: "^a", weight: 1 },
+      { checker: "/jobs/check.mjs", weight: 1 },
+    ]);
+    deepStrictEqual(resolveJob({ text: printJob(job), file: "job.yaml", base: "/" }, [], { configsDir: "/nowhere", base: "/" }), job);
+  });
+
+  it("a job of dpo has the defaults of its loss, and one of reward has no keys of its own", () => {
+    deepStrictEqual(resolved(dpo).dpo, { beta: 0.1, loss: "ipo", smoothing: 0 });
+    deepStrictEqual(resolved(dpo.replace(/dpo: \{.*\n/, "")).dpo, { beta: 0.1, loss: "sigmoid", smoothing: 0 });
+    strictEqual(resolved(reward).recipe, "reward");
+  });
+
+  it("the mesh must divide the pairs and the prompts of a batch", () => {
+    throws(() => resolved(reward, "train.batch=48"), { code: "LAP_MESH_INDIVISIBLE", message: /rows of a pair/ });
+    throws(() => resolved(rl, "train.batch=32"), { code: "LAP_MESH_INDIVISIBLE", message: /rows of a prompt/ });
+  });
+
   for (const [what, text, says] of [
+    ["of rl without a reward", rl.replace(/reward:[^]*(?=rl:)/, ""), /needs a reward/],
+    ["of rl without a rollout", rl.replace(/rl: \{.*\n/, ""), /needs rl\.rollout\.max_new_tokens/],
+    ["of rl with an unknown checker", rl.replace("checker: regex", "checker: regexp"), /no checker regexp/],
+    ["of rl with one completion", rl.replace("rl: {", "rl: { generations: 1,"), /compares the completions/],
+    ["of rl with a reduction of another algorithm", rl.replace("rl: {", "rl: { reduction: dapo,"), /rloo has no reduction/],
+    ["of rl without room for a prompt", rl.replace("max_new_tokens: 8", "max_new_tokens: 32"), /a row has 32 tokens/],
+    ["of reward with packing", reward.replace("  filters", "  pack: true\n  filters"), /one example/],
+    ["of reward with a sample", `${reward}sample: {}\n`, /writes no text/],
+    ["of dpo with an adapter", `${dpo}lora: {}\n`, /lora is not a key of the recipe dpo/],
+    ["of sft with a reward", `${sft}reward: [{ checker: sorted }]\n`, /reward is not a key of the recipe sft/],
     ["without examples", sft.replace(/^data:[^]*/m, ""), /needs data\.train/],
     ["without a checkpoint", sft.replace("init: base\n", ""), /needs a checkpoint/],
     ["with two checkpoints", sft.replace("train: {", "train: { init: /a,"), /twice/],
@@ -66,7 +109,7 @@ describe("the recipe of a job", () => {
     ["with a new tokenizer", sft.replace("\ndata:", "\ndata:\n  tokenizer: train"), /does not train a tokenizer/],
     ["with a filter that has nothing to compare with", sft.replace("schema", "contamination"), /needs data\.eval/],
     ["with an adapter of pretraining", `${model}lora: {}\n`, /lora is not a key of the recipe pretrain/],
-    ["with an unknown recipe", sft.replace("recipe: sft", "recipe: stf"), /expected one of pretrain, sft/],
+    ["with an unknown recipe", sft.replace("recipe: sft", "recipe: stf"), /expected one of pretrain, sft, reward, rl, dpo/],
   ] as const)
     it(`a job ${what} is refused`, () => {
       throws(() => resolved(text), { code: "LAP_CONFIG_VALUE", message: says });

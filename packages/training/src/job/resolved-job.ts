@@ -41,6 +41,10 @@ export interface ResolvedJob
   readonly data: Readonly<JobFile["data"]>;
 }
 
+/** Whether each attempt of a run reads the weights of `train.init`, and not only the first: under an adapter, or as the frozen reference. */
+export const needsInit = ({ recipe, lora }: Pick<ResolvedJob, "recipe" | "lora">): boolean =>
+  lora !== undefined || recipe === "rl" || recipe === "dpo";
+
 export const meshOf = (job: ResolvedJob): Mesh => makeMesh(job.mesh);
 
 /** Axes over which ZeRO splits states: those of the batch inside a pod. Pods replicate states, so only gradients use the network. */
@@ -120,6 +124,9 @@ const keyOrder = [
   "train",
   "data",
   "lora",
+  "reward",
+  "rl",
+  "dpo",
   "checkpoint",
   "sample",
 ] as const satisfies readonly (keyof JobFile)[];

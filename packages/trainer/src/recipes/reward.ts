@@ -1,0 +1,84 @@
+import { buildModel } from "@lapidary/models";
+import { rewardStep, score, scoreParams, trainedStates } from "@lapidary/post-training";
+import { assert, ensure } from "@lapidary/std";
+import { initGraph } from "@lapidary/training";
+import { negativeLogSigmoid, pairArray, PairBatches } from "./pair-batches.js";
+import type { Evaluation, Recipe, RecipeInputs, RecipeRun, RecipeSteps } from "./recipe.js";
+
+const stepArrays = ["tokens", "last", "margin"] as const;
+const scoreArrays = ["tokens", "last"] as const;
+const metrics = ["loss", "grad_norm", "learning_rate", "accuracy", "margin_mean"] as const;
+
+/**
+ * A reward model on pairs of a better and a worse answer, with the loss of Bradley and Terry. Rows are padded on the right.
+ *
+ *     init          → states of step 0
+ *     reward_step   states, tokens, last i32[2B], margin f32[B] → states, metrics
+ *     score         params, tokens, last → scores f32[2B]
+ */
+export const reward: Recipe = {
+  name: "reward",
+  stepProgram: "reward_step",
+  metrics,
+  batchArrays: [],
+  graphs({ model: config, update, batch, seq, seed }) {
+    const model = buildModel(config);
+    const states = trainedStates({ params: scoreParams(model) }, update);
+    const shape = { batch, seq, segments: false };
+    return {
+      graphs: {
+        reward_step: { trace: () => rewardStep(model, update, shape) },
+        init: { trace: () => initGraph(states, seed) },
+        score: { trace: () => score(model, shape) },
+      },
+      states,
+      frozen: [],
+    };
+  },
+  open,
+};
+
+async function open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps> {
+  const update = await run.load("reward_step", { consumes: [...run.states, ...stepArrays], creates: run.states, scalars: metrics });
+  const batches = new PairBatches(inputs);
+  return {
+    async step(step, batch, trace) {
+      const { pairs, targets } = batches.train(batch);
+      const puts = stepArrays.map((name) => update.put(name, pairArray(pairs, name)));
+      const [{ scalars }] = await Promise.all([update.run({ step, update: true, trace }), ...puts]);
+      const scalar = (name: (typeof metrics)[number]): number => ensure(scalars.get(name), name);
+      return {
+        loss: scalar("loss"),
+        grad_norm: scalar("grad_norm"),
+        learning_rate: scalar("learning_rate"),
+        tokens_counted: targets,
+        more: { accuracy: scalar("accuracy"), margin: scalar("margin_mean") },
+      };
+    },
+    evaluate: (count) => evaluate(run, batches, count),
+  };
+}
+
+/** The loss of held-out pairs, and the share of them whose better answer has the higher score. */
+async function evaluate(run: RecipeRun, batches: PairBatches, count: number): Promise<Evaluation> {
+  assert(count > 0, "an evaluation has batches", count);
+  const program = await run.load("score", { consumes: scoreArrays, creates: ["scores"], scalars: [] });
+  const sum = { loss: 0, correct: 0, margin: 0, pairs: 0, tokens: 0 };
+  for (let batch = 0; batch < count; batch++) {
+    const { pairs, own, targets } = batches.heldout(batch);
+    const puts = scoreArrays.map((name) => program.put(name, pairArray(pairs, name)));
+    const ran = program.run({ step: batch });
+    const fetched = run.fetch("scores");
+    await Promise.all([...puts, ran, fetched, run.drop(["scores"])]);
+    const { data } = await fetched;
+    for (let pair = 0; pair < own; pair++) {
+      const difference = ensure(data[pair], "score") - ensure(data[pair + pairs.rows / 2], "score");
+      sum.loss += negativeLogSigmoid(difference - ensure(pairs.margin[pair], "margin"));
+      sum.correct += difference > 0 ? 1 : 0;
+      sum.margin += difference;
+    }
+    sum.pairs += own;
+    sum.tokens += targets;
+  }
+  return { loss: sum.loss / sum.pairs, tokens: sum.tokens, more: { accuracy: sum.correct / sum.pairs, margin: sum.margin / sum.pairs } };
+}
