@@ -12,7 +12,7 @@ import type { VerdictTokens } from "@lapidary/evaluation";
 import { HfCheckpoint } from "@lapidary/interop";
 import { isDecoder } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
-import { decodeAfter, hashOfTokenizer, type TextTokenizer, tokenizerTooLarge } from "@lapidary/tokenizer";
+import { decodeAfter, hashOfTokenizer, type TextTokenizer, tokenizerTooLarge, withTurnTokens } from "@lapidary/tokenizer";
 import type { Sampling } from "@lapidary/training";
 import { type LossSum, openTokenModel, readTokenizer, type SessionOptions, type TokenModel, type TokenPrompt } from "@lapidary/trainer";
 import type { CheckpointLocation } from "../checkpoints/resolve-checkpoint.js";
@@ -109,23 +109,26 @@ interface Encoder extends Pick<AnswerModel, "form" | "promptIds" | "documents"> 
   readonly stopTokens: readonly number[];
 }
 
-/** A vocabulary without tokens of turns encodes texts as they are, and refuses dialogues. */
+/** A vocabulary without tokens of turns encodes texts as they are. It refuses dialogues, unless Lapidary can give it such tokens. */
 function encoderOf(tokenizer: TextTokenizer, context: number): Encoder {
   const { pad, stops } = tokenizer.control;
-  let turns: ChatTokenizer;
   try {
-    turns = chatTokenizer(tokenizer);
+    return turnEncoder(chatTokenizer(tokenizer), stops, context);
   } catch (error) {
     if (!(error instanceof LapidaryError) || error.code !== "LAP_EXAMPLE_TURN_TOKENS") throw error;
-    return rawEncoder(chatTokenizer(tokenizer, { startOfTurn: pad, endOfTurn: pad }), stops, context, error);
+    const raw = rawEncoder(chatTokenizer(tokenizer, { startOfTurn: pad, endOfTurn: pad }), stops, context, error);
+    // Fine-tuning gives the tokenizer the same tokens, so that a model and its tuned form answer the same dialogues.
+    const adapted = withTurnTokens(tokenizer);
+    return adapted === undefined ? raw : encoderOfBoth(raw, turnEncoder(chatTokenizer(adapted.tokenizer), stops, context));
   }
-  return {
-    form: "turns",
-    stopTokens: [...new Set([...stops, turns.control.endOfTurn])],
-    promptIds: (prompt) => [...encodePrompt(prompt, turns, { seq: context - 1 }).ids],
-    documents: (example, seq) => encodeForTuning(example, turns, { seq, overflow: "cut" }),
-  };
 }
+
+const turnEncoder = (turns: ChatTokenizer, stops: readonly number[], context: number): Encoder => ({
+  form: "turns",
+  stopTokens: [...new Set([...stops, turns.control.endOfTurn])],
+  promptIds: (prompt) => [...encodePrompt(prompt, turns, { seq: context - 1 }).ids],
+  documents: (example, seq) => encodeForTuning(example, turns, { seq, overflow: "cut" }),
+});
 
 /** @param refusal the error for a dialogue */
 function rawEncoder(chat: ChatTokenizer, stopTokens: readonly number[], context: number, refusal: LapidaryError): Encoder {
@@ -133,18 +136,29 @@ function rawEncoder(chat: ChatTokenizer, stopTokens: readonly number[], context:
     form: "raw",
     stopTokens,
     promptIds: (prompt) => {
-      if (typeof prompt.prompt !== "string") throw refusal;
+      if (isDialoguePrompt(prompt)) throw refusal;
       return [...encodePrompt(prompt, chat, { seq: context - 1, texts: "raw" }).ids];
     },
     documents: (example, seq) => {
-      const isDialogue =
-        example.kind === "chat" ||
-        (example.kind === "completion" && (typeof example.prompt !== "string" || typeof example.completion !== "string"));
-      if (isDialogue) throw refusal;
+      if (isDialogue(example)) throw refusal;
       return encodeForTuning(example, chat, { seq, overflow: "cut", texts: "raw" });
     },
   };
 }
+
+/** Texts by one encoder, dialogues by the other. */
+const encoderOfBoth = (texts: Encoder, dialogues: Encoder): Encoder => ({
+  form: texts.form,
+  stopTokens: dialogues.stopTokens,
+  promptIds: (prompt) => (isDialoguePrompt(prompt) ? dialogues : texts).promptIds(prompt),
+  documents: (example, seq) => (isDialogue(example) ? dialogues : texts).documents(example, seq),
+});
+
+const isDialoguePrompt = ({ prompt }: PromptExample): boolean => typeof prompt !== "string";
+
+const isDialogue = (example: Example): boolean =>
+  example.kind === "chat" ||
+  (example.kind === "completion" && (typeof example.prompt !== "string" || typeof example.completion !== "string"));
 
 function verdictTokensOf(tokenizer: TextTokenizer, directory: string): VerdictTokens {
   const idOf = (letter: string): number => {
