@@ -14,6 +14,8 @@ export { type ResolvedJob, compileOptions, jobFileOf, jobFileText, meshOf, needs
 export { jobWarnings, shardingFindings } from "./job/sharding-findings.js";
 export type { UpdateConfig } from "./optimizer/optimizer-config.js";
 export { type ParityBundle, readParityBundle } from "./parity/bundle.js";
+export { BundleFile, bundleError } from "./parity/bundle-file.js";
+export { shiftLabels } from "./parity/shift-labels.js";
 export {
   type ParityDeviations,
   type ParityTolerances,

@@ -1,42 +1,19 @@
-import { join } from "node:path";
-import { type ArrayData, readSafetensors } from "@lapidary/interop";
+import type { ArrayData } from "@lapidary/interop";
 import type { ParamSpec } from "@lapidary/models";
-import { LapidaryError } from "@lapidary/std";
+import { BundleFile, bundleError } from "@lapidary/training";
 
 type F32Array = Extract<ArrayData, { dtype: "f32" }>;
 type I32Array = Extract<ArrayData, { dtype: "i32" }>;
 
-/** A safetensors file of a bundle, whose arrays are read by name, type and dims. */
-export class BundleFile {
-  constructor(
-    readonly path: string,
-    private readonly arrays: ReadonlyMap<string, ArrayData>,
-  ) {}
-
-  static async read(directory: string, name: string): Promise<BundleFile> {
-    const path = join(directory, name);
-    return new BundleFile(path, await readSafetensors(path));
-  }
-
+/** A file of a post-training bundle, whose ids, masks and labels are checked when they are read. */
+export class PostBundleFile extends BundleFile {
   /** The gradients `grad.<name>` of all parameters, and of nothing else. */
   gradients(params: readonly ParamSpec[]): ReadonlyMap<string, F32Array> {
     const prefix = "grad.";
     const known = new Set(params.map(({ name }) => prefix + name));
-    const unknown = [...this.arrays.keys()].find((name) => name.startsWith(prefix) && !known.has(name));
+    const unknown = this.names.find((name) => name.startsWith(prefix) && !known.has(name));
     if (unknown !== undefined) throw bundleError(this.path, unknown, "the model has no such parameter");
     return new Map(params.map(({ name, dims }) => [name, this.f32(prefix + name, dims)]));
-  }
-
-  f32(name: string, dims: readonly number[]): F32Array {
-    const array = this.#get(name, dims);
-    if (array.dtype !== "f32") throw bundleError(this.path, name, "expected f32, got integers");
-    return array;
-  }
-
-  i32(name: string, dims?: readonly number[]): I32Array {
-    const array = this.#get(name, dims);
-    if (array.dtype !== "i32") throw bundleError(this.path, name, "expected integers, got f32");
-    return array;
   }
 
   /** Token ids [rows, columns] of a vocabulary. */
@@ -96,15 +73,4 @@ export class BundleFile {
     if (label !== undefined) throw bundleError(this.path, name, `the label ${label} is neither −100 nor an id of the vocabulary`);
     return array;
   }
-
-  #get(name: string, dims: readonly number[] | undefined): ArrayData {
-    const array = this.arrays.get(name);
-    if (array === undefined) throw bundleError(this.path, name, "the tensor is missing");
-    if (dims !== undefined && dims.join() !== array.dims.join())
-      throw bundleError(this.path, name, `its dims are [${array.dims.join(", ")}], not [${dims.join(", ")}]`);
-    return array;
-  }
 }
-
-export const bundleError = (path: string, tensor: string, problem: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_PARITY_BUNDLE", message: problem, location: `${path}: tensor "${tensor}"` });

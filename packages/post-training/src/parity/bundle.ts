@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { type ArrayData, readHfCheckpoint } from "@lapidary/interop";
 import { type GemmaConfig, type LoraConfig, type Model, type ParamSpec, gemma, isDecoder, loraParams } from "@lapidary/models";
 import type { Warning } from "@lapidary/std";
-import type { UpdateConfig } from "@lapidary/training";
+import { bundleError, type UpdateConfig } from "@lapidary/training";
 import { scoreParams } from "../programs/score-model.js";
-import { BundleFile, bundleError } from "./bundle-file.js";
+import { PostBundleFile } from "./bundle-file.js";
 import { type ChatResults, type Manifest, manifestError, readAdapterConfig, readChatResults, readManifest } from "./manifest.js";
 
 /**
@@ -33,7 +33,7 @@ export interface PostBundle {
   readonly reward: ReadonlyMap<string, ArrayData>;
   readonly lora: { readonly config: LoraConfig; readonly weights: ReadonlyMap<string, ArrayData> };
   /** The safetensors files, by name without the ending. */
-  readonly files: Readonly<Record<BundlePart, BundleFile>>;
+  readonly files: Readonly<Record<BundlePart, PostBundleFile>>;
 }
 
 const parts = ["sft", "reward_model", "dpo", "rollout", "rloo", "grpo", "ppo", "lora", "generation"] as const;
@@ -75,14 +75,14 @@ export async function readPostBundle(directory: string): Promise<PostBundle> {
 }
 
 async function readParams(directory: string, name: string, params: readonly ParamSpec[]): Promise<ReadonlyMap<string, ArrayData>> {
-  const file = await BundleFile.read(directory, name);
+  const file = await PostBundleFile.read(directory, name);
   return new Map(params.map((spec) => [spec.name, file.f32(spec.name, spec.dims)]));
 }
 
-async function readFiles(directory: string, manifest: Manifest): Promise<Record<BundlePart, BundleFile>> {
+async function readFiles(directory: string, manifest: Manifest): Promise<Record<BundlePart, PostBundleFile>> {
   const files = Object.fromEntries(
-    await Promise.all(parts.map(async (part) => [part, await BundleFile.read(directory, `${part}.safetensors`)] as const)),
-  ) as Record<BundlePart, BundleFile>;
+    await Promise.all(parts.map(async (part) => [part, await PostBundleFile.read(directory, `${part}.safetensors`)] as const)),
+  ) as Record<BundlePart, PostBundleFile>;
   const { sft, reward: reward_model, dpo, rloo, grpo, ppo, lora } = manifest;
   for (const [part, { loss }] of Object.entries({ sft, reward_model, dpo, rloo, grpo, ppo, lora }))
     files[part as BundlePart].requireScalar("loss", loss);

@@ -1,12 +1,11 @@
 import { join } from "node:path";
 import { type ArrayData, f32Array } from "@lapidary/interop";
 import { ensure } from "@lapidary/std";
-import type { GraphRunner } from "@lapidary/training";
+import { bundleError, type GraphRunner } from "@lapidary/training";
 import { klToReference, logProbs } from "../programs/evaluations.js";
 import { type RlConfig, rlStep, valueSet, withValueModel } from "../programs/rl-step.js";
 import { trainedStates } from "../programs/trained-model.js";
 import type { PostBundle } from "./bundle.js";
-import { bundleError } from "./bundle-file.js";
 import { PartChecks, type PostCheck } from "./checks.js";
 import { type Arrays, arrayOf, asParams, gradientsOf, initialStates, inputsOf, runStep, runSteps, scalarOf } from "./context.js";
 import { type GrpoVariantName, bySetting, clipHigherPrefix, grpoVariantNames, manifestError } from "./manifest.js";

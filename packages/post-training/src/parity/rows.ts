@@ -1,23 +1,11 @@
 import { type ArrayData, f32Array, i32Array } from "@lapidary/interop";
 import { assert, ensure } from "@lapidary/std";
+import { shiftLabels } from "@lapidary/training";
 
 const at = (array: ArrayData, index: number): number => ensure(array.data[index], "element");
 
 /** Rows and columns. */
 export const matrixDims = ({ dims }: ArrayData): readonly [number, number] => [ensure(dims[0], "rows"), ensure(dims[1], "columns")];
-
-/** Targets and mask of labels [B, T]: position t is trained on label t + 1, unless it is −100. */
-export function shiftLabels(labels: ArrayData): { targets: ArrayData; mask: ArrayData } {
-  const [batch = 0, seq = 0] = labels.dims;
-  const [targets, mask] = [new Int32Array(batch * seq), new Float32Array(batch * seq)];
-  for (let i = 0; i < batch * seq; i++) {
-    const label = (i + 1) % seq === 0 ? -100 : at(labels, i + 1);
-    if (label === -100) continue;
-    targets[i] = label;
-    mask[i] = 1;
-  }
-  return { targets: i32Array(labels.dims, targets), mask: f32Array(labels.dims, mask) };
-}
 
 /** Targets and mask of the tokens whose own mask [B, T] is 1. */
 export const shiftMasked = (tokens: ArrayData, mask: ArrayData): { targets: ArrayData; mask: ArrayData } =>

@@ -6,7 +6,7 @@ import { ensure } from "@lapidary/std";
 import type { GraphRunner } from "@lapidary/training";
 import { scoreParams } from "../programs/score-model.js";
 import { goldenBundle } from "../testing/golden-bundle.js";
-import { BundleFile } from "./bundle-file.js";
+import { PostBundleFile } from "./bundle-file.js";
 import { type PostBundle, readPostBundle } from "./bundle.js";
 import { type PostPart, postParts, runPostParity } from "./run.js";
 
@@ -168,7 +168,7 @@ function reshaped(golden: PostBundle): PostBundle {
     reward: weights(scoreParams(model)),
     lora: { config: lora, weights: weights(loraParams(model, lora)) },
     files: Object.fromEntries(
-      Object.entries(contents).map(([name, arrays]) => [name, new BundleFile(`${name}.safetensors`, new Map(Object.entries(arrays)))]),
+      Object.entries(contents).map(([name, arrays]) => [name, new PostBundleFile(`${name}.safetensors`, new Map(Object.entries(arrays)))]),
     ) as unknown as PostBundle["files"],
   };
 }

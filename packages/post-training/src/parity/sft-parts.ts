@@ -1,13 +1,13 @@
 import { type ArrayData, f32Array } from "@lapidary/interop";
 import { loraName, loraParams, loraWeights } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
-import type { GraphRunner } from "@lapidary/training";
+import { shiftLabels, type GraphRunner } from "@lapidary/training";
 import { sftStep } from "../programs/sft-step.js";
 import { trainedStates } from "../programs/trained-model.js";
 import type { PostBundle } from "./bundle.js";
 import { PartChecks, type PostCheck } from "./checks.js";
 import { type Arrays, asParams, gradientsOf, initialStates, inputsOf, runStep, runSteps, scalarOf } from "./context.js";
-import { matrixDims, shiftLabels } from "./rows.js";
+import { matrixDims } from "./rows.js";
 
 /** The padded dialogues of a bundle as inputs of a step. */
 function paddedBatch({ files, config: { vocabSize } }: PostBundle): {

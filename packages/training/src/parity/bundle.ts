@@ -1,10 +1,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type ArrayData, HfCheckpoint, readHfCheckpoint, readJson, readSafetensors } from "@lapidary/interop";
+import { type ArrayData, HfCheckpoint, readHfCheckpoint, readJson } from "@lapidary/interop";
 import { type GemmaConfig, isDecoder } from "@lapidary/models";
 import { LapidaryError, ensure, type Warning } from "@lapidary/std";
 import { z } from "zod";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
+import { BundleFile, bundleError } from "./bundle-file.js";
+import { shiftLabels } from "./shift-labels.js";
 
 /** Number of optimizer steps in a bundle. */
 const paritySteps = 5;
@@ -68,8 +70,7 @@ export async function readParityBundle(directory: string): Promise<ParityBundle>
   const { config, tensors: weights, warnings } = await readHfCheckpoint(directory);
   if (isDecoder(config)) throw bundleError(join(directory, "config.json"), "model_type", "the model is a decoder; parity requires Gemma");
   const manifest = await readManifest(join(directory, "manifest.json"));
-  const file = async (name: string): Promise<BundleFile> =>
-    new BundleFile(join(directory, name), await readSafetensors(join(directory, name)));
+  const file = (name: string): Promise<BundleFile> => BundleFile.read(directory, name);
 
   const ids = (await file("batch.safetensors")).i32("input_ids");
   const [steps = 0, batch = 0, seq = 0] = ids.dims;
@@ -116,20 +117,13 @@ export async function readParityBundle(directory: string): Promise<ParityBundle>
   };
 }
 
-/** Shifts the labels: position t is trained on label t + 1. The last position of a row has no label. */
 function parityBatch(tokens: Int32Array, labels: Int32Array, batch: number, seq: number): ParityBatch {
-  const [targets, mask] = [new Int32Array(batch * seq), new Float32Array(batch * seq)];
-  for (let i = 0; i < batch * seq; i++) {
-    const label = (i + 1) % seq === 0 ? -100 : ensure(labels[i + 1], "label");
-    if (label === -100) continue;
-    targets[i] = label;
-    mask[i] = 1;
-  }
   const dims = [batch, seq];
+  const { targets, mask } = shiftLabels({ dtype: "i32", dims, data: labels });
   return new Map<"tokens" | "targets" | "mask", ArrayData>([
     ["tokens", { dtype: "i32", dims, data: tokens }],
-    ["targets", { dtype: "i32", dims, data: targets }],
-    ["mask", { dtype: "f32", dims, data: mask }],
+    ["targets", targets],
+    ["mask", mask],
   ]);
 }
 
@@ -149,48 +143,10 @@ async function readManifest(
   });
 }
 
-class BundleFile {
-  constructor(
-    readonly path: string,
-    private readonly arrays: ReadonlyMap<string, ArrayData>,
-  ) {}
-
-  get names(): string[] {
-    return [...this.arrays.keys()];
-  }
-
-  f32(name: string, dims: readonly number[]): Extract<ArrayData, { dtype: "f32" }> {
-    const array = this.get(name, dims);
-    if (array.dtype !== "f32") throw bundleError(this.path, name, "expected f32, got integers");
-    return array;
-  }
-
-  i32(name: string, dims?: readonly number[]): Extract<ArrayData, { dtype: "i32" }> {
-    const array = this.get(name, dims);
-    if (array.dtype !== "i32") throw bundleError(this.path, name, "expected integers, got f32");
-    return array;
-  }
-
-  private get(name: string, dims: readonly number[] | undefined): ArrayData {
-    const array = this.arrays.get(name);
-    if (array === undefined) throw bundleError(this.path, name, "the tensor is missing");
-    if (dims !== undefined && dims.join() !== array.dims.join())
-      throw bundleError(this.path, name, `its dims are [${array.dims.join(", ")}], not [${dims.join(", ")}]`);
-    return array;
-  }
-}
-
 const missingBundleFile = (directory: string, missing: string): LapidaryError =>
   new LapidaryError({
     code: "LAP_CHECKPOINT_MISSING",
     message: `the directory is not a parity bundle: ${missing} is missing`,
     location: join(directory, missing),
     remedy: "name the directory of a bundle, such as e2e/golden/mha",
-  });
-
-const bundleError = (path: string, tensor: string, problem: string): LapidaryError =>
-  new LapidaryError({
-    code: "LAP_PARITY_BUNDLE",
-    message: problem,
-    location: `${path}: tensor "${tensor}"`,
   });
