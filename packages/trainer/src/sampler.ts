@@ -1,10 +1,8 @@
 import { join } from "node:path";
 import { readTokenizer, type TextTokenizer, tokenizerTooLarge } from "@lapidary/tokenizer";
-import { HfCheckpoint } from "@lapidary/interop";
-import { buildModel, type ModelConfig } from "@lapidary/models";
-import { ensure, type LapidaryError } from "@lapidary/std";
-import { makeMesh } from "@lapidary/topology";
-import { type Generated, paramName } from "@lapidary/training";
+import type { ModelConfig } from "@lapidary/models";
+import type { LapidaryError } from "@lapidary/std";
+import type { Generated } from "@lapidary/training";
 import {
   type GeneratedSample,
   generateSample,
@@ -13,8 +11,9 @@ import {
   type SampleOptions,
   type TokenOptions,
 } from "./execution/generate-sample.js";
-import { GenerationBatch } from "./generation/generation-batch.js";
-import { openSession, type Session, type SessionOptions } from "./session.js";
+import type { GenerationBatch } from "./generation/generation-batch.js";
+import { openGeneration } from "./generation/open-generation.js";
+import type { Session, SessionOptions } from "./session.js";
 
 export interface SamplerOptions extends Pick<SessionOptions, "environment" | "numerics" | "log"> {
   /** Directory of a checkpoint, of a run or of Hugging Face. */
@@ -54,30 +53,16 @@ export class Sampler {
 
   /** @throws LAP_CHECKPOINT_…, LAP_TOKENIZER_…, LAP_DATA_TOKENIZER */
   static async open(options: SamplerOptions): Promise<Sampler> {
-    const { checkpoint: directory, context, first, signal, tokenizer = readTokenizer(directory).tokenizer, ...rest } = options;
-    const checkpoint = await HfCheckpoint.open(directory);
-    try {
-      const { config } = checkpoint;
-      if (tokenizer.vocabSize > config.vocabSize)
-        throw tokenizerTooLarge(join(directory, "config.json"), tokenizer.vocabSize, config.vocabSize);
-      // One chip: a batch of text is too small for a second process.
-      const mesh = makeMesh({ data: 1 });
-      const session = await openSession({ ...rest, mesh, workers: 1, rules: {}, zero: 0 });
-      try {
-        const batch = new GenerationBatch(session, buildModel(config), Math.min(context ?? config.contextLength, config.contextLength));
-        const weights = new Map((await batch.weights(first?.promptTokens ?? 1, first?.rows)).map((tensor) => [String(tensor.id), tensor]));
-        for (const { name } of checkpoint.params) {
-          signal?.throwIfAborted();
-          await session.group.put(ensure(weights.get(paramName(name)), name), await checkpoint.read(name));
-        }
-        return new Sampler(config, tokenizer, session, batch);
-      } catch (error) {
-        await session.close();
-        throw error;
-      }
-    } finally {
-      await checkpoint.close();
-    }
+    const { first, tokenizer = readTokenizer(options.checkpoint).tokenizer, ...rest } = options;
+    const { config, session, batch } = await openGeneration({
+      ...rest,
+      first: first ?? { promptTokens: 1 },
+      check: ({ vocabSize }) => {
+        if (tokenizer.vocabSize > vocabSize)
+          throw tokenizerTooLarge(join(options.checkpoint, "config.json"), tokenizer.vocabSize, vocabSize);
+      },
+    });
+    return new Sampler(config, tokenizer, session, batch);
   }
 
   /** Maximum number of tokens that the model reads. */

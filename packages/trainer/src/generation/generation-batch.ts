@@ -277,6 +277,6 @@ const isLongerByOne = (longer: readonly number[], shorter: readonly number[]): b
 const shortestPrompt = 16;
 
 /** The smallest power of two that is at least n. */
-const powerOfTwo = (n: number): number => 2 ** Math.ceil(Math.log2(n));
+export const powerOfTwo = (n: number): number => 2 ** Math.ceil(Math.log2(n));
 
 const rowOf = (matrix: Float32Array, row: number, columns: number): Float32Array => matrix.slice(row * columns, (row + 1) * columns);

@@ -1,11 +1,10 @@
-import { HfCheckpoint } from "@lapidary/interop";
-import { buildModel, type Model, type ModelConfig } from "@lapidary/models";
+import type { Model, ModelConfig } from "@lapidary/models";
 import { type Handle, handleOf, stepIndex } from "@lapidary/protocol";
 import { assert, ensure, seededRandom } from "@lapidary/std";
-import { makeMesh } from "@lapidary/topology";
 import { evalStep, generate, type Sampling } from "@lapidary/training";
-import { openSession, type Session, type SessionOptions } from "../session.js";
-import { GenerationBatch, type GenerationSeat } from "./generation-batch.js";
+import type { Session, SessionOptions } from "../session.js";
+import { type GenerationBatch, type GenerationSeat, powerOfTwo } from "./generation-batch.js";
+import { openGeneration } from "./open-generation.js";
 
 export interface TokenModelOptions extends Pick<SessionOptions, "environment" | "numerics" | "log" | "pool"> {
   /** Directory of a checkpoint, of a run or of Hugging Face. */
@@ -76,25 +75,9 @@ export class TokenModel {
   }
 
   /** @throws LAP_CHECKPOINT_… */
-  static async open({ checkpoint: directory, ...rest }: TokenModelOptions): Promise<TokenModel> {
-    const checkpoint = await HfCheckpoint.open(directory);
-    try {
-      const { config } = checkpoint;
-      const session = await openSession({ ...rest, mesh: makeMesh({ data: 1 }), workers: 1, rules: {}, zero: 0 });
-      try {
-        const model = buildModel(config);
-        const batch = new GenerationBatch(session, model, config.contextLength);
-        const weights = new Map((await batch.weights(16)).map((spec) => [String(spec.id), spec]));
-        for (const { name } of checkpoint.params)
-          await session.group.put(ensure(weights.get(`params/${name}`), `weight ${name}`), await checkpoint.read(name));
-        return new TokenModel(config, session, model, batch);
-      } catch (error) {
-        await session.close();
-        throw error;
-      }
-    } finally {
-      await checkpoint.close();
-    }
+  static async open(options: TokenModelOptions): Promise<TokenModel> {
+    const { config, session, model, batch } = await openGeneration({ ...options, first: { promptTokens: 16 } });
+    return new TokenModel(config, session, model, batch);
   }
 
   /** Number of tokens that the model reads at once. */
@@ -224,6 +207,3 @@ const byLength = <T extends { readonly ids: ArrayLike<number> }>(items: readonly
 
 const chunksOf = <T>(items: readonly T[], size: number): readonly (readonly T[])[] =>
   Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
-
-/** The smallest power of two that is at least n. */
-const powerOfTwo = (n: number): number => 2 ** Math.ceil(Math.log2(n));
