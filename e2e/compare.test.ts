@@ -2,7 +2,7 @@ import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Home, root } from "./support/cli.js";
-import { byteTokenizerFiles } from "./support/byte-tokenizer.js";
+import { hubTokenizerFiles } from "@lapidary/data/testing/hub-tokenizer";
 
 const golden = join(root, "e2e/golden/post/mqa");
 
@@ -53,7 +53,7 @@ describe("lapidary compare", function () {
       mkdirSync(path(name));
       copyFileSync(join(golden, "config.json"), join(path(name), "config.json"));
       copyFileSync(join(golden, weights), join(path(name), "model.safetensors"));
-      for (const [file, content] of Object.entries(byteTokenizerFiles)) writeFileSync(join(path(name), file), content);
+      for (const [file, content] of Object.entries(hubTokenizerFiles)) writeFileSync(join(path(name), file), content);
     }
     lines(
       "held.jsonl",
@@ -159,7 +159,7 @@ describe("lapidary compare", function () {
   });
 
   it("a vocabulary without tokens of turns reads prompts as they are, and refuses dialogues", async () => {
-    const file = JSON.parse(byteTokenizerFiles["tokenizer.json"] ?? "") as {
+    const file = JSON.parse(hubTokenizerFiles["tokenizer.json"] ?? "") as {
       added_tokens: { readonly content: string }[];
       readonly model: { vocab: Record<string, number> };
     };
@@ -167,7 +167,7 @@ describe("lapidary compare", function () {
     file.model.vocab = Object.fromEntries(Object.entries(file.model.vocab).filter(([name]) => !name.endsWith("_of_turn>")));
     mkdirSync(path("base"));
     for (const name of ["config.json", "model.safetensors"]) copyFileSync(join(path("reference"), name), join(path("base"), name));
-    writeFileSync(join(path("base"), "tokenizer_config.json"), byteTokenizerFiles["tokenizer_config.json"] ?? "");
+    writeFileSync(join(path("base"), "tokenizer_config.json"), hubTokenizerFiles["tokenizer_config.json"] ?? "");
     writeFileSync(join(path("base"), "tokenizer.json"), JSON.stringify(file));
     lines("mixed.jsonl", [{ prompt: "a word" }, { prompt: [turn("user", "a word")] }]);
     const { sets, warnings, baseline } = await compare("policy", "base", "--data", "mixed.jsonl");

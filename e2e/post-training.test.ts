@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { isOfType } from "@lapidary/api/run-events";
 import { readSafetensors } from "@lapidary/interop";
 import { Home } from "./support/cli.js";
+import { checkpointOf, committedSteps, type CommittedStep } from "./support/committed-steps.js";
 
 const model = `model: { vocab_size: 300, model_dim: 32, layers: 2, heads: 4, kv_heads: 4, head_dim: 8, mlp_dim: 64, context_length: 64 }
 pod: { torus: 2x2, chip: v5e, host: 2x2 }
@@ -34,21 +35,6 @@ const pairs = Array.from({ length: 16 }, (_, n) => ({ prompt: `${n}`, chosen: `a
 const prompts = Array.from({ length: 12 }, (_, n) => ({ prompt: `${n}` }));
 /** The share of lower-case letters, so that a random answer has a chance. */
 const large = `export function check({ answer }) { return [...answer].filter((c) => c >= "a" && c <= "z").length / 4 }\n`;
-
-interface Row {
-  readonly step: number;
-  readonly digest: string;
-  readonly loss: number;
-}
-/** The committed steps of a run, from its step log. */
-const stepsOf = (home: Home, run: string): Row[] =>
-  readFileSync(join(home.state, "runs", run, "ledger.jsonl"), "utf8")
-    .trimEnd()
-    .split("\n")
-    .map((line) => JSON.parse(line) as { value?: unknown })
-    .map((line) => (line.value ?? line) as Partial<Row>)
-    .filter((line): line is Row => line.digest !== undefined && line.loss !== undefined);
-const checkpointOf = (home: Home, run: string, step: number): string => join(home.state, "runs", run, "checkpoints", `step-${step}`);
 
 interface MetricsRow {
   readonly kind: string;
@@ -89,7 +75,7 @@ describe("recipes on preferences and rewards", function () {
     const { report } = (await home.json("launch", write(home, "reward.yaml", pairsJob("reward")), "--name", "rm")) as {
       report: { heldout_loss: number; unigram_loss: number };
     };
-    const steps = stepsOf(home, "rm");
+    const steps = committedSteps(home, "rm");
     ok((steps.at(-1)?.loss ?? 9) < 0.5 * (steps[0]?.loss ?? 0), JSON.stringify(steps.map(({ loss }) => loss)));
     ok(report.heldout_loss < report.unigram_loss);
     const [evaluated] = metricsOf(home, "rm", "eval");
@@ -136,8 +122,10 @@ describe("recipes on preferences and rewards", function () {
         ok(!["failed", "cancelled"].includes(state), state);
       }
       equal(readdirSync(fired).length, 2);
-      const last = (rows: readonly Row[]): (readonly [number, string])[] => [...new Map(rows.map(({ step, digest }) => [step, digest]))];
-      deepStrictEqual(last(stepsOf(other, "killed")), last(stepsOf(home, "whole")));
+      const last = (rows: readonly CommittedStep[]): (readonly [number, string])[] => [
+        ...new Map(rows.map(({ step, digest }) => [step, digest])),
+      ];
+      deepStrictEqual(last(committedSteps(other, "killed")), last(committedSteps(home, "whole")));
     } finally {
       await other.clear();
     }
@@ -148,7 +136,7 @@ describe("recipes on preferences and rewards", function () {
     const { report } = (await home.json("launch", write(home, "dpo.yaml", job), "--name", "dpo")) as {
       report: { heldout_loss: number; unigram_loss: number };
     };
-    const steps = stepsOf(home, "dpo");
+    const steps = committedSteps(home, "dpo");
     ok(Math.abs((steps[0]?.loss ?? 0) - Math.LN2) < 1e-5);
     ok(
       (steps.at(-1)?.loss ?? 9) < 0.5 * Math.LN2 && report.heldout_loss < report.unigram_loss,

@@ -5,6 +5,7 @@ import { isOfType } from "@lapidary/api/run-events";
 import { readSafetensors } from "@lapidary/interop";
 import { readTokenizer } from "@lapidary/tokenizer";
 import { Home } from "./support/cli.js";
+import { checkpointOf, committedSteps, type CommittedStep } from "./support/committed-steps.js";
 
 const model = `model: { vocab_size: 300, model_dim: 32, layers: 2, heads: 4, kv_heads: 1, head_dim: 8, mlp_dim: 64, context_length: 64 }
 pod: { torus: 2x2, chip: v5e, host: 2x2 }
@@ -33,22 +34,6 @@ const dialogue = (n: number): object => ({
 });
 const demos = [...Array.from({ length: 20 }, (_, n) => JSON.stringify(dialogue(n))), JSON.stringify({ messages: [] })].join("\n");
 
-interface Row {
-  readonly step: number;
-  readonly digest: string;
-  readonly loss: number;
-}
-
-/** The committed steps of a run, from its step log. */
-const stepsOf = (home: Home, run: string): Row[] =>
-  readFileSync(join(home.state, "runs", run, "ledger.jsonl"), "utf8")
-    .trimEnd()
-    .split("\n")
-    .map((line) => JSON.parse(line) as { value?: unknown })
-    .map((line) => (line.value ?? line) as Partial<Row>)
-    .filter((line): line is Row => line.digest !== undefined && line.loss !== undefined);
-const checkpointOf = (home: Home, run: string, step: number): string => join(home.state, "runs", run, "checkpoints", `step-${step}`);
-
 describe("supervised fine-tuning", function () {
   this.timeout(300_000);
   let home: Home;
@@ -73,7 +58,7 @@ describe("supervised fine-tuning", function () {
     const { report } = (await home.json("launch", write(home, "sft.yaml", sftJob("base")), "--name", "whole")) as {
       report: { heldout_loss: number; unigram_loss: number; sample: { prompt: string; text: string } };
     };
-    const steps = stepsOf(home, "whole");
+    const steps = committedSteps(home, "whole");
     equal(steps.length, 16);
     ok((steps.at(-1)?.loss ?? 9) < 0.6 * (steps[0]?.loss ?? 0), JSON.stringify(steps.map(({ loss }) => loss)));
     equal(report.sample.prompt, "Say sun 0");
@@ -104,7 +89,7 @@ describe("supervised fine-tuning", function () {
   it("an adapter is trained alone, and its checkpoint has PEFT's files and the state of a resume", async () => {
     const path = write(home, "lora.yaml", loraJob("base"));
     await home.json("launch", path, "--name", "adapter");
-    const steps = stepsOf(home, "adapter");
+    const steps = committedSteps(home, "adapter");
     ok((steps.at(-1)?.loss ?? 9) < (steps[0]?.loss ?? 0), JSON.stringify(steps.map(({ loss }) => loss)));
     const directory = checkpointOf(home, "adapter", 20);
     const adapter = await readSafetensors(join(directory, "adapter_model.safetensors"));
@@ -131,7 +116,9 @@ describe("supervised fine-tuning", function () {
         ok(!["failed", "cancelled"].includes(state), state);
       }
     };
-    const last = (rows: readonly Row[]): (readonly [number, string])[] => [...new Map(rows.map(({ step, digest }) => [step, digest]))];
+    const last = (rows: readonly CommittedStep[]): (readonly [number, string])[] => [
+      ...new Map(rows.map(({ step, digest }) => [step, digest])),
+    ];
     const base = checkpointOf(home, "base", 6);
     try {
       add(other);
@@ -142,8 +129,8 @@ describe("supervised fine-tuning", function () {
       await other.run("launch", write(other, "lora.yaml", loraJob(base)), "--name", "adapter");
       await ends("adapter");
       equal(readdirSync(fired()).length, 4);
-      deepStrictEqual(last(stepsOf(other, "killed")), last(stepsOf(home, "whole")));
-      deepStrictEqual(last(stepsOf(other, "adapter")), last(stepsOf(home, "adapter")));
+      deepStrictEqual(last(committedSteps(other, "killed")), last(committedSteps(home, "whole")));
+      deepStrictEqual(last(committedSteps(other, "adapter")), last(committedSteps(home, "adapter")));
       const restored = (await other.events("adapter")).filter(isOfType("state_restored"));
       deepStrictEqual(
         restored.map(({ source, step }) => [source, step]),
