@@ -2,10 +2,7 @@ import { match, strictEqual } from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { systemClock } from "@lapidary/std";
-import { runCommandLine } from "../run.js";
-import { Interrupts } from "../terminal/interrupts.js";
-import { CollectedOutput } from "../testing/outputs.js";
+import { runInDirectory } from "../testing/run-command-line.js";
 
 describe("lapidary compare", () => {
   let directory: string;
@@ -15,19 +12,9 @@ describe("lapidary compare", () => {
   after(() => rmSync(directory, { recursive: true }));
 
   const refused = async (message: RegExp, ...words: readonly string[]): Promise<void> => {
-    const [stdout, stderr] = [new CollectedOutput(), new CollectedOutput()];
-    const signals = { on: () => undefined, off: () => undefined };
-    const exit = await runCommandLine(["compare", "a", "b", ...words], {
-      stdout,
-      stderr,
-      stdinIsTTY: false,
-      env: { LAPIDARY_HOME: join(directory, "home") },
-      cwd: directory,
-      clock: systemClock,
-      interrupts: new Interrupts(signals, systemClock, () => undefined),
-    });
-    strictEqual(exit, 2, stderr.text);
-    match(stderr.text, message);
+    const { exit, stderr } = await runInDirectory(directory, ["compare", "a", "b", ...words]);
+    strictEqual(exit, 2, stderr);
+    match(stderr, message);
   };
 
   it("options that do not fit together are refused before a model is read", async () => {

@@ -2,10 +2,7 @@ import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { systemClock } from "@lapidary/std";
-import { runCommandLine } from "../run.js";
-import { Interrupts } from "../terminal/interrupts.js";
-import { CollectedOutput } from "../testing/outputs.js";
+import { type RanCommand, runInDirectory } from "../testing/run-command-line.js";
 
 describe("lapidary data filter", () => {
   let directory: string;
@@ -21,20 +18,7 @@ describe("lapidary data filter", () => {
   });
   after(() => rmSync(directory, { recursive: true }));
 
-  const run = async (...words: readonly string[]): Promise<{ readonly exit: number; readonly stdout: string }> => {
-    const [stdout, stderr] = [new CollectedOutput(), new CollectedOutput()];
-    const signals = { on: () => undefined, off: () => undefined };
-    const exit = await runCommandLine(["data", "filter", "rows.jsonl", ...words], {
-      stdout,
-      stderr,
-      stdinIsTTY: false,
-      env: { LAPIDARY_HOME: join(directory, "home") },
-      cwd: directory,
-      clock: systemClock,
-      interrupts: new Interrupts(signals, systemClock, () => undefined),
-    });
-    return { exit, stdout: stdout.text };
-  };
+  const run = (...words: readonly string[]): Promise<RanCommand> => runInDirectory(directory, ["data", "filter", "rows.jsonl", ...words]);
 
   it("the kept and the removed rows are written, and the JSON counts them by filter", async () => {
     const { exit, stdout } = await run("-o", "kept.jsonl", "--removed", "removed.jsonl", "--json");

@@ -2,13 +2,11 @@ import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/str
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ExitCode, LapidaryError, systemClock } from "@lapidary/std";
+import { ExitCode, LapidaryError } from "@lapidary/std";
 import { globalOptions } from "../command-line/global-options.js";
 import type { CommandSpec, OptionSpec } from "../command-line/spec.js";
 import { projectRoot } from "../context.js";
-import { runCommandLine } from "../run.js";
-import { Interrupts } from "../terminal/interrupts.js";
-import { CollectedOutput } from "../testing/outputs.js";
+import { type RanCommand, runInDirectory } from "../testing/run-command-line.js";
 import { commandTree } from "../tree.js";
 import { checkOutput, GrowingOutput, writeOutputFile } from "./output.js";
 
@@ -61,20 +59,7 @@ describe("outputs of all commands", function () {
   });
   after(() => rmSync(directory, { recursive: true }));
 
-  const run = async (words: readonly string[]): Promise<{ exit: number; stdout: string; stderr: string }> => {
-    const [stdout, stderr] = [new CollectedOutput(), new CollectedOutput()];
-    const signals = { on: () => undefined, off: () => undefined };
-    const exit = await runCommandLine(words, {
-      stdout,
-      stderr,
-      stdinIsTTY: false,
-      env: { LAPIDARY_HOME: join(directory, "home") },
-      cwd: directory,
-      clock: systemClock,
-      interrupts: new Interrupts(signals, systemClock, () => undefined),
-    });
-    return { exit, stdout: stdout.text, stderr: stderr.text };
-  };
+  const run = (words: readonly string[]): Promise<RanCommand> => runInDirectory(directory, words);
 
   it("every option with a file or directory declares its access, and every output has a command line in this test", () => {
     for (const { name, option } of options)

@@ -1,0 +1,27 @@
+import { join } from "node:path";
+import { systemClock } from "@lapidary/std";
+import { runCommandLine } from "../run.js";
+import { Interrupts } from "../terminal/interrupts.js";
+import { CollectedOutput } from "./outputs.js";
+
+export interface RanCommand {
+  readonly exit: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command line in this process, in a directory that also has its state directory. */
+export async function runInDirectory(directory: string, words: readonly string[]): Promise<RanCommand> {
+  const [stdout, stderr] = [new CollectedOutput(), new CollectedOutput()];
+  const signals = { on: () => undefined, off: () => undefined };
+  const exit = await runCommandLine(words, {
+    stdout,
+    stderr,
+    stdinIsTTY: false,
+    env: { LAPIDARY_HOME: join(directory, "home") },
+    cwd: directory,
+    clock: systemClock,
+    interrupts: new Interrupts(signals, systemClock, () => undefined),
+  });
+  return { exit, stdout: stdout.text, stderr: stderr.text };
+}
