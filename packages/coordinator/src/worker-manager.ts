@@ -76,7 +76,7 @@ export class WorkerManager {
     this.#pool?.dropReplicas(run);
   }
 
-  /** The workers of a run, if it has any. */
+  /** The workers of a run that has started them. */
   of(run: string): Pick<JobDetail, "workers"> {
     const held = this.#groups.get(run);
     return held === undefined ? {} : { workers: held.group.pids.map((pid, worker) => ({ worker, pid })) };

@@ -35,7 +35,7 @@ export interface DiskLibrary {
    * @returns for each file the checksums of the parts that it has, and one more if it continues after the last part
    */
   checksums(paths: readonly string[], lengths: readonly (readonly number[])[]): Promise<number[][]>;
-  /** Moves shared memory that was written to large pages, if the system has any. The contents do not change. */
+  /** Moves shared memory that was written to large pages. A system without large pages leaves it as it is. The contents do not change. */
   onLargePages(bytes: Uint8Array): Promise<void>;
   syncDirectory(path: string): Promise<void>;
   /** Removes a file, or a directory with all its contents. A missing path is not an error. */

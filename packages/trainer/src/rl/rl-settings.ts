@@ -33,7 +33,7 @@ export type RewardSource = { readonly name: string; readonly weight: number } & 
  *
  * - `mask`: none of its tokens is trained, and its group ignores its score;
  * - `penalty`: its score is `score`;
- * - `score`: it is scored as any other completion.
+ * - `score`: the completion is scored as a complete one.
  */
 export type CutOffRule = { readonly rule: "mask" } | { readonly rule: "penalty"; readonly score: number } | { readonly rule: "score" };
 
