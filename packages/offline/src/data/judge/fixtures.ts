@@ -15,10 +15,6 @@ export function fixtureRows<T>(fixtures: string, path: string, schema: z.ZodType
     .flatMap((line, i) => (line.trim() === "" ? [] : [parsed(line, schema, `${file}:${i + 1}`)]));
 }
 
-/** A JSON file of fixtures. Errors are those of `fixtureRows`. */
-export const fixtureJson = <T>(fixtures: string, path: string, schema: z.ZodType<T>): T =>
-  parsed(readFixture(join(fixtures, path)), schema, join(fixtures, path));
-
 function readFixture(file: string): string {
   try {
     return readFileSync(file, "utf8");

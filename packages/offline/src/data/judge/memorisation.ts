@@ -1,6 +1,6 @@
 import { recitation } from "@lapidary/evaluation";
 import { z } from "zod";
-import type { JudgeTask } from "./judge.js";
+import type { JudgeTask } from "./task.js";
 import { fixtureRows } from "./fixtures.js";
 
 const row = z.object({ name: z.string(), document: z.array(z.number()), generated: z.array(z.number()) });
