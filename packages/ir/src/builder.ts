@@ -64,12 +64,17 @@ export class GraphBuilder implements GradientBuilder {
 
   /** Sets the block of values made inside `build`, or none. Their names do not change. */
   inBlock<T>(block: number | undefined, build: () => T): T {
-    return this.inScope(makeScope(this.current.phase, block), build);
+    return this.inScope(makeScope(this.current.phase, block, this.current.chunk), build);
   }
 
   /** Sets the pass of values made inside `build`. */
   inPhase<T>(phase: Phase, build: () => T): T {
-    return this.inScope(makeScope(phase, this.current.block), build);
+    return this.inScope(makeScope(phase, this.current.block, this.current.chunk), build);
+  }
+
+  /** Builds chunk `index` of the loss: values made inside `build` have that chunk, and names begin with `label.index`. */
+  chunk<T>(label: string, index: number, build: () => T): T {
+    return this.inScope(makeScope(this.current.phase, this.current.block, index), () => this.scope(`${label}.${index}`, build));
   }
 
   private inScope<T>(scope: Scope, build: () => T): T {

@@ -39,9 +39,13 @@ export const valueRoles: readonly ValueRole[] = ["param", "gradient", "optimizer
  *
  * `block` is the index of the repeated part of the model (a layer), from 0. Values outside all blocks have none. A gradient
  * has the block of the value that it belongs to. A parameter and its update have the block that uses the parameter.
+ *
+ * `chunk` is the index of a piece of the loss, from 0. Chunks are computed one after the other, so that the arrays of one chunk are freed
+ * before the next begins: values of two chunks are never fused.
  */
 export interface Scope {
   readonly block?: number;
+  readonly chunk?: number;
   readonly phase: Phase;
 }
 
@@ -52,7 +56,12 @@ export const phases: readonly Phase[] = ["forward", "backward", "recompute", "up
 /** Recomputation belongs to the backward pass. */
 export const passOf = (phase: Phase): Exclude<Phase, "recompute"> => (phase === "recompute" ? "backward" : phase);
 
-export const makeScope = (phase: Phase, block: number | undefined): Scope => (block === undefined ? { phase } : { block, phase });
+/** A scope without keys that are undefined. */
+export const makeScope = (phase: Phase, block: number | undefined, chunk?: number): Scope => ({
+  ...(block === undefined ? {} : { block }),
+  ...(chunk === undefined ? {} : { chunk }),
+  phase,
+});
 
 /** The meaning of each dim, or null. */
 export type LogicalAxes = readonly (string | null)[];

@@ -133,6 +133,22 @@ describe("graphs", () => {
     ok(textForDigest(graph) !== printGraph(graph));
   });
 
+  it("the text of a graph contains the chunk of each value, which the digest reads", () => {
+    const g = new GraphBuilder("pieces");
+    const x = g.parameter("x", f32(2, 3));
+    g.output(
+      "y",
+      g.block("layers", 3, () => g.chunk("loss", 1, () => g.inPhase("update", () => g.negate(x)))),
+    );
+    const graph = g.finish();
+    deepStrictEqual(parseGraph(printGraph(graph)), graph);
+    ok(printGraph(graph).includes("!update #3 ~1 @layers.3.loss.1.negate"));
+    ok(textForDigest(graph).includes("!update ~1 @"));
+    deepStrictEqual(blocksOf(graph), new Set([3, 1]));
+    const broken = graph.values.map((value) => ({ ...value, scope: { ...value.scope, chunk: -1 } }) as Value);
+    throws(() => verifyGraph({ ...graph, values: broken }), /chunk is an index/);
+  });
+
   it("withoutBlocks replaces the numbers of blocks by * and keeps all other numbers", () => {
     deepStrictEqual(blocksOf(scoped()), new Set([4, 0, 10]));
     strictEqual(withoutBlocks("moves layers.10.up to layers.4.w.5.x", [4, 10]), "moves layers.*.up to layers.*.w.5.x");

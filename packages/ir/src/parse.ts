@@ -51,12 +51,12 @@ function parseReturn(builder: GraphBuilder, line: string): void {
 }
 
 const valueLine =
-  /^%(\d+) = ([a-z][a-z0-9_]*)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))?(?: #(\d+))? @(\S+)(?: \/\/ (.*))?$/;
+  /^%(\d+) = ([a-z][a-z0-9_]*)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))?(?: #(\d+))?(?: ~(\d+))? @(\S+)(?: \/\/ (.*))?$/;
 
 function parseValue(builder: GraphBuilder, line: string): void {
   const match = valueLine.exec(line);
   assert(match !== null, "a value's text", line);
-  const [, id, op, inputs, attrs, type, role, axes, sharding, phase, block, name, cause] = match;
+  const [, id, op, inputs, attrs, type, role, axes, sharding, phase, block, chunk, name, cause] = match;
   assert(op !== undefined && op in ops, "a known op", op);
   assert(Number(id) === builder.values.length, "values are numbered in order", id);
   builder.push(
@@ -73,11 +73,13 @@ function parseValue(builder: GraphBuilder, line: string): void {
       ...(role === undefined ? {} : { role: role as ValueRole }),
       ...(axes === undefined ? {} : { logicalAxes: axes === "" ? [] : axes.split(", ").map((axis) => (axis === "-" ? null : axis)) }),
       ...(sharding === undefined || builder.mesh === undefined ? {} : { sharding: parseSharding(builder.mesh, sharding) }),
-      scope: makeScope(parsePhase(phase), block === undefined ? undefined : Number(block)),
+      scope: makeScope(parsePhase(phase), numberOf(block), numberOf(chunk)),
       ...(cause === undefined ? {} : { cause }),
     },
   );
 }
+
+const numberOf = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
 
 function parsePhase(text: string | undefined): Phase {
   const phase = text === undefined ? "forward" : phases.find((known) => known === text);

@@ -1,5 +1,5 @@
 import { printMesh } from "@lapidary/topology";
-import type { Graph, Value } from "./graph.js";
+import { type Graph, type Value, makeScope } from "./graph.js";
 import { printSharding } from "./sharding.js";
 import { printType } from "./types.js";
 
@@ -13,8 +13,9 @@ import { printType } from "./types.js";
  *
  *     %7 = multiply %5 %6 : f32[4,32] [data, -] !backward #3 @grad(layers.3.mlp.up)
  *
- * A role is in `<>`, a name follows `@`, and a cause follows `//`. The scope has two parts. The pass follows `!` and is
- * omitted if it is `forward`. The block follows `#` and is omitted if there is none. `parseGraph(printGraph(g))` equals g.
+ * A role is in `<>`, a name follows `@`, and a cause follows `//`. The scope has three parts. The pass follows `!` and is
+ * omitted if it is `forward`. The block follows `#` and is omitted if there is none, and so is the chunk, which follows `~`.
+ * `parseGraph(printGraph(g))` equals g.
  */
 export function printGraph(graph: Graph): string {
   return printWith(graph, printValue);
@@ -25,7 +26,7 @@ export function printGraph(graph: Graph): string {
  * values are in memory. They do not decide what a chip computes, so that programs that differ only in blocks share a digest.
  */
 export function textForDigest(graph: Graph): string {
-  return printWith(graph, (of, value) => printValue(of, { ...value, scope: { phase: value.scope.phase } }));
+  return printWith(graph, (of, value) => printValue(of, { ...value, scope: makeScope(value.scope.phase, undefined, value.scope.chunk) }));
 }
 
 function printWith(graph: Graph, print: (graph: Graph, value: Value) => string): string {
@@ -42,8 +43,9 @@ export function printValue(graph: Graph, value: Value): string {
   const sharding = value.sharding === undefined || graph.mesh === undefined ? "" : ` ${printSharding(graph.mesh, value.sharding)}`;
   const phase = value.scope.phase === "forward" ? "" : ` !${value.scope.phase}`;
   const block = value.scope.block === undefined ? "" : ` #${value.scope.block}`;
+  const chunk = value.scope.chunk === undefined ? "" : ` ~${value.scope.chunk}`;
   const cause = value.cause === undefined ? "" : ` // ${value.cause}`;
-  return `%${value.id} = ${value.op}${inputs.join("")}${attrs.join("")} : ${printType(value.type)}${role}${axes}${sharding}${phase}${block} @${value.name}${cause}`;
+  return `%${value.id} = ${value.op}${inputs.join("")}${attrs.join("")} : ${printType(value.type)}${role}${axes}${sharding}${phase}${block}${chunk} @${value.name}${cause}`;
 }
 
 /** JSON without blanks, with the two infinities that JSON lacks. */

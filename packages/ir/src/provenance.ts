@@ -1,10 +1,11 @@
 import type { Graph } from "./graph.js";
 
-/** The blocks that values of a graph belong to. */
-export const blocksOf = (graph: Graph): Set<number> => new Set(graph.values.flatMap(({ scope }) => scope.block ?? []));
+/** The numbers of the blocks, and of the chunks of the loss, that values of a graph belong to. */
+export const blocksOf = (graph: Graph): Set<number> =>
+  new Set(graph.values.flatMap(({ scope: { block, chunk } }) => [block, chunk].filter((index) => index !== undefined)));
 
 /**
- * A name, or a sentence with names, with `*` in place of the number of a block. Displays use it to show the values of all
+ * A name, or a sentence with names, with `*` in place of the number of a block or chunk. Displays use it to show the values of all
  * blocks as one. Code decides by `Value.scope` which values belong together.
  *
  *     layers.3.mlp.down, blocks 0 to 3   →   layers.*.mlp.down

@@ -22,8 +22,9 @@ export function verifyGraph(graph: Graph): void {
       const inferred = inferType(graph, value);
       assert(sameType(inferred, value.type), "the type follows from the op", describe(value), printType(inferred));
     }
-    const { block } = value.scope;
-    assert(block === undefined || (Number.isSafeInteger(block) && block >= 0), "a block is an index", describe(value), block);
+    const { block, chunk } = value.scope;
+    assert(isIndex(block), "a block is an index", describe(value), block);
+    assert(isIndex(chunk), "a chunk is an index", describe(value), chunk);
     if (value.sharding !== undefined) verifySharding(value.sharding, value.type.dims.length);
     if (value.logicalAxes !== undefined)
       assert(value.logicalAxes.length === value.type.dims.length, "one logical axis per dim", describe(value));
@@ -40,5 +41,7 @@ function inferType(graph: Graph, value: Value): ReturnType<ReturnType<typeof opD
     value.attrs,
   );
 }
+
+const isIndex = (n: number | undefined): boolean => n === undefined || (Number.isSafeInteger(n) && n >= 0);
 
 const describe = (value: Value): string => `%${value.id} = ${value.op} ${printType(value.type)} @${value.name}`;

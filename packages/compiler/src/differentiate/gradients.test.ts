@@ -14,7 +14,7 @@ import {
   verifyGraph,
 } from "@lapidary/ir";
 import { randomGraph, randomInputs } from "../testing/random-graph.js";
-import { gradients } from "./gradients.js";
+import { gradients, gradientsFrom, vjp } from "./gradients.js";
 
 /** Directional derivative by central differences in double precision. */
 function finiteDifference(
@@ -34,6 +34,46 @@ function finiteDifference(
 }
 
 describe("differentiate", () => {
+  it("gradients from a known derivative of an intermediate value are those of the loss", () => {
+    const build = (fromMiddle: boolean): Map<string, Tensor> => {
+      const g = new GraphBuilder("middle");
+      const [w, x] = [g.parameter("w", tensorType("f32", [3])), g.parameter("x", tensorType("f32", [3]))];
+      const hidden = g.tanh(g.multiply(w, x));
+      const loss = g.reduce(g.multiply(g.square(hidden), w), [0], "sum");
+      if (!fromMiddle) gradients(g, loss, [w, x]).forEach((grad, i) => g.output(`grad${i}`, grad));
+      else {
+        const [ofHidden, ofWeight] = vjp(g, [{ value: loss, cotangent: g.scalar(1) }], [hidden, w]);
+        if (ofHidden === undefined || ofWeight === undefined) throw new Error("the loss depends on both");
+        const known = [
+          { value: hidden, cotangent: ofHidden },
+          { value: w, cotangent: ofWeight },
+        ];
+        gradientsFrom(g, known, [w, x]).forEach((grad, i) => g.output(`grad${i}`, grad));
+      }
+      const numbers = (...data: number[]): Tensor => tensor("f32", [3], data);
+      return interpret(
+        g.finish(),
+        new Map([
+          ["w", numbers(0.3, -0.7, 1.1)],
+          ["x", numbers(-0.4, 0.9, 0.2)],
+        ]),
+      );
+    };
+    const [direct, split] = [build(false), build(true)];
+    for (const [name, { data }] of direct) data.forEach((v, i) => ok(Math.abs(v - (split.get(name)?.data[i] ?? NaN)) < 1e-12, name));
+  });
+
+  it("vjp stops at the values that count as independent, and has no gradient of a value without influence", () => {
+    const g = new GraphBuilder("independent");
+    const [w, other] = [g.parameter("w", tensorType("f32", [3])), g.parameter("other", tensorType("f32", [3]))];
+    const hidden = g.tanh(w);
+    const loss = g.reduce(g.square(hidden), [0], "sum");
+    const before = g.values.length;
+    const found = vjp(g, [{ value: loss, cotangent: g.scalar(1) }], [hidden, w, other]);
+    strictEqual(found.map((value) => value !== undefined).join(), "true,false,false");
+    ok(g.values.slice(before).every((value) => !value.inputs.includes(w.id)));
+  });
+
   it("gradients of random graphs of smooth ops agree with finite differences along a direction", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {

@@ -1,6 +1,12 @@
 import { LapidaryError, assert } from "@lapidary/std";
 import { type GraphBuilder, type OpName, type Value, type ValueId, isFloat, makeScope, opDef, sameDims } from "@lapidary/ir";
 
+/** A value, and the derivative of the loss with respect to it. Both have one type. */
+export interface Cotangent {
+  readonly value: Value;
+  readonly cotangent: Value;
+}
+
 /**
  * Reverse-mode derivatives of a scalar with respect to values of the same graph: appends the backward pass to `g`.
  *
@@ -11,28 +17,45 @@ import { type GraphBuilder, type OpName, type Value, type ValueId, isFloat, make
  * @returns one value for each of `wrt`, of its type; zero where `loss` does not depend on it
  */
 export function gradients(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] {
-  return g.inPhase("backward", () => backward(g, loss, wrt));
-}
-
-function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] {
   if (loss.type.dims.length !== 0 || !isFloat(loss.type.dtype))
     throw new LapidaryError({
       code: "LAP_COMPILE_LOSS",
       message: `the loss ${loss.name} is not a scalar of float type`,
       location: loss.name,
     });
-  const dependent = dependents(g, wrt, loss.id);
-  const contributions = new Map<ValueId, Value[]>([[loss.id, [g.splat(1, loss.type)]]]);
+  return g.inPhase("backward", () => orZero(g, wrt, vjp(g, [{ value: loss, cotangent: g.splat(1, loss.type) }], wrt)));
+}
+
+/** As `gradients`, from derivatives that are known: those of values after which the loss is already differentiated. */
+export const gradientsFrom = (g: GraphBuilder, known: readonly Cotangent[], wrt: readonly Value[]): Value[] =>
+  g.inPhase("backward", () => orZero(g, wrt, vjp(g, known, wrt)));
+
+const orZero = (g: GraphBuilder, wrt: readonly Value[], found: readonly (Value | undefined)[]): Value[] =>
+  wrt.map((value, i) => found[i] ?? g.splat(0, value.type));
+
+/**
+ * The vector-Jacobian product: appends the derivatives of `wrt` to `g`, in the current pass. The values of `wrt` count as independent, so
+ * that their operands are not visited.
+ *
+ * @returns one value for each of `wrt`; undefined if no value of `known` depends on it
+ */
+export function vjp(g: GraphBuilder, known: readonly Cotangent[], wrt: readonly Value[]): (Value | undefined)[] {
+  const last = Math.max(...known.map(({ value }) => value.id));
+  const independent = new Set(wrt.map(({ id }) => id));
+  const dependent = dependents(g, wrt, last);
+  const contributions = new Map<ValueId, Value[]>();
+  const contribute = (id: ValueId, flow: Value): void => void contributions.set(id, [...(contributions.get(id) ?? []), flow]);
+  for (const { value, cotangent } of known) contribute(value.id, cotangent);
   const total = new Map<ValueId, Value>();
 
-  for (let id = loss.id; id >= 0; id--) {
+  for (let id = last; id >= 0; id--) {
     const parts = contributions.get(id);
     if (parts === undefined || !dependent.has(id)) continue;
     const value = g.get(id);
     const before = g.values.length;
     const grad = parts.reduce((sum, part) => g.add(sum, part));
     total.set(id, grad);
-    if (value.inputs.length > 0) {
+    if (value.inputs.length > 0 && !independent.has(id)) {
       const def = opDef<OpName>(value.op);
       if (def.vjp === null)
         throw new LapidaryError({
@@ -52,7 +75,7 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
           flow.type,
           input.type,
         );
-        contributions.set(input.id, [...(contributions.get(input.id) ?? []), flow]);
+        contribute(input.id, flow);
       });
     }
     nameGradients(g, before, value);
@@ -60,7 +83,7 @@ function backward(g: GraphBuilder, loss: Value, wrt: readonly Value[]): Value[] 
   return wrt.map((value) => {
     const found = total.get(value.id);
     // The value in the graph has the name and the block; `found` lacks them.
-    return found === undefined ? g.splat(0, value.type) : g.get(found.id);
+    return found === undefined ? undefined : g.get(found.id);
   });
 }
 
@@ -79,7 +102,11 @@ function nameGradients(g: GraphBuilder, from: ValueId, of: Value): void {
   for (let id = from; id < g.values.length; id++) {
     const value = g.get(id);
     if (value.op !== "constant")
-      g.values[id] = { ...value, name: gradientName(of.name), scope: makeScope(value.scope.phase, of.scope.block) } as Value;
+      g.values[id] = {
+        ...value,
+        name: gradientName(of.name),
+        scope: makeScope(value.scope.phase, of.scope.block, value.scope.chunk),
+      } as Value;
   }
 }
 

@@ -1,1 +1,1 @@
-export { gradients, primalName } from "./gradients.js";
+export { type Cotangent, gradients, gradientsFrom, primalName, vjp } from "./gradients.js";

@@ -5,7 +5,7 @@ import { type Graph, type Value, type ValueId, elementwiseNames, ops, useCounts 
  * Values without a buffer, as in XLA's loop fusion:
  *
  * - the users of a producer (`broadcast_in_dim`, `constant`, `iota`) compute its result;
- * - the user of an elementwise value computes it if it is the only use, is elementwise, a producer or a reduction, and has the same phase.
+ * - the user of an elementwise value computes it if it is the only use, is elementwise, a producer or a reduction, and has the same phase and chunk.
  *
  * A `reshape` is a view. It has no buffer either, but the buffer of its operand stays.
  */
@@ -18,6 +18,10 @@ export function fusedValues(graph: Graph): boolean[] {
     if (ops[value.op].producer) return true;
     if (!elementwiseNames.has(value.op) || uses[value.id] !== 1 || outputs.has(value.id) || value.role !== undefined) return false;
     const use = ensure(user.get(value.id), "use");
-    return use.scope.phase === value.scope.phase && (elementwiseNames.has(use.op) || use.op === "reduce" || ops[use.op].producer);
+    return (
+      use.scope.phase === value.scope.phase &&
+      use.scope.chunk === value.scope.chunk &&
+      (elementwiseNames.has(use.op) || use.op === "reduce" || ops[use.op].producer)
+    );
   });
 }

@@ -80,6 +80,20 @@ describe("buckets of collectives", () => {
     }
   });
 
+  it("a bucket contains no maxima, and never collectives of two chunks of the loss", () => {
+    const g = new GraphBuilder("maxima");
+    const x = g.parameter("x", { dtype: "f32", dims: [4, 8] }, [null, "mlp"], "batch");
+    for (let i = 0; i < 2; i++) {
+      g.output(`max${i}`, g.op("reduce", [g.scale(x, i + 2)], { dims: [1], kind: "max" }));
+      g.output(
+        `sum${i}`,
+        g.chunk("loss", i, () => g.op("reduce", [g.scale(x, i + 2)], { dims: [1], kind: "sum" })),
+      );
+    }
+    const options = { mesh: makeMesh({ model: 4 }), rules: { mlp: "model" }, zero: { stage: 0, axes: [] } } as const;
+    deepStrictEqual(listed(compile(g.finish(), { ...options, bucketBytes: 1 << 20 })), Array<string>(4).fill("all_reduce 4"));
+  });
+
   it("a bucket never contains two collectives of which one depends on the other", () => {
     // A chain of row-parallel matmuls: each sum is the operand of the next matmul.
     const g = new GraphBuilder("chain");

@@ -60,7 +60,11 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
         "reshape",
         [operand],
         { dims: [1, ...operand.type.dims] },
-        { name: operand.name, scope: makeScope(phase, operand.scope.block), sharding: stacked(ensure(operand.sharding, "sharding")) },
+        {
+          name: operand.name,
+          scope: makeScope(phase, operand.scope.block, operand.scope.chunk),
+          sharding: stacked(ensure(operand.sharding, "sharding")),
+        },
       );
     });
     const stack = g.op("concatenate", parts, { dimension: 0 }, { name, scope, sharding: ensure(parts[0]?.sharding, "sharding") });
@@ -97,18 +101,26 @@ function stackedAttrs({ attrs }: Value): object {
   return "dimension" in attrs ? { ...attrs, dimension: attrs.dimension + 1 } : attrs;
 }
 
+/** Whether a reduction finds maxima or minima. Only partial sums can be stacked. */
+const isExtremum = ({ attrs }: Value): boolean => "kind" in attrs && attrs.kind !== "sum";
+
 /** Lists of two or more collectives that can be combined, each in the order of the program. */
 function findBuckets(graph: Graph, limit: number): Value[][] {
   const bytesOfOperand = (value: Value): number => bytesOf(ensure(graph.values[ensure(value.inputs[0], "operand")], "operand").type);
   const candidates = graph.values.filter(
-    (value) => ops[value.op].communicates && value.op !== "all_to_all" && Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit,
+    (value) =>
+      ops[value.op].communicates &&
+      value.op !== "all_to_all" &&
+      !isExtremum(value) &&
+      Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit,
   );
   if (candidates.length < 2) return [];
   const dependencies = new Dependencies(graph);
   const open = new Map<string, Value[][]>();
   for (const value of candidates) {
     const operand = ensure(graph.values[ensure(value.inputs[0], "operand")], "operand");
-    const key = JSON.stringify([value.op, value.attrs, value.scope.phase, operand.type, operand.sharding]);
+    const { phase, chunk } = value.scope;
+    const key = JSON.stringify([value.op, value.attrs, phase, chunk, operand.type, operand.sharding]);
     const each = Math.max(bytesOfOperand(value), bytesOf(value.type));
     const known = open.get(key) ?? [];
     const bucket = known.find((members) => (members.length + 1) * each <= limit && !dependencies.exist(members, value));

@@ -7,7 +7,8 @@ import { copyValue, copyInto } from "./rewrites.js";
  *
  *     all_reduce(a) + all_reduce(b) + c + all_reduce(d)   →   all_reduce(a + b + d) + c
  *
- * The terms must have no other use. With this rewrite the global norm of the gradients needs one reduction of a scalar for each
+ * The terms must have no other use, and belong to one chunk of the loss if they have one: the sum of a chunk is computed before the next
+ * chunk, so that its terms are freed. With this rewrite the global norm of the gradients needs one reduction of a scalar for each
  * set of axes, for any number of parameters.
  */
 export function mergeReductions(graph: Graph): Graph {
@@ -65,7 +66,7 @@ export function mergeReductions(graph: Graph): Graph {
   }
 
   function sameAs(a: Value, b: Value): boolean {
-    return sameSharding(ensure(a.sharding, "sharding"), ensure(b.sharding, "sharding")) && b.role === undefined;
+    return b.role === undefined && a.scope.chunk === b.scope.chunk && sameSharding(shardingOf(a), shardingOf(b));
   }
 
   function markInner(value: Value): void {
@@ -93,3 +94,5 @@ export function mergeReductions(graph: Graph): Graph {
     return groups;
   }
 }
+
+const shardingOf = ({ sharding }: Value): Sharding => ensure(sharding, "sharding");

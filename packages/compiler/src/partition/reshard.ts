@@ -35,7 +35,7 @@ export function reshard(
   target: Sharding,
   { cause, phase }: { readonly cause: string; readonly phase: Phase },
 ): Value {
-  const path = new ReshardPath(g, mesh, from, target, { cause, scope: makeScope(phase, from.scope.block) });
+  const path = new ReshardPath(g, mesh, from, target, { cause, scope: makeScope(phase, from.scope.block, from.scope.chunk) });
   path.reducePartialSums();
   path.moveBetweenDims();
   path.sliceFreeAtoms();

@@ -157,7 +157,8 @@ export class StackedProgram implements Executable {
         kind: step.kind === "kernel" && step.isGemm ? "product" : step.kind,
         op,
         name: value.name,
-        ...value.scope,
+        phase: value.scope.phase,
+        ...(value.scope.block === undefined ? {} : { block: value.scope.block }),
         ...(isFused ? { joins: step.call.group.members.length } : {}),
       };
     });

@@ -54,12 +54,17 @@ class GroupFinder {
     let home: FusionGroup | undefined;
     for (const id of this.#candidates(node)) {
       const group = ensure(this.#groups[id], "group");
-      if (!accepts(this.#plan, group, node)) continue;
+      if (!this.#isOfChunk(group, node) || !accepts(this.#plan, group, node)) continue;
       if (home !== undefined) home = this.#merge(home, group, node) ?? home;
       else if (!this.#leadsBack(node.inputs, group)) home = group;
     }
     home ??= this.#startGroup(node);
     if (home !== undefined) this.#join(home, node);
+  }
+
+  /** One pass over two chunks of the loss would keep the arrays of both. */
+  #isOfChunk({ members: [first] }: FusionGroup, { value }: PlanNode): boolean {
+    return first === undefined || this.#node(first).value.scope.chunk === value.scope.chunk;
   }
 
   #candidates({ id, inputs }: PlanNode): GroupId[] {

@@ -2,8 +2,9 @@ import { type Graph, type OpName, parametersOf, type Sharding, type Value, type 
 import { assert, ensure } from "@lapidary/std";
 import { meshSize } from "@lapidary/topology";
 import { mlirType, quoted } from "./mlir.js";
+import { findChunkBarriers } from "./chunk-barriers.js";
 import { printerOf } from "./printers.js";
-import { findRematBarriers, type RematBarrier } from "./remat-barriers.js";
+import { findRematBarriers, type OrderBarrier } from "./remat-barriers.js";
 import { allAxes, sdyMesh, sdySharding } from "./sdy.js";
 import type { ShardingConstraint } from "./sharding-constraints.js";
 import { Writer, type WriterOptions } from "./writer.js";
@@ -124,7 +125,7 @@ const stateOf = (graph: Graph, name: string): ValueOf<"parameter"> | undefined =
  */
 function writeBody(graph: Graph, writer: Writer, finish: (value: Value, name: string) => string): Map<ValueId, string> {
   const names = new Map<ValueId, string>();
-  const barriers = findRematBarriers(graph);
+  const barriers = new Map([...findRematBarriers(graph), ...findChunkBarriers(graph)]);
   const renamedOperands = new Map<ValueId, ReadonlyMap<ValueId, string>>();
   for (const value of graph.values) {
     writer.setLocation(`${value.name}#${value.id}`);
@@ -147,11 +148,11 @@ function writeBody(graph: Graph, writer: Writer, finish: (value: Value, name: st
   return names;
 }
 
-/** Writes the barrier of a block; returns the name of the result for each operand. */
+/** Writes a barrier; returns the name of the result for each operand. */
 function writeBarrier(
   graph: Graph,
   writer: Writer,
-  { operands, trigger }: RematBarrier,
+  { operands, trigger }: OrderBarrier,
   names: Map<ValueId, string>,
 ): ReadonlyMap<ValueId, string> {
   const all = trigger === undefined ? operands : [...operands, trigger];

@@ -1,6 +1,16 @@
 import type { Graph, Value, ValueId } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 
+/** A barrier in the text, which keeps XLA from computing values before other values, or together with them. */
+export interface OrderBarrier {
+  /** Values that the members read, and that are computed before the barrier. */
+  readonly operands: readonly ValueId[];
+  /** The value after which the members are computed. Later values read it through the barrier too. */
+  readonly trigger: ValueId | undefined;
+  /** They read `operands` through the barrier. */
+  readonly members: ReadonlySet<ValueId>;
+}
+
 /**
  * The program computes some values twice to save memory: recomputed forward values, and parameters that the backward pass
  * gathers again. XLA would merge the equal values and keep the first one. To prevent this, the repeated values of each block
@@ -9,18 +19,10 @@ import { ensure } from "@lapidary/std";
  *     x, w (kept) ─┬─► forward of layer 3 ─► …                      … ─► gradient entering layer 3
  *                  └─► optimization_barrier ◄───────────────────────────┘
  *                           └─► forward of layer 3 again ─► its backward
+ *
+ * @returns the barrier of each block, by its first repeated value
  */
-export interface RematBarrier {
-  /** Kept values that the repeated values of the block read. */
-  readonly operands: readonly ValueId[];
-  /** The last value of the backward pass before the barrier. Later values read it through the barrier too. */
-  readonly trigger: ValueId | undefined;
-  /** The repeated values: they read `operands` through the barrier. */
-  readonly members: ReadonlySet<ValueId>;
-}
-
-/** The barrier of each block, by its first repeated value. */
-export function findRematBarriers(graph: Graph): Map<ValueId, RematBarrier> {
+export function findRematBarriers(graph: Graph): Map<ValueId, OrderBarrier> {
   const isRepeated = repeatedValues(graph);
   const groups = new Map<number | undefined, ValueId[]>();
   for (const value of graph.values) {
@@ -28,7 +30,7 @@ export function findRematBarriers(graph: Graph): Map<ValueId, RematBarrier> {
     const { block } = value.scope;
     groups.set(block, [...(groups.get(block) ?? []), value.id]);
   }
-  const barriers = new Map<ValueId, RematBarrier>();
+  const barriers = new Map<ValueId, OrderBarrier>();
   for (const members of groups.values()) {
     const first = ensure(members[0], "member");
     const isKept = (id: ValueId): boolean => {

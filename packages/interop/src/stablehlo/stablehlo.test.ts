@@ -163,3 +163,36 @@ describe("rematerialization", () => {
     ok(lines.findIndex((line) => line.includes("optimization_barrier")) < lines.findIndex((line) => line.includes("dot_general %t")));
   });
 });
+
+describe("chunks of the loss in the text", () => {
+  /** Three chunks: each adds the matmul of its rows of x and a weight to a sum. */
+  function chunks(): Graph {
+    const g = new GraphBuilder("chunks");
+    const w = g.parameter("w", tensorType("f32", [4, 4]), undefined, "param");
+    const x = g.tanh(g.parameter("x", tensorType("f32", [6, 4]), undefined, "batch"));
+    let total: Value | undefined;
+    for (let i = 0; i < 3; i++)
+      total = g.chunk("loss", i, () => {
+        const product = g.dotGeneral(g.slice(x, [2 * i, 0], [2 * i + 2, 4]), w, [], [[1, 1]]);
+        return total === undefined ? product : g.add(total, product);
+      });
+    g.output("total", ensure(total, "total"));
+    return g.finish();
+  }
+
+  it("each chunk but the first reads its operands through a barrier after the chunk before, and weights directly", () => {
+    const { global, propagated } = compile(chunks(), { mesh, rules: {}, zero: { stage: 0, axes: [] } });
+    const lines = globalModule(global, shardingConstraints(propagated)).split("\n");
+    const barriers = lines.flatMap((line) => /(%t\d+):2 = stablehlo\.optimization_barrier (%v\d+), (%v\d+) :/.exec(line)?.slice(1) ?? []);
+    strictEqual(barriers.length, 6);
+    const [first, x, before, second, again, after] = barriers;
+    strictEqual(x, again);
+    ok(lines.some((line) => line.includes(`${before} = stablehlo.dot_general`)));
+    ok(lines.some((line) => line.includes(`${after} = stablehlo.add ${first}#1`)));
+    deepStrictEqual(
+      lines.flatMap((line) => /slice (\S+) \[/.exec(line)?.[1] ?? []),
+      [x, `${first}#0`, `${second}#0`],
+    );
+    strictEqual(lines.filter((line) => line.includes("dot_general") && line.includes(", %v0,")).length, 3);
+  });
+});
