@@ -151,6 +151,17 @@ describe("simulate", () => {
     ok(temporary(2048) < 2.5 * temporary(1024));
   });
 
+  it("plain attention writes its scores, so that it needs more memory, more kernels and more time than flash attention", () => {
+    const long = trainProgram({ mesh: "data=4", layers: 1, seq: 2048, batch: 4 });
+    const [flash, plain] = (["flash", "plain"] as const).map((attention) => simulate(long, machine("2x2"), { attention }));
+    strictEqual(simulate(long, machine("2x2")).stepSeconds, flash?.stepSeconds);
+    strictEqual(planReport(ensure(plain, "plain")).attention, "plain");
+    ok(ensure(plain, "plain").memory.peakBytes > 2 * ensure(flash, "flash").memory.peakBytes);
+    ok(ensure(plain, "plain").kernels.length > ensure(flash, "flash").kernels.length);
+    ok(ensure(plain, "plain").kernels.every(({ kind }) => kind !== "attention"));
+    ok(ensure(plain, "plain").stepSeconds > ensure(flash, "flash").stepSeconds);
+  });
+
   it("the peaks of the memory classes add up to at least the peak", () => {
     const { peakByClass, peakBytes } = simulation.memory;
     ok(memoryClasses.reduce((sum, kind) => sum + peakByClass[kind], 0) >= peakBytes);

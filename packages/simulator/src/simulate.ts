@@ -3,6 +3,7 @@ import { chipCount } from "@lapidary/topology";
 import type { MemoryPlan, Program } from "@lapidary/compiler";
 import type { ValueId } from "@lapidary/ir";
 import type { ChipSpec } from "./chip/chip-spec.js";
+import type { AttentionForm } from "./cost/attention.js";
 import { fuse } from "./cost/fusion.js";
 import { type KernelCost, type KernelWork, kernelCost, kernelWork } from "./cost/kernel-cost.js";
 import type { ComputeDtype } from "./cost/storage.js";
@@ -19,6 +20,8 @@ import type { StepList } from "./timeline/step-list.js";
 export interface SimulateOptions {
   /** `bf16` (default) is what `numerics: mxu` means on a chip. */
   readonly compute?: ComputeDtype;
+  /** How a chip computes attention: `flash` by default. */
+  readonly attention?: AttentionForm;
   /** Chips that differ from the others. */
   readonly faults?: readonly Fault[];
 }
@@ -27,6 +30,7 @@ export interface SimulateOptions {
 export interface Analysis {
   readonly program: Program;
   readonly compute: ComputeDtype;
+  readonly attention: AttentionForm;
   readonly work: readonly KernelWork[];
   /** Values that the host stores between the passes. */
   readonly offloaded: ReadonlySet<ValueId>;
@@ -37,7 +41,7 @@ export interface Analysis {
 }
 
 /** The prediction of one step of a program on a machine. */
-export interface Simulation extends Pick<Analysis, "program" | "compute" | "memory" | "flops"> {
+export interface Simulation extends Pick<Analysis, "program" | "compute" | "attention" | "memory" | "flops"> {
   readonly machine: Machine;
   readonly placement: Placement;
   readonly kernels: readonly KernelCost[];
@@ -51,12 +55,13 @@ export interface Simulation extends Pick<Analysis, "program" | "compute" | "memo
   readonly stepSeconds: number;
 }
 
-export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype): Analysis {
-  const fusion = fuse(program.chip, program.schedule.order);
+export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype, attention: AttentionForm = "flash"): Analysis {
+  const fusion = fuse(program.chip, program.schedule.order, attention);
   const offloaded = offloadedValues(program);
   return {
     program,
     compute,
+    attention,
     work: fusion.kernels.map((kernel) => kernelWork(program.chip, kernel, { chip, compute })),
     offloaded,
     writtenAt: new Map(
@@ -73,11 +78,11 @@ export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype)
  * @throws LapidaryError if the program's mesh does not fit the machine
  */
 export function simulate(program: Program, machine: Machine, options: SimulateOptions = {}): Simulation {
-  return simulateAnalysed(analyse(program, machine.chip, options.compute ?? "bf16"), machine, options.faults);
+  return simulateAnalysed(analyse(program, machine.chip, options.compute ?? "bf16", options.attention), machine, options.faults);
 }
 
 export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: readonly Fault[] = []): Simulation {
-  const { program, compute, memory, flops } = analysis;
+  const { program, compute, attention, memory, flops } = analysis;
   const placement: Placement = { mesh: program.mesh, chip: machine.chip, slice: machine.torus, pods: machine.pods };
   checkPlacement(placement);
   const kernels = analysis.work.map((work) => kernelCost(work, { chip: machine.chip, compute }));
@@ -97,6 +102,7 @@ export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: r
     program,
     machine,
     compute,
+    attention,
     placement,
     kernels,
     list,

@@ -2,6 +2,12 @@ import { ensure } from "@lapidary/std";
 import { type Graph, type Phase, type Value, type ValueId, elementwiseNames, ops, sameDims } from "@lapidary/ir";
 
 /**
+ * How a chip computes attention. `flash`: one kernel for each pass, whose scores stay in the chip's vector memory. `plain`: matmuls and
+ * loops as for any other ops, with scores in HBM, as XLA compiles the exported program.
+ */
+export type AttentionForm = "flash" | "plain";
+
+/**
  * Attention as one kernel, with scores that stay in the chip's vector memory (Dao et al. 2022):
  *
  *     q · kᵀ ──► mask ──► max ──► exp ──► sum          all of the scores' dims: inside

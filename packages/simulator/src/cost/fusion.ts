@@ -1,6 +1,6 @@
 import { ensure } from "@lapidary/std";
 import { type Graph, type Value, type ValueId, elementwiseNames, ops, sizeOf } from "@lapidary/ir";
-import { type AttentionKernel, attentionKernels } from "./attention.js";
+import { type AttentionForm, type AttentionKernel, attentionKernels } from "./attention.js";
 
 /**
  * Decides which values a chip computes in one kernel, by rules that model XLA on a TPU:
@@ -8,7 +8,7 @@ import { type AttentionKernel, attentionKernels } from "./attention.js";
  *  1. attention is one kernel per pass (see `attention.ts`);
  *  2. the users of `broadcast_in_dim`, `constant` and `iota` compute them, and also the results of cheap elementwise ops on only these
  *     (masks); a `reshape` is a view;
- *  3. elementwise ops, slices, pads and concatenations of one pass and of similar size join the loop of one of their operands if
+ *  3. elementwise ops, slices, pads and concatenations of one pass, of one chunk of the loss and of similar size join the loop of one of their operands if
  *     nothing outside the loop has read from it; a reduction joins the loop of its operand, and is its end;
  *  4. a loop without reductions is the epilogue of a matmul if it is the only reader of the matmul, and the matmul is its last operand;
  *  5. the result of one cheap elementwise op on one array of its size is computed in each of its users, if these are loops;
@@ -50,8 +50,8 @@ interface Cluster {
   mergedInto?: Cluster;
 }
 
-export function fuse(graph: Graph, order: readonly ValueId[]): Fusion {
-  const values = new FusionValues(graph, order);
+export function fuse(graph: Graph, order: readonly ValueId[], attention: AttentionForm = "flash"): Fusion {
+  const values = new FusionValues(graph, order, attention);
   const clusters = new Clusters(values);
   for (const id of order) clusters.add(values.at(id));
   return new Kernels(values, clusters.all()).fuse();
@@ -69,9 +69,10 @@ class FusionValues {
   constructor(
     readonly graph: Graph,
     order: readonly ValueId[],
+    attention: AttentionForm,
   ) {
     this.#users = usersOf(graph);
-    this.attention = attentionKernels(graph, this.#users);
+    this.attention = attention === "flash" ? attentionKernels(graph, this.#users) : [];
     this.inAttention = new Map(this.attention.flatMap((kernel) => kernel.members.map((id) => [id, kernel] as const)));
     this.#position = new Map(order.map((id, i) => [id, i]));
     this.outputs = new Set(graph.outputs.map((o) => o.value));
@@ -116,6 +117,9 @@ class FusionValues {
   }
 }
 
+/** Whether two values belong to one pass, and to one chunk of the loss if they have one. */
+const isOfSamePart = (a: Value, b: Value): boolean => a.scope.phase === b.scope.phase && a.scope.chunk === b.scope.chunk;
+
 const isOfSimilarSize = (a: number, b: number): boolean => a <= 4 * b && b <= 4 * a;
 
 /** Rule 3, and rule 6 for the values that join no loop. */
@@ -154,7 +158,7 @@ class Clusters {
     for (const input of inputs) {
       const cluster = this.#current(input);
       if (cluster === undefined || cluster === own || !cluster.open || cluster.reduces) continue;
-      if (this.values.at(input).scope.phase !== value.scope.phase || !isOfSimilarSize(size, cluster.size)) continue;
+      if (!isOfSamePart(this.values.at(input), value) || !isOfSimilarSize(size, cluster.size)) continue;
       if (own === undefined) own = cluster;
       else {
         own.members.push(...cluster.members);
@@ -213,8 +217,8 @@ class Kernels {
     if (loop.reduces || !isLoopOp(first)) return;
     const last = this.#lastOperand(loop);
     if (last === undefined || values.at(last).op !== "dot_general" || values.inAttention.has(last) || values.isKept(last)) return;
-    const { scope, type } = values.at(last);
-    if (scope.phase !== first.scope.phase || values.readers(last).some((user) => this.#owner.get(user) !== loop)) return;
+    const { type } = values.at(last);
+    if (!isOfSamePart(values.at(last), first) || values.readers(last).some((user) => this.#owner.get(user) !== loop)) return;
     if (!isOfSimilarSize(sizeOf(type.dims), loop.size)) return;
     const matmul = this.#owner.get(last) as Cluster;
     this.#epilogues.set(matmul, loop);

@@ -2,6 +2,7 @@ import { ensure } from "@lapidary/std";
 import { chipCount, printMesh, printTorus } from "@lapidary/topology";
 import { blocksOf, withoutBlocks } from "@lapidary/ir";
 import { type MemoryClass, shardTable, summarizeCollectives } from "@lapidary/compiler";
+import type { AttentionForm } from "../cost/attention.js";
 import { type Simulation, coreSeconds, utilisation } from "../simulate.js";
 import { usableHbm } from "../chip/chip-spec.js";
 import { criticalPath } from "./critical-path.js";
@@ -21,6 +22,8 @@ export interface PlanReport {
   /** Model flops utilisation, 0 to 1. `mfu` counts all scores of attention, `mfu_causal` the half that a causal mask does not hide. */
   readonly mfu: number;
   readonly mfu_causal: number;
+  /** How attention is timed, and how its memory is counted. */
+  readonly attention: AttentionForm;
   /** Published runs of this chip with which predictions were compared; null if there are none, so that times have an unknown error. */
   readonly calibration: { readonly runs: string; readonly worst_error: number } | null;
   /** The resource with the largest part of the critical path: compute (the matrix units), vector, hbm, ici, dcn, host. */
@@ -91,6 +94,7 @@ export function planReport(simulation: Simulation): PlanReport {
     tokens_per_s: flops.tokens / stepSeconds,
     mfu: utilisation(simulation, flops.weights + flops.attention),
     mfu_causal: utilisation(simulation, flops.weights + flops.attention / 2),
+    attention: simulation.attention,
     calibration: machine.chip.calibration ?? null,
     bound: boundOf(path),
     hbm_bytes: { ...memory.peakByClass, peak: memory.peakBytes },

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type ChipSpec, type ComputeDtype, parseChip } from "@lapidary/simulator";
+import { type AttentionForm, type ChipSpec, type ComputeDtype, parseChip } from "@lapidary/simulator";
 import { parseTorus } from "@lapidary/topology";
 import type { ResolvedJob } from "@lapidary/training";
 
@@ -11,13 +11,15 @@ export interface ViewMachine {
   readonly slice: readonly number[];
   readonly pods: number;
   readonly compute: ComputeDtype;
+  /** Absent: flash. */
+  readonly attention?: AttentionForm;
 }
 
 /** A pod file of the user may name a chip without a description. Such a chip is timed as a v5e. */
 const defaultChip = "v5e";
 
 export function viewMachine(
-  { pod, slice, pods, numerics }: Pick<ResolvedJob, "pod" | "slice" | "pods" | "numerics">,
+  { pod, slice, pods, numerics, attention }: Pick<ResolvedJob, "pod" | "slice" | "pods" | "numerics" | "attention">,
   root: string,
 ): ViewMachine {
   const path = (name: string): string => join(root, "configs/chips", `${name}.yaml`);
@@ -27,5 +29,6 @@ export function viewMachine(
     slice: parseTorus(slice).dims,
     pods,
     compute: numerics === "f32" ? "f32" : "bf16",
+    ...(attention === undefined ? {} : { attention }),
   };
 }

@@ -27,8 +27,8 @@ export interface StepTimes {
 const computeLane = "compute";
 
 /** The time of each value of a step in the simulator: a kernel at its last value, a collective on the lane of its axes. */
-export function stepTimes(program: Program, { chip, slice, pods, compute }: ViewMachine): StepTimes {
-  const simulation = simulate(program, { chip, pods, torus: { dims: slice } }, { compute });
+export function stepTimes(program: Program, { chip, slice, pods, compute, attention = "flash" }: ViewMachine): StepTimes {
+  const simulation = simulate(program, { chip, pods, torus: { dims: slice } }, { compute, attention });
   const { timeline, list, kernels } = simulation;
   const micros = (seconds: number): number => seconds * 1e6;
   const values = new Map<ValueId, TimedValue>();
