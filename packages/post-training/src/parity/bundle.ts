@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type ArrayData, readHfCheckpoint } from "@lapidary/interop";
 import { type GemmaConfig, type LoraConfig, type Model, type ParamSpec, gemma, isDecoder, loraParams } from "@lapidary/models";
 import type { Warning } from "@lapidary/std";
-import { bundleError, type UpdateConfig } from "@lapidary/training";
+import { bundleError, type LossChunks, type UpdateConfig } from "@lapidary/training";
 import { scoreParams } from "../programs/score-model.js";
 import { PostBundleFile } from "./bundle-file.js";
 import { type ChatResults, type Manifest, manifestError, readAdapterConfig, readChatResults, readManifest } from "./manifest.js";
@@ -28,6 +28,8 @@ export interface PostBundle {
   readonly manifest: Manifest;
   readonly chat: ChatResults;
   readonly update: UpdateConfig;
+  /** The pieces in which losses over logits are computed. Absent: all logits at once. */
+  readonly chunks?: LossChunks | undefined;
   readonly policy: ReadonlyMap<string, ArrayData>;
   readonly reference: ReadonlyMap<string, ArrayData>;
   readonly reward: ReadonlyMap<string, ArrayData>;

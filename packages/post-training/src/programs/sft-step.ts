@@ -1,6 +1,7 @@
 import { type Graph, GraphBuilder } from "@lapidary/ir";
-import { type LoraConfig, type Model, countedLoss, logitsOf, meanLoss, tokenLosses } from "@lapidary/models";
-import { type UpdateConfig, applyUpdate } from "@lapidary/training";
+import type { LoraConfig, Model } from "@lapidary/models";
+import { type LossChunks, type UpdateConfig, applyUpdate, evalLoss, paramName, stepLoss } from "@lapidary/training";
+import { ensure } from "@lapidary/std";
 import { type SequenceShape, sequenceInputs, targetInputs } from "./inputs.js";
 import { adaptedModel, setParameters, trainedModel, withAdapters } from "./trained-model.js";
 
@@ -11,20 +12,26 @@ export interface StepOptions {
   readonly withGradients?: boolean;
 }
 
+export interface LossOptions {
+  /** The loss is computed in pieces. Absent: from all logits. */
+  readonly chunks?: LossChunks | undefined;
+}
+
 /**
  * One step of supervised fine-tuning. The loss is Σ mask·nll / Σ mask over the whole batch, never a mean of means.
  *
  *     states  tokens  targets  mask  (segments)   →   states  loss  grad_norm  learning_rate  tokens_counted
  */
-export function sftStep(model: Model, update: UpdateConfig, shape: SequenceShape, options: StepOptions = {}): Graph {
+export function sftStep(model: Model, update: UpdateConfig, shape: SequenceShape, options: StepOptions & LossOptions = {}): Graph {
   const g = new GraphBuilder("sft_step");
   const { params, states, weights, adapters } = trainedModel(g, model, update, options.lora);
   const { tokens, options: attention } = sequenceInputs(g, shape);
   const { targets, mask } = targetInputs(g, shape);
-  const logits = logitsOf(model, g, weights, tokens, withAdapters(attention, adapters));
-  const { loss, count } = meanLoss(g, tokenLosses(g, logits, targets), mask);
+  const hidden = model.hidden(g, weights, tokens, withAdapters(attention, adapters));
+  const trained = params.map(({ name }) => ensure(states.get(paramName(name)), name));
+  const { loss, count, known } = stepLoss(g, model, { weights, hidden, targets, mask }, { chunks: options.chunks, trained });
   const metrics = new Map([["tokens_counted", count]]);
-  applyUpdate(g, update, { params, states, loss, metrics, withGradients: options.withGradients === true });
+  applyUpdate(g, update, { params, states, loss, known, metrics, withGradients: options.withGradients === true });
   return g.finish();
 }
 
@@ -33,13 +40,14 @@ export function sftStep(model: Model, update: UpdateConfig, shape: SequenceShape
  *
  *     params  tokens  targets  mask  (segments)   →   loss_sum (nats)  tokens_counted
  */
-export function sftEvalStep(model: Model, shape: SequenceShape, { lora }: Pick<StepOptions, "lora"> = {}): Graph {
+export function sftEvalStep(model: Model, shape: SequenceShape, { lora, chunks }: Pick<StepOptions, "lora"> & LossOptions = {}): Graph {
   const g = new GraphBuilder("eval_step");
   const adapted = adaptedModel(model, lora);
   const weights = setParameters(g, adapted.params);
   const { tokens, options } = sequenceInputs(g, shape);
   const { targets, mask } = targetInputs(g, shape);
-  const { sum, count } = countedLoss(g, tokenLosses(g, logitsOf(adapted, g, weights, tokens, options), targets), mask);
+  const hidden = adapted.hidden(g, weights, tokens, options);
+  const { sum, count } = evalLoss(g, adapted, { weights, hidden, targets, mask }, chunks);
   g.output("loss_sum", g.named("loss_sum", sum, [], "metric"));
   g.output("tokens_counted", g.named("tokens_counted", count, [], "metric"));
   return g.finish();

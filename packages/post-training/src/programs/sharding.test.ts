@@ -10,7 +10,7 @@ import fc from "fast-check";
 import { logProbs, score } from "./evaluations.js";
 import { dpoStep } from "./preference-steps.js";
 import { type RlConfig, rlStep } from "./rl-step.js";
-import { sftStep } from "./sft-step.js";
+import { sftEvalStep, sftStep } from "./sft-step.js";
 
 const update: UpdateConfig = {
   steps: 3,
@@ -124,6 +124,14 @@ const programs: Readonly<Record<string, (drawn: ShardedCase) => Graph>> = {
       update,
       { batch, seq, segments: true },
       { withGradients: true, lora: { rank: 2, alpha: 4, targets: ["q_proj", "down_proj"] } },
+    ),
+  "sft_step in pieces": ({ model, batch }) =>
+    sftStep(model, update, { batch, seq, segments: true }, { withGradients: true, chunks: { count: 4, seqParts: 1 } }),
+  "eval_step in pieces": ({ model, batch }) =>
+    sftEvalStep(
+      model,
+      { batch, seq, segments: true },
+      { lora: { rank: 2, alpha: 4, targets: ["up_proj"] }, chunks: { count: 3, seqParts: 1 } },
     ),
   dpo_step: ({ model, batch }) =>
     dpoStep(model, update, { batch: 2 * batch, seq, segments: false }, { dpo: { beta: 0.1, loss: "ipo", smoothing: 0 } }),

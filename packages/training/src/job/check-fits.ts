@@ -1,6 +1,7 @@
 import { LapidaryError, ensure } from "@lapidary/std";
 import { checkMeshFills, parseTorus, printMesh } from "@lapidary/topology";
 import { podAxis } from "./axis-names.js";
+import { mostLossChunks } from "./loss-chunks.js";
 import { meshOf, type ResolvedJob } from "./resolved-job.js";
 import type { Path, ConfigSource } from "./config-source.js";
 
@@ -16,6 +17,8 @@ export function checkFits(job: ResolvedJob, source: ConfigSource): void {
   checkAtMost(job.train.seq, contextLength, source, ["train", "seq"], `the context of ${job.model.name}`);
   if (job.data.vocab !== undefined)
     checkAtMost(job.data.vocab, vocabSize, source, ["data", "vocab"], `the vocabulary of ${job.model.name}`);
+  const { loss_chunks: chunks = 1 } = job;
+  if (chunks !== "auto") checkAtMost(chunks, mostLossChunks(job), source, ["loss_chunks"], "the tokens that a chip has of a row");
   if (job.train.schedule.warmup > job.train.steps)
     checkAtMost(job.train.schedule.warmup, job.train.steps, source, ["train", "schedule", "warmup"], "train.steps");
 }

@@ -21,9 +21,13 @@ const corpusKeys = [
 ] as const;
 
 /** The recipes that have a key. */
-const keysOfRecipes = { lora: ["sft"], reward: ["rl"], rl: ["rl"], dpo: ["dpo"] } as const satisfies Partial<
-  Record<keyof JobFile, readonly RecipeName[]>
->;
+const keysOfRecipes = {
+  lora: ["sft"],
+  reward: ["rl"],
+  rl: ["rl"],
+  dpo: ["dpo"],
+  loss_chunks: ["pretrain", "sft"],
+} as const satisfies Partial<Record<keyof JobFile, readonly RecipeName[]>>;
 
 /**
  * Checks that a job has the keys of its recipe, and no others.

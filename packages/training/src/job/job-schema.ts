@@ -245,6 +245,18 @@ export const jobFileSchema = z.strictObject({
     .describe(
       "What the backward pass recomputes: none keeps all activations, dots keeps matmuls, full keeps only the outputs of layers, offload also keeps the projections of attention on the host",
     ),
+  loss_chunks: z
+    .union([count, z.literal("auto")])
+    .optional()
+    .describe(
+      "Pieces of the sequence in which a loss over logits is computed, so that only the logits of one piece are in memory; 1 by default. auto: the smallest number with which the step fits by `lapidary plan`",
+    ),
+  attention: z
+    .enum(["flash", "plain"])
+    .optional()
+    .describe(
+      "How the chips of `lapidary plan` compute attention: flash (default) as one kernel whose scores never reach HBM, plain as XLA compiles the exported program. Runs on this machine and exports do not depend on it",
+    ),
   bucket_bytes: z
     .number()
     .int()

@@ -14,6 +14,7 @@ import { trainStep } from "../step/train-step.js";
 import { jobJsonSchema } from "./job-schema.js";
 import { newTokenizerWarnings, tokenizerRequest } from "./job-tokenizer.js";
 import { loadJob, resolveJob } from "./load-job.js";
+import { lossChunksOf } from "./loss-chunks.js";
 import { compileOptions, jobFileText, meshOf, printJob, printJobFile, type ResolvedJob, zeroOptions } from "./resolved-job.js";
 
 const root = fileURLToPath(new URL("../../../..", import.meta.url));
@@ -347,6 +348,38 @@ describe("job files", () => {
 
   it("any text and any override resolve to a job or throw a LapidaryError", () =>
     fc.assert(jobFuzzTarget(environment.configsDir).property, { numRuns: 300 }));
+});
+
+describe("pieces of the loss in job files", () => {
+  it("a job has the pieces that it names, of every part of a split sequence; auto must be resolved first", () => {
+    strictEqual(lossChunksOf(resolved()), undefined);
+    strictEqual(lossChunksOf(resolved(base, "loss_chunks=1")), undefined);
+    deepStrictEqual(lossChunksOf(resolved(base, "loss_chunks=4")), { count: 4, seqParts: 1 });
+    // The hidden states are gathered over an axis that splits the vocabulary.
+    deepStrictEqual(lossChunksOf(resolved(base, "loss_chunks=4", "rules.activation_seq=model")), { count: 4, seqParts: 1 });
+    const split = resolved(base, "loss_chunks=2", "rules.activation_seq=model", "rules.vocab=null");
+    deepStrictEqual(lossChunksOf(split), { count: 2, seqParts: 16 });
+    throws(() => lossChunksOf(resolved(base, "loss_chunks=auto")), /number of pieces of the loss is known/);
+  });
+
+  it("more pieces than tokens of a part, other words and recipes without logits are refused", () => {
+    const refusal = { code: "LAP_CONFIG_VALUE", exit: 4, place: "loss_chunks" };
+    refuses(() => resolved(base, "loss_chunks=33"), { ...refusal, exit: 2, says: /maximum is 32/, place: "override loss_chunks=33" });
+    refuses(() => resolved(base, "loss_chunks=3", "rules.activation_seq=model", "rules.vocab=null"), {
+      ...refusal,
+      exit: 2,
+      says: /is 2/,
+      place: "override loss_chunks=3",
+    });
+    refuses(() => resolved(base, "loss_chunks=0"), { code: "LAP_CONFIG_VALUE", exit: 2 });
+    refuses(() => resolved(base, "loss_chunks=some"), { code: "LAP_CONFIG_VALUE", exit: 2 });
+    refuses(() => resolved(base, "attention=fast"), { code: "LAP_CONFIG_VALUE", exit: 2 });
+    refuses(() => resolved(base, "recipe=reward", "loss_chunks=2"), {
+      code: "LAP_CONFIG_VALUE",
+      exit: 2,
+      says: /loss_chunks is not a key of the recipe reward/,
+    });
+  });
 });
 
 describe("resolved jobs", () => {

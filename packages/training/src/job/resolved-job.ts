@@ -113,6 +113,8 @@ const keyOrder = [
   "unapplied",
   "zero",
   "remat",
+  "loss_chunks",
+  "attention",
   "bucket_bytes",
   "numerics",
   "executor",

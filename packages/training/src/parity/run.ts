@@ -3,6 +3,7 @@ import type { Graph } from "@lapidary/ir";
 import { gemma } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { gradientName, paramName, trainState } from "../step/train-state.js";
+import type { LossChunks } from "../step/token-loss.js";
 import { trainStep } from "../step/train-step.js";
 import type { ParityBatch, ParityBundle } from "./bundle.js";
 import { maxAbsDifference, type ParityDeviations, rmsDifference, largestGradientDeviation } from "./compare.js";
@@ -18,21 +19,23 @@ export interface GraphRunner {
 }
 
 /** The graphs of a parity run: the plain train step, and one that also returns logits and gradients. */
-function parityGraphs({ config, update, batch, seq }: ParityBundle): { train: Graph; inspect: Graph } {
+function parityGraphs({ config, update, batch, seq }: ParityBundle, chunks: LossChunks | undefined): { train: Graph; inspect: Graph } {
   const model = gemma(config);
   return {
-    train: trainStep(model, update, { batch, seq }),
-    inspect: trainStep(model, update, { batch, seq }, { withGradients: true, withLogits: true }),
+    train: trainStep(model, update, { batch, seq }, { chunks }),
+    inspect: trainStep(model, update, { batch, seq }, { withGradients: true, withLogits: true, chunks }),
   };
 }
 
 /**
  * Runs the batches of a bundle and computes the deviations from the reference: logits and gradients of batch 0 (for all
  * tokens and for the targets of fine-tuning), loss of every step, params after the first and the last.
+ *
+ * @param chunks the pieces in which the loss is computed
  */
-export async function runParity(bundle: ParityBundle, runner: GraphRunner): Promise<ParityDeviations> {
+export async function runParity(bundle: ParityBundle, runner: GraphRunner, chunks?: LossChunks): Promise<ParityDeviations> {
   const { expected } = bundle;
-  const graphs = parityGraphs(bundle);
+  const graphs = parityGraphs(bundle, chunks);
   const initial = initialState(bundle);
   const weightNames = gemma(bundle.config).params.map(({ name }) => name);
   const inspect = (batch: ParityBatch): Promise<ReadonlyMap<string, ArrayData>> =>

@@ -1,4 +1,4 @@
-import { gradients } from "@lapidary/compiler";
+import { type Cotangent, gradients, gradientsFrom } from "@lapidary/compiler";
 import type { GraphBuilder, Value } from "@lapidary/ir";
 import type { ParamSpec } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
@@ -15,6 +15,8 @@ export interface StepUpdate {
   readonly states: ReadonlyMap<string, Value>;
   /** Scalar. */
   readonly loss: Value;
+  /** Derivatives of the loss from which the backward pass begins. Absent: it begins at the loss. */
+  readonly known?: readonly Cotangent[] | undefined;
   /** More scalars that the program returns, by name. */
   readonly metrics: ReadonlyMap<string, Value>;
   /** Also return every gradient, before clipping, as `grads/<name>`. */
@@ -22,13 +24,14 @@ export interface StepUpdate {
 }
 
 /** Differentiates the loss, updates the trained parameters, and outputs the next state, the loss and the metrics. */
-export function applyUpdate(g: GraphBuilder, config: UpdateConfig, { params, states, loss, metrics, withGradients }: StepUpdate): void {
+export function applyUpdate(
+  g: GraphBuilder,
+  config: UpdateConfig,
+  { params, states, loss, known, metrics, withGradients }: StepUpdate,
+): void {
   const state = (name: string): Value => ensure(states.get(name), name);
-  const raw = gradients(
-    g,
-    loss,
-    params.map(({ name }) => state(paramName(name))),
-  );
+  const trained = params.map(({ name }) => state(paramName(name)));
+  const raw = known === undefined ? gradients(g, loss, trained) : gradientsFrom(g, known, trained);
   g.inPhase("update", () => {
     const grads = params.map(({ name, logicalAxes }, i) => g.named(gradientName(name), ensure(raw[i], name), logicalAxes, "gradient"));
     const norm = g.named("grad_norm", globalNorm(g, grads), [], "metric");

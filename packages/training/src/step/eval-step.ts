@@ -1,14 +1,20 @@
 import { type Graph, GraphBuilder, tensorType } from "@lapidary/ir";
-import { countedLoss, logitsOf, type Model, tokenLosses } from "@lapidary/models";
+import type { Model } from "@lapidary/models";
 import { type BatchShape, batchParameters } from "./batch-inputs.js";
+import { evalLoss, type LossChunks } from "./token-loss.js";
 import { weightParameters } from "./train-state.js";
 
-/** Losses of a batch as `loss_sum` (nats) and `tokens_counted`: sums of batches with unequal masks can be added, means cannot. */
-export function evalStep(model: Model, shape: BatchShape): Graph {
+/**
+ * Losses of a batch as `loss_sum` (nats) and `tokens_counted`: sums of batches with unequal masks can be added, means cannot.
+ *
+ * @param chunks the pieces in which the loss is computed
+ */
+export function evalStep(model: Model, shape: BatchShape, chunks?: LossChunks): Graph {
   const g = new GraphBuilder("eval_step");
   const weights = weightParameters(g, model);
   const { tokens, targets, mask } = batchParameters(g, shape);
-  const { sum, count } = countedLoss(g, tokenLosses(g, logitsOf(model, g, weights, tokens), targets), mask);
+  const hidden = model.hidden(g, weights, tokens);
+  const { sum, count } = evalLoss(g, model, { weights, hidden, targets, mask }, chunks);
   g.output("loss_sum", g.named("loss_sum", sum, [], "metric"));
   g.output("tokens_counted", g.named("tokens_counted", count, [], "metric"));
   return g.finish();

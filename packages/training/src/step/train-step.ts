@@ -1,9 +1,10 @@
 import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
-import { logitsOf, type Model, meanLoss, tokenLosses } from "@lapidary/models";
+import type { Model } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 import { applyUpdate } from "./apply-update.js";
 import { type BatchShape, batchParameters } from "./batch-inputs.js";
+import { type LossChunks, stepLoss } from "./token-loss.js";
 import { paramName, stateParameter, trainState } from "./train-state.js";
 
 export interface TrainStepOptions {
@@ -11,6 +12,8 @@ export interface TrainStepOptions {
   readonly withGradients?: boolean;
   /** Also return `logits` f32[batch, seq, vocab]. */
   readonly withLogits?: boolean;
+  /** The loss is computed in pieces. Absent: from all logits. */
+  readonly chunks?: LossChunks | undefined;
 }
 
 /** Scalars that a train step returns in addition to the next state. */
@@ -35,10 +38,11 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
   const weights = new Map(model.params.map(({ name }) => [name, state(paramName(name))]));
   const { tokens, targets, mask } = batchParameters(g, shape);
 
-  const logits = logitsOf(model, g, weights, tokens);
-  const { loss, count } = meanLoss(g, tokenLosses(g, logits, targets), mask);
+  const hidden = model.hidden(g, weights, tokens);
+  const inputs = { weights, hidden, targets, mask };
+  const { loss, count, known, logits } = stepLoss(g, model, inputs, { chunks: options.chunks, trained: [...weights.values()] });
   const metrics = new Map([["tokens_counted", count]]);
-  applyUpdate(g, config, { params: model.params, states, loss, metrics, withGradients: options.withGradients === true });
-  if (options.withLogits === true) g.output("logits", logits);
+  applyUpdate(g, config, { params: model.params, states, loss, known, metrics, withGradients: options.withGradients === true });
+  if (options.withLogits === true) g.output("logits", logits());
   return g.finish();
 }
