@@ -86,9 +86,13 @@ describe("parity with PyTorch", function () {
     { bundle: "mha", mesh: "data=2,model=4", zero: 1, workers: 4, executor: "stacked" },
     { bundle: "mha", mesh: "data=1", zero: 2, workers: 1, executor: "stacked" },
     { bundle: "mha", mesh: "data=2,model=2", zero: 3, workers: 1, executor: "chipwise" },
+    { bundle: "gqa", mesh: "data=2,model=4", zero: 3, workers: 2, executor: "stacked", pieces: 5 },
+    { bundle: "mqa", mesh: "pod=2,model=2", zero: 1, workers: 2, executor: "chipwise", pieces: 24 },
   ] as const;
-  for (const { bundle: name, mesh: text, zero, workers, executor } of cases)
-    it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}`, async () => {
+  for (const { bundle: name, mesh: text, zero, workers, executor, ...loss } of cases) {
+    const chunks = "pieces" in loss ? { count: loss.pieces, seqParts: 1 } : undefined;
+    const pieces = chunks === undefined ? "" : `, the loss in ${chunks.count} pieces`;
+    it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}${pieces}`, async () => {
       const bundle = await readParityBundle(golden(name));
       const mesh = parseMesh(text);
       const session = await workersOf.open({
@@ -99,12 +103,13 @@ describe("parity with PyTorch", function () {
         rules: defaultRules(mesh, gemmaParams(bundle.config)),
       });
       try {
-        const distances = await runParity(bundle, session);
+        const distances = await runParity(bundle, session, chunks);
         expectWithinTolerance({ ok: true, chips: meshSize(mesh), workers: session.workers, mesh: text, ...distances, collectives: [] });
       } finally {
         await session.close();
       }
     });
+  }
 });
 
 describe("strategies on the numbers of PyTorch", function () {

@@ -396,6 +396,7 @@ export const commandTree: CommandSpec = {
           description: "stacked runs all chips of a worker together, chipwise one by one",
           choices: ["stacked", "chipwise"],
         },
+        { flags: "--loss-chunks <number>", description: "pieces of the sequence in which losses are computed (default 1)", value: "whole" },
         {
           flags: "--part <names>",
           description:
@@ -416,6 +417,7 @@ export const commandTree: CommandSpec = {
           numerics: args.text("numerics"),
           workers: args.number("workers"),
           executor: args.text("executor"),
+          lossChunks: args.number("lossChunks"),
           part: args.text("part"),
         }),
     },

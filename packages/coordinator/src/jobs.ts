@@ -15,6 +15,7 @@ import {
   resolveJob,
   resolveLocatedJob,
 } from "@lapidary/training";
+import { locatedWithLossChunks, withLossChunks } from "@lapidary/trainer/recipes";
 import { z } from "zod";
 import type { submitRequestSchema } from "@lapidary/api";
 import { checkSliceFits, type SliceRequest } from "./pods.js";
@@ -38,8 +39,10 @@ export const parseJob = (request: z.output<typeof submitRequestSchema>, root: st
 export function parsePlacedJob(request: z.output<typeof submitRequestSchema>, root: string, names: InitNames = {}): LocatedJob {
   const { path, overrides, base = root } = request;
   const environment = { ...names, configsDir: configsDir(root), base };
-  const placed =
-    path === undefined ? resolveLocatedJob(givenJob(request, base), overrides, environment) : loadLocatedJob(path, overrides, environment);
+  const placed = locatedWithLossChunks(
+    path === undefined ? resolveLocatedJob(givenJob(request, base), overrides, environment) : loadLocatedJob(path, overrides, environment),
+    root,
+  );
   checkSliceFits(sliceOf(placed.job));
   return placed;
 }
@@ -69,7 +72,8 @@ export function jobOfRun(run: Run, root: string): ResolvedJob {
 }
 
 function jobWith(run: Run, root: string, overrides: readonly string[]): ResolvedJob {
-  return resolveJob(readJobFile(run.directory), [...overrides], { configsDir: configsDir(root), base: run.directory });
+  const job = resolveJob(readJobFile(run.directory), [...overrides], { configsDir: configsDir(root), base: run.directory });
+  return withLossChunks(job, root);
 }
 
 const resumeSchema = z.strictObject({ overrides: z.array(z.string()) });

@@ -3,6 +3,7 @@ import {
   gigabytes,
   type KernelReport,
   percent,
+  type OtherAttention,
   type PlanReport,
   seconds,
   type SearchedPlan,
@@ -20,7 +21,7 @@ export interface FitText {
 }
 
 /** The tables of `lapidary plan`. */
-export function planText({ report, budget, shards }: StepPlan, fit: FitText, paint: Paint): string {
+export function planText({ report, budget, shards, lossChunks, otherAttention }: StepPlan, fit: FitText, paint: Paint): string {
   const right = (title: string): { title: string; align: "right" } => ({ title, align: "right" });
   const lines = (title: string, rows: readonly (readonly string[])[]): string[] => [
     "",
@@ -37,6 +38,8 @@ export function planText({ report, budget, shards }: StepPlan, fit: FitText, pai
     `${paint.bold(`${seconds(report.step_time_s)} a step`)} on ${counted(report.chips, `${report.chip} chip`)} (${report.pods === 1 ? "one pod" : `${report.pods} pods`}, ${report.torus} of each), mesh ${report.mesh}`,
     `${formatCount(report.parameters)} parameters · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts)${calibrationNote(report)} · bound by ${report.bound}`,
     `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
+    ...(lossChunks === 1 ? [] : [lossChunksText(lossChunks)]),
+    ...(otherAttention === undefined ? [] : [attentionLine(otherAttention)]),
     ...lines("Where the time goes", timeRows(report)),
     ...lines(`HBM of a chip (limit ${gigabytes(report.hbm_limit)})`, [
       ...(["params", "optimizer", "gradients", "activations", "temporary"] as const).map((kind) => [
@@ -75,6 +78,16 @@ export function planText({ report, budget, shards }: StepPlan, fit: FitText, pai
       shardRows(shards),
     ),
   ].join("\n");
+}
+
+/** @param count more than one piece */
+export const lossChunksText = (count: number): string =>
+  `loss_chunks: the loss and the gradients of its logits are computed in ${count} pieces of the sequence, one after the other`;
+
+/** What the times assume about attention, and what the other assumption gives. */
+function attentionLine({ attention, step_time_s, hbm_bytes_peak, fits }: OtherAttention): string {
+  const assumed = attention === "plain" ? "one flash kernel a pass" : "plain matmuls and loops, as exports have it";
+  return `attention is timed as ${assumed}; attention=${attention}: ${seconds(step_time_s)} a step, ${gigabytes(hbm_bytes_peak)} of HBM${fits ? "" : ", which does not fit"}`;
 }
 
 function timeRows(report: PlanReport): string[][] {

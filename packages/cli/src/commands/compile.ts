@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { type CompileReport, compileForTpu as compileStep, installTpuCompiler } from "@lapidary/offline/compile";
 import { ExitCode, formatBytes, LapidaryError, textTable } from "@lapidary/std";
+import { exportedAttention } from "@lapidary/offline/job-file";
 import type { Context } from "../context.js";
 import { checkOutput } from "../output/output.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
@@ -28,6 +29,7 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
     throw usage("the job file is missing", "give a job file, such as configs/jobs/nano16.yaml");
   }
   const job = readJob(context, request.job, request.overrides);
+  for (const warning of exportedAttention(job)) console.warn(warning);
   const hlo = request.hlo === undefined ? undefined : resolve(cwd, request.hlo);
   if (hlo !== undefined) checkOutput({ kind: "file", path: hlo, what: "the optimized program" });
   const text = request.text === "chip" ? "chip" : "whole";

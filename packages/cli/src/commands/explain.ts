@@ -14,6 +14,7 @@ import type { ResolvedJob } from "@lapidary/offline/job-file";
 import { ExitCode, LapidaryError, type Warning, counted, formatBytes, suggest, textTable } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
+import { lossChunksText } from "@lapidary/report/plan-text";
 import type { Paint } from "@lapidary/report/paint";
 import { readJob } from "./job-file.js";
 
@@ -57,8 +58,9 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   }
   const explained = explainJob(job);
   const mesh = Object.fromEntries(job.mesh.map((axis) => [axis.name, axis.size]));
-  console.result({ job: job.name, chips: job.chips, mesh, collectives: explained.collectives, warnings }, () =>
-    collectivesText(job, explained, console.paint),
+  console.result(
+    { job: job.name, chips: job.chips, mesh, loss_chunks: explained.lossChunks, collectives: explained.collectives, warnings },
+    () => collectivesText(job, explained, console.paint),
   );
   return ExitCode.done;
 }
@@ -91,7 +93,7 @@ async function compareWithBackend({ console, root }: Context, job: ResolvedJob, 
   return ExitCode.done;
 }
 
-function collectivesText(job: ResolvedJob, { collectives, conflicts, exampleName }: ExplainedProgram, paint: Paint): string {
+function collectivesText(job: ResolvedJob, { lossChunks, collectives, conflicts, exampleName }: ExplainedProgram, paint: Paint): string {
   const total = collectives.reduce((sum, c) => sum + c.bytes_per_chip, 0);
   const lines = collectives.flatMap(({ op, axis, count, bytes_per_chip, share, phase, value, why }) => [
     `${paint.bold(`${op} over ${axis}`)}  ${value}  ${paint.dim(`${count} × in the ${phase} pass, ${formatBytes(bytes_per_chip)} a chip, ${(100 * share).toFixed(1)} %`)}`,
@@ -99,6 +101,7 @@ function collectivesText(job: ResolvedJob, { collectives, conflicts, exampleName
   ]);
   return [
     `${job.name}: ${counted(job.chips, "chip")}, mesh ${job.mesh.map((axis) => `${axis.name}=${axis.size}`).join(",")}, ZeRO stage ${job.zero}. Each chip sends ${formatBytes(total)} in a step:`,
+    ...(lossChunks === 1 ? [] : [lossChunksText(lossChunks)]),
     "",
     ...(lines.length === 0 ? ["nothing: this program needs no collective"] : lines),
     "",

@@ -51,6 +51,7 @@ const resultOf = (directory: string, job: ResolvedJob, { manifest, textBytes, fi
   jax: manifest.jax,
   text_bytes: textBytes,
   data: manifest.data.kind,
+  attention: "plain",
   files,
 });
 
@@ -60,6 +61,7 @@ function summary(directory: string, job: ResolvedJob, { manifest, textBytes, fil
   const synthetic = manifest.data.kind === "none" ? " --synthetic" : "";
   return [
     `${job.name} for ${job.chips} devices, in ${directory}: ${counted(files.length, "file")}, ${formatBytes(textBytes)} of text, ${data}`,
+    "attention is plain: its scores are arrays in HBM (`lapidary plan` with attention=plain predicts this program)",
     "",
     `  ${run} --check`,
     "      both texts verify",

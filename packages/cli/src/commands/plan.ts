@@ -48,6 +48,8 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
     ...report,
     budget,
     program_hash: planned.programHash,
+    loss_chunks: planned.lossChunks,
+    other_attention: planned.otherAttention ?? null,
     ...(report.fits ? {} : { advice }),
     warnings: subject.warnings,
   };

@@ -22,7 +22,8 @@ import type { Simulation } from "@lapidary/simulator";
 import { type Clock, errorFromJSON, formatBytes, LapidaryError, replaceFile } from "@lapidary/std";
 import type { ResolvedJob } from "@lapidary/training";
 import type { Directories } from "../directories.js";
-import { machineOf, planJob } from "../plan/plan-job.js";
+import { machineOf } from "@lapidary/trainer/recipes";
+import { planJob } from "../plan/plan-job.js";
 import type { Reporter } from "../reporter.js";
 
 export interface TpuCompileOptions {
@@ -75,7 +76,7 @@ export async function compileForTpu(
   reporter.progress("find the TPU compiler");
   const python = await findCompiler(root);
   reporter.progress("partition and time the step");
-  const { simulation, report: plan } = planJob(job, machineOf(job, root, chip));
+  const { simulation, report: plan } = planJob({ ...job, attention: "plain" }, machineOf(job, root, chip));
   const { program } = simulation;
   const module =
     text === "chip"

@@ -13,7 +13,7 @@ import { type Graph, printGraph } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
 import { compileJob } from "@lapidary/trainer/recipes";
-import { compileOptions, type ResolvedJob } from "@lapidary/training";
+import { compileOptions, lossChunksOf, type ResolvedJob } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 
 export type { ProgramDifference } from "@lapidary/compiler";
@@ -34,6 +34,8 @@ export function stageText(job: ResolvedJob, stage: PrintedStage): string {
 export const compareJobs = (a: ResolvedJob, b: ResolvedJob): ReturnType<typeof diffPrograms> => diffPrograms(compileJob(a), compileJob(b));
 
 export interface ExplainedProgram {
+  /** Pieces of the sequence in which the loss is computed. */
+  readonly lossChunks: number;
   readonly collectives: ReturnType<typeof explainCollectives>;
   /** How many claims of an axis lost to another claim. */
   readonly conflicts: number;
@@ -45,6 +47,7 @@ export interface ExplainedProgram {
 export function explainJob(job: ResolvedJob): ExplainedProgram {
   const program = compileJob(job);
   return {
+    lossChunks: lossChunksOf(job)?.count ?? 1,
     collectives: explainCollectives(program),
     conflicts: program.propagated.conflicts.length,
     exampleName: exampleName(program),

@@ -31,6 +31,7 @@ import {
   trainState,
 } from "@lapidary/training";
 import type { Directories } from "../directories.js";
+import { exportedAttention } from "../job/exported-attention.js";
 import { readJobFile } from "../job/job-file.js";
 import type { Reporter } from "../reporter.js";
 
@@ -72,7 +73,7 @@ export async function readExportedJob(
       remedy: "export a job of the recipe pretrain; `lapidary explain` and `lapidary plan` read jobs of every recipe",
     });
   const inputs = await checkInputs(job, { projectRoot: directories.root, locationOf, readsCorpus: data });
-  return { job, warnings: [...warnings, ...inputs, ...jobWarnings(job)] };
+  return { job, warnings: [...warnings, ...inputs, ...jobWarnings(job), ...exportedAttention(job)] };
 }
 
 /** Compiles a job, prepares its dataset and reads its initial weights. The caller closes the result. */

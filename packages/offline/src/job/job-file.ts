@@ -1,8 +1,10 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type JobText, type LocatedJob, type Pipeline, readJobText, resolveLocatedJob, resolvePipeline } from "@lapidary/training/job";
+import { locatedWithLossChunks } from "@lapidary/trainer/recipes";
 import type { Directories } from "../directories.js";
 
+export { exportedAttention } from "./exported-attention.js";
 export type { ResolvedJob } from "@lapidary/training/job";
 
 type Places = Pick<Directories, "cwd" | "root">;
@@ -22,10 +24,12 @@ export const readJobFile = (places: Directories, job: string, overrides: readonl
 export const readLaunchText = (places: Places, file: string): JobText => readText(places, file, ["jobs", "pipelines"]);
 
 export const jobOfText = (directories: Directories, text: JobText, overrides: readonly string[]): LocatedJob =>
-  resolveLocatedJob(text, overrides, { ...environmentOf(directories), base: directories.cwd });
+  locatedWithLossChunks(resolveLocatedJob(text, overrides, { ...environmentOf(directories), base: directories.cwd }), directories.root);
 
-export const pipelineOfText = (directories: Directories, text: JobText, overrides: readonly string[]): Pipeline =>
-  resolvePipeline(text, overrides, environmentOf(directories));
+export function pipelineOfText(directories: Directories, text: JobText, overrides: readonly string[]): Pipeline {
+  const pipeline = resolvePipeline(text, overrides, environmentOf(directories));
+  return { ...pipeline, jobs: pipeline.jobs.map((job) => locatedWithLossChunks(job, directories.root)) };
+}
 
 function readText({ cwd, root }: Places, file: string, directories: readonly string[]): JobText {
   const known = directories.map((name) => join(root, "configs", name, `${file}.yaml`)).find((path) => existsSync(path));

@@ -12,6 +12,7 @@ const asked = (options: Partial<ParityOptions>): ParityOptions => ({
   numerics: undefined,
   workers: undefined,
   executor: undefined,
+  lossChunks: undefined,
   part: undefined,
   ...options,
 });

@@ -1,5 +1,6 @@
 import { LapidaryError, counted } from "@lapidary/std";
 import { axisMeaning, isKnownAxis, knownAxes } from "@lapidary/training/job";
+import type { LossChunks } from "@lapidary/training";
 import { type Mesh, type Torus, checkMeshFills, chipCount, makeWorkerGrid, meshSize, parseMesh, parseTorus } from "@lapidary/topology";
 
 export interface ParityOptions {
@@ -10,6 +11,8 @@ export interface ParityOptions {
   readonly numerics: string | undefined;
   readonly workers: number | undefined;
   readonly executor: string | undefined;
+  /** Pieces of the sequence in which losses are computed. */
+  readonly lossChunks: number | undefined;
   /** Parts of a bundle of post-training, separated by commas. */
   readonly part: string | undefined;
 }
@@ -21,6 +24,8 @@ export interface ParityPlan {
   readonly zero: 0 | 1 | 2 | 3;
   readonly numerics: "f32" | "mxu";
   readonly executor: "stacked" | "chipwise";
+  /** The pieces in which losses over logits are computed; undefined: all logits at once. */
+  readonly chunks: LossChunks | undefined;
   /** Number of worker processes: at most the requested number, and a divisor of the mesh. */
   readonly workers: number;
 }
@@ -47,6 +52,8 @@ export function planParity(options: ParityOptions, cores: number): ParityPlan {
     zero: zeroStage(options.zero),
     numerics: options.numerics === "mxu" ? "mxu" : "f32",
     executor,
+    // The default rules do not split the sequence.
+    chunks: options.lossChunks === undefined ? undefined : { count: options.lossChunks, seqParts: 1 },
     workers: makeWorkerGrid(mesh, workers).workers,
   };
 }
@@ -72,4 +79,15 @@ export function torusFor(mesh: Mesh): Torus {
 
 function zeroStage(text: string | undefined): 0 | 1 | 2 | 3 {
   return text === "1" ? 1 : text === "2" ? 2 : text === "3" ? 3 : 0;
+}
+
+/** @throws LAP_PARITY_OPTION if a row of `seq` tokens cannot have so many pieces */
+export function checkChunks({ chunks }: Pick<ParityPlan, "chunks">, seq: number): void {
+  if (chunks === undefined || (chunks.count >= 1 && chunks.count <= seq)) return;
+  throw new LapidaryError({
+    code: "LAP_PARITY_OPTION",
+    message: `a row of ${counted(seq, "token")} cannot have ${counted(chunks.count, "piece")}`,
+    location: "--loss-chunks",
+    remedy: `use 1 to ${seq}`,
+  });
 }

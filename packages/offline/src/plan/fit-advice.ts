@@ -1,7 +1,8 @@
 import type { Machine } from "@lapidary/simulator";
 import { LapidaryError } from "@lapidary/std";
-import type { ResolvedJob } from "@lapidary/training";
+import { lossChunksOf, type ResolvedJob } from "@lapidary/training";
 import { type Planned, planJob } from "./plan-job.js";
+import { chunksToTry } from "./search-job.js";
 
 /** Overrides that lower the memory of a job, and the plan with them. */
 export interface FitAdvice {
@@ -12,7 +13,7 @@ export interface FitAdvice {
 }
 
 /** The maximum number of compilations for advice. */
-const maxTries = 5;
+const maxTries = 7;
 
 /**
  * Searches overrides that make a job fit. Each change is added to the changes before it, until the step fits. Changes that cost less time come first.
@@ -56,7 +57,9 @@ function changesFor(job: ResolvedJob): string[] {
   const smaller = [job.train.batch / 2, job.train.batch / 4, job.train.batch / 8].filter(
     (batch) => Number.isInteger(batch) && batch % rows === 0,
   );
+  const chunks = lossChunksOf(job)?.count ?? 1;
   return [
+    ...chunksToTry(job).flatMap((count) => (count > chunks ? [`loss_chunks=${count}`] : [])),
     ...(job.remat === "none" || job.remat === "dots" ? ["remat=full"] : []),
     ...(job.zero < 3 ? ["zero=3"] : []),
     ...(has("model") && (job.rules["activation_seq"] ?? []).length === 0 && (job.rules["activation_embed"] ?? []).length === 0

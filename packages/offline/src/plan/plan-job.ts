@@ -1,11 +1,15 @@
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
-import { basename, join } from "node:path";
-import { type ComputeDtype, type Machine, type PlanReport, type Simulation, parseChip, planReport, simulate } from "@lapidary/simulator";
+import {
+  type AttentionForm,
+  type Machine,
+  type PlanReport,
+  type SimulateOptions,
+  type Simulation,
+  planReport,
+  simulate,
+} from "@lapidary/simulator";
 import { textForDigest } from "@lapidary/ir";
-import { LapidaryError, suggest } from "@lapidary/std";
-import { parseTorus } from "@lapidary/topology";
-import { compileJob } from "@lapidary/trainer/recipes";
+import { compileJob, computeOf } from "@lapidary/trainer/recipes";
 import type { ResolvedJob } from "@lapidary/training";
 
 export interface Planned {
@@ -13,33 +17,32 @@ export interface Planned {
   readonly report: PlanReport;
 }
 
-/** The machine of a job, with the chip of its pod or with another chip. */
-export function machineOf({ pod, pods, slice }: Pick<ResolvedJob, "pod" | "pods" | "slice">, root: string, chip = pod.chip): Machine {
-  return { chip: readChip(root, chip), pods, torus: parseTorus(slice) };
-}
-
-function readChip(root: string, name: string): Machine["chip"] {
-  const directory = join(root, "configs/chips");
-  const file = join(directory, `${name}.yaml`);
-  if (/^[a-z0-9][\w.-]*$/i.test(name) && existsSync(file)) return parseChip(readFileSync(file, "utf8"), file);
-  const known = readdirSync(directory).map((each) => basename(each, ".yaml"));
-  const near = suggest(name, known);
-  throw new LapidaryError({
-    code: "LAP_CHIP_UNKNOWN",
-    message: `there is no chip "${name}"`,
-    location: "chip",
-    remedy:
-      near === undefined ? `chips are ${known.sort().join(", ")}; a file in configs/chips describes another` : `did you mean "${near}"?`,
-  });
-}
-
-/** The dtype of matmuls on a chip. */
-export const computeOf = ({ numerics }: Pick<ResolvedJob, "numerics">): ComputeDtype => (numerics === "mxu" ? "bf16" : "f32");
-
 /** Compiles the job's train step and times it. */
 export function planJob(job: ResolvedJob, machine: Machine): Planned {
-  const simulation = simulate(compileJob(job, { verify: false }), machine, { compute: computeOf(job) });
+  const simulation = simulate(compileJob(job, { verify: false }), machine, simulateOptions(job));
   return { simulation, report: planReport(simulation) };
+}
+
+const simulateOptions = (job: Pick<ResolvedJob, "numerics" | "attention">): SimulateOptions => ({
+  compute: computeOf(job),
+  ...(job.attention === undefined ? {} : { attention: job.attention }),
+});
+
+/** What another form of attention would change. */
+export interface OtherAttention {
+  readonly attention: AttentionForm;
+  readonly step_time_s: number;
+  readonly hbm_bytes_peak: number;
+  readonly fits: boolean;
+}
+
+/** The step of a planned job with the other form of attention; undefined if the step has no attention that a flash kernel can compute. */
+export function otherAttention(job: ResolvedJob, { simulation, report }: Planned): OtherAttention | undefined {
+  const attention = report.attention === "flash" ? "plain" : "flash";
+  const other = simulate(simulation.program, simulation.machine, { ...simulateOptions(job), attention });
+  if (other.kernels.length === simulation.kernels.length) return undefined;
+  const { peakBytes } = other.memory;
+  return { attention, step_time_s: other.stepSeconds, hbm_bytes_peak: peakBytes, fits: peakBytes <= report.hbm_limit };
 }
 
 /** Hash of the chip program, as workers load it. */

@@ -3,15 +3,17 @@ import { type WeightShards, weightShards } from "@lapidary/compiler";
 import { calibrationWarning, type Machine, planHtml, type PlanReport } from "@lapidary/simulator";
 import type { Clock, Warning } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
-import { printJob, type ResolvedJob, shardingFindings } from "@lapidary/training";
+import { machineOf } from "@lapidary/trainer/recipes";
+import { lossChunksOf, printJob, type ResolvedJob, shardingFindings } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 import { adviseFit, type FitAdvice } from "./fit-advice.js";
-import { type Budget, budgetOf, machineOf, planJob, programHash } from "./plan-job.js";
+import { type Budget, budgetOf, type OtherAttention, otherAttention, planJob, programHash } from "./plan-job.js";
 import { overridesOf, type PlanChoice, searchJob } from "./search-job.js";
 
 export type { WeightShards } from "@lapidary/compiler";
 export { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
 export type { FitAdvice } from "./fit-advice.js";
+export type { OtherAttention } from "./plan-job.js";
 
 /** A job, the machine on which its step is timed, and the findings about its shardings. */
 export interface PlanSubject {
@@ -48,6 +50,10 @@ export interface StepPlan {
   /** Time and chip-hours of all steps of the job. */
   readonly budget: Budget;
   readonly programHash: string;
+  /** Pieces of the sequence in which the loss is computed. */
+  readonly lossChunks: number;
+  /** The step with the other form of attention; undefined if it does not differ. */
+  readonly otherAttention: OtherAttention | undefined;
   readonly shards: readonly WeightShards[];
   /** Changes that lower the memory of a step that does not fit, the last one the best. */
   readonly advice: readonly FitAdvice[];
@@ -67,6 +73,8 @@ export function planStep({ job, machine, read, warnings, fixes }: PlanSubject, r
     report,
     budget,
     programHash: programHash(simulation),
+    lossChunks: lossChunksOf(job)?.count ?? 1,
+    otherAttention: otherAttention(job, planned),
     shards: weightShards(simulation.program.chip, simulation.program.global),
     advice,
     page: () =>
@@ -102,7 +110,7 @@ export interface PlanSearch {
   readonly best: { readonly overrides: readonly string[]; readonly jobFile: string } | undefined;
 }
 
-/** Searches meshes, ZeRO stage, rematerialisation, batch and sequence sharding. */
+/** Searches meshes, ZeRO stage, rematerialisation, batch, pieces of the loss and sequence sharding. */
 export async function searchPlansOf(subject: PlanSubject, clock: Clock, reporter: Pick<Reporter, "progress">): Promise<PlanSearch> {
   const { job, machine, read } = subject;
   const chips = chipCount(machine.torus);

@@ -2,9 +2,8 @@ import { analyse, extrapolate, type Machine, type RankedPlan, searchPlans, simul
 import { type RematPolicy, rematPolicies } from "@lapidary/compiler";
 import { LapidaryError } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
-import { compileJob } from "@lapidary/trainer/recipes";
-import { podAxis, type ResolvedJob, shardingFindings } from "@lapidary/training";
-import { computeOf } from "./plan-job.js";
+import { compileJob, computeOf } from "@lapidary/trainer/recipes";
+import { lossChunksOf, mostLossChunks, podAxis, type ResolvedJob, shardingFindings } from "@lapidary/training";
 
 /** The settings that the search changes. */
 export interface PlanChoice {
@@ -15,6 +14,8 @@ export interface PlanChoice {
   readonly batch: number;
   /** Whether the sequence of the residual stream is split over `model` between matmuls. */
   readonly sequence: boolean;
+  /** Pieces of the sequence in which the loss is computed. */
+  readonly lossChunks: number;
 }
 
 export interface JobSearch {
@@ -30,7 +31,11 @@ export interface JobSearch {
 const [few, more] = [2, 4] as const;
 
 /** The overrides of a choice, for `lapidary plan`. */
-export function overridesOf(choice: PlanChoice, { pods }: Pick<ResolvedJob, "pods">, chips: number): string[] {
+export function overridesOf(
+  choice: PlanChoice,
+  { pods, loss_chunks: chunks }: Pick<ResolvedJob, "pods" | "loss_chunks">,
+  chips: number,
+): string[] {
   const mesh = {
     ...(pods === 1 ? {} : { [podAxis]: pods }),
     data: chips / choice.model,
@@ -43,29 +48,30 @@ export function overridesOf(choice: PlanChoice, { pods }: Pick<ResolvedJob, "pod
     `zero=${choice.zero}`,
     `remat=${choice.remat}`,
     `train.batch=${choice.batch}`,
+    ...(choice.lossChunks === 1 && chunks === undefined ? [] : [`loss_chunks=${choice.lossChunks}`]),
     ...(choice.model === 1 ? [] : [`rules.activation_seq=${choice.sequence ? "model" : "null"}`]),
   ];
 }
 
 /**
- * Searches meshes, ZeRO stage, rematerialisation, batch and sequence sharding inside the job's slice. For each plan, models of 2 and 4 layers are compiled and
+ * Searches meshes, ZeRO stage, rematerialisation, batch, pieces of the loss and sequence sharding inside the job's slice. For each plan, models of 2 and 4 layers are compiled and
  * timed. The whole model is extrapolated, because every layer adds the same time and memory. Times are for the tokens of the job's own step.
  */
 export async function searchJob({ job, machine, read, budget, onProgress }: JobSearch): Promise<RankedPlan<PlanChoice>[]> {
   const chips = chipCount(machine.torus);
   const layers = job.model.config.layers;
   const compute = computeOf(job);
-  const powers = (limit: number): number[] => Array.from({ length: Math.floor(Math.log2(limit)) + 1 }, (_, i) => 2 ** i);
   const current = job.mesh.find(({ name }) => name === "model")?.size ?? 1;
   const models = powers(Math.min(chips, 64)).filter((model) => chips % model === 0 && model <= job.model.config.heads * 4);
   const batches = [job.train.batch / 2, job.train.batch, job.train.batch * 2].filter((batch) => Number.isInteger(batch));
-
+  const chunks = chunksToTry(job);
   const own: PlanChoice = {
     model: current,
     zero: job.zero,
     remat: job.remat,
     batch: job.train.batch,
     sequence: (job.rules["activation_seq"] ?? []).length > 0,
+    lossChunks: lossChunksOf(job)?.count ?? 1,
   };
   const starts: PlanChoice[] = [
     own,
@@ -82,15 +88,12 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
     ...models
       .filter((model) => model === plan.model * 2 || model * 2 === plan.model)
       .map((model) => ({ ...plan, model, sequence: model > 1 && plan.sequence })),
+    ...chunks.filter((lossChunks) => lossChunks !== plan.lossChunks).map((lossChunks) => ({ ...plan, lossChunks })),
     ...(plan.model > 1 ? [{ ...plan, sequence: !plan.sequence }] : []),
   ];
 
-  const withLayers = (resolved: ResolvedJob, count: number): ResolvedJob => ({
-    ...resolved,
-    model: { ...resolved.model, config: { ...resolved.model.config, layers: count } },
-  });
   const time = (resolved: ResolvedJob, count: number): { seconds: number; hbmBytes: number } => {
-    const analysis = analyse(compileJob(withLayers(resolved, count), { verify: false }), machine.chip, compute);
+    const analysis = analyse(compileJob(withLayers(resolved, count), { verify: false }), machine.chip, compute, job.attention);
     return { seconds: simulateAnalysed(analysis, machine).stepSeconds, hbmBytes: analysis.memory.peakBytes };
   };
   // A lower bound for every plan: the flops of the model at the peak of all chips, and its states split as far as the ZeRO stage allows.
@@ -132,6 +135,19 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
     onProgress: (tried, of, best) => onProgress(tried, of, best === undefined ? "" : describe(best.plan)),
   });
 }
+
+/** Powers of two up to a limit. */
+const powers = (limit: number): number[] => Array.from({ length: Math.floor(Math.log2(limit)) + 1 }, (_, i) => 2 ** i);
+
+/** The job with another number of layers. */
+const withLayers = (resolved: ResolvedJob, count: number): ResolvedJob => ({
+  ...resolved,
+  model: { ...resolved.model, config: { ...resolved.model.config, layers: count } },
+});
+
+/** Numbers of pieces of the loss that a plan or its advice tries. More pieces hardly lower the memory, because layers then need more. */
+export const chunksToTry = (job: ResolvedJob): number[] =>
+  job.recipe === undefined || job.recipe === "sft" ? [1, 4, 16].filter((count) => count <= mostLossChunks(job)) : [];
 
 /** f32 bytes of all weights; embeddings count once. */
 function parameterBytes(job: ResolvedJob): number {

@@ -7,7 +7,8 @@ import { jobWarnings } from "@lapidary/training";
 import { knownRun } from "../checkpoints/resolve-checkpoint.js";
 import type { Directories } from "../directories.js";
 import { readJobFile } from "../job/job-file.js";
-import { machineOf, planJob } from "../plan/plan-job.js";
+import { machineOf } from "@lapidary/trainer/recipes";
+import { planJob } from "../plan/plan-job.js";
 import { runDirectory, runNames } from "../runs/runs.js";
 import { runTrace } from "./run-trace.js";
 

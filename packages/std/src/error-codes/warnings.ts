@@ -19,6 +19,7 @@ export const warningCodes = {
   LAP_JUDGE_MASS: { summary: "The judge gives its three verdicts little probability." },
   LAP_LIMIT_ADDRESS_SPACE: { summary: "The shell limits the address space of a process." },
   LAP_LIMIT_OPEN_FILES: { summary: "The shell limits the number of open files." },
+  LAP_EXPORT_ATTENTION: { summary: "A job asks for flash attention, and the exported program has plain attention." },
   LAP_MESH_AXIS_IDLE: { summary: "All chips along a mesh axis compute the same." },
   LAP_METRICS_UNREADABLE: { summary: "Some rows of metrics are damaged." },
   LAP_RL_CUT_OFF_SHARE: { summary: "Many answers of a rollout did not end within their tokens." },

@@ -1,9 +1,11 @@
 import { type LoraConfig } from "@lapidary/models";
-import { loraTargetModules, type ResolvedJob } from "@lapidary/training";
+import { loraTargetModules, lossChunksOf, type ResolvedJob } from "@lapidary/training";
 import type { RecipeRequest } from "./recipe.js";
 
 /** The part of a job that decides its graphs. Keys of other recipes than pretraining are absent in the request of a pretraining. */
-export function recipeRequest({ recipe, lora, rl, dpo, model, train, seed }: ResolvedJob): RecipeRequest {
+export function recipeRequest(job: ResolvedJob): RecipeRequest {
+  const { recipe, lora, rl, dpo, model, train, seed } = job;
+  const chunks = lossChunksOf(job);
   const { steps, optimizer, schedule, clip, batch, seq } = train;
   return {
     ...(recipe === undefined ? {} : { recipe }),
@@ -15,6 +17,7 @@ export function recipeRequest({ recipe, lora, rl, dpo, model, train, seed }: Res
     update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) },
     batch,
     seq,
+    ...(chunks === undefined ? {} : { chunks }),
   };
 }
 

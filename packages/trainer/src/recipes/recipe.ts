@@ -4,7 +4,7 @@ import type { Graph } from "@lapidary/ir";
 import type { ModelConfig, LoraConfig } from "@lapidary/models";
 import type { ArrayData, FeedPort, RunReport } from "@lapidary/protocol";
 import type { Warning } from "@lapidary/std";
-import type { ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
+import type { LossChunks, ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
 
 import type { ProgramHost } from "../rl/program-host.js";
 
@@ -23,6 +23,8 @@ export interface RecipeRequest {
   readonly update: UpdateConfig;
   readonly batch: number;
   readonly seq: number;
+  /** The pieces in which a loss over logits is computed. Absent: all logits at once. */
+  readonly chunks?: LossChunks;
   readonly seed: number;
 }
 

@@ -18,7 +18,7 @@ export const sft: Recipe = {
   stepProgram: "sft_step",
   metrics: trainMetrics,
   batchArrays: ["tokens", "targets", "mask", "segments"],
-  graphs({ model: config, lora, update, batch, seq, seed }) {
+  graphs({ model: config, lora, update, batch, seq, chunks, seed }) {
     const model = buildModel(config);
     const states = trainedStates(model, update, lora);
     const shape = { batch, seq, segments: true };
@@ -28,9 +28,9 @@ export const sft: Recipe = {
         : model.params.map(({ name, ...spec }): StateSpec => ({ ...spec, name: paramName(name), role: "param", weight: name }));
     return {
       graphs: {
-        sft_step: { trace: () => sftStep(model, update, shape, { lora }) },
+        sft_step: { trace: () => sftStep(model, update, shape, { lora, chunks }) },
         init: { trace: () => initGraph(states, seed) },
-        eval_step: { trace: () => sftEvalStep(model, shape, { lora }) },
+        eval_step: { trace: () => sftEvalStep(model, shape, { lora, chunks }) },
         next_token: { trace: () => nextTokenLogits(adaptedModel(model, lora), { batch: 1, seq }), rules: { batch: null } },
       },
       states,
