@@ -2,9 +2,10 @@ import { LapidaryError, suggest } from "@lapidary/std";
 import type { Reporter } from "../../reporter.js";
 import { filters } from "./filters.js";
 import { memorisation } from "./memorisation.js";
+import { pii } from "./pii.js";
 import type { JudgeTask } from "./task.js";
 
-const tasks: readonly JudgeTask[] = [filters, memorisation];
+const tasks: readonly JudgeTask[] = [filters, memorisation, pii];
 
 const judgeTasks: readonly string[] = tasks.map(({ name }) => name);
 
