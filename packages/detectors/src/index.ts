@@ -1,3 +1,5 @@
+export { ContaminationIndex } from "./decontamination/contamination-index.js";
+export { datatroveRule, janitorRule } from "./decontamination/published-rules.js";
 export { maskedExcerpt } from "./finding.js";
 export { type IdentityOptions, findMistakenIdentity } from "./identity.js";
 export { connectedComponents, type Pair } from "./duplicates/components.js";

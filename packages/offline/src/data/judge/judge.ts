@@ -1,12 +1,13 @@
 import { LapidaryError, suggest } from "@lapidary/std";
 import type { Reporter } from "../../reporter.js";
 import { clusters, pairs, substrings } from "./dedup.js";
+import { decontamination } from "./decontamination.js";
 import { filters } from "./filters.js";
 import { memorisation } from "./memorisation.js";
 import { pii } from "./pii.js";
 import type { JudgeTask } from "./task.js";
 
-const tasks: readonly JudgeTask[] = [clusters, filters, memorisation, pairs, pii, substrings];
+const tasks: readonly JudgeTask[] = [clusters, decontamination, filters, memorisation, pairs, pii, substrings];
 
 const judgeTasks: readonly string[] = tasks.map(({ name }) => name);
 
