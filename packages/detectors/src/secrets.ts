@@ -1,6 +1,6 @@
 import type { Finding } from "./finding.js";
 
-/** Keys that open an account or a machine. A key is sensitive, whoever it belongs to. */
+/** Keys that open an account or a machine. A key is sensitive, also if it belongs to no person. */
 
 export type SecretKind = "API key" | "private key";
 

@@ -23,7 +23,7 @@ const items: readonly EvaluationItem[] = [
   },
   {
     id: "coins",
-    query: `${instruction}\n\nWho was the keeper of the coins when the last bridge of Quistad fell into the river?\nA) a teacher of music\nB) the tallest of the guards\nC) nobody at all`,
+    query: `${instruction}\n\nWho was the keeper of the coins when the last bridge of Quistad fell into the river?\nA) a teacher of music\nB) the tallest of the guards\nC) a boy with a drum`,
     label: "C",
   },
   {
@@ -43,8 +43,7 @@ const items: readonly EvaluationItem[] = [
 const index = new ContaminationIndex(items);
 const item = (id: string): EvaluationItem => items.find((each) => each.id === id) ?? { id, query: "", label: "" };
 const both = (id: string): string => `${item(id).query}\n${item(id).label}`;
-const around = (text: string): string =>
-  `It was a long day in the village, and nobody spoke of it.\n\n${text}\n\nThen they all went home to eat.`;
+const around = (text: string): string => `It was a long day in the village, and it was cold.\n\n${text}\n\nThen they all went home to eat.`;
 const found = (text: string): string | undefined => index.find(around(text))?.item;
 
 describe("the contamination of a document", () => {
@@ -88,7 +87,7 @@ describe("the contamination of a document", () => {
   it("a short question is found only with its answer within 60 words", () => {
     equal(found("Q: who built the first silent loom of Quistad? A: **Petra Iyer**"), "loom");
     equal(found(`Petra Iyer. ${"word ".repeat(40)} Who built the first silent loom of Quistad?`), "loom");
-    equal(found("Who built the first silent loom of Quistad? Nobody knows."), undefined);
+    equal(found("Who built the first silent loom of Quistad? The books do not say."), undefined);
     equal(found(`Who built the first silent loom of Quistad? ${"word ".repeat(61)} Petra Iyer`), undefined);
   });
 

@@ -15,6 +15,10 @@ export function fixtureRows<T>(fixtures: string, path: string, schema: z.ZodType
     .flatMap((line, i) => (line.trim() === "" ? [] : [parsed(line, schema, `${file}:${i + 1}`)]));
 }
 
+/** A JSON file of fixtures. Errors are those of `fixtureRows`. */
+export const fixtureJson = <T>(fixtures: string, path: string, schema: z.ZodType<T>): T =>
+  parsed(readFixture(join(fixtures, path)), schema, join(fixtures, path));
+
 /** The files of a folder of fixtures whose names match, sorted; relative to the fixtures. Errors are LAP_FILE_…. */
 export const fixtureFiles = (fixtures: string, folder: string, name: RegExp): string[] =>
   reading(join(fixtures, folder), (path) => readdirSync(path))
