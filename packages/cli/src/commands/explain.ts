@@ -35,7 +35,7 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   const overrides = request.words.filter((word) => word.includes("="));
   const names = request.words.filter((word) => !word.includes("="));
   if (names.length > 1) throw usage(`${names.length} names were given: ${names.join(", ")}`, "explain one value at a time");
-  const job = readJob(context, request.job, overrides);
+  const job = await readJob(context, request.job, overrides);
   const warnings = jobWarnings(job);
   for (const warning of warnings) console.warn(warning);
   if (request.stage !== undefined) return printStage(context, job, request.stage, warnings);
@@ -43,7 +43,7 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   if (request.diff !== undefined) {
     const { diff } = request;
     // The overrides belong to the job before them.
-    const difference = compareJobs(job, readJob(context, diff, []));
+    const difference = compareJobs(job, await readJob(context, diff, []));
     console.result({ a: request.job, b: diff, ...difference, warnings }, () =>
       differenceText(difference, request.job, diff, console.paint),
     );

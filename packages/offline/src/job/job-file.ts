@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { type JobText, type LocatedJob, type Pipeline, readJobText, resolveLocatedJob, resolvePipeline } from "@lapidary/training/job";
+import { isRecipePath, type JobText, type LocatedJob, type Pipeline, readJobText, resolveLocatedJob, resolvePipeline } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 
 export type { ResolvedJob } from "@lapidary/training/job";
@@ -17,6 +17,14 @@ const environmentOf = ({ root, home }: Directories) => ({ configsDir: join(root,
  */
 export const readJobFile = (places: Directories, job: string, overrides: readonly string[]): LocatedJob =>
   jobOfText(places, readText(places, job, ["jobs"]), overrides);
+
+/** As `readJobFile`. The module of a user's recipe is imported into this process, so that the programs of the job can be traced. @throws LAP_RECIPE_… */
+export async function readTraceableJob(places: Directories, job: string, overrides: readonly string[]): Promise<LocatedJob> {
+  const located = readJobFile(places, job, overrides);
+  if (isRecipePath(located.job.recipe))
+    await (await import("@lapidary/trainer/recipes")).checkRecipeOptions(located.job, located.locationOf);
+  return located;
+}
 
 /** The text of a job or a pipeline: `file` is a path, or the name of a file in `configs/jobs` or `configs/pipelines`. @throws LAP_JOB_FILE */
 export const readLaunchText = (places: Places, file: string): JobText => readText(places, file, ["jobs", "pipelines"]);

@@ -22,6 +22,7 @@ import {
   type ResolvedJob,
   rowsRequestOf,
   tokenizerRequest,
+  trainsOnExamples,
 } from "@lapidary/training";
 import type { RecipeInputs } from "../recipes/recipe.js";
 import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
@@ -45,7 +46,7 @@ export type RunDataset = RecipeInputs["dataset"];
  * @throws LapidaryError for a corpus, examples or a tokenizer that cannot be used
  */
 export const prepareData = (options: DataOptions, signal: AbortSignal): Promise<RunDataset> =>
-  options.job.recipe === undefined ? prepareText(options, signal) : prepareExamples(options, signal);
+  trainsOnExamples(options.job) ? prepareExamples(options, signal) : prepareText(options, signal);
 
 async function prepareText({ run, job, root, cacheDir, clock }: DataOptions, signal: AbortSignal): Promise<Dataset> {
   const own = runTokenizer(run);
