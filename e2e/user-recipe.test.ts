@@ -1,5 +1,5 @@
 import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isOfType } from "@lapidary/api/run-events";
 import { Home, root } from "./support/cli.js";
@@ -112,7 +112,9 @@ describe("a recipe that a user wrote", function () {
     const [first, last] = [rows[0]?.metrics, rows.at(-1)?.metrics];
     deepStrictEqual(Object.keys(first ?? {}).sort(), ["cross_entropy", "kl"]);
     ok((last?.["kl"] ?? 9) < 0.8 * (first?.["kl"] ?? 0), JSON.stringify([first, last]));
-    const names = readFileSync(join(checkpointOf(home, "student", 12), "model.safetensors")).subarray(8, 3000).toString("latin1");
+    const names = readFileSync(join(checkpointOf(home, "student", 12), "model.safetensors"))
+      .subarray(8, 3000)
+      .toString("latin1");
     ok(names.includes("model.layers.0.") && !names.includes("model.layers.1.") && !names.includes("teacher"));
   });
 
@@ -176,6 +178,26 @@ describe("a recipe that a user wrote", function () {
     match(options.stderr, /LAP_RESUME_CHANGES: options\.strength of a run cannot change/);
   });
 
+  it("a module of a job runs for a client with the token of the coordinator, and for no other client", async () => {
+    const marker = join(home.directory, "ran");
+    const path = write(home, "marks.mjs", `import { writeFileSync } from "node:fs";\nwriteFileSync(${JSON.stringify(marker)}, "");\n`);
+    const { port, token } = JSON.parse(readFileSync(join(home.state, "coordinator.json"), "utf8")) as { port: number; token: string };
+    const submit = async (headers: Record<string, string>): Promise<number> =>
+      (
+        await fetch(`http://127.0.0.1:${port}/api/jobs`, {
+          method: "POST",
+          headers: { "content-type": "application/json", ...headers },
+          body: JSON.stringify({ yaml: `recipe: ${path}\n${teacher}`, base: home.directory }),
+        })
+      ).status;
+    equal(await submit({}), 401);
+    equal(await submit({ authorization: "Bearer 0123456789abcdef0123456789abcdef" }), 401);
+    equal(await submit({ authorization: `Bearer ${token}`, origin: "http://example.com" }), 403);
+    ok(!existsSync(marker));
+    equal(await submit({ authorization: `Bearer ${token}` }), 400);
+    ok(existsSync(marker));
+  });
+
   it("plan, explain, config show and config validate read the job, and errors name the key or the line", async () => {
     const job = join(home.directory, "controlled.yaml");
     for (const args of [
@@ -186,7 +208,10 @@ describe("a recipe that a user wrote", function () {
       const { code, stdout, stderr } = await home.run(...args);
       equal(code, 0, `${args.join(" ")}: ${stdout}\n${stderr}`);
     }
-    match((await home.run("config", "show", job)).stdout, /recipe: .*controlled\.ts\nrecipe_hash: [0-9a-f]{64}\noptions:\n {2}strength: 0\.01/);
+    match(
+      (await home.run("config", "show", job)).stdout,
+      /recipe: .*controlled\.ts\nrecipe_hash: [0-9a-f]{64}\noptions:\n {2}strength: 0\.01/,
+    );
     const refused = async (command: string, override: string, says: RegExp): Promise<void> => {
       const { code, stderr } = await home.run(command, job, override);
       ok(code !== 0, stderr);
@@ -194,7 +219,14 @@ describe("a recipe that a user wrote", function () {
     };
     await refused("plan", "options.strength=-1", /LAP_RECIPE_OPTION: strength is -1: expected at least 0\n.*options\.strength=-1/);
     await refused("launch", "sets={}", /LAP_RECIPE_OPTION: the recipe needs the parameter set base/);
-    write(home, "throws.mjs", controlled.replace(/: Promise<.*?>>/, "").replace("g.multiply(token", "g.multiply(mask, token").replace("scaled.js", "scaled.ts"));
+    write(
+      home,
+      "throws.mjs",
+      controlled
+        .replace(/: Promise<.*?>>/, "")
+        .replace("g.multiply(token", "g.multiply(mask, token")
+        .replace("scaled.js", "scaled.ts"),
+    );
     await refused("launch", "recipe=./throws.mjs", /LAP_RECIPE_FAILED: loss threw: mask is not defined\n.*throws\.mjs:\d+:\d+/);
   });
 });

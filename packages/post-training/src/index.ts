@@ -2,7 +2,7 @@ export { isPostBundle, readPostBundle } from "./parity/bundle.js";
 export type { PostCheck } from "./parity/checks.js";
 export { type PostPart, isPostPart, postParts, runPostParity } from "./parity/run.js";
 export { logProbs, rolloutLogProbs, score } from "./programs/evaluations.js";
-export { type SequenceShape, sequenceInputs, targetInputs } from "./programs/inputs.js";
+export { sequenceInputs, targetInputs } from "./programs/inputs.js";
 export { dpoStep, rewardStep } from "./programs/preference-steps.js";
 export { type RlConfig, rlStep, valueSet, withValueModel } from "./programs/rl-step.js";
 export { scoreParams } from "./programs/score-model.js";

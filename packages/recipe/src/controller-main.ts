@@ -57,9 +57,15 @@ async function answer(what: string, result: Promise<Evaluation | Readonly<Record
 function receive(controller: RecipeController, message: ToController): void {
   switch (message.kind) {
     case "step":
-      return void answer("step", Promise.resolve().then(() => controller.step({ step: message.step, batch: message.batch })));
+      return void answer(
+        "step",
+        Promise.resolve().then(() => controller.step({ step: message.step, batch: message.batch })),
+      );
     case "evaluate":
-      return void answer("evaluate", Promise.resolve().then(() => controller.evaluate?.(message.batches)));
+      return void answer(
+        "evaluate",
+        Promise.resolve().then(() => controller.evaluate?.(message.batches)),
+      );
     default: {
       const { resolve, reject } = ensure(waiting.get(message.id), "request");
       waiting.delete(message.id);

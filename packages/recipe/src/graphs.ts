@@ -1,5 +1,14 @@
 import { type Graph, GraphBuilder, tensorType, type Value } from "@lapidary/ir";
-import { buildModel, countedLoss, type HiddenOptions, logitsOf, meanLoss, type Model, type ModelConfig, tokenLosses } from "@lapidary/models";
+import {
+  buildModel,
+  countedLoss,
+  type HiddenOptions,
+  logitsOf,
+  meanLoss,
+  type Model,
+  type ModelConfig,
+  tokenLosses,
+} from "@lapidary/models";
 import { sequenceInputs, targetInputs, trainedModel, trainedStates } from "@lapidary/post-training";
 import { ensure, LapidaryError } from "@lapidary/std";
 import {
@@ -76,7 +85,10 @@ export function userGraphs(
       // One row of text does not divide over the data axes: every replica computes it.
       next_token: { trace: () => nextTokenLogits(model, { batch: 1, seq: request.seq }), rules: { batch: null } },
       ...Object.fromEntries(
-        Object.entries(definition.programs ?? {}).map(([name, build]) => [name, trace(name, (g, inputs) => userGraph(name, build, request, g, inputs))]),
+        Object.entries(definition.programs ?? {}).map(([name, build]) => [
+          name,
+          trace(name, (g, inputs) => userGraph(name, build, request, g, inputs)),
+        ]),
       ),
     },
     states,
@@ -92,7 +104,11 @@ function checkSets({ sets = [], programs = {} }: RecipeDefinition, request: Grap
       throw setError(set, `the recipe needs the parameter set ${set}`, `name a run or the directory of a checkpoint in sets.${set}`);
   for (const set of Object.keys(request.sets))
     if (!sets.includes(set))
-      throw setError(set, `the recipe has no parameter set "${set}"`, sets.length === 0 ? "remove sets" : `its sets are ${sets.join(", ")}`);
+      throw setError(
+        set,
+        `the recipe has no parameter set "${set}"`,
+        sets.length === 0 ? "remove sets" : `its sets are ${sets.join(", ")}`,
+      );
   for (const name of Object.keys(programs))
     if (reserved.includes(name) || !/^[a-z][a-z0-9_]*$/.test(name))
       throw badRecipeModule(request.path, `the recipe cannot have a program "${name}"`, `use a-z 0-9 _, and not ${reserved.join(", ")}`);
@@ -103,6 +119,7 @@ function stepGraph(definition: RecipeDefinition, request: GraphRequest, options:
   const g = new GraphBuilder(stepProgram);
   const { params, states, weights } = trainedModel(g, model, update);
   const inputs = new Inputs(g, request, options, model, weights);
+  inputs.declareRows();
   const { losses, metrics = {} } = byUser(request, "loss", () => {
     const given = definition.loss(g, inputs);
     return "losses" in given ? given : ({ losses: given } satisfies TokenLosses);
@@ -121,6 +138,8 @@ function stepGraph(definition: RecipeDefinition, request: GraphRequest, options:
 
 function evalGraph(definition: RecipeDefinition, request: GraphRequest, g: GraphBuilder, inputs: Inputs): void {
   const { heldoutLoss } = definition;
+  void inputs.weights;
+  inputs.declareRows();
   const losses =
     heldoutLoss === undefined
       ? tokenLosses(g, inputs.logits, inputs.targets)
@@ -157,7 +176,11 @@ function checkLosses(what: string, value: Value | undefined, { path, batch, seq 
   const type = value?.type;
   if (type?.dtype === "f32" && type.dims.length === 2 && type.dims[0] === batch && type.dims[1] === seq) return;
   const found = type === undefined ? "no value" : `${type.dtype}[${type.dims.join(",")}]`;
-  throw badRecipeModule(path, `${what} returned ${found}, expected f32[${batch},${seq}]: one number for each target`, "return the losses of all targets; Lapidary takes their mean");
+  throw badRecipeModule(
+    path,
+    `${what} returned ${found}, expected f32[${batch},${seq}]: one number for each target`,
+    "return the losses of all targets; Lapidary takes their mean",
+  );
 }
 
 /** The inputs of one program. A parameter is declared at its first use, so that a program has only the inputs that it reads. */
@@ -181,6 +204,12 @@ class Inputs implements GraphInputs {
     this.#g = g;
     this.#request = request;
     this.#weights = weights;
+  }
+
+  /** Declares the arrays of a batch, which the step program and the evaluation always have, in the order of the programs of supervised fine-tuning. */
+  declareRows(): void {
+    void this.tokens;
+    void this.targets;
   }
 
   get batch(): number {

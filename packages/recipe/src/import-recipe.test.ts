@@ -1,5 +1,5 @@
 import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ensure, LapidaryError } from "@lapidary/std";
 import { temporaryDirectory } from "@lapidary/std/testing";
@@ -20,7 +20,8 @@ describe("the import of a user's recipe", () => {
     ok(error instanceof LapidaryError, String(error));
     return error;
   };
-  const valid = 'import { defineRecipe } from "@lapidary/recipe";\nexport const recipe = defineRecipe({ apiVersion: 1, loss: (g, { mask }) => mask });\n';
+  const valid =
+    'import { defineRecipe } from "@lapidary/recipe";\nexport const recipe = defineRecipe({ apiVersion: 1, loss: (g, { mask }) => mask });\n';
 
   it("a module outside of the project imports the interface by its name", async () => {
     strictEqual((await importRecipe(write(valid), undefined)).apiVersion, 1);
@@ -40,11 +41,20 @@ describe("the import of a user's recipe", () => {
     };
     await refused(join(directory(), "none.mjs"), /does not exist/);
     await refused(write("export const other = 1;"), /`recipe` of the module is undefined/);
-    await refused(write("export const recipe = [];"), /unknown key|apiVersion|is array/);
+    await refused(write("export const recipe = [];"), /is array, expected the result of defineRecipe/);
     await refused(write("export const recipe = { apiVersion: 1 };"), /has no function `loss`/);
     await refused(write("export const recipe = { apiVersion: 1, loss: 7 };"), /key loss of the recipe is number, expected function/);
-    await refused(write("export const recipe = { apiVersion: 1, sets: {}, loss() {} };"), /key sets of the recipe is object, expected array/);
+    await refused(
+      write("export const recipe = { apiVersion: 1, sets: {}, loss() {} };"),
+      /key sets of the recipe is object, expected array/,
+    );
     await refused(write("export const recipe = { apiVersion: 1, los() {} };"), /unknown key "los"/);
+  });
+
+  it("a module that every user can write is refused before its code runs", async () => {
+    const path = write("throw new Error('it runs');");
+    chmodSync(path, 0o666);
+    match((await failure(path)).message, /is not run: every user can write to it/);
   });
 
   it("another version of the interface is refused", async () => {

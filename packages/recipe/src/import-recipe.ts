@@ -2,13 +2,21 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { register } from "node:module";
 import { pathToFileURL } from "node:url";
-import { LapidaryError } from "@lapidary/std";
+import { distrustOf, LapidaryError } from "@lapidary/std";
 import { recipeHash } from "@lapidary/training";
 import { apiVersion, type RecipeDefinition } from "./definition.js";
 import { badRecipeModule, lineOf, messageOf } from "./recipe-errors.js";
 
 /** The keys of version 1, and the type of each. */
-const keys = { apiVersion: "number", options: "object", sets: "object", loss: "function", heldoutLoss: "function", programs: "object", controller: "function" };
+const keys = {
+  apiVersion: "number",
+  options: "object",
+  sets: "object",
+  loss: "function",
+  heldoutLoss: "function",
+  programs: "object",
+  controller: "function",
+};
 
 /**
  * Imports the module of a recipe into this thread. Its code runs with the rights of the user. A thread imports a module once: a thread that lives longer than
@@ -20,6 +28,13 @@ const keys = { apiVersion: "number", options: "object", sets: "object", loss: "f
  */
 export async function importRecipe(path: string, hash: string | undefined): Promise<RecipeDefinition> {
   if (!existsSync(path)) throw badRecipeModule(path, "the module of the recipe does not exist", "correct the path in `recipe`");
+  const distrust = distrustOf(path);
+  if (distrust !== undefined)
+    throw badRecipeModule(
+      path,
+      `the module of the recipe is not run: ${distrust}`,
+      "own the file, and remove the right of others to write: chmod o-w",
+    );
   checkHash(path, hash);
   process.setSourceMapsEnabled(true);
   register(new URL("./module-hooks.js", import.meta.url));
@@ -28,7 +43,12 @@ export async function importRecipe(path: string, hash: string | undefined): Prom
     module = (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>;
   } catch (error) {
     const remedy = "correct the module; a module of TypeScript can also be compiled to .mjs";
-    throw badRecipeModule(lineOf(path, error) ?? syntaxErrorLine(path, error) ?? path, `the module of the recipe cannot be loaded: ${messageOf(error)}`, remedy, error);
+    throw badRecipeModule(
+      lineOf(path, error) ?? syntaxErrorLine(path, error) ?? path,
+      `the module of the recipe cannot be loaded: ${messageOf(error)}`,
+      remedy,
+      error,
+    );
   }
   return checked(path, module["recipe"]);
 }
@@ -43,7 +63,7 @@ function syntaxErrorLine(path: string, error: unknown): string | undefined {
 }
 
 /** @throws LAP_RECIPE_CHANGED if the module is not the one that the run began with */
-export function checkHash(path: string, hash: string | undefined): void {
+function checkHash(path: string, hash: string | undefined): void {
   const found = recipeHash(path);
   if (hash === undefined || found === hash) return;
   throw new LapidaryError({
@@ -57,7 +77,7 @@ export function checkHash(path: string, hash: string | undefined): void {
 function checked(path: string, recipe: unknown): RecipeDefinition {
   const refuse = (message: string, remedy: string): LapidaryError => badRecipeModule(path, message, remedy);
   const example = `write \`export const recipe = defineRecipe({ apiVersion: ${apiVersion}, loss: (g, inputs) => … })\``;
-  if (typeof recipe !== "object" || recipe === null)
+  if (typeName(recipe) !== "object")
     throw refuse(`the export \`recipe\` of the module is ${typeName(recipe)}, expected the result of defineRecipe`, example);
   const given = recipe as Readonly<Record<string, unknown>>;
   if (given["apiVersion"] !== apiVersion)

@@ -59,7 +59,8 @@ function parseOption(name: string, spec: OptionSpec, given: unknown): unknown {
   const value = given ?? spec.default;
   if (value === undefined) throw badOption(name, `the option ${name} is missing`, `add options.${name}: ${spec.describe}`);
   const expected = mismatch(spec, value);
-  if (expected !== undefined) throw badOption(name, `${name} is ${JSON.stringify(value)}: expected ${expected}`, `${name}: ${spec.describe}`);
+  if (expected !== undefined)
+    throw badOption(name, `${name} is ${JSON.stringify(value)}: expected ${expected}`, `${name}: ${spec.describe}`);
   return value;
 }
 

@@ -24,7 +24,8 @@ export function lineOf(path: string, error: unknown): string | undefined {
   const directory = `${dirname(path)}${sep}`;
   for (const [, url, line, column] of error.stack.matchAll(/(file:\/\/[^\s()]+?|\/[^\s()]+?):(\d+)(?::(\d+))?(?=[\s):]|$)/g)) {
     const file = url?.startsWith("file:") === true ? fileURLToPath(url.replace(/\?.*$/, "")) : (url ?? "");
-    if (file.startsWith(directory) && !file.includes("/node_modules/")) return column === undefined ? `${file}:${line}` : `${file}:${line}:${column}`;
+    if (file.startsWith(directory) && !file.includes("/node_modules/"))
+      return column === undefined ? `${file}:${line}` : `${file}:${line}:${column}`;
   }
   return undefined;
 }

@@ -12,7 +12,17 @@ export { type JobText, type JobValue, type LocatedJob, loadJob, loadLocatedJob, 
 export { type JobOrder, orderJobs } from "./pipeline/job-order.js";
 export { checkInitOfNeeds } from "./pipeline/load-pipeline.js";
 export { pipelineJsonSchema } from "./pipeline/pipeline-schema.js";
-export { type ResolvedJob, compileOptions, jobFileOf, jobFileText, meshOf, needsInit, printJob, trainsOnExamples, zeroOptions } from "./job/resolved-job.js";
+export {
+  type ResolvedJob,
+  compileOptions,
+  jobFileOf,
+  jobFileText,
+  meshOf,
+  needsInit,
+  printJob,
+  trainsOnExamples,
+  zeroOptions,
+} from "./job/resolved-job.js";
 export { jobWarnings, shardingFindings } from "./job/sharding-findings.js";
 export type { UpdateConfig } from "./optimizer/optimizer-config.js";
 export { type ParityBundle, readParityBundle } from "./parity/bundle.js";

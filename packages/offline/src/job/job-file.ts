@@ -1,6 +1,14 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { isRecipePath, type JobText, type LocatedJob, type Pipeline, readJobText, resolveLocatedJob, resolvePipeline } from "@lapidary/training/job";
+import {
+  isRecipePath,
+  type JobText,
+  type LocatedJob,
+  type Pipeline,
+  readJobText,
+  resolveLocatedJob,
+  resolvePipeline,
+} from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 
 export type { ResolvedJob } from "@lapidary/training/job";

@@ -72,4 +72,5 @@ const checkInputsOf = (
   { root, home }: Directories,
   { job, locationOf }: LocatedJob,
   initIsPending = false,
-): ReturnType<typeof checkJobInputs> => checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory: join(home, "runs"), initIsPending });
+): ReturnType<typeof checkJobInputs> =>
+  checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory: join(home, "runs"), initIsPending });

@@ -93,7 +93,11 @@ export class UserSteps implements RecipeSteps {
     const current = ensure(this.#current, "step");
     if (++current.updates > 1) throw this.#failed("step", "it called run.update twice");
     const { step, trace } = current;
-    const { scalars } = await this.#perform(stepProgram, { batch, ...(arrays === undefined ? {} : { arrays }) }, { step, trace, update: true });
+    const { scalars } = await this.#perform(
+      stepProgram,
+      { batch, ...(arrays === undefined ? {} : { arrays }) },
+      { step, trace, update: true },
+    );
     current.metrics = scalars;
     return scalars;
   }

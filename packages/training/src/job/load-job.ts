@@ -148,8 +148,7 @@ export function resolveLocatedJob(
     ...own,
     zero: job.zero ?? strategy?.zero ?? 0,
     name: job.name ?? nameOf(file),
-    ...(recipe === undefined || recipe === "pretrain" ? {} : resolveRecipe(recipe, recipe_hash, absolute)),
-    ...(sets === undefined ? {} : { sets: resolveSets(sets, environment, absolute) }),
+    ...resolveRecipe({ recipe, recipe_hash, sets }, environment, absolute),
     ...(recipe === "dpo" ? { dpo: job.dpo ?? dpoDefaults } : {}),
     model: { name: modelName, config },
     pod,
@@ -165,7 +164,7 @@ export function resolveLocatedJob(
       ...(init === undefined ? {} : { init }),
     },
     ...(reward === undefined ? {} : { reward: reward.map((entry, at) => resolveReward(entry, at, environment, absolute)) }),
-    data: resolveData(job.data, { environment, packs: recipe === undefined || recipe === "sft" || isRecipePath(recipe), init, vocabSize: config.vocabSize, absolute }),
+    data: resolveData(job.data, { environment, packs: packsRows(recipe), init, vocabSize: config.vocabSize, absolute }),
   };
   checkFits(resolved, source);
   checkAdapter(resolved, source);
@@ -206,23 +205,25 @@ function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute, 
   };
 }
 
-/** The recipe of a user's module with its absolute path and its hash. */
+const packsRows = (recipe: JobFile["recipe"]): boolean => recipe === undefined || recipe === "sft" || isRecipePath(recipe);
+
+/** The recipe: that of a user's module with its absolute path, its hash and the directories of its parameter sets. */
 function resolveRecipe(
-  recipe: NonNullable<ResolvedJob["recipe"]>,
-  given: string | undefined,
+  { recipe, recipe_hash: given, sets = {} }: Pick<JobFile, "recipe" | "recipe_hash" | "sets">,
+  environment: JobEnvironment,
   absolute: AbsolutePath,
-): Pick<ResolvedJob, "recipe" | "recipe_hash"> {
+): Pick<ResolvedJob, "recipe" | "recipe_hash" | "sets"> {
+  if (recipe === undefined || recipe === "pretrain") return {};
   if (!isRecipePath(recipe)) return { recipe };
   const path = absolute(recipe, "recipe") as typeof recipe;
   const hash = given ?? recipeHash(path);
-  return { recipe: path, ...(hash === undefined ? {} : { recipe_hash: hash }) };
+  const directories = Object.entries(sets).map(([set, of]) => [set, initDirectory(of, absolute(of, "sets", set), environment)]);
+  return {
+    recipe: path,
+    ...(hash === undefined ? {} : { recipe_hash: hash }),
+    ...(directories.length === 0 ? {} : { sets: Object.fromEntries(directories) as Record<string, string> }),
+  };
 }
-
-/** The directories of the checkpoints of parameter sets. */
-const resolveSets = (sets: NonNullable<JobFile["sets"]>, environment: JobEnvironment, absolute: AbsolutePath): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(sets).map(([set, given]) => [set, initDirectory(given, absolute(given, "sets", set), environment)]),
-  );
 
 /** A source of rewards with absolute paths. */
 function resolveReward(source: RewardSourceFile, at: number, environment: JobEnvironment, absolute: AbsolutePath): RewardSourceFile {
