@@ -195,7 +195,8 @@ describe("generation for users", function () {
     strictEqual(whole.choices[0]?.message.content, await served.chat("Hello", { seed: 3 }));
     ok(whole.usage.completion_tokens <= 8);
     let streamed = "";
-    for await (const { choices } of await client.chat.completions.create({ ...body, stream: true })) streamed += choices[0]?.delta.content ?? "";
+    for await (const { choices } of await client.chat.completions.create({ ...body, stream: true }))
+      streamed += choices[0]?.delta.content ?? "";
     strictEqual(streamed, whole.choices[0]?.message.content);
     const { choices } = await client.completions.create({ model: "chatty", prompt: ["the chip", "links"], max_tokens: 4, temperature: 0 });
     deepStrictEqual(

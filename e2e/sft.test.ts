@@ -145,6 +145,21 @@ describe("supervised fine-tuning", function () {
     }
   });
 
+  it("`ckpt export` merges an adapter into the weights under it, and writes a whole model", async () => {
+    await home.json("ckpt", "export", "adapter", "-o", "merged");
+    const merged = await readSafetensors(join(home.directory, "merged/model.safetensors"));
+    const base = await readSafetensors(join(checkpointOf(home, "base", 6), "model.safetensors"));
+    const changed = [...base]
+      .filter(([name, { data }]) => data.some((value, i) => value !== merged.get(name)?.data[i]))
+      .map(([name]) => name);
+    deepStrictEqual(
+      changed.sort(),
+      [0, 1].flatMap((layer) => ["q", "v"].map((of) => `model.layers.${layer}.self_attn.${of}_proj.weight`)),
+    );
+    const { text } = (await home.json("sample", "merged", "Say sun 0", "--chat", "--tokens", "4", "--top-k", "1")) as { text: string };
+    equal(typeof text, "string");
+  });
+
   it("XLA computes the losses of the run from the export of its job, on the same rows", async () => {
     const python = await jaxPython();
     await home.json("export", join(home.directory, "sft.yaml"), "-o", "exported");

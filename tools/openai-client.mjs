@@ -23,7 +23,11 @@ async function download(session, directory) {
     throw new SetupError({ code: "LAP_SETUP_NPM", message: `openai ${version} cannot be downloaded: ${packed.tail}`, remedy });
   const found = `sha512-${createHash("sha512").update(readFileSync(archive)).digest("base64")}`;
   if (found !== integrity)
-    throw new SetupError({ code: "LAP_SETUP_NPM", message: `openai ${version} has the integrity ${found}`, remedy: "use another registry" });
+    throw new SetupError({
+      code: "LAP_SETUP_NPM",
+      message: `openai ${version} has the integrity ${found}`,
+      remedy: "use another registry",
+    });
   const unpacked = await session.run("tar", ["-xzf", archive, "-C", directory]);
   if (unpacked.code !== 0) throw new SetupError({ code: "LAP_SETUP_NPM", message: `${archive} cannot be unpacked`, remedy });
 }

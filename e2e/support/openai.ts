@@ -5,8 +5,12 @@ import { runSuccessfully } from "./xla.js";
 
 /** The part of the client of the OpenAI API that the test uses. */
 export interface OpenAiClient {
-  readonly chat: { readonly completions: { create(body: object, options?: { readonly signal?: AbortSignal }): Promise<ChatAnswer & ChatStream> } };
-  readonly completions: { create(body: object): Promise<{ readonly choices: readonly { readonly text: string; readonly finish_reason: string }[] }> };
+  readonly chat: {
+    readonly completions: { create(body: object, options?: { readonly signal?: AbortSignal }): Promise<ChatAnswer & ChatStream> };
+  };
+  readonly completions: {
+    create(body: object): Promise<{ readonly choices: readonly { readonly text: string; readonly finish_reason: string }[] }>;
+  };
   readonly models: { list(): Promise<{ readonly data: readonly { readonly id: string }[] }> };
 }
 

@@ -130,13 +130,13 @@ async function prepareExamples({ run, job, cacheDir, clock }: DataOptions, signa
 async function readExamples(job: ResolvedJob, request: RowsRequest, work: PrepareWork): Promise<Exclude<RunDataset, Dataset>> {
   switch (job.recipe) {
     case "reward":
-      return readPairs({ ...request, rowsPerExample: 2, chanceLoss: Math.LN2 });
+      return readPairs({ ...request, rowsPerExample: 2, chanceLoss: Math.LN2 }, work.signal);
     case "dpo":
-      return readPairs({ ...request, rowsPerExample: 2, chanceLoss: dpoChanceLoss(job.dpo) });
+      return readPairs({ ...request, rowsPerExample: 2, chanceLoss: dpoChanceLoss(job.dpo) }, work.signal);
     case "rl": {
       const { generations, rollout } = ensure(job.rl, "rl");
       const seq = request.seq - rollout.max_new_tokens;
-      return readPrompts({ ...request, seq, rowsPerExample: generations, chanceLoss: 0 });
+      return readPrompts({ ...request, seq, rowsPerExample: generations, chanceLoss: 0 }, work.signal);
     }
     default:
       return prepareRows(request, work);
