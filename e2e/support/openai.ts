@@ -4,7 +4,7 @@ import { root } from "./cli.js";
 import { runSuccessfully } from "./xla.js";
 
 /** The part of the client of the OpenAI API that the test uses. */
-export interface OpenAiClient {
+interface OpenAiClient {
   readonly chat: {
     readonly completions: { create(body: object, options?: { readonly signal?: AbortSignal }): Promise<ChatAnswer & ChatStream> };
   };

@@ -1,5 +1,5 @@
 export { checkSameModel } from "./inputs/same-model.js";
-export { checkInputs, corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-inputs.js";
+export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-inputs.js";
 export { modelOfSet } from "./inputs/check-parameter-set.js";
 export { podAxis } from "./job/axis-names.js";
 export { compileJob } from "./job/compile-job.js";
