@@ -27,7 +27,7 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
     if (request.install) return ExitCode.done;
     throw usage("the job file is missing", "give a job file, such as configs/jobs/nano16.yaml");
   }
-  const job = readJob(context, request.job, request.overrides);
+  const job = await readJob(context, request.job, request.overrides);
   const hlo = request.hlo === undefined ? undefined : resolve(cwd, request.hlo);
   if (hlo !== undefined) checkOutput({ kind: "file", path: hlo, what: "the optimized program" });
   const text = request.text === "chip" ? "chip" : "whole";

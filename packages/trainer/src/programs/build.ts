@@ -17,6 +17,8 @@ export interface ProgramSet {
   readonly programs: Readonly<Record<string, ProgramText>>;
   /** The state between steps, in the order of the parameters of the programs. */
   readonly states: readonly RunState[];
+  /** Whether the recipe has a controller of a user; absent if not. */
+  readonly hasController?: boolean;
   /** Parameters that no step changes; absent if there are none. */
   readonly frozen?: readonly RunState[];
   readonly facts: ProgramFacts;

@@ -3,11 +3,12 @@ import type { CompileOptions, Program } from "@lapidary/compiler";
 import { printGraph } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import type { ViewMachine } from "@lapidary/telemetry";
-import { givenTokenizer, type ResolvedJob } from "@lapidary/training";
+import { givenTokenizer, type ResolvedJob, type StateSpec } from "@lapidary/training";
 import { decideVariant, ProgramCompiler, type TimedStep, timeStep, unknownProgram } from "../programs/compile-step.js";
 import { type ProgramRequest, programRequest } from "../programs/program-request.js";
 import { readStopRule } from "./completion-text.js";
 import type { RecipeGraphs } from "./recipe.js";
+import { recipeRequest } from "./recipe-request.js";
 import { recipeOf } from "./recipes.js";
 
 export interface CompileJobOptions extends Pick<CompileOptions, "verify" | "report"> {
@@ -29,6 +30,9 @@ export const timeJob = (job: ResolvedJob, machine: ViewMachine): TimedStep => {
   const request = requestOf(job, machine);
   return timeStep(request, machine, new ProgramCompiler(request, { verify: false }));
 };
+
+/** The states of a job: what its step program takes and returns. */
+export const statesOfJob = (job: ResolvedJob): readonly StateSpec[] => recipeOf(job).graphs(recipeRequest(job)).states;
 
 /** The names of the programs of a job: the step program first. */
 export function programNames(job: ResolvedJob): readonly string[] {

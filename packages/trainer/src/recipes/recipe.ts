@@ -2,18 +2,25 @@ import type { CompileOptions } from "@lapidary/compiler";
 import type { AnyDataset, EncodedPair, ExampleSet, TextPrompt } from "@lapidary/data";
 import type { Graph } from "@lapidary/ir";
 import type { ModelConfig, LoraConfig } from "@lapidary/models";
-import type { ArrayData, FeedPort, RunReport } from "@lapidary/protocol";
+import type { ArrayData, FeedPort, ProgramTensors, RunReport } from "@lapidary/protocol";
 import type { Warning } from "@lapidary/std";
-import type { ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
+import type { RecipePath, ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
 
 import type { ProgramHost } from "../rl/program-host.js";
 
-export type RecipeName = "pretrain" | NonNullable<ResolvedJob["recipe"]>;
+export type RecipeName = "pretrain" | Exclude<NonNullable<ResolvedJob["recipe"]>, RecipePath>;
 
 /** What decides the graphs of a run. JSON. */
 export interface RecipeRequest {
   /** Absent: pretraining. */
-  readonly recipe?: Exclude<RecipeName, "pretrain">;
+  readonly recipe?: Exclude<RecipeName, "pretrain"> | RecipePath;
+  /** Of the module of a user's recipe. */
+  readonly recipe_hash?: string;
+  readonly options?: NonNullable<ResolvedJob["options"]>;
+  /** The models of the frozen parameter sets of a user's recipe. */
+  readonly sets?: Readonly<Record<string, ModelConfig>>;
+  /** Whether a user's recipe trains on rows of documents that do not see each other. */
+  readonly segments?: boolean;
   readonly lora?: LoraConfig;
   readonly rl?: NonNullable<ResolvedJob["rl"]>;
   readonly dpo?: NonNullable<ResolvedJob["dpo"]>;
@@ -95,7 +102,7 @@ export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>
  * the next. So a step that was interrupted in its middle is computed again from the states after the last committed step, with the same result.
  */
 export interface Recipe {
-  readonly name: RecipeName;
+  readonly name: RecipeName | RecipePath;
   /** The program that updates the states. Its text identifies the run's program in checkpoints, the step log and reports. */
   readonly stepProgram: string;
   /** The scalars that a step program returns. Those of `StepMetrics` are among them. */
@@ -140,6 +147,8 @@ export interface RecipeInputs {
   readonly dataset: AnyDataset | ExampleSet<EncodedPair> | ExampleSet<TextPrompt>;
   /** Receives completions of a step, for people. */
   readonly onSamples?: (step: number, samples: readonly CompletionSample[]) => void;
+  /** Receives the events of a user's recipe. `step` counts from 1; 0 is before the first step. */
+  readonly onEvent?: (step: number, name: string, values: Readonly<Record<string, number | string>>) => void;
   readonly onWarnings?: (warnings: readonly Warning[]) => void;
 }
 
@@ -154,8 +163,12 @@ interface CompletionSample {
 export interface RecipeRun {
   /** The names of the states, in the order of the programs. */
   readonly states: readonly string[];
-  /** The names of the compiled programs. */
+  /** The names of all programs. */
   readonly programs: readonly string[];
+  /** Whether the recipe has a controller of a user. */
+  readonly hasController: boolean;
+  /** The parameters and outputs of a program. */
+  tensors(program: string): ProgramTensors;
   /** For programs whose arrays do not have the names of parameters and outputs. */
   readonly host: ProgramHost;
   /** Loads a program at its first use. */

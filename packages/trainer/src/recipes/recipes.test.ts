@@ -114,8 +114,10 @@ describe("the controller of loss steps", () => {
     const sent: string[] = [];
     const answers: ((report: RunReport) => void)[] = [];
     const run: RecipeRun = {
-      states: ["w"],
       programs: [],
+      hasController: false,
+      tensors: () => ({ parameters: [], outputs: [] }),
+      states: ["w"],
       host: undefined as unknown as RecipeRun["host"],
       fetch: () => Promise.reject(new Error("no step fetches an array")),
       drop: async () => undefined,
