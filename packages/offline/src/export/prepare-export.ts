@@ -30,6 +30,8 @@ import {
   tokenizerRequest,
   trainState,
 } from "@lapidary/training";
+import { compileFiles } from "@lapidary/tpu-compiler";
+import { compileSubject, knownChips } from "../compile/compile-subject.js";
 import type { Directories } from "../directories.js";
 import { readJobFile } from "../job/job-file.js";
 import type { Reporter } from "../reporter.js";
@@ -97,6 +99,7 @@ export async function prepareExport(
       data: dataOf(job, dataset),
       model: modelConfigToHf(job.model.config, dataset?.manifest.control),
       modelFiles: dataset === undefined ? new Map() : checkpointFilesOf(dataset.tokenizerFiles),
+      compileFiles: compileFiles(compileSubject(job, program, directories.root, knownChips(directories.root))),
       launch: {
         name: job.name,
         slices: job.pods,
