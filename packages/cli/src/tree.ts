@@ -208,7 +208,7 @@ export const commandTree: CommandSpec = {
         },
         {
           flags: "--hlo <file>",
-          description: "compile every layer, and write the optimized program of a chip",
+          description: "compile again, and write the optimized program of a chip",
           completes: "file",
           access: "write",
         },

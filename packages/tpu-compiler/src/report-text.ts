@@ -1,12 +1,9 @@
 import { formatBytes, textTable } from "@lapidary/std";
 import type { TpuReport } from "./run-tpu-compiler.js";
 
-/** The report, and what of the step was compiled. */
+/** The report, and whether the step fits by the plan. */
 export interface CompiledStep {
   readonly report: TpuReport;
-  /** The numbers of layers that were compiled. Two numbers: the report is the line through both, at all layers. */
-  readonly layers: readonly number[];
-  readonly allLayers: number;
   readonly planFits: boolean;
 }
 
@@ -40,10 +37,9 @@ export function reportText(step: CompiledStep, marks: Marks): string {
   ].join("\n");
 }
 
-function heading({ report, layers, allLayers }: CompiledStep, marks: Marks): string {
+function heading({ report }: CompiledStep, marks: Marks): string {
   const form = report.text === "chip" ? "per-device module" : "global module";
-  const from = layers.length > 1 ? `; extrapolated from ${layers.join(" and ")} of ${allLayers} layers (--hlo compiles all)` : "";
-  return `${marks.bold(`${report.job} for ${report.slices} × ${report.topology}`)}, compiled by ${report.compiler} in ${report.compile_s.toFixed(1)} s, ${form}${from}`;
+  return `${marks.bold(`${report.job} for ${report.slices} × ${report.topology}`)}, compiled by ${report.compiler} in ${report.compile_s.toFixed(1)} s, ${form}`;
 }
 
 function hbmTable({ report, planFits }: CompiledStep, marks: Marks): string {

@@ -29,8 +29,6 @@ const reportSchema = z.strictObject({
 /** What the TPU compiler says about one chip, next to the plan: the fields of `lapidary compile --json`, in bytes, seconds and cycles. */
 export type TpuReport = z.infer<typeof reportSchema>;
 
-const outputSchema = z.strictObject({ report: reportSchema, layers: z.array(count) });
-
 export interface TpuRun {
   /** The interpreter of the environment with the compiler. */
   readonly python: string;
@@ -38,7 +36,7 @@ export interface TpuRun {
   readonly files: ReadonlyMap<string, string>;
   readonly chip: string;
   readonly text: ModuleForm;
-  /** Compiles every layer, and writes the optimized program to this absolute path. */
+  /** Compiles even if there is an earlier result, and writes the optimized program to this absolute path. */
   readonly hlo: string | undefined;
   readonly env: NodeJS.ProcessEnv;
   /** Receives what the compiler is doing. */
@@ -48,10 +46,9 @@ export interface TpuRun {
 /**
  * Runs the TPU compiler, or takes its earlier results from the cache of the user.
  *
- * @returns the report, and the numbers of layers that it is from
  * @throws LAP_TPU_TOPOLOGY, LAP_TPU_COMPILE
  */
-export async function runTpuCompiler(run: TpuRun): Promise<{ readonly report: TpuReport; readonly layers: readonly number[] }> {
+export async function runTpuCompiler(run: TpuRun): Promise<TpuReport> {
   const directory = await mkdtemp(join(tmpdir(), "lapidary-tpu-"));
   try {
     for (const [name, text] of run.files) {
@@ -59,7 +56,7 @@ export async function runTpuCompiler(run: TpuRun): Promise<{ readonly report: Tp
       await writeFile(join(directory, name), text);
     }
     const hlo = run.hlo === undefined ? [] : ["--hlo", run.hlo];
-    return outputSchema.parse(JSON.parse(await runScript([tpuScript(), directory, "--chip", run.chip, "--text", run.text, ...hlo], run)));
+    return reportSchema.parse(JSON.parse(await runScript([tpuScript(), directory, "--chip", run.chip, "--text", run.text, ...hlo], run)));
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

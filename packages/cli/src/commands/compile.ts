@@ -74,7 +74,7 @@ async function install({ console, root, env, attended, interrupts }: Context, ye
         location: "lapidary compile --install",
       });
   }
-  console.say(await installTpuCompiler(root, env, console.options.quiet));
+  console.say(await installTpuCompiler(root, env, (line) => console.say(line)));
 }
 
 async function agrees(signal: AbortSignal): Promise<boolean> {

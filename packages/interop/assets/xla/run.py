@@ -39,7 +39,7 @@ def parse_options() -> argparse.Namespace:
     compiler = parser.add_argument_group("Google's TPU compiler")
     compiler.add_argument("--compile", metavar="CHIP", help="compile for v5e, v5p, v6e or v4, and print HBM, collectives and cycles next to the plan")
     compiler.add_argument("--install", action="store_true", help="agree to the licence of the compiler and install it (1.1 GB)")
-    compiler.add_argument("--hlo", metavar="FILE", type=Path, help="compile every layer, and write the optimized program of a chip")
+    compiler.add_argument("--hlo", metavar="FILE", type=Path, help="compile again, and write the optimized program of a chip")
     hosts = parser.add_argument_group("several hosts")
     hosts.add_argument("--distributed", action="store_true", help="let JAX find the other processes")
     hosts.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")

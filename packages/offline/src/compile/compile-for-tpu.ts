@@ -45,7 +45,7 @@ export async function compileForTpu(
   const startedAt = clock.monotonic();
   const onProgress = (what: string): void =>
     reporter.progress(`compile ${what.replace(/: \d+ s$/, "")}`, () => `${Math.round((clock.monotonic() - startedAt) / 1000)} s`);
-  const { report, layers } = await runTpuCompiler({ python, files, chip, text, hlo, env, onProgress });
+  const report = await runTpuCompiler({ python, files, chip, text, hlo, env, onProgress });
   const planFits = [...subject.simulations.values()].every(({ memory, machine }) => memory.peakBytes <= usableHbm(machine.chip));
-  return { report, layers, allLayers: job.model.config.layers, planFits };
+  return { report, planFits };
 }

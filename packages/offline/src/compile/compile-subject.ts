@@ -3,7 +3,6 @@ import { join } from "node:path";
 import type { Program } from "@lapidary/compiler";
 import { type Simulation, simulate } from "@lapidary/simulator";
 import type { CompileSubject } from "@lapidary/tpu-compiler";
-import { compileJob } from "@lapidary/trainer/recipes";
 import type { ResolvedJob } from "@lapidary/training";
 import { computeOf, machineOf } from "../plan/plan-job.js";
 
@@ -19,19 +18,11 @@ export function compileSubject(job: ResolvedJob, program: Program, root: string,
     job: job.name,
     slice: job.slice,
     slices: job.pods,
-    layers: job.model.config.layers,
     numerics: job.numerics,
     program,
     simulations: new Map(chips.map((chip) => [chip, plan(chip)])),
-    programAt: (layers) => compileJob(withLayers(job, layers), { verify: false }),
   };
 }
-
-/** The same job with another number of layers. Its initial weights are not read. */
-const withLayers = (job: ResolvedJob, layers: number): ResolvedJob => ({
-  ...job,
-  model: { ...job.model, config: { ...job.model.config, layers } },
-});
 
 /** The chips of the project. */
 export function knownChips(root: string): string[] {

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { libtpuNotice, libtpuVersion } from "@lapidary/interop";
-import { formatBytes, LapidaryError } from "@lapidary/std";
+import { errorFromJSON, formatBytes, LapidaryError } from "@lapidary/std";
 
 /** What the user agrees to: what is installed, its size and its licence. */
 export const tpuCompilerNotice = (): string =>
@@ -13,7 +13,7 @@ export const tpuCompilerNotice = (): string =>
  * @throws LAP_TPU_NOT_INSTALLED until the user has installed the compiler, and so accepted its licence; LAP_TPU_DAMAGED
  */
 export async function findTpuCompiler(root: string, env: NodeJS.ProcessEnv): Promise<string> {
-  const { code, stdout, stderr } = await runTool(root, ["--tpu", "--only-look"], env, "pipe");
+  const { code, stdout, stderr } = await runTool(root, ["--tpu", "--only-look"], env);
   if (code === 0) return stdout.trim();
   const problem = /^lapidary: jax: (.*)$/m.exec(stderr)?.[1];
   const damaged = problem !== undefined && !/bin\/python is missing$/.test(problem);
@@ -34,18 +34,19 @@ export async function findTpuCompiler(root: string, env: NodeJS.ProcessEnv): Pro
 /**
  * Installs the TPU compiler, or repairs its installation. The caller has the user's consent to its licence.
  *
- * @param quiet the installer prints nothing
- * @throws LAP_TPU_INSTALL
+ * @param onLine receives the progress of the installer
+ * @throws LAP_XLA_SPACE, LAP_XLA_HASH, LAP_XLA_PIP, LAP_XLA_PYTHON, LAP_TPU_INSTALL
  */
-export async function installTpuCompiler(root: string, env: NodeJS.ProcessEnv, quiet: boolean): Promise<string> {
-  const { code } = await runTool(root, ["--tpu"], env, quiet ? "ignore" : "inherit");
-  if (code !== 0)
-    throw new LapidaryError({
-      code: "LAP_TPU_INSTALL",
-      message: "the TPU compiler could not be installed",
-      location: "tools/xla/venv.mjs --tpu",
-    });
-  return `libtpu ${libtpuVersion} is installed`;
+export async function installTpuCompiler(root: string, env: NodeJS.ProcessEnv, onLine: (line: string) => void): Promise<string> {
+  const { code, stderr } = await runTool(root, ["--tpu"], env, onLine);
+  if (code === 0) return `libtpu ${libtpuVersion} is installed`;
+  const [, id, message, remedy] = /lapidary: error (LAP_\w+): ([\s\S]*?)\nlapidary: {5}remedy: (.*)/.exec(stderr) ?? [];
+  if (id !== undefined) throw errorFromJSON({ code: id, message, place: "lapidary compile --install", remedy });
+  throw new LapidaryError({
+    code: "LAP_TPU_INSTALL",
+    message: `the TPU compiler could not be installed: ${stderr.trim().split("\n").slice(-3).join("\n")}`,
+    location: "tools/xla/venv.mjs --tpu",
+  });
 }
 
 interface Ended {
@@ -54,14 +55,18 @@ interface Ended {
   readonly stderr: string;
 }
 
-function runTool(root: string, flags: readonly string[], env: NodeJS.ProcessEnv, errors: "pipe" | "ignore" | "inherit"): Promise<Ended> {
-  const child = spawn(process.execPath, [join(root, "tools/xla/venv.mjs"), ...flags], { env, stdio: ["ignore", "pipe", errors] });
+function runTool(root: string, flags: readonly string[], env: NodeJS.ProcessEnv, onLine?: (line: string) => void): Promise<Ended> {
+  const child = spawn(process.execPath, [join(root, "tools/xla/venv.mjs"), ...flags], { env, stdio: ["ignore", "pipe", "pipe"] });
   let [stdout, stderr] = ["", ""];
-  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
     stdout += text;
   });
-  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
     stderr += text;
+    for (const line of text.split("\n")) {
+      const said = /^lapidary: (?!error |    )(.*)$/.exec(line)?.[1];
+      if (said !== undefined) onLine?.(said);
+    }
   });
   return new Promise((done) => {
     child.once("close", (code) => done({ code, stdout, stderr })).once("error", () => done({ code: null, stdout, stderr }));

@@ -1,9 +1,8 @@
 """
-Compiles the modules of an export with Google's TPU compiler: `run.py --compile v5e`, and `lapidary compile`.
+Compiles a module of an export with Google's TPU compiler: `run.py --compile v5e`, and `lapidary compile`.
 
-    compile/plan.json                        the plan of Lapidary for each chip, and the modules for small numbers of layers
-    compile/whole-2.mlir, whole-4.mlir       the same step with fewer layers
-    cache/tpu/KEY.json                       earlier results, by text, slice and version of the compiler
+    compile/plan.json      the plan of Lapidary for each chip, and the labels of all locations
+    cache/tpu/KEY.json     earlier results, by text, slice and version of the compiler
 """
 
 from __future__ import annotations
@@ -51,42 +50,26 @@ def find_compiler(bundle: Mapping, remedy: str) -> Path:
     raise Failure("LAP_TPU_DAMAGED", f"the installation of Google's TPU compiler is damaged: {problem}", f"{remedy}: it replaces the installation", str(python), USAGE)
 
 
-def compile_export(directory: Path, bundle: Mapping, *, chip: str, text: str, hlo: Path | None, python: Path) -> tuple[dict, Sequence[Mapping]]:
-    """Returns the report, and the modules that it is from. With `hlo`, every layer is compiled and the optimized program is written there."""
-    known = bundle["modules"][text]
-    modules = known[-1:] if hlo is not None or len(known) < 3 else known[:-1]
-    results = _compile_all(directory, bundle, modules, chip, hlo, python)
-    return make_report(bundle, chip, text, modules, results), modules
-
-
-def _compile_all(directory: Path, bundle: Mapping, modules: Sequence[Mapping], chip: str, hlo: Path | None, python: Path) -> list[dict]:
-    topology = f"{chip}:{bundle['slice']}"
-    cache = environment.cache_directory() / "tpu"
-    texts = [(directory / module["file"]) for module in modules]
-    keys = [_key(bundle["packages"], topology, bundle["slices"], path) for path in texts]
-    kept = {key: cache / f"{key}.json" for key in keys}
-    missing = [(key, path) for key, path in zip(keys, texts) if hlo is not None or not kept[key].exists()]
-    if len(missing) < len(keys):
-        log(f"compile: {len(keys) - len(missing)} of {len(keys)} results are from the cache")
-    results = {key: json.loads(kept[key].read_text()) for key in keys if key not in dict(missing)}
+def compile_export(directory: Path, bundle: Mapping, *, chip: str, text: str, hlo: Path | None, python: Path) -> dict:
+    """Returns the report. With `hlo`, the module is compiled even if there is an earlier result, and the optimized program is written there."""
+    topology, slices = f"{chip}:{bundle['slice']}", bundle["slices"]
+    module = directory / bundle["modules"][text]["file"]
+    kept = environment.cache_directory() / "tpu" / f"{_key(bundle['packages'], topology, slices, module)}.json"
+    if hlo is None and kept.exists():
+        log(f"compile: the result is from the cache ({kept})")
+        return make_report(bundle, chip, text, json.loads(kept.read_text()))
     draft = Path(tempfile.mkdtemp(prefix="lapidary-tpu-"))
     try:
-        commands = []
-        # The largest module first, because it takes longest.
-        for key, path in reversed(missing):
-            options = ["--topology", topology, "--slices", str(bundle["slices"]), "--result", draft / key, *([] if hlo is None else ["--hlo", hlo])]
-            commands.append([python, Path(__file__).with_name("tpu_compiler.py"), path, *options])
-        layers = " and ".join(str(module["layers"]) for module in modules)
-        _run_all(commands, f"{layers} of {bundle['layers']} layers for {bundle['slices']} x {topology}" if len(modules) > 1 else f"{bundle['slices']} x {topology}")
-        for key, _ in missing:
-            results[key] = _result(draft / key)
-            cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-            partial = cache / f"{key}.tmp-{os.getpid()}"
-            partial.write_text(json.dumps(results[key]))
-            partial.rename(kept[key])
+        options = ["--topology", topology, "--slices", str(slices), "--result", draft / "result.json", *([] if hlo is None else ["--hlo", hlo])]
+        _run([python, Path(__file__).with_name("tpu_compiler.py"), module, *options], f"{slices} x {topology}")
+        result = _result(draft / "result.json")
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return [results[key] for key in keys]
+    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = kept.with_name(f"{kept.name}.tmp-{os.getpid()}")
+    partial.write_text(json.dumps(result))
+    partial.rename(kept)
+    return make_report(bundle, chip, text, result)
 
 
 def _key(packages: Mapping[str, str], topology: str, slices: int, path: Path) -> str:
@@ -102,32 +85,27 @@ def _result(path: Path) -> dict:
     return result
 
 
-def _run_all(commands: Sequence[Sequence[object]], what: str) -> None:
-    """Runs the compilers, as many at a time as there are cores, and ends them if this process is interrupted."""
-    waiting, running = list(commands), []
+def _run(command: Sequence[object], what: str) -> None:
+    """Runs the compiler, and ends it if this process is interrupted."""
     start = shown = time.monotonic()
-    if waiting:
-        log(f"compile: {what}")
+    log(f"compile: {what}")
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=compiler_environment(environment.clean_environment()))
     try:
-        while waiting or running:
-            while waiting and len(running) < (os.cpu_count() or 1):
-                command = list(map(str, waiting.pop(0)))
-                running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=compiler_environment(environment.clean_environment())))
+        while True:
             try:
-                _, errors = running[0].communicate(timeout=1)
+                _, errors = process.communicate(timeout=1)
+                break
             except subprocess.TimeoutExpired:
-                if time.monotonic() - shown > (1 if sys.stderr.isatty() else 15):
+                if time.monotonic() - shown > 15:
                     shown = time.monotonic()
                     log(f"compile: {what}: {shown - start:.0f} s")
-                continue
-            ended = running.pop(0)
-            if ended.returncode != 0:
-                tail = "\n".join(errors.strip().splitlines()[-3:])
-                raise Failure("LAP_TPU_COMPILE", f"the TPU compiler ended with {ended.returncode}: {tail}", "free memory of the machine and compile again; with little memory, compile a job with fewer layers", "libtpu")
     finally:
-        for process in running:
+        if process.poll() is None:
             process.kill()
             process.wait()
+    if process.returncode != 0:
+        tail = "\n".join(errors.strip().splitlines()[-3:])
+        raise Failure("LAP_TPU_COMPILE", f"the TPU compiler ended with {process.returncode}: {tail}", "free memory of the machine and compile again; with little memory, compile a job with fewer layers", "libtpu")
 
 
 def main(directory: Path, options: object) -> int:
@@ -137,6 +115,6 @@ def main(directory: Path, options: object) -> int:
         log(f"Google's TPU compiler: {environment.TPU_LICENCE}")
         environment.provide(requirements_of(bundle))
     python = find_compiler(bundle, f"run `python run.py --compile {options.compile} --install`")
-    report, modules = compile_export(directory, bundle, chip=options.compile, text=options.text, hlo=options.hlo, python=python)
-    print(json.dumps(report) if options.json else report_text(report, modules, bundle["layers"]))
+    report = compile_export(directory, bundle, chip=options.compile, text=options.text, hlo=options.hlo, python=python)
+    print(json.dumps(report) if options.json else report_text(report))
     return 0 if report["fits"] else DOES_NOT_FIT

@@ -1,64 +1,41 @@
-"""
-The report of `lapidary compile` and of `run.py --compile`: the results of the TPU compiler next to the plan of Lapidary.
-
-A model with many equal layers is compiled with two small numbers of layers, a and b. Every figure of the report is the line through both at L layers:
-
-    figure(L) = figure(a) + (figure(b) - figure(a)) / (b - a) * (L - a)
-
-An export lists modules for small numbers of layers only if the plan of Lapidary at L layers is exactly on its own line.
-"""
+"""The report of `lapidary compile` and of `run.py --compile`: the result of the TPU compiler next to the plan of Lapidary."""
 
 from __future__ import annotations
 
 import re
-from typing import Callable, Mapping, Sequence
-
-Line = Callable[[Sequence[float]], int]
+from typing import Mapping, Sequence
 
 
-def make_report(bundle: Mapping, chip: str, text: str, modules: Sequence[Mapping], results: Sequence[Mapping]) -> dict:
+def make_report(bundle: Mapping, chip: str, text: str, result: Mapping) -> dict:
     """
     bundle: `compile/plan.json` of an export
-    modules, results: the compiled modules by ascending number of layers, and what the compiler printed for each
+    text: the module, `whole` or `chip`
+    result: what `tpu_compiler.py` printed for it
     """
     plan = bundle["plans"].get(chip)
-    line = line_through([module["layers"] for module in modules], bundle["layers"])
-    short = [result["does_not_fit"] for result in results if "does_not_fit" in result]
-    hbm, fits = _hbm(results, short, line, plan)
-    labelled = [cycles_by_label(module, result, bundle["labels"]) for module, result in zip(modules, results)]
+    fits = "does_not_fit" not in result
     return {
         "job": bundle["job"],
         "chip": chip,
         "topology": f"{chip}:{bundle['slice']}",
         "slices": bundle["slices"],
         "text": text,
-        "compile_s": sum(result["compile_s"] for result in results),
-        "hbm_bytes": hbm,
+        "compile_s": result["compile_s"],
+        "hbm_bytes": _hbm(result),
         "fits": fits,
         "plan_hbm_bytes_peak": plan["hbm_bytes_peak"] if plan else None,
-        "collectives": [] if short else _collectives(results, line, plan),
-        "cycles": [] if short else _cycles(labelled, line, plan),
+        "collectives": _collectives(result, plan) if fits else [],
+        "cycles": _cycles(bundle["modules"][text], result, bundle["labels"], plan) if fits else [],
         "compiler": f"libtpu {bundle['packages']['libtpu']}",
     }
 
 
-def line_through(layers: Sequence[int], wanted: int) -> Line:
-    if len(layers) == 1:
-        return lambda figures: round(figures[0])
-    (a, b) = layers
-    return lambda figures: max(0, round(figures[0] + (figures[1] - figures[0]) / (b - a) * (wanted - a)))
-
-
-def _hbm(results: Sequence[Mapping], short: Sequence[Mapping], line: Line, plan: Mapping | None) -> tuple[dict, bool]:
-    if short:
-        # Without a plan of the compiler there are no parts, only what it says that it needs.
-        used = [result["does_not_fit"]["used"] if "does_not_fit" in result else peak_of(result["memory"]) for result in results]
-        return {"arguments": None, "outputs": None, "temporary": None, "peak": line(used)}, False
-    memory = {name: line([result["memory"][name] for result in results]) for name in ("arguments", "outputs", "aliased", "temporary")}
-    peak = peak_of(memory)
-    # A program that the compiler accepted fits. A program of other depth must be within the usable memory.
-    fits = len(results) == 1 or plan is None or peak <= plan["hbm_limit"]
-    return {"arguments": memory["arguments"], "outputs": memory["outputs"], "temporary": memory["temporary"], "peak": peak}, fits
+def _hbm(result: Mapping) -> dict[str, int | None]:
+    memory = result.get("memory")
+    if memory is None:
+        # The compiler has no plan for a program that does not fit; it only says what it needs.
+        return {"arguments": None, "outputs": None, "temporary": None, "peak": result["does_not_fit"]["used"]}
+    return {"arguments": memory["arguments"], "outputs": memory["outputs"], "temporary": memory["temporary"], "peak": peak_of(memory)}
 
 
 def peak_of(memory: Mapping[str, int]) -> int:
@@ -66,26 +43,17 @@ def peak_of(memory: Mapping[str, int]) -> int:
     return memory["arguments"] + memory["temporary"] + memory["outputs"] - memory["aliased"]
 
 
-def _collectives(results: Sequence[Mapping], line: Line, plan: Mapping | None) -> list[dict]:
-    sums = []
-    for result in results:
-        rows: dict[tuple[str, str], list[float]] = {}
-        for row in result["collectives"]:
-            sums_of_row = rows.setdefault((row["op"], "+".join(row["axes"])), [0, 0])
-            sums_of_row[0] += row["runs"]
-            sums_of_row[1] += row["runs"] * row["bytes"]
-        sums.append(rows)
+def _collectives(result: Mapping, plan: Mapping | None) -> list[dict]:
+    sums: dict[tuple[str, str], list[float]] = {}
+    for row in result["collectives"]:
+        of_row = sums.setdefault((row["op"], "+".join(row["axes"])), [0, 0])
+        of_row[0] += row["runs"]
+        of_row[1] += row["runs"] * row["bytes"]
     ours = {(row["op"], row["axis"]): row["bytes_per_chip"] for row in (plan["collectives"] if plan else [])}
-    rows = [
-        {
-            "op": key[0],
-            "axis": key[1],
-            "count": line([of.get(key, (0, 0))[0] for of in sums]),
-            "bytes_per_chip": line([of.get(key, (0, 0))[1] for of in sums]),
-            "plan_bytes_per_chip": round(ours.get(key, 0)),
-        }
-        for key in dict.fromkeys([*(key for of in sums for key in of), *ours])
-    ]
+    rows = []
+    for op, axis in dict.fromkeys([*sums, *ours]):
+        count, sent = sums.get((op, axis), (0, 0))
+        rows.append({"op": op, "axis": axis, "count": count, "bytes_per_chip": round(sent), "plan_bytes_per_chip": round(ours.get((op, axis), 0))})
     return sorted(rows, key=lambda row: -max(row["bytes_per_chip"], row["plan_bytes_per_chip"]))
 
 
@@ -107,22 +75,19 @@ def label_of(module: Mapping, name: str) -> int | None:
     return module["arguments"].get(re.sub(r"^call\.\d+/", "", name))
 
 
-def _cycles(labelled: Sequence[Mapping], line: Line, plan: Mapping | None) -> list[dict]:
+def _cycles(module: Mapping, result: Mapping, labels: Sequence[Sequence[str]], plan: Mapping | None) -> list[dict]:
+    theirs = cycles_by_label(module, result, labels)
     ours = {(row["name"], row["phase"]): row["cycles"] for row in (plan["cycles"] if plan else [])}
-    rows = [
-        {"name": key[0], "phase": key[1], "xla": line([of.get(key, 0) for of in labelled]), "plan": round(ours.get(key, 0))}
-        for key in dict.fromkeys([*(key for of in labelled for key in of), *ours])
-    ]
+    rows = [{"name": name, "phase": phase, "xla": theirs.get((name, phase), 0), "plan": round(ours.get((name, phase), 0))} for name, phase in dict.fromkeys([*theirs, *ours])]
     return sorted(rows, key=lambda row: -max(row["xla"], row["plan"]))
 
 
-def report_text(report: Mapping, modules: Sequence[Mapping], layers: int) -> str:
+def report_text(report: Mapping) -> str:
     """The report as a table, for a terminal."""
     hbm = report["hbm_bytes"]
     rows = [[name, _bytes(hbm[name]), _bytes(report["plan_hbm_bytes_peak"]) if name == "peak" else ""] for name in ("arguments", "outputs", "temporary", "peak")]
     text = [
         f"{report['job']} for {report['slices']} x {report['topology']}, {report['compiler']}: {'fits' if report['fits'] else 'does not fit'}",
-        *([] if len(modules) == 1 else [f"compiled with {modules[0]['layers']} and {modules[1]['layers']} of {layers} layers"]),
         *_table(["HBM of a chip", "TPU compiler", "plan"], rows),
         *_table(["collective", "axis", "count", "TPU compiler", "plan"], [[row["op"], row["axis"], str(row["count"]), _bytes(row["bytes_per_chip"]), _bytes(row["plan_bytes_per_chip"])] for row in report["collectives"]]),
         *_table(["cycles", "pass", "TPU compiler", "plan"], [[row["name"], row["phase"], str(row["xla"]), str(row["plan"])] for row in report["cycles"][:20]]),
