@@ -2,12 +2,11 @@ import { resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import {
   compileForTpu as compileStep,
-  doesNotFitText,
   findTpuCompiler,
   installTpuCompiler,
-  reportText,
   tpuCompilerNotice,
 } from "@lapidary/offline/compile";
+import { doesNotFitText, tpuCompilerText } from "@lapidary/report/tpu-compiler-text";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { checkOutput } from "../output/output.js";
@@ -48,7 +47,7 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
   try {
     const step = await compileStep({ job, chip: request.chip, text, hlo, env }, context, clock, reporter);
     reporter.end();
-    console.result(step.report, () => reportText(step, console.paint));
+    console.result(step.report, () => tpuCompilerText(step, console.paint));
     if (step.report.fits) return ExitCode.done;
     if (console.options.json) console.warn(doesNotFitText(step));
     return ExitCode.doesNotFit;

@@ -1,4 +1,4 @@
-import { type CompiledStep, compileFiles, runTpuCompiler } from "@lapidary/tpu-compiler";
+import { compileFiles, runTpuCompiler, type TpuReport } from "@lapidary/tpu-compiler";
 import { usableHbm } from "@lapidary/simulator";
 import { compileJob } from "@lapidary/trainer/recipes";
 import type { ResolvedJob } from "@lapidary/training";
@@ -10,7 +10,13 @@ import { compileSubject } from "./compile-subject.js";
 import { findTpuCompiler } from "./tpu-installation.js";
 
 export { findTpuCompiler, installTpuCompiler, tpuCompilerNotice } from "./tpu-installation.js";
-export { type CompiledStep, doesNotFitText, reportText } from "@lapidary/tpu-compiler";
+export type { TpuReport } from "@lapidary/tpu-compiler";
+
+export interface CompiledStep {
+  readonly report: TpuReport;
+  /** Whether the step fits by the plan of Lapidary. */
+  readonly planFits: boolean;
+}
 
 export interface TpuCompileOptions {
   readonly job: ResolvedJob;
