@@ -76,7 +76,17 @@ function cycleTable({ cycles }: TpuReport): string {
   );
 }
 
-/** The sentence for a program that does not fit by the word of the compiler. */
-export function doesNotFitText({ report: { hbm_bytes, chip }, planFits }: CompiledStep): string {
-  return `the TPU compiler needs ${formatBytes(hbm_bytes.peak)} on a ${chip} chip, which is more than it has${planFits ? "; our plan says that it fits, and is too low here" : ""}. Try \`lapidary plan JOB --search\`, a smaller train.batch, or remat: full`;
+const shownBuffers = 5;
+
+/** The text for a program that does not fit by the word of the compiler: what it needs, its largest values, and what to change. */
+export function doesNotFitText({ report: { hbm_bytes, chip }, short, planFits }: CompiledStep): string {
+  const limit = short === undefined ? "which is more than it has" : `which has ${formatBytes(short.limit)}`;
+  const plan = planFits ? "; our plan says that it fits, and is too low here" : "";
+  const largest = (short?.buffers ?? [])
+    .slice(0, shownBuffers)
+    .map(({ name, shape, bytes }) => `    ${name || "unnamed"}  ${shape}  ${formatBytes(bytes)}`);
+  return [
+    `the TPU compiler needs ${formatBytes(hbm_bytes.peak)} on a ${chip} chip, ${limit}${plan}. Try \`lapidary plan JOB --search\`, a smaller train.batch, or remat: full`,
+    ...(largest.length === 0 ? [] : ["  its largest values:", ...largest]),
+  ].join("\n");
 }

@@ -1,2 +1,2 @@
-export { compileFiles, type CompileSubject, type ModuleForm } from "./bundle.js";
-export { runTpuCompiler, type TpuReport } from "./run-tpu-compiler.js";
+export { compileFiles, type CompileSubject } from "./bundle.js";
+export { runTpuCompiler, type TpuReport, type TpuResult } from "./run-tpu-compiler.js";

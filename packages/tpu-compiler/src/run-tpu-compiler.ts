@@ -29,6 +29,20 @@ const reportSchema = z.strictObject({
 /** What the TPU compiler says about one chip, next to the plan: the fields of `lapidary compile --json`, in bytes, seconds and cycles. */
 export type TpuReport = z.infer<typeof reportSchema>;
 
+const shortSchema = z.strictObject({
+  used: count,
+  limit: count,
+  /** The largest buffers of the program; `name` is a value of ours, such as `logits#153`. */
+  buffers: z.array(z.strictObject({ bytes: count, name: z.string(), shape: z.string() })),
+});
+const outputSchema = z.strictObject({ report: reportSchema, does_not_fit: shortSchema.nullable() });
+
+/** The report, and what exceeds the memory of a chip if the program does not fit. */
+export interface TpuResult {
+  readonly report: TpuReport;
+  readonly short: z.infer<typeof shortSchema> | undefined;
+}
+
 export interface TpuRun {
   /** The interpreter of the environment with the compiler. */
   readonly python: string;
@@ -48,7 +62,7 @@ export interface TpuRun {
  *
  * @throws LAP_TPU_TOPOLOGY, LAP_TPU_COMPILE
  */
-export async function runTpuCompiler(run: TpuRun): Promise<TpuReport> {
+export async function runTpuCompiler(run: TpuRun): Promise<TpuResult> {
   const directory = await mkdtemp(join(tmpdir(), "lapidary-tpu-"));
   try {
     for (const [name, text] of run.files) {
@@ -56,7 +70,10 @@ export async function runTpuCompiler(run: TpuRun): Promise<TpuReport> {
       await writeFile(join(directory, name), text);
     }
     const hlo = run.hlo === undefined ? [] : ["--hlo", run.hlo];
-    return reportSchema.parse(JSON.parse(await runScript([tpuScript(), directory, "--chip", run.chip, "--text", run.text, ...hlo], run)));
+    const { report, does_not_fit } = outputSchema.parse(
+      JSON.parse(await runScript([tpuScript(), directory, "--chip", run.chip, "--text", run.text, ...hlo], run)),
+    );
+    return { report, short: does_not_fit ?? undefined };
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -1,11 +1,6 @@
 import { resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
-import {
-  compileForTpu as compileStep,
-  findTpuCompiler,
-  installTpuCompiler,
-  tpuCompilerNotice,
-} from "@lapidary/offline/compile";
+import { compileForTpu as compileStep, findTpuCompiler, installTpuCompiler, tpuCompilerNotice } from "@lapidary/offline/compile";
 import { doesNotFitText, tpuCompilerText } from "@lapidary/report/tpu-compiler-text";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";

@@ -3,7 +3,7 @@
     python tpu.py DIRECTORY --chip v5e [--text whole|chip] [--hlo FILE]
 
 Compiles the modules of a directory, as `run.py --compile` does in an export. Runs in the environment that has the compiler.
-JSON on stdout: the report (`lapidary_xla/tpu_report.py`).
+JSON on stdout: `report` (`lapidary_xla/tpu_report.py`), and `does_not_fit` (`lapidary_xla/tpu_compiler.py`) or null.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         bundle = read_bundle(options.directory)
-        report = compile_export(options.directory, bundle, chip=options.chip, text=options.text, hlo=options.hlo, python=Path(sys.executable))
+        report, short = compile_export(options.directory, bundle, chip=options.chip, text=options.text, hlo=options.hlo, python=Path(sys.executable))
     except Failure as failure:
         failure.report()
         return failure.exit_code
     except KeyboardInterrupt:
         return 130
-    print(json.dumps(report))
+    print(json.dumps({"report": report, "does_not_fit": short}))
     return 0
 
 

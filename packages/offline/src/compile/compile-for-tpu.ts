@@ -1,4 +1,4 @@
-import { compileFiles, runTpuCompiler, type TpuReport } from "@lapidary/tpu-compiler";
+import { compileFiles, runTpuCompiler, type TpuResult } from "@lapidary/tpu-compiler";
 import { usableHbm } from "@lapidary/simulator";
 import { compileJob } from "@lapidary/trainer/recipes";
 import type { ResolvedJob } from "@lapidary/training";
@@ -12,8 +12,7 @@ import { findTpuCompiler } from "./tpu-installation.js";
 export { findTpuCompiler, installTpuCompiler, tpuCompilerNotice } from "./tpu-installation.js";
 export type { TpuReport } from "@lapidary/tpu-compiler";
 
-export interface CompiledStep {
-  readonly report: TpuReport;
+export interface CompiledStep extends TpuResult {
   /** Whether the step fits by the plan of Lapidary. */
   readonly planFits: boolean;
 }
@@ -51,7 +50,7 @@ export async function compileForTpu(
   const startedAt = clock.monotonic();
   const onProgress = (what: string): void =>
     reporter.progress(`compile ${what.replace(/: \d+ s$/, "")}`, () => `${Math.round((clock.monotonic() - startedAt) / 1000)} s`);
-  const report = await runTpuCompiler({ python, files, chip, text, hlo, env, onProgress });
+  const result = await runTpuCompiler({ python, files, chip, text, hlo, env, onProgress });
   const planFits = [...subject.simulations.values()].every(({ memory, machine }) => memory.peakBytes <= usableHbm(machine.chip));
-  return { report, planFits };
+  return { ...result, planFits };
 }

@@ -50,14 +50,15 @@ def find_compiler(bundle: Mapping, remedy: str) -> Path:
     raise Failure("LAP_TPU_DAMAGED", f"the installation of Google's TPU compiler is damaged: {problem}", f"{remedy}: it replaces the installation", str(python), USAGE)
 
 
-def compile_export(directory: Path, bundle: Mapping, *, chip: str, text: str, hlo: Path | None, python: Path) -> dict:
-    """Returns the report. With `hlo`, the module is compiled even if there is an earlier result, and the optimized program is written there."""
+def compile_export(directory: Path, bundle: Mapping, *, chip: str, text: str, hlo: Path | None, python: Path) -> tuple[dict, dict | None]:
+    """Returns the report, and what exceeds HBM if the program does not fit (`tpu_compiler.does_not_fit`). With `hlo`, the module is compiled even if there is an earlier result, and the optimized program is written there."""
     topology, slices = f"{chip}:{bundle['slice']}", bundle["slices"]
     module = directory / bundle["modules"][text]["file"]
     kept = environment.cache_directory() / "tpu" / f"{_key(bundle['packages'], topology, slices, module)}.json"
     if hlo is None and kept.exists():
         log(f"compile: the result is from the cache ({kept})")
-        return make_report(bundle, chip, text, json.loads(kept.read_text()))
+        result = json.loads(kept.read_text())
+        return make_report(bundle, chip, text, result), result.get("does_not_fit")
     draft = Path(tempfile.mkdtemp(prefix="lapidary-tpu-"))
     try:
         options = ["--topology", topology, "--slices", str(slices), "--result", draft / "result.json", *([] if hlo is None else ["--hlo", hlo])]
@@ -69,7 +70,7 @@ def compile_export(directory: Path, bundle: Mapping, *, chip: str, text: str, hl
     partial = kept.with_name(f"{kept.name}.tmp-{os.getpid()}")
     partial.write_text(json.dumps(result))
     partial.rename(kept)
-    return make_report(bundle, chip, text, result)
+    return make_report(bundle, chip, text, result), result.get("does_not_fit")
 
 
 def _key(packages: Mapping[str, str], topology: str, slices: int, path: Path) -> str:
@@ -115,6 +116,6 @@ def main(directory: Path, options: object) -> int:
         log(f"Google's TPU compiler: {environment.TPU_LICENCE}")
         environment.provide(requirements_of(bundle))
     python = find_compiler(bundle, f"run `python run.py --compile {options.compile} --install`")
-    report = compile_export(directory, bundle, chip=options.compile, text=options.text, hlo=options.hlo, python=python)
-    print(json.dumps(report) if options.json else report_text(report))
+    report, short = compile_export(directory, bundle, chip=options.compile, text=options.text, hlo=options.hlo, python=python)
+    print(json.dumps(report) if options.json else report_text(report, short))
     return 0 if report["fits"] else DOES_NOT_FIT

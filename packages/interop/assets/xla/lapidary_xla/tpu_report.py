@@ -82,13 +82,14 @@ def _cycles(module: Mapping, result: Mapping, labels: Sequence[Sequence[str]], p
     return sorted(rows, key=lambda row: -max(row["xla"], row["plan"]))
 
 
-def report_text(report: Mapping) -> str:
+def report_text(report: Mapping, short: Mapping | None) -> str:
     """The report as a table, for a terminal."""
     hbm = report["hbm_bytes"]
     rows = [[name, _bytes(hbm[name]), _bytes(report["plan_hbm_bytes_peak"]) if name == "peak" else ""] for name in ("arguments", "outputs", "temporary", "peak")]
     text = [
         f"{report['job']} for {report['slices']} x {report['topology']}, {report['compiler']}: {'fits' if report['fits'] else 'does not fit'}",
         *_table(["HBM of a chip", "TPU compiler", "plan"], rows),
+        *_table(["largest values", "shape", "bytes"], [[buffer["name"], buffer["shape"], _bytes(buffer["bytes"])] for buffer in (short["buffers"] if short else [])]),
         *_table(["collective", "axis", "count", "TPU compiler", "plan"], [[row["op"], row["axis"], str(row["count"]), _bytes(row["bytes_per_chip"]), _bytes(row["plan_bytes_per_chip"])] for row in report["collectives"]]),
         *_table(["cycles", "pass", "TPU compiler", "plan"], [[row["name"], row["phase"], str(row["xla"]), str(row["plan"])] for row in report["cycles"][:20]]),
     ]
