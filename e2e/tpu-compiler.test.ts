@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { compile } from "@lapidary/compiler";
-import { globalModule, jaxVersion, libtpuVersion, shardingConstraints } from "@lapidary/interop";
-import { GraphBuilder, tensorType } from "@lapidary/ir";
-import { makeMesh } from "@lapidary/topology";
+import { jaxVersion, libtpuVersion } from "@lapidary/interop";
 import type { TpuReport } from "@lapidary/tpu-compiler";
 import { Home, root } from "./support/cli.js";
 import { run, runSuccessfully, tpuPython } from "./support/xla.js";
@@ -71,28 +68,10 @@ describe("Google's TPU compiler", function () {
   });
 
   it("the command reports by how much a program exceeds the memory of a chip, and which values are largest", async () => {
-    const g = new GraphBuilder("big");
-    const x = g.parameter("x", tensorType("f32", [256 * 65536, 1024]), ["batch", null], "batch");
-    const up = g.parameter("params/up", tensorType("f32", [1024, 65536]), [null, null], "param");
-    const down = g.parameter("params/down", tensorType("f32", [65536, 16384]), [null, null], "param");
-    const hidden = g.tanh(g.dotGeneral(x, up, [], [[1, 0]]));
-    g.output("y", g.reduce(g.dotGeneral(hidden, down, [], [[1, 0]]), [1], "sum"));
-    const { global, propagated } = compile(g.finish(), {
-      mesh: makeMesh({ data: 256 }),
-      rules: { batch: "data" },
-      zero: { stage: 0, axes: [] },
-    });
-    const [path, result] = [join(home.directory, "big.mlir"), join(home.directory, "big.json")];
-    writeFileSync(path, globalModule(global, shardingConstraints(propagated)));
-    const script = join(root, "packages/interop/assets/xla/lapidary_xla/tpu_compiler.py");
-    await runSuccessfully(python, [script, path, "--topology", "v5e:16x16", "--result", result]);
-    const { does_not_fit: short, memory } = JSON.parse(readFileSync(result, "utf8")) as {
-      does_not_fit?: { used: number; limit: number };
-      memory?: unknown;
-    };
-    assert.equal(memory, undefined);
-    assert.equal(short?.limit, 15.75 * 2 ** 30);
-    assert.ok((short?.used ?? 0) > 15.75 * 2 ** 30);
+    const { code, stdout } = await home.run("compile", nano16, "train.batch=8388608");
+    assert.equal(code, 4);
+    assert.match(stdout, /the TPU compiler needs \d+(\.\d)? GiB on a v5e chip, which has 15\.8 GiB/);
+    assert.match(stdout, /its largest values:\n {4}\S+#\d+ +f32\[[\d,]+\] +[\d.]+ GiB/);
   });
 });
 

@@ -1,4 +1,5 @@
 import { planReport, type Simulation } from "@lapidary/simulator";
+import { ensure } from "@lapidary/std";
 import { labelOf } from "./labels.js";
 
 /** What the plan of Lapidary says about one chip, next to which the figures of the compiler are printed. */
@@ -10,7 +11,11 @@ export interface PlanColumns {
   readonly collectives: readonly { readonly op: string; readonly axis: string; readonly bytes_per_chip: number }[];
   /** By label. Collectives are left out, as the compiler leaves them out of its estimate. */
   readonly cycles: readonly { readonly name: string; readonly phase: string; readonly cycles: number }[];
+  /** The largest values in memory at the peak, largest first. */
+  readonly largest: readonly { readonly bytes: number; readonly name: string; readonly shape: string }[];
 }
+
+const largestCount = 5;
 
 export function planColumns(simulation: Simulation): PlanColumns {
   const report = planReport(simulation);
@@ -19,7 +24,19 @@ export function planColumns(simulation: Simulation): PlanColumns {
     hbm_bytes_peak: report.hbm_bytes.peak,
     collectives: report.collectives.map(({ op, axis, sent_bytes_per_chip }) => ({ op, axis, bytes_per_chip: sent_bytes_per_chip })),
     cycles: cyclesOf(simulation),
+    largest: largestAtPeak(simulation),
   };
+}
+
+function largestAtPeak({ program: { chip }, memory: { buffers, peakStep } }: Simulation): PlanColumns["largest"] {
+  return buffers
+    .filter(({ from, to }) => from <= peakStep && peakStep <= to)
+    .sort((a, b) => b.bytes - a.bytes)
+    .slice(0, largestCount)
+    .map(({ value, bytes }) => {
+      const { name, type } = ensure(chip.values[value], "value");
+      return { bytes, name: `${name}#${value}`, shape: `${type.dtype}[${type.dims.join(",")}]` };
+    });
 }
 
 function cyclesOf({ machine, timeline }: Simulation): PlanColumns["cycles"] {

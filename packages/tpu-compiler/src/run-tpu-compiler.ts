@@ -32,7 +32,7 @@ export type TpuReport = z.infer<typeof reportSchema>;
 const shortSchema = z.strictObject({
   used: count,
   limit: count,
-  /** The largest buffers of the program; `name` is a value of ours, such as `logits#153`. */
+  /** The largest buffers, by the compiler or else by our plan; `name` is a value of ours, such as `logits#153`. */
   buffers: z.array(z.strictObject({ bytes: count, name: z.string(), shape: z.string() })),
 });
 const outputSchema = z.strictObject({ report: reportSchema, does_not_fit: shortSchema.nullable() });

@@ -22,6 +22,7 @@ const bundle = {
         { op: "reduce_scatter", axis: "data", bytes_per_chip: 77 },
       ],
       cycles: [{ name: "logits", phase: "forward", cycles: 5 }],
+      largest: [{ bytes: 9, name: "logits#1", shape: "f32[3]" }],
     },
   },
 };
@@ -76,6 +77,18 @@ describe("the report of the TPU compiler", () => {
     const found = report("v5e", { compile_s: 1, does_not_fit: { used: 12_345, limit: 10_000, buffers: [] } });
     deepStrictEqual(found.hbm_bytes, { arguments: null, outputs: null, temporary: null, peak: 12_345 });
     ok(!found.fits && found.collectives.length === 0);
+  });
+
+  it("if the compiler names no buffers, the largest values of our plan are named", () => {
+    const buffersOf = (buffers: object[]): unknown =>
+      runPython(
+        `from lapidary_xla.tpu_report import shortage
+print(json.dumps(shortage(given["bundle"], "v5e", given["result"])["buffers"]))`,
+        { bundle, result: { does_not_fit: { used: 2, limit: 1, buffers } } },
+      );
+    deepStrictEqual(buffersOf([]), bundle.plans.v5e.largest);
+    const theirs = [{ bytes: 8, name: "copy", shape: "" }];
+    deepStrictEqual(buffersOf(theirs), theirs);
   });
 
   it("a chip without a plan in the export has the compiler's column alone", () => {

@@ -21,7 +21,7 @@ from typing import Mapping, Sequence
 from . import environment
 from .failures import DOES_NOT_FIT, USAGE, Failure, log, missing_file
 from .tpu_compiler import compiler_environment
-from .tpu_report import make_report, report_text
+from .tpu_report import make_report, report_text, shortage
 
 # The files whose change makes earlier results invalid.
 SOURCES = ("tpu_compiler.py", "tpu_program.py", "hlo_text.py", "mesh.py", "groups.py")
@@ -51,14 +51,14 @@ def find_compiler(bundle: Mapping, remedy: str) -> Path:
 
 
 def compile_export(directory: Path, bundle: Mapping, *, chip: str, text: str, hlo: Path | None, python: Path) -> tuple[dict, dict | None]:
-    """Returns the report, and what exceeds HBM if the program does not fit (`tpu_compiler.does_not_fit`). With `hlo`, the module is compiled even if there is an earlier result, and the optimized program is written there."""
+    """Returns the report, and what exceeds HBM if the program does not fit (`tpu_report.shortage`). With `hlo`, the module is compiled even if there is an earlier result, and the optimized program is written there."""
     topology, slices = f"{chip}:{bundle['slice']}", bundle["slices"]
     module = directory / bundle["modules"][text]["file"]
     kept = environment.cache_directory() / "tpu" / f"{_key(bundle['packages'], topology, slices, module)}.json"
     if hlo is None and kept.exists():
         log(f"compile: the result is from the cache ({kept})")
         result = json.loads(kept.read_text())
-        return make_report(bundle, chip, text, result), result.get("does_not_fit")
+        return make_report(bundle, chip, text, result), shortage(bundle, chip, result)
     draft = Path(tempfile.mkdtemp(prefix="lapidary-tpu-"))
     try:
         options = ["--topology", topology, "--slices", str(slices), "--result", draft / "result.json", *([] if hlo is None else ["--hlo", hlo])]
@@ -70,7 +70,7 @@ def compile_export(directory: Path, bundle: Mapping, *, chip: str, text: str, hl
     partial = kept.with_name(f"{kept.name}.tmp-{os.getpid()}")
     partial.write_text(json.dumps(result))
     partial.rename(kept)
-    return make_report(bundle, chip, text, result), result.get("does_not_fit")
+    return make_report(bundle, chip, text, result), shortage(bundle, chip, result)
 
 
 def _key(packages: Mapping[str, str], topology: str, slices: int, path: Path) -> str:

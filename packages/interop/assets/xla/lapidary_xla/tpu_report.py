@@ -43,6 +43,14 @@ def peak_of(memory: Mapping[str, int]) -> int:
     return memory["arguments"] + memory["temporary"] + memory["outputs"] - memory["aliased"]
 
 
+def shortage(bundle: Mapping, chip: str, result: Mapping) -> dict | None:
+    """What exceeds HBM if the program does not fit. The compiler does not always name buffers; then these are the largest values of our plan."""
+    short, plan = result.get("does_not_fit"), bundle["plans"].get(chip)
+    if short is None or short["buffers"] or plan is None:
+        return short
+    return {**short, "buffers": plan["largest"]}
+
+
 def _collectives(result: Mapping, plan: Mapping | None) -> list[dict]:
     sums: dict[tuple[str, str], list[float]] = {}
     for row in result["collectives"]:
