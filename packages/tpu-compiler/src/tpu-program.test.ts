@@ -23,11 +23,21 @@ const hlo = `HloModule jit_step, is_scheduled=true
   ROOT %started = f32[16]{0} all-reduce(%r), channel_id=4, replica_groups={{0,4},{1,5},{2,6},{3,7}}, to_apply=%add
 }
 
+%scatter (s: f32[64]) -> f32[32] {
+  %s = f32[64]{0} parameter(0)
+  %sum = f32[64]{0} all-reduce(%s), channel_id=20, replica_groups={{0,4},{1,5},{2,6},{3,7}}, to_apply=%add
+  ROOT %part = f32[32]{0} dynamic-slice(%sum, %i), dynamic_slice_sizes={32}
+}
+
 ENTRY %main (a: f32[16]) -> f32[16] {
   %a = f32[16]{0} parameter(0)
+  %b = f32[64]{0} parameter(1)
   %begin = f32[16]{0} fusion(%a), kind=kCustom, calls=%overlap, metadata={op_name="grads/w#9"}, backend_config={"estimated_cycles":"50"}
   %end = f32[16]{0} all-reduce(%begin), channel_id=4, replica_groups={{0,4},{1,5},{2,6},{3,7}}, to_apply=%add
   %loop = (f32[8]) while(%a), condition=%cond, body=%body, backend_config={"known_trip_count":{"n":"5"}}
+  %scattered = f32[32]{0} fusion(%b), kind=kCustom, calls=%scatter
+  %whole = f32[64]{0} all-reduce(%b), channel_id=21, replica_groups={{0,1,2,3},{4,5,6,7}}, to_apply=%add
+  %slice = f32[16]{0} dynamic-slice(%whole, %i), dynamic_slice_sizes={16}
   %send = (f32[2,8,128]{2,1,0:T(8,128)}, u32[], token[]) send(%end, %token), channel_id=6, is_host_transfer=true, frontend_attributes={_xla_megascale_target="{1,2}x{0:7}",_xla_megascale_transfer_type="ALL_REDUCE"}
   %recv = (f32[2,8,128]{2,1,0:T(8,128)}, u32[], token[]) recv(%token), channel_id=7, is_host_transfer=true, frontend_attributes={_xla_megascale_transfer_type="ALL_REDUCE"}
   ROOT %move = f32[16]{0} collective-permute(%end), channel_id=8, source_target_pairs={{0,1},{1,0}}
@@ -58,6 +68,17 @@ print(json.dumps([tpu_collectives(given, mesh, 2), tpu_cycles(given)]))`,
     deepStrictEqual(
       collectives.filter(({ op, axes }) => op === "all_reduce" && axes[0] === "data"),
       [{ op: "all_reduce", axes: ["data"], bytes: 64, runs: 1 }],
+    );
+  });
+
+  it("a kernel that reduces and slices is a reduce_scatter, a reduction that another kernel slices is an all_reduce", () => {
+    const sums = collectives.filter(({ bytes }) => bytes === 128 || bytes === 384);
+    deepStrictEqual(
+      sums.filter(({ op }) => op !== "all_gather").map(({ op, axes, bytes }) => [op, axes, bytes]),
+      [
+        ["reduce_scatter", ["data"], 128],
+        ["all_reduce", ["model"], 384],
+      ],
     );
   });
 

@@ -18,10 +18,11 @@ def tpu_collectives(text: str, mesh: Mesh, slices: int) -> list[dict]:
     """
     computations, entry = parse(text)
     runs = runs_by_computation(computations, entry)
+    fused = {called for scope in computations.values() for value in scope.values() if value.op == "fusion" for called in called_computations(value)}
     rows: dict[str, dict] = {}
     for scope_name, scope in computations.items():
         for value in scope.values():
-            row = _network_row(value, mesh, slices) if value.op == "send" else _row(computations, scope, value, mesh)
+            row = _network_row(value, mesh, slices) if value.op == "send" else _row(computations, scope, value, mesh, in_kernel=scope_name in fused)
             if row is None:
                 continue
             channel = re.search(r"channel_id=(\d+)", value.rest)
@@ -34,7 +35,7 @@ def tpu_collectives(text: str, mesh: Mesh, slices: int) -> list[dict]:
     return list(rows.values())
 
 
-def _row(computations: dict[str, Computation], scope: Computation, value: Instruction, mesh: Mesh) -> dict | None:
+def _row(computations: dict[str, Computation], scope: Computation, value: Instruction, mesh: Mesh, *, in_kernel: bool) -> dict | None:
     op = value.op.removesuffix("-start")
     if op not in COLLECTIVES:
         return None
@@ -44,7 +45,8 @@ def _row(computations: dict[str, Computation], scope: Computation, value: Instru
     # The shape of a start is (operands, results, contexts); that of other operations is the result.
     operand = sum(shape_bytes(scope[name].shape) for name in value.operands if name in scope)
     result = operand * members if kind == "all_gather" else operand // members if kind == "reduce_scatter" else operand
-    if kind == "all_reduce" and members > 1 and is_sliced(computations, scope, value.name, members):
+    # A kernel that reduces and slices is a reduce-scatter. If another kernel slices, the chips send and receive all of the sum.
+    if kind == "all_reduce" and in_kernel and members > 1 and is_sliced(computations, scope, value.name, members):
         kind = "reduce_scatter"
     axes = mesh.axes_of_pairs(groups) if kind == "collective_permute" else mesh.axes_of(groups)
     return {"op": kind, "axes": axes, "bytes": moved_bytes(kind, operand, result, members)}
