@@ -29,14 +29,4 @@ export {
   type XlaState,
 } from "./xla/export.js";
 export { initSpecsOf } from "./xla/initial-state.js";
-export {
-  compareCycles,
-  compareTpuCollectives,
-  libtpuNotice,
-  libtpuVersion,
-  parseTpuResult,
-  type TimedKernel,
-  topologyName,
-  type TpuResult,
-  tpuScript,
-} from "./xla/tpu.js";
+export { libtpuNotice, libtpuVersion, tpuScript } from "./xla/tpu.js";

@@ -30,6 +30,8 @@ import {
   trainsOnExamples,
 } from "@lapidary/training";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
+import { compileFiles } from "@lapidary/tpu-compiler";
+import { compileSubject, knownChips } from "../compile/compile-subject.js";
 import type { Directories } from "../directories.js";
 import { batchesOf, checkExportable, exportedProgram, prepareExamples } from "./export-programs.js";
 import { readTraceableJob } from "../job/job-file.js";
@@ -92,6 +94,7 @@ export async function prepareExport(
       data: dataOf(job, dataset),
       model: modelConfigToHf(job.model.config, dataset?.manifest.control),
       modelFiles: dataset === undefined ? new Map() : checkpointFilesOf(dataset.tokenizerFiles),
+      compileFiles: compileFiles(compileSubject(job, program, directories.root, knownChips(directories.root))),
       launch: {
         name: job.name,
         slices: job.pods,
