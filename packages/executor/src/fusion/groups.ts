@@ -44,8 +44,9 @@ class GroupFinder {
       const canJoin = isFusible(this.#plan, node) || this.#rearranged.has(node.id) || this.#slices.has(node.id);
       if (canJoin) this.#assign(node);
     }
-    // Fusing a single op gains nothing.
-    const isWorthFusing = ({ members }: FusionGroup): boolean => members.filter((id) => this.#node(id).op !== "reshape").length > 1;
+    // Fusing a single op gains nothing, except in a sequence, whose kernels are native.
+    const fewest = this.#plan.fewRows ? 1 : 2;
+    const isWorthFusing = ({ members }: FusionGroup): boolean => members.filter((id) => this.#node(id).op !== "reshape").length >= fewest;
     return this.#groups.filter((group): group is FusionGroup => group !== undefined && isWorthFusing(group) && this.#isWritable(group));
   }
 
