@@ -22,6 +22,7 @@
 #include <mutex>
 #include <vector>
 
+#include "dot_panels.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -38,23 +39,6 @@ using tensorflow::TensorShape;
 
 std::mutex dots_mutex;
 std::vector<std::shared_ptr<const Dot>> dots;
-
-/** The sums of the lanes of sixteen vectors. */
-LAPIDARY_INLINE Vector SumsOfLanes(const Vector (&x)[16]) {
-  __m512 pairs[8], quads[4];
-  for (int i = 0; i < 8; i++)
-    pairs[i] = _mm512_add_ps(_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]),
-                             _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));
-  for (int i = 0; i < 4; i++) {
-    const __m512d low = _mm512_castps_pd(pairs[2 * i]), high = _mm512_castps_pd(pairs[2 * i + 1]);
-    quads[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(low, high)),
-                             _mm512_castpd_ps(_mm512_unpackhi_pd(low, high)));
-  }
-  const auto join = [](__m512 a, __m512 b) {
-    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-  };
-  return join(join(quads[0], quads[1]), join(quads[2], quads[3]));
-}
 
 /**
  * rows × columns = 16 results, each a sum along contiguous k. Result (i, j) is lane i·columns + j.
@@ -175,6 +159,21 @@ void SumOfRowsOfBatches(const Dot& dot, const BatchDim& dim, const float* a, con
 void ComputeAlongDepth(const Dot& dot, const BatchDim& dim, const float* a, const float* b,
                        float* c) {
   constexpr int64_t kBlock = 16;
+  if (dot.m >= kPanelRows) {
+    const int64_t rows = dot.m / kPanelRows * kPanelRows;
+    Dot rest = dot;
+    rest.m = dot.m - rows;
+    for (int64_t g = 0; g < dim.size; g++) {
+      const float* x = a + g * dim.a;
+      const float* y = b + g * dim.b;
+      float* to = c + g * dot.m * dot.n;
+      MultiplyPanels(dot, rows, x, y, to);
+      for (int64_t j = 0; rest.m > 0 && j < dot.n; j += kBlock)
+        MultiplyAlongDepth(rest, x + rows * dot.row, y, to + rows * dot.n, j,
+                           std::min(dot.n, j + kBlock));
+    }
+    return;
+  }
   // B is read in the order of its memory: heads are neighbours in keys [batch, position, head, k].
   const int64_t block = dim.size > 1 && dim.b >= dot.column ? dot.n : kBlock;
   for (int64_t first = 0; first < dot.n; first += block)

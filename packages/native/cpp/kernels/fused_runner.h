@@ -114,7 +114,8 @@ class FusedRunner {
     const Program& p = *program_;
     for (size_t i = 0; i < sources_.size(); i++) {
       Source& source = sources_[i];
-      source.floats = inputs[i].type == kFloat ? static_cast<const float*>(inputs[i].data) : nullptr;
+      source.floats =
+          inputs[i].type == kFloat ? static_cast<const float*>(inputs[i].data) : nullptr;
       source.ints = inputs[i].type == kInt ? static_cast<const int32_t*>(inputs[i].data) : nullptr;
       source.bools = inputs[i].type == kBool ? static_cast<const bool*>(inputs[i].data) : nullptr;
       source.loaded = -1;

@@ -95,8 +95,7 @@ class Decoder {
     for (const std::vector<int32_t>* list : {&call.operands, &call.results})
       for (int32_t value : *list)
         Require(value >= 0 && value < static_cast<int64_t>(sequence_->values.size()));
-    for (int32_t value : call.results)
-      Require(ok_ && sequence_->values[value].place != kOfInput);
+    for (int32_t value : call.results) Require(ok_ && sequence_->values[value].place != kOfInput);
     if (ok_) Require(IsWellFormed(call));
     sequence_->calls.push_back(std::move(call));
   }

@@ -80,8 +80,7 @@ void ReduceIntegers(const std::vector<int64_t>& numbers, const int32_t* x, int32
 template <int32_t code>
 void ReduceFloats(const std::vector<int64_t>& numbers, const float* x, float* y) {
   if (numbers[3] != 1)
-    return ReduceMiddle(numbers, x, y,
-                        [](float a, float b) { return Formula(Op<code>{}, a, b); });
+    return ReduceMiddle(numbers, x, y, [](float a, float b) { return Formula(Op<code>{}, a, b); });
   for (int64_t o = 0; o < numbers[1]; o++) y[o] = ReduceRow<code>(x + o * numbers[2], numbers[2]);
 }
 
@@ -117,8 +116,7 @@ class LapidarySequence : public OpKernel {
         continue;
       }
       Tensor* tensor = nullptr;
-      OP_REQUIRES_OK(context,
-                     context->allocate_output(index, TensorShape(output.dims), &tensor));
+      OP_REQUIRES_OK(context, context->allocate_output(index, TensorShape(output.dims), &tensor));
       outputs.push_back(Bytes(*tensor));
     }
     uint8_t* scratch = scratch_.data();
@@ -159,8 +157,7 @@ class LapidarySequence : public OpKernel {
         arrays_.clear();
         results_.clear();
         for (int32_t v : call.operands)
-          arrays_.push_back(
-              {memory_[v], static_cast<ArrayType>(sequence_->values[v].type)});
+          arrays_.push_back({memory_[v], static_cast<ArrayType>(sequence_->values[v].type)});
         for (int32_t v : call.results) results_.push_back(reinterpret_cast<float*>(memory_[v]));
         return runner->Run(arrays_.data(), results_.data());
       case kDotCall:
@@ -237,16 +234,15 @@ class LapidarySequence : public OpKernel {
                          : strided::Unary<uint32_t, uint32_t>(layout, y, x[0], same);
     }
     if (code == kConvertOperation)
-      return type == kInt ? ConvertTo<int32_t>(to, layout, y, x[0])
-                          : type == kBool ? ConvertTo<uint8_t>(to, layout, y, x[0])
-                                          : ConvertTo<float>(to, layout, y, x[0]);
+      return type == kInt    ? ConvertTo<int32_t>(to, layout, y, x[0])
+             : type == kBool ? ConvertTo<uint8_t>(to, layout, y, x[0])
+                             : ConvertTo<float>(to, layout, y, x[0]);
     if (code == kAnd)
       return strided::Binary<uint8_t, uint8_t>(layout, y, x[0], x[1],
                                                [](uint8_t a, uint8_t b) { return a & b; });
-    const bool compared =
-        type == kFloat ? strided::Compare<float>(code, layout, y, x[0], x[1])
-        : type == kInt ? strided::Compare<int32_t>(code, layout, y, x[0], x[1])
-                       : strided::Compare<uint8_t>(code, layout, y, x[0], x[1]);
+    const bool compared = type == kFloat ? strided::Compare<float>(code, layout, y, x[0], x[1])
+                          : type == kInt ? strided::Compare<int32_t>(code, layout, y, x[0], x[1])
+                                         : strided::Compare<uint8_t>(code, layout, y, x[0], x[1]);
     if (compared) return;
     if (to == kInt)
       strided::Integers(code, layout, y, x[0], x[1]);

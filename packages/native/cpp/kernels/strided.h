@@ -147,7 +147,8 @@ inline bool Integers(int64_t code, const Layout& layout, void* result, const voi
 /** Arithmetic of floats. @returns whether the code is one */
 inline bool Floats(int64_t code, const Layout& layout, void* result, const void* x, const void* y) {
   const auto run = [&](auto op) {
-    Binary<float, float>(layout, result, x, y, [op](float a, float b) { return Formula(op, a, b); });
+    Binary<float, float>(layout, result, x, y,
+                         [op](float a, float b) { return Formula(op, a, b); });
     return true;
   };
   switch (code) {
