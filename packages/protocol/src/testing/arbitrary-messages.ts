@@ -68,6 +68,7 @@ export const arbitraryMessages: { readonly [K in MessageKind]: fc.Arbitrary<Unbr
         donate: handles,
         told: fc.array(count, { maxLength: 3 }),
       }),
+      times: count,
       update: fc.boolean(),
       trace: fc.boolean(),
     },
