@@ -131,9 +131,7 @@ export class StackedProgram implements Executable {
       this.#steps.reduce((total, step, i) => (wanted(step) ? total + (this.#stepTimes_ms[i] ?? 0) : total), 0);
     return {
       gemm_ms: sum((step) => step.kind === "kernel" && step.isGemm),
-      otherKernels_ms: sum(
-        (step) => step.kind !== "kernel" || !step.isGemm,
-      ),
+      otherKernels_ms: sum((step) => step.kind !== "kernel" || !step.isGemm),
       fused_ms: sum((step) => step.kind === "fused" || step.kind === "sequence"),
       fabricWait_ms: this.#wait_ms,
       total_ms: this.#total_ms,
@@ -253,7 +251,8 @@ class Binder {
     return findSequences(
       this.plan,
       schedule,
-      (item) => (item.kind === "fused" ? fusedNativeCall(device, item.call) : nativeCall(device, item.node, () => this.#kernelContext(item.node))),
+      (item) =>
+        item.kind === "fused" ? fusedNativeCall(device, item.call) : nativeCall(device, item.node, () => this.#kernelContext(item.node)),
       (parameter) => this.#isOverwritable(parameter),
     );
   }
@@ -303,7 +302,9 @@ class Binder {
 
   #sequenceStep({ kind, node, items, call }: SequenceItem, frees: readonly NodeId[]): Step {
     const { device } = this.options;
-    const fixed = call.inputs.map((input) => (typeof input === "number" ? undefined : this.#keep(device.upload("i32", [input.length], input))));
+    const fixed = call.inputs.map((input) =>
+      typeof input === "number" ? undefined : this.#keep(device.upload("i32", [input.length], input)),
+    );
     return { kind, node, call, fixed, run: ensure(device.sequences, "sequences").bind(call), joins: items.length, frees };
   }
 

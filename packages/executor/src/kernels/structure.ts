@@ -73,7 +73,9 @@ const rngUniform: Kernel<"rng_uniform"> = {
     } = context;
     if (device.fused === undefined) return rngUniform.tfjs(context);
     return native.bindUniform(
-      [...uniformIndices(dims, outputPlacement), Int32Array.from(dims)].map((numbers) => keep(device.upload("i32", [numbers.length], numbers))),
+      [...uniformIndices(dims, outputPlacement), Int32Array.from(dims)].map((numbers) =>
+        keep(device.upload("i32", [numbers.length], numbers)),
+      ),
     );
   },
 };

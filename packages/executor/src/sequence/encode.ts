@@ -69,8 +69,7 @@ class SequenceEncoder {
     this.#calls.forEach(({ operands, results }, i) => {
       for (const id of [...results, ...operands.map((operand) => this.#root(operand))]) if (typeof id === "number") last.set(id, i);
     });
-    for (const [id, i] of last)
-      if (written.has(id) && !parts.used.has(id)) this.#ends.set(i, [...(this.#ends.get(i) ?? []), id]);
+    for (const [id, i] of last) if (written.has(id) && !parts.used.has(id)) this.#ends.set(i, [...(this.#ends.get(i) ?? []), id]);
   }
 
   encode(): SequenceCall {
@@ -116,12 +115,7 @@ class SequenceEncoder {
     for (const id of results)
       if (!this.#indexOf.has(id)) this.#addValue(id, place.scratch, this.#memory.take(id, bytesOf(this.#typeOf(id))));
     const index = (id: NodeId | Int32Array): number => ensure(this.#indexOf.get(id), "value");
-    const encoded = [
-      kind,
-      ...list(operands.map((operand) => index(this.#root(operand)))),
-      ...list(results.map(index)),
-      ...list(numbers),
-    ];
+    const encoded = [kind, ...list(operands.map((operand) => index(this.#root(operand)))), ...list(results.map(index)), ...list(numbers)];
     for (const id of this.#ends.get(i) ?? []) this.#memory.free(id);
     return encoded;
   }
@@ -134,8 +128,12 @@ class SequenceEncoder {
   /** The input whose memory an output may take, or -1. */
   #aliasOf(id: NodeId): number {
     const { op, inputs } = this.#node(id);
-    const operand = ensure(this.#calls.find(({ results }) => results.includes(id)), "call").operands[0];
-    if (op !== "dynamic_update_slice" || typeof operand !== "number" || operand !== inputs[0] || !this.#parts.isOverwritable(operand)) return -1;
+    const operand = ensure(
+      this.#calls.find(({ results }) => results.includes(id)),
+      "call",
+    ).operands[0];
+    if (op !== "dynamic_update_slice" || typeof operand !== "number" || operand !== inputs[0] || !this.#parts.isOverwritable(operand))
+      return -1;
     return this.#inputs.indexOf(operand);
   }
 

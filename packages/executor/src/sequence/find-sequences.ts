@@ -53,7 +53,9 @@ export function findSequences(
         items: run.map(({ item }) => item),
         call: encodeSequence(plan, {
           calls,
-          views: new Map(run.flatMap(({ item, call }) => (call === "view" ? [[item.node.id, ensure(item.node.inputs[0], "operand")]] : []))),
+          views: new Map(
+            run.flatMap(({ item, call }) => (call === "view" ? [[item.node.id, ensure(item.node.inputs[0], "operand")]] : [])),
+          ),
           used: new Set(made.filter(isUsed)),
           isOverwritable,
         }),
