@@ -273,7 +273,7 @@ export class WorkerGroup {
       step,
       program: hash,
       ...(program.last === bound ? {} : { values }),
-      ...(times === 1 ? {} : { times }),
+      ...(times === 1 ? {} : { repeats: times - 1 }),
       ...(update ? { update } : {}),
       ...(trace ? { trace } : {}),
     };

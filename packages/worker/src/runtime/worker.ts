@@ -274,8 +274,8 @@ export class Worker {
         if (message.update === true) this.#failpoints.hit(name, updatesAfter(message.step), member.worker);
       };
       const options = { traced: message.trace === true, midApply: () => hit("mid-apply") };
-      const { trace, scalars } = await this.#repeat(message.times ?? 1, () => runProgram(member, program, values, options)).finally(() =>
-        faults?.end(),
+      const { trace, scalars } = await this.#repeat(1 + (message.repeats ?? 0), () => runProgram(member, program, values, options)).finally(
+        () => faults?.end(),
       );
       hit("after-apply");
       hit("before-vote");
