@@ -15,7 +15,7 @@ export interface SequenceItem {
 /** An item of a worker's schedule, after neighbouring kernels are joined. */
 export type StepItem = ScheduleItem | SequenceItem;
 
-export type KernelItem = Extract<ScheduleItem, { readonly kind: "kernel" | "fused" }>;
+type KernelItem = Extract<ScheduleItem, { readonly kind: "kernel" | "fused" }>;
 
 /** The call of an item. `"view"`: the item has the memory of its operand. Undefined: it must stay an item of its own. */
 export type CallOf = (item: KernelItem) => NativeCall | "view" | undefined;
