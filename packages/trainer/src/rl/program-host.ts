@@ -77,6 +77,11 @@ export class LoadedProgram {
     return group.put({ ...ensure(tensor, `parameter ${name}`), id: this.handle(name) }, array);
   }
 
+  /** Runs the program several times with one message. Each run consumes what the run before it has created. */
+  repeat(step: StepIndex, times: number): Promise<RunReport> {
+    return this.#host.group.run(this.#bound, { step, times });
+  }
+
   /**
    * @param update whether the run is an update of the states, which the files of the run record
    * @param trace whether the workers report every call

@@ -15,8 +15,8 @@ import {
 import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle, weightInputs } from "./program-host.js";
 import { type DrawnCompletions, promptRows, type RolloutPrompt } from "./rollout-rows.js";
 
-/** Decode runs that are in flight. The workers then need not wait for the reply to a token. */
-const runsAhead = 4;
+/** Tokens that one message decodes, and the messages in flight. The workers then need not wait for the reply to a message. */
+const [tokensAtOnce, messagesAhead] = [4, 2];
 
 const handle = (name: string): Handle => handleOf(`rollout/${name}`);
 const state = ["token", "position", "done", "completions", "logps"] as const;
@@ -128,9 +128,10 @@ export class Rollout {
     let dispatched = 1;
     let allEnded = false;
     while (inFlight.length > 0) {
-      while (!allEnded && dispatched < this.options.shape.newTokens && inFlight.length < runsAhead) {
-        inFlight.push(this.decode.run(step));
-        dispatched++;
+      while (!allEnded && dispatched < this.options.shape.newTokens && inFlight.length < messagesAhead) {
+        const times = Math.min(tokensAtOnce, this.options.shape.newTokens - dispatched);
+        inFlight.push(this.decode.repeat(step, times));
+        dispatched += times;
       }
       const { scalars } = await ensure(inFlight.shift(), "run");
       allEnded ||= scalars.get("running") === 0;
