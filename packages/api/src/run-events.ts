@@ -167,6 +167,13 @@ const jobEvents = [
     step: count,
     completions: z.array(z.object({ prompt: z.string(), completion: z.string(), score: floatSchema })),
   }),
+  /** An event of a user's recipe. */
+  z.object({
+    type: z.literal("recipe_noted"),
+    step: count,
+    name: z.string(),
+    values: z.record(z.string(), z.union([floatSchema, z.string()])),
+  }),
   z.object({ type: z.literal("program_compiled"), program: z.string(), parameters: count, collectives: count }),
   z.object({ type: z.literal("weights_loaded"), path: z.string() }),
   z.object({

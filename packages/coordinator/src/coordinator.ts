@@ -12,7 +12,7 @@ import {
   systemClock,
 } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, jobWarnings, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
+import { jobWarnings, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
 import type {
   Cancelled,
@@ -31,6 +31,7 @@ import { removeConnection, writeConnection } from "@lapidary/api/connection";
 import { asJobError, cancelOf, coordinatorStopped, errorFields, isCancel, notReady, notResumable, runLost } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
 import { listCheckpoints, execute } from "@lapidary/trainer";
+import { checkJobInputs } from "@lapidary/trainer/inputs";
 import { registryPath } from "@lapidary/api/worker-registry";
 import { openHome } from "@lapidary/api/home-directory";
 import { lockHome } from "@lapidary/api/home-lock";
@@ -390,7 +391,7 @@ export class Coordinator {
       : [
           ...renamed,
           ...checkOutput(job, runsDirectory),
-          ...(await checkInputs(job, { projectRoot: root, locationOf, runsDirectory })),
+          ...(await checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory })),
           ...jobWarnings(job),
         ];
     const queue = this.#queue;
@@ -447,7 +448,7 @@ export class Coordinator {
     const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
     const readsInit = checkpoints.length === 0 || needsInit(job);
-    await checkInputs(job, { projectRoot: root, readsInit, initIsPending: unfinishedNeeds(run, runs).length > 0 });
+    await checkJobInputs(job, { projectRoot: root, readsInit, initIsPending: unfinishedNeeds(run, runs).length > 0 });
     run.resume(job.train.steps, printMesh(meshOf(job)));
     run.waitFor(unfinishedNeeds(run, runs));
     run.warn(warnings);

@@ -123,6 +123,9 @@ const isObject = (value: JsonValue): value is { readonly [key: string]: JsonValu
 /** The keys that decide the numbers that a run computes, on any hardware. */
 const immutableOnResume: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {
   recipe: ({ recipe = "pretrain" }) => recipe,
+  recipe_hash: ({ recipe_hash = null }) => recipe_hash,
+  options: ({ options }) => asJson(options ?? null),
+  sets: ({ sets }) => asJson(sets ?? null),
   lora: ({ lora }) => asJson(lora ?? null),
   // The checkpoint is the reference of these recipes, and not only their start.
   "train.init": ({ recipe, train }) => (recipe === "rl" || recipe === "dpo" ? (train.init ?? null) : null),

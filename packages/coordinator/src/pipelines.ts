@@ -13,7 +13,8 @@ import {
 } from "@lapidary/api";
 import { type PipelineRecord, type PipelineStore, type Run, runFiles, type RunStore } from "@lapidary/telemetry";
 import { listCheckpoints } from "@lapidary/trainer";
-import { checkInitOfNeeds, checkInputs, type JobOrder, jobWarnings, orderJobs, type ResolvedJob } from "@lapidary/training";
+import { checkJobInputs } from "@lapidary/trainer/inputs";
+import { checkInitOfNeeds, type JobOrder, jobWarnings, orderJobs, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
 import { checkOutput } from "./check-output.js";
 import { pipelineNameTaken } from "./coordinator-errors.js";
@@ -177,7 +178,7 @@ async function checkJob(
   const warnings = [
     ...renamed,
     ...checkOutput(job, runsDirectory),
-    ...(await checkInputs(job, { projectRoot: root, locationOf, runsDirectory, initIsPending })),
+    ...(await checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory, initIsPending })),
     ...jobWarnings(job),
   ];
   return warnings.map((warning) => ({ ...warning, message: `job ${name}: ${warning.message}` }));

@@ -8,6 +8,7 @@ import {
   type OpName,
   type Value,
   blocksOf,
+  lossChunkCount,
   interpret,
   opDef,
   ops,
@@ -145,6 +146,7 @@ describe("graphs", () => {
     ok(printGraph(graph).includes("!update #3 ~1 @layers.3.loss.1.negate"));
     ok(textForDigest(graph).includes("!update ~1 @"));
     deepStrictEqual(blocksOf(graph), new Set([3, 1]));
+    deepStrictEqual([lossChunkCount(graph), lossChunkCount(scoped())], [2, 1]);
     const broken = graph.values.map((value) => ({ ...value, scope: { ...value.scope, chunk: -1 } }) as Value);
     throws(() => verifyGraph({ ...graph, values: broken }), /chunk is an index/);
   });

@@ -4,6 +4,10 @@ import type { Graph } from "./graph.js";
 export const blocksOf = (graph: Graph): Set<number> =>
   new Set(graph.values.flatMap(({ scope: { block, chunk } }) => [block, chunk].filter((index) => index !== undefined)));
 
+/** The number of chunks in which a program computes the loss; 1 if it computes the loss whole, or no loss. */
+export const lossChunkCount = (graph: Graph): number =>
+  graph.values.reduce((most, { scope: { chunk = 0 } }) => Math.max(most, chunk + 1), 1);
+
 /**
  * A name, or a sentence with names, with `*` in place of the number of a block or chunk. Displays use it to show the values of all
  * blocks as one. Code decides by `Value.scope` which values belong together.

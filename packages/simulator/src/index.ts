@@ -1,11 +1,11 @@
 export { type ChipSpec, calibrationWarning, parseChip, usableHbm } from "./chip/chip-spec.js";
 export type { AttentionForm } from "./cost/attention.js";
-export type { ComputeDtype } from "./cost/storage.js";
+export { type ComputeDtype, storedBytes } from "./cost/storage.js";
 export type { Machine } from "./machine.js";
 export { planHtml } from "./html/plan-html.js";
 export { isCollective } from "./network/transfer.js";
 export { type KernelReport, type PlanReport, planReport } from "./result/plan-report.js";
 export { gigabytes, percent, seconds } from "./result/units.js";
 export { type RankedPlan, extrapolate, searchPlans } from "./search/search-plans.js";
-export { type SimulateOptions, type Simulation, analyse, simulate, simulateAnalysed, utilisation } from "./simulate.js";
+export { type Simulation, analyse, simulate, simulateAnalysed, utilisation } from "./simulate.js";
 export { type Trace, type TraceEvent, simulationTrace, traceSchema } from "./trace.js";

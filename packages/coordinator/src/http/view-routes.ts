@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LapidaryError } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, jobWarnings, meshOf, printJob } from "@lapidary/training";
+import { checkJobInputs } from "@lapidary/trainer/inputs";
+import { jobWarnings, meshOf, printJob } from "@lapidary/training";
 import type { FastifyInstance } from "fastify";
 import type { z } from "zod";
 import { isFinal, type Report, reportSchema } from "@lapidary/api";
@@ -179,7 +180,7 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
     } = parsePlacedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root, {
       runsDirectory: service.runs.directory,
     });
-    const warnings = [...renamed, ...(await checkInputs(job, { projectRoot: root, locationOf })), ...jobWarnings(job)];
+    const warnings = [...renamed, ...(await checkJobInputs(job, { projectRoot: root, locationOf })), ...jobWarnings(job)];
     return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)), warnings };
   });
 }

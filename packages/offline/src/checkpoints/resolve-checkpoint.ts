@@ -5,6 +5,15 @@ import { LapidaryError, suggest } from "@lapidary/std";
 import type { Directories } from "../directories.js";
 import { hasEnded, isRunName, runDirectory, runNames } from "../runs/runs.js";
 
+interface ResolveOptions {
+  /** Whether an adapter without the weights under it counts. Default false. */
+  readonly adapters?: boolean;
+}
+
+/** Whether a directory has an adapter and no weights of a whole model. */
+export const isAdapter = (directory: string): boolean =>
+  existsSync(join(directory, "adapter_config.json")) && !existsSync(join(directory, "config.json"));
+
 /** A checkpoint on disk. */
 export interface CheckpointLocation {
   readonly directory: string;
@@ -19,17 +28,22 @@ export interface CheckpointLocation {
  *
  * @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) if nothing exists; LAP_CHECKPOINT_FORM, which names the files that exist instead of a checkpoint
  */
-export async function resolveCheckpoint({ cwd, home }: Pick<Directories, "home" | "cwd">, from: string): Promise<CheckpointLocation> {
+export async function resolveCheckpoint(
+  { cwd, home }: Pick<Directories, "home" | "cwd">,
+  from: string,
+  { adapters = false }: ResolveOptions = {},
+): Promise<CheckpointLocation> {
   const path = resolve(cwd, from);
-  if (existsSync(join(path, "config.json"))) return { directory: path };
+  if (existsSync(join(path, "config.json")) || (adapters && isAdapter(path))) return { directory: path };
   const last = isRunName(from) ? runCheckpoints(home, from).at(-1) : undefined;
   if (last !== undefined) return last;
   const adapter = isRunName(from) ? lastAdapter(home, from) : undefined;
+  if (adapter !== undefined && adapters) return adapter;
   if (adapter !== undefined)
     throw notFound(
       `the checkpoints of run ${from} have an adapter without the weights under it`,
-      adapter,
-      "load the adapter with PEFT, or train without lora for checkpoints of the whole model",
+      adapter.directory,
+      `\`lapidary ckpt export ${from} -o DIR\` merges the adapter into the weights under it; PEFT loads the adapter alone`,
     );
   if (isRunName(from) && existsSync(runDirectory(home, from)))
     throw notFound(`run ${from} has no checkpoint`, runDirectory(home, from), noCheckpointRemedy(home, from));
@@ -59,9 +73,8 @@ export function knownRun(home: string, run: string): string {
 }
 
 /** The last checkpoint of a run that trains an adapter. */
-function lastAdapter(home: string, run: string): string | undefined {
-  return stepDirectories(home, run).findLast(({ directory }) => existsSync(join(directory, "adapter_config.json")))?.directory;
-}
+const lastAdapter = (home: string, run: string): CheckpointLocation | undefined =>
+  stepDirectories(home, run).findLast(({ directory }) => isAdapter(directory));
 
 /** The complete checkpoints of a run, oldest first. */
 export const runCheckpoints = (home: string, run: string): Required<CheckpointLocation>[] =>

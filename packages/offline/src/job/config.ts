@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Warning } from "@lapidary/std";
-import { checkInputs, jobWarnings } from "@lapidary/training";
+import { checkJobInputs } from "@lapidary/trainer/inputs";
+import { jobWarnings } from "@lapidary/training";
 import type { Directories } from "../directories.js";
 import { jobOfText, pipelineOfText } from "./job-file.js";
 import { readLaunchFile } from "./submission.js";
@@ -18,7 +19,7 @@ export async function checkJobFile(directories: Directories, file: string): Prom
   const runsDirectory = join(directories.home, "runs");
   const found: Warning[] = [];
   for (const { job, locationOf, warnings, initIsPending } of jobs) {
-    const inputs = await checkInputs(job, { projectRoot: directories.root, locationOf, runsDirectory, initIsPending });
+    const inputs = await checkJobInputs(job, { projectRoot: directories.root, locationOf, runsDirectory, initIsPending });
     found.push(...warnings, ...inputs, ...jobWarnings(job));
   }
   return found;

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { LapidaryError, type Warning } from "@lapidary/std";
-import { checkInputs } from "@lapidary/training/inputs";
+import { checkJobInputs } from "@lapidary/trainer/inputs";
 import { isPipeline, jobFileOf, type JobText, type LocatedJob } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 import { jobOfText, pipelineOfText, readLaunchText } from "./job-file.js";
@@ -72,4 +72,5 @@ const checkInputsOf = (
   { root, home }: Directories,
   { job, locationOf }: LocatedJob,
   initIsPending = false,
-): ReturnType<typeof checkInputs> => checkInputs(job, { projectRoot: root, locationOf, runsDirectory: join(home, "runs"), initIsPending });
+): ReturnType<typeof checkJobInputs> =>
+  checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory: join(home, "runs"), initIsPending });

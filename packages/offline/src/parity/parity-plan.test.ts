@@ -2,7 +2,7 @@ import { deepStrictEqual, equal, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { chipCount, makeMesh, meshSize, printMesh, printTorus } from "@lapidary/topology";
 import { ExitCode } from "@lapidary/std";
-import { type ParityOptions, planParity, torusFor } from "./parity-plan.js";
+import { checkChunks, type ParityOptions, planParity, torusFor } from "./parity-plan.js";
 
 const asked = (options: Partial<ParityOptions>): ParityOptions => ({
   directory: "x",
@@ -18,12 +18,19 @@ const asked = (options: Partial<ParityOptions>): ParityOptions => ({
 });
 
 describe("parity options", () => {
-  it("the defaults are one chip, f32 and no sharding", () => {
+  it("the defaults are one chip, f32, no sharding and the whole loss", () => {
     const { mesh, torus, ...rest } = planParity(asked({}), 2);
     deepStrictEqual(
       [printMesh(mesh), printTorus(torus), rest],
-      ["data=1", "1x1", { zero: 0, numerics: "f32", executor: "stacked", workers: 1 }],
+      ["data=1", "1x1", { zero: 0, numerics: "f32", executor: "stacked", chunks: undefined, workers: 1 }],
     );
+  });
+
+  it("a row has at most as many pieces of the loss as tokens", () => {
+    const plan = planParity(asked({ lossChunks: 3 }), 1);
+    deepStrictEqual(plan.chunks, { count: 3, seqParts: 1 });
+    checkChunks(plan, 3);
+    throws(() => checkChunks(plan, 2), { code: "LAP_PARITY_OPTION", location: "--loss-chunks" });
   });
 
   it("the default torus has the chips of the mesh and is as square as possible", () => {

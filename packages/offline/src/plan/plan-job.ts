@@ -1,14 +1,7 @@
 import { createHash } from "node:crypto";
-import {
-  type AttentionForm,
-  type Machine,
-  type PlanReport,
-  type SimulateOptions,
-  type Simulation,
-  planReport,
-  simulate,
-} from "@lapidary/simulator";
+import { type AttentionForm, type Machine, type PlanReport, type Simulation, planReport, simulate } from "@lapidary/simulator";
 import { textForDigest } from "@lapidary/ir";
+import type { ViewMachine } from "@lapidary/telemetry";
 import { compileJob, computeOf } from "@lapidary/trainer/recipes";
 import type { ResolvedJob } from "@lapidary/training";
 
@@ -17,13 +10,27 @@ export interface Planned {
   readonly report: PlanReport;
 }
 
-/** Compiles the job's train step and times it. */
-export function planJob(job: ResolvedJob, machine: Machine): Planned {
-  const simulation = simulate(compileJob(job, { verify: false }), machine, simulateOptions(job));
+/** The machine of a job in the form that times all its programs. */
+export const viewMachineOf = ({ chip, pods, torus }: Machine, job: Pick<ResolvedJob, "numerics" | "attention">): ViewMachine => ({
+  chip,
+  pods,
+  slice: torus.dims,
+  ...simulateOptions(job),
+});
+
+/**
+ * Compiles a program of the job and times it.
+ *
+ * @param program the step program by default
+ * @throws LapidaryError `LAP_PROGRAM_UNKNOWN`
+ */
+export function planJob(job: ResolvedJob, machine: Machine, program?: string): Planned {
+  const compiled = compileJob(job, { verify: false, program, machine: viewMachineOf(machine, job) });
+  const simulation = simulate(compiled, machine, simulateOptions(job));
   return { simulation, report: planReport(simulation) };
 }
 
-const simulateOptions = (job: Pick<ResolvedJob, "numerics" | "attention">): SimulateOptions => ({
+const simulateOptions = (job: Pick<ResolvedJob, "numerics" | "attention">): Pick<ViewMachine, "compute" | "attention"> => ({
   compute: computeOf(job),
   ...(job.attention === undefined ? {} : { attention: job.attention }),
 });
@@ -56,7 +63,10 @@ export interface Budget {
   readonly chip_hours: number;
 }
 
-export function budgetOf({ train }: Pick<ResolvedJob, "train">, { step_time_s, tokens_per_step, chips }: PlanReport): Budget {
+export function budgetOf(
+  { train }: Pick<ResolvedJob, "train">,
+  { step_time_s, tokens_per_step, chips }: Pick<PlanReport, "step_time_s" | "tokens_per_step" | "chips">,
+): Budget {
   const seconds = train.steps * step_time_s;
   return { tokens: train.steps * tokens_per_step, days: seconds / 86_400, chip_hours: (seconds / 3600) * chips };
 }

@@ -3,13 +3,15 @@ import { chatTokenizer, promptOfUser } from "@lapidary/data";
 import { epochOf, type ProgramHash } from "@lapidary/protocol";
 import { type Clock, type Failpoints, LapidaryError, ensure, raceAbort, type Warning } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, givenTokenizer, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
+import { givenTokenizer, meshOf, needsInit, type ResolvedJob, trainsOnExamples } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, Report } from "@lapidary/api";
 import type { SlicePlace } from "@lapidary/api/api-values";
 import { type CheckpointContent, nodeDisk, nativeDisk, RunFence } from "@lapidary/checkpoint";
 import type { WorkerGroup, WorkerGroupOptions } from "@lapidary/cluster";
-import { programRequest, type ProgramSet } from "../programs/build.js";
+import type { ProgramSet } from "../programs/build.js";
+import { programRequest } from "../programs/program-request.js";
 import { readStopRule } from "../recipes/completion-text.js";
+import { checkJobInputs } from "../recipes/check-job-inputs.js";
 import { recipeOf } from "../recipes/recipes.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "@lapidary/telemetry";
@@ -73,7 +75,7 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   run.enter("compiling", { slice: options.slice });
   // Files may have changed while the job waited. A run that has a checkpoint reads `train.init` again only for the weights under an adapter.
   const readsInit = needsInit(job) || (await listCheckpoints(join(run.directory, runFiles.checkpoints))).length === 0;
-  await checkInputs(job, { projectRoot: options.root, readsInit, readsTokenizer: false });
+  await checkJobInputs(job, { projectRoot: options.root, readsInit, readsTokenizer: false });
   const [dataset, programSet] = await runBoth(
     signal,
     (either) => watch.time("prepare", () => prepareData(options, either)),
@@ -231,6 +233,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
         dataset,
         onSamples: (step, completions) => run.record({ type: "completions_sampled", step, completions: [...completions] }),
         onWarnings: (warnings) => warnOfKind(run, warnings),
+        onEvent: (step, name, values) => run.record({ type: "recipe_noted", step, name, values: { ...values } }),
         onTrained: (report) => {
           workerSteps.append(workerStepOf(report));
           traces?.append(report);
@@ -330,7 +333,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       },
     },
     steps,
-    isSequential: recipeOf(job).isSequential,
+    isSequential: recipeOf(job).isSequential === true || set.hasController === true,
     tokensPerStep: batch * seq,
     keep: job.checkpoint.keep,
     saves: (step) => {
@@ -429,7 +432,7 @@ async function writeSample(
   run.enter("running", { activity: { what: "write a sample" } });
   const nextToken = await programs.nextToken();
   // A tuned model continues a turn of a dialogue, not a text.
-  const start = job.recipe !== undefined ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : prompt;
+  const start = trainsOnExamples(job) ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : prompt;
   const sample = await generateSample(nextToken, dataset.tokenizer, { prompt: start, tokens, sampling, seed: job.seed, signal });
   const warning = cutPromptWarning(sample, nextToken.context, "sample.prompt");
   if (warning !== undefined) run.record({ type: "warning_found", ...warning });

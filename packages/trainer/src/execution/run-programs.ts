@@ -43,7 +43,7 @@ export interface RunInputs extends RecipeInputs {
 }
 
 /** The programs of a run, as far as its steps need them. */
-type RunProgramSet = Pick<ProgramSet, "programs" | "states" | "frozen">;
+type RunProgramSet = Pick<ProgramSet, "programs" | "states" | "frozen" | "hasController">;
 
 /** A handle has the same name inside and outside of a program. */
 const called = (ids: Iterable<Handle>): Map<string, Handle> => new Map([...ids].map((id) => [id, id]));
@@ -95,6 +95,9 @@ export class RunPrograms {
     const programs = new RunPrograms(group, set, recipe, source, onTrained);
     const run: RecipeRun = {
       states: set.states.map(({ name }) => name),
+      programs: Object.keys(set.programs),
+      hasController: set.hasController === true,
+      tensors: (name) => programs.#program(name),
       host: { group, load: (name) => programs.#load(ensure(name.split(" ")[0], name)), onUpdate: onTrained },
       load: (name, use) => programs.#loadFor(name, use),
       fetch: (name) => group.fetch(handleOf(name)),

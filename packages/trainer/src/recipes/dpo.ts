@@ -4,7 +4,7 @@ import { type Handle, handleOf, stepIndex } from "@lapidary/protocol";
 import { assert, ensure } from "@lapidary/std";
 import { initGraph, nextTokenLogits, paramName } from "@lapidary/training";
 import { loadWeights } from "../execution/checkpoints.js";
-import { LoadedProgram, type ParameterSet, type ProgramHost, weightHandle } from "../rl/program-host.js";
+import { LoadedProgram, type ParameterSet, type ProgramHost, weightInputs } from "../rl/program-host.js";
 import { negativeLogSigmoid, pairArray, type PairBatch, PairBatches } from "./pair-batches.js";
 import type { Evaluation, Recipe, RecipeInputs, RecipeRun, RecipeSteps } from "./recipe.js";
 
@@ -38,6 +38,10 @@ export const dpo: Recipe = {
       },
       states,
       frozen: [],
+      step: [
+        { name: "logprobs", program: "logprobs", phase: "reference", runs: 1, inputs: new Map(weightInputs(model.params, "reference")) },
+        { name: "dpo_step", program: "dpo_step", phase: "update", runs: 1 },
+      ],
     };
   },
   open,
@@ -90,10 +94,7 @@ class RowLogProbs {
   ) {}
 
   static async load(host: ProgramHost, model: Model, shape: RowShape, set: ParameterSet): Promise<RowLogProbs> {
-    const inputs = new Map([
-      ...model.params.map(({ name }) => [paramName(name), weightHandle(set, name)] as const),
-      ...rowArrays.map((name) => [name, handle(name)] as const),
-    ]);
+    const inputs = new Map([...weightInputs(model.params, set), ...rowArrays.map((name) => [name, handle(name)] as const)]);
     const graph = (): ReturnType<typeof logProbs> => logProbs(model, { ...shape, segments: false }, { temperature: 1 });
     const wiring = { inputs, outputs: new Map([["logps", handle("logps")]]), donate: [...rowArrays] };
     return new RowLogProbs(host, await LoadedProgram.load(host, "logprobs", graph, wiring), shape);

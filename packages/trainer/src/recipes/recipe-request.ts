@@ -1,17 +1,19 @@
 import { type LoraConfig } from "@lapidary/models";
-import { loraTargetModules, lossChunksOf, type ResolvedJob } from "@lapidary/training";
+import { isRecipePath, loraTargetModules, lossChunksOf, modelOfSet, type ResolvedJob, trainsOnExamples } from "@lapidary/training";
 import type { RecipeRequest } from "./recipe.js";
 
 /** The part of a job that decides its graphs. Keys of other recipes than pretraining are absent in the request of a pretraining. */
 export function recipeRequest(job: ResolvedJob): RecipeRequest {
-  const { recipe, lora, rl, dpo, model, train, seed } = job;
+  const { recipe, lora, rl, reward, dpo, model, train, seed } = job;
   const chunks = lossChunksOf(job);
   const { steps, optimizer, schedule, clip, batch, seq } = train;
   return {
     ...(recipe === undefined ? {} : { recipe }),
+    ...(isRecipePath(recipe) ? moduleRequest(job) : {}),
     ...(lora === undefined ? {} : { lora: loraConfig(lora) }),
     ...(rl === undefined ? {} : { rl }),
     ...(dpo === undefined ? {} : { dpo }),
+    ...(reward === undefined ? {} : { reward_sets: rewardSets(reward) }),
     seed,
     model: model.config,
     update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) },
@@ -21,9 +23,24 @@ export function recipeRequest(job: ResolvedJob): RecipeRequest {
   };
 }
 
+/** What decides the graphs of a user's recipe besides its path. */
+const moduleRequest = (job: ResolvedJob): Partial<RecipeRequest> => ({
+  ...(job.recipe_hash === undefined ? {} : { recipe_hash: job.recipe_hash }),
+  options: job.options ?? {},
+  sets: Object.fromEntries(Object.entries(job.sets ?? {}).map(([set, directory]) => [set, modelOfSet(directory)])),
+  segments: trainsOnExamples(job),
+});
+
 /** The settings of an adapter, with the names of modules. */
 export const loraConfig = ({ rank, alpha, targets }: NonNullable<ResolvedJob["lora"]>): LoraConfig => ({
   rank,
   alpha,
   targets: targets.map((target) => loraTargetModules[target]),
 });
+
+/** The parameter sets of the reward models of a job. */
+const rewardSets = (reward: NonNullable<ResolvedJob["reward"]>): string[] =>
+  reward.flatMap((source, at) => ("checker" in source ? [] : [rewardSet(at)]));
+
+/** The parameter set of the reward model at an index of `reward`. */
+export const rewardSet = (at: number): string => `reward${at}`;

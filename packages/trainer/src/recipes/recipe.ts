@@ -2,21 +2,30 @@ import type { CompileOptions } from "@lapidary/compiler";
 import type { AnyDataset, EncodedPair, ExampleSet, TextPrompt } from "@lapidary/data";
 import type { Graph } from "@lapidary/ir";
 import type { ModelConfig, LoraConfig } from "@lapidary/models";
-import type { ArrayData, FeedPort, RunReport } from "@lapidary/protocol";
+import type { ArrayData, FeedPort, ProgramTensors, RunReport } from "@lapidary/protocol";
 import type { Warning } from "@lapidary/std";
-import type { LossChunks, ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
+import type { LossChunks, RecipePath, ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
 
 import type { ProgramHost } from "../rl/program-host.js";
 
-export type RecipeName = "pretrain" | NonNullable<ResolvedJob["recipe"]>;
+export type RecipeName = "pretrain" | Exclude<NonNullable<ResolvedJob["recipe"]>, RecipePath>;
 
 /** What decides the graphs of a run. JSON. */
 export interface RecipeRequest {
   /** Absent: pretraining. */
-  readonly recipe?: Exclude<RecipeName, "pretrain">;
+  readonly recipe?: Exclude<RecipeName, "pretrain"> | RecipePath;
+  /** Of the module of a user's recipe. */
+  readonly recipe_hash?: string;
+  readonly options?: NonNullable<ResolvedJob["options"]>;
+  /** The models of the frozen parameter sets of a user's recipe. */
+  readonly sets?: Readonly<Record<string, ModelConfig>>;
+  /** Whether a user's recipe trains on rows of documents that do not see each other. */
+  readonly segments?: boolean;
   readonly lora?: LoraConfig;
   readonly rl?: NonNullable<ResolvedJob["rl"]>;
   readonly dpo?: NonNullable<ResolvedJob["dpo"]>;
+  /** The parameter sets of the reward models of rl. */
+  readonly reward_sets?: readonly string[];
   /** How completions of rl end. Absent: only the step program is compiled, which does not depend on it. */
   readonly stop?: StopRule;
   readonly model: ModelConfig;
@@ -42,14 +51,43 @@ interface RecipeGraph {
   readonly rules?: Partial<CompileOptions["rules"]>;
 }
 
+/** Phases of a step, in their order. */
+export const stepPhases = ["prefill", "decode", "score", "reference", "update"] as const;
+export type StepPhase = (typeof stepPhases)[number];
+
+/** The runs of a program in a step. Plans add them up. */
+export interface StepRun {
+  /** Unique in the step. It differs from the name of the program if runs of a program read several parameter sets. */
+  readonly name: string;
+  readonly program: string;
+  readonly phase: StepPhase;
+  /** Runs in a step; a step has fewer if its completions end early. */
+  readonly runs: number;
+  /** Arrays of the inputs that do not have the name of the parameter. A weight belongs to the set of its array (`weightHandle`). */
+  readonly inputs?: ReadonlyMap<string, string>;
+  /** Arrays of the outputs that do not have the name of the output. */
+  readonly outputs?: ReadonlyMap<string, string>;
+}
+
 /** The programs of a run, and the arrays that they share by name. */
-interface RecipeGraphs {
+export interface RecipeGraphs {
   /** By name, in the order in which they are compiled. Among them are `init`, the recipe's `stepProgram` and, if the model writes text, `next_token`. */
   readonly graphs: Readonly<Record<string, RecipeGraph>>;
   /** The arrays that a step consumes and creates again. Checkpoints, replicas and the program `init` have them. */
   readonly states: readonly StateSpec[];
   /** Parameters that no step changes. Each attempt loads them from the checkpoint of `train.init`. */
   readonly frozen: readonly StateSpec[];
+  /** The programs of a step in their order. Absent: the step program, once. */
+  readonly step?: readonly StepRun[];
+}
+
+/** A request that decides what another leaves to the timing of the programs. If the job decides nothing, the fastest variant that fits is compiled. */
+interface RecipeVariant {
+  /** The override of the job that decides for it. */
+  readonly name: string;
+  readonly request: RecipeRequest;
+  /** Whether the job decides for it. */
+  readonly isGiven: boolean;
 }
 
 /** Metrics that every recipe returns. The step log has them. */
@@ -66,7 +104,7 @@ export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>
  * the next. So a step that was interrupted in its middle is computed again from the states after the last committed step, with the same result.
  */
 export interface Recipe {
-  readonly name: RecipeName;
+  readonly name: RecipeName | RecipePath;
   /** The program that updates the states. Its text identifies the run's program in checkpoints, the step log and reports. */
   readonly stepProgram: string;
   /** The scalars that a step program returns. Those of `StepMetrics` are among them. */
@@ -76,6 +114,8 @@ export interface Recipe {
   /** Whether a step waits for results of workers in its middle. If so, the next step is dispatched after its end. */
   readonly isSequential?: boolean;
   graphs(request: RecipeRequest): RecipeGraphs;
+  /** Other programs for the same results. Absent: there are none. */
+  variants?(request: RecipeRequest): readonly RecipeVariant[];
   /** Loads the programs that a step needs, and frozen parameter sets, into the workers. */
   open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps>;
 }
@@ -109,6 +149,8 @@ export interface RecipeInputs {
   readonly dataset: AnyDataset | ExampleSet<EncodedPair> | ExampleSet<TextPrompt>;
   /** Receives completions of a step, for people. */
   readonly onSamples?: (step: number, samples: readonly CompletionSample[]) => void;
+  /** Receives the events of a user's recipe. `step` counts from 1; 0 is before the first step. */
+  readonly onEvent?: (step: number, name: string, values: Readonly<Record<string, number | string>>) => void;
   readonly onWarnings?: (warnings: readonly Warning[]) => void;
 }
 
@@ -123,6 +165,12 @@ interface CompletionSample {
 export interface RecipeRun {
   /** The names of the states, in the order of the programs. */
   readonly states: readonly string[];
+  /** The names of all programs. */
+  readonly programs: readonly string[];
+  /** Whether the recipe has a controller of a user. */
+  readonly hasController: boolean;
+  /** The parameters and outputs of a program. */
+  tensors(program: string): ProgramTensors;
   /** For programs whose arrays do not have the names of parameters and outputs. */
   readonly host: ProgramHost;
   /** Loads a program at its first use. */

@@ -7,14 +7,16 @@ import { loadWeights } from "../execution/checkpoints.js";
 import { readRewardModel } from "../rl/reward-model.js";
 import type { CutOffRule, RewardSource, RlGraphSettings, RlPrompt, RlSettings } from "../rl/rl-settings.js";
 import { rlGraphs, rlStates, RlStepController, type RlStepMetrics } from "../rl/rl-step-controller.js";
+import { rlStepRuns } from "../rl/rl-step-runs.js";
 import { stopRule, completionText } from "./completion-text.js";
 import type { Evaluation, Recipe, RecipeInputs, RecipeRequest, RecipeRun, RecipeSteps, StepMetrics } from "./recipe.js";
-import { recipeRequest } from "./recipe-request.js";
+import { recipeRequest, rewardSet } from "./recipe-request.js";
 
 /**
  * Reinforcement learning: completions of prompts by the policy, their scores, and updates with a penalty for the KL to the policy of `train.init`.
  *
  *     init               → states of step 0
+ *     gather_rollout     params → weights split by rules only; if rollouts read gathered weights
  *     rollout_prefill    params, prompts → cache, first tokens
  *     rollout_decode     params, cache, tokens → cache, tokens
  *     score              reward model, rows → scores
@@ -30,6 +32,7 @@ export const rl: Recipe = {
   isSequential: true,
   graphs(request) {
     const settings = graphSettings(request);
+    const { iterations } = ensure(request.rl, "rl");
     const states = rlStates(settings);
     const graphs = Object.entries(rlGraphs(settings)).map(([name, trace]) => [name, { trace }] as const);
     return {
@@ -40,7 +43,16 @@ export const rl: Recipe = {
       },
       states,
       frozen: [],
+      step: rlStepRuns(settings, { iterations, rewardSets: request.reward_sets ?? [] }),
     };
+  },
+  variants(request) {
+    const given = ensure(request.rl, "rl");
+    return (["sharded", "gathered"] as const).map((weights) => ({
+      name: `rl.rollout.weights=${weights}`,
+      request: { ...request, rl: { ...given, rollout: { ...given.rollout, weights } } },
+      isGiven: given.rollout.weights === weights,
+    }));
   },
   open,
 };
@@ -64,6 +76,7 @@ function graphSettings({ model: config, rl: given, update, batch, seq, stop }: R
       promptTokens: seq - newTokens,
       newTokens,
       temperature: rollout.temperature,
+      weights: rollout.weights === "gathered" ? "gathered" : "sharded",
       stopTokens: stop?.stopTokens ?? [],
     },
     text: { endTokens: stop?.endTokens ?? 0 },
@@ -84,16 +97,18 @@ async function open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps> 
   const { job, dataset } = inputs;
   assert(dataset instanceof ExampleSet && dataset.kind === "prompts", "the run has prompts");
   const prompts = dataset as ExampleSet<TextPrompt>;
-  const settings = graphSettings({ ...recipeRequest(job), stop: stopRule(prompts.chat) });
+  const { rollout, ...settings } = graphSettings({ ...recipeRequest(job), stop: stopRule(prompts.chat) });
+  const weights = run.programs.includes("gather_rollout") ? "gathered" : "sharded";
   const { guard, truncated, iterations } = ensure(job.rl, "rl");
   const { sources, models, checkers } = await openRewards(job);
   const close = async (): Promise<void> => void (await Promise.all(checkers.map((checker) => checker.close())));
   try {
     const controller = await RlStepController.load(run.host, {
       ...settings,
+      rollout: { ...rollout, weights },
       text: completionText(prompts.tokenizer, prompts.chat),
       seed: job.seed,
-      promptsOf: (batch) => prompts.train(job.seed, batch, settings.rollout.prompts),
+      promptsOf: (batch) => prompts.train(job.seed, batch, rollout.prompts),
       rewards: sources,
       cutOff: cutOffRule(truncated),
       iterations,
@@ -114,7 +129,7 @@ async function open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps> 
         inputs.onWarnings?.(warnings);
         return stepMetrics(metrics, job.train.batch);
       },
-      evaluate: (count) => evaluate(controller, prompts, settings.rollout, count),
+      evaluate: (count) => evaluate(controller, prompts, rollout, count),
       close,
     };
   } catch (error) {
@@ -144,7 +159,7 @@ async function openRewards({ reward = [] }: ResolvedJob): Promise<Rewards> {
       sources.push({ kind: "checker", name: `checker${number}`, weight, check: (row) => checker.check(row) });
     } else {
       const { model, weight, shift, scale } = source as { model: string; weight: number; shift: number; scale: number };
-      const set = `reward${at}`;
+      const set = rewardSet(at);
       models.set(set, model);
       sources.push({ kind: "model", name: `model${number}`, weight, set, shift, scale });
     }

@@ -29,6 +29,10 @@ export type ParameterSet = string;
 export const weightHandle = (set: ParameterSet, name: string): Handle =>
   handleOf(set === "policy" ? paramName(name) : `${set}/${paramName(name)}`);
 
+/** The arrays of a set as inputs of a program that has the weights of one model. */
+export const weightInputs = (params: readonly { readonly name: string }[], set: ParameterSet): (readonly [string, Handle])[] =>
+  params.map(({ name }) => [paramName(name), weightHandle(set, name)]);
+
 /** What a call of a program reads and keeps, by the names of its parameters and outputs. */
 export interface ProgramBinding {
   /** Arrays of the inputs that do not have the name of the parameter. */
@@ -71,6 +75,11 @@ export class LoadedProgram {
     const { group } = this.#host;
     const tensor = group.parameters(this.#hash).find(({ id }) => id === name);
     return group.put({ ...ensure(tensor, `parameter ${name}`), id: this.handle(name) }, array);
+  }
+
+  /** Runs the program several times with one message. Each run consumes what the run before it has created. */
+  repeat(step: StepIndex, times: number): Promise<RunReport> {
+    return this.#host.group.run(this.#bound, { step, times });
   }
 
   /**

@@ -1,21 +1,12 @@
 import { type RolloutMetrics, maskedMean, rolloutMetrics, valueMetrics, type ValueMetrics } from "@lapidary/evaluation";
 import type { Graph } from "@lapidary/ir";
-import {
-  inSet,
-  rlStep,
-  type RlConfig,
-  rolloutLogProbs,
-  score,
-  scoreParams,
-  trainedStates,
-  valueSet,
-  withValueModel,
-} from "@lapidary/post-training";
+import { inSet, rlStep, type RlConfig, rolloutLogProbs, score, trainedStates, withValueModel } from "@lapidary/post-training";
 import { type ArrayData, handleOf, type RunReport, stepIndex, type StepIndex } from "@lapidary/protocol";
 import { assert, type Clock, ensure, systemClock, type Warning } from "@lapidary/std";
-import { paramName, rolloutDecode, rolloutPrefill, type RolloutShape, type StateSpec } from "@lapidary/training";
-import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle } from "./program-host.js";
+import { gatherRollout, paramName, rolloutDecode, rolloutPrefill, type RolloutShape, type StateSpec } from "@lapidary/training";
+import { LoadedProgram, type ParameterSet, type ProgramHost, programName } from "./program-host.js";
 import { klTooLarge, samplerGap, wrongReference } from "./rl-errors.js";
+import { referenceInputs, valueInputs } from "./rl-step-runs.js";
 import type { RlGraphSettings, RlPrompt, RlSettings } from "./rl-settings.js";
 import { type DrawnRollout, Rollout } from "./rollout.js";
 import {
@@ -108,7 +99,7 @@ export class RlStepController {
     const { model, rollout: r, clock } = settings;
     assert(settings.iterations >= 1 && r.temperature > 0, "a step has an update and a temperature", settings.iterations, r.temperature);
     const shape = rolloutShape(settings);
-    const draw = { temperature: r.temperature, stopTokens: r.stopTokens };
+    const draw = { temperature: r.temperature, stopTokens: r.stopTokens, ...(r.weights === undefined ? {} : { weights: r.weights }) };
     return new RlStepController(host, settings, {
       rollout: await Rollout.load(host, { model, shape, draw, ...(clock === undefined ? {} : { clock }) }),
       scorer: await Scorer.load(host, settings),
@@ -372,10 +363,7 @@ const sequenceBinding = (): [string, ReturnType<typeof handle>][] => sequenceInp
 
 function loadLogProbs(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
   const { model, rollout } = settings;
-  const inputs = new Map([
-    ...sequenceBinding(),
-    ...model.params.map(({ name }) => [paramName(inSet("reference", name)), weightHandle("reference", name)] as const),
-  ]);
+  const inputs = new Map([...sequenceBinding(), ...referenceInputs(model)]);
   const outputs = new Map(logProbOutputs.map((name) => [name, handle(name)]));
   const graph = (): Graph => rolloutLogProbs(model, sequenceShape(settings), rollout.temperature);
   // The update reads the rows, too.
@@ -387,11 +375,7 @@ function loadLogProbs(host: ProgramHost, settings: RlSettings): Promise<LoadedPr
 }
 
 function loadValues(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
-  const inputs = new Map([
-    ...sequenceBinding(),
-    ["last", handle("last")] as const,
-    ...scoreParams(settings.model).map(({ name }) => [paramName(name), handleOf(paramName(inSet(valueSet, name)))] as const),
-  ]);
+  const inputs = new Map([...sequenceBinding(), ["last", handle("last")] as const, ...valueInputs(settings.model)]);
   const outputs = new Map([["token_scores", handle("values")]]);
   const shape = sequenceShape(settings);
   return LoadedProgram.load(host, programName("values", shape), () => score(settings.model, shape), { inputs, outputs, donate: ["last"] });
@@ -410,6 +394,7 @@ export function rlGraphs(settings: RlGraphSettings): Record<string, () => Graph>
   const [shape, sequence] = [rolloutShape(settings), sequenceShape(settings)];
   return {
     rl_step: () => rlStep(model, update, sequence, { rl: rlConfigOf(settings) }),
+    ...(rollout.weights === "gathered" ? { gather_rollout: () => gatherRollout(model) } : {}),
     rollout_prefill: () => rolloutPrefill(model, shape, rollout),
     rollout_decode: () => rolloutDecode(model, shape, rollout),
     rollout_logprobs: () => rolloutLogProbs(model, sequence, rollout.temperature),

@@ -3,9 +3,10 @@ import { basename, join } from "node:path";
 import { checkCorpus, checkExampleFile, checkRequest, corpusSpec, type CorpusSpec, type RowsRequest } from "@lapidary/data";
 import { firstPieceId } from "@lapidary/tokenizer";
 import { LapidaryError, type Warning } from "@lapidary/std";
-import type { ResolvedJob } from "../job/resolved-job.js";
+import { type ResolvedJob, trainsOnExamples } from "../job/resolved-job.js";
 import { checkGivenTokenizer, givenTokenizer, newTokenizerWarnings, tokenizerRequest } from "../job/job-tokenizer.js";
 import { checkRewardModel } from "./check-reward.js";
+import { checkParameterSet } from "./check-parameter-set.js";
 import { checkInit } from "./check-init.js";
 
 export interface InputCheckOptions {
@@ -44,8 +45,8 @@ export const corpusOf = ({ data }: ResolvedJob, projectRoot: string): CorpusSpec
 export async function checkInputs(job: ResolvedJob, options: InputCheckOptions): Promise<readonly Warning[]> {
   const { projectRoot, locationOf, readsCorpus = true, readsInit = true, readsTokenizer = true, initIsPending = false } = options;
   const { data, train } = job;
-  if (readsCorpus && job.recipe !== undefined) await checkExamples(job, locationOf);
-  if (readsCorpus && job.recipe === undefined) {
+  if (readsCorpus && trainsOnExamples(job)) await checkExamples(job, locationOf);
+  if (readsCorpus && !trainsOnExamples(job)) {
     checkVocabulary(job, locationOf);
     await withKeyLocation(["data", "held_out"], locationOf, () =>
       checkRequest({ corpus: corpusOf(job, projectRoot), tokenizer: tokenizerRequest(job), heldOutFraction: data.held_out }),
@@ -54,6 +55,8 @@ export async function checkInputs(job: ResolvedJob, options: InputCheckOptions):
       checkCorpus({ corpus: corpusOf(job, projectRoot), heldOutFraction: data.held_out, batch: train.batch, seq: train.seq }),
     );
   }
+  for (const [set, directory] of Object.entries(job.sets ?? {}))
+    await withKeyLocation(["sets", set], locationOf, () => checkParameterSet(directory, job.model.config));
   for (const [at, source] of (job.reward ?? []).entries())
     if ("model" in source && typeof source.model === "string") {
       const { model } = source;

@@ -2,7 +2,7 @@ import { parseChecker } from "@lapidary/evaluation";
 import { isDecoder } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { type ConfigSource, valueAt } from "./config-source.js";
-import type { JobFile, RecipeName } from "./job-schema.js";
+import { isRecipePath, type JobFile, type RecipeName } from "./job-schema.js";
 import { newTokenizer } from "./job-tokenizer.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
@@ -19,6 +19,9 @@ const corpusKeys = [
   ["data", "max_bytes"],
   ["data", "vocab"],
 ] as const;
+
+/** Keys that only a user's recipe has. */
+const keysOfModules = ["recipe_hash", "options", "sets"] as const satisfies readonly (keyof JobFile)[];
 
 /** The recipes that have a key. */
 const keysOfRecipes = {
@@ -45,6 +48,10 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
   for (const [key, recipes] of Object.entries(keysOfRecipes))
     if (given([[key]]) !== undefined && !recipes.some((each) => each === recipe))
       throw refuse([key], `${key} is not a key of the recipe ${recipe}`, `write \`recipe: ${recipes.join("` or `")}\`, or remove the key`);
+  for (const key of keysOfModules)
+    if (file[key] !== undefined && !isRecipePath(recipe))
+      throw refuse([key], `${key} is not a key of the recipe ${recipe}`, "name the module of a recipe, such as `recipe: ./mine.mjs`");
+  if (isRecipePath(recipe)) return checkDataOfModule(file, refuse, given);
   if (recipe === "pretrain") {
     const key = given(exampleKeys);
     if (key !== undefined)
@@ -77,8 +84,34 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
   if (recipe === "rl") checkRewards(file, refuse);
 }
 
+type Refuse = (path: readonly string[], message: string, remedy: string) => LapidaryError;
+
+/** A user's recipe trains on a corpus, or on rows of examples like sft. */
+function checkDataOfModule(
+  file: JobFile,
+  refuse: Refuse,
+  given: (paths: readonly (readonly string[])[]) => readonly string[] | undefined,
+): void {
+  const example = given(exampleKeys);
+  if (file.data.train === undefined) {
+    if (example !== undefined)
+      throw refuse(example, `${example.join(".")} needs data.train`, "name a file of examples in data.train, or remove the key");
+    return;
+  }
+  const corpus = given(corpusKeys);
+  if (corpus !== undefined)
+    throw refuse(corpus, `${corpus.join(".")} is a key of a corpus, and data.train names examples`, "keep one of them");
+  const init = file.init ?? file.train.init;
+  if (file.data.tokenizer === newTokenizer || (init === undefined && file.data.tokenizer === undefined))
+    throw refuse(
+      ["data"],
+      "examples need the tokenizer of a checkpoint",
+      "name a run or the directory of a checkpoint in init, or a tokenizer in data.tokenizer",
+    );
+}
+
 /** The reward and the rollout of a job of rl. */
-function checkRewards({ rl, reward }: JobFile, refuse: (path: readonly string[], message: string, remedy: string) => LapidaryError): void {
+function checkRewards({ rl, reward }: JobFile, refuse: Refuse): void {
   if (rl === undefined) throw refuse([], "the recipe rl needs rl.rollout.max_new_tokens", "write rl: { rollout: { max_new_tokens: 32 } }");
   if (reward === undefined)
     throw refuse([], "the recipe rl needs a reward", "name a checker or a reward model: reward: [{ checker: sorted }]");

@@ -19,6 +19,15 @@ export const jobNamePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 const recipeNames = ["pretrain", "sft", "reward", "rl", "dpo"] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
+/** A recipe that a user wrote: the path of its module. */
+const recipePathSchema = z.templateLiteral([z.string(), z.enum([".mjs", ".js", ".mts", ".ts"])], {
+  error: `expected one of ${recipeNames.join(", ")}, or the path of a module (.mjs, .js, .mts or .ts)`,
+});
+export type RecipePath = z.infer<typeof recipePathSchema>;
+
+export const isRecipePath = (recipe: RecipeName | RecipePath | undefined): recipe is RecipePath =>
+  recipe !== undefined && recipePathSchema.safeParse(recipe).success;
+
 const trainSchema = z
   .strictObject({
     steps: count.describe("Optimizer steps"),
@@ -102,7 +111,7 @@ const dataSchema = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      "Directory of a checkpoint, or a tokenizer.json, whose tokenizer encodes the corpus; that of train.init by default. train: a new one is trained; its ids do not match the weights of train.init",
+      "Run, directory of a checkpoint, or a tokenizer.json, whose tokenizer encodes the corpus; that of train.init by default. train: a new one is trained; its ids do not match the weights of train.init",
     ),
   held_out: z.number().gt(0).max(0.5).default(0.05).describe("Fraction of the text that is held out"),
   text_field: z.string().min(1).default("text").describe("Field of a JSONL object that holds the text"),
@@ -159,6 +168,10 @@ const rlSchema = z.strictObject({
   rollout: z.strictObject({
     temperature: f32Number.positive().default(1).describe("Divides the logits"),
     max_new_tokens: count.describe("Tokens of a completion at most; the rest of train.seq is for the prompt"),
+    weights: z
+      .enum(["auto", "gathered", "sharded"])
+      .default("auto")
+      .describe("Shards of ZeRO-3: gathered once for a rollout, or sharded and gathered for every token; auto takes the faster that fits"),
   }),
   beta: f32Number.min(0).default(0.05).describe("Weight of the KL to the policy of init"),
   iterations: z.number().int().min(1).max(64).default(1).describe("Updates on each rollout"),
@@ -279,11 +292,21 @@ export const jobFileSchema = z.strictObject({
   trace_every: z.number().int().min(0).default(100).describe("Steps between recorded traces, for `lapidary trace`; 0: none, 1: every step"),
   priority: z.number().int().min(-1000).max(1000).default(0).describe("Higher starts sooner"),
   recipe: z
-    .enum(recipeNames)
+    .union([recipePathSchema, z.enum(recipeNames)])
     .optional()
     .describe(
-      "What the run trains: pretrain (default) on text, sft on examples with answers, reward and dpo on preferences, or rl on prompts",
+      "What the run trains: pretrain (default) on text, sft on examples with answers, reward and dpo on preferences, rl on prompts, or what the module of a path says",
     ),
+  recipe_hash: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, "expected the hash that `config show` writes")
+    .optional()
+    .describe("Hash of the module of the recipe and of its relative imports, as `config show` writes it; the run refuses another module"),
+  options: z.record(z.string(), z.json()).optional().describe("The options that the module of the recipe declares"),
+  sets: z
+    .record(z.string().regex(/^[a-z][a-z0-9_]*$/, "must name a parameter set: a-z 0-9 _, beginning with a letter"), z.string().min(1))
+    .optional()
+    .describe("The frozen parameter sets that the module of the recipe names: a run, or the directory of a checkpoint, of each"),
   init: z
     .string()
     .min(1)

@@ -8,11 +8,12 @@ import type { z } from "zod";
 import { checkAxes } from "./check-axes.js";
 import { checkFits } from "./check-fits.js";
 import { checkAdapter, checkRecipe } from "./check-recipe.js";
+import { recipeHash } from "./recipe-hash.js";
 import { type ConfigSource, ValueSource } from "./config-source.js";
 import { resolveRules, unitsOfParams } from "./default-rules.js";
 import { initDirectory, type InitNames } from "./init-checkpoint.js";
 import { givenTokenizer, newTokenizer } from "./job-tokenizer.js";
-import { dpoDefaults, type JobFile, jobFileSchema, jobNamePattern, type RewardSourceFile } from "./job-schema.js";
+import { dpoDefaults, isRecipePath, type JobFile, jobFileSchema, jobNamePattern, type RewardSourceFile } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
 import { podAxis } from "./axis-names.js";
 import { applyOverride } from "./override.js";
@@ -136,7 +137,7 @@ export function resolveLocatedJob(
   const init = initOf(job, environment, absolute);
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
-  const { strategy: ___, unapplied: before, recipe, init: _____, reward, ...own } = job;
+  const { strategy: ___, unapplied: before, recipe, recipe_hash, sets, init: _____, reward, ...own } = job;
   const seq = job.train.seq ?? config.contextLength;
   const units = unitsOfParams(buildModel(config).params)
     .set("seq", [seq])
@@ -147,7 +148,7 @@ export function resolveLocatedJob(
     ...own,
     zero: job.zero ?? strategy?.zero ?? 0,
     name: job.name ?? nameOf(file),
-    ...(recipe === undefined || recipe === "pretrain" ? {} : { recipe }),
+    ...resolveRecipe({ recipe, recipe_hash, sets }, environment, absolute),
     ...(recipe === "dpo" ? { dpo: job.dpo ?? dpoDefaults } : {}),
     model: { name: modelName, config },
     pod,
@@ -163,7 +164,7 @@ export function resolveLocatedJob(
       ...(init === undefined ? {} : { init }),
     },
     ...(reward === undefined ? {} : { reward: reward.map((entry, at) => resolveReward(entry, at, environment, absolute)) }),
-    data: resolveData(job.data, { packs: (recipe ?? "sft") === "sft", init, vocabSize: config.vocabSize, absolute }),
+    data: resolveData(job.data, { environment, packs: packsRows(recipe), init, vocabSize: config.vocabSize, absolute }),
   };
   checkFits(resolved, source);
   checkAdapter(resolved, source);
@@ -183,10 +184,11 @@ interface DataContext {
   /** Of the model. */
   readonly vocabSize: number;
   readonly absolute: AbsolutePath;
+  readonly environment: JobEnvironment;
 }
 
 /** The data of a job with absolute paths and the defaults of its recipe. */
-function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute }: DataContext): ResolvedJob["data"] {
+function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute, environment }: DataContext): ResolvedJob["data"] {
   const { tokenizer } = data;
   const vocab = data.vocab ?? (givenTokenizer(data, { init }) === undefined ? vocabSize : undefined);
   const examples = <T extends { readonly path: string }>(files: readonly T[], key: string): T[] =>
@@ -194,10 +196,32 @@ function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute }
   return {
     ...data,
     ...(vocab === undefined ? {} : { vocab }),
-    ...(tokenizer === undefined ? {} : { tokenizer: tokenizer === newTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
+    ...(tokenizer === undefined || tokenizer === newTokenizer
+      ? {}
+      : { tokenizer: initDirectory(tokenizer, absolute(tokenizer, "data", "tokenizer"), environment) }),
     corpus: data.corpus === defaultCorpus ? defaultCorpus : absolute(data.corpus, "data", "corpus"),
     ...(data.train === undefined ? {} : { train: examples(data.train, "train"), pack: data.pack ?? packs, filters: data.filters ?? [] }),
     ...(data.eval === undefined ? {} : { eval: examples(data.eval, "eval") }),
+  };
+}
+
+const packsRows = (recipe: JobFile["recipe"]): boolean => recipe === undefined || recipe === "sft" || isRecipePath(recipe);
+
+/** The recipe: that of a user's module with its absolute path, its hash and the directories of its parameter sets. */
+function resolveRecipe(
+  { recipe, recipe_hash: given, sets = {} }: Pick<JobFile, "recipe" | "recipe_hash" | "sets">,
+  environment: JobEnvironment,
+  absolute: AbsolutePath,
+): Pick<ResolvedJob, "recipe" | "recipe_hash" | "sets"> {
+  if (recipe === undefined || recipe === "pretrain") return {};
+  if (!isRecipePath(recipe)) return { recipe };
+  const path = absolute(recipe, "recipe") as typeof recipe;
+  const hash = given ?? recipeHash(path);
+  const directories = Object.entries(sets).map(([set, of]) => [set, initDirectory(of, absolute(of, "sets", set), environment)]);
+  return {
+    recipe: path,
+    ...(hash === undefined ? {} : { recipe_hash: hash }),
+    ...(directories.length === 0 ? {} : { sets: Object.fromEntries(directories) as Record<string, string> }),
   };
 }
 

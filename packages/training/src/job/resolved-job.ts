@@ -4,7 +4,7 @@ import type { ModelConfig } from "@lapidary/models";
 import { type Mesh, type MeshAxis, makeMesh } from "@lapidary/topology";
 import { stringify } from "yaml";
 import { podAxis } from "./axis-names.js";
-import type { JobFile, RecipeName } from "./job-schema.js";
+import type { JobFile, RecipeName, RecipePath } from "./job-schema.js";
 import { modelFileOf } from "./model-file.js";
 import type { PodFile } from "./pod-file.js";
 
@@ -21,7 +21,7 @@ export interface ResolvedJob
   > {
   readonly name: string;
   /** Absent: pretraining. */
-  readonly recipe?: Exclude<RecipeName, "pretrain">;
+  readonly recipe?: Exclude<RecipeName, "pretrain"> | RecipePath;
   readonly model: { readonly name: string; readonly config: ModelConfig };
   readonly pod: Readonly<Required<PodFile>>;
   /** Of each pod, `16x16`. */
@@ -44,6 +44,9 @@ export interface ResolvedJob
 /** Whether each attempt of a run reads the weights of `train.init`, and not only the first: under an adapter, or as the frozen reference. */
 export const needsInit = ({ recipe, lora }: Pick<ResolvedJob, "recipe" | "lora">): boolean =>
   lora !== undefined || recipe === "rl" || recipe === "dpo";
+
+/** Whether a job trains on rows of examples. If not, it trains on a corpus. */
+export const trainsOnExamples = ({ data }: Pick<ResolvedJob, "data">): boolean => data.train !== undefined;
 
 export const meshOf = (job: ResolvedJob): Mesh => makeMesh(job.mesh);
 
@@ -81,7 +84,7 @@ export function jobFileOf(job: ResolvedJob): JobFile {
   const { chips: _, model, mesh, rules, unapplied, data, ...rest } = job;
   return {
     ...rest,
-    data: job.recipe === undefined ? data : examplesOnly(data),
+    data: trainsOnExamples(job) ? examplesOnly(data) : data,
     model: modelFileOf(model.name, model.config),
     mesh: Object.fromEntries(mesh.map(({ name, size }) => [name, size])),
     rules: Object.fromEntries(
@@ -103,6 +106,9 @@ function examplesOnly({ corpus: _, text_field: __, max_bytes: ___, vocab: ____, 
 const keyOrder = [
   "name",
   "recipe",
+  "recipe_hash",
+  "options",
+  "sets",
   "model",
   "pod",
   "pods",

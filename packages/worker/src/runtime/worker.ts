@@ -274,7 +274,9 @@ export class Worker {
         if (message.update === true) this.#failpoints.hit(name, updatesAfter(message.step), member.worker);
       };
       const options = { traced: message.trace === true, midApply: () => hit("mid-apply") };
-      const { trace, scalars } = await runProgram(member, program, values, options).finally(() => faults?.end());
+      const { trace, scalars } = await this.#repeat(1 + (message.repeats ?? 0), () => runProgram(member, program, values, options)).finally(
+        () => faults?.end(),
+      );
       hit("after-apply");
       hit("before-vote");
       const after = program.executable.times;
@@ -299,6 +301,18 @@ export class Worker {
       member.peers?.abort(failure);
       throw failure;
     }
+  }
+
+  /** Runs something several times. The event loop runs in between, because it reports that a worker has left. @returns the last result */
+  async #repeat<T>(times: number, run: () => Promise<T>): Promise<T> {
+    let last = this.#clock.monotonic();
+    for (let left = times; left > 1; left--) {
+      await run();
+      if (this.#clock.monotonic() - last < tickEvery_ms) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      last = this.#clock.monotonic();
+    }
+    return run();
   }
 
   #describe(message: MessageOf<"describe">): WorkerReplies["describe"] {
@@ -384,5 +398,8 @@ function readProgram(text: Uint8Array): Graph {
   verifyGraph(graph);
   return graph;
 }
+
+/** Repeated runs let the event loop run if it has not done so for this long. */
+const tickEvery_ms = 50;
 
 const noValues: RunValues = { inputs: [], outputs: [], donate: [], told: [] };
