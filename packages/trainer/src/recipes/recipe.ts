@@ -17,6 +17,7 @@ export interface RecipeRequest {
   readonly lora?: LoraConfig;
   readonly rl?: NonNullable<ResolvedJob["rl"]>;
   readonly dpo?: NonNullable<ResolvedJob["dpo"]>;
+  readonly reward_model?: NonNullable<ResolvedJob["reward_model"]>;
   /** How completions of rl end. Absent: only the step program is compiled, which does not depend on it. */
   readonly stop?: StopRule;
   readonly model: ModelConfig;
@@ -74,6 +75,8 @@ export interface Recipe {
   /** Whether a step waits for results of workers in its middle. If so, the next step is dispatched after its end. */
   readonly isSequential?: boolean;
   graphs(request: RecipeRequest): RecipeGraphs;
+  /** What the evaluations of a run so far, oldest first, warn about. */
+  warningsOf?(evaluations: readonly StepEvaluation[]): readonly Warning[];
   /** Loads the programs that a step needs, and frozen parameter sets, into the workers. */
   open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps>;
 }
@@ -89,6 +92,8 @@ export interface RecipeSteps {
   step(step: number, batch: number, trace: boolean): Promise<StepMetrics>;
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
   evaluate(batches: number): Promise<Evaluation>;
+  /** Completes the states of step 0, after `init` has run and the weights of `train.init` are loaded. */
+  initialize?(): Promise<void>;
   /** Ends threads of the steps. */
   close?(): Promise<void>;
 }
@@ -100,6 +105,12 @@ export interface Evaluation {
   readonly more?: Readonly<Record<string, number>>;
 }
 
+/** The metrics of the evaluation after a step. */
+export interface StepEvaluation {
+  readonly step: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
 /** What the steps of a run depend on besides its states and programs. */
 export interface RecipeInputs {
   readonly job: ResolvedJob;
@@ -108,6 +119,12 @@ export interface RecipeInputs {
   /** Receives completions of a step, for people. */
   readonly onSamples?: (step: number, samples: readonly CompletionSample[]) => void;
   readonly onWarnings?: (warnings: readonly Warning[]) => void;
+  /** Receives the progress of long work of an attempt, and undefined at its end. */
+  readonly onActivity?: (activity: { readonly what: string; readonly done: number; readonly total: number } | undefined) => void;
+  /** Worker processes of the attempt: the order in which numbers are added depends on it. */
+  readonly workers: number;
+  /** The directory for results that later attempts and runs read again. */
+  readonly cacheDir: string;
 }
 
 /** A completion of a step, and its score. */

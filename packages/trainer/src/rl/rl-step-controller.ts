@@ -1,9 +1,9 @@
 import type { ArrayData } from "@lapidary/protocol";
 import { stepIndex, type StepIndex } from "@lapidary/protocol";
-import { assert, type Clock, ensure, systemClock, type Warning } from "@lapidary/std";
+import { assert, type Clock, ensure, systemClock } from "@lapidary/std";
 import { paramName } from "@lapidary/training";
 import { inSet } from "@lapidary/post-training";
-import { checkStep, warningsOfStep } from "./guards.js";
+import { checkStep } from "./guards.js";
 import type { LoadedProgram, ParameterSet, ProgramHost } from "./program-host.js";
 import {
   handle,
@@ -32,7 +32,12 @@ interface RlSample {
 export interface RlStepResult {
   readonly metrics: RlStepMetrics;
   readonly samples: readonly RlSample[];
-  readonly warnings: readonly Warning[];
+}
+
+/** Completions, and their scores. */
+export interface ScoredRollout extends RolloutScores {
+  readonly ends: CompletionEnds;
+  readonly completions: readonly Int32Array[];
 }
 
 /**
@@ -108,18 +113,18 @@ export class RlStepController {
         score: ensure(scores.scores[row], "score"),
       })),
     );
-    return { metrics, samples, warnings: warningsOfStep(k, metrics) };
+    return { metrics, samples };
   }
 
   /** Draws completions to other prompts and scores them. The states do not change. */
-  async evaluate(groups: readonly RlPrompt[], batch: number): Promise<RolloutScores & { readonly lengths: Int32Array }> {
+  async evaluate(groups: readonly RlPrompt[], batch: number): Promise<ScoredRollout> {
     const { rollout: r, seed } = this.#settings;
     const step = stepIndex(0);
     const prompts = groups.flatMap((prompt) => Array.from({ length: r.generations }, () => prompt));
     const drawn = await this.#programs.rollout.draw({ prompts: groups, seed, rollout: evaluationRollout + batch, step });
     const ends = completionEnds(drawn.completions, r.newTokens, r.stopTokens);
     const completions = trimmedCompletions(drawn, r.newTokens, ends);
-    return { ...(await this.#programs.scorer.score({ prompts, completions, ends, step })), lengths: ends.lengths };
+    return { ...(await this.#programs.scorer.score({ prompts, completions, ends, step })), ends, completions };
   }
 
   async #timed<T>(work: () => Promise<T>): Promise<[T, number]> {
