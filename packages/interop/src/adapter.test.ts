@@ -1,13 +1,14 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { gemmaConfigSchema, type LoraConfig, buildModel, loraParams, paramsOf, type ParamSpec } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { readAdapterHead } from "./adapter.js";
 import type { ArrayData } from "./array-data.js";
 import { HfCheckpoint, writeHfCheckpoint } from "./hf-checkpoint.js";
-import { writeSafetensors } from "./safetensors.js";
+import { readSafetensors, writeSafetensors } from "./safetensors.js";
 
 const config = gemmaConfigSchema.parse({
   vocabSize: 8,
@@ -76,6 +77,24 @@ describe("an adapter as a checkpoint", () => {
     deepStrictEqual(merged.get("model.layers.0.mlp.up_proj.weight"), before.get("model.layers.0.mlp.up_proj.weight"));
   });
 
+  it("the merged weights of an adapter that PEFT wrote are those that PEFT merges", async () => {
+    const golden = fileURLToPath(new URL("../../../e2e/golden/post/mqa", import.meta.url));
+    const merged = await readSafetensors(join(golden, "lora.safetensors"));
+    const [model, adapter] = [join(root, "golden-base"), join(root, "golden-adapter")];
+    for (const directory of [model, adapter]) mkdirSync(directory);
+    for (const name of ["config.json", "model.safetensors"]) copyFileSync(join(golden, name), join(model, name));
+    copyFileSync(join(golden, "lora", "adapter_model.safetensors"), join(adapter, "adapter_model.safetensors"));
+    const about = JSON.parse(readFileSync(join(golden, "lora", "adapter_config.json"), "utf8")) as object;
+    writeFileSync(join(adapter, "adapter_config.json"), JSON.stringify({ ...about, base_model_name_or_path: model }));
+    const weights = await weightsOf(adapter);
+    const expected = [...merged].filter(([name]) => name.startsWith("merged."));
+    ok(expected.length > 0);
+    for (const [name, { data }] of expected) {
+      const found = ensure(weights.get(name.slice("merged.".length)), name);
+      data.forEach((value, i) => ok(Math.abs(value - ensure(found[i], name)) < 1e-6, `${name}[${i}] is ${found[i]} for ${value}`));
+    }
+  });
+
   it("an adapter over an adapter has the changes of both", async () => {
     const first = await write("first", base, [1, 1]);
     const second = await write("second", first, [1, 2]);
@@ -91,6 +110,7 @@ describe("an adapter as a checkpoint", () => {
     try {
       strictEqual(checkpoint.sourceOf(changed), undefined);
       ok(checkpoint.sourceOf("model.norm.weight")?.path.startsWith(base));
+      deepStrictEqual(await checkpoint.unreadWeightFiles(), []);
       strictEqual(checkpoint.configFile, join(base, "config.json"));
     } finally {
       await checkpoint.close();

@@ -9,8 +9,9 @@ import { SafetensorsFile } from "./safetensors.js";
 import { tensorError } from "./tensor-errors.js";
 import { isFile } from "./weight-files.js";
 
-/** PEFT's name of the head of a reward model, which is trained whole. It is not a weight of the language model. */
-export const adapterHead = "base_model.model.score.weight";
+/** The head of a reward model, which is trained whole, by its own name and by that of PEFT. It is not a weight of the language model. */
+const head = "score.weight";
+const adapterHead = `base_model.model.${head}`;
 
 const files = { config: "adapter_config.json", weights: "adapter_model.safetensors" } as const;
 
@@ -66,6 +67,11 @@ export class LoraAdapter {
       const isPair = a !== undefined && b !== undefined && sameDims(a, [rank, dims[1] ?? 0]) && sameDims(b, [dims[0] ?? 0, rank]);
       if (!isPair) throw tensorError(path, loraName(name, "A"), `A and B do not fit a weight of shape [${dims.join(", ")}]`);
     }
+  }
+
+  /** The trained arrays, by the names that the state of an optimizer has. */
+  get trained(): readonly Pick<ParamSpec, "name" | "dims">[] {
+    return this.file.names.map((name) => ({ name: name === adapterHead ? head : name, dims: this.file.dimsOf(name) ?? [] }));
   }
 
   /** Whether the adapter changes a weight. */

@@ -6,7 +6,7 @@ import { basename, join } from "node:path";
 import { LoraAdapter } from "./adapter.js";
 import type { ArrayData } from "./array-data.js";
 import { writeFileAtomic } from "./atomic-file.js";
-import { isWeightFile, noConfig, notACheckpoint } from "./checkpoint-survey.js";
+import { isAdapterFile, isWeightFile, noConfig, notACheckpoint } from "./checkpoint-survey.js";
 import { isFile, openWeights } from "./weight-files.js";
 import { type ControlIds, modelConfigToHf, readHfConfigWithWarnings } from "./hf-config.js";
 import { checkFinite } from "./finite.js";
@@ -127,10 +127,16 @@ export class HfCheckpoint {
     return this.matched.redundant.map(({ name }) => name);
   }
 
+  /** The arrays of the directory that a run trains: the parameters, or those of its adapter. */
+  get trained(): readonly Pick<ParamSpec, "name" | "dims">[] {
+    return this.adapters.at(-1)?.trained ?? this.params;
+  }
+
   /** Files of the directory whose names are those of weights, and that are not read. */
   async unreadWeightFiles(): Promise<readonly string[]> {
-    const read = new Set(this.files.map(({ path }) => basename(path)));
-    return (await readdir(this.directory)).filter((name) => isWeightFile(name) && !read.has(name)).sort();
+    const isRead = (name: string): boolean =>
+      this.adapters.length > 0 ? isAdapterFile(name) : this.files.some(({ path }) => basename(path) === name);
+    return (await readdir(this.directory)).filter((name) => isWeightFile(name) && !isRead(name)).sort();
   }
 
   #tensor(name: string): StoredTensor {

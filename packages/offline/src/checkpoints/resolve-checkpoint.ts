@@ -52,8 +52,7 @@ export function knownRun(home: string, run: string): string {
 }
 
 /** Whether a directory has a whole model, or an adapter, which is read with the weights under it. */
-const hasConfig = (directory: string): boolean =>
-  ["config.json", "adapter_config.json"].some((name) => existsSync(join(directory, name)));
+const hasConfig = (directory: string): boolean => ["config.json", "adapter_config.json"].some((name) => existsSync(join(directory, name)));
 
 /** The complete checkpoints of a run, oldest first. */
 export const runCheckpoints = (home: string, run: string): Required<CheckpointLocation>[] =>
