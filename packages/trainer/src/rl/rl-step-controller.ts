@@ -142,8 +142,8 @@ export class RlStepController {
     const ran = [logProbs.run(step), ...(values === undefined ? [] : [values.run(step)])];
     const names = [...logProbOutputs, ...(values === undefined ? [] : ["values" as const])];
     const fetched = Promise.all(names.map((name) => group.fetch(handle(name))));
-    await Promise.all([...puts, ...ran, group.drop(names.map(handle))]);
-    return Object.fromEntries((await fetched).map(({ data }, i) => [names[i], data])) as unknown as LogProbs;
+    const [arrays] = await Promise.all([fetched, ...puts, ...ran, group.drop(names.map(handle))]);
+    return Object.fromEntries(arrays.map(({ data }, i) => [names[i], data])) as unknown as LogProbs;
   }
 
   /** The updates on one rollout. */
