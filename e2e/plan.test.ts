@@ -77,19 +77,23 @@ describe("lapidary plan", function () {
         ok(op !== "" && axis !== "" && count > 0 && bytes_per_chip > 0 && time_s > 0 && exposed_s >= 0 && why !== "");
     });
 
-  it("docs/simulator.md shows the plans of both Gemma jobs as the command prints them", async () => {
-    const docs = join(root, "docs/simulator.md");
-    let text = readFileSync(docs, "utf8");
-    for (const name of ["gemma-2b", "gemma-7b"]) {
-      const { code, stdout } = await plan(`configs/jobs/${name}.yaml`);
-      strictEqual(code, 0);
-      const [shown = ""] = stdout.split("\n\nShards\n");
-      const block = new RegExp(`(<!-- plan: ${name} -->\\n\`\`\`\\n)[^]*?(\\n\`\`\`\\n)`);
-      match(text, block);
-      text = text.replace(block, (_, start: string, end: string) => `${start}${shown}${end}`);
-    }
-    expectText(text, docs);
-  });
+  for (const [page, names] of [
+    ["docs/simulator.md", ["gemma-2b", "gemma-7b"]],
+    ["docs/post-training.md", ["gemma-7b-rl"]],
+  ] as const)
+    it(`${page} shows the plans of ${names.join(" and ")} as the command prints them`, async () => {
+      const docs = join(root, page);
+      let text = readFileSync(docs, "utf8");
+      for (const name of names) {
+        const { code, stdout } = await plan(`configs/jobs/${name}.yaml`);
+        strictEqual(code, 0);
+        const [shown = ""] = stdout.trimEnd().split("\n\nShards\n");
+        const block = new RegExp(`(<!-- plan: ${name} -->\\n\`\`\`\\n)[^]*?(\\n?\`\`\`\\n)`);
+        match(text, block);
+        text = text.replace(block, (_, start: string) => `${start}${shown}\n\`\`\`\n`);
+      }
+      expectText(text, docs);
+    });
 
   it("plan exits with 4 for a job that does not fit, prints the plan, the missing bytes and what would make it fit", async () => {
     const ended = await plan("configs/jobs/gemma-2b.yaml", "remat=none", "--json");

@@ -51,6 +51,46 @@ describe("recipes on preferences and rewards", function () {
     ok(metricsOf(home, "scored", "train").every((row) => row["reward"] !== 0));
   });
 
+  it("a run with sharded weights has the digests of the run that gathers its weights once for a rollout", async () => {
+    const job = writeFile(home, "sharded.yaml", rlJob(checker).replace("max_new_tokens: 4", "max_new_tokens: 4, weights: sharded"));
+    await home.json("launch", job, "--name", "sharded");
+    const chosen = async (run: string): Promise<string[]> => {
+      const { variants } = (await home.json("plan", run)) as { variants: { name: string; is_chosen: boolean }[] };
+      return variants.flatMap(({ name, is_chosen }) => (is_chosen ? [name] : []));
+    };
+    deepStrictEqual([await chosen("whole"), await chosen("sharded")], [["rl.rollout.weights=gathered"], ["rl.rollout.weights=sharded"]]);
+    const digests = (run: string): (readonly [number, string])[] =>
+      committedSteps(home, run).map(({ step, digest }) => [step, digest] as const);
+    equal(digests("sharded").length, 6);
+    deepStrictEqual(digests("sharded"), digests("whole"));
+  });
+
+  it("plan adds up the programs of a step, and explain names and explains each program of a run", async () => {
+    const { programs, step_time_s } = (await home.json("plan", "scored")) as {
+      programs: { name: string; runs: number; time_s: number; hbm_bytes: { resident: object } }[];
+      step_time_s: number;
+    };
+    deepStrictEqual(
+      programs.map(({ name, runs }) => `${runs} ${name}`),
+      ["1 gather_rollout", "1 rollout_prefill", "3 rollout_decode", "1 score", "1 rollout_logprobs", "2 rl_step"],
+    );
+    ok(Math.abs(programs.reduce((sum, { runs, time_s }) => sum + runs * time_s, 0) / step_time_s - 1) < 1e-9);
+    const one = (await home.json("plan", "scored", "--program", "rollout_decode")) as { step_time_s: number };
+    equal(one.step_time_s, programs[2]?.time_s);
+    const gathers = async (program: string): Promise<number> => {
+      const explained = (await home.json("explain", "scored", "--program", program)) as { collectives: { op: string; why: string }[] };
+      return explained.collectives.filter(({ op, why }) => op === "all_gather" && why !== "").length;
+    };
+    ok((await gathers("gather_rollout")) > 0);
+    equal(await gathers("rollout_decode"), 0);
+    match((await home.run("explain", "scored")).stdout, /another program of the job: .*rollout_decode/);
+    for (const command of ["plan", "explain"]) {
+      const { code, stderr } = await home.run(command, "scored", "--program", "decode");
+      equal(code, 2);
+      match(stderr, /LAP_PROGRAM_UNKNOWN: the job has no program "decode"[^]*programs are rl_step,/);
+    }
+  });
+
   it("a run of rl whose worker and coordinator are killed has the digests of the run that was not interrupted", async () => {
     const fired = join(home.directory, "fired");
     mkdirSync(fired);

@@ -13,6 +13,7 @@ import {
   Rollout,
   type Session,
   type SessionOptions,
+  weightHandle,
 } from "@lapidary/trainer";
 import { defaultRules } from "@lapidary/training";
 
@@ -136,6 +137,29 @@ describe("reinforcement learning", function () {
       deepStrictEqual(other.completions, first.completions);
       other.logps.forEach((logp, i) => ok(Math.abs(logp - ensure(first.logps[i], "logp")) < 1e-5));
     }
+  });
+
+  it("steps with gathered weights equal steps with sharded weights bit for bit", async () => {
+    const meshes = [
+      ["data=4,model=2", { workers: 2, zero: 3 }],
+      ["data=2,model=2", { workers: 1, zero: 3, executor: "chipwise" }],
+    ] as const;
+    for (const [mesh, options] of meshes)
+      await withSession(mesh, options, async (session) => {
+        const names = rlStates(base).map(({ name }) => name);
+        const runs = [];
+        for (const weights of ["sharded", "gathered"] as const) {
+          const controller = await started(session, { ...base, rollout: { ...rollout, weights } });
+          const steps = [figuresOf(await controller.step(0)), figuresOf(await controller.step(1))];
+          runs.push({ steps, states: await Promise.all(names.map((name) => session.group.fetch(handleOf(name)))) });
+        }
+        deepStrictEqual(runs[1], runs[0]);
+        const held = await session.group.fetch(weightHandle("rollout/policy", "model.norm.weight")).then(
+          () => "kept",
+          () => "dropped",
+        );
+        strictEqual(held, "dropped");
+      });
   });
 
   it("a step is a function of the states, the seed and its number", async () => {

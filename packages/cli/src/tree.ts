@@ -167,9 +167,11 @@ export const commandTree: CommandSpec = {
           access: "write",
         },
         { flags: "--chip <name>", description: "a chip of configs/chips instead of the pod's own" },
+        { flags: "--program <name>", description: "plan only this program of the job, in detail" },
       ],
       examples: [
         "lapidary plan configs/jobs/gemma-7b.yaml",
+        "lapidary plan configs/jobs/gemma-7b-rl.yaml --program rollout_decode",
         "lapidary plan configs/jobs/published/maxtext-16b.yaml pods=4 --json",
         "lapidary plan configs/jobs/gemma-7b.yaml pods=1 train.batch=64 --search",
         "lapidary plan configs/jobs/gemma-2b.yaml -o html > plan.html",
@@ -182,6 +184,7 @@ export const commandTree: CommandSpec = {
           search: args.flag("search"),
           write: args.text("write"),
           chip: args.text("chip"),
+          program: args.text("program"),
         }),
     },
     {
@@ -223,6 +226,7 @@ export const commandTree: CommandSpec = {
         { flags: "-o, --output <file>", description: "the file to write", completes: "file", access: "write", mandatory: true },
         { flags: "--diff", description: "for a run: a measured step and the predicted step" },
         { flags: "--chip <name>", description: "a chip of configs/chips instead of the pod's own" },
+        { flags: "--program <name>", description: "for a job: this program of the job; the step program by default" },
       ],
       examples: ["lapidary trace configs/jobs/gemma-7b.yaml -o step.json", "lapidary trace quickstart-1 --diff -o both.json"],
       run: async (context, args) =>
@@ -232,6 +236,7 @@ export const commandTree: CommandSpec = {
           output: args.required("output"),
           diff: args.flag("diff"),
           chip: args.text("chip"),
+          program: args.text("program"),
         }),
     },
     {
@@ -254,9 +259,11 @@ export const commandTree: CommandSpec = {
           description: "compare with the program of a reference backend: Shardy's passes, or XLA",
           choices: ["shardy", "xla"],
         },
+        { flags: "--program <name>", description: "explain this program of the job; the step program by default" },
       ],
       examples: [
         "lapidary explain configs/jobs/nano16.yaml",
+        "lapidary explain configs/jobs/gemma-7b-rl.yaml --program rollout_decode",
         "lapidary explain configs/jobs/nano16.yaml params/model.layers.0.mlp.down_proj.weight",
       ],
       run: async (context, args) =>
@@ -266,6 +273,7 @@ export const commandTree: CommandSpec = {
           stage: args.text("stage"),
           diff: args.text("diff"),
           compare: args.text("compare"),
+          program: args.text("program"),
         }),
     },
     {

@@ -1,4 +1,5 @@
 import { type Finding, withoutOverlaps } from "./finding.js";
+import { findSecrets, type SecretKind } from "./secrets.js";
 import {
   ibanLength,
   isCardNumber,
@@ -11,7 +12,15 @@ import {
 
 /** Personal data in a text. Every candidate of a pattern is validated, so that numbers of other kinds are not found. */
 
-export type PiiKind = "email address" | "IBAN" | "payment card" | "social security number" | "IP address" | "phone number";
+export type PiiKind =
+  | SecretKind
+  | "email address"
+  | "IBAN"
+  | "payment card"
+  | "social security number"
+  | "IPv4 address"
+  | "IPv6 address"
+  | "phone number";
 
 /**
  * The personal data of a text, in its order. A part of the text is found once, as the first kind of the list that matches.
@@ -21,7 +30,7 @@ export type PiiKind = "email address" | "IBAN" | "payment card" | "social securi
 export function findPii(text: string): readonly Finding<PiiKind>[] {
   const hasDigit = /\d/.test(text);
   const numbers = hasDigit ? [...ibans(text), ...cards(text), ...socialSecurityNumbers(text), ...addresses(text), ...phones(text)] : [];
-  return withoutOverlaps([...emails(text), ...numbers]);
+  return withoutOverlaps([...findSecrets(text), ...emails(text), ...numbers]);
 }
 
 /** The candidates of a pattern that are valid. */
@@ -38,7 +47,7 @@ function* validated(
 }
 
 const emailPattern =
-  /(?<![\p{L}\p{N}._%+-])[\p{L}\p{N}_][\p{L}\p{N}._%+-]{0,63}@(?:[\p{L}\p{N}-]{1,63}\.){1,6}\p{L}{2,24}(?![\p{L}\p{N}@])/gu;
+  /(?<![\p{L}\p{N}._%+-])[\p{L}\p{N}_][\p{L}\p{N}._%+'-]{0,63}@(?:[\p{L}\p{N}-]{1,63}\.){1,6}\p{L}{2,24}(?![\p{L}\p{N}@])/gu;
 /** RFC 2606 and RFC 6762: domains of no person. */
 const reservedDomain = /(?:^|\.)(?:example(?:\.(?:com|org|net|edu))?|test|invalid|localhost|local)$/i;
 /** `logo@2x.png` is the name of a file. */
@@ -91,8 +100,8 @@ function* addresses(text: string): Generator<Finding<PiiKind>> {
     !/(?:\bv|ver\.?|version|release|section|chapter|§)[ :=]{0,2}$/i.test(before(text, start)) &&
     isPublicAddress(candidate) &&
     !wellKnownAddresses.has(candidate);
-  yield* validated(text, "IP address", /(?<![\p{L}\p{N}.-])\d{1,3}(?:\.\d{1,3}){3}(?![\p{L}\p{N}]|\.\d|-\d)/gu, isAddress);
-  yield* validated(text, "IP address", /(?<![\p{L}\p{N}:.])[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\p{L}\p{N}:])/gu, isAddress);
+  yield* validated(text, "IPv4 address", /(?<![\p{L}\p{N}.-])\d{1,3}(?:\.\d{1,3}){3}(?![\p{L}\p{N}]|\.\d|-\d)/gu, isAddress);
+  yield* validated(text, "IPv6 address", /(?<![\p{L}\p{N}:.])[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\p{L}\p{N}:])/gu, isAddress);
 }
 
 /** Digits with at most two separators between two of them. */
@@ -106,7 +115,7 @@ const phones = (text: string): Generator<Finding<PiiKind>> =>
     const digits = digitsOf(candidate);
     if (digits.length < 7 || digits.length > 15) return false;
     // E.164: a country code does not begin with 0.
-    if (candidate.startsWith("+")) return digits.length >= 8 && !digits.startsWith("0") && !/^1?\d{3}55501\d{2}$/.test(digits);
+    if (candidate.startsWith("+")) return digits.length >= 8 && !digits.startsWith("0");
     const isAfterVerb = /[ ./-]/.test(candidate) && phoneVerb.test(before(text, start));
     const isNamed = isAfterVerb || phoneNoun.test(before(text, start));
     const isGrouped = /^(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[.-]\d{4}$/.test(candidate);
@@ -114,7 +123,7 @@ const phones = (text: string): Generator<Finding<PiiKind>> =>
     if (/^00[1-9]/.test(digits)) return digits.length >= 10 && (isNamed || /^00 ?[1-9]\d{0,2}[ /-]/.test(candidate));
     const isDate = /^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})$/.test(candidate);
     const isThousands = /^\d{1,3}(?:[ .]\d{3})+$/.test(candidate);
-    return isNamed && !isDate && !isThousands && !/^1?\d{3}55501\d{2}$/.test(digits);
+    return isNamed && !isDate && !isThousands;
   });
 
 /** The text that can name a number. */

@@ -109,7 +109,7 @@ const documentationNetworks: ReadonlySet<string> = new Set(["192.0.0", "192.0.2"
 /** Public resolvers and similar addresses that texts name as examples. */
 export const wellKnownAddresses: ReadonlySet<string> = new Set(["8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "208.67.222.222"]);
 
-/** A telephone number of the North American plan: area and exchange begin with 2 to 9. The exchange 555-01xx is for fiction. */
+/** A telephone number of the North American plan: area and exchange begin with 2 to 9. */
 export function isNorthAmericanNumber(digits: string): boolean {
-  return /^1?[2-9](?!11)\d{2}[2-9](?!11)\d{6}$/.test(digits) && !/^1?\d{3}55501\d{2}$/.test(digits);
+  return /^1?[2-9](?!11)\d{2}[2-9](?!11)\d{6}$/.test(digits);
 }

@@ -31,8 +31,9 @@ export interface ValueOf<N extends OpName> {
 
 export type Value = { [N in OpName]: ValueOf<N> }[OpName];
 
-export type ValueRole = "param" | "gradient" | "optimizer" | "batch" | "metric";
-export const valueRoles: readonly ValueRole[] = ["param", "gradient", "optimizer", "batch", "metric"];
+/** `gathered`: a weight as forward passes read it. Rules split it, ZeRO does not. A program writes it for later programs. */
+export type ValueRole = "param" | "gathered" | "gradient" | "optimizer" | "batch" | "metric";
+export const valueRoles: readonly ValueRole[] = ["param", "gathered", "gradient", "optimizer", "batch", "metric"];
 
 /**
  * The position of a value in the training step.

@@ -99,7 +99,11 @@ function timeRows(report: PlanReport): string[][] {
 /** Replaces the advice to take more chips if chips of the job compute the same. */
 export const removeRepetition = "chips compute the same, as the warnings say: correct that first";
 
-export function fitLines(report: PlanReport, { advice, repeats }: FitText, paint: Paint): string[] {
+export function fitLines(
+  report: { readonly hbm_bytes: { readonly peak: number }; readonly hbm_limit: number },
+  { advice, repeats }: FitText,
+  paint: Paint,
+): string[] {
   const over = report.hbm_bytes.peak - report.hbm_limit;
   const best = advice.at(-1);
   const remedy =
@@ -160,5 +164,5 @@ export function searchText(plans: readonly SearchedPlan[], file: string | undefi
 }
 
 /** The error bound of the MFU. */
-const calibrationNote = ({ calibration, chip }: Pick<PlanReport, "calibration" | "chip">): string =>
+export const calibrationNote = ({ calibration, chip }: Pick<PlanReport, "calibration" | "chip">): string =>
   calibration === null ? `, NOT CALIBRATED for ${chip}` : `, within ${percent(calibration.worst_error)} of measured runs`;

@@ -1,5 +1,5 @@
 export { type ChipSpec, calibrationWarning, parseChip, usableHbm } from "./chip/chip-spec.js";
-export type { ComputeDtype } from "./cost/storage.js";
+export { type ComputeDtype, storedBytes } from "./cost/storage.js";
 export type { Machine } from "./machine.js";
 export { planHtml } from "./html/plan-html.js";
 export { isCollective } from "./network/transfer.js";

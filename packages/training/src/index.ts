@@ -30,7 +30,17 @@ export { type Sampling, greedy, sampledLogProbs } from "./sampling/sample-token.
 export { applyUpdate } from "./step/apply-update.js";
 export { evalStep, nextTokenLogits } from "./step/eval-step.js";
 export { decodeProgram, prefillProgram } from "./step/generate-programs.js";
-export { type DrawSettings, type RolloutShape, cacheShapeOf, drawKeys, rolloutDecode, rolloutPrefill } from "./step/rollout-programs.js";
+export {
+  type DrawSettings,
+  type RolloutShape,
+  type RolloutWeights,
+  cacheShapeOf,
+  drawKeys,
+  gatheredName,
+  gatherRollout,
+  rolloutDecode,
+  rolloutPrefill,
+} from "./step/rollout-programs.js";
 export { initGraph } from "./step/init-program.js";
 export { type StateSpec, gradientName, paramName, stateParameter, stepName, trainState } from "./step/train-state.js";
 export { trainMetrics, trainStep } from "./step/train-step.js";

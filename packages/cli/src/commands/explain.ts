@@ -4,6 +4,7 @@ import {
   explainJob,
   explainJobValue,
   type ExplainedProgram,
+  type ExplainOptions,
   jobWarnings,
   type PrintedStage,
   printedStages,
@@ -24,6 +25,7 @@ export interface ExplainRequest {
   readonly stage: string | undefined;
   readonly diff: string | undefined;
   readonly compare: string | undefined;
+  readonly program: string | undefined;
 }
 
 /**
@@ -38,12 +40,13 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   const job = readJob(context, request.job, overrides);
   const warnings = jobWarnings(job);
   for (const warning of warnings) console.warn(warning);
-  if (request.stage !== undefined) return printStage(context, job, request.stage, warnings);
-  if (request.compare === "shardy" || request.compare === "xla") return compareWithBackend(context, job, request.compare);
+  const options: ExplainOptions = { program: request.program, root: context.root };
+  if (request.stage !== undefined) return printStage(context, job, request.stage, options, warnings);
+  if (request.compare === "shardy" || request.compare === "xla") return compareWithBackend(context, job, request.compare, request.program);
   if (request.diff !== undefined) {
     const { diff } = request;
     // The overrides belong to the job before them.
-    const difference = compareJobs(job, readJob(context, diff, []));
+    const difference = compareJobs(job, readJob(context, diff, []), options);
     console.result({ a: request.job, b: diff, ...difference, warnings }, () =>
       differenceText(difference, request.job, diff, console.paint),
     );
@@ -51,13 +54,14 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   }
   const [name] = names;
   if (name !== undefined) {
-    const value = explainJobValue(job, name, { detail: (text) => console.detail(text) });
+    const value = explainJobValue(job, name, { detail: (text) => console.detail(text) }, options);
     console.result({ ...value, warnings }, () => valueText(value, console.paint));
     return ExitCode.done;
   }
-  const explained = explainJob(job);
+  const explained = explainJob(job, options);
   const mesh = Object.fromEntries(job.mesh.map((axis) => [axis.name, axis.size]));
-  console.result({ job: job.name, chips: job.chips, mesh, collectives: explained.collectives, warnings }, () =>
+  const { program, programs, collectives } = explained;
+  console.result({ job: job.name, program, programs, chips: job.chips, mesh, collectives, warnings }, () =>
     collectivesText(job, explained, console.paint),
   );
   return ExitCode.done;
@@ -67,44 +71,57 @@ function usage(message: string, remedy: string): LapidaryError {
   return new LapidaryError({ code: "LAP_CLI_ARGUMENT", message, location: "lapidary explain", remedy });
 }
 
-function printStage({ console }: Context, job: ResolvedJob, stage: string, warnings: readonly Warning[]): ExitCode {
+function printStage(
+  { console }: Context,
+  job: ResolvedJob,
+  stage: string,
+  options: ExplainOptions,
+  warnings: readonly Warning[],
+): ExitCode {
   if (!isPrintedStage(stage)) {
     const near = suggest(stage, printedStages);
     throw usage(`there is no stage "${stage}"`, near === undefined ? `stages are ${printedStages.join(", ")}` : `did you mean "${near}"?`);
   }
-  const text = stageText(job, stage);
+  const text = stageText(job, stage, options);
   console.result({ stage, text, warnings }, () => text);
   return ExitCode.done;
 }
 
 const isPrintedStage = (stage: string): stage is PrintedStage => (printedStages as readonly string[]).includes(stage);
 
-async function compareWithBackend({ console, root }: Context, job: ResolvedJob, backend: "shardy" | "xla"): Promise<ExitCode> {
+async function compareWithBackend(
+  { console, root }: Context,
+  job: ResolvedJob,
+  backend: "shardy" | "xla",
+  program: string | undefined,
+): Promise<ExitCode> {
   const [{ compareWithReference }, { backendComparisonText }] = await Promise.all([
     import("@lapidary/offline/backend-comparison"),
     import("@lapidary/report/backend-comparison-text"),
   ]);
   const reporter = consoleReporter(console);
-  const comparison = await compareWithReference(job, backend, { root, quiet: console.options.quiet }, reporter);
+  const comparison = await compareWithReference(job, backend, { root, quiet: console.options.quiet, program }, reporter);
   reporter.end();
   console.result({ job: job.name, chips: job.chips, ...comparison }, () => backendComparisonText(comparison, console.options.verbose));
   return ExitCode.done;
 }
 
-function collectivesText(job: ResolvedJob, { collectives, conflicts, exampleName }: ExplainedProgram, paint: Paint): string {
+function collectivesText(job: ResolvedJob, explained: ExplainedProgram, paint: Paint): string {
+  const { collectives, conflicts, exampleName, program, programs } = explained;
   const total = collectives.reduce((sum, c) => sum + c.bytes_per_chip, 0);
   const lines = collectives.flatMap(({ op, axis, count, bytes_per_chip, share, phase, value, why }) => [
     `${paint.bold(`${op} over ${axis}`)}  ${value}  ${paint.dim(`${count} × in the ${phase} pass, ${formatBytes(bytes_per_chip)} a chip, ${(100 * share).toFixed(1)} %`)}`,
     `    ${why}`,
   ]);
   return [
-    `${job.name}: ${counted(job.chips, "chip")}, mesh ${job.mesh.map((axis) => `${axis.name}=${axis.size}`).join(",")}, ZeRO stage ${job.zero}. Each chip sends ${formatBytes(total)} in a step:`,
+    `${job.name}: ${counted(job.chips, "chip")}, mesh ${job.mesh.map((axis) => `${axis.name}=${axis.size}`).join(",")}, ZeRO stage ${job.zero}. Each chip sends ${formatBytes(total)} in a run of ${program}:`,
     "",
     ...(lines.length === 0 ? ["nothing: this program needs no collective"] : lines),
     "",
     paint.dim(
       `${conflicts} claims of an axis lost to another claim; \`lapidary explain JOB NAME\` lists them for a value, such as ${exampleName}`,
     ),
+    paint.dim(`--program explains another program of the job: ${programs.filter((name) => name !== program).join(", ")}`),
   ].join("\n");
 }
 

@@ -1,12 +1,13 @@
 import { join, resolve } from "node:path";
 import { openHome } from "@lapidary/api/home-directory";
 import { readJobFile } from "@lapidary/offline/job-file";
-import { type PlanSubject, planStep, planSubject, searchPlansOf } from "@lapidary/offline/plan";
-import { ExitCode, jsonText } from "@lapidary/std";
+import { planPrograms, type PlanSubject, planStep, planSubject, searchPlansOf } from "@lapidary/offline/plan";
+import { ensure, ExitCode, jsonText } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { checkOutput, writeOutputFile } from "../output/output.js";
 import { fitLines, planText, removeRepetition, searchText } from "@lapidary/report/plan-text";
+import { programsText } from "@lapidary/report/programs-text";
 import type { Console } from "../terminal/console.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
 import { makePaint } from "@lapidary/report/paint";
@@ -21,6 +22,8 @@ export interface PlanRequest {
   /** The file for the best plan of a search. */
   readonly write: string | undefined;
   readonly chip: string | undefined;
+  /** A program of the job: only that one is planned, in detail. */
+  readonly program: string | undefined;
 }
 
 /** Compiles a job and times its step on a model of the chips. Nothing runs. The exit code is 4 if the step does not fit in their memory. */
@@ -39,19 +42,26 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
   for (const warning of subject.warnings) console.warn(warning);
   if (request.search) return searchAndReport(context, request, subject);
   const reporter = consoleReporter(console);
-  const planned = planStep(subject, reporter);
+  const isPage = request.output === "html" && !console.options.json;
+  const all = request.program === undefined && !isPage ? planPrograms(subject, reporter) : undefined;
+  const one = all === undefined ? planStep(subject, reporter, request.program) : undefined;
   reporter.end();
+  const planned = all ?? ensure(one, "plan");
   const { report, budget, advice } = planned;
   const fit = { advice, repeats: subject.repeats };
   const value = {
     job: job.name,
+    ...(request.program === undefined ? {} : { program: request.program }),
     ...report,
     budget,
     program_hash: planned.programHash,
     ...(report.fits ? {} : { advice }),
     warnings: subject.warnings,
   };
-  show(console, request.output, value, { table: () => planText(planned, fit, console.paint), html: planned.page });
+  show(console, request.output, value, {
+    table: () => (all === undefined ? planText(ensure(one, "plan"), fit, console.paint) : programsText(all, fit, console.paint)),
+    html: () => one?.page() ?? "",
+  });
   if (report.fits) return ExitCode.done;
   if (console.options.json || (request.output ?? "table") !== "table")
     console.warn(fitLines(report, fit, makePaint(false)).join("").trim());

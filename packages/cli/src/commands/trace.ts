@@ -14,6 +14,7 @@ export interface TraceRequest {
   /** For a run: a measured step and the predicted step. */
   readonly diff: boolean;
   readonly chip: string | undefined;
+  readonly program: string | undefined;
 }
 
 /**
@@ -37,15 +38,16 @@ export async function trace(context: Context, request: TraceRequest): Promise<Ex
   return ExitCode.done;
 }
 
-function traceOf(context: Context, { subject, diff, overrides, chip }: TraceRequest): Trace {
+function traceOf(context: Context, { subject, diff, overrides, chip, program }: TraceRequest): Trace {
+  const options = { overrides, chip, program };
   const warn = (warning: Warning): void => context.console.warn(warning);
   if (isRun(context, subject))
-    return diff ? recordedAndPredictedTrace(context, subject, { overrides, chip }, warn) : recordedTrace(context.home, subject);
+    return diff ? recordedAndPredictedTrace(context, subject, options, warn) : recordedTrace(context.home, subject);
   if (diff)
     throw argumentError(
       "--diff compares a run with its predicted step, but this is a job file",
       "--diff",
       "name a run, as `lapidary jobs` lists them",
     );
-  return predictedTrace(context, subject, { overrides, chip }, warn);
+  return predictedTrace(context, subject, options, warn);
 }

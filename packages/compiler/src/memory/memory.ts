@@ -147,7 +147,7 @@ class Lifetimes {
   #classOf(value: Value): MemoryClass {
     const replaces = this.#nextStates.get(value.id);
     if (replaces !== undefined) return replaces;
-    if (value.role === "param" && value.op === "parameter") return "params";
+    if ((value.role === "param" && value.op === "parameter") || value.role === "gathered") return "params";
     if (value.role === "optimizer") return "optimizer";
     if (value.role === "gradient") return "gradients";
     if (value.scope.phase === "forward" && value.op !== "parameter" && this.#isReadByBackward(value)) return "activations";

@@ -84,7 +84,8 @@ class Partitioner {
       return;
     }
     this.#keep(id, this.#emitLocal(value));
-    if (role !== undefined) this.#version(id, sharding, { text: `the ${role} itself`, phase: value.scope.phase });
+    const text = role === "gathered" ? "a rollout" : `the ${role} itself`;
+    if (role !== undefined) this.#version(id, sharding, { text, phase: value.scope.phase });
   }
 
   /** Adds the outputs: a next state in the sharding of the state, any other output in its own sharding. */
@@ -93,7 +94,9 @@ class Partitioner {
       const state = this.#source.values.find((v) => v.op === "parameter" && v.attrs.name === name);
       const wanted = ensure((state ?? this.#globalOf(value)).sharding, "sharding");
       const text = state === undefined ? `the output ${name}` : `the next ${name}, like the current one,`;
-      this.#g.output(name, this.#version(value, wanted, { text, phase: "update" }));
+      const { role, scope } = this.#globalOf(value);
+      // Forward passes read a gathered weight, so it is the version that its own pass gathered.
+      this.#g.output(name, this.#version(value, wanted, { text, phase: role === "gathered" ? scope.phase : "update" }));
     }
     return this.#g.finish();
   }

@@ -220,6 +220,7 @@ class Propagation {
 function isClosed(value: Value, options: PropagateOptions): boolean {
   return (
     value.role === "param" ||
+    value.role === "gathered" ||
     value.role === "optimizer" ||
     value.role === "gradient" ||
     value.role === "batch" ||

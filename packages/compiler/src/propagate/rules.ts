@@ -107,7 +107,7 @@ export function seedsOfRules(
 ): (Seed | undefined)[] {
   const axes = value.logicalAxes ?? [];
   const used = new Map<AtomId, string>();
-  const isParameter = value.op === "parameter" || value.role === "gradient";
+  const isParameter = value.op === "parameter" || value.role === "gradient" || value.role === "gathered";
   const atomsOf = (name: string): AtomId[] => axesOf(rules[name]).flatMap((axis) => axisAtoms(mesh, axis, `rules.${name}`));
   const names = axes.map((logical, d) =>
     logical === null ? undefined : parseLogicalAxis(logical, ensure(value.type.dims[d], "dim")).name,

@@ -88,7 +88,7 @@ export function weightShards(chip: Graph, global: Graph): WeightShards[] {
   const groups = new Map<string, WeightShards>();
   for (const row of shardTable(chip, global)) {
     const state = ensure(states.get(row.name), row.name);
-    if (state.role !== "param") continue;
+    if (state.role !== "param" && state.role !== "gathered") continue;
     const name = withoutBlocks(row.name, blocks);
     const known = groups.get(name);
     groups.set(name, known === undefined ? { ...row, name, count: 1 } : { ...known, count: known.count + 1 });

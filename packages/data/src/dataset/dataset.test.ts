@@ -7,7 +7,7 @@ import { SpecialToken } from "@lapidary/tokenizer";
 import { corpusSpec } from "../corpus/corpus-spec.js";
 import { prose } from "@lapidary/std/testing";
 import { type Batch, type Dataset, openCorpus } from "./dataset.js";
-import { permute } from "./permutation.js";
+import { permute } from "@lapidary/mixture";
 import { type PrepareOptions, prepareDataset } from "./prepare.js";
 import { bytesPerToken, TokenReader, TokenWriter } from "./token-file.js";
 import { TokenCounts } from "./unigram.js";

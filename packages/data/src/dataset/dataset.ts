@@ -3,7 +3,7 @@ import { assert, hash32, ensure } from "@lapidary/std";
 import { maskedToken, readTokenizer, readTokenizerFiles, type TextTokenizer, type TokenizerFiles } from "@lapidary/tokenizer";
 import { tooSmallForBatch } from "../data-errors.js";
 import { datasetFiles, type Manifest, readManifest, type SplitName } from "./manifest.js";
-import { permute } from "./permutation.js";
+import { permute } from "@lapidary/mixture";
 import { TokenReader } from "./token-file.js";
 
 export interface BatchRequest {

@@ -1,5 +1,5 @@
 import { assert, hash32 } from "@lapidary/std";
-import { permute } from "../dataset/permutation.js";
+import { permute } from "@lapidary/mixture";
 import { badMixture, unknownSubset } from "./example-errors.js";
 
 /** A group of examples: a file, or one subset of a file. */

@@ -27,6 +27,8 @@ export interface BackendOptions {
   readonly root: string;
   /** Whether the tool prints nothing. */
   readonly quiet: boolean;
+  /** A program of the job. The step program by default. */
+  readonly program?: string | undefined;
 }
 
 /** Compares shardings and collectives of a job with those that a reference backend gives the same module. */
@@ -37,7 +39,7 @@ export async function compareWithReference(
   reporter: Pick<Reporter, "progress">,
 ): Promise<Comparison> {
   reporter.progress("compile");
-  const program = compileJob(job, { verify: false });
+  const program = compileJob(job, { verify: false, program: options.program });
   reporter.progress("provide JAX");
   const python = await providePython(options);
   reporter.progress(backend === "shardy" ? "run Shardy's passes" : `compile with XLA for ${job.chips} devices`);

@@ -12,7 +12,8 @@ import {
 import { type Graph, printGraph } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
-import { compileJob } from "@lapidary/trainer/recipes";
+import { viewMachine } from "@lapidary/telemetry";
+import { compileJob, type CompileJobOptions, programNames, rulesOf } from "@lapidary/trainer/recipes";
 import { compileOptions, type ResolvedJob } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 
@@ -23,15 +24,28 @@ export { jobWarnings } from "@lapidary/training";
 export const printedStages = ["trace", "rematerialize", "propagate", "partition", "optimize", "schedule"] as const;
 export type PrintedStage = (typeof printedStages)[number];
 
-/** The program of a job after a stage of the compiler. */
-export function stageText(job: ResolvedJob, stage: PrintedStage): string {
+/** Which program of a job is explained. */
+export interface ExplainOptions {
+  /** The step program by default. */
+  readonly program?: string | undefined;
+  /** The project, whose chips time variants of the programs. Without it, the first variant is explained. */
+  readonly root?: string;
+}
+
+/** @throws LapidaryError `LAP_PROGRAM_UNKNOWN` */
+const compileProgram = (job: ResolvedJob, { program, root }: ExplainOptions, options: Pick<CompileJobOptions, "report"> = {}): Program =>
+  compileJob(job, { ...options, program, ...(root === undefined ? {} : { machine: viewMachine(job, root) }) });
+
+/** A program of a job after a stage of the compiler. */
+export function stageText(job: ResolvedJob, stage: PrintedStage, options: ExplainOptions = {}): string {
   const graphs = new Map<StageName, Graph>();
-  const program = compileJob(job, { report: (name, graph) => graphs.set(name, graph) });
+  const program = compileProgram(job, options, { report: (name, graph) => graphs.set(name, graph) });
   return stage === "schedule" ? printSchedule(program.chip, program.schedule) : printGraph(ensure(graphs.get(stage), stage));
 }
 
-/** Shardings and collectives in which the programs of two jobs differ. */
-export const compareJobs = (a: ResolvedJob, b: ResolvedJob): ReturnType<typeof diffPrograms> => diffPrograms(compileJob(a), compileJob(b));
+/** Shardings and collectives in which programs of two jobs differ. */
+export const compareJobs = (a: ResolvedJob, b: ResolvedJob, options: ExplainOptions = {}): ReturnType<typeof diffPrograms> =>
+  diffPrograms(compileProgram(a, options), compileProgram(b, options));
 
 export interface ExplainedProgram {
   readonly collectives: ReturnType<typeof explainCollectives>;
@@ -39,12 +53,18 @@ export interface ExplainedProgram {
   readonly conflicts: number;
   /** The name of a value for which an explanation is useful. */
   readonly exampleName: string;
+  /** The name of the explained program, and the names of all programs of the job. */
+  readonly program: string;
+  readonly programs: readonly string[];
 }
 
-/** The collectives of a job and their causes. */
-export function explainJob(job: ResolvedJob): ExplainedProgram {
-  const program = compileJob(job);
+/** The collectives of a program of a job and their causes. */
+export function explainJob(job: ResolvedJob, options: ExplainOptions = {}): ExplainedProgram {
+  const program = compileProgram(job, options);
+  const programs = programNames(job);
   return {
+    program: options.program ?? ensure(programs[0], "step program"),
+    programs,
     collectives: explainCollectives(program),
     conflicts: program.propagated.conflicts.length,
     exampleName: exampleName(program),
@@ -59,12 +79,19 @@ export type CostedValue = Omit<ExplainedValue, "alternatives"> & {
   readonly alternatives: readonly (Alternative & { readonly step_bytes_per_chip: number | null })[];
 };
 
-/** One value of a job: its layout, what decided it, and the other possible shardings with their cost. */
-export function explainJobValue(job: ResolvedJob, name: string, reporter: Pick<Reporter, "detail">): CostedValue {
-  const program = compileJob(job);
+/** One value of a program: its layout, what decided it, and the other possible shardings with their cost. */
+export function explainJobValue(
+  job: ResolvedJob,
+  name: string,
+  reporter: Pick<Reporter, "detail">,
+  options: ExplainOptions = {},
+): CostedValue {
+  const program = compileProgram(job, options);
   const explained = explainValue(program, name, parseTorus(job.slice).dims);
   reporter.detail(`compile with ${explained.alternatives.length - 1} other shardings of ${explained.name}`);
-  const costs = costsOfAlternatives(program, compileOptions(job, program.global), name);
+  const compiler = compileOptions(job, program.global);
+  const rules = { ...compiler.rules, ...rulesOf(job, options.program) } as typeof compiler.rules;
+  const costs = costsOfAlternatives(program, { ...compiler, rules }, name);
   return {
     ...explained,
     alternatives: explained.alternatives.map((a) => ({ ...a, step_bytes_per_chip: costs.get(a.sharding) ?? null })),

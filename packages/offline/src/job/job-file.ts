@@ -1,7 +1,9 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type JobText, type LocatedJob, type Pipeline, readJobText, resolveLocatedJob, resolvePipeline } from "@lapidary/training/job";
+import { jobFilePath } from "@lapidary/api/job-file";
 import type { Directories } from "../directories.js";
+import { runDirectory, runNames } from "../runs/runs.js";
 
 export type { ResolvedJob } from "@lapidary/training/job";
 
@@ -11,12 +13,18 @@ type Places = Pick<Directories, "cwd" | "root">;
 const environmentOf = ({ root, home }: Directories) => ({ configsDir: join(root, "configs"), runsDirectory: join(home, "runs") });
 
 /**
- * Resolves a job: `job` is a path, or the name of a file in `configs/jobs`. Relative paths in the file are resolved here, and errors point into the file.
+ * Resolves a job: `job` is a path, the name of a file in `configs/jobs`, or a run. Relative paths in the file are resolved here, and errors point into the file.
  *
  * @throws LapidaryError with exit code 2, or with exit code 4 if the job does not fit its chips
  */
 export const readJobFile = (places: Directories, job: string, overrides: readonly string[]): LocatedJob =>
-  jobOfText(places, readText(places, job, ["jobs"]), overrides);
+  jobOfText(places, readText(places, jobFileOfRun(places, job) ?? job, ["jobs"]), overrides);
+
+/** The job file of a run, if no other file has this name. */
+function jobFileOfRun({ cwd, root, home }: Directories, name: string): string | undefined {
+  const isFile = existsSync(resolve(cwd, name)) || existsSync(join(root, "configs/jobs", `${name}.yaml`));
+  return !isFile && runNames(home).includes(name) ? jobFilePath(runDirectory(home, name)) : undefined;
+}
 
 /** The text of a job or a pipeline: `file` is a path, or the name of a file in `configs/jobs` or `configs/pipelines`. @throws LAP_JOB_FILE */
 export const readLaunchText = (places: Places, file: string): JobText => readText(places, file, ["jobs", "pipelines"]);

@@ -1,13 +1,15 @@
-import type { Machine } from "@lapidary/simulator";
 import { LapidaryError } from "@lapidary/std";
 import type { ResolvedJob } from "@lapidary/training";
-import { type Planned, planJob } from "./plan-job.js";
 
-/** Overrides that lower the memory of a job, and the plan with them. */
-export interface FitAdvice {
-  readonly overrides: readonly string[];
+/** The memory and time of a step. */
+export interface FitFigures {
   readonly hbm_bytes_peak: number;
   readonly step_time_s: number;
+}
+
+/** Overrides that lower the memory of a job, and the plan with them. */
+export interface FitAdvice extends FitFigures {
+  readonly overrides: readonly string[];
   readonly fits: boolean;
 }
 
@@ -17,32 +19,32 @@ const maxTries = 5;
 /**
  * Searches overrides that make a job fit. Each change is added to the changes before it, until the step fits. Changes that cost less time come first.
  *
- * @param read returns the job with more overrides
+ * @param peak bytes of the step without changes
+ * @param limit bytes that a program can use
+ * @param plan returns the figures of the job with more overrides
  * @param fixes overrides that let chips with equal work share it; tried first
  */
 export function adviseFit(
   job: ResolvedJob,
-  planned: Planned,
-  machine: Machine,
-  read: (overrides: readonly string[]) => ResolvedJob,
+  { peak: before, limit }: { readonly peak: number; readonly limit: number },
+  plan: (overrides: readonly string[]) => FitFigures,
   fixes: readonly string[] = [],
 ): FitAdvice[] {
-  const limit = planned.report.hbm_limit;
   const found: FitAdvice[] = [];
   let overrides: string[] = [];
   for (const change of [...fixes, ...changesFor(job)].slice(0, maxTries + fixes.length)) {
     const next = [...overrides.filter((each) => keyOf(each) !== keyOf(change)), change];
-    let changed: Planned;
+    let changed: FitFigures;
     try {
-      changed = planJob(read(next), machine);
+      changed = plan(next);
     } catch (error) {
       if (error instanceof LapidaryError) continue;
       throw error;
     }
-    const peak = changed.report.hbm_bytes.peak;
-    if (peak >= (found.at(-1)?.hbm_bytes_peak ?? planned.report.hbm_bytes.peak)) continue;
+    const peak = changed.hbm_bytes_peak;
+    if (peak >= (found.at(-1)?.hbm_bytes_peak ?? before)) continue;
     overrides = next;
-    found.push({ overrides, hbm_bytes_peak: peak, step_time_s: changed.report.step_time_s, fits: peak <= limit });
+    found.push({ overrides, ...changed, fits: peak <= limit });
     if (peak <= limit) break;
   }
   return found;

@@ -5,6 +5,7 @@ import { type ComputeDtype, type Machine, type PlanReport, type Simulation, pars
 import { textForDigest } from "@lapidary/ir";
 import { LapidaryError, suggest } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
+import type { ViewMachine } from "@lapidary/telemetry";
 import { compileJob } from "@lapidary/trainer/recipes";
 import type { ResolvedJob } from "@lapidary/training";
 
@@ -36,9 +37,23 @@ function readChip(root: string, name: string): Machine["chip"] {
 /** The dtype of matmuls on a chip. */
 export const computeOf = ({ numerics }: Pick<ResolvedJob, "numerics">): ComputeDtype => (numerics === "mxu" ? "bf16" : "f32");
 
-/** Compiles the job's train step and times it. */
-export function planJob(job: ResolvedJob, machine: Machine): Planned {
-  const simulation = simulate(compileJob(job, { verify: false }), machine, { compute: computeOf(job) });
+/** The machine of a job in the form that times all its programs. */
+export const viewMachineOf = ({ chip, pods, torus }: Machine, job: Pick<ResolvedJob, "numerics">): ViewMachine => ({
+  chip,
+  pods,
+  slice: torus.dims,
+  compute: computeOf(job),
+});
+
+/**
+ * Compiles a program of the job and times it.
+ *
+ * @param program the step program by default
+ * @throws LapidaryError `LAP_PROGRAM_UNKNOWN`
+ */
+export function planJob(job: ResolvedJob, machine: Machine, program?: string): Planned {
+  const compiled = compileJob(job, { verify: false, program, machine: viewMachineOf(machine, job) });
+  const simulation = simulate(compiled, machine, { compute: computeOf(job) });
   return { simulation, report: planReport(simulation) };
 }
 
@@ -53,7 +68,10 @@ export interface Budget {
   readonly chip_hours: number;
 }
 
-export function budgetOf({ train }: Pick<ResolvedJob, "train">, { step_time_s, tokens_per_step, chips }: PlanReport): Budget {
+export function budgetOf(
+  { train }: Pick<ResolvedJob, "train">,
+  { step_time_s, tokens_per_step, chips }: Pick<PlanReport, "step_time_s" | "tokens_per_step" | "chips">,
+): Budget {
   const seconds = train.steps * step_time_s;
   return { tokens: train.steps * tokens_per_step, days: seconds / 86_400, chip_hours: (seconds / 3600) * chips };
 }

@@ -1,48 +1,22 @@
 import { setImmediate } from "node:timers/promises";
 import { type WeightShards, weightShards } from "@lapidary/compiler";
-import { calibrationWarning, type Machine, planHtml, type PlanReport } from "@lapidary/simulator";
-import type { Clock, Warning } from "@lapidary/std";
+import { planHtml, type PlanReport } from "@lapidary/simulator";
+import type { Clock } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
-import { printJob, type ResolvedJob, shardingFindings } from "@lapidary/training";
+import { printJob } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
-import { adviseFit, type FitAdvice } from "./fit-advice.js";
-import { type Budget, budgetOf, machineOf, planJob, programHash } from "./plan-job.js";
+import { adviseFit, type FitAdvice, type FitFigures } from "./fit-advice.js";
+import { type Budget, budgetOf, planJob, programHash } from "./plan-job.js";
+import type { PlanSubject } from "./plan-subject.js";
 import { overridesOf, type PlanChoice, searchJob } from "./search-job.js";
 
 export type { WeightShards } from "@lapidary/compiler";
 export { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
 export type { FitAdvice } from "./fit-advice.js";
+export { type PlanSubject, planSubject } from "./plan-subject.js";
+export { type ProgramPlan, type ProgramsPlan, planPrograms, type VariantPlan } from "./programs-plan.js";
 
-/** A job, the machine on which its step is timed, and the findings about its shardings. */
-export interface PlanSubject {
-  readonly job: ResolvedJob;
-  readonly machine: Machine;
-  /** The job with more overrides. */
-  readonly read: (overrides: readonly string[]) => ResolvedJob;
-  readonly warnings: readonly Warning[];
-  /** Whether the warnings say that chips of the job compute the same. */
-  readonly repeats: boolean;
-  /** Overrides that let such chips share the work. */
-  readonly fixes: readonly string[];
-}
-
-/** @param chip a chip of `configs/chips` instead of the chip of the pod */
-export function planSubject({ job, read }: Pick<PlanSubject, "job" | "read">, root: string, chip: string | undefined): PlanSubject {
-  const machine = machineOf(job, root, chip);
-  const findings = shardingFindings(job);
-  const repeats = findings.map(({ warning }) => warning);
-  const uncalibrated = calibrationWarning(machine.chip);
-  return {
-    job,
-    machine,
-    read,
-    warnings: uncalibrated === undefined ? repeats : [...repeats, uncalibrated],
-    repeats: repeats.length > 0,
-    fixes: findings.flatMap(({ fixes }) => fixes.slice(0, 1)),
-  };
-}
-
-/** The predicted step of a job. */
+/** The prediction for a program of a job. */
 export interface StepPlan {
   readonly report: PlanReport;
   /** Time and chip-hours of all steps of the job. */
@@ -55,13 +29,25 @@ export interface StepPlan {
   readonly page: () => string;
 }
 
-/** Compiles a job and times its step on a model of the chips. Nothing runs. */
-export function planStep({ job, machine, read, warnings, fixes }: PlanSubject, reporter: Pick<Reporter, "progress">): StepPlan {
+/**
+ * Compiles a program of a job and times it on a model of the chips. Nothing runs.
+ *
+ * @param program the step program by default
+ * @throws LapidaryError `LAP_PROGRAM_UNKNOWN`
+ */
+export function planStep(
+  { job, machine, read, warnings, fixes }: PlanSubject,
+  reporter: Pick<Reporter, "progress">,
+  program?: string,
+): StepPlan {
   reporter.progress("compile and time the step");
-  const planned = planJob(job, machine);
-  const { report, simulation } = planned;
+  const { report, simulation } = planJob(job, machine, program);
   if (!report.fits) reporter.progress("try what would make it fit");
-  const advice = report.fits ? [] : adviseFit(job, planned, machine, read, fixes);
+  const figuresOf = (overrides: readonly string[]): FitFigures => {
+    const changed = planJob(read(overrides), machine, program).report;
+    return { hbm_bytes_peak: changed.hbm_bytes.peak, step_time_s: changed.step_time_s };
+  };
+  const advice = report.fits ? [] : adviseFit(job, { peak: report.hbm_bytes.peak, limit: report.hbm_limit }, figuresOf, fixes);
   const budget = budgetOf(job, report);
   return {
     report,

@@ -21,8 +21,11 @@ describe("traces", () => {
 
   it("the predicted trace of a job has events and reports the warnings of the job", () => {
     const codes: string[] = [];
-    const { traceEvents } = predictedTrace(directories(), "e2e/cases/common/tiny.yaml", { overrides: [], chip: undefined }, ({ code }) =>
-      codes.push(code),
+    const { traceEvents } = predictedTrace(
+      directories(),
+      "e2e/cases/common/tiny.yaml",
+      { overrides: [], chip: undefined, program: undefined },
+      ({ code }) => codes.push(code),
     );
     ok(traceEvents.length > 0);
     ok(codes.every((code) => code.startsWith("LAP_")));

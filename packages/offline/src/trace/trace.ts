@@ -17,6 +17,8 @@ export interface PredictionOptions {
   readonly overrides: readonly string[];
   /** A chip of `configs/chips` instead of the chip of the pod. */
   readonly chip: string | undefined;
+  /** A program of the job. The step program by default. */
+  readonly program: string | undefined;
 }
 
 /** Whether a word names a run and not a job file. */
@@ -27,11 +29,11 @@ export const isRun = ({ home, cwd, root }: Directories, word: string): boolean =
     !existsSync(resolve(cwd, word)) &&
     !existsSync(join(root, "configs/jobs", `${word}.yaml`)));
 
-/** The step that the simulator predicts for a job file. */
+/** The run of a program that the simulator predicts for a job file. */
 export function predictedTrace(
   directories: Directories,
   file: string,
-  { overrides, chip }: PredictionOptions,
+  { overrides, chip, program }: PredictionOptions,
   onWarning: (warning: Warning) => void,
 ): Trace {
   const { job, warnings } = readJobFile(directories, file, overrides);
@@ -39,7 +41,7 @@ export function predictedTrace(
   const machine = machineOf(job, directories.root, chip);
   const uncalibrated = calibrationWarning(machine.chip);
   if (uncalibrated !== undefined) onWarning(uncalibrated);
-  return simulationTrace(planJob(job, machine).simulation, job.name);
+  return simulationTrace(planJob(job, machine, program).simulation, job.name);
 }
 
 /** All recorded steps of a run. */

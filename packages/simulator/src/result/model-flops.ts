@@ -1,34 +1,39 @@
 import { ensure } from "@lapidary/std";
-import { type Graph, parametersOf, sizeOf } from "@lapidary/ir";
+import { type Graph, type Value, parametersOf, sizeOf } from "@lapidary/ir";
 import { usefulFlops } from "../cost/matmul.js";
 
-/** Useful flops of a step on all chips: the numerator of MFU. */
+/** Useful flops of a run of a program on all chips: the numerator of MFU. */
 export interface ModelFlops {
   readonly parameters: number;
   readonly tokens: number;
-  /** 6 · parameters · tokens. */
+  /** 6 · parameters · tokens; 2 · parameters · tokens without a backward pass. */
   readonly weights: number;
-  /** Flops of matmuls between activations (those with batch dims): forward, and twice that backward. All scores are counted. */
+  /** Flops of matmuls between activations (those with batch dims): forward, and twice that in a backward pass. All scores are counted. */
   readonly attention: number;
 }
 
 /**
- * Counts the flops of the unpartitioned step. Attention has 12 · layers · heads · head dim · S flops per token if all scores are
+ * Counts the flops of the unpartitioned program. Attention has 12 · layers · heads · head dim · S flops per token if all scores are
  * counted, as in MaxText's published runs, and half of it if only the scores below a causal mask are counted.
  */
 export function modelFlops(graph: Graph): ModelFlops {
-  const parameters = parametersOf(graph).reduce((n, value) => n + (value.role === "param" ? sizeOf(value.type.dims) : 0), 0);
-  const batch = parametersOf(graph).filter((value) => value.role === "batch");
-  const tokens = Math.max(0, ...batch.map((value) => sizeOf(value.type.dims)));
+  const inputs = parametersOf(graph);
+  const parameters = inputs.reduce((n, { role, type }) => n + (role === "param" || role === "gathered" ? sizeOf(type.dims) : 0), 0);
+  const tokens = Math.max(0, ...inputs.filter(({ role }) => role === "batch").map(tokensOf));
+  const passes = graph.values.some(({ scope }) => scope.phase === "backward") ? 3 : 1;
   let attention = 0;
   for (const value of graph.values) {
     if (value.op !== "dot_general" || value.scope.phase !== "forward" || value.attrs.batch.length === 0) continue;
     attention +=
-      3 *
+      passes *
       usefulFlops(
         value,
         value.inputs.map((id) => ensure(graph.values[id], "operand")),
       );
   }
-  return { parameters, tokens, weights: 6 * parameters * tokens, attention };
+  return { parameters, tokens, weights: 2 * passes * parameters * tokens, attention };
 }
+
+/** The tokens of a batch input: the product of its dims that count rows or positions of rows. All dims, if it does not name them. */
+const tokensOf = ({ type, logicalAxes }: Value): number =>
+  sizeOf(type.dims.filter((_, d) => logicalAxes === undefined || logicalAxes[d] === "batch" || logicalAxes[d] === "seq"));

@@ -86,6 +86,7 @@ export const configErrors = {
     summary: "The description of a chip is invalid.",
     remedy: "write it as configs/chips/v5e.yaml is written",
   },
+  LAP_PROGRAM_UNKNOWN: { exit: ExitCode.usage, recoverable: false, summary: "A job has no program of this name." },
   LAP_CHIP_UNKNOWN: { exit: ExitCode.usage, recoverable: false, summary: "No chip has this name." },
   LAP_SIMULATOR_PLACE: {
     exit: ExitCode.doesNotFit,

@@ -4,6 +4,8 @@ import type { ErrorTable } from "./entry.js";
 /** Errors of this area: corpora, examples for post-training and tokenizers. */
 export const dataErrors = {
   LAP_FIXTURES: { exit: ExitCode.usage, recoverable: false, summary: "A file of fixtures has another form than its task reads." },
+  LAP_MIXTURE_STAGES: { exit: ExitCode.usage, recoverable: false, summary: "The stages of a mixture overlap, or have invalid weights." },
+  LAP_MIXTURE_EMPTY: { exit: ExitCode.usage, recoverable: false, summary: "A source of a mixture has a weight and no sequences." },
   LAP_JUDGE_TASK: { exit: ExitCode.usage, recoverable: false, summary: "`lapidary data judge` does not know the task." },
   LAP_DATA_MISSING: { exit: ExitCode.usage, recoverable: false, summary: "The corpus does not exist." },
   LAP_DATA_UNREADABLE: {

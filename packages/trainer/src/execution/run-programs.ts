@@ -95,6 +95,7 @@ export class RunPrograms {
     const programs = new RunPrograms(group, set, recipe, source, onTrained);
     const run: RecipeRun = {
       states: set.states.map(({ name }) => name),
+      programs: Object.keys(set.programs),
       host: { group, load: (name) => programs.#load(ensure(name.split(" ")[0], name)), onUpdate: onTrained },
       load: (name, use) => programs.#loadFor(name, use),
       fetch: (name) => group.fetch(handleOf(name)),

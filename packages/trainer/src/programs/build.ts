@@ -1,26 +1,13 @@
-import { compile, type Program } from "@lapidary/compiler";
-import { compileOptions, type ResolvedJob, type StateSpec } from "@lapidary/training";
-import { type ViewMachine, makeProgramView } from "@lapidary/telemetry";
+import type { Program } from "@lapidary/compiler";
+import type { StateSpec } from "@lapidary/training";
+import { makeProgramView } from "@lapidary/telemetry";
 import type { ProgramView } from "@lapidary/api/program-view";
 import { type ProgramText, programText } from "@lapidary/cluster";
 import { ensure } from "@lapidary/std";
-import type { RecipeRequest } from "../recipes/recipe.js";
-import { recipeRequest } from "../recipes/recipe-request.js";
 import { recipeOf } from "../recipes/recipes.js";
+import { decideVariant, ProgramCompiler } from "./compile-step.js";
+import type { ProgramRequest } from "./program-request.js";
 import { type ProgramFacts, programFacts } from "./facts.js";
-
-/** Everything that decides the programs of a run, as JSON. Its text is the key of the cache. */
-export interface ProgramRequest
-  extends RecipeRequest,
-    Pick<ResolvedJob, "mesh" | "slice" | "rules" | "unapplied" | "zero" | "remat" | "bucket_bytes"> {
-  /** The chip and pods for the timing of the step. Without it no view of the program is made. */
-  readonly machine?: ViewMachine;
-}
-
-export function programRequest(job: ResolvedJob): ProgramRequest {
-  const { mesh, slice, rules, unapplied, zero, remat, bucket_bytes } = job;
-  return { mesh, slice, rules, ...(unapplied === undefined ? {} : { unapplied }), zero, remat, bucket_bytes, ...recipeRequest(job) };
-}
 
 /** An array of the state: its name in the programs, its role, and its weight. JSON. */
 export type RunState = Pick<StateSpec, "name" | "role" | "weight">;
@@ -45,15 +32,15 @@ export interface ProgramSet {
  * @throws LapidaryError if the job does not fit: a batch that the mesh does not divide, rules that contradict one another
  */
 export function buildPrograms(request: ProgramRequest, onProgress: (done: number, total: number) => void = () => undefined): ProgramSet {
-  const recipe = recipeOf(request);
-  const { graphs, states, frozen } = recipe.graphs(request);
+  const compiler = new ProgramCompiler(request);
+  const decided = decideVariant(request, compiler);
+  const recipe = recipeOf(decided);
+  const { graphs, states, frozen } = recipe.graphs(decided);
   const entries = Object.entries(graphs);
   const programs: Record<string, ProgramText> = {};
   let step: Program | undefined;
-  for (const [done, [name, { trace, rules }]] of entries.entries()) {
-    const graph = trace();
-    const options = compileOptions(request, graph);
-    const program = compile(graph, { ...options, rules: { ...options.rules, ...rules } as typeof options.rules });
+  for (const [done, [name, graph]] of entries.entries()) {
+    const program = compiler.compile(graph);
     onProgress(done + 1, entries.length);
     programs[name] = programText(program.chip);
     if (name === recipe.stepProgram) step = program;

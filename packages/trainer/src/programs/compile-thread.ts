@@ -1,6 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { type ErrorJSON, LapidaryError, ensure } from "@lapidary/std";
-import { buildPrograms, type ProgramRequest, type ProgramSet } from "./build.js";
+import { buildPrograms, type ProgramSet } from "./build.js";
+import type { ProgramRequest } from "./program-request.js";
 
 /** Messages of the thread. An internal error ends the thread, and arrives as its `error` event. */
 export type FromCompileThread =

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ensure } from "@lapidary/std";
 import { loadJob } from "@lapidary/training";
-import { programRequest, type ProgramSet } from "./build.js";
+import type { ProgramSet } from "./build.js";
+import { programRequest } from "./program-request.js";
 import { programsFor } from "./programs.js";
 
 const root = fileURLToPath(new URL("../../../../", import.meta.url));

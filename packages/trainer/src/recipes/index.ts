@@ -1,2 +1,5 @@
 /** The recipes of runs without the processes that execute them: `@lapidary/trainer/recipes`. */
-export { compileJob } from "./compile-job.js";
+export type { RunFigures, StepFigures } from "../programs/step-figures.js";
+export type { TimedVariant } from "../programs/compile-step.js";
+export { compileJob, type CompileJobOptions, hasOneRun, programNames, rulesOf, timeJob } from "./compile-job.js";
+export { type StepPhase, stepPhases } from "./recipe.js";

@@ -3,7 +3,7 @@ import { loraTargetModules, type ResolvedJob } from "@lapidary/training";
 import type { RecipeRequest } from "./recipe.js";
 
 /** The part of a job that decides its graphs. Keys of other recipes than pretraining are absent in the request of a pretraining. */
-export function recipeRequest({ recipe, lora, rl, dpo, reward_model, model, train, seed }: ResolvedJob): RecipeRequest {
+export function recipeRequest({ recipe, lora, rl, reward, dpo, reward_model, model, train, seed }: ResolvedJob): RecipeRequest {
   const { steps, optimizer, schedule, clip, batch, seq } = train;
   return {
     ...(recipe === undefined ? {} : { recipe }),
@@ -11,6 +11,7 @@ export function recipeRequest({ recipe, lora, rl, dpo, reward_model, model, trai
     ...(rl === undefined ? {} : { rl }),
     ...(dpo === undefined ? {} : { dpo }),
     ...(reward_model === undefined ? {} : { reward_model }),
+    ...(reward === undefined ? {} : { reward_sets: rewardSets(reward) }),
     seed,
     model: model.config,
     update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) },
@@ -25,3 +26,10 @@ export const loraConfig = ({ rank, alpha, targets }: NonNullable<ResolvedJob["lo
   alpha,
   targets: targets.map((target) => loraTargetModules[target]),
 });
+
+/** The parameter sets of the reward models of a job. */
+const rewardSets = (reward: NonNullable<ResolvedJob["reward"]>): string[] =>
+  reward.flatMap((source, at) => ("checker" in source ? [] : [rewardSet(at)]));
+
+/** The parameter set of the reward model at an index of `reward`. */
+export const rewardSet = (at: number): string => `reward${at}`;

@@ -18,6 +18,8 @@ export interface RecipeRequest {
   readonly rl?: NonNullable<ResolvedJob["rl"]>;
   readonly dpo?: NonNullable<ResolvedJob["dpo"]>;
   readonly reward_model?: NonNullable<ResolvedJob["reward_model"]>;
+  /** The parameter sets of the reward models of rl. */
+  readonly reward_sets?: readonly string[];
   /** How completions of rl end. Absent: only the step program is compiled, which does not depend on it. */
   readonly stop?: StopRule;
   readonly model: ModelConfig;
@@ -41,14 +43,43 @@ interface RecipeGraph {
   readonly rules?: Partial<CompileOptions["rules"]>;
 }
 
+/** Phases of a step, in their order. */
+export const stepPhases = ["prefill", "decode", "score", "reference", "update"] as const;
+export type StepPhase = (typeof stepPhases)[number];
+
+/** The runs of a program in a step. Plans add them up. */
+export interface StepRun {
+  /** Unique in the step. It differs from the name of the program if runs of a program read several parameter sets. */
+  readonly name: string;
+  readonly program: string;
+  readonly phase: StepPhase;
+  /** Runs in a step; a step has fewer if its completions end early. */
+  readonly runs: number;
+  /** Arrays of the inputs that do not have the name of the parameter. A weight belongs to the set of its array (`weightHandle`). */
+  readonly inputs?: ReadonlyMap<string, string>;
+  /** Arrays of the outputs that do not have the name of the output. */
+  readonly outputs?: ReadonlyMap<string, string>;
+}
+
 /** The programs of a run, and the arrays that they share by name. */
-interface RecipeGraphs {
+export interface RecipeGraphs {
   /** By name, in the order in which they are compiled. Among them are `init`, the recipe's `stepProgram` and, if the model writes text, `next_token`. */
   readonly graphs: Readonly<Record<string, RecipeGraph>>;
   /** The arrays that a step consumes and creates again. Checkpoints, replicas and the program `init` have them. */
   readonly states: readonly StateSpec[];
   /** Parameters that no step changes. Each attempt loads them from the checkpoint of `train.init`. */
   readonly frozen: readonly StateSpec[];
+  /** The programs of a step in their order. Absent: the step program, once. */
+  readonly step?: readonly StepRun[];
+}
+
+/** A request that decides what another leaves to the timing of the programs. If the job decides nothing, the fastest variant that fits is compiled. */
+interface RecipeVariant {
+  /** The override of the job that decides for it. */
+  readonly name: string;
+  readonly request: RecipeRequest;
+  /** Whether the job decides for it. */
+  readonly isGiven: boolean;
 }
 
 /** Metrics that every recipe returns. The step log has them. */
@@ -77,6 +108,8 @@ export interface Recipe {
   graphs(request: RecipeRequest): RecipeGraphs;
   /** What the evaluations of a run so far, oldest first, warn about. */
   warningsOf?(evaluations: readonly StepEvaluation[]): readonly Warning[];
+  /** Other programs for the same results. Absent: there are none. */
+  variants?(request: RecipeRequest): readonly RecipeVariant[];
   /** Loads the programs that a step needs, and frozen parameter sets, into the workers. */
   open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps>;
 }
@@ -138,6 +171,8 @@ interface CompletionSample {
 export interface RecipeRun {
   /** The names of the states, in the order of the programs. */
   readonly states: readonly string[];
+  /** The names of the compiled programs. */
+  readonly programs: readonly string[];
   /** For programs whose arrays do not have the names of parameters and outputs. */
   readonly host: ProgramHost;
   /** Loads a program at its first use. */

@@ -34,7 +34,7 @@ const request: RecipeRequest = {
 const rlJob = {
   algorithm: "rloo",
   generations: 2,
-  rollout: { temperature: 1, max_new_tokens: 3 },
+  rollout: { temperature: 1, max_new_tokens: 3, weights: "sharded" },
   beta: 0.1,
   iterations: 1,
   clip: 0.2,
@@ -159,6 +159,7 @@ describe("the controller of loss steps", () => {
     const answers: ((report: RunReport) => void)[] = [];
     const run: RecipeRun = {
       states: ["w"],
+      programs: [],
       host: undefined as unknown as RecipeRun["host"],
       fetch: () => Promise.reject(new Error("no step fetches an array")),
       drop: async () => undefined,

@@ -1,5 +1,6 @@
 import { type Checker, openChecker, parseChecker } from "@lapidary/evaluation";
 import type { ResolvedJob } from "@lapidary/training";
+import { rewardSet } from "./recipe-request.js";
 import type { RewardSource } from "../rl/rl-settings.js";
 
 /** The sources of rewards of a job, and the checker of its evaluations. */
@@ -32,7 +33,7 @@ export async function openRewards({ reward = [], rl }: ResolvedJob): Promise<Rew
         sources.push({ kind: "checker", name: `checker${number}`, weight, check: (row) => checker.check(row) });
       } else {
         const { model, weight, shift, scale } = source as { model: string; weight: number; shift: number; scale: number };
-        const set = `reward${at}`;
+        const set = rewardSet(at);
         models.set(set, model);
         sources.push({ kind: "model", name: `model${number}`, weight, set, shift, scale });
       }

@@ -7,6 +7,7 @@ import { loadWeights } from "../execution/checkpoints.js";
 import { StepWatch } from "../rl/guards.js";
 import { readRewardModel, readScoreStatistics } from "../rl/reward-model.js";
 import { rlGraphs, rlStates } from "../rl/rl-programs.js";
+import { rlStepRuns } from "../rl/rl-step-runs.js";
 import type { CutOffRule, RlGraphSettings, RlSettings } from "../rl/rl-settings.js";
 import { RlStepController } from "../rl/rl-step-controller.js";
 import { stopRule, completionText } from "./completion-text.js";
@@ -22,6 +23,7 @@ import { initializeValueModel } from "./value-model.js";
  * an adapter, that policy is the weights without it.
  *
  *     init               → states of step 0
+ *     gather_rollout     params → weights split by rules only; if rollouts read gathered weights
  *     rollout_prefill    params, prompts → cache, first tokens
  *     rollout_decode     params, cache, tokens → cache, tokens
  *     score              reward model, rows → scores
@@ -39,6 +41,7 @@ export const rl: Recipe = {
   warningsOf: warningsOfEvaluations,
   graphs(request) {
     const settings = graphSettings(request);
+    const { iterations } = ensure(request.rl, "rl");
     const { model, lora, algorithm } = settings;
     const states = rlStates(settings);
     const { values, ...graphs } = rlGraphs(settings);
@@ -54,7 +57,16 @@ export const rl: Recipe = {
       },
       states,
       frozen: frozenWeights(model, { lora }),
+      step: rlStepRuns(settings, { iterations, rewardSets: request.reward_sets ?? [] }),
     };
+  },
+  variants(request) {
+    const given = ensure(request.rl, "rl");
+    return (["sharded", "gathered"] as const).map((weights) => ({
+      name: `rl.rollout.weights=${weights}`,
+      request: { ...request, rl: { ...given, rollout: { ...given.rollout, weights } } },
+      isGiven: given.rollout.weights === weights,
+    }));
   },
   open,
 };
@@ -80,6 +92,7 @@ function graphSettings({ model: config, lora, rl: given, update, batch, seq, sto
       newTokens,
       temperature: rollout.temperature,
       stopTokens: stop?.stopTokens ?? [],
+      weights: rollout.weights === "gathered" ? "gathered" : "sharded",
     },
     text: { endTokens: stop?.endTokens ?? 0 },
   };
@@ -120,15 +133,17 @@ async function openSteps(run: RecipeRun, inputs: RecipeInputs, rewards: Rewards)
   const { job, dataset } = inputs;
   assert(dataset instanceof ExampleSet && dataset.kind === "prompts", "the run has prompts");
   const set = dataset as ExampleSet<TextPrompt>;
-  const settings = graphSettings({ ...recipeRequest(job), stop: stopRule(set.chat) });
+  const { rollout, ...settings } = graphSettings({ ...recipeRequest(job), stop: stopRule(set.chat) });
+  const weights = run.programs.includes("gather_rollout") ? "gathered" : "sharded";
   const { guard, truncated, iterations } = ensure(job.rl, "rl");
   const { sources, models, check } = rewards;
   const text = completionText(set.tokenizer, set.chat);
   const controller = await RlStepController.load(run.host, {
     ...settings,
+    rollout: { ...rollout, weights },
     text,
     seed: job.seed,
-    promptsOf: (batch) => set.train(job.seed, batch, settings.rollout.prompts),
+    promptsOf: (batch) => set.train(job.seed, batch, rollout.prompts),
     rewards: sources,
     cutOff: cutOffRule(truncated),
     iterations,
@@ -149,7 +164,7 @@ async function openSteps(run: RecipeRun, inputs: RecipeInputs, rewards: Rewards)
       inputs.onWarnings?.(watch.warningsOf(step, metrics));
       return rlStepMetrics(metrics, job.train.batch, stopNames(set.chat));
     },
-    evaluate: (count) => evaluateRl({ controller, set, rollout: settings.rollout, decode: text.decode, check }, count),
+    evaluate: (count) => evaluateRl({ controller, set, rollout, decode: text.decode, check }, count),
     close: () => rewards.close(),
   };
 }

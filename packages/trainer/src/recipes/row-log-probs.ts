@@ -4,7 +4,7 @@ import { adaptedModel, logProbs } from "@lapidary/post-training";
 import { type ArrayData, type Handle, handleOf, stepIndex } from "@lapidary/protocol";
 import { assert } from "@lapidary/std";
 import { paramName } from "@lapidary/training";
-import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle } from "../rl/program-host.js";
+import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightInputs } from "../rl/program-host.js";
 import { pairArray } from "./pair-batches.js";
 
 const rowArrays = ["tokens", "targets", "mask"] as const;
@@ -34,10 +34,7 @@ export class RowLogProbs {
 
   static async load(host: ProgramHost, { program: name, model, lora, set }: LogProbsOf, shape: RowShape): Promise<RowLogProbs> {
     const weights = adaptedModel(model, lora);
-    const inputs = new Map([
-      ...weights.params.map((spec) => [paramName(spec.name), weightHandle(set, spec.name)] as const),
-      ...rowArrays.map((array) => [array, handle(array)] as const),
-    ]);
+    const inputs = new Map([...weightInputs(weights.params, set), ...rowArrays.map((array) => [array, handle(array)] as const)]);
     const graph = (): ReturnType<typeof logProbs> => logProbs(model, { ...shape, segments: false }, { temperature: 1, lora });
     const wiring = { inputs, outputs: new Map([["logps", handle("logps")]]), donate: [...rowArrays] };
     return new RowLogProbs(host, await LoadedProgram.load(host, programName(name, shape), graph, wiring), weights, shape);

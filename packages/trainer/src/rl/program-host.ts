@@ -29,6 +29,10 @@ export type ParameterSet = string;
 export const weightHandle = (set: ParameterSet, name: string): Handle =>
   handleOf(set === "policy" ? paramName(name) : `${set}/${paramName(name)}`);
 
+/** The arrays of a set as inputs of a program that has the weights of one model. */
+export const weightInputs = (params: readonly { readonly name: string }[], set: ParameterSet): (readonly [string, Handle])[] =>
+  params.map(({ name }) => [paramName(name), weightHandle(set, name)]);
+
 /** What a call of a program reads and keeps, by the names of its parameters and outputs. */
 export interface ProgramBinding {
   /** Arrays of the inputs that do not have the name of the parameter. */

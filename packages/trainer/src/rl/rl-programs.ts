@@ -1,20 +1,10 @@
 import type { Graph } from "@lapidary/ir";
-import {
-  adaptedModel,
-  inSet,
-  rlStep,
-  type RlConfig,
-  rolloutLogProbs,
-  score,
-  scoreParams,
-  trainedByRl,
-  trainedStates,
-  valueSet,
-} from "@lapidary/post-training";
+import { adaptedModel, rlStep, type RlConfig, rolloutLogProbs, score, trainedByRl, trainedStates } from "@lapidary/post-training";
 import { handleOf } from "@lapidary/protocol";
 import { assert } from "@lapidary/std";
-import { paramName, rolloutDecode, rolloutPrefill, type RolloutShape, type StateSpec } from "@lapidary/training";
-import { LoadedProgram, type ProgramHost, programName, weightHandle } from "./program-host.js";
+import { gatherRollout, rolloutDecode, rolloutPrefill, type RolloutShape, type StateSpec } from "@lapidary/training";
+import { LoadedProgram, type ProgramHost, programName } from "./program-host.js";
+import { referenceInputs, valueInputs } from "./rl-step-runs.js";
 import type { RlGraphSettings, RlSettings } from "./rl-settings.js";
 import { Rollout } from "./rollout.js";
 import { Scorer, scoreShape } from "./scores.js";
@@ -70,7 +60,7 @@ export async function loadRlPrograms(host: ProgramHost, settings: RlSettings): P
   const { model, lora, rollout: r, clock, algorithm, iterations } = settings;
   const policy = adaptedModel(model, lora);
   assert(iterations >= 1 && r.temperature > 0, "a step has an update and a temperature", iterations, r.temperature);
-  const draw = { temperature: r.temperature, stopTokens: r.stopTokens };
+  const draw = { temperature: r.temperature, stopTokens: r.stopTokens, ...(r.weights === undefined ? {} : { weights: r.weights }) };
   return {
     rollout: await Rollout.load(host, { model: policy, shape: rolloutShape(settings), draw, ...(clock === undefined ? {} : { clock }) }),
     scorer: await Scorer.load(host, settings),
@@ -84,11 +74,8 @@ export async function loadRlPrograms(host: ProgramHost, settings: RlSettings): P
 const sequenceBinding = (): [string, ReturnType<typeof handle>][] => sequenceInputs.map((name) => [name, handle(name)]);
 
 function loadLogProbs(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
-  const { model, rollout, lora } = settings;
-  const inputs = new Map([
-    ...sequenceBinding(),
-    ...model.params.map(({ name }) => [paramName(inSet("reference", name)), weightHandle("reference", name)] as const),
-  ]);
+  const { rollout, lora } = settings;
+  const inputs = new Map([...sequenceBinding(), ...referenceInputs(settings)]);
   const outputs = new Map(logProbOutputs.map((name) => [name, handle(name)]));
   const name = programName("rollout_logprobs", sequenceShape(settings), rollout.temperature, lora);
   // The update reads the rows, too.
@@ -96,11 +83,7 @@ function loadLogProbs(host: ProgramHost, settings: RlSettings): Promise<LoadedPr
 }
 
 function loadValues(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
-  const inputs = new Map([
-    ...sequenceBinding(),
-    ["last", handle("last")] as const,
-    ...scoreParams(settings.model).map(({ name }) => [paramName(name), handleOf(paramName(inSet(valueSet, name)))] as const),
-  ]);
+  const inputs = new Map([...sequenceBinding(), ["last", handle("last")] as const, ...valueInputs(settings.model)]);
   const outputs = new Map([["token_scores", handle("values")]]);
   const name = programName("values", sequenceShape(settings));
   return LoadedProgram.load(host, name, rlGraphs(settings).values, { inputs, outputs, donate: ["last"] });
@@ -113,15 +96,18 @@ export const updateResults = (algorithm: RlConfig["algorithm"]): readonly string
 const rlConfigOf = ({ algorithm, rollout: { temperature, generations } }: Pick<RlSettings, "algorithm" | "rollout">): RlConfig =>
   ({ ...algorithm, temperature, generations }) as RlConfig;
 
+type RlProgramName = "rl_step" | "rollout_prefill" | "rollout_decode" | "rollout_logprobs" | "score" | "values";
+
 /** The graphs of the programs that a step loads, by the names that it loads them by. Only PPO loads `values`. */
 export function rlGraphs(
   settings: RlGraphSettings,
-): Readonly<Record<"rl_step" | "rollout_prefill" | "rollout_decode" | "rollout_logprobs" | "score" | "values", () => Graph>> {
+): Readonly<Record<RlProgramName, () => Graph>> & { readonly gather_rollout?: () => Graph } {
   const { model, update, rollout, lora } = settings;
   const { temperature } = rollout;
   const [shape, sequence] = [rolloutShape(settings), sequenceShape(settings)];
   const policy = adaptedModel(model, lora);
   return {
+    ...(rollout.weights === "gathered" ? { gather_rollout: () => gatherRollout(policy) } : {}),
     rl_step: () => rlStep(model, update, sequence, { rl: rlConfigOf(settings), lora }),
     rollout_prefill: () => rolloutPrefill(policy, shape, rollout),
     rollout_decode: () => rolloutDecode(policy, shape, rollout),

@@ -1,7 +1,7 @@
 import type { LoraConfig, Model } from "@lapidary/models";
 import type { RlConfig } from "@lapidary/post-training";
 import type { Clock, JsonValue } from "@lapidary/std";
-import type { UpdateConfig } from "@lapidary/training";
+import type { RolloutWeights, UpdateConfig } from "@lapidary/training";
 import type { ParameterSet } from "./program-host.js";
 import type { RolloutPrompt } from "./rollout-rows.js";
 
@@ -48,6 +48,8 @@ interface RolloutSettings {
   readonly newTokens: number;
   readonly temperature: number;
   readonly stopTokens: readonly number[];
+  /** How rollouts read the weights. Default `sharded`. */
+  readonly weights?: RolloutWeights;
 }
 
 type WithoutShared<C> = C extends unknown ? Omit<C, "temperature" | "generations"> : never;

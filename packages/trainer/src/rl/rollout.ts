@@ -2,8 +2,17 @@ import type { Graph } from "@lapidary/ir";
 import { type Model, cacheArrays } from "@lapidary/models";
 import { type Handle, handleOf, type RunReport, type StepIndex } from "@lapidary/protocol";
 import { assert, type Clock, ensure, systemClock } from "@lapidary/std";
-import { type DrawSettings, type RolloutShape, cacheShapeOf, drawKeys, rolloutDecode, rolloutPrefill } from "@lapidary/training";
-import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle } from "./program-host.js";
+import {
+  type DrawSettings,
+  type RolloutShape,
+  cacheShapeOf,
+  drawKeys,
+  gatheredName,
+  gatherRollout,
+  rolloutDecode,
+  rolloutPrefill,
+} from "@lapidary/training";
+import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle, weightInputs } from "./program-host.js";
 import { type DrawnCompletions, promptRows, type RolloutPrompt } from "./rollout-rows.js";
 
 /** Decode runs that are in flight. The workers then need not wait for the reply to a token. */
@@ -45,6 +54,8 @@ export class Rollout {
     private readonly options: RolloutOptions,
     private readonly prefill: LoadedProgram,
     private readonly decode: LoadedProgram,
+    /** Gathers the weights before a rollout. Absent: every run of the other programs gathers them. */
+    private readonly gather: LoadedProgram | undefined,
     /** Arrays of a rollout on the workers, which it drops at its end. */
     private readonly arrays: readonly Handle[],
   ) {}
@@ -53,8 +64,9 @@ export class Rollout {
     const { model, shape, draw, set = "policy" } = options;
     const cache = cacheArrays(model, cacheShapeOf(shape)).map(({ name: array }) => array);
     const own = [...cache, ...state].map((array) => [array, handle(array)] as const);
+    const isGathered = draw.weights === "gathered";
     const inputs = new Map([
-      ...model.params.map((spec) => [`params/${spec.name}`, weightHandle(set, spec.name)] as const),
+      ...weightInputs(model.params, isGathered ? gatheredSet(set) : set),
       ...own,
       ...["tokens", "prompt_first", "first", "keys"].map((array) => [array, handle(array)] as const),
     ]);
@@ -72,7 +84,8 @@ export class Rollout {
         ...binding,
         donate: own.map(([array]) => array),
       }),
-      [...own.map(([, id]) => id), handle("first"), handle("keys")],
+      isGathered ? await loadGather(host, model, set) : undefined,
+      [...own.map(([, id]) => id), handle("first"), handle("keys"), ...(isGathered ? gatheredOutputs(model, set).map(([, id]) => id) : [])],
     );
   }
 
@@ -95,6 +108,7 @@ export class Rollout {
       }),
       this.prefill.put("keys", { dtype: "i32", dims: [newTokens], data: keys }),
     ];
+    if (this.gather !== undefined) puts.push(this.gather.run(step).then(() => undefined));
     const prefilled = this.prefill.run(step);
     let prefillEnd = begin;
     const timed = prefilled.then(() => (prefillEnd = clock.monotonic()));
@@ -123,4 +137,17 @@ export class Rollout {
       allEnded ||= scalars.get("running") === 0;
     }
   }
+}
+
+/** The set of the gathered weights of a set. */
+export const gatheredSet = (set: ParameterSet): ParameterSet => `rollout/${set}`;
+
+/** The arrays of the outputs of `gather_rollout`. */
+export const gatheredOutputs = ({ params }: Pick<Model, "params">, set: ParameterSet): (readonly [string, Handle])[] =>
+  params.map(({ name }) => [gatheredName(name), weightHandle(gatheredSet(set), name)]);
+
+function loadGather(host: ProgramHost, model: Model, set: ParameterSet): Promise<LoadedProgram> {
+  const outputs = new Map(gatheredOutputs(model, set));
+  const inputs = new Map(weightInputs(model.params, set));
+  return LoadedProgram.load(host, programName("gather_rollout", set), () => gatherRollout(model), { inputs, outputs, donate: [] });
 }

@@ -1,7 +1,7 @@
 import { score, scoreParams } from "@lapidary/post-training";
 import { type ArrayData, handleOf, type StepIndex } from "@lapidary/protocol";
 import { assert, ensure } from "@lapidary/std";
-import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle } from "./program-host.js";
+import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightInputs } from "./program-host.js";
 import { allCutOff } from "./rl-errors.js";
 import type { CutOffRule, RewardSource, RlGraphSettings, RlPrompt, RlSettings } from "./rl-settings.js";
 import { type CompletionEnds, sequenceRows } from "./rollout-rows.js";
@@ -105,10 +105,7 @@ function loadModel(host: ProgramHost, settings: ScorerSettings, { set }: ModelSo
   const { model } = settings;
   const shape = scoreShape(settings);
   const batch = ["tokens", "segments", "last"];
-  const inputs = new Map([
-    ...scoreParams(model).map(({ name }) => [`params/${name}`, weightHandle(set, name)] as const),
-    ...batch.map((name) => [name, handleOf(`reward/${name}`)] as const),
-  ]);
+  const inputs = new Map([...weightInputs(scoreParams(model), set), ...batch.map((name) => [name, handleOf(`reward/${name}`)] as const)]);
   const outputs = new Map([["scores", scoresHandle]]);
   return LoadedProgram.load(host, programName("score", shape), () => score(model, shape), { inputs, outputs, donate: batch });
 }

@@ -186,6 +186,10 @@ const rlSchema = z.strictObject({
   rollout: z.strictObject({
     temperature: f32Number.positive().default(1).describe("Divides the logits"),
     max_new_tokens: count.describe("Tokens of a completion at most; the rest of train.seq is for the prompt"),
+    weights: z
+      .enum(["auto", "gathered", "sharded"])
+      .default("auto")
+      .describe("Shards of ZeRO-3: gathered once for a rollout, or sharded and gathered for every token; auto takes the faster that fits"),
   }),
   beta: f32Number.min(0).default(0.05).describe("Weight of the KL to the policy of init; for ppo, of the KL in the reward of each token"),
   iterations: z.number().int().min(1).max(64).default(1).describe("Updates on each rollout"),

@@ -1,11 +1,22 @@
 import { deepStrictEqual, notDeepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { type Graph, interpret, type Tensor, tensor, verifyGraph } from "@lapidary/ir";
+import { compile } from "@lapidary/compiler";
+import { type Graph, interpret, parametersOf, printSharding, type Tensor, tensor, verifyGraph } from "@lapidary/ir";
 import { gemma, gemmaConfigSchema } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
+import { makeMesh } from "@lapidary/topology";
 import { optimizerSchema } from "../optimizer/optimizer-config.js";
 import { prefillProgram } from "./generate-programs.js";
 import { initProgram } from "./init-program.js";
-import { type DrawSettings, drawKeys, rolloutDecode, rolloutPrefill, type RolloutShape } from "./rollout-programs.js";
+import {
+  type DrawSettings,
+  drawKeys,
+  gatheredName,
+  gatherRollout,
+  rolloutDecode,
+  rolloutPrefill,
+  type RolloutShape,
+} from "./rollout-programs.js";
+import { paramName } from "./train-state.js";
 
 const vocabSize = 13;
 const model = gemma(
@@ -63,6 +74,21 @@ function logProbsAfter(prompt: readonly number[], temperature: number): number[]
 }
 
 describe("rollout programs", () => {
+  it("gathered weights equal the weights, and ZeRO-3 does not split them", () => {
+    const graph = gatherRollout(model);
+    const gathered = interpret(graph, weights);
+    for (const { name } of model.params)
+      deepStrictEqual(arrayOf(gathered, gatheredName(name)).data, arrayOf(weights, paramName(name)).data);
+    const mesh = makeMesh({ data: 2, model: 2 });
+    const { chip } = compile(graph, { mesh, rules: { mlp: "model" }, zero: { stage: 3, axes: ["data"] } });
+    const axesOf = (id: number): string => printSharding(mesh, ensure(ensure(chip.values[id], "value").sharding, "sharding"));
+    ok(parametersOf(chip).every(({ id }) => axesOf(id).includes("data")));
+    ok(
+      chip.outputs.every(({ value }) => !axesOf(value).includes("data")) &&
+        chip.outputs.some(({ value }) => axesOf(value).includes("model")),
+    );
+  });
+
   it("the programs of a rollout are valid graphs", () => {
     const shape = { batch: 2, generations: 1, prompt: 3, newTokens: 4 };
     verifyGraph(rolloutPrefill(model, shape, draw));

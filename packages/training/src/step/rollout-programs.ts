@@ -1,6 +1,6 @@
 import { type Graph, GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import { type CacheShape, type Model, cacheArrays, decode, prefill, tokenLosses } from "@lapidary/models";
-import { assert, hash32 } from "@lapidary/std";
+import { assert, ensure, hash32 } from "@lapidary/std";
 import { likeliest } from "./generate-programs.js";
 import { weightParameters } from "./train-state.js";
 
@@ -16,12 +16,38 @@ export interface RolloutShape {
   readonly newTokens: number;
 }
 
+/** How a rollout reads weights that ZeRO-3 splits: `sharded` gathers them for every token, `gathered` once. */
+export type RolloutWeights = "sharded" | "gathered";
+
 export interface DrawSettings {
   /** Divides the logits. At 0 the likeliest token is drawn, and log-probabilities are of the undivided logits. */
   readonly temperature: number;
   /** Tokens that end a completion. They belong to it. */
   readonly stopTokens: readonly number[];
+  /** Default `sharded`. `gathered`: the weights are those of `gatherRollout`. */
+  readonly weights?: RolloutWeights;
 }
+
+/** The output of `gatherRollout` with a weight. */
+export const gatheredName = (name: string): string => `gathered/${name}`;
+
+/**
+ * Gathers the shards of the weights once for a rollout. The results are split by rules only, as a forward pass reads them.
+ *
+ *     params/NAME   →   gathered/NAME
+ */
+export function gatherRollout(model: Pick<Model, "params">): Graph {
+  const g = new GraphBuilder("gather_rollout");
+  const weights = weightParameters(g, model);
+  for (const { name, logicalAxes, block } of model.params) {
+    const weight = ensure(weights.get(name), name);
+    const gathered = g.inBlock(block, () => g.named(gatheredName(name), g.stopGradient(weight), logicalAxes, "gathered"));
+    g.output(gatheredName(name), gathered);
+  }
+  return g.finish();
+}
+
+const roleOfWeights = ({ weights = "sharded" }: DrawSettings): "param" | "gathered" => (weights === "gathered" ? "gathered" : "param");
 
 /** The token after the end of a completion, and before the start of a prompt. */
 const padToken = 0;
@@ -57,7 +83,7 @@ export function rolloutPrefill(model: Model, shape: RolloutShape, settings: Draw
   const { batch, generations, prompt, newTokens } = shape;
   assert(batch % generations === 0, "the completions form groups", batch, generations);
   const g = new GraphBuilder("rollout_prefill");
-  const params = weightParameters(g, model);
+  const params = weightParameters(g, model, roleOfWeights(settings));
   const prompts = batch / generations;
   const tokens = g.parameter("tokens", tensorType("i32", [prompts, prompt]), ["batch", "seq"], "batch");
   const first = rows(g, "prompt_first", prompts);
@@ -84,7 +110,7 @@ export function rolloutPrefill(model: Model, shape: RolloutShape, settings: Draw
 export function rolloutDecode(model: Model, shape: RolloutShape, settings: DrawSettings): Graph {
   const { batch, prompt, newTokens } = shape;
   const g = new GraphBuilder("rollout_decode");
-  const params = weightParameters(g, model);
+  const params = weightParameters(g, model, roleOfWeights(settings));
   const cached = new Map(
     cacheArrays(model, cacheShapeOf(shape)).map(({ name, dims, logicalAxes }) => [
       name,

@@ -52,7 +52,16 @@ export function trainState(model: Pick<Model, "params">, optimizer: OptimizerCon
 export const stateParameter = (g: GraphBuilder, spec: Pick<StateSpec, "name" | "dims" | "logicalAxes" | "role" | "block">): Value =>
   g.inBlock(spec.block, () => g.parameter(spec.name, tensorType("f32", spec.dims), spec.logicalAxes, valueRoleOf(spec)));
 
-/** The model's weights as parameters of a graph, by Hugging Face name. */
-export function weightParameters(g: GraphBuilder, model: Pick<Model, "params">): Map<string, Value> {
-  return new Map(model.params.map((spec) => [spec.name, stateParameter(g, { ...spec, name: paramName(spec.name), role: "param" })]));
+/**
+ * The model's weights as parameters of a graph, by Hugging Face name.
+ *
+ * @param role `gathered` if another program has gathered the shards of ZeRO-3
+ */
+export function weightParameters(g: GraphBuilder, model: Pick<Model, "params">, role: "param" | "gathered" = "param"): Map<string, Value> {
+  return new Map(
+    model.params.map(({ name, dims, logicalAxes, block }) => [
+      name,
+      g.inBlock(block, () => g.parameter(paramName(name), tensorType("f32", dims), logicalAxes, role)),
+    ]),
+  );
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isSystemError, LapidaryError, systemError } from "@lapidary/std";
 import type { z } from "zod";
@@ -15,11 +15,24 @@ export function fixtureRows<T>(fixtures: string, path: string, schema: z.ZodType
     .flatMap((line, i) => (line.trim() === "" ? [] : [parsed(line, schema, `${file}:${i + 1}`)]));
 }
 
-function readFixture(file: string): string {
+/** A JSON file of fixtures. Errors are those of `fixtureRows`. */
+export const fixtureJson = <T>(fixtures: string, path: string, schema: z.ZodType<T>): T =>
+  parsed(readFixture(join(fixtures, path)), schema, join(fixtures, path));
+
+/** The files of a folder of fixtures whose names match, sorted; relative to the fixtures. Errors are LAP_FILE_…. */
+export const fixtureFiles = (fixtures: string, folder: string, name: RegExp): string[] =>
+  reading(join(fixtures, folder), (path) => readdirSync(path))
+    .filter((each) => name.test(each))
+    .sort()
+    .map((each) => join(folder, each));
+
+const readFixture = (file: string): string => reading(file, (path) => readFileSync(path, "utf8"));
+
+function reading<T>(path: string, read: (path: string) => T): T {
   try {
-    return readFileSync(file, "utf8");
+    return read(path);
   } catch (error) {
-    throw isSystemError(error) ? systemError(error, { doing: "read the fixtures", place: file }) : error;
+    throw isSystemError(error) ? systemError(error, { doing: "read the fixtures", place: path }) : error;
   }
 }
 

@@ -1,10 +1,15 @@
 import { LapidaryError, suggest } from "@lapidary/std";
 import type { Reporter } from "../../reporter.js";
+import { clusters, pairs, substrings } from "./dedup.js";
+import { decontamination } from "./decontamination.js";
 import { filters } from "./filters.js";
 import { memorisation } from "./memorisation.js";
+import { mixture } from "./mixture.js";
+import { pii } from "./pii.js";
+import { stream } from "./stream.js";
 import type { JudgeTask } from "./task.js";
 
-const tasks: readonly JudgeTask[] = [filters, memorisation];
+const tasks: readonly JudgeTask[] = [clusters, decontamination, filters, memorisation, mixture, pairs, pii, stream, substrings];
 
 const judgeTasks: readonly string[] = tasks.map(({ name }) => name);
 

@@ -1,9 +1,9 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { seededRandom } from "@lapidary/std";
 import { prose } from "@lapidary/std/testing";
-import { MinHashIndex, signatureOf, similarityOf } from "./min-hash.js";
-import { OverlapIndex } from "./overlap.js";
-import { nGrams, wordsOf } from "./words.js";
+import { MinHashIndex, signatureOf, similarityOf } from "./min-hash-index.js";
+import { OverlapIndex } from "../overlap.js";
+import { nGrams, wordsOf } from "../words.js";
 
 /** Words that no other text has. */
 const unique = (name: string, count: number): readonly string[] => Array.from({ length: count }, (_, i) => `${name}${i}`);

@@ -1,0 +1,69 @@
+import type { Shares } from "./stages.js";
+
+/** The rows of each source in one step, and in all steps before it. */
+export interface StepQuota {
+  readonly counts: readonly number[];
+  readonly before: readonly number[];
+}
+
+interface State {
+  readonly step: number;
+  readonly before: readonly number[];
+  /** Rows that a source is behind its share, times the denominator. */
+  readonly carry: readonly bigint[];
+}
+
+/** Steps between two states that are kept. */
+const snapshotEvery = 256;
+
+/**
+ * How many rows of a batch come from each source. After every step the rows of a source differ from its share by less than one, as long as weights are
+ * constant.
+ *
+ * Arithmetic is that of integers, so a step has one answer on every machine. A step is computed from the nearest state before it; states are kept every
+ * 256 steps.
+ */
+export class Quotas {
+  readonly #shares: Shares;
+  readonly #batch: number;
+  readonly #snapshots: State[];
+  #last: State;
+
+  constructor(shares: Shares, batch: number) {
+    const sources = shares.at(0).length;
+    [this.#shares, this.#batch] = [shares, batch];
+    this.#last = { step: 0, before: Array<number>(sources).fill(0), carry: Array<bigint>(sources).fill(0n) };
+    this.#snapshots = [this.#last];
+  }
+
+  at(step: number): StepQuota {
+    let state = this.#last.step <= step ? this.#last : this.#last;
+    const snapshot = this.#snapshots[Math.min(Math.floor(step / snapshotEvery), this.#snapshots.length - 1)];
+    if (snapshot !== undefined && (state.step > step || snapshot.step > state.step)) state = snapshot;
+    while (state.step < step) {
+      state = this.#next(state).state;
+      if (state.step === this.#snapshots.length * snapshotEvery) this.#snapshots.push(state);
+    }
+    this.#last = state;
+    return { counts: this.#next(state).counts, before: state.before };
+  }
+
+  /** Floors first; then one row more for each of the largest remainders. A source that is ahead of its share has no row. */
+  #next({ step, before, carry }: State): { readonly counts: readonly number[]; readonly state: State } {
+    const { denominator } = this.#shares;
+    const wanted = this.#shares.at(step).map((share, i) => share * BigInt(this.#batch) + (carry[i] ?? 0n));
+    const counts = wanted.map((each) => (each <= 0n ? 0n : each / denominator));
+    const rest = (i: number): bigint => (wanted[i] ?? 0n) - (counts[i] ?? 0n) * denominator;
+    let missing = BigInt(this.#batch) - counts.reduce((sum, each) => sum + each, 0n);
+    const order = counts.map((_, i) => i).sort((a, b) => (rest(a) === rest(b) ? a - b : rest(a) > rest(b) ? -1 : 1));
+    for (const i of missing >= 0n ? order : order.toReversed()) {
+      if (missing === 0n) break;
+      const change = missing > 0n ? 1n : -1n;
+      if ((counts[i] ?? 0n) + change < 0n) continue;
+      counts[i] = (counts[i] ?? 0n) + change;
+      missing -= change;
+    }
+    const next = { step: step + 1, before: before.map((each, i) => each + Number(counts[i] ?? 0n)), carry: wanted.map((_, i) => rest(i)) };
+    return { counts: counts.map(Number), state: next };
+  }
+}
