@@ -24,6 +24,7 @@ export interface RecipeRequest {
   readonly lora?: LoraConfig;
   readonly rl?: NonNullable<ResolvedJob["rl"]>;
   readonly dpo?: NonNullable<ResolvedJob["dpo"]>;
+  readonly reward_model?: NonNullable<ResolvedJob["reward_model"]>;
   /** The parameter sets of the reward models of rl. */
   readonly reward_sets?: readonly string[];
   /** How completions of rl end. Absent: only the step program is compiled, which does not depend on it. */
@@ -112,6 +113,8 @@ export interface Recipe {
   /** Whether a step waits for results of workers in its middle. If so, the next step is dispatched after its end. */
   readonly isSequential?: boolean;
   graphs(request: RecipeRequest): RecipeGraphs;
+  /** What the evaluations of a run so far, oldest first, warn about. */
+  warningsOf?(evaluations: readonly StepEvaluation[]): readonly Warning[];
   /** Other programs for the same results. Absent: there are none. */
   variants?(request: RecipeRequest): readonly RecipeVariant[];
   /** Loads the programs that a step needs, and frozen parameter sets, into the workers. */
@@ -129,6 +132,8 @@ export interface RecipeSteps {
   step(step: number, batch: number, trace: boolean): Promise<StepMetrics>;
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
   evaluate(batches: number): Promise<Evaluation>;
+  /** Completes the states of step 0, after `init` has run and the weights of `train.init` are loaded. */
+  initialize?(): Promise<void>;
   /** Ends threads of the steps. */
   close?(): Promise<void>;
 }
@@ -138,6 +143,12 @@ export interface Evaluation {
   readonly tokens: number;
   /** Further metrics, by name. */
   readonly more?: Readonly<Record<string, number>>;
+}
+
+/** The metrics of the evaluation after a step. */
+export interface StepEvaluation {
+  readonly step: number;
+  readonly metrics: Readonly<Record<string, number>>;
 }
 
 /** What the steps of a run depend on besides its states and programs. */
@@ -150,6 +161,12 @@ export interface RecipeInputs {
   /** Receives the events of a user's recipe. `step` counts from 1; 0 is before the first step. */
   readonly onEvent?: (step: number, name: string, values: Readonly<Record<string, number | string>>) => void;
   readonly onWarnings?: (warnings: readonly Warning[]) => void;
+  /** Receives the progress of long work of an attempt, and undefined at its end. */
+  readonly onActivity?: (activity: { readonly what: string; readonly done: number; readonly total: number } | undefined) => void;
+  /** Worker processes of the attempt: the order in which numbers are added depends on it. */
+  readonly workers: number;
+  /** The directory for results that later attempts and runs read again. */
+  readonly cacheDir: string;
 }
 
 /** A completion of a step, and its score. */

@@ -133,6 +133,7 @@ const keyOrder = [
   "reward",
   "rl",
   "dpo",
+  "reward_model",
   "checkpoint",
   "sample",
 ] as const satisfies readonly (keyof JobFile)[];

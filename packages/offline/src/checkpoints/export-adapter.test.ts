@@ -66,7 +66,7 @@ describe("the export of an adapter", () => {
       }),
     );
   const exported = async (): Promise<Map<string, ArrayData>> => {
-    const location = await resolveCheckpoint({ cwd: directory(), home: directory() }, "adapter", { adapters: true });
+    const location = await resolveCheckpoint({ cwd: directory(), home: directory() }, "adapter");
     const target = join(directory(), "merged");
     await (await readForExport(location, () => undefined)).write(target);
     const checkpoint = await HfCheckpoint.open(target);
