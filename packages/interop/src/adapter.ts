@@ -19,6 +19,8 @@ const files = { config: "adapter_config.json", weights: "adapter_model.safetenso
 const configSchema = z.looseObject({
   peft_type: z.literal("LORA"),
   base_model_name_or_path: z.string(),
+  /** Names of layers, or a pattern of names. */
+  target_modules: z.union([z.array(z.string()), z.string()]).nullish(),
   r: z.number().int().positive(),
   lora_alpha: z.number(),
   bias: z.literal("none").optional(),
@@ -35,6 +37,8 @@ export class LoraAdapter {
     /** The directory of the checkpoint under it, which may be an adapter as well. */
     readonly base: string,
     private readonly scale: number,
+    /** Layers that have matrices, by the end of their names. */
+    private readonly targets: readonly string[],
     private readonly file: SafetensorsFile,
   ) {}
 
@@ -44,14 +48,14 @@ export class LoraAdapter {
     if (!(await isFile(config)) || !(await isFile(weights))) return undefined;
     const parsed = configSchema.safeParse(await readJson(config));
     if (!parsed.success) return undefined;
-    const { base_model_name_or_path: base, r, lora_alpha: alpha } = parsed.data;
+    const { base_model_name_or_path: base, r, lora_alpha: alpha, target_modules: targets } = parsed.data;
     const hasConfig = await Promise.all(["config.json", files.config].map((name) => isFile(join(base, name))));
     if (!isAbsolute(base) || !hasConfig.includes(true)) return undefined;
-    return new LoraAdapter(base, alpha / r, await SafetensorsFile.open(weights));
+    return new LoraAdapter(base, alpha / r, Array.isArray(targets) ? targets : [], await SafetensorsFile.open(weights));
   }
 
   /**
-   * Checks that each tensor belongs to a weight of the model.
+   * Checks that each tensor belongs to a weight of the model, and that each named layer has matrices.
    *
    * @throws LAP_CHECKPOINT_TENSOR
    */
@@ -60,6 +64,9 @@ export class LoraAdapter {
     const known = new Set(params.flatMap(({ name }) => [loraName(name, "A"), loraName(name, "B")]));
     for (const name of names)
       if (!known.has(name) && name !== adapterHead) throw tensorError(path, name, "the base model has no such weight");
+    for (const target of this.targets)
+      if (!params.some(({ name }) => name.endsWith(`${target}.weight`) && this.changes(name)))
+        throw tensorError(path, target, "the adapter lacks the matrices of this layer");
     for (const { name, dims } of params) {
       const [a, b] = [this.file.dimsOf(loraName(name, "A")), this.file.dimsOf(loraName(name, "B"))];
       if (a === undefined && b === undefined) continue;
