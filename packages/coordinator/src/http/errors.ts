@@ -138,3 +138,10 @@ export function asLapidaryError(error: unknown): LapidaryError {
     cause: error,
   });
 }
+
+/** The value of a request that a schema accepts. @param where the part of the request, for errors */
+export function readRequest<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw requestError(parsed.error, where);
+  return parsed.data;
+}
