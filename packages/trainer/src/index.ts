@@ -11,6 +11,7 @@ export { defaultBatchRows, openSampler, readTokenizer, type Sampler } from "./sa
 export { Session, type SessionOptions, openPool, openSession } from "./session.js";
 export { LoadedProgram, weightHandle } from "./rl/program-host.js";
 export type { RlSettings } from "./rl/rl-settings.js";
-export { RlStepController, rlStates } from "./rl/rl-step-controller.js";
+export { rlStates } from "./rl/rl-programs.js";
+export { RlStepController } from "./rl/rl-step-controller.js";
 export { Rollout } from "./rl/rollout.js";
 export { completionEnds, sequenceRows, trimmedCompletions } from "./rl/rollout-rows.js";

@@ -3,7 +3,7 @@ import { type Model, logitsOf } from "@lapidary/models";
 import { type UpdateConfig, applyUpdate } from "@lapidary/training";
 import { rowSums } from "../losses/arithmetic.js";
 import { tokenLogProbs } from "../losses/log-probs.js";
-import { type DpoConfig, type RewardLossConfig, dpoLoss, rewardLoss } from "../losses/preference.js";
+import { type DpoConfig, type RewardLossConfig, dpoLoss, meansOfSides, rewardLoss } from "../losses/preference.js";
 import { type SequenceShape, batchInput, sequenceInputs, targetInputs } from "./inputs.js";
 import { rowScores, scoreParams, tokenScores } from "./score-model.js";
 import type { StepOptions } from "./sft-step.js";
@@ -21,9 +21,12 @@ export function rewardStep(model: Model, update: UpdateConfig, shape: SequenceSh
   const margin = batchInput(g, "margin", "f32", [shape.batch / 2]);
   const scores = rowScores(g, tokenScores(g, model, weights, sequenceInputs(g, shape)), last);
   const { loss, accuracy, margin: mean } = rewardLoss(g, scores, margin, options);
+  const score = meansOfSides(g, scores);
   const metrics = new Map([
     ["accuracy", accuracy],
     ["margin_mean", mean],
+    ["score_chosen", score.chosen],
+    ["score_rejected", score.rejected],
   ]);
   applyUpdate(g, update, { params, states, loss, metrics, withGradients: options.withGradients === true });
   g.output("scores", scores);
@@ -44,9 +47,14 @@ export function dpoStep(model: Model, update: UpdateConfig, shape: SequenceShape
   const logits = logitsOf(model, g, weights, tokens, withAdapters(attention, adapters));
   const logps = g.named("logps", rowSums(g, g.multiply(tokenLogProbs(g, logits, targets, 1), mask)), ["batch"]);
   const { loss, rewards, accuracy, margin } = dpoLoss(g, { logps, reference, tokens: rowSums(g, mask) }, options.dpo);
+  const [reward, logp] = [meansOfSides(g, rewards), meansOfSides(g, logps)];
   const metrics = new Map([
     ["accuracy", accuracy],
     ["margin_mean", margin],
+    ["reward_chosen", reward.chosen],
+    ["reward_rejected", reward.rejected],
+    ["logp_chosen", logp.chosen],
+    ["logp_rejected", logp.rejected],
   ]);
   applyUpdate(g, update, { params, states, loss, metrics, withGradients: options.withGradients === true });
   g.output("logps", logps);

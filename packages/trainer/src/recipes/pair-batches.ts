@@ -56,5 +56,9 @@ export function pairArray({ rows, seq, ...arrays }: PreferenceBatch, name: PairA
   return { dtype: "i32", dims: [rows, seq], data: arrays[name] };
 }
 
+/** Tokens of the answer in one row of a batch of pairs. */
+export const answerTokens = ({ mask, seq }: Pick<PreferenceBatch, "mask" | "seq">, row: number): number =>
+  mask.subarray(row * seq, (row + 1) * seq).reduce((ones, each) => ones + each, 0);
+
 /** −log σ(x). */
 export const negativeLogSigmoid = (x: number): number => (x > 0 ? Math.log1p(Math.exp(-x)) : Math.log1p(Math.exp(x)) - x);

@@ -6,10 +6,12 @@ import { initGraph, nextTokenLogits, type ResolvedJob } from "@lapidary/training
 import { loadWeights } from "../execution/checkpoints.js";
 import { readRewardModel } from "../rl/reward-model.js";
 import type { CutOffRule, RewardSource, RlGraphSettings, RlPrompt, RlSettings } from "../rl/rl-settings.js";
-import { rlGraphs, rlStates, RlStepController, type RlStepMetrics } from "../rl/rl-step-controller.js";
+import { rlGraphs, rlStates } from "../rl/rl-programs.js";
+import { RlStepController } from "../rl/rl-step-controller.js";
 import { stopRule, completionText } from "./completion-text.js";
-import type { Evaluation, Recipe, RecipeInputs, RecipeRequest, RecipeRun, RecipeSteps, StepMetrics } from "./recipe.js";
+import type { Evaluation, Recipe, RecipeInputs, RecipeRequest, RecipeRun, RecipeSteps } from "./recipe.js";
 import { recipeRequest } from "./recipe-request.js";
+import { rlStepMetrics, stopNames } from "./rl-metrics.js";
 
 /**
  * Reinforcement learning: completions of prompts by the policy, their scores, and updates with a penalty for the KL to the policy of `train.init`.
@@ -112,7 +114,7 @@ async function open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps> 
         const { metrics, samples, warnings } = await controller.step(step, { batch, trace });
         if (trace || step === 0) inputs.onSamples?.(step + 1, samples);
         inputs.onWarnings?.(warnings);
-        return stepMetrics(metrics, job.train.batch);
+        return rlStepMetrics(metrics, job.train.batch, stopNames(prompts.chat));
       },
       evaluate: (count) => evaluate(controller, prompts, settings.rollout, count),
       close,
@@ -150,31 +152,6 @@ async function openRewards({ reward = [] }: ResolvedJob): Promise<Rewards> {
     }
   }
   return { sources, models, checkers };
-}
-
-function stepMetrics(metrics: RlStepMetrics, rows: number): StepMetrics {
-  const { rewards, kl, klPerCompletion, entropy, ratio, completions, logProbGap } = metrics;
-  const score = ensure(rewards.get("score"), "score");
-  const sources = [...rewards].flatMap(([name, { mean }]) => (name === "score" ? [] : [[`reward_${name}`, mean] as const]));
-  return {
-    loss: metrics.loss,
-    grad_norm: metrics.gradNorm,
-    learning_rate: metrics.learningRate,
-    tokens_counted: Math.round(completions.lengthMean * rows),
-    more: {
-      reward: score.mean,
-      reward_std: score.std,
-      ...Object.fromEntries(sources),
-      flat_groups: score.flatGroupShare,
-      kl: kl.full,
-      kl_completion: klPerCompletion,
-      entropy,
-      length: completions.lengthMean,
-      cut_off: completions.cutOffShare,
-      ratio_mean: ratio.mean,
-      log_prob_gap: logProbGap.max,
-    },
-  };
 }
 
 /** The loss of an evaluation is the negative mean score of completions of held-out prompts. */

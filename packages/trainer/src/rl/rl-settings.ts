@@ -85,7 +85,7 @@ export type RlGraphSettings = Pick<RlSettings, "model" | "update" | "algorithm" 
 };
 
 /** Bounds that stop a run. */
-interface RlGuard {
+export interface RlGuard {
   /** Of |log-probability of the sampler − of the trainer|, the maximum over tokens. Default 1e-3. */
   readonly logProbGap?: number;
   /** Of the KL to the reference, nats a token. No bound by default. */

@@ -1,0 +1,141 @@
+import type { Graph } from "@lapidary/ir";
+import {
+  inSet,
+  rlStep,
+  type RlConfig,
+  rolloutLogProbs,
+  score,
+  scoreParams,
+  trainedStates,
+  valueSet,
+  withValueModel,
+} from "@lapidary/post-training";
+import { handleOf } from "@lapidary/protocol";
+import { assert } from "@lapidary/std";
+import { paramName, rolloutDecode, rolloutPrefill, type RolloutShape, type StateSpec } from "@lapidary/training";
+import { LoadedProgram, type ProgramHost, programName, weightHandle } from "./program-host.js";
+import type { RlGraphSettings, RlSettings } from "./rl-settings.js";
+import { Rollout } from "./rollout.js";
+import { Scorer, scoreShape } from "./scores.js";
+
+/** Inputs of the programs over prompts and completions. */
+export const sequenceInputs = ["tokens", "targets", "mask", "segments"] as const;
+export const logProbOutputs = ["logps", "reference_logps", "entropy", "kl"] as const;
+/** Arrays of the size of the rows. */
+export type LogProbs = Readonly<Record<(typeof logProbOutputs)[number], Float32Array>> & {
+  /** PPO: the value model before the update. */
+  readonly values?: Float32Array;
+};
+
+/** An array of a step. */
+export const handle = (name: string): ReturnType<typeof handleOf> => handleOf(`rl/${name}`);
+
+export interface RlPrograms {
+  readonly rollout: Rollout;
+  readonly scorer: Scorer;
+  readonly logProbs: LoadedProgram;
+  /** PPO: the value model before the update. */
+  readonly values: LoadedProgram | undefined;
+  /** The last update on a rollout, of which results stay on the workers. */
+  readonly update: LoadedProgram;
+  readonly earlierUpdate: LoadedProgram;
+}
+
+export const rolloutShape = ({
+  rollout: { prompts, generations, promptTokens, newTokens },
+}: Pick<RlSettings, "rollout">): RolloutShape => ({
+  batch: prompts * generations,
+  generations,
+  prompt: promptTokens,
+  newTokens,
+});
+
+export const sequenceShape = (settings: Pick<RlSettings, "rollout">): { batch: number; seq: number; segments: boolean } => {
+  const { batch, prompt, newTokens } = rolloutShape(settings);
+  return { batch, seq: prompt + newTokens, segments: true };
+};
+
+/** The states that a run with these settings trains: of the policy, and with PPO of the value model. */
+export const rlStates = ({ model, update, algorithm }: Pick<RlSettings, "model" | "update" | "algorithm">): StateSpec[] =>
+  trainedStates(algorithm.algorithm === "ppo" ? withValueModel(model) : model, update);
+
+/** Loads the programs of a step. */
+export async function loadRlPrograms(host: ProgramHost, settings: RlSettings): Promise<RlPrograms> {
+  const { model, rollout: r, clock, algorithm, iterations } = settings;
+  assert(iterations >= 1 && r.temperature > 0, "a step has an update and a temperature", iterations, r.temperature);
+  const draw = { temperature: r.temperature, stopTokens: r.stopTokens };
+  return {
+    rollout: await Rollout.load(host, { model, shape: rolloutShape(settings), draw, ...(clock === undefined ? {} : { clock }) }),
+    scorer: await Scorer.load(host, settings),
+    logProbs: await loadLogProbs(host, settings),
+    values: algorithm.algorithm === "ppo" ? await loadValues(host, settings) : undefined,
+    update: await loadUpdate(host, settings, updateResults(algorithm.algorithm)),
+    earlierUpdate: await loadUpdate(host, settings, []),
+  };
+}
+
+const sequenceBinding = (): [string, ReturnType<typeof handle>][] => sequenceInputs.map((name) => [name, handle(name)]);
+
+function loadLogProbs(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
+  const { model, rollout } = settings;
+  const inputs = new Map([
+    ...sequenceBinding(),
+    ...model.params.map(({ name }) => [paramName(inSet("reference", name)), weightHandle("reference", name)] as const),
+  ]);
+  const outputs = new Map(logProbOutputs.map((name) => [name, handle(name)]));
+  const graph = (): Graph => rolloutLogProbs(model, sequenceShape(settings), rollout.temperature);
+  // The update reads the rows, too.
+  return LoadedProgram.load(host, programName("rollout_logprobs", sequenceShape(settings), rollout.temperature), graph, {
+    inputs,
+    outputs,
+    donate: [],
+  });
+}
+
+function loadValues(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
+  const inputs = new Map([
+    ...sequenceBinding(),
+    ["last", handle("last")] as const,
+    ...scoreParams(settings.model).map(({ name }) => [paramName(name), handleOf(paramName(inSet(valueSet, name)))] as const),
+  ]);
+  const outputs = new Map([["token_scores", handle("values")]]);
+  const shape = sequenceShape(settings);
+  return LoadedProgram.load(host, programName("values", shape), () => score(settings.model, shape), { inputs, outputs, donate: ["last"] });
+}
+
+/** Arrays that the metrics read of an update. */
+export const updateResults = (algorithm: RlConfig["algorithm"]): readonly string[] =>
+  algorithm === "ppo" ? ["logps", "advantages", "values", "returns"] : ["logps", "advantages"];
+
+const rlConfigOf = ({ algorithm, rollout: { temperature, generations } }: Pick<RlSettings, "algorithm" | "rollout">): RlConfig =>
+  ({ ...algorithm, temperature, generations }) as RlConfig;
+
+/** The graphs of the programs that a step loads, by the names that it loads them by. */
+export function rlGraphs(settings: RlGraphSettings): Record<string, () => Graph> {
+  const { model, update, rollout } = settings;
+  const [shape, sequence] = [rolloutShape(settings), sequenceShape(settings)];
+  return {
+    rl_step: () => rlStep(model, update, sequence, { rl: rlConfigOf(settings) }),
+    rollout_prefill: () => rolloutPrefill(model, shape, rollout),
+    rollout_decode: () => rolloutDecode(model, shape, rollout),
+    rollout_logprobs: () => rolloutLogProbs(model, sequence, rollout.temperature),
+    score: () => score(model, scoreShape(settings)),
+  };
+}
+
+/** @param results arrays that stay on the workers, besides the states */
+function loadUpdate(host: ProgramHost, settings: RlSettings, results: readonly string[]): Promise<LoadedProgram> {
+  const { model, update, algorithm } = settings;
+  const rl = rlConfigOf(settings);
+  const states = rlStates(settings).map(({ name }) => name);
+  const perRow = ["old_logps", "reference_logps", "scores", "counted", "old_values"].map((name) => [name, handle(name)] as const);
+  const outputs = new Map([
+    ...states.map((name) => [name, handleOf(name)] as const),
+    ...results.map((name) => [name, handle(`update/${name}`)] as const),
+  ]);
+  const scalars = ["loss", "grad_norm", "learning_rate", ...(algorithm.algorithm === "ppo" ? ["value_loss"] : [])];
+  const graph = (): Graph => rlStep(model, update, sequenceShape(settings), { rl });
+  const inputs = new Map([...sequenceBinding(), ...perRow]);
+  const name = programName("rl_step", sequenceShape(settings), rl, update);
+  return LoadedProgram.load(host, name, graph, { inputs, outputs, donate: states, scalars });
+}
