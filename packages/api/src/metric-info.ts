@@ -55,6 +55,17 @@ const rules: readonly Rule[] = [
     "nats",
     "Mean log-probability of the {1} answers under the policy.",
   ),
+  rule("score_(chosen|rejected)", "preference", "Score, {1}", "score", "Mean score of the {1} answers."),
+  rule("score_mean", "preference", "Score, mean", "score", "Mean score of all answers."),
+  rule("score_std", "preference", "Score, spread", "score", "Standard deviation of the scores of all answers."),
+  rule("equal_scores", "preference", "Equal scores", "share", "Share of pairs whose answers have the same score."),
+  rule(
+    "length_correlation",
+    "preference",
+    "Correlation with length",
+    "number",
+    "Correlation of the score of an answer with its length; a large one means that length decides.",
+  ),
   rule("reward|reward_mean", "reward", "Reward", "score", "Mean score of the completions of a step: all sources with their weights."),
   rule("reward_std", "reward", "Spread of the reward", "score", "Standard deviation of the scores of a step."),
   rule("reward_(.+)_std", "reward", "Spread of {1}", "score", "Standard deviation of the scores of the source {1}."),
@@ -113,13 +124,8 @@ const rules: readonly Rule[] = [
     "Share of ratios whose gradient the {1} clip bound removes.",
   ),
   rule("clip_fraction|clipped", "ratio", "Clipped", "share", "Share of ratios whose gradient the clip bounds remove."),
-  rule(
-    "log_prob_gap(?:_(mean|max))?",
-    "ratio",
-    "Log-probability gap {1}",
-    "nats",
-    "Difference of the log-probabilities of sampler and trainer; a large one means two programs disagree.",
-  ),
+  rule("log_prob_gap(?:_max)?", "ratio", "Log-probability gap", "nats", "Largest difference of log-probabilities of sampler and trainer, which should agree."),
+  rule("log_prob_gap_mean", "ratio", "Log-probability gap, mean", "nats", "Mean difference of the log-probabilities of sampler and trainer."),
   rule("value_loss", "value", "Value loss", "number", "Squared error of the value model."),
   rule(
     "explained_variance",
@@ -135,13 +141,19 @@ const rules: readonly Rule[] = [
 /** The words of a name: `share_of_jokes` → `share of jokes`. */
 const wordsOf = (name: string): string => name.replaceAll("_", " ").trim();
 
+/** A part of the pairs by length, such as `shorter_1_16`, else the words of a name. */
+function partText(part: string): string {
+  const [, side, from, to] = /^(shorter|longer)_(\d+)(?:_(\d+))?$/.exec(part) ?? [];
+  return side === undefined ? wordsOf(part) : `chosen ${side} by ${from}${to === undefined ? " or more" : ` to ${to}`} tokens`;
+}
+
 const capitalized = (text: string): string => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 
 export function metricInfo(name: string): MetricInfo {
   for (const { name: pattern, kind, title, unit, meaning } of rules) {
     const match = pattern.exec(name);
     if (match === null) continue;
-    const part = wordsOf(match.slice(1).find((group) => group !== undefined) ?? "");
+    const part = partText(match.slice(1).find((group) => group !== undefined) ?? "");
     // A function, because `$&` has a meaning in a replacement text.
     const filled = (text: string): string => text.replaceAll("{1}", () => part).trim();
     return { name, kind, title: filled(title), unit, meaning: filled(meaning) };

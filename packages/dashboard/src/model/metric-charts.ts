@@ -30,7 +30,7 @@ const formats: Readonly<Record<MetricUnit, (value: number) => string>> = {
   "tokens/s": count,
   seconds: (value) => millis(value * 1000),
   milliseconds: millis,
-  number: (value) => number(value, 3),
+  number: (value) => number(value),
 };
 
 /** A metric with its unit, unless the format has it: `0.12 nats`, `12 %`. */

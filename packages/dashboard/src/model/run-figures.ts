@@ -14,9 +14,25 @@ export interface RunFigures {
   readonly losses?: readonly { readonly what: string; readonly share: number }[];
   /** The recipe; absent for pretraining. */
   readonly recipe?: string;
+  readonly heldout: HeldoutTerms;
   /** The metrics of the last step that a user looks at first. */
   readonly metrics: readonly (MetricInfo & { readonly value: number })[];
   readonly sample?: { readonly prompt: string; readonly text: string };
+}
+
+/** What `heldout_loss` and `unigram_loss` of a recipe are. */
+export interface HeldoutTerms {
+  readonly name: string;
+  /** −1 if the loss is the negative of what is shown. */
+  readonly sign: 1 | -1;
+  /** The name of `unigram_loss`; undefined if it has no meaning. */
+  readonly reference: string | undefined;
+}
+
+/** The loss of an evaluation of rl is the negative mean score. That of pairs is compared with ln 2, the loss of chance. */
+export function heldoutTerms(recipe: unknown): HeldoutTerms {
+  if (recipe === "rl") return { name: "held-out reward", sign: -1, reference: undefined };
+  return { name: "held-out loss", sign: 1, reference: recipe === "reward" || recipe === "dpo" ? "chance" : "unigram" };
 }
 
 const headMetrics = ["reward", "kl", "accuracy"];
@@ -32,6 +48,7 @@ export function runFigures(data: RunData, program: ProgramView | undefined, now:
   const good = job.goodput?.ratio ?? goodput(data, now);
   return {
     metrics,
+    heldout: heldoutTerms(recipe),
     ...(typeof recipe === "string" ? { recipe } : {}),
     ...(typeof zero === "number" ? { zero } : {}),
     ...(program === undefined ? {} : { sent: program.link_bytes.dcn + program.link_bytes.dims.reduce((a, b) => a + b, 0) }),

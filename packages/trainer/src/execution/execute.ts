@@ -285,12 +285,13 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   const evaluate = (programs: RunPrograms, step: number, batches: number): Promise<void> =>
     watch.time("evaluate", async () => {
       const wanted = Math.min(batches, dataset.heldoutBatches(batch, seq));
-      const { loss, tokens, more } = await raceAbort(programs.evaluate(wanted), signal);
+      const { loss, tokens, more, samples = [] } = await raceAbort(programs.evaluate(wanted), signal);
       heldout = { step, loss };
       if (evaluated.has(step)) return;
       evaluated.add(step);
       const metrics = more === undefined ? {} : { metrics: { ...more } };
       run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens, ...metrics });
+      for (const completions of samples) run.record({ type: "completions_sampled", step, split: "heldout", completions: [...completions] });
     });
 
   const constant = staticFiles(checkpointForm(job), dataset.tokenizerFiles, dataset.manifest.control);

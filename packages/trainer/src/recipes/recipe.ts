@@ -98,6 +98,8 @@ export interface Evaluation {
   readonly tokens: number;
   /** Further metrics, by name. */
   readonly more?: Readonly<Record<string, number>>;
+  /** Completions of held-out prompts, the same prompts in every evaluation, for people: one list for each prompt. */
+  readonly samples?: readonly (readonly CompletionSample[])[];
 }
 
 /** What the steps of a run depend on besides its states and programs. */
@@ -110,11 +112,13 @@ export interface RecipeInputs {
   readonly onWarnings?: (warnings: readonly Warning[]) => void;
 }
 
-/** A completion of a step, and its score. */
+/** A completion, and its score. */
 interface CompletionSample {
   readonly prompt: string;
   readonly completion: string;
   readonly score: number;
+  /** `stop`: it ends with a stop token. `length`: it was cut off. */
+  readonly finish_reason?: "stop" | "length";
 }
 
 /** What a recipe can do with the workers of a run. Handles are the names of parameters and outputs of its programs. */

@@ -7,7 +7,7 @@ import { loadWeights } from "../execution/checkpoints.js";
 import { readRewardModel } from "../rl/reward-model.js";
 import type { CutOffRule, RewardSource, RlGraphSettings, RlPrompt, RlSettings } from "../rl/rl-settings.js";
 import { rlGraphs, rlStates } from "../rl/rl-programs.js";
-import { RlStepController } from "../rl/rl-step-controller.js";
+import { type RlSample, RlStepController } from "../rl/rl-step-controller.js";
 import { stopRule, completionText } from "./completion-text.js";
 import type { Evaluation, Recipe, RecipeInputs, RecipeRequest, RecipeRun, RecipeSteps } from "./recipe.js";
 import { recipeRequest } from "./recipe-request.js";
@@ -154,6 +154,9 @@ async function openRewards({ reward = [] }: ResolvedJob): Promise<Rewards> {
   return { sources, models, checkers };
 }
 
+/** Held-out prompts whose completions an evaluation returns. */
+const sampledPrompts = 4;
+
 /** The loss of an evaluation is the negative mean score of completions of held-out prompts. */
 async function evaluate(
   controller: RlStepController,
@@ -163,9 +166,11 @@ async function evaluate(
 ): Promise<Evaluation> {
   assert(count > 0, "an evaluation has batches", count);
   const sum = { score: 0, tokens: 0, rows: 0 };
+  const samples: (readonly RlSample[])[] = [];
   for (let batch = 0; batch < count; batch++) {
     const { examples, own } = set.heldoutBatch(batch, prompts);
-    const { scores, lengths } = await controller.evaluate(examples satisfies readonly RlPrompt[], batch);
+    const { scores, lengths, samples: drawn } = await controller.evaluate(examples satisfies readonly RlPrompt[], batch);
+    samples.push(...drawn.slice(0, Math.min(own, sampledPrompts - samples.length)));
     const rows = own * generations;
     for (let row = 0; row < rows; row++) {
       sum.score += ensure(scores[row], "score");
@@ -174,5 +179,5 @@ async function evaluate(
     sum.rows += rows;
   }
   const mean = sum.score / sum.rows;
-  return { loss: -mean, tokens: sum.tokens, more: { reward: mean, length: sum.tokens / sum.rows } };
+  return { loss: -mean, tokens: sum.tokens, more: { reward: mean, length: sum.tokens / sum.rows }, samples };
 }

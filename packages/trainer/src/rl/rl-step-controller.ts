@@ -21,12 +21,27 @@ import { type CompletionEnds, completionEnds, type SequenceRows, sequenceRows, t
 import type { RolloutScores } from "./scores.js";
 import { metricsOfStep, type RlStepMetrics, type RlTimes, type UpdateResult } from "./step-metrics.js";
 
-/** A completion of the first group of a step, for people. */
-interface RlSample {
+/** A completion, for people. */
+export interface RlSample {
   readonly prompt: string;
   readonly completion: string;
   /** As in `rewards.score`. */
   readonly score: number;
+  /** `length`: the completion has no stop token. */
+  readonly finish_reason: "stop" | "length";
+}
+
+interface ScoredCompletions {
+  readonly completions: ReturnType<typeof trimmedCompletions>;
+  readonly ends: CompletionEnds;
+  readonly scores: RolloutScores;
+}
+
+/** Completions of other prompts than those of the steps. */
+interface RlEvaluation extends RolloutScores {
+  readonly lengths: Int32Array;
+  /** Those of each prompt. */
+  readonly samples: readonly (readonly RlSample[])[];
 }
 
 export interface RlStepResult {
@@ -100,26 +115,36 @@ export class RlStepController {
     const ms: RlTimes = { prefill: drawn.prefillMs, decode: drawn.decodeMs, score: scoreMs, reference: referenceMs, update: updateMs };
     const metrics = metricsOfStep(this.#settings, { drawn, ends, scores, rows, before, updated, ms });
     checkStep(k, metrics, this.#settings.guard);
-    const { text } = this.#settings;
-    const samples = groups.slice(0, 1).flatMap((prompt) =>
-      Array.from({ length: r.generations }, (_, row) => ({
-        prompt: prompt.text,
-        completion: text.decode([...ensure(completions[row], "completion")]),
-        score: ensure(scores.scores[row], "score"),
-      })),
-    );
+    const samples = this.#samplesOf(groups, 0, { completions, ends, scores });
     return { metrics, samples, warnings: warningsOfStep(k, metrics) };
   }
 
   /** Draws completions to other prompts and scores them. The states do not change. */
-  async evaluate(groups: readonly RlPrompt[], batch: number): Promise<RolloutScores & { readonly lengths: Int32Array }> {
+  async evaluate(groups: readonly RlPrompt[], batch: number): Promise<RlEvaluation> {
     const { rollout: r, seed } = this.#settings;
     const step = stepIndex(0);
     const prompts = groups.flatMap((prompt) => Array.from({ length: r.generations }, () => prompt));
     const drawn = await this.#programs.rollout.draw({ prompts: groups, seed, rollout: evaluationRollout + batch, step });
     const ends = completionEnds(drawn.completions, r.newTokens, r.stopTokens);
     const completions = trimmedCompletions(drawn, r.newTokens, ends);
-    return { ...(await this.#programs.scorer.score({ prompts, completions, ends, step })), lengths: ends.lengths };
+    const scores = await this.#programs.scorer.score({ prompts, completions, ends, step });
+    const samples = groups.map((_, at) => this.#samplesOf(groups, at, { completions, ends, scores }));
+    return { ...scores, lengths: ends.lengths, samples };
+  }
+
+  /** The completions of prompt number `at`. */
+  #samplesOf(groups: readonly RlPrompt[], at: number, { completions, ends, scores }: ScoredCompletions): readonly RlSample[] {
+    const { text, rollout } = this.#settings;
+    const prompt = ensure(groups[at], "prompt").text;
+    return Array.from({ length: rollout.generations }, (_, i) => {
+      const row = at * rollout.generations + i;
+      return {
+        prompt,
+        completion: text.decode([...ensure(completions[row], "completion")]),
+        score: ensure(scores.scores[row], "score"),
+        finish_reason: ends.isCutOff[row] === 1 ? "length" : "stop",
+      };
+    });
   }
 
   async #timed<T>(work: () => Promise<T>): Promise<[T, number]> {
