@@ -4,7 +4,7 @@ import { ExitCode } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { checkOutput, writeOutputFile } from "../output/output.js";
-import { modelComparisonText } from "../report/model-comparison-text.js";
+import { modelComparisonText } from "@lapidary/report/model-comparison-text";
 import { consoleReporter } from "../terminal/console-reporter.js";
 
 export interface CompareOptions extends Omit<SourceOptions, "orders"> {

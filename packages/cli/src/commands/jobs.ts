@@ -12,11 +12,11 @@ import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode, LapidaryError, formatCount, formatDuration, suggest, textTable, counted } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
-import { goodputText } from "../report/goodput-text.js";
-import { activityText, stateMeaning, stepLine } from "../report/job-line.js";
-import { pipelineText, stateText } from "../report/pipeline-text.js";
-import { runReport } from "../report/run-report.js";
-import type { Paint } from "../terminal/paint.js";
+import { goodputText } from "@lapidary/report/goodput-text";
+import { activityText, stateMeaning, stepLine } from "@lapidary/report/job-line";
+import { pipelineText, stateText } from "@lapidary/report/pipeline-text";
+import { runReport } from "@lapidary/report/run-report";
+import type { Paint } from "@lapidary/report/paint";
 import { allMetrics, connect } from "./connect.js";
 import { type Ending, endingExit } from "./follow.js";
 

@@ -1,6 +1,6 @@
 import { match, ok, strictEqual } from "node:assert/strict";
 import type { ModelComparison, SetReport, WinReport } from "@lapidary/offline/compare";
-import { makePaint } from "../terminal/paint.js";
+import { makePaint } from "./paint.js";
 import { modelComparisonText } from "./model-comparison-text.js";
 
 const model = (name: string): ModelComparison["candidate"] => ({

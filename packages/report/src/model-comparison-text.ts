@@ -1,6 +1,6 @@
 import type { LossReport, ModelComparison, SetReport, WinReport } from "@lapidary/offline/compare";
 import { counted, textTable } from "@lapidary/std";
-import type { Paint } from "../terminal/paint.js";
+import type { Paint } from "./paint.js";
 import { visible, wrap } from "./sample-text.js";
 
 /** The text of `lapidary compare`: one section for each file of held-out examples. */
