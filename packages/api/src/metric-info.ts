@@ -124,8 +124,20 @@ const rules: readonly Rule[] = [
     "Share of ratios whose gradient the {1} clip bound removes.",
   ),
   rule("clip_fraction|clipped", "ratio", "Clipped", "share", "Share of ratios whose gradient the clip bounds remove."),
-  rule("log_prob_gap(?:_max)?", "ratio", "Log-probability gap", "nats", "Largest difference of log-probabilities of sampler and trainer, which should agree."),
-  rule("log_prob_gap_mean", "ratio", "Log-probability gap, mean", "nats", "Mean difference of the log-probabilities of sampler and trainer."),
+  rule(
+    "log_prob_gap(?:_max)?",
+    "ratio",
+    "Log-probability gap",
+    "nats",
+    "Largest difference of log-probabilities of sampler and trainer, which should agree.",
+  ),
+  rule(
+    "log_prob_gap_mean",
+    "ratio",
+    "Log-probability gap, mean",
+    "nats",
+    "Mean difference of the log-probabilities of sampler and trainer.",
+  ),
   rule("value_loss", "value", "Value loss", "number", "Squared error of the value model."),
   rule(
     "explained_variance",
