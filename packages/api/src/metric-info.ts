@@ -1,6 +1,6 @@
 /** What the metrics of recipes mean. Pure functions, for every program that shows metrics. */
 
-export const metricKinds = ["reward", "kl", "completions", "preference", "ratio", "value", "time", "other"] as const;
+const metricKinds = ["reward", "kl", "completions", "preference", "ratio", "value", "time", "other"] as const;
 export type MetricKind = (typeof metricKinds)[number];
 
 /** `score` has the unit of the rewards. `number` has none. */

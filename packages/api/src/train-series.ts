@@ -4,7 +4,6 @@ import type { TrainRow } from "./schemas.js";
 
 /** The columns of a train row that every recipe has. */
 const trainColumns = ["loss", "grad_norm", "learning_rate", "tokens_per_s", "step_ms"] as const;
-export type TrainColumn = (typeof trainColumns)[number];
 
 /** Maximum number of columns for metrics of a recipe. A recipe of a user may have any number of metrics. */
 export const maxMetricColumns = 96;

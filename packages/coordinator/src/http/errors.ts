@@ -93,7 +93,7 @@ export function noRequestError(cause: Error): LapidaryError {
 }
 
 /** A body or query that its schema rejects; the location is the key. */
-export function requestError(error: z.ZodError, where: string): LapidaryError {
+function requestError(error: z.ZodError, where: string): LapidaryError {
   const issue = error.issues[0];
   const key = (issue?.path ?? []).map(String).join(".");
   return new LapidaryError({

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { LapidaryError, type Warning } from "@lapidary/std";
+import type { Warning } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { checkInputs, type JobText, jobWarnings, meshOf, printJob } from "@lapidary/training";
 import { isPipeline, jobFileOf, type Pipeline, resolvePipeline } from "@lapidary/training/job";

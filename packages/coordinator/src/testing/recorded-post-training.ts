@@ -15,7 +15,11 @@ export interface RecordedRecipe {
   readonly samples: (through: number) => readonly RunEventOf<"completions_sampled">["completions"][];
 }
 
-const sorted = (digits: string): string => [...digits].sort().join("");
+const sorted = (prompt: string): string =>
+  [...prompt]
+    .filter((c) => /\d/.test(c))
+    .sort()
+    .join("");
 
 /** Runs that learn to sort five digits, as `recipe: rl` records them. @param prompts of evaluations */
 export const recordedRl = (prompts: readonly string[]): RecordedRecipe => ({

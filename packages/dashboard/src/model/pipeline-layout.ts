@@ -4,7 +4,7 @@ interface Needing {
   readonly needs: readonly string[];
 }
 
-export interface PlacedJob {
+interface PlacedJob {
   readonly name: string;
   /** The longest chain of needs before the job. */
   readonly column: number;
