@@ -1,9 +1,10 @@
 import { LapidaryError, suggest } from "@lapidary/std";
 import type { Reporter } from "../../reporter.js";
+import { filters } from "./filters.js";
 import { memorisation } from "./memorisation.js";
 import type { JudgeTask } from "./task.js";
 
-const tasks: readonly JudgeTask[] = [memorisation];
+const tasks: readonly JudgeTask[] = [filters, memorisation];
 
 const judgeTasks: readonly string[] = tasks.map(({ name }) => name);
 
