@@ -44,6 +44,10 @@ const setSchema = z.object({
   /** Absent instead of null: null at a key of this name means NaN in responses of the coordinator. */
   loss: lossSchema.nullish().transform((loss) => loss ?? undefined),
   loss_by_subset: z.record(z.string(), lossSchema).default({}),
+  /** Of the candidate from the baseline. */
+  divergence: z.object({ nats_per_answer: floatSchema, standard_error: floatSchema }).nullish(),
+  /** The best policy for the reward of the checker, with a KL to the baseline of weight `beta`. */
+  optimum: z.object({ beta: floatSchema, accuracy: floatSchema, kl: floatSchema }).nullish(),
   samples: z
     .array(
       z.object({

@@ -4,7 +4,19 @@ import { metricGroups, metricInfo, phaseMetrics } from "./metric-info.js";
 
 /** The metrics of the recipes rl, reward and dpo. */
 const rl = ["reward", "reward_std", "reward_checker_0", "flat_groups", "kl", "kl_completion", "kl_k1", "kl_k3", "entropy", "ratio_mean"];
-const rlMore = ["ratio_max", "clip_low", "clip_high", "log_prob_gap", "log_prob_gap_mean", "length", "length_max", "cut_off"];
+const rlMore = [
+  "ratio_max",
+  "clip_low",
+  "clip_high",
+  "log_prob_gap",
+  "log_prob_gap_mean",
+  "length",
+  "length_max",
+  "cut_off",
+  "check",
+  "check_std",
+  "completions",
+];
 const values = ["stopped_end_of_turn", "stopped_eos", "value_loss", "value_clip", "explained_variance", "rollout_tokens_per_s"];
 const pairs = ["accuracy", "margin", "margin_std", "equal_scores", "length_correlation", "accuracy_shorter_1_16", "score_chosen"];
 const dpo = ["reward_chosen", "reward_rejected", "logp_chosen", "logp_rejected", "margin_mean"];

@@ -24,6 +24,7 @@ export const failpointNames = [
   "after-commit",
   "mid-apply",
   "after-apply",
+  "after-inference",
   "snapshot-copy",
   "shard-half-written",
   "shard-synced",

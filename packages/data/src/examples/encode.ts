@@ -85,13 +85,17 @@ export function encodeForTuning(example: Example, tokenizer: ChatTokenizer, opti
  *
  * @throws LapidaryError `LAP_EXAMPLE_TOO_LONG`, `LAP_EXAMPLE_PAIR`, `LAP_EXAMPLE_FORMAT`, `LAP_EXAMPLE_CONTROL_TEXT`
  */
-export function encodePair(example: Example, tokenizer: ChatTokenizer, options: EncodeOptions): EncodedPair {
+export function encodePair(
+  example: Example,
+  tokenizer: ChatTokenizer,
+  { margin = 0, ...options }: EncodeOptions & { readonly margin?: number },
+): EncodedPair {
   if (example.kind !== "preference") throw wrongKind(example.kind, "preferences", "write `prompt`, `chosen` and `rejected`");
   const row = (answer: Part): Document => documentOf(example, fitted(answered(example.prompt, answer, tokenizer, options), options));
   const [chosen, rejected] = [row(example.chosen), row(example.rejected)];
   if (chosen.ids.length === rejected.ids.length && chosen.ids.every((id, at) => id === rejected.ids[at]))
     throw badPair("the chosen and the rejected answer have the same tokens");
-  return { ...sourceOf(example), chosen, rejected, margin: example.margin ?? 0 };
+  return { ...sourceOf(example), chosen, rejected, margin: example.margin ?? margin };
 }
 
 /**

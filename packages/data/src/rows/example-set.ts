@@ -66,6 +66,11 @@ export class ExampleSet<T> {
     [this.#sources, this.#rowsPerExample, this.#mixture] = [parts.sources, parts.rowsPerExample, parts.mixture];
   }
 
+  /** All training examples, source by source. */
+  get training(): readonly T[] {
+    return this.#sources.flat();
+  }
+
   /** Number of batches of `rows` rows that cover the held-out examples once. */
   heldoutBatches(rows: number): number {
     return Math.ceil((this.heldout.length * this.#rowsPerExample) / rows);
@@ -93,11 +98,14 @@ export class ExampleSet<T> {
   }
 }
 
-/** @throws LapidaryError as `prepareRows` */
-export const readPairs = (request: ExampleSetRequest): ExampleSet<EncodedPair> =>
+/**
+ * @param request `margin` is that of pairs without a key of that name
+ * @throws LapidaryError as `prepareRows`
+ */
+export const readPairs = (request: ExampleSetRequest & { readonly margin?: number }): ExampleSet<EncodedPair> =>
   readExampleSet(request, {
     kind: "pairs",
-    encode: (example, tokenizer) => encodePair(example, tokenizer, { seq: request.seq }),
+    encode: (example, tokenizer) => encodePair(example, tokenizer, request),
     tokensOf: ({ chosen, rejected }) => chosen.ids.length + rejected.ids.length,
     targetsOf: ({ chosen, rejected }) => [chosen, rejected].reduce((sum, { mask }) => sum + mask.reduce((ones, each) => ones + each, 0), 0),
   });

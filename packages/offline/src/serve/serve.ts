@@ -76,7 +76,7 @@ export async function serveCheckpoint(
     log: (worker, line) => reporter.detail(`${worker}: ${line}`),
   });
   try {
-    const modelCreated = Math.floor(statSync(join(checkpoint, "config.json")).mtimeMs / 1000);
+    const modelCreated = Math.floor(statSync(checkpoint).mtimeMs / 1000);
     const engine = new SamplerEngine({ sampler, modelId, modelCreated, chat, batchRows });
     const server = await serveModel({ port, token, allowedHosts, engine, onFailure });
     return {

@@ -5,21 +5,22 @@ import { rowSums } from "../losses/arithmetic.js";
 import { tokenLogProbs } from "../losses/log-probs.js";
 import { type DpoConfig, type RewardLossConfig, dpoLoss, meansOfSides, rewardLoss } from "../losses/preference.js";
 import { type SequenceShape, batchInput, sequenceInputs, targetInputs } from "./inputs.js";
-import { rowScores, scoreParams, tokenScores } from "./score-model.js";
+import { rowScores, scoreHead, tokenScores } from "./score-model.js";
 import type { StepOptions } from "./sft-step.js";
 import { trainedModel, withAdapters } from "./trained-model.js";
 
 /**
- * One step of a reward model. The batch has chosen rows, then rejected rows.
+ * One step of a reward model. The batch has chosen rows, then rejected rows. With an adapter, the head is trained as well.
  *
  *     states  tokens  last i32[2B]  margin f32[B]   →   states  scores f32[2B]  loss  accuracy  margin_mean …
  */
 export function rewardStep(model: Model, update: UpdateConfig, shape: SequenceShape, options: StepOptions & RewardLossConfig = {}): Graph {
   const g = new GraphBuilder("reward_step");
-  const { params, states, weights } = trainedModel(g, { params: scoreParams(model) }, update);
+  const { params, states, weights, adapters } = trainedModel(g, model, update, { lora: options.lora, also: [scoreHead(model)] });
+  const { tokens, options: attention } = sequenceInputs(g, shape);
   const last = batchInput(g, "last", "i32", [shape.batch]);
   const margin = batchInput(g, "margin", "f32", [shape.batch / 2]);
-  const scores = rowScores(g, tokenScores(g, model, weights, sequenceInputs(g, shape)), last);
+  const scores = rowScores(g, tokenScores(g, model, weights, { tokens, options: withAdapters(attention, adapters) }), last);
   const { loss, accuracy, margin: mean } = rewardLoss(g, scores, margin, options);
   const score = meansOfSides(g, scores);
   const metrics = new Map([
@@ -40,7 +41,7 @@ export function rewardStep(model: Model, update: UpdateConfig, shape: SequenceSh
  */
 export function dpoStep(model: Model, update: UpdateConfig, shape: SequenceShape, options: StepOptions & { dpo: DpoConfig }): Graph {
   const g = new GraphBuilder("dpo_step");
-  const { params, states, weights, adapters } = trainedModel(g, model, update, options.lora);
+  const { params, states, weights, adapters } = trainedModel(g, model, update, { lora: options.lora });
   const { tokens, options: attention } = sequenceInputs(g, shape);
   const { targets, mask } = targetInputs(g, shape);
   const reference = batchInput(g, "reference_logps", "f32", [shape.batch]);

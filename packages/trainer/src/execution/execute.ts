@@ -10,6 +10,7 @@ import { type CheckpointContent, nodeDisk, nativeDisk, RunFence } from "@lapidar
 import type { WorkerGroup, WorkerGroupOptions } from "@lapidary/cluster";
 import { programRequest, type ProgramSet } from "../programs/build.js";
 import { readStopRule } from "../recipes/completion-text.js";
+import type { Evaluation, StepEvaluation } from "../recipes/recipe.js";
 import { recipeOf } from "../recipes/recipes.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "@lapidary/telemetry";
@@ -231,6 +232,9 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
         dataset,
         onSamples: (step, completions) => run.record({ type: "completions_sampled", step, completions: [...completions] }),
         onWarnings: (warnings) => warnOfKind(run, warnings),
+        onActivity: (activity) => run.enter("running", activity === undefined ? {} : { activity }),
+        workers: group.size,
+        cacheDir: options.cacheDir,
         onTrained: (report) => {
           workerSteps.append(workerStepOf(report));
           traces?.append(report);
@@ -251,10 +255,12 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
       initialize: () =>
         watch.time("load", async () => {
           await programs.initialize();
-          if (init === undefined || programs.frozen.length > 0) return;
-          const warnings = await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
-          for (const warning of warnings) run.record({ ...warning, type: "warning_found", place: warning.place ?? "train.init" });
-          run.record({ type: "weights_loaded", path: init });
+          if (init !== undefined && programs.frozen.length === 0) {
+            const warnings = await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
+            for (const warning of warnings) run.record({ ...warning, type: "warning_found", place: warning.place ?? "train.init" });
+            run.record({ type: "weights_loaded", path: init });
+          }
+          await programs.completeStates();
         }),
       capture: async (step) => {
         const { files, release } = await staging.capture();
@@ -281,32 +287,29 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   const evaluated = new Set(rows.flatMap((row) => (row.kind === "eval" ? [row.step] : [])));
   run.enter("placing");
 
-  let heldout: { readonly step: number; readonly loss: number } | undefined;
+  let heldout: (Pick<Evaluation, "loss" | "more"> & { readonly step: number }) | undefined;
+  const evaluations: StepEvaluation[] = rows.flatMap(evaluationOf);
   const evaluate = (programs: RunPrograms, step: number, batches: number): Promise<void> =>
     watch.time("evaluate", async () => {
       const wanted = Math.min(batches, dataset.heldoutBatches(batch, seq));
       const { loss, tokens, more, samples = [] } = await raceAbort(programs.evaluate(wanted), signal);
-      heldout = { step, loss };
+      heldout = { step, loss, ...(more === undefined ? {} : { more }) };
       if (evaluated.has(step)) return;
       evaluated.add(step);
       const metrics = more === undefined ? {} : { metrics: { ...more } };
       run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens, ...metrics });
       for (const completions of samples) run.record({ type: "completions_sampled", step, split: "heldout", completions: [...completions] });
+      evaluations.push({ step, metrics: more ?? {} });
+      warnOfKind(run, recipeOf(job).warningsOf?.(evaluations) ?? []);
     });
 
   const constant = staticFiles(checkpointForm(job), dataset.tokenizerFiles, dataset.manifest.control);
-  const checkpointed = (files: CheckpointFiles, step: number, ledger: string, groupSize: number): CheckpointContent =>
-    checkpointOf(files, constant, {
-      run: run.id,
-      step,
-      time: clock.now(),
-      mesh: printMesh(meshOf(job)),
-      zero: job.zero,
-      workers: groupSize,
-      program: stepHash(job, set),
-      ledger,
-      ...(heldout?.step === step ? { heldout_loss: heldout.loss } : {}),
-    });
+  const checkpointed = (files: CheckpointFiles, step: number, ledger: string, groupSize: number): CheckpointContent => {
+    const about = { run: run.id, step, time: clock.now(), mesh: printMesh(meshOf(job)), zero: job.zero };
+    const made = { workers: groupSize, program: stepHash(job, set), ledger };
+    if (heldout?.step !== step) return checkpointOf(files, constant, { ...about, ...made });
+    return checkpointOf(files, constant, { ...about, ...made, heldout_loss: heldout.loss }, heldout.more);
+  };
 
   let lastDurable_ms = clock.monotonic();
   let sample = { prompt: "", text: "" };
@@ -387,6 +390,8 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     warnings: run.summary.warnings ?? [],
   };
 }
+
+const evaluationOf = (row: MetricsRow): StepEvaluation[] => (row.kind === "eval" ? [{ step: row.step, metrics: row.metrics ?? {} }] : []);
 
 /** Records the events of training in the files of the run, and updates its state and goodput. */
 function eventSink({ run, job }: ExecutionOptions, goodput: Goodput): TrainEvents {

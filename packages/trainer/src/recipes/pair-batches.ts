@@ -8,6 +8,7 @@ type PairArray = "tokens" | "targets" | "mask" | "segments" | "last" | "margin";
 
 /** A batch of pairs, and the number of targets in it. */
 export interface PairBatch {
+  readonly examples: readonly EncodedPair[];
   readonly pairs: PreferenceBatch;
   /** Pairs that count. Others repeat pairs to fill the batch. */
   readonly own: number;
@@ -45,7 +46,7 @@ function batchOf(examples: readonly EncodedPair[], own: number, seq: number): Pa
     .slice(0, own)
     .flatMap(({ chosen, rejected }) => [chosen.mask, rejected.mask])
     .reduce((sum, mask) => sum + mask.reduce((ones, each) => ones + each, 0), 0);
-  return { pairs, own, targets };
+  return { examples, pairs, own, targets };
 }
 
 /** One array of a batch of pairs. */

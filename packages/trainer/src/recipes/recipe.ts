@@ -6,6 +6,7 @@ import type { ArrayData, FeedPort, RunReport } from "@lapidary/protocol";
 import type { Warning } from "@lapidary/std";
 import type { ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
 
+import type { CompletionSample } from "../rl/completion-sample.js";
 import type { ProgramHost } from "../rl/program-host.js";
 
 export type RecipeName = "pretrain" | NonNullable<ResolvedJob["recipe"]>;
@@ -17,6 +18,7 @@ export interface RecipeRequest {
   readonly lora?: LoraConfig;
   readonly rl?: NonNullable<ResolvedJob["rl"]>;
   readonly dpo?: NonNullable<ResolvedJob["dpo"]>;
+  readonly reward_model?: NonNullable<ResolvedJob["reward_model"]>;
   /** How completions of rl end. Absent: only the step program is compiled, which does not depend on it. */
   readonly stop?: StopRule;
   readonly model: ModelConfig;
@@ -74,6 +76,8 @@ export interface Recipe {
   /** Whether a step waits for results of workers in its middle. If so, the next step is dispatched after its end. */
   readonly isSequential?: boolean;
   graphs(request: RecipeRequest): RecipeGraphs;
+  /** What the evaluations of a run so far, oldest first, warn about. */
+  warningsOf?(evaluations: readonly StepEvaluation[]): readonly Warning[];
   /** Loads the programs that a step needs, and frozen parameter sets, into the workers. */
   open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps>;
 }
@@ -89,6 +93,8 @@ export interface RecipeSteps {
   step(step: number, batch: number, trace: boolean): Promise<StepMetrics>;
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
   evaluate(batches: number): Promise<Evaluation>;
+  /** Completes the states of step 0, after `init` has run and the weights of `train.init` are loaded. */
+  initialize?(): Promise<void>;
   /** Ends threads of the steps. */
   close?(): Promise<void>;
 }
@@ -102,6 +108,12 @@ export interface Evaluation {
   readonly samples?: readonly (readonly CompletionSample[])[];
 }
 
+/** The metrics of the evaluation after a step. */
+export interface StepEvaluation {
+  readonly step: number;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
 /** What the steps of a run depend on besides its states and programs. */
 export interface RecipeInputs {
   readonly job: ResolvedJob;
@@ -110,15 +122,12 @@ export interface RecipeInputs {
   /** Receives completions of a step, for people. */
   readonly onSamples?: (step: number, samples: readonly CompletionSample[]) => void;
   readonly onWarnings?: (warnings: readonly Warning[]) => void;
-}
-
-/** A completion, and its score. */
-interface CompletionSample {
-  readonly prompt: string;
-  readonly completion: string;
-  readonly score: number;
-  /** `stop`: it ends with a stop token. `length`: it was cut off. */
-  readonly finish_reason?: "stop" | "length";
+  /** Receives the progress of long work of an attempt, and undefined at its end. */
+  readonly onActivity?: (activity: { readonly what: string; readonly done: number; readonly total: number } | undefined) => void;
+  /** Worker processes of the attempt: the order in which numbers are added depends on it. */
+  readonly workers: number;
+  /** The directory for results that later attempts and runs read again. */
+  readonly cacheDir: string;
 }
 
 /** What a recipe can do with the workers of a run. Handles are the names of parameters and outputs of its programs. */

@@ -1,5 +1,5 @@
 import { buildModel } from "@lapidary/models";
-import { rewardStep, score, scoreParams, trainedStates } from "@lapidary/post-training";
+import { frozenWeights, rewardStep, score, scoreHead, trainedStates } from "@lapidary/post-training";
 import { assert, ensure } from "@lapidary/std";
 import { initGraph } from "@lapidary/training";
 import { answerTokens, negativeLogSigmoid, pairArray, PairBatches } from "./pair-batches.js";
@@ -11,7 +11,8 @@ const scoreArrays = ["tokens", "last"] as const;
 const metrics = ["loss", "grad_norm", "learning_rate", "accuracy", "margin_mean", "score_chosen", "score_rejected"] as const;
 
 /**
- * A reward model on pairs of a better and a worse answer, with the loss of Bradley and Terry. Rows are padded on the right.
+ * A reward model on pairs of a better and a worse answer, with the loss of Bradley and Terry. Rows are padded on the right. With an adapter, the states
+ * are those of its matrices and of the head.
  *
  *     init          → states of step 0
  *     reward_step   states, tokens, last i32[2B], margin f32[B] → states, metrics
@@ -22,18 +23,18 @@ export const reward: Recipe = {
   stepProgram: "reward_step",
   metrics,
   batchArrays: [],
-  graphs({ model: config, update, batch, seq, seed }) {
+  graphs({ model: config, lora, reward_model: loss, update, batch, seq, seed }) {
     const model = buildModel(config);
-    const states = trainedStates({ params: scoreParams(model) }, update);
+    const states = trainedStates(model, update, { lora, also: [scoreHead(model)] });
     const shape = { batch, seq, segments: false };
     return {
       graphs: {
-        reward_step: { trace: () => rewardStep(model, update, shape) },
+        reward_step: { trace: () => rewardStep(model, update, shape, { center: loss?.center, lora }) },
         init: { trace: () => initGraph(states, seed) },
-        score: { trace: () => score(model, shape) },
+        score: { trace: () => score(model, shape, { lora }) },
       },
       states,
-      frozen: [],
+      frozen: frozenWeights(model, { lora }),
     };
   },
   open,

@@ -1,14 +1,15 @@
 import type { Graph } from "@lapidary/ir";
 import {
+  adaptedModel,
   inSet,
   rlStep,
   type RlConfig,
   rolloutLogProbs,
   score,
   scoreParams,
+  trainedByRl,
   trainedStates,
   valueSet,
-  withValueModel,
 } from "@lapidary/post-training";
 import { handleOf } from "@lapidary/protocol";
 import { assert } from "@lapidary/std";
@@ -55,17 +56,23 @@ export const sequenceShape = (settings: Pick<RlSettings, "rollout">): { batch: n
   return { batch, seq: prompt + newTokens, segments: true };
 };
 
-/** The states that a run with these settings trains: of the policy, and with PPO of the value model. */
-export const rlStates = ({ model, update, algorithm }: Pick<RlSettings, "model" | "update" | "algorithm">): StateSpec[] =>
-  trainedStates(algorithm.algorithm === "ppo" ? withValueModel(model) : model, update);
+/** The states that a run with these settings trains: of the policy or its adapter, and with PPO of the value model. */
+export const rlStates = ({
+  model,
+  update,
+  algorithm,
+  lora,
+}: Pick<RlGraphSettings, "model" | "update" | "algorithm" | "lora">): StateSpec[] =>
+  trainedStates(model, update, trainedByRl(model, algorithm, lora));
 
 /** Loads the programs of a step. */
 export async function loadRlPrograms(host: ProgramHost, settings: RlSettings): Promise<RlPrograms> {
-  const { model, rollout: r, clock, algorithm, iterations } = settings;
+  const { model, lora, rollout: r, clock, algorithm, iterations } = settings;
+  const policy = adaptedModel(model, lora);
   assert(iterations >= 1 && r.temperature > 0, "a step has an update and a temperature", iterations, r.temperature);
   const draw = { temperature: r.temperature, stopTokens: r.stopTokens };
   return {
-    rollout: await Rollout.load(host, { model, shape: rolloutShape(settings), draw, ...(clock === undefined ? {} : { clock }) }),
+    rollout: await Rollout.load(host, { model: policy, shape: rolloutShape(settings), draw, ...(clock === undefined ? {} : { clock }) }),
     scorer: await Scorer.load(host, settings),
     logProbs: await loadLogProbs(host, settings),
     values: algorithm.algorithm === "ppo" ? await loadValues(host, settings) : undefined,
@@ -77,19 +84,15 @@ export async function loadRlPrograms(host: ProgramHost, settings: RlSettings): P
 const sequenceBinding = (): [string, ReturnType<typeof handle>][] => sequenceInputs.map((name) => [name, handle(name)]);
 
 function loadLogProbs(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
-  const { model, rollout } = settings;
+  const { model, rollout, lora } = settings;
   const inputs = new Map([
     ...sequenceBinding(),
     ...model.params.map(({ name }) => [paramName(inSet("reference", name)), weightHandle("reference", name)] as const),
   ]);
   const outputs = new Map(logProbOutputs.map((name) => [name, handle(name)]));
-  const graph = (): Graph => rolloutLogProbs(model, sequenceShape(settings), rollout.temperature);
+  const name = programName("rollout_logprobs", sequenceShape(settings), rollout.temperature, lora);
   // The update reads the rows, too.
-  return LoadedProgram.load(host, programName("rollout_logprobs", sequenceShape(settings), rollout.temperature), graph, {
-    inputs,
-    outputs,
-    donate: [],
-  });
+  return LoadedProgram.load(host, name, rlGraphs(settings).rollout_logprobs, { inputs, outputs, donate: [] });
 }
 
 function loadValues(host: ProgramHost, settings: RlSettings): Promise<LoadedProgram> {
@@ -99,8 +102,8 @@ function loadValues(host: ProgramHost, settings: RlSettings): Promise<LoadedProg
     ...scoreParams(settings.model).map(({ name }) => [paramName(name), handleOf(paramName(inSet(valueSet, name)))] as const),
   ]);
   const outputs = new Map([["token_scores", handle("values")]]);
-  const shape = sequenceShape(settings);
-  return LoadedProgram.load(host, programName("values", shape), () => score(settings.model, shape), { inputs, outputs, donate: ["last"] });
+  const name = programName("values", sequenceShape(settings));
+  return LoadedProgram.load(host, name, rlGraphs(settings).values, { inputs, outputs, donate: ["last"] });
 }
 
 /** Arrays that the metrics read of an update. */
@@ -110,23 +113,27 @@ export const updateResults = (algorithm: RlConfig["algorithm"]): readonly string
 const rlConfigOf = ({ algorithm, rollout: { temperature, generations } }: Pick<RlSettings, "algorithm" | "rollout">): RlConfig =>
   ({ ...algorithm, temperature, generations }) as RlConfig;
 
-/** The graphs of the programs that a step loads, by the names that it loads them by. */
-export function rlGraphs(settings: RlGraphSettings): Record<string, () => Graph> {
-  const { model, update, rollout } = settings;
+/** The graphs of the programs that a step loads, by the names that it loads them by. Only PPO loads `values`. */
+export function rlGraphs(
+  settings: RlGraphSettings,
+): Readonly<Record<"rl_step" | "rollout_prefill" | "rollout_decode" | "rollout_logprobs" | "score" | "values", () => Graph>> {
+  const { model, update, rollout, lora } = settings;
+  const { temperature } = rollout;
   const [shape, sequence] = [rolloutShape(settings), sequenceShape(settings)];
+  const policy = adaptedModel(model, lora);
   return {
-    rl_step: () => rlStep(model, update, sequence, { rl: rlConfigOf(settings) }),
-    rollout_prefill: () => rolloutPrefill(model, shape, rollout),
-    rollout_decode: () => rolloutDecode(model, shape, rollout),
-    rollout_logprobs: () => rolloutLogProbs(model, sequence, rollout.temperature),
+    rl_step: () => rlStep(model, update, sequence, { rl: rlConfigOf(settings), lora }),
+    rollout_prefill: () => rolloutPrefill(policy, shape, rollout),
+    rollout_decode: () => rolloutDecode(policy, shape, rollout),
+    rollout_logprobs: () => rolloutLogProbs(model, sequence, { temperature, lora }),
     score: () => score(model, scoreShape(settings)),
+    values: () => score(model, sequence),
   };
 }
 
 /** @param results arrays that stay on the workers, besides the states */
 function loadUpdate(host: ProgramHost, settings: RlSettings, results: readonly string[]): Promise<LoadedProgram> {
-  const { model, update, algorithm } = settings;
-  const rl = rlConfigOf(settings);
+  const { update, algorithm, lora } = settings;
   const states = rlStates(settings).map(({ name }) => name);
   const perRow = ["old_logps", "reference_logps", "scores", "counted", "old_values"].map((name) => [name, handle(name)] as const);
   const outputs = new Map([
@@ -134,8 +141,7 @@ function loadUpdate(host: ProgramHost, settings: RlSettings, results: readonly s
     ...results.map((name) => [name, handle(`update/${name}`)] as const),
   ]);
   const scalars = ["loss", "grad_norm", "learning_rate", ...(algorithm.algorithm === "ppo" ? ["value_loss"] : [])];
-  const graph = (): Graph => rlStep(model, update, sequenceShape(settings), { rl });
   const inputs = new Map([...sequenceBinding(), ...perRow]);
-  const name = programName("rl_step", sequenceShape(settings), rl, update);
-  return LoadedProgram.load(host, name, graph, { inputs, outputs, donate: states, scalars });
+  const name = programName("rl_step", sequenceShape(settings), rlConfigOf(settings), update, lora);
+  return LoadedProgram.load(host, name, rlGraphs(settings).rl_step, { inputs, outputs, donate: states, scalars });
 }

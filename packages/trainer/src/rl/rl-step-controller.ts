@@ -1,9 +1,10 @@
 import type { ArrayData } from "@lapidary/protocol";
 import { stepIndex, type StepIndex } from "@lapidary/protocol";
-import { assert, type Clock, ensure, systemClock, type Warning } from "@lapidary/std";
+import { assert, type Clock, ensure, systemClock } from "@lapidary/std";
 import { paramName } from "@lapidary/training";
 import { inSet } from "@lapidary/post-training";
-import { checkStep, warningsOfStep } from "./guards.js";
+import { type CompletionSample, samplesOf, type ScoredRollout } from "./completion-sample.js";
+import { checkStep } from "./guards.js";
 import type { LoadedProgram, ParameterSet, ProgramHost } from "./program-host.js";
 import {
   handle,
@@ -21,33 +22,9 @@ import { type CompletionEnds, completionEnds, type SequenceRows, sequenceRows, t
 import type { RolloutScores } from "./scores.js";
 import { metricsOfStep, type RlStepMetrics, type RlTimes, type UpdateResult } from "./step-metrics.js";
 
-/** A completion, for people. */
-export interface RlSample {
-  readonly prompt: string;
-  readonly completion: string;
-  /** As in `rewards.score`. */
-  readonly score: number;
-  /** `length`: the completion has no stop token. */
-  readonly finish_reason: "stop" | "length";
-}
-
-interface ScoredCompletions {
-  readonly completions: ReturnType<typeof trimmedCompletions>;
-  readonly ends: CompletionEnds;
-  readonly scores: RolloutScores;
-}
-
-/** Completions of other prompts than those of the steps. */
-interface RlEvaluation extends RolloutScores {
-  readonly lengths: Int32Array;
-  /** Those of each prompt. */
-  readonly samples: readonly (readonly RlSample[])[];
-}
-
 export interface RlStepResult {
   readonly metrics: RlStepMetrics;
-  readonly samples: readonly RlSample[];
-  readonly warnings: readonly Warning[];
+  readonly samples: readonly CompletionSample[];
 }
 
 /**
@@ -115,36 +92,22 @@ export class RlStepController {
     const ms: RlTimes = { prefill: drawn.prefillMs, decode: drawn.decodeMs, score: scoreMs, reference: referenceMs, update: updateMs };
     const metrics = metricsOfStep(this.#settings, { drawn, ends, scores, rows, before, updated, ms });
     checkStep(k, metrics, this.#settings.guard);
-    const samples = this.#samplesOf(groups, 0, { completions, ends, scores });
-    return { metrics, samples, warnings: warningsOfStep(k, metrics) };
+    const { text } = this.#settings;
+    const [first] = groups;
+    const settings = { generations: r.generations, decode: text.decode };
+    const samples = first === undefined ? [] : samplesOf({ completions, ends, scores: scores.scores }, 0, first.text, settings);
+    return { metrics, samples };
   }
 
   /** Draws completions to other prompts and scores them. The states do not change. */
-  async evaluate(groups: readonly RlPrompt[], batch: number): Promise<RlEvaluation> {
+  async evaluate(groups: readonly RlPrompt[], batch: number): Promise<ScoredRollout> {
     const { rollout: r, seed } = this.#settings;
     const step = stepIndex(0);
     const prompts = groups.flatMap((prompt) => Array.from({ length: r.generations }, () => prompt));
     const drawn = await this.#programs.rollout.draw({ prompts: groups, seed, rollout: evaluationRollout + batch, step });
     const ends = completionEnds(drawn.completions, r.newTokens, r.stopTokens);
     const completions = trimmedCompletions(drawn, r.newTokens, ends);
-    const scores = await this.#programs.scorer.score({ prompts, completions, ends, step });
-    const samples = groups.map((_, at) => this.#samplesOf(groups, at, { completions, ends, scores }));
-    return { ...scores, lengths: ends.lengths, samples };
-  }
-
-  /** The completions of prompt number `at`. */
-  #samplesOf(groups: readonly RlPrompt[], at: number, { completions, ends, scores }: ScoredCompletions): readonly RlSample[] {
-    const { text, rollout } = this.#settings;
-    const prompt = ensure(groups[at], "prompt").text;
-    return Array.from({ length: rollout.generations }, (_, i) => {
-      const row = at * rollout.generations + i;
-      return {
-        prompt,
-        completion: text.decode([...ensure(completions[row], "completion")]),
-        score: ensure(scores.scores[row], "score"),
-        finish_reason: ends.isCutOff[row] === 1 ? "length" : "stop",
-      };
-    });
+    return { ...(await this.#programs.scorer.score({ prompts, completions, ends, step })), ends, completions };
   }
 
   async #timed<T>(work: () => Promise<T>): Promise<[T, number]> {
@@ -162,8 +125,8 @@ export class RlStepController {
     const ran = [logProbs.run(step), ...(values === undefined ? [] : [values.run(step)])];
     const names = [...logProbOutputs, ...(values === undefined ? [] : ["values" as const])];
     const fetched = Promise.all(names.map((name) => group.fetch(handle(name))));
-    await Promise.all([...puts, ...ran, group.drop(names.map(handle))]);
-    return Object.fromEntries((await fetched).map(({ data }, i) => [names[i], data])) as unknown as LogProbs;
+    const [arrays] = await Promise.all([fetched, ...puts, ...ran, group.drop(names.map(handle))]);
+    return Object.fromEntries(arrays.map(({ data }, i) => [names[i], data])) as unknown as LogProbs;
   }
 
   /** The updates on one rollout. */

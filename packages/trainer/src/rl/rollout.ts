@@ -97,12 +97,10 @@ export class Rollout {
     ];
     const prefilled = this.prefill.run(step);
     let prefillEnd = begin;
-    void prefilled.then(() => (prefillEnd = clock.monotonic())).catch(() => undefined);
-    await this.#decodeAll(prefilled, step);
-    const fetched = Promise.all([group.fetch(handle("completions")), group.fetch(handle("logps"))]);
-    const dropped = group.drop(this.arrays);
-    await Promise.all([...puts, dropped]);
-    const [completions, logps] = await fetched;
+    const timed = prefilled.then(() => (prefillEnd = clock.monotonic()));
+    await Promise.all([...puts, timed, this.#decodeAll(prefilled, step)]);
+    const fetched = [group.fetch(handle("completions")), group.fetch(handle("logps"))] as const;
+    const [completions, logps] = await Promise.all([...fetched, group.drop(this.arrays)]);
     assert(completions.data instanceof Int32Array && logps.data instanceof Float32Array, "the types of a rollout");
     const end = clock.monotonic();
     return { completions: completions.data, logps: logps.data, prefillMs: prefillEnd - begin, decodeMs: end - prefillEnd };
@@ -115,7 +113,10 @@ export class Rollout {
     let allEnded = false;
     while (inFlight.length > 0) {
       while (!allEnded && dispatched < this.options.shape.newTokens && inFlight.length < runsAhead) {
-        inFlight.push(this.decode.run(step));
+        const run = this.decode.run(step);
+        // If an earlier run fails, nobody waits for this one.
+        run.catch(() => undefined);
+        inFlight.push(run);
         dispatched++;
       }
       const { scalars } = await ensure(inFlight.shift(), "run");

@@ -1,4 +1,4 @@
-import { maskedMean, type RolloutMetrics, rolloutMetrics, valueMetrics, type ValueMetrics } from "@lapidary/evaluation";
+import { klEstimates, maskedMean, type RolloutMetrics, rolloutMetrics, valueMetrics, type ValueMetrics } from "@lapidary/evaluation";
 import type { ArrayData, RunReport } from "@lapidary/protocol";
 import { ensure } from "@lapidary/std";
 import { type LogProbs, rolloutShape } from "./rl-programs.js";
@@ -74,9 +74,12 @@ export function metricsOfStep(settings: RlSettings, done: StepResults): RlStepMe
     clip: algorithm.clip,
     ratioOf: algorithm.algorithm === "rloo" || algorithm.algorithm === "reinforce" ? "row" : "token",
   });
+  // The completions are drawn from the policy before the updates, so that only its KL can be estimated from them.
+  const estimates = klEstimates(take(before.logps), take(before.reference_logps), mask);
   const answered = ends.lengths.reduce((sum, length) => sum + length, 0);
   return {
     ...metrics,
+    kl: { ...estimates, full: metrics.kl.full },
     klPerCompletion: (maskedMean(fullKl, mask) * answered) / shape.batch,
     loss: number("loss"),
     gradNorm: number("grad_norm"),

@@ -2,7 +2,7 @@ import { parseChecker } from "@lapidary/evaluation";
 import { isDecoder } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { type ConfigSource, valueAt } from "./config-source.js";
-import type { JobFile, RecipeName } from "./job-schema.js";
+import type { CheckFile, JobFile, RecipeName } from "./job-schema.js";
 import { newTokenizer } from "./job-tokenizer.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
@@ -21,9 +21,13 @@ const corpusKeys = [
 ] as const;
 
 /** The recipes that have a key. */
-const keysOfRecipes = { lora: ["sft"], reward: ["rl"], rl: ["rl"], dpo: ["dpo"] } as const satisfies Partial<
-  Record<keyof JobFile, readonly RecipeName[]>
->;
+const keysOfRecipes = {
+  lora: ["sft", "reward", "dpo", "rl"],
+  reward: ["rl"],
+  rl: ["rl"],
+  dpo: ["dpo"],
+  reward_model: ["reward"],
+} as const satisfies Partial<Record<keyof JobFile, readonly RecipeName[]>>;
 
 /**
  * Checks that a job has the keys of its recipe, and no others.
@@ -32,7 +36,7 @@ const keysOfRecipes = { lora: ["sft"], reward: ["rl"], rl: ["rl"], dpo: ["dpo"] 
  */
 export function checkRecipe(file: JobFile, source: ConfigSource): void {
   const { recipe = "pretrain" } = file;
-  const refuse = (path: readonly string[], message: string, remedy: string): LapidaryError =>
+  const refuse: Refuse = (path, message, remedy) =>
     new LapidaryError({ code: "LAP_CONFIG_VALUE", message, location: source.locationOf(path), remedy });
   const given = (paths: readonly (readonly string[])[]): readonly string[] | undefined =>
     paths.find((path) => valueAt(source.value, path) !== undefined);
@@ -73,25 +77,38 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
   if (recipe === "rl") checkRewards(file, refuse);
 }
 
+type Refuse = (path: readonly string[], message: string, remedy: string) => LapidaryError;
+
 /** The reward and the rollout of a job of rl. */
-function checkRewards({ rl, reward }: JobFile, refuse: (path: readonly string[], message: string, remedy: string) => LapidaryError): void {
+function checkRewards({ rl, reward, train }: JobFile, refuse: Refuse): void {
   if (rl === undefined) throw refuse([], "the recipe rl needs rl.rollout.max_new_tokens", "write rl: { rollout: { max_new_tokens: 32 } }");
   if (reward === undefined)
     throw refuse([], "the recipe rl needs a reward", "name a checker or a reward model: reward: [{ checker: sorted }]");
-  if (rl.algorithm !== "reinforce" && rl.generations < 2)
+  if ((rl.algorithm === "rloo" || rl.algorithm === "grpo") && rl.generations < 2)
     throw refuse(["rl", "generations"], `${rl.algorithm} compares the completions of a prompt`, "use 2 or more generations, or reinforce");
-  if (rl.reduction !== undefined && rl.algorithm !== "grpo")
-    throw refuse(["rl", "reduction"], `${rl.algorithm} has no reduction`, "remove rl.reduction, or use grpo");
+  for (const [key, algorithm] of [
+    ["reduction", "grpo"],
+    ["kl_weight", "grpo"],
+    ["ppo", "ppo"],
+  ] as const)
+    if (rl[key] !== undefined && rl.algorithm !== algorithm)
+      throw refuse(["rl", key], `${rl.algorithm} has no ${key}`, `remove rl.${key}, or use ${algorithm}`);
   for (const [at, source] of reward.entries())
     if ("checker" in source) {
-      const path = ["reward", `${at}`];
       const { weight: _, ...settings } = source;
-      try {
-        parseChecker(settings, path.join("."));
-      } catch (error) {
-        throw error instanceof LapidaryError ? refuse(path, error.message, error.remedy ?? "correct the checker") : error;
-      }
+      checkChecker(settings, ["reward", `${at}`], refuse);
     }
+  if (rl.check !== undefined && train.eval === undefined)
+    throw refuse(["rl", "check"], "rl.check compares evaluations, and the job has one, at its end", "write train.eval: { every: 20 }");
+  if (rl.check !== undefined) checkChecker(rl.check, ["rl", "check"], refuse);
+}
+
+function checkChecker(settings: CheckFile, path: readonly string[], refuse: Refuse): void {
+  try {
+    parseChecker(settings, path.join("."));
+  } catch (error) {
+    throw error instanceof LapidaryError ? refuse(path, error.message, error.remedy ?? "correct the checker") : error;
+  }
 }
 
 /** @throws LapidaryError `LAP_CONFIG_VALUE` for an adapter of a model whose projections LoRA cannot change */

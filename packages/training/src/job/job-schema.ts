@@ -153,27 +153,74 @@ const rewardSourceSchema = z.union([
 ]);
 export type RewardSourceFile = z.infer<typeof rewardSourceSchema>;
 
+const ppoSchema = z.strictObject({
+  gamma: z.number().min(0).max(1).default(1).describe("Discount of later rewards"),
+  lambda: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.95)
+    .describe("Decay of generalized advantage estimation: 0 trusts the value model, 1 the rewards"),
+  value_weight: f32Number.positive().default(0.1).describe("Weight of the loss of the value model"),
+  value_clip: f32Number.positive().default(0.2).describe("Bound of the change of a value by the updates on a rollout"),
+});
+
+export const ppoDefaults = ppoSchema.parse({});
+
+const clipBound = f32Number.positive().max(1);
+
+/** A checker of completions; its settings are further keys. */
+const checkSchema = z
+  .object({
+    checker: z
+      .string()
+      .min(1)
+      .describe("exact, regex, number, json-schema, sorted, or the path of a .mjs file; its settings are further keys"),
+  })
+  .catchall(z.union([z.string(), z.number(), z.boolean()]));
+export type CheckFile = z.infer<typeof checkSchema>;
+
 const rlSchema = z.strictObject({
-  algorithm: z.enum(["rloo", "reinforce", "grpo"]).default("rloo").describe("How rewards become advantages"),
+  algorithm: z.enum(["rloo", "reinforce", "grpo", "ppo"]).default("rloo").describe("How rewards become advantages"),
   generations: count.default(4).describe("Completions of each prompt"),
   rollout: z.strictObject({
     temperature: f32Number.positive().default(1).describe("Divides the logits"),
     max_new_tokens: count.describe("Tokens of a completion at most; the rest of train.seq is for the prompt"),
   }),
-  beta: f32Number.min(0).default(0.05).describe("Weight of the KL to the policy of init"),
+  beta: f32Number.min(0).default(0.05).describe("Weight of the KL to the policy of init; for ppo, of the KL in the reward of each token"),
   iterations: z.number().int().min(1).max(64).default(1).describe("Updates on each rollout"),
-  clip: f32Number.positive().max(1).default(0.2).describe("Bound of the change of a probability ratio"),
+  clip: z
+    .union([clipBound, z.strictObject({ low: clipBound, high: f32Number.positive().max(10) })])
+    .default(0.2)
+    .describe("Bound of the change of a probability ratio; { low, high } bounds it from 1 − low to 1 + high"),
   truncated: z
     .union([z.enum(["mask", "score"]), z.strictObject({ penalty: f32Number })])
     .default("mask")
     .describe("Completions without an end: mask ignores them, score scores them as others, penalty is their score"),
   reduction: z.enum(["grpo", "dapo", "dr_grpo"]).optional().describe("grpo: how the losses of tokens are averaged; grpo by default"),
+  kl_weight: z
+    .boolean()
+    .optional()
+    .describe("grpo: whether the probability ratio multiplies the KL term, whose gradient then has no bias; true by default"),
+  ppo: ppoSchema.optional().describe("ppo: value model and advantages"),
+  check: checkSchema
+    .optional()
+    .describe(
+      "A checker of completions to held-out prompts, at each evaluation. It trains nothing. The run warns if the reward rises while it falls",
+    ),
   guard: z
     .strictObject({
       kl: z.number().positive().optional().describe("The run stops if the KL to the policy of init is larger, nats a token"),
       log_prob_gap: z.number().positive().optional().describe("The run stops if log-probabilities of sampler and trainer differ by more"),
     })
     .optional(),
+});
+
+const rewardModelSchema = z.strictObject({
+  center: f32Number.min(0).default(0).describe("Weight of the mean of (chosen + rejected)², which keeps scores near 0"),
+  margin: f32Number
+    .default(0)
+    .describe("The score of a chosen answer should exceed that of the rejected one by this much; the key margin of a row wins"),
 });
 
 const dpoSchema = z.strictObject({
@@ -281,10 +328,13 @@ export const jobFileSchema = z.strictObject({
     ),
   train: trainSchema,
   data: dataSchema.prefault({}),
-  lora: loraSchema.optional().describe("sft: trains this adapter; the weights of the model stay as they are"),
+  lora: loraSchema
+    .optional()
+    .describe("sft, reward, dpo, rl: trains this adapter; the weights of the model stay as they are, and are the reference of dpo and rl"),
   reward: z.array(rewardSourceSchema).min(1).max(16).optional().describe("rl: sources of the reward, which is their weighted sum"),
   rl: rlSchema.optional().describe("rl: algorithm and rollout"),
   dpo: dpoSchema.optional().describe("dpo: loss"),
+  reward_model: rewardModelSchema.optional().describe("reward: loss"),
   checkpoint: checkpointSchema.prefault({}),
   sample: sampleSchema.optional().describe("Text to generate at the end"),
 });

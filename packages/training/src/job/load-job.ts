@@ -12,7 +12,15 @@ import { type ConfigSource, ValueSource } from "./config-source.js";
 import { resolveRules, unitsOfParams } from "./default-rules.js";
 import { initDirectory, type InitNames } from "./init-checkpoint.js";
 import { givenTokenizer, newTokenizer } from "./job-tokenizer.js";
-import { dpoDefaults, type JobFile, jobFileSchema, jobNamePattern, type RewardSourceFile } from "./job-schema.js";
+import {
+  type CheckFile,
+  dpoDefaults,
+  type JobFile,
+  jobFileSchema,
+  jobNamePattern,
+  ppoDefaults,
+  type RewardSourceFile,
+} from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
 import { podAxis } from "./axis-names.js";
 import { applyOverride } from "./override.js";
@@ -136,7 +144,7 @@ export function resolveLocatedJob(
   const init = initOf(job, environment, absolute);
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
-  const { strategy: ___, unapplied: before, recipe, init: _____, reward, ...own } = job;
+  const { strategy: ___, unapplied: before, recipe, init: _____, reward, rl, ...own } = job;
   const seq = job.train.seq ?? config.contextLength;
   const units = unitsOfParams(buildModel(config).params)
     .set("seq", [seq])
@@ -162,6 +170,7 @@ export function resolveLocatedJob(
       seq,
       ...(init === undefined ? {} : { init }),
     },
+    ...(rl === undefined ? {} : { rl: resolveRl(rl, absolute) }),
     ...(reward === undefined ? {} : { reward: reward.map((entry, at) => resolveReward(entry, at, environment, absolute)) }),
     data: resolveData(job.data, { packs: (recipe ?? "sft") === "sft", init, vocabSize: config.vocabSize, absolute }),
   };
@@ -208,10 +217,19 @@ function resolveReward(source: RewardSourceFile, at: number, environment: JobEnv
       ...source,
       model: initDirectory(source.model, absolute(source.model, "reward", `${at}`, "model"), environment),
     } as RewardSourceFile;
-  if ("checker" in source && /\.m?js$/.test(source.checker))
-    return { ...source, checker: absolute(source.checker, "reward", `${at}`, "checker") };
-  return source;
+  return "checker" in source ? resolveChecker(source, absolute, "reward", `${at}`) : source;
 }
+
+/** The settings of reinforcement learning with the defaults of the algorithm. */
+const resolveRl = (rl: NonNullable<JobFile["rl"]>, absolute: AbsolutePath): NonNullable<JobFile["rl"]> => ({
+  ...rl,
+  ...(rl.algorithm === "ppo" ? { ppo: rl.ppo ?? ppoDefaults } : {}),
+  ...(rl.check === undefined ? {} : { check: resolveChecker(rl.check, absolute, "rl", "check") }),
+});
+
+/** A checker with the absolute path of its module. */
+const resolveChecker = <C extends CheckFile>(check: C, absolute: AbsolutePath, ...keys: string[]): C =>
+  /\.m?js$/.test(check.checker) ? { ...check, checker: absolute(check.checker, ...keys, "checker") } : check;
 
 /** The checkpoint that a job starts from: `init` or `train.init`, as `initDirectory` resolves it. */
 function initOf(job: JobFile, environment: JobEnvironment, absolute: AbsolutePath): string | undefined {

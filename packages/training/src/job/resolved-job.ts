@@ -127,6 +127,7 @@ const keyOrder = [
   "reward",
   "rl",
   "dpo",
+  "reward_model",
   "checkpoint",
   "sample",
 ] as const satisfies readonly (keyof JobFile)[];

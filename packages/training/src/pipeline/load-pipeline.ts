@@ -69,7 +69,7 @@ export function resolvePipeline(
 }
 
 /**
- * Checks the jobs that start from the run of another job: the job needs the other, the other trains a whole model, and both have the same model.
+ * Checks the jobs that start from the run of another job: the job needs the other, and both have the same model.
  *
  * @throws LAP_PIPELINE_INIT, LAP_INIT_MISMATCH
  */
@@ -88,13 +88,6 @@ export function checkInitOfNeeds(
         message: `job ${name} starts from the run of job ${init}, but does not need that job`,
         location,
         remedy: `add ${init} to the needs of ${name}; if ${init} is a directory, write ./${init}`,
-      });
-    if (origin.job.lora !== undefined)
-      throw new LapidaryError({
-        code: "LAP_PIPELINE_INIT",
-        message: `job ${name} starts from the run of job ${init}, whose checkpoints are adapters`,
-        location,
-        remedy: `remove lora from job ${init}; init needs the checkpoint of a whole model`,
       });
     withLocation(location, () => checkSameModel(`the run of job ${init}`, job.model.config, origin.job.model.config));
   }

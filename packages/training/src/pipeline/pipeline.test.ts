@@ -73,11 +73,21 @@ describe("pipeline files", () => {
         ["sft", "base", true, [{ path: join(directory, "demos.jsonl") }]],
       );
     }
+  });
+
+  it("a job starts from the run of a need that trains an adapter", () => {
+    const sft = `recipe: sft, data: { train: [{ path: demos.jsonl }] }, ${inline.slice(1, -1)}`;
     const adapter = `{ init: base, lora: {}, ${sft} }`;
-    fails(
+    const { jobs } = load(
       `jobs:\n  third: { needs: [tuned], job: { init: tuned, ${sft} } }\n  tuned: { needs: [base], job: ${adapter} }\n  base: { job: ${inline} }\n`,
-      "LAP_PIPELINE_INIT",
-      "two.yaml:2:35",
+    );
+    deepStrictEqual(
+      jobs.map(({ name, job }) => [name, job.train.init, job.lora !== undefined]),
+      [
+        ["base", undefined, false],
+        ["tuned", "base", true],
+        ["third", "tuned", false],
+      ],
     );
   });
 
