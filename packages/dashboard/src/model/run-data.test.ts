@@ -132,6 +132,7 @@ describe("run data", () => {
     const sent = jsonText([{ id: 1, event: "metrics", data: { ...snapshotRow, metrics } }]);
     const data = new RunData(snapshot());
     data.apply(parseResponse(sent) as StreamEvent[]);
+    deepStrictEqual(data.job.metrics, metrics);
     data.apply([{ id: 2, event: "metrics", data: { ...snapshotRow, step: 2, metrics: { reward: 0.75 } } }]);
     deepStrictEqual(data.series.column("metrics.kl").last, [Number.NaN, Number.NaN]);
     deepStrictEqual([data.series.column("metrics.reward").last, data.job.metrics], [[0.5, 0.75], { reward: 0.75 }]);
