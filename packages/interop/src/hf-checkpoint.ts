@@ -35,19 +35,24 @@ const headElements = 1 << 16;
  * or an adapter of PEFT whose base model is such a directory: adapter_config.json and adapter_model.safetensors. Its weights are read merged.
  */
 export class HfCheckpoint {
+  readonly directory: string;
+  readonly config: ModelConfig;
+  readonly params: readonly ParamSpec[];
+  /** Findings that did not stop the read: other tensor names, unknown keys. */
+  readonly warnings: readonly Warning[];
+  /** The `config.json` of the model; that of the base model if the directory has an adapter. */
+  readonly configFile: string;
+
   private constructor(
-    readonly directory: string,
-    readonly config: ModelConfig,
-    readonly params: readonly ParamSpec[],
-    /** Findings that did not stop the read: other tensor names, unknown keys. */
-    readonly warnings: readonly Warning[],
+    about: Pick<HfCheckpoint, "directory" | "config" | "params" | "warnings" | "configFile">,
     private readonly files: readonly TensorFile[],
     private readonly matched: MatchedTensors,
-    /** The `config.json` of the model; that of the base model if the directory has an adapter. */
-    readonly configFile: string,
     /** Changes of the weights, the first one first. */
     private readonly adapters: readonly LoraAdapter[] = [],
-  ) {}
+  ) {
+    ({ directory: this.directory, config: this.config, params: this.params } = about);
+    ({ warnings: this.warnings, configFile: this.configFile } = about);
+  }
 
   /**
    * Opens all files. Checks that every parameter of the model in config.json exists, and that every other tensor is redundant.
@@ -69,7 +74,8 @@ export class HfCheckpoint {
       const found = await openWeights(directory, files);
       const matched = matchTensors(directory, config, params, found);
       for (const tensor of matched.redundant) await tensor.check(depth === "headers" ? headElements : undefined);
-      return new HfCheckpoint(directory, config, params, [...warnings, ...matched.warnings], files, matched, configPath);
+      const about = { directory, config, params, warnings: [...warnings, ...matched.warnings], configFile: configPath };
+      return new HfCheckpoint(about, files, matched);
     } catch (error) {
       await Promise.all(files.map((file) => file.close()));
       throw error;
@@ -85,7 +91,7 @@ export class HfCheckpoint {
       base = await HfCheckpoint.#open(adapter.base, depth, [...above, directory]);
       const { config, params, warnings, files, matched, configFile, adapters } = base;
       adapter.check(params);
-      return new HfCheckpoint(directory, config, params, warnings, files, matched, configFile, [...adapters, adapter]);
+      return new HfCheckpoint({ directory, config, params, warnings, configFile }, files, matched, [...adapters, adapter]);
     } catch (error) {
       await Promise.all([adapter.close(), base?.close()]);
       throw error;

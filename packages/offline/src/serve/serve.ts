@@ -1,5 +1,4 @@
 import { statSync } from "node:fs";
-import { join } from "node:path";
 import { openHome } from "@lapidary/api/home-directory";
 import { HfCheckpoint } from "@lapidary/interop";
 import { serveModel } from "@lapidary/serving";

@@ -33,7 +33,7 @@ interface RlLoss extends PolicyLoss {
 export const valueSet = "value";
 
 /** The parameters of the value model, which PPO trains whole, also if the policy has an adapter. */
-export const valueParams = (model: Pick<Model, "params">): ParamSpec[] =>
+const valueParams = (model: Pick<Model, "params">): ParamSpec[] =>
   scoreParams(model).map((spec) => ({ ...spec, name: inSet(valueSet, spec.name) }));
 
 /** The parameters of the policy and of the value model, which PPO trains together. */

@@ -77,7 +77,7 @@ async function open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps> 
       puts.push(update.put("reference_logps", { dtype: "f32", dims: [pairs.rows], data }));
       const [{ scalars }] = await Promise.all([update.run({ step, update: true, trace }), ...puts]);
       const result = stepMetrics((name) => ensure(scalars.get(name), name), given);
-      if (step === 0) checkReference(result, given, ensure(job.dpo, "dpo").beta);
+      if (step === 0) checkReference(result, { rows: pairs.rows, targets: given.targets }, ensure(job.dpo, "dpo").beta);
       return result;
     },
     evaluate: async (count) => evaluate({ policy, table: await table(), batches, dpo: ensure(job.dpo, "dpo") }, count),
@@ -112,8 +112,8 @@ const rounding = 1e-3;
  *
  * @throws LAP_RL_REFERENCE
  */
-function checkReference({ more = {} }: StepMetrics, { pairs, targets }: PairBatch, beta: number): void {
-  const tokens = targets / pairs.rows;
+export function checkReference({ more = {} }: StepMetrics, { rows, targets }: { rows: number; targets: number }, beta: number): void {
+  const tokens = targets / rows;
   for (const name of ["reward_chosen", "reward_rejected"]) {
     const gap = Math.abs(ensure(more[name], name)) / beta / tokens;
     if (gap > rounding) throw wrongReference(gap);

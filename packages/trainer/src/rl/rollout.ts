@@ -114,7 +114,7 @@ export class Rollout {
     while (inFlight.length > 0) {
       while (!allEnded && dispatched < this.options.shape.newTokens && inFlight.length < runsAhead) {
         const run = this.decode.run(step);
-        // If an earlier run fails, nobody waits for this one.
+        // If an earlier run fails, no caller waits for this one.
         run.catch(() => undefined);
         inFlight.push(run);
         dispatched++;
