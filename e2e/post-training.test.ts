@@ -45,8 +45,15 @@ describe("recipes on preferences and rewards", function () {
     );
     equal(rows[0]?.["kl"], 0);
     ok((rows.at(-1)?.["kl"] ?? 0) > 0);
-    const [sampled] = (await home.events("whole")).filter(isOfType("completions_sampled"));
+    const samples = (await home.events("whole")).filter(isOfType("completions_sampled"));
+    const [sampled] = samples;
     deepStrictEqual([sampled?.step, sampled?.completions.length], [1, 4]);
+    const heldout = samples.filter(({ split }) => split === "heldout");
+    deepStrictEqual([heldout.length, new Set(heldout.map(({ completions }) => completions[0]?.prompt)).size], [4, 4]);
+    for (const { step, completions } of heldout) {
+      deepStrictEqual([step, completions.length], [6, 4]);
+      ok(completions.every(({ finish_reason }) => finish_reason === "stop" || finish_reason === "length"));
+    }
     await home.json("launch", writeFile(home, "rm-rl.yaml", rlJob("[{ model: rm, scale: 0.1 }]", ", iterations: 2")), "--name", "scored");
     ok(metricsOf(home, "scored", "train").every((row) => row["reward"] !== 0));
   });

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openChecker, parseChecker } from "@lapidary/evaluation";
-import { ensure, LapidaryError } from "@lapidary/std";
+import { comparisonOf } from "@lapidary/api/comparison";
+import { ensure, jsonText, LapidaryError } from "@lapidary/std";
 import { collectingReporter } from "../testing/collecting-reporter.js";
 import { type FakeModel, fakeAnswerModel } from "../testing/fake-answer-model.js";
 import { type ComparedModels, compareModels, type ComparisonRequest } from "./compare-models.js";
@@ -72,6 +73,11 @@ describe("compareModels", () => {
     deepStrictEqual([result.equal_answers, codes], [1, []]);
     deepStrictEqual(report.source, { kind: "checker", checker: "sorted" });
     strictEqual(rows.length, 21);
+    // The dashboard reads the report by this schema.
+    deepStrictEqual(
+      comparisonOf(JSON.parse(jsonText(report)))?.sets[0]?.result_by_subset["odd"]?.wilson95,
+      set.result_by_subset["odd"]?.wilson95,
+    );
     deepStrictEqual(
       set.samples.map(({ outcome }) => outcome),
       ["win", "tie"],

@@ -295,12 +295,13 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   const evaluate = (programs: RunPrograms, step: number, batches: number): Promise<void> =>
     watch.time("evaluate", async () => {
       const wanted = Math.min(batches, dataset.heldoutBatches(batch, seq));
-      const { loss, tokens, more } = await raceAbort(programs.evaluate(wanted), signal);
+      const { loss, tokens, more, samples = [] } = await raceAbort(programs.evaluate(wanted), signal);
       heldout = { step, loss, ...(more === undefined ? {} : { more }) };
       if (evaluated.has(step)) return;
       evaluated.add(step);
       const metrics = more === undefined ? {} : { metrics: { ...more } };
       run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens, ...metrics });
+      for (const completions of samples) run.record({ type: "completions_sampled", step, split: "heldout", completions: [...completions] });
       evaluations.push({ step, metrics: more ?? {} });
       warnOfKind(run, recipeOf(job).warningsOf?.(evaluations) ?? []);
     });

@@ -6,6 +6,7 @@ import type { ArrayData, FeedPort, ProgramTensors, RunReport } from "@lapidary/p
 import type { Warning } from "@lapidary/std";
 import type { RecipePath, ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
 
+import type { CompletionSample } from "../rl/completion-sample.js";
 import type { ProgramHost } from "../rl/program-host.js";
 
 export type RecipeName = "pretrain" | Exclude<NonNullable<ResolvedJob["recipe"]>, RecipePath>;
@@ -143,6 +144,8 @@ export interface Evaluation {
   readonly tokens: number;
   /** Further metrics, by name. */
   readonly more?: Readonly<Record<string, number>>;
+  /** Completions of held-out prompts, the same prompts in every evaluation, for people: one list for each prompt. */
+  readonly samples?: readonly (readonly CompletionSample[])[];
 }
 
 /** The metrics of the evaluation after a step. */
@@ -167,13 +170,6 @@ export interface RecipeInputs {
   readonly workers: number;
   /** The directory for results that later attempts and runs read again. */
   readonly cacheDir: string;
-}
-
-/** A completion of a step, and its score. */
-interface CompletionSample {
-  readonly prompt: string;
-  readonly completion: string;
-  readonly score: number;
 }
 
 /** What a recipe can do with the workers of a run. Handles are the names of parameters and outputs of its programs. */

@@ -1,6 +1,7 @@
 import type { ExampleSet, TextPrompt } from "@lapidary/data";
 import { type CheckedReward, type Checker, meanAndStd, rewardHacking } from "@lapidary/evaluation";
 import { assert, ensure, type Warning } from "@lapidary/std";
+import { type CompletionSample, samplesOf } from "../rl/completion-sample.js";
 import type { RlPrompt, RlSettings } from "../rl/rl-settings.js";
 import type { RlStepController } from "../rl/rl-step-controller.js";
 import type { Evaluation, StepEvaluation } from "./recipe.js";
@@ -14,16 +15,23 @@ export interface RlEvaluation {
   readonly check: Checker | undefined;
 }
 
+/** Held-out prompts whose completions an evaluation returns. */
+const sampledPrompts = 4;
+
 /** The loss of an evaluation is the negative mean score of completions of held-out prompts. */
 export async function evaluateRl({ controller, set, rollout, decode, check }: RlEvaluation, count: number): Promise<Evaluation> {
   assert(count > 0, "an evaluation has batches", count);
   const { prompts, generations } = rollout;
   const all: { scores: number[]; checks: number[]; sources: Map<string, number[]> } = { scores: [], checks: [], sources: new Map() };
   const sum = { tokens: 0, cutOff: 0 };
+  const samples: (readonly CompletionSample[])[] = [];
   for (let batch = 0; batch < count; batch++) {
     const { examples, own } = set.heldoutBatch(batch, prompts);
-    const { scores, sources, ends, completions } = await controller.evaluate(examples satisfies readonly RlPrompt[], batch);
+    const drawn = await controller.evaluate(examples satisfies readonly RlPrompt[], batch);
+    const { scores, sources, ends, completions } = drawn;
     const rows = own * generations;
+    for (const [at, { text }] of examples.slice(0, Math.min(own, sampledPrompts - samples.length)).entries())
+      samples.push(samplesOf(drawn, at, text, { generations, decode }));
     all.scores.push(...scores.subarray(0, rows));
     for (const [name, values] of sources) all.sources.set(name, [...(all.sources.get(name) ?? []), ...values.subarray(0, rows)]);
     for (let row = 0; row < rows; row++) {
@@ -51,6 +59,7 @@ export async function evaluateRl({ controller, set, rollout, decode, check }: Rl
       completions,
       ...(check === undefined ? {} : { check: checked.mean, check_std: checked.std }),
     },
+    samples,
   };
 }
 

@@ -3,6 +3,7 @@ import { stepIndex, type StepIndex } from "@lapidary/protocol";
 import { assert, type Clock, ensure, systemClock } from "@lapidary/std";
 import { paramName } from "@lapidary/training";
 import { inSet } from "@lapidary/post-training";
+import { type CompletionSample, samplesOf, type ScoredRollout } from "./completion-sample.js";
 import { checkStep } from "./guards.js";
 import type { LoadedProgram, ParameterSet, ProgramHost } from "./program-host.js";
 import {
@@ -21,23 +22,9 @@ import { type CompletionEnds, completionEnds, type SequenceRows, sequenceRows, t
 import type { RolloutScores } from "./scores.js";
 import { metricsOfStep, type RlStepMetrics, type RlTimes, type UpdateResult } from "./step-metrics.js";
 
-/** A completion of the first group of a step, for people. */
-interface RlSample {
-  readonly prompt: string;
-  readonly completion: string;
-  /** As in `rewards.score`. */
-  readonly score: number;
-}
-
 export interface RlStepResult {
   readonly metrics: RlStepMetrics;
-  readonly samples: readonly RlSample[];
-}
-
-/** Completions, and their scores. */
-export interface ScoredRollout extends RolloutScores {
-  readonly ends: CompletionEnds;
-  readonly completions: readonly Int32Array[];
+  readonly samples: readonly CompletionSample[];
 }
 
 /**
@@ -106,13 +93,9 @@ export class RlStepController {
     const metrics = metricsOfStep(this.#settings, { drawn, ends, scores, rows, before, updated, ms });
     checkStep(k, metrics, this.#settings.guard);
     const { text } = this.#settings;
-    const samples = groups.slice(0, 1).flatMap((prompt) =>
-      Array.from({ length: r.generations }, (_, row) => ({
-        prompt: prompt.text,
-        completion: text.decode([...ensure(completions[row], "completion")]),
-        score: ensure(scores.scores[row], "score"),
-      })),
-    );
+    const [first] = groups;
+    const settings = { generations: r.generations, decode: text.decode };
+    const samples = first === undefined ? [] : samplesOf({ completions, ends, scores: scores.scores }, 0, first.text, settings);
     return { metrics, samples };
   }
 
