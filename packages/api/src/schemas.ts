@@ -254,7 +254,7 @@ export const submitPipelineSchema = z.strictObject({
         name: nameSchema,
         /** Jobs of the pipeline that must be done before it starts. */
         needs: z.array(nameSchema).max(64).default([]),
-        /** A resolved job file as JSON. `train.init` may be the name of a job that must be done before. */
+        /** A resolved job file as JSON. A key that names a run may be the name of a job that must be done before. */
         job: z.record(z.string(), z.unknown()),
       }),
     )

@@ -8,7 +8,8 @@ export { checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-
 export type { InitNames } from "./job/init-checkpoint.js";
 export { type JobText, type JobValue, type LocatedJob, loadJob, loadLocatedJob, resolveJob, resolveLocatedJob } from "./job/load-job.js";
 export { type JobOrder, orderJobs } from "./pipeline/job-order.js";
-export { checkInitOfNeeds } from "./pipeline/load-pipeline.js";
+export { mapRunReferences, runReferences } from "./job/run-references.js";
+export { checkRunsOfNeeds } from "./pipeline/load-pipeline.js";
 export { pipelineJsonSchema } from "./pipeline/pipeline-schema.js";
 export { type ResolvedJob, compileOptions, jobFileOf, jobFileText, meshOf, needsInit, printJob, zeroOptions } from "./job/resolved-job.js";
 export { jobWarnings, shardingFindings } from "./job/sharding-findings.js";

@@ -7,6 +7,7 @@ import type { ResolvedJob } from "../job/resolved-job.js";
 import { checkGivenTokenizer, givenTokenizer, newTokenizerWarnings, tokenizerRequest } from "../job/job-tokenizer.js";
 import { checkRewardModel } from "./check-reward.js";
 import { checkInit } from "./check-init.js";
+import { runReferences } from "../job/run-references.js";
 
 export interface InputCheckOptions {
   /** The directory whose `node_modules` is the default corpus. */
@@ -19,8 +20,8 @@ export interface InputCheckOptions {
   readonly readsCorpus?: boolean;
   /** False for a run that resumes from its own checkpoint. */
   readonly readsInit?: boolean;
-  /** True if another run writes the checkpoint of `train.init` later. The start of the job checks it. */
-  readonly initIsPending?: boolean;
+  /** Whether a run that the job names writes its checkpoints later. The start of the job checks them. By default none does. */
+  readonly isPending?: (run: string) => boolean;
   /** False if the caller reads the given tokenizer itself, or if the run has its own. */
   readonly readsTokenizer?: boolean;
 }
@@ -42,7 +43,7 @@ export const corpusOf = ({ data }: ResolvedJob, projectRoot: string): CorpusSpec
  * @throws LapidaryError naming the key of the job file, and the file
  */
 export async function checkInputs(job: ResolvedJob, options: InputCheckOptions): Promise<readonly Warning[]> {
-  const { projectRoot, locationOf, readsCorpus = true, readsInit = true, readsTokenizer = true, initIsPending = false } = options;
+  const { projectRoot, locationOf, readsCorpus = true, readsInit = true, readsTokenizer = true, isPending = () => false } = options;
   const { data, train } = job;
   if (readsCorpus && job.recipe !== undefined) await checkExamples(job, locationOf);
   if (readsCorpus && job.recipe === undefined) {
@@ -54,12 +55,10 @@ export async function checkInputs(job: ResolvedJob, options: InputCheckOptions):
       checkCorpus({ corpus: corpusOf(job, projectRoot), heldOutFraction: data.held_out, batch: train.batch, seq: train.seq }),
     );
   }
-  for (const [at, source] of (job.reward ?? []).entries())
-    if ("model" in source && typeof source.model === "string") {
-      const { model } = source;
-      await withKeyLocation(["reward", `${at}`, "model"], locationOf, () => checkRewardModel(model));
-    }
+  for (const { path, run, kind } of runReferences(job))
+    if (kind === "reward model" && !isPending(run)) await withKeyLocation(path, locationOf, () => checkRewardModel(run));
   const { init } = train;
+  const initIsPending = init !== undefined && isPending(init);
   const warnings =
     init === undefined || !readsInit || initIsPending
       ? []
