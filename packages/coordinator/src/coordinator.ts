@@ -30,6 +30,7 @@ import { checkOutput } from "./check-output.js";
 import { removeConnection, writeConnection } from "@lapidary/api/connection";
 import { asJobError, cancelOf, coordinatorStopped, errorFields, isCancel, notReady, notResumable, runLost } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
+import { compareOnPod } from "@lapidary/comparison";
 import { listCheckpoints, execute } from "@lapidary/trainer";
 import { registryPath } from "@lapidary/api/worker-registry";
 import { openHome } from "@lapidary/api/home-directory";
@@ -318,7 +319,7 @@ export class Coordinator {
     this.#log.info("job starts", { job: run.id, slice });
     try {
       const job = await withNewestCheckpoints(placed.job);
-      const report = await execute({
+      const report = await (job.recipe === "compare" ? compareOnPod : execute)({
         run,
         job,
         slice,

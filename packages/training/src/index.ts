@@ -8,6 +8,7 @@ export { checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-
 export type { InitNames } from "./job/init-checkpoint.js";
 export { type JobText, type JobValue, type LocatedJob, loadJob, loadLocatedJob, resolveJob, resolveLocatedJob } from "./job/load-job.js";
 export { type JobOrder, orderJobs } from "./pipeline/job-order.js";
+export type { ResolvedComparison } from "./job/comparison-job.js";
 export { mapRunReferences, runReferences } from "./job/run-references.js";
 export { checkRunsOfNeeds } from "./pipeline/load-pipeline.js";
 export { pipelineJsonSchema } from "./pipeline/pipeline-schema.js";
@@ -33,5 +34,5 @@ export { evalStep, nextTokenLogits } from "./step/eval-step.js";
 export { decodeProgram, prefillProgram } from "./step/generate-programs.js";
 export { type DrawSettings, type RolloutShape, cacheShapeOf, drawKeys, rolloutDecode, rolloutPrefill } from "./step/rollout-programs.js";
 export { initGraph } from "./step/init-program.js";
-export { type StateSpec, gradientName, paramName, stateParameter, stepName, trainState } from "./step/train-state.js";
+export { type StateSpec, gradientName, paramName, stateParameter, stepName, paramStates, trainState } from "./step/train-state.js";
 export { trainMetrics, trainStep } from "./step/train-step.js";

@@ -6,7 +6,7 @@ import { type ProgramText, programText } from "@lapidary/cluster";
 import { ensure } from "@lapidary/std";
 import type { RecipeRequest } from "../recipes/recipe.js";
 import { recipeRequest } from "../recipes/recipe-request.js";
-import { recipeOf } from "../recipes/recipes.js";
+import { programsOf } from "../recipes/recipes.js";
 import { type ProgramFacts, programFacts } from "./facts.js";
 
 /** Everything that decides the programs of a run, as JSON. Its text is the key of the cache. */
@@ -45,7 +45,7 @@ export interface ProgramSet {
  * @throws LapidaryError if the job does not fit: a batch that the mesh does not divide, rules that contradict one another
  */
 export function buildPrograms(request: ProgramRequest, onProgress: (done: number, total: number) => void = () => undefined): ProgramSet {
-  const recipe = recipeOf(request);
+  const recipe = programsOf(request);
   const { graphs, states, frozen } = recipe.graphs(request);
   const entries = Object.entries(graphs);
   const programs: Record<string, ProgramText> = {};

@@ -3,13 +3,14 @@ import { loraTargetModules, type ResolvedJob } from "@lapidary/training";
 import type { RecipeRequest } from "./recipe.js";
 
 /** The part of a job that decides its graphs. Keys of other recipes than pretraining are absent in the request of a pretraining. */
-export function recipeRequest({ recipe, lora, rl, dpo, model, train, seed }: ResolvedJob): RecipeRequest {
+export function recipeRequest({ recipe, lora, rl, dpo, compare, model, train, seed }: ResolvedJob): RecipeRequest {
   const { steps, optimizer, schedule, clip, batch, seq } = train;
   return {
     ...(recipe === undefined ? {} : { recipe }),
     ...(lora === undefined ? {} : { lora: loraConfig(lora) }),
     ...(rl === undefined ? {} : { rl }),
     ...(dpo === undefined ? {} : { dpo }),
+    ...(compare === undefined ? {} : { compare: { newTokens: compare.max_new_tokens } }),
     seed,
     model: model.config,
     update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) },

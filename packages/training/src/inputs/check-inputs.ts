@@ -1,8 +1,9 @@
-import { existsSync, readdirSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { checkCorpus, checkExampleFile, checkRequest, corpusSpec, type CorpusSpec, type RowsRequest } from "@lapidary/data";
 import { firstPieceId } from "@lapidary/tokenizer";
-import { LapidaryError, type Warning } from "@lapidary/std";
+import { HfCheckpoint } from "@lapidary/interop";
+import { isSystemError, LapidaryError, systemError, type Warning } from "@lapidary/std";
 import type { ResolvedJob } from "../job/resolved-job.js";
 import { checkGivenTokenizer, givenTokenizer, newTokenizerWarnings, tokenizerRequest } from "../job/job-tokenizer.js";
 import { checkRewardModel } from "./check-reward.js";
@@ -55,8 +56,14 @@ export async function checkInputs(job: ResolvedJob, options: InputCheckOptions):
       checkCorpus({ corpus: corpusOf(job, projectRoot), heldOutFraction: data.held_out, batch: train.batch, seq: train.seq }),
     );
   }
-  for (const { path, run, kind } of runReferences(job))
-    if (kind === "reward model" && !isPending(run)) await withKeyLocation(path, locationOf, () => checkRewardModel(run));
+  for (const { path, run, kind } of runReferences(job)) {
+    if (isPending(run)) continue;
+    if (kind === "reward model") await withKeyLocation(path, locationOf, () => checkRewardModel(run));
+    if (kind === "judge") await withKeyLocation(path, locationOf, () => checkModelHeader(run));
+    // Those of `train.init` are checked below.
+    if (kind === "model" && path[0] !== "train") await withKeyLocation(path, locationOf, () => checkInit(run, job.model.config));
+  }
+  await checkJudgeFiles(job, locationOf);
   const { init } = train;
   const initIsPending = init !== undefined && isPending(init);
   const warnings =
@@ -91,6 +98,26 @@ function suggestCheckpointOfRun(error: LapidaryError, init: string, runsDirector
       ? `${basename(init)} is a run without a checkpoint yet: train.init takes the directory of a checkpoint`
       : `${basename(init)} is a run: train.init takes the directory of one of its checkpoints, such as ${join(checkpoints, `step-${Math.max(...steps)}`)}`;
   return error.with({ remedy });
+}
+
+/** Reads the headers of a model that another model may differ from. */
+async function checkModelHeader(directory: string): Promise<void> {
+  const checkpoint = await HfCheckpoint.open(directory, "headers");
+  await checkpoint.close();
+}
+
+/** The files of a judge are read when the comparison starts. Here only their presence is checked. */
+async function checkJudgeFiles({ judge }: ResolvedJob, locationOf: InputCheckOptions["locationOf"]): Promise<void> {
+  const { template, verdicts } = (judge ?? {}) as Readonly<Record<string, string | undefined>>;
+  for (const [key, path] of Object.entries({ template, verdicts }))
+    if (path !== undefined)
+      await withKeyLocation(["judge", key], locationOf, () => {
+        try {
+          accessSync(path, constants.R_OK);
+        } catch (error) {
+          throw isSystemError(error) ? systemError(error, { doing: `read the ${key}`, place: path }) : error;
+        }
+      });
 }
 
 /** Files of examples are read in the thread that prepares them. Here only their names, sizes and formats are checked. */

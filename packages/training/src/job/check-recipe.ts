@@ -21,7 +21,17 @@ const corpusKeys = [
 ] as const;
 
 /** The recipes that have a key. */
-const keysOfRecipes = { lora: ["sft"], reward: ["rl"], rl: ["rl"], dpo: ["dpo"] } as const satisfies Partial<
+const keysOfRecipes = {
+  lora: ["sft"],
+  reward: ["rl"],
+  rl: ["rl"],
+  dpo: ["dpo"],
+  candidate: ["compare"],
+  baseline: ["compare"],
+  judge: ["compare"],
+  orders: ["compare"],
+  compare: ["compare"],
+} as const satisfies Partial<
   Record<keyof JobFile, readonly RecipeName[]>
 >;
 
@@ -36,6 +46,15 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
     new LapidaryError({ code: "LAP_CONFIG_VALUE", message, location: source.locationOf(path), remedy });
   const given = (paths: readonly (readonly string[])[]): readonly string[] | undefined =>
     paths.find((path) => valueAt(source.value, path) !== undefined);
+  if (recipe === "compare") return checkComparison(file, source, refuse);
+  if (file.train === undefined)
+    throw new LapidaryError({
+      code: "LAP_CONFIG_MISSING_KEY",
+      message: "the key train is missing",
+      location: source.locationOf([]),
+      remedy: "add train; `lapidary config schema` describes every key",
+    });
+  if (file.data.path !== undefined) throw refuse(["data", "path"], `data.path is not a key of the recipe ${recipe}`, "name files in data.train or data.eval");
   if (file.init !== undefined && file.train.init !== undefined)
     throw refuse(["init"], "init and train.init name the checkpoint twice", "remove one of init and train.init");
   for (const [key, recipes] of Object.entries(keysOfRecipes))
@@ -73,8 +92,50 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
   if (recipe === "rl") checkRewards(file, refuse);
 }
 
+/** Keys that a comparison does not have: it trains nothing, and its prompts are held out. */
+const trainingKeys = [
+  ["train"],
+  ["init"],
+  ["sample"],
+  ["checkpoint"],
+  ["data", "train"],
+  ["data", "pack"],
+  ["data", "filters"],
+  ["data", "tokenizer"],
+  ...corpusKeys,
+] as const;
+
+/** The keys of a comparison of two models. */
+function checkComparison(file: JobFile, source: ConfigSource, refuse: Refuse): void {
+  const key = trainingKeys.find((path) => valueAt(source.value, path) !== undefined);
+  if (key !== undefined)
+    throw refuse(key, `${key.join(".")} is not a key of the recipe compare, which trains nothing`, "remove the key");
+  for (const name of ["candidate", "baseline"] as const)
+    if (file[name] === undefined)
+      throw refuse([], `the recipe compare needs ${name}`, `name a run or the directory of a checkpoint in ${name}`);
+  if ((file.data.eval === undefined) === (file.data.path === undefined))
+    throw refuse(["data"], "the recipe compare needs one of data.path and data.eval", "name a file of prompts: data: { path: held.jsonl }");
+  const { judge, orders, compare } = file;
+  if (orders !== undefined && (judge === undefined || !("model" in judge)))
+    throw refuse(["orders"], "only a judge that is a model sees an order of answers", "remove orders, or name a model in judge");
+  if (judge !== undefined && "checker" in judge) checkChecker(judge, ["judge"], refuse);
+  if (compare?.optimum !== undefined && compare.temperature !== 1)
+    throw refuse(["compare", "optimum"], "the optimum is a property of samples", "set compare.temperature to 1, or remove compare.optimum");
+}
+
+/** @throws what `refuse` makes of an unknown checker or a wrong setting */
+function checkChecker(settings: unknown, path: readonly string[], refuse: Refuse): void {
+  try {
+    parseChecker(settings, path.join("."));
+  } catch (error) {
+    throw error instanceof LapidaryError ? refuse(path, error.message, error.remedy ?? "correct the checker") : error;
+  }
+}
+
+type Refuse = (path: readonly string[], message: string, remedy: string) => LapidaryError;
+
 /** The reward and the rollout of a job of rl. */
-function checkRewards({ rl, reward }: JobFile, refuse: (path: readonly string[], message: string, remedy: string) => LapidaryError): void {
+function checkRewards({ rl, reward }: JobFile, refuse: Refuse): void {
   if (rl === undefined) throw refuse([], "the recipe rl needs rl.rollout.max_new_tokens", "write rl: { rollout: { max_new_tokens: 32 } }");
   if (reward === undefined)
     throw refuse([], "the recipe rl needs a reward", "name a checker or a reward model: reward: [{ checker: sorted }]");
@@ -84,13 +145,8 @@ function checkRewards({ rl, reward }: JobFile, refuse: (path: readonly string[],
     throw refuse(["rl", "reduction"], `${rl.algorithm} has no reduction`, "remove rl.reduction, or use grpo");
   for (const [at, source] of reward.entries())
     if ("checker" in source) {
-      const path = ["reward", `${at}`];
       const { weight: _, ...settings } = source;
-      try {
-        parseChecker(settings, path.join("."));
-      } catch (error) {
-        throw error instanceof LapidaryError ? refuse(path, error.message, error.remedy ?? "correct the checker") : error;
-      }
+      checkChecker(settings, ["reward", `${at}`], refuse);
     }
 }
 

@@ -12,6 +12,7 @@ import { type ConfigSource, ValueSource } from "./config-source.js";
 import { resolveRules, unitsOfParams } from "./default-rules.js";
 import { initDirectory, type InitNames } from "./init-checkpoint.js";
 import { givenTokenizer, newTokenizer } from "./job-tokenizer.js";
+import { resolveComparison, trainOfComparison } from "./comparison-job.js";
 import { dpoDefaults, type JobFile, jobFileSchema, jobNamePattern, type RewardSourceFile } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
 import { podAxis } from "./axis-names.js";
@@ -132,23 +133,26 @@ export function resolveLocatedJob(
   const chips = chipCount(parseTorus(slice)) * job.pods;
   const podsOnly = source.isOverridden(["pods"]) && !source.isTouched(["mesh"]);
   const mesh = resolveMesh(podsOnly ? addPodAxis(job.mesh, job.pods) : job.mesh, job.pods, chips, source.locationOf(["mesh"]));
-  const { batch: _, batch_per_chip: __, init: ____, ...train } = job.train;
   const init = initOf(job, environment, absolute);
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
-  const { strategy: ___, unapplied: before, recipe, init: _____, reward, ...own } = job;
-  const seq = job.train.seq ?? config.contextLength;
+  const { strategy: ___, unapplied: before, recipe, init: _____, reward, candidate: ______, baseline: _______, judge: ________, ...rest } = job;
+  const { orders: _________, compare, ...own } = rest;
+  const seq = job.train?.seq ?? compare?.seq ?? config.contextLength;
   const units = unitsOfParams(buildModel(config).params)
     .set("seq", [seq])
     .set("activation_seq", [seq])
     .set("activation_embed", [config.modelDim]);
   const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy }, mesh, units, source);
+  const rows = job.train ?? trainOfComparison(job, mesh, rules["batch"] ?? []);
+  const { batch: _, batch_per_chip: __, init: ____, ...train } = rows;
   const resolved: ResolvedJob = {
     ...own,
     zero: job.zero ?? strategy?.zero ?? 0,
     name: job.name ?? nameOf(file),
     ...(recipe === undefined || recipe === "pretrain" ? {} : { recipe }),
     ...(recipe === "dpo" ? { dpo: job.dpo ?? dpoDefaults } : {}),
+    ...(recipe === "compare" ? resolveComparison(job, environment, absolute) : {}),
     model: { name: modelName, config },
     pod,
     slice,
@@ -158,7 +162,7 @@ export function resolveLocatedJob(
     ...(Object.keys(unapplied).length === 0 ? {} : { unapplied }),
     train: {
       ...train,
-      batch: rowsOfBatch(job.train, { chips, mesh, axes: rules["batch"] ?? [] }, source),
+      batch: rowsOfBatch(rows, { chips, mesh, axes: rules["batch"] ?? [] }, source),
       seq,
       ...(init === undefined ? {} : { init }),
     },
@@ -187,17 +191,18 @@ interface DataContext {
 
 /** The data of a job with absolute paths and the defaults of its recipe. */
 function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute }: DataContext): ResolvedJob["data"] {
-  const { tokenizer } = data;
+  const { tokenizer, path, ...rest } = data;
+  const evaluation = data.eval ?? (path === undefined ? undefined : [{ path }]);
   const vocab = data.vocab ?? (givenTokenizer(data, { init }) === undefined ? vocabSize : undefined);
   const examples = <T extends { readonly path: string }>(files: readonly T[], key: string): T[] =>
     files.map((entry) => ({ ...entry, path: absolute(entry.path, "data", key) }));
   return {
-    ...data,
+    ...rest,
     ...(vocab === undefined ? {} : { vocab }),
     ...(tokenizer === undefined ? {} : { tokenizer: tokenizer === newTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
     corpus: data.corpus === defaultCorpus ? defaultCorpus : absolute(data.corpus, "data", "corpus"),
     ...(data.train === undefined ? {} : { train: examples(data.train, "train"), pack: data.pack ?? packs, filters: data.filters ?? [] }),
-    ...(data.eval === undefined ? {} : { eval: examples(data.eval, "eval") }),
+    ...(evaluation === undefined ? {} : { eval: examples(evaluation, path === undefined ? "eval" : "path") }),
   };
 }
 
@@ -215,7 +220,7 @@ function resolveReward(source: RewardSourceFile, at: number, environment: JobEnv
 
 /** The checkpoint that a job starts from: `init` or `train.init`, as `initDirectory` resolves it. */
 function initOf(job: JobFile, environment: JobEnvironment, absolute: AbsolutePath): string | undefined {
-  const init = job.init ?? job.train.init;
+  const init = job.init ?? job.train?.init;
   return init === undefined ? undefined : initDirectory(init, absolute(init, ...initKeys(job)), environment);
 }
 

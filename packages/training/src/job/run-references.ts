@@ -1,3 +1,4 @@
+import type { JudgeFile } from "./job-schema.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
 /** A key of a job whose value is a run, or the directory of a checkpoint. */
@@ -5,8 +6,8 @@ export interface RunReference {
   /** Of a resolved job: `["reward", "0", "model"]`. */
   readonly path: readonly string[];
   readonly run: string;
-  /** Which checkpoints the key takes: those of a model that writes text, or those of the recipe reward. */
-  readonly kind: "model" | "reward model";
+  /** Which checkpoints the key takes: those of the job's model, those of any model that writes text, or those of the recipe reward. */
+  readonly kind: "model" | "judge" | "reward model";
 }
 
 /**
@@ -15,9 +16,12 @@ export interface RunReference {
  * @param replace returns the new value of the key
  */
 export function mapRunReferences(job: ResolvedJob, replace: (reference: RunReference) => string): ResolvedJob {
-  const { train, reward } = job;
+  const { train, reward, candidate, baseline, judge } = job;
   return {
     ...job,
+    ...(candidate === undefined ? {} : { candidate: replace({ path: ["candidate"], run: candidate, kind: "model" }) }),
+    ...(baseline === undefined ? {} : { baseline: replace({ path: ["baseline"], run: baseline, kind: "model" }) }),
+    ...(judge === undefined ? {} : { judge: mapJudge(judge, replace) }),
     ...(train.init === undefined
       ? {}
       : { train: { ...train, init: replace({ path: ["train", "init"], run: train.init, kind: "model" }) } }),
@@ -36,7 +40,14 @@ export function mapRunReferences(job: ResolvedJob, replace: (reference: RunRefer
   };
 }
 
-/** All runs and checkpoints that a job names: those of `train.init` and of its reward models. */
+function mapJudge(judge: JudgeFile, replace: (reference: RunReference) => string): JudgeFile {
+  const { model, reward } = judge as Readonly<Record<string, string | undefined>>;
+  if (model !== undefined) return { ...judge, model: replace({ path: ["judge", "model"], run: model, kind: "judge" }) } as JudgeFile;
+  if (reward !== undefined) return { reward: replace({ path: ["judge", "reward"], run: reward, kind: "reward model" }) };
+  return judge;
+}
+
+/** All runs and checkpoints that a job names: those of `train.init`, of its reward models, and of the models and the judge of a comparison. */
 export function runReferences(job: ResolvedJob): readonly RunReference[] {
   const found: RunReference[] = [];
   mapRunReferences(job, (reference) => {

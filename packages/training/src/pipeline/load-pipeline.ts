@@ -93,9 +93,9 @@ export function checkRunsOfNeeds(
         );
       if (origin.job.lora !== undefined)
         throw refuse(`is the run of job ${run}, whose checkpoints are adapters`, `remove lora from job ${run}, or name another job`);
-      if ((origin.job.recipe === "reward") !== (kind === "reward model"))
+      if (origin.job.recipe === "compare" || (origin.job.recipe === "reward") !== (kind === "reward model"))
         throw refuse(`is the run of job ${run}, whose checkpoints are not those of a ${kind}`, `name a job that trains a ${kind}`);
-      withLocation(location, () => checkSameModel(`the run of job ${run}`, job.model.config, origin.job.model.config));
+      if (kind !== "judge") withLocation(location, () => checkSameModel(`the run of job ${run}`, job.model.config, origin.job.model.config));
     }
 }
 

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openChecker, parseChecker } from "@lapidary/evaluation";
 import { ensure, LapidaryError } from "@lapidary/std";
-import { collectingReporter } from "../testing/collecting-reporter.js";
-import { type FakeModel, fakeAnswerModel } from "../testing/fake-answer-model.js";
+import { collectingReporter } from "./testing/collecting-reporter.js";
+import { type FakeModel, fakeAnswerModel } from "./testing/fake-answer-model.js";
 import { type ComparedModels, compareModels, type ComparisonRequest } from "./compare-models.js";
-import type { SetReport } from "./comparison-report.js";
+import type { SetReport } from "@lapidary/api";
 import { defaultTemplate } from "./judge-template.js";
 import { readVotes } from "./verdict-file.js";
 
