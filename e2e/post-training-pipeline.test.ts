@@ -41,10 +41,22 @@ describe("a pipeline from fine-tuning to comparisons", function () {
       writeFileSync(join(home.directory, name), text);
       return join(home.directory, name);
     };
-    write("demos.jsonl", lines(24, (n) => ({ prompt: digits(n), completion: ascending(digits(n)) })));
-    write("pairs.jsonl", lines(24, (n) => ({ prompt: digits(n), chosen: ascending(digits(n)), rejected: digits(n) })));
-    write("prompts.jsonl", lines(24, (n) => ({ prompt: digits(n) })));
-    write("held.jsonl", lines(20, (n) => ({ prompt: digits(n + 3), completion: ascending(digits(n + 3)), subset: n % 2 === 0 ? "even" : "odd" })));
+    write(
+      "demos.jsonl",
+      lines(24, (n) => ({ prompt: digits(n), completion: ascending(digits(n)) })),
+    );
+    write(
+      "pairs.jsonl",
+      lines(24, (n) => ({ prompt: digits(n), chosen: ascending(digits(n)), rejected: digits(n) })),
+    );
+    write(
+      "prompts.jsonl",
+      lines(24, (n) => ({ prompt: digits(n) })),
+    );
+    write(
+      "held.jsonl",
+      lines(20, (n) => ({ prompt: digits(n + 3), completion: ascending(digits(n + 3)), subset: n % 2 === 0 ? "even" : "odd" })),
+    );
     write("question.md", "{{prompt}}{{answer_a}}{{answer_b}}?");
     return write("p.yaml", pipeline);
   };
@@ -129,13 +141,12 @@ describe("a pipeline from fine-tuning to comparisons", function () {
       equal(((await killed.json("jobs", "get", "p")) as { state: string }).state, "done");
       equal(readdirSync(fired).length, 4);
       for (const run of runs) {
-        const digests = (home: Home): unknown => [
-          ...new Map(committedSteps(home, `p-${run}`).map(({ step, digest }) => [step, digest])),
-        ];
+        const digests = (home: Home): unknown => [...new Map(committedSteps(home, `p-${run}`).map(({ step, digest }) => [step, digest]))];
         deepStrictEqual(digests(killed), digests(whole), run);
       }
       for (const job of ["checked", "scored", "judged"]) {
-        const results = async (home: Home): Promise<unknown> => (await comparisonOf(home, job)).sets.map(({ data: _, samples: __, ...rest }) => rest);
+        const results = async (home: Home): Promise<unknown> =>
+          (await comparisonOf(home, job)).sets.map(({ data: _, samples: __, ...rest }) => rest);
         deepStrictEqual(await results(killed), await results(whole), job);
       }
       ok(existsSync(join(killed.state, "runs", "p-checked", "units.jsonl")));

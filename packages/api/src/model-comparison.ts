@@ -96,9 +96,7 @@ const setSchema = z.object({
   unjudged: count,
   /** Why the first prompt without a verdict has none. */
   unjudged_reason: z.string().nullable(),
-  refused: list(
-    z.object({ file: z.string(), row: count, code: z.string(), reason: z.string(), remedy: z.string() }),
-  ),
+  refused: list(z.object({ file: z.string(), row: count, code: z.string(), reason: z.string(), remedy: z.string() })),
   result: winSchema.nullable(),
   result_by_subset: bySubset(winSchema),
   answers: ofBoth(answersSchema).nullable(),

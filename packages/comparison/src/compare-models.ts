@@ -4,14 +4,7 @@ import { ensure, hash32, hashString, type JsonValue, raceAbort } from "@lapidary
 import type { LossSum, MaskedDocument, TokenPrompt } from "@lapidary/trainer";
 import type { ComparisonReporter } from "./reporter.js";
 import type { AnswerModel, CallOptions, ModelAnswer, RunningModel } from "./answer-model.js";
-import {
-  comparedRow,
-  modelReport,
-  type SetResults,
-  setReport,
-  sourceReport,
-  type SubsetLoss,
-} from "./comparison-report.js";
+import { comparedRow, modelReport, type SetResults, setReport, sourceReport, type SubsetLoss } from "./comparison-report.js";
 import { modelWarnings, setWarnings } from "./comparison-warnings.js";
 import { type HeldOutPrompt, type HeldOutSet, readHeldOutSets } from "./held-out-set.js";
 import { checkVotes } from "./verdict-file.js";

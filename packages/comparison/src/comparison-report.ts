@@ -56,7 +56,10 @@ export function sourceReport(source: VerdictSource): SourceReport {
   }
 }
 
-export function setReport({ file, decided, losses, divergence, optimum, unmeasured, refused }: SetResults, source: VerdictSource): SetReport {
+export function setReport(
+  { file, decided, losses, divergence, optimum, unmeasured, refused }: SetResults,
+  source: VerdictSource,
+): SetReport {
   const judged = decided.filter((each) => each.verdicts !== undefined);
   const results = judged.length === 0 ? undefined : winsBySubset(judged, source);
   const subsets = new Map(losses.flatMap((each) => (each.subset === undefined ? [] : [[each.subset, lossReport([each])] as const])));

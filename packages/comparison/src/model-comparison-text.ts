@@ -129,7 +129,9 @@ function distanceLines({ divergence, optimum }: SetReport): readonly string[] {
   return [
     ...(divergence === null
       ? []
-      : [`KL of the candidate to the baseline: ${divergence.nats_per_answer.toFixed(3)} ± ${divergence.standard_error.toFixed(3)} nats an answer`]),
+      : [
+          `KL of the candidate to the baseline: ${divergence.nats_per_answer.toFixed(3)} ± ${divergence.standard_error.toFixed(3)} nats an answer`,
+        ]),
     ...(optimum === null
       ? []
       : [

@@ -13,7 +13,15 @@ export { openGroupModel } from "./generation/group-model.js";
 export { openGroupScores } from "./generation/group-scores.js";
 export { programsFor } from "./programs/programs.js";
 export { readStopRule } from "./recipes/completion-text.js";
-export { type LossSum, type MaskedDocument, openTokenModel, type TokenAnswer, type TokenModel, type TokenPrompt, type TokenShape } from "./generation/token-model.js";
+export {
+  type LossSum,
+  type MaskedDocument,
+  openTokenModel,
+  type TokenAnswer,
+  type TokenModel,
+  type TokenPrompt,
+  type TokenShape,
+} from "./generation/token-model.js";
 export { buildPrograms, programRequest, type ProgramRequest, type ProgramSet } from "./programs/build.js";
 export { defaultBatchRows, openSampler, readTokenizer, type Sampler } from "./sampler.js";
 export { Session, type SessionOptions, openPool, openSession } from "./session.js";

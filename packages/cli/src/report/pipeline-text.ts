@@ -35,7 +35,10 @@ function comparisonTable(comparisons: readonly ComparisonRow[]): string {
       digits(optimum?.kl),
     ]),
   );
-  const numbers = ["win rate", "95 %", "score", "of baseline", "optimum", "KL", "optimum"].map((title) => ({ title, align: "right" as const }));
+  const numbers = ["win rate", "95 %", "score", "of baseline", "optimum", "KL", "optimum"].map((title) => ({
+    title,
+    align: "right" as const,
+  }));
   return textTable([{ title: "comparison" }, { title: "candidate" }, { title: "baseline" }, ...numbers], rows);
 }
 

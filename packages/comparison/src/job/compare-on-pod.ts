@@ -32,7 +32,12 @@ import { scoreUnits, tokenUnits } from "./token-workers.js";
 import { UnitLog } from "./unit-log.js";
 
 /** Files of a comparison in the directory of its run. */
-export const comparisonFiles = { units: "units.jsonl", report: "comparison.json", text: "comparison.txt", answers: "answers.jsonl" } as const;
+export const comparisonFiles = {
+  units: "units.jsonl",
+  report: "comparison.json",
+  text: "comparison.txt",
+  answers: "answers.jsonl",
+} as const;
 
 /** A comparison that runs: its options and its parts. */
 interface Comparison extends ResolvedComparison {
@@ -136,9 +141,7 @@ function modelOf({ options, workers, programs, compare }: Comparison, directory:
   const config = options.job.model.config;
   const open = async (): Promise<ReturnType<typeof tokenUnits>> =>
     tokenUnits(
-      new RecoveringModel<TokenModel>(workers, (group) =>
-        openGroupModel({ group, programs: programs.programs, config, shape, directory }),
-      ),
+      new RecoveringModel<TokenModel>(workers, (group) => openGroupModel({ group, programs: programs.programs, config, shape, directory })),
       { directory, shape },
     );
   const place = placeOf(directory);
@@ -172,7 +175,10 @@ async function openSource(parts: Comparison): Promise<VerdictSource> {
   return { kind: "checker", name: String((judge as { readonly checker: unknown }).checker), checker };
 }
 
-function rewardModel({ options, workers, programs, candidate }: Comparison, directory: string): Extract<VerdictSource, { kind: "reward" }>["model"] {
+function rewardModel(
+  { options, workers, programs, candidate }: Comparison,
+  directory: string,
+): Extract<VerdictSource, { kind: "reward" }>["model"] {
   const { job } = options;
   const stored = readTokenizer(candidate);
   const chat = chatTokenizer((withTurnTokens(stored.tokenizer) ?? stored).tokenizer);
@@ -201,10 +207,10 @@ async function judgeModel({ options, workers }: Comparison, directory: string, l
   const model = await readAnswerModel(place.run ?? directory, place, {
     limits: { prompt: seq, seq },
     open: async () =>
-      tokenUnits(
-        new RecoveringModel<TokenModel>(workers, (group) => openGroupModel({ group, programs, config, shape, directory })),
-        { directory, shape },
-      ),
+      tokenUnits(new RecoveringModel<TokenModel>(workers, (group) => openGroupModel({ group, programs, config, shape, directory })), {
+        directory,
+        shape,
+      }),
   });
   model.verdictTokens();
   return model;

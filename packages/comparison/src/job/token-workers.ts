@@ -13,9 +13,7 @@ interface UnitScope {
 
 /** The items in the order of their length, in parts of at most `size`, with their places in the results. */
 function parts<T>(items: readonly T[], size: number, lengthOf: (item: T) => number): readonly (readonly { item: T; index: number }[])[] {
-  const sorted = items
-    .map((item, index) => ({ item, index }))
-    .sort((a, b) => lengthOf(a.item) - lengthOf(b.item) || a.index - b.index);
+  const sorted = items.map((item, index) => ({ item, index })).sort((a, b) => lengthOf(a.item) - lengthOf(b.item) || a.index - b.index);
   return Array.from({ length: Math.ceil(sorted.length / size) }, (_, at) => sorted.slice(at * size, (at + 1) * size));
 }
 

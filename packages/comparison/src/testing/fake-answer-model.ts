@@ -69,8 +69,7 @@ export function fakeAnswerModel(options: FakeModelOptions): FakeModel {
             ),
           );
         },
-        logProbs: async (documents) =>
-          documents.map(({ mask }) => -nats * Array.from(mask).reduce((sum, each) => sum + each, 0)),
+        logProbs: async (documents) => documents.map(({ mask }) => -nats * Array.from(mask).reduce((sum, each) => sum + each, 0)),
         loss: async (documents) => {
           const tokens = documents.reduce((sum, { mask }) => sum + mask.reduce((a, b) => a + b, 0), 0);
           return { sum: nats * tokens, tokens };

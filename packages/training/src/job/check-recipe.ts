@@ -31,9 +31,7 @@ const keysOfRecipes = {
   judge: ["compare"],
   orders: ["compare"],
   compare: ["compare"],
-} as const satisfies Partial<
-  Record<keyof JobFile, readonly RecipeName[]>
->;
+} as const satisfies Partial<Record<keyof JobFile, readonly RecipeName[]>>;
 
 /**
  * Checks that a job has the keys of its recipe, and no others.
@@ -54,7 +52,8 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
       location: source.locationOf([]),
       remedy: "add train; `lapidary config schema` describes every key",
     });
-  if (file.data.path !== undefined) throw refuse(["data", "path"], `data.path is not a key of the recipe ${recipe}`, "name files in data.train or data.eval");
+  if (file.data.path !== undefined)
+    throw refuse(["data", "path"], `data.path is not a key of the recipe ${recipe}`, "name files in data.train or data.eval");
   if (file.init !== undefined && file.train.init !== undefined)
     throw refuse(["init"], "init and train.init name the checkpoint twice", "remove one of init and train.init");
   for (const [key, recipes] of Object.entries(keysOfRecipes))
@@ -108,8 +107,7 @@ const trainingKeys = [
 /** The keys of a comparison of two models. */
 function checkComparison(file: JobFile, source: ConfigSource, refuse: Refuse): void {
   const key = trainingKeys.find((path) => valueAt(source.value, path) !== undefined);
-  if (key !== undefined)
-    throw refuse(key, `${key.join(".")} is not a key of the recipe compare, which trains nothing`, "remove the key");
+  if (key !== undefined) throw refuse(key, `${key.join(".")} is not a key of the recipe compare, which trains nothing`, "remove the key");
   for (const name of ["candidate", "baseline"] as const)
     if (file[name] === undefined)
       throw refuse([], `the recipe compare needs ${name}`, `name a run or the directory of a checkpoint in ${name}`);

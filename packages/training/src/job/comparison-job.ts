@@ -7,7 +7,7 @@ import { compareDefaults, type JobFile, type JudgeFile } from "./job-schema.js";
 type AbsolutePath = (path: string, ...keys: string[]) => string;
 
 /** The settings of a comparison with their defaults. `batch` and `seq` are those of `train`. */
-export type ComparisonSettings = Omit<typeof compareDefaults, "batch" | "seq">;
+export type ComparisonSettings = Omit<typeof compareDefaults, "batch" | "seq" | "max_new_tokens"> & { readonly max_new_tokens: number };
 
 /** The keys of a comparison in a resolved job. */
 export interface ResolvedComparison {
@@ -27,7 +27,11 @@ const defaultBatch = 64;
  *
  * @param axes the mesh axes of the batch
  */
-export function trainOfComparison({ compare = compareDefaults }: Pick<JobFile, "compare">, mesh: Mesh, axes: readonly string[]): NonNullable<JobFile["train"]> {
+export function trainOfComparison(
+  { compare = compareDefaults }: Pick<JobFile, "compare">,
+  mesh: Mesh,
+  axes: readonly string[],
+): NonNullable<JobFile["train"]> {
   const { batch, seq } = compare;
   const parts = mesh.axes.filter(({ name }) => axes.includes(name)).reduce((product, { size }) => product * size, 1);
   return {
@@ -39,20 +43,27 @@ export function trainOfComparison({ compare = compareDefaults }: Pick<JobFile, "
   };
 }
 
-/** The models, the judge and the settings of a comparison, with absolute paths. */
+const defaultNewTokens = 128;
+
+/**
+ * The models, the judge and the settings of a comparison, with absolute paths.
+ *
+ * @param seq tokens of a prompt and its answer
+ */
 export function resolveComparison(
   { candidate = "", baseline = "", judge, orders = "both", compare = compareDefaults }: JobFile,
   environment: InitNames,
   absolute: AbsolutePath,
+  seq: number,
 ): ResolvedComparison {
   const run = (name: string, ...keys: string[]): string => initDirectory(name, absolute(name, ...keys), environment);
-  const { batch: _, seq: __, ...settings } = compare;
+  const { batch: _, seq: __, max_new_tokens = Math.min(defaultNewTokens, Math.floor(seq / 2)), ...settings } = compare;
   return {
     candidate: run(candidate, "candidate"),
     baseline: run(baseline, "baseline"),
     ...(judge === undefined ? {} : { judge: resolveJudge(judge, run, absolute) }),
     ...(judge !== undefined && "model" in judge ? { orders } : {}),
-    compare: settings,
+    compare: { ...settings, max_new_tokens },
   };
 }
 

@@ -197,13 +197,18 @@ const judgeSchema = z.union([
   z.strictObject({ reward: z.string().min(1).describe("Run of the recipe reward, or directory of its checkpoint: the higher score wins") }),
   z.strictObject({ verdicts: z.string().min(1).describe("File of votes of people") }),
   z
-    .object({ checker: z.string().min(1).describe("exact, regex, number, json-schema, sorted, or the path of a .mjs file; its settings are further keys") })
+    .object({
+      checker: z
+        .string()
+        .min(1)
+        .describe("exact, regex, number, json-schema, sorted, or the path of a .mjs file; its settings are further keys"),
+    })
     .catchall(z.union([z.string(), z.number(), z.boolean()])),
 ]);
 export type JudgeFile = z.infer<typeof judgeSchema>;
 
 const compareSchema = z.strictObject({
-  max_new_tokens: count.default(128).describe("Tokens of an answer at most"),
+  max_new_tokens: count.optional().describe("Tokens of an answer at most; 128 by default, or half of seq if that is less"),
   temperature: f32Number.min(0).max(100).default(0).describe("Divides the logits; 0 takes the likeliest token"),
   batch: count.optional().describe("Prompts that a model answers together; the mesh must divide it. 64 by default, or the next multiple"),
   seq: count.optional().describe("Tokens of a prompt and its answer at most; the model's context length by default"),
@@ -211,7 +216,9 @@ const compareSchema = z.strictObject({
   optimum: z
     .strictObject({ beta: f32Number.positive().describe("Weight of the KL to the baseline in the training of the candidate") })
     .optional()
-    .describe("Reports the share of right answers and the KL of the best policy for a reward of 1 for the answer of a row, and 0 for others"),
+    .describe(
+      "Reports the share of right answers and the KL of the best policy for a reward of 1 for the answer of a row, and 0 for others",
+    ),
 });
 export const compareDefaults = compareSchema.parse({});
 

@@ -136,7 +136,17 @@ export function resolveLocatedJob(
   const init = initOf(job, environment, absolute);
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
-  const { strategy: ___, unapplied: before, recipe, init: _____, reward, candidate: ______, baseline: _______, judge: ________, ...rest } = job;
+  const {
+    strategy: ___,
+    unapplied: before,
+    recipe,
+    init: _____,
+    reward,
+    candidate: ______,
+    baseline: _______,
+    judge: ________,
+    ...rest
+  } = job;
   const { orders: _________, compare, ...own } = rest;
   const seq = job.train?.seq ?? compare?.seq ?? config.contextLength;
   const units = unitsOfParams(buildModel(config).params)
@@ -152,7 +162,7 @@ export function resolveLocatedJob(
     name: job.name ?? nameOf(file),
     ...(recipe === undefined || recipe === "pretrain" ? {} : { recipe }),
     ...(recipe === "dpo" ? { dpo: job.dpo ?? dpoDefaults } : {}),
-    ...(recipe === "compare" ? resolveComparison(job, environment, absolute) : {}),
+    ...(recipe === "compare" ? resolveComparison(job, environment, absolute, seq) : {}),
     model: { name: modelName, config },
     pod,
     slice,

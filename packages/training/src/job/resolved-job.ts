@@ -15,11 +15,28 @@ import type { PodFile } from "./pod-file.js";
  */
 export interface ResolvedJob
   extends Readonly<
-    Omit<
-      JobFile,
-      "name" | "recipe" | "init" | "candidate" | "baseline" | "judge" | "orders" | "compare" | "model" | "pod" | "slice" | "mesh" | "strategy" | "rules" | "unapplied" | "zero" | "train" | "data"
-    >
-  >,
+      Omit<
+        JobFile,
+        | "name"
+        | "recipe"
+        | "init"
+        | "candidate"
+        | "baseline"
+        | "judge"
+        | "orders"
+        | "compare"
+        | "model"
+        | "pod"
+        | "slice"
+        | "mesh"
+        | "strategy"
+        | "rules"
+        | "unapplied"
+        | "zero"
+        | "train"
+        | "data"
+      >
+    >,
     Partial<ResolvedComparison> {
   readonly name: string;
   /** Absent: pretraining. */
@@ -38,7 +55,10 @@ export interface ResolvedJob
   readonly unapplied?: Readonly<Record<string, readonly string[]>>;
   /** ZeRO stage. */
   readonly zero: 0 | 1 | 2 | 3;
-  readonly train: Readonly<Omit<NonNullable<JobFile["train"]>, "batch" | "batch_per_chip">> & { readonly batch: number; readonly seq: number };
+  readonly train: Readonly<Omit<NonNullable<JobFile["train"]>, "batch" | "batch_per_chip">> & {
+    readonly batch: number;
+    readonly seq: number;
+  };
   /** `vocab` is absent if the tokenizer is given and the job does not set its number of ids. */
   readonly data: Readonly<JobFile["data"]>;
 }
@@ -84,7 +104,9 @@ export function jobFileOf(job: ResolvedJob): JobFile {
   return {
     ...rest,
     // A comparison has no optimizer and no checkpoints: `compare` has its rows and tokens.
-    ...(compare === undefined ? { train } : { compare: { ...compare, batch: train.batch, seq: train.seq }, checkpoint: undefined as never }),
+    ...(compare === undefined
+      ? { train }
+      : { compare: { ...compare, batch: train.batch, seq: train.seq }, checkpoint: undefined as never }),
     data: job.recipe === undefined ? data : compare === undefined ? examplesOnly(data) : promptsOnly(data),
     model: modelFileOf(model.name, model.config),
     mesh: Object.fromEntries(mesh.map(({ name, size }) => [name, size])),

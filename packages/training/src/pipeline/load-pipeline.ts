@@ -95,7 +95,8 @@ export function checkRunsOfNeeds(
         throw refuse(`is the run of job ${run}, whose checkpoints are adapters`, `remove lora from job ${run}, or name another job`);
       if (origin.job.recipe === "compare" || (origin.job.recipe === "reward") !== (kind === "reward model"))
         throw refuse(`is the run of job ${run}, whose checkpoints are not those of a ${kind}`, `name a job that trains a ${kind}`);
-      if (kind !== "judge") withLocation(location, () => checkSameModel(`the run of job ${run}`, job.model.config, origin.job.model.config));
+      if (kind !== "judge")
+        withLocation(location, () => checkSameModel(`the run of job ${run}`, job.model.config, origin.job.model.config));
     }
 }
 
