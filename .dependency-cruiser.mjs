@@ -41,7 +41,8 @@ const wrapped = [
  * @type {{ name: string, imports: string[], modules?: string[] }[]}
  */
 const interfaces = [
-  { name: "cli", imports: ["std", "api", "offline"], modules: ["coordinator/dist/service-process"] },
+  { name: "cli", imports: ["std", "api", "offline", "report"], modules: ["coordinator/dist/service-process"] },
+  { name: "report", imports: ["std", "api", "offline"] },
   { name: "dashboard", imports: ["std", "api"] },
 ];
 

@@ -7,7 +7,7 @@ import { ExitCode } from "@lapidary/std";
 import { runCli } from "./testing/cli-process.js";
 
 describe("the lapidary process", () => {
-  it("the process loads only std and commander before the command is known", () => {
+  it("the process loads only std, colors and commander before the command is known", () => {
     const packages = new Set<string>();
     const seen = new Set<string>();
     const visit = (file: string): void => {
@@ -19,7 +19,7 @@ describe("the lapidary process", () => {
       }
     };
     visit(fileURLToPath(new URL("main.js", import.meta.url)));
-    deepStrictEqual([...packages].sort(), ["@lapidary/std", "commander"]);
+    deepStrictEqual([...packages].sort(), ["@lapidary/report/paint", "@lapidary/std", "commander"]);
   });
 
   it("version prints JSON with --json", async () => {

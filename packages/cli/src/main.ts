@@ -3,7 +3,7 @@ import { runCommandLine } from "./run.js";
 import { errorText } from "./terminal/error-text.js";
 import { Interrupts } from "./terminal/interrupts.js";
 import { limitWarnings } from "./terminal/process-limits.js";
-import { makePaint } from "./terminal/paint.js";
+import { makePaint } from "@lapidary/report/paint";
 
 /** Start and end of the process of a command. */
 

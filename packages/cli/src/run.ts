@@ -5,7 +5,7 @@ import { homeDirectory, projectRoot } from "./context.js";
 import { Console } from "./terminal/console.js";
 import type { Output } from "./terminal/output.js";
 import type { Interrupts } from "./terminal/interrupts.js";
-import { makePaint, wantsColor } from "./terminal/paint.js";
+import { makePaint, wantsColor } from "@lapidary/report/paint";
 import { commandTree } from "./tree.js";
 import { readVersion } from "./commands/version.js";
 

@@ -1,4 +1,5 @@
 import type { CommandSpec } from "./command-line/spec.js";
+import { dataCommands } from "./data-tree.js";
 
 /**
  * All commands. The code of a command is in `commands/` and is loaded when the command is called, so that the process starts
@@ -17,17 +18,6 @@ const overrides = {
   variadic: true,
 } as const;
 const idArgument = { name: "id", description: "a run, as `lapidary jobs` lists them", completes: "run" } as const;
-
-const examplesArgument = {
-  name: "file",
-  description: "JSON lines or one JSON array; may be compressed by gzip or zstd",
-  completes: "file",
-} as const;
-const exampleFormat = {
-  flags: "--format <name>",
-  description: "the format of all rows (default: the keys of the rows decide)",
-  choices: ["messages", "sharegpt", "completion", "alpaca", "preference", "prompt", "text"],
-} as const;
 
 export const commandTree: CommandSpec = {
   name: "lapidary",
@@ -617,110 +607,7 @@ export const commandTree: CommandSpec = {
         },
       ],
     },
-    {
-      name: "data",
-      summary: "show, check and filter files of examples for post-training",
-      group: utilities,
-      commands: [
-        {
-          name: "show",
-          summary: "the tokens of a row with their training mask, and the rows that are refused",
-          arguments: [examplesArgument],
-          options: [
-            {
-              flags: "--tokenizer <from>",
-              description: "a directory with a tokenizer, or a run (default: bytes of UTF-8)",
-              completes: "run",
-            },
-            exampleFormat,
-            { flags: "--row <number>", description: "the row, counted from 1 (default: the first example)", value: "whole" },
-            { flags: "--rows <range>", description: "the first and the last row, such as 3-5" },
-          ],
-          examples: ["lapidary data show demos.jsonl --row 4", "lapidary data show pairs.jsonl --tokenizer ./gemma-2b --rows 1-3 --json"],
-          run: async (context, args) =>
-            (await import("./commands/data.js")).showData(context, {
-              file: args.required("file"),
-              tokenizer: args.text("tokenizer"),
-              format: args.text("format"),
-              row: args.number("row"),
-              rows: args.text("rows"),
-            }),
-        },
-        {
-          name: "check",
-          summary: "count the rows of a file, and print each refused row; exit codes: 0 all are examples, 2 some are refused",
-          arguments: [examplesArgument],
-          options: [exampleFormat],
-          examples: ["lapidary data check demos.jsonl", "lapidary data check prompts.jsonl.gz --format prompt --json"],
-          run: async (context, args) =>
-            (await import("./commands/data.js")).checkData(context, { file: args.required("file"), format: args.text("format") }),
-        },
-        {
-          name: "classifier",
-          summary: "train a classifier of unsafe texts from labelled rows",
-          arguments: [{ name: "files", description: "examples with a column label: unsafe or safe", variadic: true, completes: "file" }],
-          options: [
-            { flags: "-o, --output <file>", description: "the classifier", completes: "file", access: "write", mandatory: true },
-            {
-              flags: "--precision <number>",
-              description: "share of unsafe texts among the removed ones, on held-out rows (default 0.95)",
-              value: "decimal",
-            },
-            { flags: "--seed <number>", description: "the same seed gives the same classifier (default 0)", value: "whole" },
-          ],
-          examples: ["lapidary data classifier labelled.jsonl -o unsafe.json"],
-          run: async (context, args) =>
-            (await import("./commands/data-classifier.js")).trainDataClassifier(context, {
-              files: args.list("files"),
-              output: args.required("output"),
-              precision: args.number("precision"),
-              seed: args.number("seed"),
-            }),
-        },
-        {
-          name: "filter",
-          summary: "remove rows that a model should not be trained on",
-          arguments: [examplesArgument],
-          options: [
-            {
-              flags: "--filters <names>",
-              description: "schema, pii, unsafe, identity, duplicates, contamination, in this order (default: all that apply)",
-            },
-            {
-              flags: "--against <file>",
-              description: "an evaluation set for the filter contamination; repeatable",
-              completes: "file",
-              access: "read",
-              repeatable: true,
-            },
-            {
-              flags: "--classifier <file>",
-              description: "a classifier of unsafe texts, which `lapidary data classifier` wrote",
-              completes: "file",
-              access: "read",
-            },
-            {
-              flags: "--own <name>",
-              description: "a name or maker of the trained model, for the filter identity; repeatable",
-              repeatable: true,
-            },
-            { flags: "-o, --output <file>", description: "the kept rows", completes: "file", access: "write", mandatory: true },
-            { flags: "--removed <file>", description: "the removed rows with code and reason", completes: "file", access: "write" },
-          ],
-          examples: ["lapidary data filter demos.jsonl --filters schema,pii,contamination --against held.jsonl -o clean.jsonl"],
-          run: async (context, args) =>
-            (await import("./commands/data-filter.js")).filterData(context, {
-              file: args.required("file"),
-              filters: args.text("filters"),
-              against: args.list("against"),
-              own: args.list("own"),
-              classifier: args.text("classifier"),
-              output: args.required("output"),
-              removed: args.text("removed"),
-            }),
-        },
-      ],
-    },
+    dataCommands,
     {
       name: "config",
       summary: "show and check job files",

@@ -4,7 +4,7 @@ import { ExitCode, formatBytes, LapidaryError, textTable } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { checkOutput } from "../output/output.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
-import type { Paint } from "../terminal/paint.js";
+import type { Paint } from "@lapidary/report/paint";
 import { readJob } from "./job-file.js";
 
 export interface CompileRequest {

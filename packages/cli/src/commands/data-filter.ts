@@ -3,7 +3,7 @@ import { filterFile } from "@lapidary/offline/data-filter";
 import { ExitCode } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { checkOutput, type Output, writeOutputFile } from "../output/output.js";
-import { filterText } from "../report/filter-text.js";
+import { filterText } from "@lapidary/report/filter-text";
 import { consoleReporter } from "../terminal/console-reporter.js";
 
 export interface DataFilterOptions {

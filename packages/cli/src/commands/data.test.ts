@@ -4,8 +4,8 @@ import { fileURLToPath } from "node:url";
 import { checkExamples, showExamples } from "@lapidary/offline/examples";
 import { ExitCode } from "@lapidary/std";
 import { expectText } from "@lapidary/std/testing";
-import { countsText, shownText } from "../report/examples-text.js";
-import { makePaint } from "../terminal/paint.js";
+import { countsText, shownText } from "@lapidary/report/examples-text";
+import { makePaint } from "@lapidary/report/paint";
 import { runCli } from "../testing/cli-process.js";
 
 const directory = fileURLToPath(new URL("../../src/commands/testdata/examples", import.meta.url));

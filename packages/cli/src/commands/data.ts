@@ -2,7 +2,7 @@ import { checkExamples, type ExampleCounts, type ExamplesRequest, showExamples }
 import { ExitCode } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
-import { countsText, shownText } from "../report/examples-text.js";
+import { countsText, shownText } from "@lapidary/report/examples-text";
 
 export interface ShowDataOptions extends ExamplesRequest {
   readonly tokenizer: string | undefined;

@@ -1,7 +1,7 @@
 import { checkSetup, type SetupCheck } from "@lapidary/offline/setup-checks";
 import { ExitCode, textTable } from "@lapidary/std";
 import type { Context } from "../context.js";
-import type { Paint } from "../terminal/paint.js";
+import type { Paint } from "@lapidary/report/paint";
 
 /** Checks everything that the set-up provides; exit code 1 if something is missing. */
 export async function doctor({ console, root, env }: Context): Promise<ExitCode> {

@@ -14,7 +14,7 @@ import type { ResolvedJob } from "@lapidary/offline/job-file";
 import { ExitCode, LapidaryError, type Warning, counted, formatBytes, suggest, textTable } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
-import type { Paint } from "../terminal/paint.js";
+import type { Paint } from "@lapidary/report/paint";
 import { readJob } from "./job-file.js";
 
 export interface ExplainRequest {
@@ -82,7 +82,7 @@ const isPrintedStage = (stage: string): stage is PrintedStage => (printedStages 
 async function compareWithBackend({ console, root }: Context, job: ResolvedJob, backend: "shardy" | "xla"): Promise<ExitCode> {
   const [{ compareWithReference }, { backendComparisonText }] = await Promise.all([
     import("@lapidary/offline/backend-comparison"),
-    import("../report/backend-comparison-text.js"),
+    import("@lapidary/report/backend-comparison-text"),
   ]);
   const reporter = consoleReporter(console);
   const comparison = await compareWithReference(job, backend, { root, quiet: console.options.quiet }, reporter);

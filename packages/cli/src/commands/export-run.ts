@@ -40,7 +40,7 @@ export async function exportRun(context: Context, { id, output, tensorboard, jso
   const rows = tensorboard === undefined && jsonl === undefined ? [] : await allMetrics(context, client, id);
   if (jsonl !== undefined) write("rows", jsonl, rows.map((row) => `${jsonText(row)}\n`).join(""));
   if (tensorboard !== undefined) {
-    const { TensorboardFile } = await import("../report/tensorboard-file.js");
+    const { TensorboardFile } = await import("../output/tensorboard-file.js");
     const events = TensorboardFile.write(resolve(context.cwd, tensorboard), id, rows[0]?.time ?? context.clock.now(), rows);
     written.push({ what: "TensorBoard events", ...events });
   }

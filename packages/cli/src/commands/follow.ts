@@ -2,7 +2,7 @@ import type { DoneEvent, JobState, MetricsRow, StateEvent, StreamEvent } from "@
 import type { CoordinatorClient } from "@lapidary/api/client";
 import { errorFromJSON, ExitCode, formatDuration, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";
-import { shareText, stateMeaning, stepLine } from "../report/job-line.js";
+import { shareText, stateMeaning, stepLine } from "@lapidary/report/job-line";
 import type { Progress } from "../terminal/progress.js";
 
 /** The end of a job. */

@@ -6,7 +6,7 @@ import type { LaunchFile } from "@lapidary/offline/submission";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
-import { runReport } from "../report/run-report.js";
+import { runReport } from "@lapidary/report/run-report";
 import { checkOutput } from "../output/output.js";
 import { allMetrics, connect } from "./connect.js";
 import { withCtrlC } from "./ctrl-c.js";
@@ -58,7 +58,7 @@ async function tensorboardRows(
   id: string,
 ): Promise<((row: MetricsRow) => void) | undefined> {
   if (directory === undefined) return undefined;
-  const { TensorboardFile } = await import("../report/tensorboard-file.js");
+  const { TensorboardFile } = await import("../output/tensorboard-file.js");
   let file: InstanceType<typeof TensorboardFile> | undefined;
   let refused = false;
   return (row) => {
@@ -143,7 +143,7 @@ export async function finish(
 async function readProfile({ home }: Context, id: string): Promise<{ numbers: StepProfile; text: string } | undefined> {
   const [{ readStepProfile }, { stepProfileText }] = await Promise.all([
     import("@lapidary/offline/step-profile"),
-    import("../report/step-profile-text.js"),
+    import("@lapidary/report/step-profile-text"),
   ]);
   const numbers = readStepProfile(home, id);
   return numbers === undefined ? undefined : { numbers, text: stepProfileText(numbers) };

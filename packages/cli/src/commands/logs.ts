@@ -3,7 +3,7 @@ import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { connect } from "./connect.js";
-import { activityText, stepLine } from "../report/job-line.js";
+import { activityText, stepLine } from "@lapidary/report/job-line";
 
 export interface LogsOptions {
   readonly id: string;

@@ -2,8 +2,8 @@ import { resolve } from "node:path";
 import { compareWithGolden, type ParityOptions } from "@lapidary/offline/parity";
 import { ExitCode, formatDuration } from "@lapidary/std";
 import type { Context } from "../context.js";
-import { postParityText } from "../report/post-parity-text.js";
-import { parityText } from "../report/parity-text.js";
+import { postParityText } from "@lapidary/report/post-parity-text";
+import { parityText } from "@lapidary/report/parity-text";
 import { consoleReporter } from "../terminal/console-reporter.js";
 
 /** Runs a golden bundle on a worker group of its own and compares; exit code 0 only within the tolerances. */

@@ -2,8 +2,8 @@ import { isComparison, type PipelineDetail, type PipelineSubmitted } from "@lapi
 import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode } from "@lapidary/std";
 import type { Context } from "../context.js";
-import { stateMeaning } from "../report/job-line.js";
-import { type ComparisonRow, pipelineText, resultText } from "../report/pipeline-text.js";
+import { stateMeaning } from "@lapidary/report/job-line";
+import { type ComparisonRow, pipelineText, resultText } from "@lapidary/report/pipeline-text";
 import { type Ending, endingExit, followOn } from "./follow.js";
 
 /** The exit code of a pipeline by the results of all its jobs. */

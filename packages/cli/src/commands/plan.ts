@@ -6,10 +6,10 @@ import { ExitCode, jsonText } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { checkOutput, writeOutputFile } from "../output/output.js";
-import { fitLines, planText, removeRepetition, searchText } from "../report/plan-text.js";
+import { fitLines, planText, removeRepetition, searchText } from "@lapidary/report/plan-text";
 import type { Console } from "../terminal/console.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
-import { makePaint } from "../terminal/paint.js";
+import { makePaint } from "@lapidary/report/paint";
 import { readJob } from "./job-file.js";
 
 export interface PlanRequest {

@@ -3,7 +3,7 @@ import { type GeneratedTexts, generateTexts } from "@lapidary/offline/sample";
 import { counted, ensure, ExitCode, formatDuration } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
-import { SampleStream, sampleText, sampleTexts } from "../report/sample-text.js";
+import { SampleStream, sampleText, sampleTexts } from "@lapidary/report/sample-text";
 import { consoleReporter } from "../terminal/console-reporter.js";
 
 export interface SampleCommandOptions {

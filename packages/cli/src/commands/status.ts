@@ -2,7 +2,7 @@ import type { JobDetail, Status } from "@lapidary/api";
 import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode, formatDuration, textTable, counted } from "@lapidary/std";
 import type { Context } from "../context.js";
-import { goodputText } from "../report/goodput-text.js";
+import { goodputText } from "@lapidary/report/goodput-text";
 import { connect } from "./connect.js";
 
 export async function status(context: Context): Promise<ExitCode> {

@@ -2,7 +2,7 @@ import type { JobSummary } from "@lapidary/api";
 import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode } from "@lapidary/std";
 import type { Context } from "../context.js";
-import { topFrame, type TopFacts } from "../report/top-frame.js";
+import { topFrame, type TopFacts } from "@lapidary/report/top-frame";
 import { connect } from "./connect.js";
 
 const everyMs = 1000;

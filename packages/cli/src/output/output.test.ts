@@ -26,6 +26,7 @@ const commandLines: Readonly<Record<string, readonly string[]>> = {
   "export-run --jsonl": ["export-run", "run", "--jsonl", "PLACE"],
   "compare --out": ["compare", checkpoint, checkpoint, "--data", "file", "--out", "PLACE"],
   "data classifier --output": ["data", "classifier", "file", "-o", "PLACE"],
+  "data judge --output": ["data", "judge", "memorisation", "file", "-o", "PLACE"],
   "data filter --output": ["data", "filter", "file", "-o", "PLACE"],
   "data filter --removed": ["data", "filter", "file", "-o", "kept.jsonl", "--removed", "PLACE"],
   "ckpt export --output": ["ckpt", "export", checkpoint, "-o", "PLACE"],

@@ -1,6 +1,6 @@
 import { jsonText, type LapidaryError, redactSecrets, type WarningJSON } from "@lapidary/std";
 import { errorJson, errorText, warningText } from "./error-text.js";
-import { makePaint, type Paint, wantsColor } from "./paint.js";
+import { makePaint, type Paint, wantsColor } from "@lapidary/report/paint";
 import type { Output } from "./output.js";
 import { Progress } from "./progress.js";
 

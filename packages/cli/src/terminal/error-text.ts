@@ -1,5 +1,5 @@
 import { type LapidaryError, redactSecrets, type WarningJSON } from "@lapidary/std";
-import type { Paint } from "./paint.js";
+import type { Paint } from "@lapidary/report/paint";
 
 /** The fields of an error on stdout under `--json`; all four are always present. */
 export interface ErrorJson {

@@ -1,5 +1,5 @@
 import type { Output } from "./output.js";
-import type { Paint } from "./paint.js";
+import type { Paint } from "@lapidary/report/paint";
 
 const drawEveryMs = 100;
 const plainEveryMs = 5000;

@@ -3,6 +3,8 @@ import type { ErrorTable } from "./entry.js";
 
 /** Errors of this area: corpora, examples for post-training and tokenizers. */
 export const dataErrors = {
+  LAP_FIXTURES: { exit: ExitCode.usage, recoverable: false, summary: "A file of fixtures has another form than its task reads." },
+  LAP_JUDGE_TASK: { exit: ExitCode.usage, recoverable: false, summary: "`lapidary data judge` does not know the task." },
   LAP_DATA_MISSING: { exit: ExitCode.usage, recoverable: false, summary: "The corpus does not exist." },
   LAP_DATA_UNREADABLE: {
     exit: ExitCode.usage,

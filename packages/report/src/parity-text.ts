@@ -1,6 +1,6 @@
 import type { ParityResult, ParityTolerances } from "@lapidary/offline/parity";
 import { formatBytes, textTable, counted } from "@lapidary/std";
-import type { Paint } from "../terminal/paint.js";
+import type { Paint } from "./paint.js";
 
 const meaning: Readonly<Record<keyof ParityTolerances, string>> = {
   logits_max_abs: "logits, largest difference",

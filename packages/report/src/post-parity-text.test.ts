@@ -1,7 +1,7 @@
 import { equal } from "node:assert/strict";
 import type { PostParityResult } from "@lapidary/offline/parity";
 import { expectText } from "@lapidary/std/testing";
-import { makePaint } from "../terminal/paint.js";
+import { makePaint } from "./paint.js";
 import { postParityText } from "./post-parity-text.js";
 
 type Check = PostParityResult["checks"][number];
@@ -28,7 +28,7 @@ const result: PostParityResult = {
 
 describe("text of a parity run of post-training", () => {
   it("each part has a table of its distances, and the distances from known mistakes", () => {
-    expectText(postParityText(result, makePaint(false)), new URL("../../src/report/post-parity-text.txt", import.meta.url));
+    expectText(postParityText(result, makePaint(false)), new URL("../src/post-parity-text.txt", import.meta.url));
   });
 
   it("the last line of a run that agrees states the number of checks", () => {

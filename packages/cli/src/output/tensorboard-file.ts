@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { MetricsRow } from "@lapidary/api";
 import { tensorboardEvents, tensorboardFileName, tensorboardHeader } from "@lapidary/offline/tensorboard";
-import { GrowingOutput, writeOutputFile } from "../output/output.js";
+import { GrowingOutput, writeOutputFile } from "./output.js";
 
 /** The metrics of a run as an event file of TensorBoard, in the directory `root`/`run`. */
 export class TensorboardFile {

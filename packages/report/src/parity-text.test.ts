@@ -1,6 +1,6 @@
 import { expectText } from "@lapidary/std/testing";
 import type { ParityResult, ParityTolerances } from "@lapidary/offline/parity";
-import { makePaint } from "../terminal/paint.js";
+import { makePaint } from "./paint.js";
 import { parityText } from "./parity-text.js";
 
 const result: ParityResult = {
@@ -32,9 +32,6 @@ const tolerances: ParityTolerances = {
 
 describe("text of a parity run", () => {
   it("the table shows every distance with its tolerance and marks the distances above it", () => {
-    expectText(
-      parityText(result, tolerances, ["loss_abs"], makePaint(false)),
-      new URL("../../src/report/parity-text.txt", import.meta.url),
-    );
+    expectText(parityText(result, tolerances, ["loss_abs"], makePaint(false)), new URL("../src/parity-text.txt", import.meta.url));
   });
 });

@@ -1,6 +1,6 @@
 import type { PostParityResult } from "@lapidary/offline/parity";
 import { counted, textTable } from "@lapidary/std";
-import type { Paint } from "../terminal/paint.js";
+import type { Paint } from "./paint.js";
 
 type Check = PostParityResult["checks"][number];
 

@@ -1,6 +1,6 @@
 import { match, ok, strictEqual } from "node:assert/strict";
 import type { JobSummary, Status } from "@lapidary/api";
-import { makePaint } from "../terminal/paint.js";
+import { makePaint } from "./paint.js";
 import { topFrame } from "./top-frame.js";
 
 const status: Status = {

@@ -1,6 +1,6 @@
 import type { ExampleCounts, ShownExamples } from "@lapidary/offline/examples";
 import { counted } from "@lapidary/std";
-import type { Paint } from "../terminal/paint.js";
+import type { Paint } from "./paint.js";
 
 type RefusedRow = ExampleCounts["refused"][number];
 

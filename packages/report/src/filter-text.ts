@@ -1,6 +1,6 @@
 import type { FilteredFile } from "@lapidary/offline/data-filter";
 import { counted, formatDuration, textTable, visible } from "@lapidary/std";
-import type { Paint } from "../terminal/paint.js";
+import type { Paint } from "./paint.js";
 
 const maxRefused = 5;
 const right = { align: "right" } as const;

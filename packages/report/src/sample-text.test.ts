@@ -1,6 +1,6 @@
 import { equal, ok } from "node:assert/strict";
 import fc from "fast-check";
-import { makePaint } from "../terminal/paint.js";
+import { makePaint } from "./paint.js";
 import { SampleStream, sampleText, sampleTexts } from "./sample-text.js";
 
 const plain = makePaint(false);

@@ -1,6 +1,6 @@
 import type { JobSummary, Status } from "@lapidary/api";
 import { formatCount, formatDuration } from "@lapidary/std";
-import type { Paint } from "../terminal/paint.js";
+import type { Paint } from "./paint.js";
 
 export interface TopFacts {
   readonly status: Status;

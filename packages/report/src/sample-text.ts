@@ -1,5 +1,5 @@
 import { visible, wrap } from "@lapidary/std";
-import type { Paint } from "../terminal/paint.js";
+import type { Paint } from "./paint.js";
 
 /** A prompt and its continuation, with a bar before each line. Long lines are wrapped, and control characters are replaced. */
 export function sampleText(sample: { readonly prompt: string; readonly text: string }, columns: number, paint: Paint): string {

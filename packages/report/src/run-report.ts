@@ -1,6 +1,6 @@
 import { isComparison, type MetricsRow, type Report, type TrainingReport } from "@lapidary/api";
 import { formatBytes, formatCount, formatDuration, textTable, counted } from "@lapidary/std";
-import type { Paint } from "../terminal/paint.js";
+import type { Paint } from "./paint.js";
 import { type CurvePoint, drawCurve } from "./curve.js";
 import { sampleText } from "./sample-text.js";
 

@@ -10,7 +10,7 @@ import {
   type WeightShards,
 } from "@lapidary/offline/plan";
 import { counted, formatBytes, formatCount, textTable } from "@lapidary/std";
-import type { Paint } from "../terminal/paint.js";
+import type { Paint } from "./paint.js";
 
 /** The advice for a plan that does not fit. */
 export interface FitText {
