@@ -155,28 +155,12 @@ describe("a pipeline from fine-tuning to comparisons", function () {
     }
   });
 
-  it("plan, config show and config validate read a comparison, and wrong keys are errors", async () => {
-    const job = (text: string): string => {
-      const path = join(whole.directory, "compare.yaml");
-      writeFileSync(path, `{ ${text} }`);
-      return path;
-    };
-    const good = comparison("p-policy", "p-sft", "{ checker: sorted }");
+  it("plan, explain, config show and config validate read a comparison", async () => {
+    const path = join(whole.directory, "compare.yaml");
+    writeFileSync(path, `{ ${comparison("p-policy", "p-sft", "{ checker: sorted }")} }`);
     for (const command of [["plan"], ["explain"], ["config", "show"], ["config", "validate"]]) {
-      const { code, stdout, stderr } = await whole.run(...command, job(good));
+      const { code, stdout, stderr } = await whole.run(...command, path);
       equal(code, 0, `${command.join(" ")}: ${stdout}\n${stderr}`);
-    }
-    for (const [text, code, place] of [
-      [good.replace("baseline: p-sft, ", ""), "LAP_CONFIG_VALUE", "compare.yaml"],
-      [good.replace("recipe: compare", "recipe: compare, init: p-sft"), "LAP_CONFIG_VALUE", "init"],
-      [good.replace("checker: sorted", "checker: sort"), "LAP_CONFIG_VALUE", "judge"],
-      [good.replace("temperature: 1", "temperature: 0, optimum: { beta: 1 }"), "LAP_CONFIG_VALUE", "optimum"],
-      [good.replace("candidate: p-policy", "candidate: p-rm"), "LAP_", "candidate"],
-      [good.replace("batch: 8", "batch: 7"), "LAP_MESH_INDIVISIBLE", "batch"],
-    ] as const) {
-      const { code: exit, stderr } = await whole.run("config", "validate", job(text));
-      ok(exit !== 0 && stderr.includes(code), `${text}: ${stderr}`);
-      ok(stderr.includes("compare.yaml"), `${place}: ${stderr}`);
     }
   });
 });

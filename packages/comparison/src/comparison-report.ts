@@ -8,7 +8,7 @@ import {
   sideBySideBySubset,
   shuffledOrder,
 } from "@lapidary/evaluation";
-import type { JsonValue, Warning } from "@lapidary/std";
+import type { JsonValue } from "@lapidary/std";
 import type { LossSum } from "@lapidary/trainer";
 import type { ModelAnswer, ModelIdentity } from "./answer-model.js";
 import { answersDigest, type DecidedPrompt, type VerdictSource } from "./verdicts.js";

@@ -32,7 +32,7 @@ import { scoreUnits, tokenUnits } from "./token-workers.js";
 import { UnitLog } from "./unit-log.js";
 
 /** Files of a comparison in the directory of its run. */
-export const comparisonFiles = {
+const comparisonFiles = {
   units: "units.jsonl",
   report: "comparison.json",
   text: "comparison.txt",

@@ -7,7 +7,7 @@ import { compareDefaults, type JobFile, type JudgeFile } from "./job-schema.js";
 type AbsolutePath = (path: string, ...keys: string[]) => string;
 
 /** The settings of a comparison with their defaults. `batch` and `seq` are those of `train`. */
-export type ComparisonSettings = Omit<typeof compareDefaults, "batch" | "seq" | "max_new_tokens"> & { readonly max_new_tokens: number };
+type ComparisonSettings = Omit<typeof compareDefaults, "batch" | "seq" | "max_new_tokens"> & { readonly max_new_tokens: number };
 
 /** The keys of a comparison in a resolved job. */
 export interface ResolvedComparison {

@@ -110,24 +110,10 @@ export function resolveLocatedJob(
   const absolute = (path: string, ...keys: string[]): string =>
     isAbsolute(path) ? path : resolve(source.isOverridden(keys) ? environment.base : base, path);
 
-  const named = <T extends { readonly name?: string | undefined }>(
-    kind: "model" | "pod" | "strategy",
-    schema: z.ZodType<T>,
-    of: string | T,
-  ): T & { readonly name: string } => {
-    if (typeof of !== "string") return { name: of.name ?? kind, ...of };
-    const isPath = of.includes("/") || extname(of) === ".yaml";
-    const path = isPath ? absolute(of, kind) : join(environment.configsDir, plural[kind], `${of}.yaml`);
-    if (!isPath) checkKnown(kind, of, environment.configsDir, source.locationOf([kind]));
-    const value = validate(
-      schema,
-      YamlSource.parse(readText(path, source.locationOf([kind]), codeOf[kind], `name a file of configs/${plural[kind]}, or a path`), path),
-    );
-    return { name: value.name ?? basename(path, ".yaml"), ...value };
-  };
-  const model = named<ModelFile>("model", modelFileSchema, job.model);
-  const pod = named<PodFile>("pod", podFileSchema, job.pod);
-  const strategy = job.strategy === undefined ? undefined : named<StrategyFile>("strategy", strategyFileSchema, job.strategy);
+  const files: NamedFiles = { configsDir: environment.configsDir, source, absolute };
+  const model = named<ModelFile>("model", modelFileSchema, job.model, files);
+  const pod = named<PodFile>("pod", podFileSchema, job.pod, files);
+  const strategy = job.strategy === undefined ? undefined : named<StrategyFile>("strategy", strategyFileSchema, job.strategy, files);
 
   const slice = job.slice ?? pod.torus;
   const chips = chipCount(parseTorus(slice)) * job.pods;
@@ -184,6 +170,30 @@ export function resolveLocatedJob(
   checkAxes(resolved, source);
   const locationOf: LocatedJob["locationOf"] = (path) => source.locationOf(path.join(".") === "train.init" ? initKeys(job) : path);
   return { job: resolved, locationOf, warnings };
+}
+
+interface NamedFiles {
+  readonly configsDir: string;
+  readonly source: ConfigSource;
+  readonly absolute: AbsolutePath;
+}
+
+/** A model, pod or strategy: the value in the job, or the file that the job names. */
+function named<T extends { readonly name?: string | undefined }>(
+  kind: "model" | "pod" | "strategy",
+  schema: z.ZodType<T>,
+  of: string | T,
+  { configsDir, source, absolute }: NamedFiles,
+): T & { readonly name: string } {
+  if (typeof of !== "string") return { name: of.name ?? kind, ...of };
+  const isPath = of.includes("/") || extname(of) === ".yaml";
+  const path = isPath ? absolute(of, kind) : join(configsDir, plural[kind], `${of}.yaml`);
+  if (!isPath) checkKnown(kind, of, configsDir, source.locationOf([kind]));
+  const value = validate(
+    schema,
+    YamlSource.parse(readText(path, source.locationOf([kind]), codeOf[kind], `name a file of configs/${plural[kind]}, or a path`), path),
+  );
+  return { name: value.name ?? basename(path, ".yaml"), ...value };
 }
 
 /** A path of the file or of an override at `keys`, as an absolute path. */
