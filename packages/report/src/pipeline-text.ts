@@ -35,7 +35,7 @@ function comparisonTable(comparisons: readonly ComparisonRow[]): string {
       digits(optimum?.kl),
     ]),
   );
-  const numbers = ["win rate", "95 %", "score", "of baseline", "optimum", "KL", "optimum"].map((title) => ({
+  const numbers = ["win rate", "95 %", "score", "of baseline", "best score", "KL", "best KL"].map((title) => ({
     title,
     align: "right" as const,
   }));
