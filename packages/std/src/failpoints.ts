@@ -30,6 +30,8 @@ export const failpointNames = [
   "shard-synced",
   "before-manifest",
   "after-manifest",
+  "before-unit",
+  "after-unit",
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 

@@ -1,7 +1,7 @@
-import { deepStrictEqual } from "node:assert/strict";
+import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { byteTokenizer, encodePair, endAnswer, promptOfUser } from "@lapidary/data";
 import { stopNames } from "./rl-metrics.js";
-import { stopRule } from "./completion-text.js";
+import { decodeAll, stopRule } from "./completion-text.js";
 
 const { eos, endOfTurn } = byteTokenizer.control;
 
@@ -24,5 +24,13 @@ describe("the end of a completion", () => {
     const prompt = promptOfUser("2+2", byteTokenizer);
     for (const stop of stopRule(byteTokenizer).stopTokens)
       deepStrictEqual([...prompt, ...endAnswer([...byteTokenizer.encode("4"), stop], byteTokenizer).ids], [...pair.chosen.ids]);
+  });
+});
+
+describe("the text of a completion", () => {
+  it("an id that the tokenizer does not have is a replacement character, so that a checker sees a wrong answer", () => {
+    const tokenizer = { vocabSize: 100, decode: (ids: Iterable<number>): string => String.fromCharCode(...ids) };
+    strictEqual(decodeAll(tokenizer, [65, 66]), "AB");
+    strictEqual(decodeAll(tokenizer, [65, 100, 66, 280]), "A\uFFFDB\uFFFD");
   });
 });

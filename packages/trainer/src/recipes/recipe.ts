@@ -28,6 +28,8 @@ export interface RecipeRequest {
   readonly reward_model?: NonNullable<ResolvedJob["reward_model"]>;
   /** The parameter sets of the reward models of rl. */
   readonly reward_sets?: readonly string[];
+  /** The tokens of answers, and those that the end of a turn adds if a reward model scores the answers. */
+  readonly compare?: { readonly newTokens: number; readonly endTokens?: number };
   /** How completions of rl end. Absent: only the step program is compiled, which does not depend on it. */
   readonly stop?: StopRule;
   readonly model: ModelConfig;
@@ -96,6 +98,16 @@ export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>
   readonly more?: Readonly<Record<string, number>>;
 };
 
+/** The programs of one kind of run. */
+export interface RecipePrograms {
+  readonly name: RecipeName | RecipePath;
+  /** The program that updates the states, or that runs most often. Its text identifies the run's program in checkpoints, the step log and reports. */
+  readonly stepProgram: string;
+  graphs(request: RecipeRequest): RecipeGraphs;
+  /** Other programs for the same results. Absent: there are none. */
+  variants?(request: RecipeRequest): readonly RecipeVariant[];
+}
+
 /**
  * One kind of training. A recipe decides which programs a run has, and in which order they run. The trainer does everything else for every recipe:
  * compilation, recovery, step log, checkpoints, replicas and reports.
@@ -103,21 +115,15 @@ export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>
  * Invariant: a step is a function of (states, frozen parameters, seed, number of the step, number of the batch). Nothing else passes from one step to
  * the next. So a step that was interrupted in its middle is computed again from the states after the last committed step, with the same result.
  */
-export interface Recipe {
-  readonly name: RecipeName | RecipePath;
-  /** The program that updates the states. Its text identifies the run's program in checkpoints, the step log and reports. */
-  readonly stepProgram: string;
+export interface Recipe extends RecipePrograms {
   /** The scalars that a step program returns. Those of `StepMetrics` are among them. */
   readonly metrics: readonly string[];
   /** The arrays of a batch. */
   readonly batchArrays: readonly FeedPort["array"][];
   /** Whether a step waits for results of workers in its middle. If so, the next step is dispatched after its end. */
   readonly isSequential?: boolean;
-  graphs(request: RecipeRequest): RecipeGraphs;
   /** What the evaluations of a run so far, oldest first, warn about. */
   warningsOf?(evaluations: readonly StepEvaluation[]): readonly Warning[];
-  /** Other programs for the same results. Absent: there are none. */
-  variants?(request: RecipeRequest): readonly RecipeVariant[];
   /** Loads the programs that a step needs, and frozen parameter sets, into the workers. */
   open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps>;
 }

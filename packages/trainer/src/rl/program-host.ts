@@ -18,6 +18,11 @@ export interface ProgramHost {
   readonly onUpdate?: (report: RunReport) => void;
 }
 
+/** A host whose parameters a caller asks for by name. */
+export interface TokenHost extends ProgramHost {
+  readonly group: HostGroup & Pick<WorkerGroup, "parameter">;
+}
+
 /** The name of a program for the settings that its graph depends on, besides the model of the run. */
 export const programName = (name: string, ...settings: readonly unknown[]): string =>
   [name, ...settings.filter((each) => each !== undefined).map((each) => JSON.stringify(each))].join(" ");

@@ -15,8 +15,8 @@ const count = z
 /** The name of a run. A directory and a queue entry have the same name. */
 export const jobNamePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
-/** What a run trains. */
-const recipeNames = ["pretrain", "sft", "reward", "rl", "dpo"] as const;
+/** What a run trains, or that it compares two models. */
+const recipeNames = ["pretrain", "sft", "reward", "rl", "dpo", "compare"] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
 /** A recipe that a user wrote: the path of its module. */
@@ -90,7 +90,10 @@ const dataSchema = z.strictObject({
     .array(examplesSchema)
     .min(1)
     .optional()
-    .describe("sft, reward, dpo, rl: files of examples to evaluate on; by default held_out of the training examples"),
+    .describe(
+      "sft, reward, dpo, rl: files of examples to evaluate on; by default held_out of the training examples. compare: files of prompts",
+    ),
+  path: z.string().min(1).optional().describe("compare: a file of prompts; a shorter form of eval"),
   pack: z.boolean().optional().describe("sft: a row holds several examples, which do not see each other; true by default"),
   filters: z
     .array(z.enum(filterNames))
@@ -244,6 +247,41 @@ const dpoSchema = z.strictObject({
 
 export const dpoDefaults = dpoSchema.parse({});
 
+/** Who decides which of two answers is better. */
+const judgeSchema = z.union([
+  z.strictObject({
+    model: z.string().min(1).describe("Run, or directory of a checkpoint: the likeliest of the tokens A, B and C after the question"),
+    template: z.string().min(1).optional().describe("File with the question"),
+    seq: count.optional().describe("Tokens of a question at most; the context of the judge by default"),
+  }),
+  z.strictObject({ reward: z.string().min(1).describe("Run of the recipe reward, or directory of its checkpoint: the higher score wins") }),
+  z.strictObject({ verdicts: z.string().min(1).describe("File of votes of people") }),
+  z
+    .object({
+      checker: z
+        .string()
+        .min(1)
+        .describe("exact, regex, number, json-schema, sorted, or the path of a .mjs file; its settings are further keys"),
+    })
+    .catchall(z.union([z.string(), z.number(), z.boolean()])),
+]);
+export type JudgeFile = z.infer<typeof judgeSchema>;
+
+const compareSchema = z.strictObject({
+  max_new_tokens: count.optional().describe("Tokens of an answer at most; 128 by default, or half of seq if that is less"),
+  temperature: f32Number.min(0).max(100).default(0).describe("Divides the logits; 0 takes the likeliest token"),
+  batch: count.optional().describe("Prompts that a model answers together; the mesh must divide it. 64 by default, or the next multiple"),
+  seq: count.optional().describe("Tokens of a prompt and its answer at most; the model's context length by default"),
+  rows: count.optional().describe("Only the first rows of each file"),
+  optimum: z
+    .strictObject({ beta: f32Number.positive().describe("Weight of the KL to the baseline in the training of the candidate") })
+    .optional()
+    .describe(
+      "Reports the share of right answers and the KL of the best policy for a reward of 1 for the answer of a row, and 0 for others",
+    ),
+});
+export const compareDefaults = compareSchema.parse({});
+
 const checkpointSchema = z.strictObject({
   every: count.optional().describe("Steps between checkpoints; the run always writes one at the end"),
   keep: count.default(3).describe("Number of newest checkpoints to keep"),
@@ -330,7 +368,7 @@ export const jobFileSchema = z.strictObject({
     .union([recipePathSchema, z.enum(recipeNames)])
     .optional()
     .describe(
-      "What the run trains: pretrain (default) on text, sft on examples with answers, reward and dpo on preferences, rl on prompts, or what the module of a path says",
+      "What the run trains: pretrain (default) on text, sft on examples with answers, reward and dpo on preferences, rl on prompts, or what the module of a path says. compare trains nothing: two models answer prompts",
     ),
   recipe_hash: z
     .string()
@@ -349,7 +387,7 @@ export const jobFileSchema = z.strictObject({
     .describe(
       "Run, or directory of a checkpoint, to start from: a shorter form of train.init. The name of a run means its last checkpoint",
     ),
-  train: trainSchema,
+  train: trainSchema.optional(),
   data: dataSchema.prefault({}),
   lora: loraSchema
     .optional()
@@ -358,6 +396,11 @@ export const jobFileSchema = z.strictObject({
   rl: rlSchema.optional().describe("rl: algorithm and rollout"),
   dpo: dpoSchema.optional().describe("dpo: loss"),
   reward_model: rewardModelSchema.optional().describe("reward: loss"),
+  candidate: z.string().min(1).optional().describe("compare: run, or directory of a checkpoint, that is compared with the baseline"),
+  baseline: z.string().min(1).optional().describe("compare: run, or directory of a checkpoint"),
+  judge: judgeSchema.optional().describe("compare: who decides which answer is better; without it, answers and losses are reported only"),
+  orders: z.enum(["both", "shuffled"]).optional().describe("compare: orders in which a judge sees two answers; both by default"),
+  compare: compareSchema.optional().describe("compare: answers and report"),
   checkpoint: checkpointSchema.prefault({}),
   sample: sampleSchema.optional().describe("Text to generate at the end"),
 });

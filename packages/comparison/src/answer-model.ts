@@ -8,14 +8,13 @@ import {
   type Example,
   type PromptExample,
 } from "@lapidary/data";
-import type { VerdictTokens } from "@lapidary/evaluation";
+import { type Judgement, judgementFromLogits, type VerdictTokens } from "@lapidary/evaluation";
 import { HfCheckpoint } from "@lapidary/interop";
 import { isDecoder } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { decodeAfter, hashOfTokenizer, type TextTokenizer, tokenizerTooLarge, withTurnTokens } from "@lapidary/tokenizer";
 import type { Sampling } from "@lapidary/training";
-import { type LossSum, openTokenModel, readTokenizer, type SessionOptions, type TokenModel, type TokenPrompt } from "@lapidary/trainer";
-import type { CheckpointLocation } from "../checkpoints/resolve-checkpoint.js";
+import { type LossSum, type MaskedDocument, readTokenizer, type TokenModel, type TokenPrompt } from "@lapidary/trainer";
 
 /** How prompts become tokens: as turns of the chat template, or as they are, for a vocabulary without tokens of turns. */
 type PromptForm = "turns" | "raw";
@@ -40,6 +39,8 @@ export interface ModelAnswer {
   readonly tokens: number;
   /** Whether the answer reached the maximum number of tokens. */
   readonly isCutOff: boolean;
+  /** Ids of the answer, with the token that ended it. */
+  readonly ids: readonly number[];
 }
 
 /** The progress of a call, and its end before its time. */
@@ -52,9 +53,11 @@ export interface CallOptions {
 export interface RunningModel {
   /** One answer to each prompt, in the order of the prompts. */
   answers(prompts: readonly TokenPrompt[], sampling: Sampling, options: CallOptions): Promise<readonly ModelAnswer[]>;
-  /** Logits [V] of the token after each prompt, in the order of the prompts. */
-  nextLogits(prompts: readonly (readonly number[])[], options: CallOptions): Promise<readonly Float32Array[]>;
+  /** The judgement in the token after each question, in the order of the questions. */
+  judgements(questions: readonly (readonly number[])[], tokens: VerdictTokens, options: CallOptions): Promise<readonly Judgement[]>;
   loss(documents: readonly Document[], signal: AbortSignal): Promise<LossSum>;
+  /** The log-probability of the targets of each document, nats. */
+  logProbs(documents: readonly MaskedDocument[], signal: AbortSignal): Promise<readonly number[]>;
   close(): Promise<void>;
 }
 
@@ -73,23 +76,51 @@ export interface AnswerModel extends ModelIdentity {
   start(): Promise<RunningModel>;
 }
 
-/** The pool lets the models of a comparison use one worker process after each other. */
-export type WorkerOptions = Pick<SessionOptions, "environment" | "log" | "pool">;
+/** A checkpoint on disk. */
+export interface CheckpointPlace {
+  readonly directory: string;
+  /** The run that wrote the checkpoint; absent for a directory that the user named. */
+  readonly run?: string | undefined;
+  readonly step?: number | undefined;
+}
+
+/** Where a model runs. */
+export interface ModelHost {
+  /** Tokens of a prompt, and of a prompt with its answer, at most. By default the context of the model decides. */
+  readonly limits?: { readonly prompt: number; readonly seq: number } | undefined;
+  /** Loads a checkpoint into workers. */
+  readonly open: (directory: string) => Promise<TokenWorkers>;
+}
+
+/** What a comparison needs of a model on workers. */
+export interface TokenWorkers extends Pick<TokenModel, "answers" | "loss" | "logProbs" | "close"> {
+  /** @param request the ids of A, B and C, and the number of ids of the tokenizer */
+  judgements(
+    questions: readonly (readonly number[])[],
+    request: CallOptions & { readonly tokens: VerdictTokens; readonly vocabSize: number },
+  ): Promise<readonly Judgement[]>;
+}
+
+/** A model on a worker group of its own. */
+export const ownWorkers = (model: TokenModel): TokenWorkers => ({
+  answers: (prompts, options) => model.answers(prompts, options),
+  judgements: async (questions, { tokens, vocabSize, ...options }) =>
+    (await model.nextLogits(questions, options)).map((logits) => judgementFromLogits(logits.subarray(0, vocabSize), tokens)),
+  loss: (documents, signal) => model.loss(documents, signal),
+  logProbs: (documents, signal) => model.logProbs(documents, signal),
+  close: () => model.close(),
+});
 
 /** The model of a checkpoint. It reads the headers of the weights and the tokenizer; `start` reads the weights. */
-export async function readAnswerModel(
-  name: string,
-  { directory, run, step }: CheckpointLocation,
-  workers: WorkerOptions,
-): Promise<AnswerModel> {
+export async function readAnswerModel(name: string, { directory, run, step }: CheckpointPlace, host: ModelHost): Promise<AnswerModel> {
   const checkpoint = await HfCheckpoint.open(directory, "headers");
   await checkpoint.close();
   const { config } = checkpoint;
   const { tokenizer, files } = readTokenizer(directory);
   if (tokenizer.vocabSize > config.vocabSize)
     throw tokenizerTooLarge(join(directory, "config.json"), tokenizer.vocabSize, config.vocabSize);
-  const context = config.contextLength;
-  const encoder = encoderOf(tokenizer, context);
+  const context = host.limits?.seq ?? config.contextLength;
+  const encoder = encoderOf(tokenizer, host.limits?.prompt ?? context - 1);
   return {
     name,
     directory,
@@ -100,7 +131,7 @@ export async function readAnswerModel(
     context,
     ...encoder,
     verdictTokens: () => verdictTokensOf(tokenizer, directory),
-    start: async () => runningModel(await openTokenModel({ checkpoint: directory, ...workers }), tokenizer, encoder.stopTokens),
+    start: async () => runningModel(await host.open(directory), tokenizer, encoder.stopTokens),
   };
 }
 
@@ -110,34 +141,34 @@ interface Encoder extends Pick<AnswerModel, "form" | "promptIds" | "documents"> 
 }
 
 /** A vocabulary without tokens of turns encodes texts as they are. It refuses dialogues, unless Lapidary can give it such tokens. */
-function encoderOf(tokenizer: TextTokenizer, context: number): Encoder {
+function encoderOf(tokenizer: TextTokenizer, promptTokens: number): Encoder {
   const { pad, stops } = tokenizer.control;
   try {
-    return turnEncoder(chatTokenizer(tokenizer), stops, context);
+    return turnEncoder(chatTokenizer(tokenizer), stops, promptTokens);
   } catch (error) {
     if (!(error instanceof LapidaryError) || error.code !== "LAP_EXAMPLE_TURN_TOKENS") throw error;
-    const raw = rawEncoder(chatTokenizer(tokenizer, { startOfTurn: pad, endOfTurn: pad }), stops, context, error);
+    const raw = rawEncoder(chatTokenizer(tokenizer, { startOfTurn: pad, endOfTurn: pad }), stops, promptTokens, error);
     // Fine-tuning gives the tokenizer the same tokens, so that a model and its tuned form answer the same dialogues.
     const adapted = withTurnTokens(tokenizer);
-    return adapted === undefined ? raw : encoderOfBoth(raw, turnEncoder(chatTokenizer(adapted.tokenizer), stops, context));
+    return adapted === undefined ? raw : encoderOfBoth(raw, turnEncoder(chatTokenizer(adapted.tokenizer), stops, promptTokens));
   }
 }
 
-const turnEncoder = (turns: ChatTokenizer, stops: readonly number[], context: number): Encoder => ({
+const turnEncoder = (turns: ChatTokenizer, stops: readonly number[], promptTokens: number): Encoder => ({
   form: "turns",
   stopTokens: [...new Set([...stops, turns.control.endOfTurn])],
-  promptIds: (prompt) => [...encodePrompt(prompt, turns, { seq: context - 1 }).ids],
+  promptIds: (prompt) => [...encodePrompt(prompt, turns, { seq: promptTokens }).ids],
   documents: (example, seq) => encodeForTuning(example, turns, { seq, overflow: "cut" }),
 });
 
 /** @param refusal the error for a dialogue */
-function rawEncoder(chat: ChatTokenizer, stopTokens: readonly number[], context: number, refusal: LapidaryError): Encoder {
+function rawEncoder(chat: ChatTokenizer, stopTokens: readonly number[], promptTokens: number, refusal: LapidaryError): Encoder {
   return {
     form: "raw",
     stopTokens,
     promptIds: (prompt) => {
       if (isDialoguePrompt(prompt)) throw refusal;
-      return [...encodePrompt(prompt, chat, { seq: context - 1, texts: "raw" }).ids];
+      return [...encodePrompt(prompt, chat, { seq: promptTokens, texts: "raw" }).ids];
     },
     documents: (example, seq) => {
       if (isDialogue(example)) throw refusal;
@@ -174,18 +205,19 @@ function verdictTokensOf(tokenizer: TextTokenizer, directory: string): VerdictTo
   return { A: idOf("A"), B: idOf("B"), C: idOf("C") };
 }
 
-const runningModel = (model: TokenModel, tokenizer: TextTokenizer, stopTokens: readonly number[]): RunningModel => ({
+const runningModel = (model: TokenWorkers, tokenizer: TextTokenizer, stopTokens: readonly number[]): RunningModel => ({
   answers: async (prompts, sampling, options) => {
     const { vocabSize, suppressedIds: forbiddenTokens } = tokenizer;
     const answers = await model.answers(prompts, { sampling, vocabSize, stopTokens, forbiddenTokens, ...options });
-    return answers.map(({ ids, isCutOff }, i) => ({
+    return answers.map(({ ids, isCutOff, end }, i) => ({
       text: decodeAfter(tokenizer, prompts[i]?.ids ?? [], ids),
       tokens: ids.length,
       isCutOff,
+      ids: end === undefined ? ids : [...ids, end],
     }));
   },
-  nextLogits: async (prompts, options) =>
-    (await model.nextLogits(prompts, options)).map((logits) => logits.subarray(0, tokenizer.vocabSize)),
+  judgements: (questions, tokens, options) => model.judgements(questions, { tokens, vocabSize: tokenizer.vocabSize, ...options }),
   loss: (documents, signal) => model.loss(documents, signal),
+  logProbs: (documents, signal) => model.logProbs(documents, signal),
   close: () => model.close(),
 });

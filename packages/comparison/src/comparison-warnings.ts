@@ -1,6 +1,6 @@
 import { counted, type Warning } from "@lapidary/std";
 import type { ModelIdentity } from "./answer-model.js";
-import type { SetReport, WinReport } from "./comparison-report.js";
+import type { SetReport, WinReport } from "@lapidary/api";
 import type { VerdictSource } from "./verdicts.js";
 
 /** Above this share of wins of the longer answer, length may decide instead of quality. */

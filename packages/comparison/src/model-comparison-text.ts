@@ -1,10 +1,16 @@
-import type { LossReport, ModelComparison, SetReport, WinReport } from "@lapidary/offline/compare";
-import { counted, textTable } from "@lapidary/std";
-import type { Paint } from "./paint.js";
-import { visible, wrap } from "./sample-text.js";
+import type { LossReport, ModelComparison, SetReport, WinReport } from "@lapidary/api";
+import { counted, textTable, visible, wrap } from "@lapidary/std";
+
+/** Font weights of a terminal. */
+interface Paint {
+  readonly bold: (text: string) => string;
+  readonly dim: (text: string) => string;
+}
+
+const plain: Paint = { bold: (text) => text, dim: (text) => text };
 
 /** The text of `lapidary compare`: one section for each file of held-out examples. */
-export function modelComparisonText(report: ModelComparison, columns: number, paint: Paint): string {
+export function modelComparisonText(report: ModelComparison, columns = 100, paint: Paint = plain): string {
   const { candidate, baseline, sets } = report;
   const heads = [
     ["candidate", modelName(candidate)],
@@ -29,6 +35,8 @@ function sourceText({ source }: ModelComparison): string {
       return `checker ${source.checker}`;
     case "judge":
       return `judge ${modelName(source.judge)}, template ${source.template}, ${source.orders === "both" ? "both orders" : "shuffled order"}`;
+    case "reward":
+      return `reward model ${source.reward}`;
     case "verdicts":
       return source.file;
   }
@@ -45,6 +53,7 @@ function setLines(set: SetReport, width: number, paint: Paint): readonly string[
     paint.bold(`${data}${counts.length === 0 ? "" : `: ${counts.join(", ")}`}`),
     ...(result === null ? [] : winLines(result, set.result_by_subset)),
     ...(answers === null ? [] : answerLines(answers)),
+    ...distanceLines(set),
     ...(loss === null ? [] : ["", ...lossLines(loss, set.loss_by_subset)]),
     ...set.samples.flatMap((sample) => ["", ...sampleLines(sample, width, paint)]),
   ];
@@ -115,6 +124,21 @@ const answerLines = ({ candidate, baseline }: NonNullable<SetReport["answers"]>)
   `answers of the candidate: ${candidate.mean_length.toFixed(1)} characters, ${candidate.mean_tokens.toFixed(1)} tokens, ${percent(candidate.cut_off_share)} cut off`,
   `answers of the baseline: ${baseline.mean_length.toFixed(1)} characters, ${baseline.mean_tokens.toFixed(1)} tokens, ${percent(baseline.cut_off_share)} cut off`,
 ];
+
+function distanceLines({ divergence, optimum }: SetReport): readonly string[] {
+  return [
+    ...(divergence === null
+      ? []
+      : [
+          `KL of the candidate to the baseline: ${divergence.nats_per_answer.toFixed(3)} ± ${divergence.standard_error.toFixed(3)} nats an answer`,
+        ]),
+    ...(optimum === null
+      ? []
+      : [
+          `best policy for β ${optimum.beta}: right answers ${optimum.accuracy.toFixed(3)}, KL ${optimum.kl.toFixed(3)}; the baseline answers right with probability ${optimum.baseline_probability.toFixed(3)}`,
+        ]),
+  ];
+}
 
 function lossLines(all: LossReport, subsets: SetReport["loss_by_subset"]): readonly string[] {
   return [

@@ -1,116 +1,17 @@
+import type { AnswerReport, ComparedSample, LossReport, ModelReport, SetReport, SourceReport, WinReport } from "@lapidary/api";
 import type { RefusedRow } from "@lapidary/data";
 import {
   type BySubset,
   isContradiction,
   type JudgedPrompt,
-  type Outcome,
   type SideBySide,
   sideBySideBySubset,
   shuffledOrder,
 } from "@lapidary/evaluation";
-import type { JsonValue, Warning } from "@lapidary/std";
+import type { JsonValue } from "@lapidary/std";
 import type { LossSum } from "@lapidary/trainer";
 import type { ModelAnswer, ModelIdentity } from "./answer-model.js";
 import { answersDigest, type DecidedPrompt, type VerdictSource } from "./verdicts.js";
-
-/** The report of `lapidary compare`; the keys are those of `--json`. */
-export interface ModelComparison {
-  readonly candidate: ModelReport;
-  readonly baseline: ModelReport;
-  readonly source: SourceReport;
-  readonly seed: number;
-  readonly temperature: number;
-  readonly max_tokens: number;
-  readonly sets: readonly SetReport[];
-  readonly warnings: readonly Warning[];
-}
-
-export interface ModelReport {
-  readonly name: string;
-  readonly directory: string;
-  readonly run: string | null;
-  readonly step: number | null;
-  readonly architecture: string;
-  readonly form: "turns" | "raw";
-  readonly context: number;
-}
-
-type SourceReport =
-  | { readonly kind: "none" }
-  | { readonly kind: "checker"; readonly checker: string }
-  | { readonly kind: "judge"; readonly judge: ModelReport; readonly template: string; readonly orders: "both" | "shuffled" }
-  | { readonly kind: "verdicts"; readonly file: string };
-
-/** The results of one file. Values by subset have the subsets of the rows as keys. */
-export interface SetReport {
-  readonly data: string;
-  /** Prompts that both models answered. */
-  readonly prompts: number;
-  /** Prompts without a verdict; 0 without a source of verdicts. */
-  readonly unjudged: number;
-  /** Why the first prompt without a verdict has none. */
-  readonly unjudged_reason: string | null;
-  readonly refused: readonly RefusedRow[];
-  readonly result: WinReport | null;
-  readonly result_by_subset: Readonly<Record<string, WinReport>>;
-  readonly answers: { readonly candidate: AnswerReport; readonly baseline: AnswerReport } | null;
-  readonly loss: LossReport | null;
-  /** Rows that have an answer whose loss is not measured, because the prompt is too long. */
-  readonly unmeasured: number;
-  readonly loss_by_subset: Readonly<Record<string, LossReport>>;
-  readonly samples: readonly Sample[];
-}
-
-type Interval = readonly [low: number, high: number];
-
-/** Fields that only a judge gives are null for other sources. */
-export interface WinReport {
-  readonly wins: number;
-  readonly ties: number;
-  readonly losses: number;
-  readonly n: number;
-  readonly rate: number;
-  readonly normal95: Interval;
-  readonly wilson95: Interval;
-  readonly sign_test_p: number;
-  /** Mean scores of a checker. */
-  readonly scores: { readonly candidate: number; readonly baseline: number } | null;
-  /** Prompts whose answers are equal, so that the judge was not asked. */
-  readonly equal_answers: number;
-  readonly contradictions: number | null;
-  /** Of the prompts that the judge was asked about. */
-  readonly contradiction_share: number | null;
-  readonly first_share: number | null;
-  readonly mean_mass: number | null;
-  /** Characters. */
-  readonly winner_mean_length: number | null;
-  readonly loser_mean_length: number | null;
-  readonly longer_share: number;
-}
-
-interface AnswerReport {
-  /** Characters. */
-  readonly mean_length: number;
-  readonly mean_tokens: number;
-  /** Share of answers that reached the maximum number of tokens. */
-  readonly cut_off_share: number;
-}
-
-/** Nats per token. */
-export interface LossReport {
-  readonly candidate: number;
-  readonly baseline: number;
-  readonly candidate_tokens: number;
-  readonly baseline_tokens: number;
-}
-
-interface Sample {
-  readonly id: string;
-  readonly prompt: string;
-  readonly candidate: string;
-  readonly baseline: string;
-  readonly outcome: Outcome | null;
-}
 
 /** The losses of both models on the rows of a subset; no subset is undefined. */
 export interface SubsetLoss {
@@ -124,6 +25,8 @@ export interface SetResults {
   readonly file: string;
   readonly decided: readonly DecidedPrompt[];
   readonly losses: readonly SubsetLoss[];
+  readonly divergence: SetReport["divergence"];
+  readonly optimum: SetReport["optimum"];
   readonly unmeasured: number;
   readonly refused: readonly RefusedRow[];
 }
@@ -146,12 +49,17 @@ export function sourceReport(source: VerdictSource): SourceReport {
       return { kind: "checker", checker: source.name };
     case "judge":
       return { kind: "judge", judge: modelReport(source.model), template: source.template.name, orders: source.orders };
+    case "reward":
+      return { kind: "reward", reward: source.model.name };
     case "verdicts":
       return { kind: "verdicts", file: source.votes.file };
   }
 }
 
-export function setReport({ file, decided, losses, unmeasured, refused }: SetResults, source: VerdictSource): SetReport {
+export function setReport(
+  { file, decided, losses, divergence, optimum, unmeasured, refused }: SetResults,
+  source: VerdictSource,
+): SetReport {
   const judged = decided.filter((each) => each.verdicts !== undefined);
   const results = judged.length === 0 ? undefined : winsBySubset(judged, source);
   const subsets = new Map(losses.flatMap((each) => (each.subset === undefined ? [] : [[each.subset, lossReport([each])] as const])));
@@ -170,6 +78,8 @@ export function setReport({ file, decided, losses, unmeasured, refused }: SetRes
             candidate: answerReport(decided.map(({ candidate }) => candidate)),
             baseline: answerReport(decided.map(({ baseline }) => baseline)),
           },
+    divergence,
+    optimum,
     loss: losses.length === 0 ? null : lossReport(losses),
     unmeasured,
     loss_by_subset: Object.fromEntries([...subsets].sort(([a], [b]) => (a < b ? -1 : 1))),
@@ -247,7 +157,7 @@ function lossReport(losses: readonly SubsetLoss[]): LossReport {
 }
 
 /** The first win, loss and tie; without verdicts the first prompts. */
-function samplesOf(decided: readonly DecidedPrompt[]): readonly Sample[] {
+function samplesOf(decided: readonly DecidedPrompt[]): readonly ComparedSample[] {
   const outcomes = ["win", "loss", "tie"] as const;
   const chosen = outcomes.flatMap((outcome) => decided.find((each) => each.outcome === outcome) ?? []);
   return (chosen.length === 0 ? decided.slice(0, outcomes.length) : chosen).map(({ held, candidate, baseline, outcome = null }) => ({

@@ -4,7 +4,6 @@ import {
   type AnswerOrder,
   type Checker,
   type Judgement,
-  judgementFromLogits,
   outcomeOf,
   type Outcome,
   outcomeOfScores,
@@ -16,6 +15,7 @@ import {
 import { ensure, LapidaryError } from "@lapidary/std";
 import type { AnswerModel, CallOptions, ModelAnswer, RunningModel } from "./answer-model.js";
 import type { HeldOutPrompt } from "./held-out-set.js";
+import type { RewardModel, RunningRewardModel } from "./reward-model.js";
 import { type JudgeTemplate, renderQuestion } from "./judge-template.js";
 import { majority, type Votes } from "./verdict-file.js";
 
@@ -24,6 +24,7 @@ export type VerdictSource =
   | { readonly kind: "none" }
   | { readonly kind: "checker"; readonly name: string; readonly checker: Checker }
   | { readonly kind: "judge"; readonly model: AnswerModel; readonly template: JudgeTemplate; readonly orders: "both" | "shuffled" }
+  | { readonly kind: "reward"; readonly model: RewardModel }
   | { readonly kind: "verdicts"; readonly votes: Votes };
 
 /** A prompt with both answers. */
@@ -86,13 +87,31 @@ export async function checkAnswers(
     signal.throwIfAborted();
     const { prompt, columns } = each.held.prompt;
     const score = (answer: string): Promise<number> => checker.check({ prompt: lastText(prompt), answer, columns });
-    const scores = { candidate: await score(each.candidate.text), baseline: await score(each.baseline.text) };
-    const outcome = outcomeOfScores(scores.candidate, scores.baseline);
-    const verdict = outcome === "win" ? "first" : outcome === "loss" ? "second" : "tie";
-    results.push({ ...decided(each, unordered(verdict)), scores });
+    results.push(withScores(each, await score(each.candidate.text), await score(each.baseline.text)));
     onAnswered(results.length);
   }
   return results;
+}
+
+/** The answer with the higher score of a reward model wins. */
+export async function scoreAnswers(
+  answered: readonly AnsweredPrompt[],
+  { end }: Pick<RewardModel, "end">,
+  running: RunningRewardModel,
+  options: CallOptions,
+): Promise<readonly DecidedPrompt[]> {
+  const rows = answered.flatMap(({ held, candidate, baseline }) =>
+    [candidate, baseline].map(({ ids }) => [...held.candidateIds, ...end(ids)]),
+  );
+  const scores = await running.scores(rows, options);
+  return answered.map((each, at) => withScores(each, ensure(scores[2 * at], "score"), ensure(scores[2 * at + 1], "score")));
+}
+
+/** A higher score is better, and equal scores are a tie. */
+function withScores(answered: AnsweredPrompt, candidate: number, baseline: number): DecidedPrompt {
+  const outcome = outcomeOfScores(candidate, baseline);
+  const verdict = outcome === "win" ? "first" : outcome === "loss" ? "second" : "tie";
+  return { ...decided(answered, unordered(verdict)), scores: { candidate, baseline } };
 }
 
 /** @throws LapidaryError LAP_VERDICT_ROW */
@@ -107,7 +126,7 @@ export function countVotes(answered: readonly AnsweredPrompt[], { file, byId }: 
 
 export interface JudgeRequest {
   readonly model: Pick<AnswerModel, "promptIds">;
-  readonly running: Pick<RunningModel, "nextLogits">;
+  readonly running: Pick<RunningModel, "judgements">;
   readonly tokens: VerdictTokens;
   readonly template: JudgeTemplate;
   readonly orders: "both" | "shuffled";
@@ -141,12 +160,12 @@ export async function judgeAnswers(
     }
   });
   const questions = asked.flatMap((each) => (typeof each === "string" ? [] : each.map(({ ids }) => ids)));
-  const logits = await running.nextLogits(questions, options);
+  const judgements = await running.judgements(questions, tokens, options);
   let next = 0;
   return answered.map((each, at): DecidedPrompt => {
     const asks = ensure(asked[at], "questions");
     if (typeof asks === "string") return undecided(each, { reason: asks });
-    const judged = asks.map(({ order }): JudgedOrder => ({ order, ...judgementFromLogits(ensure(logits[next++], "logits"), tokens) }));
+    const judged = asks.map(({ order }): JudgedOrder => ({ order, ...ensure(judgements[next++], "judgement") }));
     return { ...decided(each, verdictsOf(judged, orders, shuffledOrder(seed, each.held.id))), judged };
   });
 }

@@ -1,18 +1,12 @@
+import type { ModelComparison, SetReport } from "@lapidary/api";
+import { meanKlOptimum } from "@lapidary/evaluation";
 import { ensure, hash32, hashString, type JsonValue, raceAbort } from "@lapidary/std";
-import type { LossSum, TokenPrompt } from "@lapidary/trainer";
-import type { Reporter } from "../reporter.js";
+import type { LossSum, MaskedDocument, TokenPrompt } from "@lapidary/trainer";
+import type { ComparisonReporter } from "./reporter.js";
 import type { AnswerModel, CallOptions, ModelAnswer, RunningModel } from "./answer-model.js";
-import {
-  comparedRow,
-  type ModelComparison,
-  modelReport,
-  type SetResults,
-  setReport,
-  sourceReport,
-  type SubsetLoss,
-} from "./comparison-report.js";
+import { comparedRow, modelReport, type SetResults, setReport, sourceReport, type SubsetLoss } from "./comparison-report.js";
 import { modelWarnings, setWarnings } from "./comparison-warnings.js";
-import { type HeldOutSet, readHeldOutSets } from "./held-out-set.js";
+import { type HeldOutPrompt, type HeldOutSet, readHeldOutSets } from "./held-out-set.js";
 import { checkVotes } from "./verdict-file.js";
 import {
   type AnsweredPrompt,
@@ -20,6 +14,7 @@ import {
   countVotes,
   type DecidedPrompt,
   judgeAnswers,
+  scoreAnswers,
   undecided,
   type VerdictSource,
 } from "./verdicts.js";
@@ -35,6 +30,8 @@ export interface ComparisonRequest {
   readonly maxTokens: number;
   readonly temperature: number;
   readonly seed: number;
+  /** The weight of the KL in the training of the candidate, to report the best policy. */
+  readonly beta?: number | undefined;
 }
 
 export interface ComparedModels {
@@ -49,11 +46,15 @@ interface SetAnswers {
   readonly answers: readonly ModelAnswer[];
   /** By subset, in the order of their first rows. */
   readonly losses: readonly { readonly subset: string | undefined; readonly loss: LossSum }[];
+  /** Log-probabilities of the answers of the candidate, in the order of the prompts; empty if they are not measured. */
+  readonly logProbs: readonly number[];
+  /** The probability of the answer of each row; empty if it is not measured. */
+  readonly rights: readonly number[];
 }
 
 interface Progress {
   readonly signal: AbortSignal;
-  readonly reporter: Reporter;
+  readonly reporter: ComparisonReporter;
 }
 
 /**
@@ -74,7 +75,7 @@ export async function compareModels(request: ComparisonRequest, progress: Progre
   const early = modelWarnings(candidate, baseline, source);
   early.forEach(reporter.warn);
   const ofCandidate = await runModel("candidate", sets, request, progress);
-  const ofBaseline = await runModel("baseline", sets, request, progress);
+  const ofBaseline = await runModel("baseline", sets, request, progress, ofCandidate);
   const answered = sets.flatMap((set, at) => answeredPrompts(set, ofCandidate[at], ofBaseline[at]));
   const byId = new Map((await decide(answered, request, progress)).map((each) => [each.held.id, each]));
   const results = sets.map(
@@ -84,6 +85,8 @@ export async function compareModels(request: ComparisonRequest, progress: Progre
       unmeasured,
       decided: prompts.map(({ id }) => ensure(byId.get(id), "prompt with a verdict")),
       losses: pairedLosses(ofCandidate[at], ofBaseline[at]),
+      divergence: divergence(ofCandidate[at]?.logProbs ?? [], ofBaseline[at]?.logProbs ?? []),
+      optimum: optimum(ofBaseline[at]?.rights ?? [], request.beta),
     }),
   );
   const reports = results.map((each) => setReport(each, source));
@@ -104,16 +107,22 @@ export async function compareModels(request: ComparisonRequest, progress: Progre
   };
 }
 
-/** Starts one model, answers the prompts of all files and measures the losses. */
+/**
+ * Starts one model, answers the prompts of all files, and measures losses and log-probabilities.
+ *
+ * @param measured whose answers are measured; by default those of this model
+ */
 async function runModel(
   side: "candidate" | "baseline",
   sets: readonly HeldOutSet[],
-  { [side]: model, seed, temperature, maxTokens }: ComparisonRequest,
+  request: ComparisonRequest,
   progress: Progress,
+  measured?: readonly SetAnswers[],
 ): Promise<readonly SetAnswers[]> {
+  const { [side]: model, seed, temperature, maxTokens, beta } = request;
   const prompts = sets.flatMap((set) =>
     set.prompts.map((held): TokenPrompt => {
-      const ids = side === "candidate" ? held.candidateIds : held.baselineIds;
+      const ids = idsOf(held, side);
       return { ids, seed: hash32(seed, hashString(held.id)), maxTokens: Math.min(maxTokens, model.context + 1 - ids.length) };
     }),
   );
@@ -122,13 +131,57 @@ async function runModel(
     const answers = prompts.length === 0 ? [] : await running.answers(prompts, { temperature, top_p: 1 }, options);
     const results: SetAnswers[] = [];
     let next = 0;
-    for (const set of sets) {
+    for (const [at, set] of sets.entries()) {
       const own = answers.slice(next, (next += set.prompts.length));
       if (set.documents.length > 0) progress.reporter.progress(`losses of the ${side}`, set.file);
-      results.push({ answers: own, losses: await lossesOf(set, side, running, progress.signal) });
+      const losses = await lossesOf(set, side, running, progress.signal);
+      const documents = isMeasured(request) ? answerDocuments(set, measured?.[at]?.answers ?? own) : [];
+      const logProbs = documents.length === 0 ? [] : await running.logProbs(documents, progress.signal);
+      const rights = side === "baseline" && beta !== undefined ? await rightProbabilities(set, running, progress.signal) : [];
+      results.push({ answers: own, losses, logProbs, rights });
     }
     return results;
   });
+}
+
+const idsOf = (held: HeldOutPrompt, side: "candidate" | "baseline"): readonly number[] =>
+  side === "candidate" ? held.candidateIds : held.baselineIds;
+
+/** Probabilities of answers are comparable for samples of the distribution itself, under models with the same ids. */
+const isMeasured = ({ candidate, baseline, temperature }: ComparisonRequest): boolean =>
+  temperature === 1 && candidate.vocabulary === baseline.vocabulary && candidate.form === baseline.form;
+
+/** Each prompt with its answer, whose tokens count. */
+const answerDocuments = ({ prompts }: HeldOutSet, answers: readonly ModelAnswer[]): readonly MaskedDocument[] =>
+  prompts.map(({ candidateIds }, at) => {
+    const { ids } = ensure(answers[at], "answer");
+    return { ids: [...candidateIds, ...ids], mask: [...candidateIds.map(() => 0), ...ids.map(() => 1)] };
+  });
+
+/** The probability that the baseline gives to the answer of each row that has one. */
+async function rightProbabilities({ documents }: HeldOutSet, running: RunningModel, signal: AbortSignal): Promise<readonly number[]> {
+  const logProbs = await running.logProbs(
+    documents.flatMap(({ baseline }) => baseline),
+    signal,
+  );
+  let next = 0;
+  return documents.map(({ baseline }) => Math.exp(logProbs.slice(next, (next += baseline.length)).reduce((sum, each) => sum + each, 0)));
+}
+
+/** The mean of log candidate − log baseline over answers of the candidate, which is the estimator k1 of the KL. */
+function divergence(candidate: readonly number[], baseline: readonly number[]): SetReport["divergence"] {
+  const n = candidate.length;
+  if (n < 2) return null;
+  const differences = candidate.map((each, at) => each - ensure(baseline[at], "log-probability"));
+  const mean = differences.reduce((sum, each) => sum + each, 0) / n;
+  const variance = differences.reduce((sum, each) => sum + (each - mean) ** 2, 0) / (n - 1);
+  return { nats_per_answer: mean, standard_error: Math.sqrt(variance / n) };
+}
+
+function optimum(rights: readonly number[], beta: number | undefined): SetReport["optimum"] {
+  if (beta === undefined || rights.length === 0) return null;
+  const baseline_probability = rights.reduce((sum, each) => sum + each, 0) / rights.length;
+  return { beta, baseline_probability, ...meanKlOptimum(rights, beta) };
 }
 
 async function lossesOf(
@@ -146,11 +199,11 @@ async function lossesOf(
 }
 
 /** Runs a model for one piece of work, and waits for the end of its workers. */
-async function withRunning<T>(
+async function withRunning<M extends { close(): Promise<void> }, T>(
   phase: string,
-  model: AnswerModel,
+  model: { readonly name: string; start(): Promise<M> },
   { reporter, signal }: Progress,
-  work: (running: RunningModel) => Promise<T>,
+  work: (running: M) => Promise<T>,
 ): Promise<T> {
   signal.throwIfAborted();
   reporter.progress(phase, model.name);
@@ -169,6 +222,7 @@ function callOptions(phase: string, total: number, { signal, reporter }: Progres
     signal,
     onAnswered: (count) => {
       complete = count;
+      reporter.count?.(phase, count, total);
     },
   };
 }
@@ -186,6 +240,12 @@ async function decide(
       return checkAnswers(answered, source.checker, callOptions("check the answers", answered.length, progress));
     case "verdicts":
       return countVotes(answered, source.votes, seed);
+    case "reward": {
+      if (answered.length === 0) return [];
+      return withRunning("load the reward model", source.model, progress, (running) =>
+        scoreAnswers(answered, source.model, running, callOptions("scores of the reward model", 2 * answered.length, progress)),
+      );
+    }
     case "judge": {
       const { model, template, orders } = source;
       if (answered.length === 0) return [];

@@ -1,6 +1,5 @@
 import { match, ok, strictEqual } from "node:assert/strict";
-import type { ModelComparison, SetReport, WinReport } from "@lapidary/offline/compare";
-import { makePaint } from "./paint.js";
+import type { ModelComparison, SetReport, WinReport } from "@lapidary/api";
 import { modelComparisonText } from "./model-comparison-text.js";
 
 const model = (name: string): ModelComparison["candidate"] => ({
@@ -45,6 +44,8 @@ const set: SetReport = {
     candidate: { mean_length: 20, mean_tokens: 6, cut_off_share: 0 },
     baseline: { mean_length: 24, mean_tokens: 7, cut_off_share: 0.025 },
   },
+  divergence: null,
+  optimum: null,
   loss: { candidate: 1.5, baseline: 1.25, candidate_tokens: 900, baseline_tokens: 900 },
   unmeasured: 0,
   loss_by_subset: {},
@@ -62,7 +63,7 @@ const report = (sets: readonly SetReport[]): ModelComparison => ({
   warnings: [],
 });
 
-const textOf = (...sets: readonly SetReport[]): string => modelComparisonText(report(sets), 80, makePaint(false));
+const textOf = (...sets: readonly SetReport[]): string => modelComparisonText(report(sets), 80);
 
 describe("the text of a comparison of models", () => {
   it("it names the models and the judge, and has a row for all prompts and for each subset", () => {

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { openChecker, parseChecker } from "@lapidary/evaluation";
 import { comparisonOf } from "@lapidary/api/comparison";
 import { ensure, jsonText, LapidaryError } from "@lapidary/std";
-import { collectingReporter } from "../testing/collecting-reporter.js";
-import { type FakeModel, fakeAnswerModel } from "../testing/fake-answer-model.js";
+import { collectingReporter } from "./testing/collecting-reporter.js";
+import { type FakeModel, fakeAnswerModel } from "./testing/fake-answer-model.js";
 import { type ComparedModels, compareModels, type ComparisonRequest } from "./compare-models.js";
-import type { SetReport } from "./comparison-report.js";
+import type { SetReport } from "@lapidary/api";
 import { defaultTemplate } from "./judge-template.js";
 import { readVotes } from "./verdict-file.js";
 
@@ -82,6 +82,46 @@ describe("compareModels", () => {
       set.samples.map(({ outcome }) => outcome),
       ["win", "tie"],
     );
+  });
+
+  it("a reward model decides by the scores of ended answers", async () => {
+    const rows: string[] = [];
+    const model = {
+      name: "rm",
+      end: (ids: readonly number[]) => [...ids, 10],
+      start: async () => ({
+        scores: async (asked: readonly (readonly number[])[]) =>
+          asked.map((ids) => {
+            rows.push(String.fromCharCode(...ids));
+            return rows.at(-1)?.endsWith(`${sorted(rows.at(-1)?.slice(0, 3) ?? "")}\n`) === true ? 2 : -1;
+          }),
+        close: async () => undefined,
+      }),
+    };
+    const { set, report } = await run({ data: [file("rewarded.jsonl", digits(3))], source: { kind: "reward", model } });
+    deepStrictEqual(rows.slice(0, 2), ["905509\n".replace("509", "059"), "905509\n"]);
+    deepStrictEqual(
+      [set.result?.wins, set.result?.scores, report.source],
+      [3, { candidate: 2, baseline: -1 }, { kind: "reward", reward: "rm" }],
+    );
+  });
+
+  it("samples of temperature 1 have the divergence of the candidate, and the optimum of the baseline's probabilities", async () => {
+    const rows = digits(4).map((row) => ({ ...row, completion: "12" }));
+    const data = [file("measured.jsonl", rows)];
+    const models = {
+      candidate: fakeAnswerModel({ name: "candidate", answer: sorted, nats: 0.25 }),
+      baseline: fakeAnswerModel({ name: "baseline", answer: reversed, nats: 0.5 }),
+    };
+    const { set } = await run({ data, ...models, temperature: 1, beta: 0.5 });
+    // Three characters an answer: 3 · (0.5 − 0.25) nats.
+    deepStrictEqual(set.divergence, { nats_per_answer: 0.75, standard_error: 0 });
+    const p = Math.exp(-2 * 0.5);
+    const best = (p * Math.exp(2)) / (p * Math.exp(2) + 1 - p);
+    ok(Math.abs((set.optimum?.baseline_probability ?? 0) - p) < 1e-12 && Math.abs((set.optimum?.accuracy ?? 0) - best) < 1e-12);
+    strictEqual((await run({ data, ...models, temperature: 0.5 })).set.divergence, null);
+    const other = fakeAnswerModel({ name: "baseline", answer: reversed, vocabulary: "other" });
+    strictEqual((await run({ data, ...models, baseline: other, temperature: 1 })).set.divergence, null);
   });
 
   it("a judge that reads the answers decides, and a swap of the answers does not change its verdict", async () => {

@@ -1,6 +1,7 @@
 import type { Document, Example, PromptExample } from "@lapidary/data";
+import { judgementFromLogits } from "@lapidary/evaluation";
 import { LapidaryError } from "@lapidary/std";
-import type { AnswerModel, RunningModel } from "../compare/answer-model.js";
+import type { AnswerModel, RunningModel } from "../answer-model.js";
 
 /** A model without weights. */
 export interface FakeModelOptions {
@@ -55,13 +56,20 @@ export function fakeAnswerModel(options: FakeModelOptions): FakeModel {
           return prompts.map(({ ids, seed, maxTokens }, i) => {
             onAnswered(i + 1);
             const text = options.answer?.(textOf(ids), seed) ?? "";
-            return { text: text.slice(0, maxTokens), tokens: Math.min(text.length, maxTokens), isCutOff: text.length >= maxTokens };
+            const own = text.slice(0, maxTokens);
+            return { text: own, tokens: own.length, isCutOff: text.length >= maxTokens, ids: codesOf(own) };
           });
         },
-        nextLogits: async (prompts) => {
+        judgements: async (questions, tokens) => {
           calls.push("judge");
-          return prompts.map((ids) => Float32Array.from({ length: 128 }, (_, id) => options.judge?.(textOf(ids))[id - 65] ?? -20));
+          return questions.map((ids) =>
+            judgementFromLogits(
+              Float32Array.from({ length: 128 }, (_, id) => options.judge?.(textOf(ids))[id - 65] ?? -20),
+              tokens,
+            ),
+          );
         },
+        logProbs: async (documents) => documents.map(({ mask }) => -nats * Array.from(mask).reduce((sum, each) => sum + each, 0)),
         loss: async (documents) => {
           const tokens = documents.reduce((sum, { mask }) => sum + mask.reduce((a, b) => a + b, 0), 0);
           return { sum: nats * tokens, tokens };
