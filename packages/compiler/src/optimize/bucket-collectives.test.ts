@@ -1,6 +1,6 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { makeMesh } from "@lapidary/topology";
-import { type Graph, GraphBuilder, type Value, bytesOf, interpret } from "@lapidary/ir";
+import { type Graph, GraphBuilder, type Value, bytesOf, interpret, tensor } from "@lapidary/ir";
 import { compile } from "../compile.js";
 import { gradients } from "../differentiate/index.js";
 import type { Program } from "../program.js";
@@ -80,18 +80,20 @@ describe("buckets of collectives", () => {
     }
   });
 
-  it("a bucket contains no maxima, and never collectives of two chunks of the loss", () => {
-    const g = new GraphBuilder("maxima");
-    const x = g.parameter("x", { dtype: "f32", dims: [4, 8] }, [null, "mlp"], "batch");
-    for (let i = 0; i < 2; i++) {
-      g.output(`max${i}`, g.op("reduce", [g.scale(x, i + 2)], { dims: [1], kind: "max" }));
-      g.output(
-        `sum${i}`,
-        g.chunk("loss", i, () => g.op("reduce", [g.scale(x, i + 2)], { dims: [1], kind: "sum" })),
-      );
-    }
-    const options = { mesh: makeMesh({ model: 4 }), rules: { mlp: "model" }, zero: { stage: 0, axes: [] } } as const;
-    deepStrictEqual(listed(compile(g.finish(), { ...options, bucketBytes: 1 << 20 })), Array<string>(4).fill("all_reduce 4"));
+  it("a bucket never contains collectives of two chunks of the loss", () => {
+    const collectives = (chunks: readonly [number, number]): string[] => {
+      const g = new GraphBuilder("chunks");
+      const x = g.parameter("x", { dtype: "f32", dims: [4, 8] }, [null, "mlp"], "batch");
+      for (const [i, chunk] of chunks.entries())
+        g.output(
+          `sum${i}`,
+          g.chunk("loss", chunk, () => g.op("reduce", [g.scale(x, i + 2)], { dims: [1], kind: "sum" })),
+        );
+      const options = { mesh: makeMesh({ model: 4 }), rules: { mlp: "model" }, zero: { stage: 0, axes: [] } } as const;
+      return listed(compile(g.finish(), { ...options, bucketBytes: 1 << 20 }));
+    };
+    deepStrictEqual(collectives([0, 0]), ["all_reduce 2x4"]);
+    deepStrictEqual(collectives([0, 1]), ["all_reduce 4", "all_reduce 4"]);
   });
 
   it("a bucket never contains two collectives of which one depends on the other", () => {
@@ -107,5 +109,33 @@ describe("buckets of collectives", () => {
     const options = { mesh: makeMesh({ model: 4 }), rules: { mlp: "model" }, zero: { stage: 0, axes: [] } } as const;
     const [apart, together] = [compile(g.finish(), options), compile(g.finish(), { ...options, bucketBytes: 1 << 20 })];
     deepStrictEqual(listed(together), listed(apart));
+  });
+
+  it("a bucket contains no maxima, because only partial sums can be stacked before they are reduced", () => {
+    const g = new GraphBuilder("maxima");
+    for (const name of ["a", "b"]) {
+      const x = g.parameter(name, { dtype: "f32", dims: [8, 8] }, [null, "mlp"], "batch");
+      for (const kind of ["max", "sum"] as const) g.output(`${kind}_${name}`, g.op("reduce", [x], { dims: [1], kind }));
+    }
+    const graph = g.finish();
+    const program = compile(graph, {
+      mesh: makeMesh({ model: 4 }),
+      rules: { mlp: "model" },
+      zero: { stage: 0, axes: [] },
+      bucketBytes: 256,
+    });
+    deepStrictEqual(listed(program), ["all_reduce 2x8", "all_reduce 8", "all_reduce 8"]);
+    const inputs = new Map(
+      ["a", "b"].map((name, n) => [
+        name,
+        tensor(
+          "f32",
+          [8, 8],
+          Float64Array.from({ length: 64 }, (_, i) => ((i * 7 + n * 3) % 19) - 9),
+        ),
+      ]),
+    );
+    const [out, expected] = [runChips(program.chip, inputs), interpret(graph, inputs)];
+    for (const [name, { data }] of expected) deepStrictEqual([...(out.get(name)?.data ?? [])], [...data]);
   });
 });

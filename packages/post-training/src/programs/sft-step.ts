@@ -24,7 +24,7 @@ export interface LossOptions {
  */
 export function sftStep(model: Model, update: UpdateConfig, shape: SequenceShape, options: StepOptions & LossOptions = {}): Graph {
   const g = new GraphBuilder("sft_step");
-  const { params, states, weights, adapters } = trainedModel(g, model, update, options.lora);
+  const { params, states, weights, adapters } = trainedModel(g, model, update, options);
   const { tokens, options: attention } = sequenceInputs(g, shape);
   const { targets, mask } = targetInputs(g, shape);
   const hidden = model.hidden(g, weights, tokens, withAdapters(attention, adapters));

@@ -18,9 +18,14 @@ export interface ProgramHost {
   readonly onUpdate?: (report: RunReport) => void;
 }
 
+/** A host whose parameters a caller asks for by name. */
+export interface TokenHost extends ProgramHost {
+  readonly group: HostGroup & Pick<WorkerGroup, "parameter">;
+}
+
 /** The name of a program for the settings that its graph depends on, besides the model of the run. */
 export const programName = (name: string, ...settings: readonly unknown[]): string =>
-  [name, ...settings.map((each) => JSON.stringify(each))].join(" ");
+  [name, ...settings.filter((each) => each !== undefined).map((each) => JSON.stringify(each))].join(" ");
 
 /** The name of the weights of one model: `policy` is trained; other sets, such as `reference`, are frozen. */
 export type ParameterSet = string;
@@ -63,6 +68,11 @@ export class LoadedProgram {
 
   static async load(host: ProgramHost, name: string, graph: GraphSource, binding: ProgramBinding): Promise<LoadedProgram> {
     return new LoadedProgram(host, await host.load(name, graph), binding);
+  }
+
+  /** Identifies the program. */
+  get hash(): ProgramHash {
+    return this.#hash;
   }
 
   /** The array of an input. */

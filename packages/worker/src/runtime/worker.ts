@@ -278,6 +278,8 @@ export class Worker {
         () => faults?.end(),
       );
       hit("after-apply");
+      // A step of reinforcement learning begins with such runs: the tokens of its completions.
+      if (message.update !== true) this.#failpoints.hit("after-inference", updatesAfter(message.step), member.worker);
       hit("before-vote");
       const after = program.executable.times;
       // The first run has allocated buffers and loaded code. Later runs need no more.
