@@ -234,9 +234,12 @@ function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute, 
   return {
     ...rest,
     ...(vocab === undefined ? {} : { vocab }),
-    ...(tokenizer === undefined || tokenizer === newTokenizer
+    ...(tokenizer === undefined
       ? {}
-      : { tokenizer: initDirectory(tokenizer, absolute(tokenizer, "data", "tokenizer"), environment) }),
+      : {
+          tokenizer:
+            tokenizer === newTokenizer ? tokenizer : initDirectory(tokenizer, absolute(tokenizer, "data", "tokenizer"), environment),
+        }),
     corpus: data.corpus === defaultCorpus ? defaultCorpus : absolute(data.corpus, "data", "corpus"),
     ...(data.train === undefined ? {} : { train: examples(data.train, "train"), pack: data.pack ?? packs, filters: data.filters ?? [] }),
     ...(evaluation === undefined ? {} : { eval: examples(evaluation, path === undefined ? "eval" : "path") }),
