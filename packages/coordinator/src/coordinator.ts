@@ -30,6 +30,7 @@ import { checkOutput } from "./check-output.js";
 import { removeConnection, writeConnection } from "@lapidary/api/connection";
 import { asJobError, cancelOf, coordinatorStopped, errorFields, isCancel, notReady, notResumable, runLost } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
+import { compareOnPod } from "@lapidary/comparison";
 import { listCheckpoints, execute } from "@lapidary/trainer";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
 import { registryPath } from "@lapidary/api/worker-registry";
@@ -41,8 +42,8 @@ import { type HttpServer, serveHttp } from "./http/server.js";
 import type { Service } from "./http/service.js";
 import { parsePlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
-import { endByNeeds, unfinishedNeeds } from "./needs.js";
-import { cancelPipeline, checkNewPipeline, createPipeline, pipelineDetail, withNewestCheckpoint } from "./pipelines.js";
+import { endByNeeds, isUnfinishedNeed, unfinishedNeeds } from "./needs.js";
+import { cancelPipeline, checkNewPipeline, createPipeline, pipelineDetail, withNewestCheckpoints } from "./pipelines.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { eventError } from "@lapidary/api/run-events";
 import { PipelineStore, type Run, runFiles, RunStore, homeToken } from "@lapidary/telemetry";
@@ -318,8 +319,8 @@ export class Coordinator {
     const either = AbortSignal.any([signal, own.signal]);
     this.#log.info("job starts", { job: run.id, slice });
     try {
-      const job = await withNewestCheckpoint(placed.job);
-      const report = await execute({
+      const job = await withNewestCheckpoints(placed.job);
+      const report = await (job.recipe === "compare" ? compareOnPod : execute)({
         run,
         job,
         slice,
@@ -444,11 +445,11 @@ export class Coordinator {
     const unresolved = endByNeeds(run, runs);
     if (unresolved !== undefined) throw unresolved.error;
     prepareResume(run, root, overrides);
-    const job = await withNewestCheckpoint(jobOfRun(run, root));
+    const job = await withNewestCheckpoints(jobOfRun(run, root));
     const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
     const readsInit = checkpoints.length === 0 || needsInit(job);
-    await checkJobInputs(job, { projectRoot: root, readsInit, initIsPending: unfinishedNeeds(run, runs).length > 0 });
+    await checkJobInputs(job, { projectRoot: root, readsInit, isPending: (of) => isUnfinishedNeed(of, run, runs) });
     run.resume(job.train.steps, printMesh(meshOf(job)));
     run.waitFor(unfinishedNeeds(run, runs));
     run.warn(warnings);

@@ -63,6 +63,12 @@ const examples: readonly RunEvent[] = [
   { type: "documents_skipped", corpus: "/corpus", reasons: { duplicate: 2, "not text": 1 } },
   { type: "recipe_noted", step: 2, name: "drift", values: { kl: 0.25, note: "high" } },
   { type: "completions_sampled", step: 1, completions: [{ prompt: "3 1 2", completion: "1 2 3", score: 1 }] },
+  {
+    type: "completions_sampled",
+    step: 20,
+    split: "heldout",
+    completions: [{ prompt: "3 1 2", completion: "1 2 3", score: 1, finish_reason: "stop" }],
+  },
   { type: "examples_filtered", corpus: "/demos", filter: "pii", checked: 20, removed: 1, kinds: { email: 1 } },
   {
     type: "examples_refused",

@@ -1,3 +1,4 @@
+export { readAdapterHead } from "./adapter.js";
 export { type ArrayData, f32Array, fromTensor, i32Array, toTensor } from "./array-data.js";
 export { writeDirectoryAtomic } from "./atomic-directory.js";
 export { noConfig, notACheckpoint } from "./checkpoint-survey.js";

@@ -4,7 +4,7 @@ export { type PostPart, isPostPart, postParts, runPostParity } from "./parity/ru
 export { logProbs, rolloutLogProbs, score } from "./programs/evaluations.js";
 export { sequenceInputs, targetInputs } from "./programs/inputs.js";
 export { dpoStep, rewardStep } from "./programs/preference-steps.js";
-export { type RlConfig, rlStep, valueSet, withValueModel } from "./programs/rl-step.js";
-export { scoreParams } from "./programs/score-model.js";
+export { type RlConfig, rlStep, trainedByRl, valueSet, withValueModel } from "./programs/rl-step.js";
+export { scoreHead, scoreParams, scoreWeight } from "./programs/score-model.js";
 export { sftEvalStep, sftStep } from "./programs/sft-step.js";
-export { adaptedModel, inSet, trainedModel, trainedStates } from "./programs/trained-model.js";
+export { adaptedModel, frozenWeights, inSet, trainedModel, trainedStates } from "./programs/trained-model.js";

@@ -17,6 +17,7 @@ export {
   noFailpoints,
   parseFailpoints,
 } from "./failpoints.js";
+export { visible, wrap } from "./visible-text.js";
 export { counted, formatBytes, formatCount, formatDuration, textTable } from "./format.js";
 export { type JsonValue, asJson, canonicalJson, floatOf, jsonText } from "./json.js";
 export { makeDirectories } from "./make-directories.js";

@@ -10,7 +10,9 @@ export { checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-
 export type { InitNames } from "./job/init-checkpoint.js";
 export { type JobText, type JobValue, type LocatedJob, loadJob, loadLocatedJob, resolveJob, resolveLocatedJob } from "./job/load-job.js";
 export { type JobOrder, orderJobs } from "./pipeline/job-order.js";
-export { checkInitOfNeeds } from "./pipeline/load-pipeline.js";
+export type { ResolvedComparison } from "./job/comparison-job.js";
+export { mapRunReferences, runReferences } from "./job/run-references.js";
+export { checkRunsOfNeeds } from "./pipeline/load-pipeline.js";
 export { pipelineJsonSchema } from "./pipeline/pipeline-schema.js";
 export {
   type ResolvedJob,
@@ -54,5 +56,14 @@ export {
   rolloutPrefill,
 } from "./step/rollout-programs.js";
 export { initGraph } from "./step/init-program.js";
-export { type StateSpec, gradientName, paramName, stateParameter, stepName, trainState, weightParameters } from "./step/train-state.js";
+export {
+  type StateSpec,
+  gradientName,
+  paramName,
+  paramStates,
+  stateParameter,
+  stepName,
+  trainState,
+  weightParameters,
+} from "./step/train-state.js";
 export { trainMetrics, trainStep } from "./step/train-step.js";

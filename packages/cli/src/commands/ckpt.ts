@@ -93,7 +93,7 @@ function verifiedText(directory: string, { tensors, bytes, redundant, sealed }: 
 /** Writes a directory that Hugging Face transformers loads. */
 export async function exportCheckpoint(context: Context, from: string, output: string): Promise<ExitCode> {
   const { console, cwd } = context;
-  const location = await resolveCheckpoint(context, from, { adapters: true });
+  const location = await resolveCheckpoint(context, from);
   const target = resolve(cwd, output);
   if (target === location.directory)
     throw new LapidaryError({

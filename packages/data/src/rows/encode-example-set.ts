@@ -4,14 +4,14 @@ import { type ChatTokenizer, chatTokenizer } from "../examples/chat-tokenizer.js
 import { encodeExamples, type EncodedPair, encodePair, encodePrompt } from "../examples/encode.js";
 import type { Example, RefusedRow } from "../examples/example.js";
 import { noExamples } from "../examples/example-errors.js";
-import type { EncodedExamples, ExampleSetManifest, ExampleSetRequest, TextPrompt } from "./example-set.js";
+import type { EncodedExamples, ExampleSetManifest, ExampleSetRequest, PairSetRequest, TextPrompt } from "./example-set.js";
 import { readRows } from "./read-rows.js";
 import { countCodes, maxNamedRows, type RowsManifest } from "./rows-manifest.js";
 
 /** @throws LapidaryError as `prepareRows` */
-export const encodePairs = (request: ExampleSetRequest): EncodedExamples<EncodedPair> =>
+export const encodePairs = (request: PairSetRequest): EncodedExamples<EncodedPair> =>
   encodeWith(request, {
-    encode: (example, tokenizer) => encodePair(example, tokenizer, { seq: request.seq }),
+    encode: (example, tokenizer) => encodePair(example, tokenizer, request),
     tokensOf: ({ chosen, rejected }) => chosen.ids.length + rejected.ids.length,
     targetsOf: ({ chosen, rejected }) => [chosen, rejected].reduce((sum, { mask }) => sum + mask.reduce((ones, each) => ones + each, 0), 0),
   });

@@ -1,12 +1,12 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { type ErrorJSON, ensure, LapidaryError } from "@lapidary/std";
 import { encodePairs, encodePrompts } from "./encode-example-set.js";
-import type { EncodedExamples, ExampleSetRequest } from "./example-set.js";
+import type { EncodedExamples, PairSetRequest } from "./example-set.js";
 
 /** The input of the thread that reads and encodes a set of examples. */
 export interface ExampleSetThreadData {
   readonly kind: "pairs" | "prompts";
-  readonly request: ExampleSetRequest;
+  readonly request: PairSetRequest;
 }
 
 /** Its one message. An error that is not a `LapidaryError` ends the thread and is its `error` event. */

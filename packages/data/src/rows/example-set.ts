@@ -25,6 +25,11 @@ export interface ExampleSetRequest extends RowsRequest {
   readonly chanceLoss: number;
 }
 
+export interface PairSetRequest extends ExampleSetRequest {
+  /** The margin of pairs without a key of that name; 0 by default. */
+  readonly margin?: number;
+}
+
 /** Encoded examples without the tokenizer that encoded them. A thread can send them. */
 export interface EncodedExamples<T> {
   readonly manifest: ExampleSetManifest;
@@ -65,6 +70,11 @@ export class ExampleSet<T> {
     ({ kind: this.kind, manifest: this.manifest, tokenizer: this.tokenizer, heldout: this.heldout } = parts);
     ({ tokenizerFiles: this.tokenizerFiles, chat: this.chat } = parts);
     [this.#sources, this.#rowsPerExample, this.#mixture] = [parts.sources, parts.rowsPerExample, mixtureOf(parts.mixed)];
+  }
+
+  /** All training examples, source by source. */
+  get training(): readonly T[] {
+    return this.#sources.flat();
   }
 
   /** Number of batches of `rows` rows that cover the held-out examples once. */

@@ -3,11 +3,11 @@ import { errorFromJSON } from "@lapidary/std";
 import { chatTokenizer } from "../examples/chat-tokenizer.js";
 import type { EncodedPair } from "../examples/encode.js";
 import { turnTokenizer } from "./encode-example-set.js";
-import { type EncodedExamples, ExampleSet, type ExampleSetRequest, type TextPrompt } from "./example-set.js";
+import { type EncodedExamples, ExampleSet, type ExampleSetRequest, type PairSetRequest, type TextPrompt } from "./example-set.js";
 import type { ExampleSetThreadData, FromExampleSetThread } from "./example-set-thread.js";
 
 /** @throws LapidaryError as `prepareRows`; the reason of the signal */
-export const readPairs = (request: ExampleSetRequest, signal?: AbortSignal): Promise<ExampleSet<EncodedPair>> =>
+export const readPairs = (request: PairSetRequest, signal?: AbortSignal): Promise<ExampleSet<EncodedPair>> =>
   readExampleSet("pairs", request, signal);
 
 /** @throws LapidaryError as `prepareRows`; the reason of the signal */

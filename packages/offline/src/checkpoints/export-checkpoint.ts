@@ -10,8 +10,7 @@ import {
 } from "@lapidary/interop";
 import type { Warning } from "@lapidary/std";
 import { tokenizerFileNames } from "@lapidary/tokenizer";
-import { type MergedModel, mergeAdapter } from "./merge-adapter.js";
-import { type CheckpointLocation, isAdapter } from "./resolve-checkpoint.js";
+import type { CheckpointLocation } from "./resolve-checkpoint.js";
 
 /** A checkpoint in memory. */
 export interface ReadableCheckpoint {
@@ -22,36 +21,31 @@ export interface ReadableCheckpoint {
   readonly write: (target: string) => Promise<void>;
 }
 
-/** Reads the weights and the tokenizer of a checkpoint. An adapter is merged into the weights under it. */
+/** Reads the weights and the tokenizer of a checkpoint. */
 export async function readForExport({ directory }: CheckpointLocation, onWarning: (warning: Warning) => void): Promise<ReadableCheckpoint> {
-  const { config, tensors, base, warnings } = isAdapter(directory) ? await mergeAdapter(directory) : await readModel(directory);
-  warnings.forEach(onWarning);
-  const tokenizer = tokenizerFileNames
-    .filter((name) => existsSync(join(directory, name)))
-    .map((name) => [name, readFileSync(join(directory, name))] as const);
-  const control = await readControlIds(join(base, "config.json"));
-  return {
-    files: ["config.json", "model.safetensors", ...tokenizer.map(([name]) => name)],
-    warnings,
-    write: (target) =>
-      writeDirectoryAtomic(
-        target,
-        async (staging) => {
-          await writeHfCheckpoint(staging, config, tensors, new Map(tokenizer), control);
-          await readBackHfCheckpoint(staging, tensors);
-        },
-        { seal: "config.json" },
-      ),
-  };
-}
-
-async function readModel(directory: string): Promise<MergedModel> {
   const checkpoint = await HfCheckpoint.open(directory, "contents");
   try {
     const { config, params, warnings } = checkpoint;
+    warnings.forEach(onWarning);
     const tensors = new Map<string, ArrayData>();
     for (const { name } of params) tensors.set(name, await checkpoint.read(name));
-    return { config, tensors, base: directory, warnings };
+    const tokenizer = tokenizerFileNames
+      .filter((name) => existsSync(join(directory, name)))
+      .map((name) => [name, readFileSync(join(directory, name))] as const);
+    const control = await readControlIds(checkpoint.configFile);
+    return {
+      files: ["config.json", "model.safetensors", ...tokenizer.map(([name]) => name)],
+      warnings,
+      write: (target) =>
+        writeDirectoryAtomic(
+          target,
+          async (staging) => {
+            await writeHfCheckpoint(staging, config, tensors, new Map(tokenizer), control);
+            await readBackHfCheckpoint(staging, tensors);
+          },
+          { seal: "config.json" },
+        ),
+    };
   } finally {
     await checkpoint.close();
   }

@@ -5,15 +5,6 @@ import { LapidaryError, suggest } from "@lapidary/std";
 import type { Directories } from "../directories.js";
 import { hasEnded, isRunName, runDirectory, runNames } from "../runs/runs.js";
 
-interface ResolveOptions {
-  /** Whether an adapter without the weights under it counts. Default false. */
-  readonly adapters?: boolean;
-}
-
-/** Whether a directory has an adapter and no weights of a whole model. */
-export const isAdapter = (directory: string): boolean =>
-  existsSync(join(directory, "adapter_config.json")) && !existsSync(join(directory, "config.json"));
-
 /** A checkpoint on disk. */
 export interface CheckpointLocation {
   readonly directory: string;
@@ -23,28 +14,16 @@ export interface CheckpointLocation {
 }
 
 /**
- * Resolves a word to a checkpoint: a directory with a `config.json`, or the last checkpoint of a run. It reads only the disk, so no
- * coordinator is needed.
+ * Resolves a word to a checkpoint: a directory with the configuration of a model or an adapter, or the last checkpoint of a run. It reads only the disk,
+ * so no coordinator is needed.
  *
  * @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) if nothing exists; LAP_CHECKPOINT_FORM, which names the files that exist instead of a checkpoint
  */
-export async function resolveCheckpoint(
-  { cwd, home }: Pick<Directories, "home" | "cwd">,
-  from: string,
-  { adapters = false }: ResolveOptions = {},
-): Promise<CheckpointLocation> {
+export async function resolveCheckpoint({ cwd, home }: Pick<Directories, "home" | "cwd">, from: string): Promise<CheckpointLocation> {
   const path = resolve(cwd, from);
-  if (existsSync(join(path, "config.json")) || (adapters && isAdapter(path))) return { directory: path };
+  if (hasConfig(path)) return { directory: path };
   const last = isRunName(from) ? runCheckpoints(home, from).at(-1) : undefined;
   if (last !== undefined) return last;
-  const adapter = isRunName(from) ? lastAdapter(home, from) : undefined;
-  if (adapter !== undefined && adapters) return adapter;
-  if (adapter !== undefined)
-    throw notFound(
-      `the checkpoints of run ${from} have an adapter without the weights under it`,
-      adapter.directory,
-      `\`lapidary ckpt export ${from} -o DIR\` merges the adapter into the weights under it; PEFT loads the adapter alone`,
-    );
   if (isRunName(from) && existsSync(runDirectory(home, from)))
     throw notFound(`run ${from} has no checkpoint`, runDirectory(home, from), noCheckpointRemedy(home, from));
   if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
@@ -72,13 +51,12 @@ export function knownRun(home: string, run: string): string {
   throw notFound("run not found", run, near === undefined ? "`lapidary jobs` lists all runs" : `did you mean "${near}"?`);
 }
 
-/** The last checkpoint of a run that trains an adapter. */
-const lastAdapter = (home: string, run: string): CheckpointLocation | undefined =>
-  stepDirectories(home, run).findLast(({ directory }) => isAdapter(directory));
+/** Whether a directory has a whole model, or an adapter, which is read with the weights under it. */
+const hasConfig = (directory: string): boolean => ["config.json", "adapter_config.json"].some((name) => existsSync(join(directory, name)));
 
 /** The complete checkpoints of a run, oldest first. */
 export const runCheckpoints = (home: string, run: string): Required<CheckpointLocation>[] =>
-  stepDirectories(home, run).filter(({ directory }) => existsSync(join(directory, "config.json")));
+  stepDirectories(home, run).filter(({ directory }) => hasConfig(directory));
 
 function stepDirectories(home: string, run: string): Required<CheckpointLocation>[] {
   const checkpoints = join(runDirectory(home, run), "checkpoints");

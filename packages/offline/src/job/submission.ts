@@ -60,7 +60,7 @@ export async function readPipelineSubmission(
   for (const job of jobs) {
     job.warnings.forEach(onWarning);
     try {
-      await checkInputsOf(directories, job, job.initIsPending);
+      await checkInputsOf(directories, job, job.isPending);
     } catch (error) {
       throw error instanceof LapidaryError ? error.with({ message: `job ${job.name}: ${error.message}` }) : error;
     }
@@ -71,6 +71,6 @@ export async function readPipelineSubmission(
 const checkInputsOf = (
   { root, home }: Directories,
   { job, locationOf }: LocatedJob,
-  initIsPending = false,
+  isPending: (run: string) => boolean = () => false,
 ): ReturnType<typeof checkJobInputs> =>
-  checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory: join(home, "runs"), initIsPending });
+  checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory: join(home, "runs"), isPending });

@@ -130,7 +130,7 @@ async function prepareExamples({ run, job, cacheDir, clock }: DataOptions, signa
 async function readExamples(job: ResolvedJob, request: RowsRequest, work: PrepareWork): Promise<Exclude<RunDataset, Dataset>> {
   switch (job.recipe) {
     case "reward":
-      return readPairs({ ...request, rowsPerExample: 2, chanceLoss: Math.LN2 }, work.signal);
+      return readPairs({ ...request, rowsPerExample: 2, chanceLoss: Math.LN2, margin: job.reward_model?.margin ?? 0 }, work.signal);
     case "dpo":
       return readPairs({ ...request, rowsPerExample: 2, chanceLoss: dpoChanceLoss(job.dpo) }, work.signal);
     case "rl": {

@@ -127,6 +127,11 @@ export class RunPrograms {
     await this.#group.run(this.#group.bind(hash, { inputs: new Map(), outputs: called(this.#stateIds) }), { step: stepIndex(0) });
   }
 
+  /** Completes the states of step 0 as the recipe wants, once the weights are loaded. */
+  async completeStates(): Promise<void> {
+    await this.#steps?.initialize?.();
+  }
+
   /** An array of the state: a weight, a moment, or the count of steps. */
   state(name: string): TensorSpec {
     return ensure(

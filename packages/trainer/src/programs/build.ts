@@ -4,7 +4,7 @@ import { makeProgramView } from "@lapidary/telemetry";
 import type { ProgramView } from "@lapidary/api/program-view";
 import { type ProgramText, programText } from "@lapidary/cluster";
 import { ensure } from "@lapidary/std";
-import { recipeOf } from "../recipes/recipes.js";
+import { programsOf } from "../recipes/recipes.js";
 import { decideVariant, ProgramCompiler } from "./compile-step.js";
 import type { ProgramRequest } from "./program-request.js";
 import { type ProgramFacts, programFacts } from "./facts.js";
@@ -36,7 +36,7 @@ export interface ProgramSet {
 export function buildPrograms(request: ProgramRequest, onProgress: (done: number, total: number) => void = () => undefined): ProgramSet {
   const compiler = new ProgramCompiler(request);
   const decided = decideVariant(request, compiler);
-  const recipe = recipeOf(decided);
+  const recipe = programsOf(decided);
   const { graphs, states, frozen } = recipe.graphs(decided);
   const entries = Object.entries(graphs);
   const programs: Record<string, ProgramText> = {};

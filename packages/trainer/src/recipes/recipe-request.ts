@@ -4,7 +4,7 @@ import type { RecipeRequest } from "./recipe.js";
 
 /** The part of a job that decides its graphs. Keys of other recipes than pretraining are absent in the request of a pretraining. */
 export function recipeRequest(job: ResolvedJob): RecipeRequest {
-  const { recipe, lora, rl, reward, dpo, model, train, seed } = job;
+  const { recipe, lora, rl, reward, dpo, reward_model, compare, model, train, seed } = job;
   const { steps, optimizer, schedule, clip, batch, seq } = train;
   return {
     ...(recipe === undefined ? {} : { recipe }),
@@ -12,7 +12,9 @@ export function recipeRequest(job: ResolvedJob): RecipeRequest {
     ...(lora === undefined ? {} : { lora: loraConfig(lora) }),
     ...(rl === undefined ? {} : { rl }),
     ...(dpo === undefined ? {} : { dpo }),
+    ...(reward_model === undefined ? {} : { reward_model }),
     ...(reward === undefined ? {} : { reward_sets: rewardSets(reward) }),
+    ...(compare === undefined ? {} : { compare: { newTokens: compare.max_new_tokens } }),
     seed,
     model: model.config,
     update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) },

@@ -4,6 +4,7 @@ import type { ModelConfig } from "@lapidary/models";
 import { type Mesh, type MeshAxis, makeMesh } from "@lapidary/topology";
 import { stringify } from "yaml";
 import { podAxis } from "./axis-names.js";
+import type { ResolvedComparison } from "./comparison-job.js";
 import type { JobFile, RecipeName, RecipePath } from "./job-schema.js";
 import { modelFileOf } from "./model-file.js";
 import type { PodFile } from "./pod-file.js";
@@ -14,11 +15,29 @@ import type { PodFile } from "./pod-file.js";
  */
 export interface ResolvedJob
   extends Readonly<
-    Omit<
-      JobFile,
-      "name" | "recipe" | "init" | "model" | "pod" | "slice" | "mesh" | "strategy" | "rules" | "unapplied" | "zero" | "train" | "data"
-    >
-  > {
+      Omit<
+        JobFile,
+        | "name"
+        | "recipe"
+        | "init"
+        | "candidate"
+        | "baseline"
+        | "judge"
+        | "orders"
+        | "compare"
+        | "model"
+        | "pod"
+        | "slice"
+        | "mesh"
+        | "strategy"
+        | "rules"
+        | "unapplied"
+        | "zero"
+        | "train"
+        | "data"
+      >
+    >,
+    Partial<ResolvedComparison> {
   readonly name: string;
   /** Absent: pretraining. */
   readonly recipe?: Exclude<RecipeName, "pretrain"> | RecipePath;
@@ -36,7 +55,10 @@ export interface ResolvedJob
   readonly unapplied?: Readonly<Record<string, readonly string[]>>;
   /** ZeRO stage. */
   readonly zero: 0 | 1 | 2 | 3;
-  readonly train: Readonly<Omit<JobFile["train"], "batch" | "batch_per_chip">> & { readonly batch: number; readonly seq: number };
+  readonly train: Readonly<Omit<NonNullable<JobFile["train"]>, "batch" | "batch_per_chip">> & {
+    readonly batch: number;
+    readonly seq: number;
+  };
   /** `vocab` is absent if the tokenizer is given and the job does not set its number of ids. */
   readonly data: Readonly<JobFile["data"]>;
 }
@@ -81,10 +103,14 @@ export function compileOptions(
  * is under `unapplied`, not null under `rules`: null means that the user wants a whole dim.
  */
 export function jobFileOf(job: ResolvedJob): JobFile {
-  const { chips: _, model, mesh, rules, unapplied, data, ...rest } = job;
+  const { chips: _, model, mesh, rules, unapplied, data, train, compare, ...rest } = job;
   return {
     ...rest,
-    data: trainsOnExamples(job) ? examplesOnly(data) : data,
+    // A comparison has no optimizer and no checkpoints: `compare` has its rows and tokens.
+    ...(compare === undefined
+      ? { train }
+      : { compare: { ...compare, batch: train.batch, seq: train.seq }, checkpoint: undefined as never }),
+    data: compare !== undefined ? promptsOnly(data) : trainsOnExamples(job) ? examplesOnly(data) : data,
     model: modelFileOf(model.name, model.config),
     mesh: Object.fromEntries(mesh.map(({ name, size }) => [name, size])),
     rules: Object.fromEntries(
@@ -102,6 +128,9 @@ export function jobFileOf(job: ResolvedJob): JobFile {
 function examplesOnly({ corpus: _, text_field: __, max_bytes: ___, vocab: ____, ...data }: ResolvedJob["data"]): JobFile["data"] {
   return data as JobFile["data"];
 }
+
+/** The keys of a comparison. */
+const promptsOnly = ({ eval: prompts }: ResolvedJob["data"]): JobFile["data"] => ({ eval: prompts }) as JobFile["data"];
 
 const keyOrder = [
   "name",
@@ -133,6 +162,12 @@ const keyOrder = [
   "reward",
   "rl",
   "dpo",
+  "reward_model",
+  "candidate",
+  "baseline",
+  "judge",
+  "orders",
+  "compare",
   "checkpoint",
   "sample",
 ] as const satisfies readonly (keyof JobFile)[];
