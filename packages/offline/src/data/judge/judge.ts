@@ -1,5 +1,6 @@
 import { LapidaryError, suggest } from "@lapidary/std";
 import type { Reporter } from "../../reporter.js";
+import { classify } from "./classify.js";
 import { clusters, pairs, substrings } from "./dedup.js";
 import { decontamination } from "./decontamination.js";
 import { filters } from "./filters.js";
@@ -9,7 +10,7 @@ import { pii } from "./pii.js";
 import { stream } from "./stream.js";
 import type { JudgeTask } from "./task.js";
 
-const tasks: readonly JudgeTask[] = [clusters, decontamination, filters, memorisation, mixture, pairs, pii, stream, substrings];
+const tasks: readonly JudgeTask[] = [classify, clusters, decontamination, filters, memorisation, mixture, pairs, pii, stream, substrings];
 
 const judgeTasks: readonly string[] = tasks.map(({ name }) => name);
 
