@@ -143,7 +143,6 @@ describe("findings about a job's sharding", () => {
 
   it("a finding calls an axis idle exactly if the axis splits no value of the compiled step", function () {
     this.timeout(120_000);
-    let compared = 0;
     fc.assert(
       fc.property(
         fc.record({
@@ -166,15 +165,13 @@ describe("findings about a job's sharding", () => {
             found = shardingFindings(given).flatMap(({ idle }) => idle);
           } catch (error) {
             // Other tests cover rejected jobs.
-            if (error instanceof LapidaryError) return;
+            fc.pre(!(error instanceof LapidaryError));
             throw error;
           }
-          compared++;
           deepStrictEqual(found, idleOf(given));
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 15 },
     );
-    ok(compared >= 10, `only ${compared} jobs were accepted`);
   });
 });
