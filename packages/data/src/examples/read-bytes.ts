@@ -1,9 +1,9 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { LapidaryError } from "@lapidary/std";
-import { formatOf } from "../corpus/file-format.js";
+import { formatOf } from "@lapidary/readers";
 import { maxCorpusBytes } from "../corpus/list-files.js";
-import { unpackZstd, ZstdSizeError } from "../corpus/zstd.js";
+import { unpackZstd, ZstdSizeError } from "@lapidary/readers";
 import { badArchive, corpusTooLarge, missingCorpus, notText, unreadable } from "../data-errors.js";
 
 /**
