@@ -2,6 +2,7 @@ import { LapidaryError, suggest } from "@lapidary/std";
 import type { Reporter } from "../../reporter.js";
 import { clusters, pairs, substrings } from "./dedup.js";
 import { decontamination } from "./decontamination.js";
+import { extract } from "./extract.js";
 import { filters } from "./filters.js";
 import { ingest } from "./ingest.js";
 import { memorisation } from "./memorisation.js";
@@ -10,7 +11,19 @@ import { pii } from "./pii.js";
 import { stream } from "./stream.js";
 import type { JudgeTask } from "./task.js";
 
-const tasks: readonly JudgeTask[] = [clusters, decontamination, filters, ingest, memorisation, mixture, pairs, pii, stream, substrings];
+const tasks: readonly JudgeTask[] = [
+  clusters,
+  decontamination,
+  extract,
+  filters,
+  ingest,
+  memorisation,
+  mixture,
+  pairs,
+  pii,
+  stream,
+  substrings,
+];
 
 const judgeTasks: readonly string[] = tasks.map(({ name }) => name);
 
