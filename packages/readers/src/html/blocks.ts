@@ -32,6 +32,7 @@ const impliedEnds: Readonly<Record<string, { readonly ends: readonly string[]; r
 const maxDepth = 512;
 /** A row with a longer cell lays out the page. */
 const maxCellLength = 200;
+const maxRowCells = 1000;
 
 interface OpenElement {
   readonly tag: string;
@@ -48,6 +49,8 @@ export function readBlocks(html: string): Block[] {
 class BlockCollector implements TagHandler {
   readonly #blocks: Block[] = [];
   readonly #stack: OpenElement[] = [];
+  /** How many elements of a name are open. */
+  readonly #open = new Map<string, number>();
   /** The depth at which a link is open. */
   #linkDepth: number | undefined;
   #tooDeep = 0;
@@ -75,12 +78,11 @@ class BlockCollector implements TagHandler {
     const zone = zoneOf(tag, attributes, outer);
     if (tag === "a") this.#linkDepth = this.#stack.length;
     // Most elements inside of a line change nothing.
-    if (blockTags.has(tag) || tag === "a" || zone !== outer) this.#stack.push({ tag, zone });
+    if (blockTags.has(tag) || tag === "a" || zone !== outer) this.#push({ tag, zone });
   }
 
   close(tag: string): void {
     if (tag === "br") this.#break(true);
-    if (tag === "p" && this.#stack.every((element) => element.tag !== "p")) this.#break(false);
     if (blockTags.has(tag) && !(this.#isRow && (tag === "td" || tag === "th"))) this.#break(false);
     const at = this.#findOpen(tag);
     if (at === undefined) {
@@ -114,7 +116,7 @@ class BlockCollector implements TagHandler {
 
   #startBlock(tag: string): void {
     const isCell = tag === "td" || tag === "th";
-    if (isCell && this.#isRow) {
+    if (isCell && this.#isRow && this.#cells.length < maxRowCells) {
       this.#cells.push([]);
       return;
     }
@@ -140,7 +142,18 @@ class BlockCollector implements TagHandler {
       this.#cells[this.#cells.length - 1]?.push("\n");
       return;
     }
-    const texts = this.#cells.map((parts) => (isPre ? parts.join("").replace(/^\r?\n|\s+$/g, "") : collapsed(parts.join(""))));
+    if (this.#cells.length === 1 && this.#cells[0]?.length === 0) {
+      this.#startAfterBreak(isLine, false);
+      return;
+    }
+    const texts = this.#cells.map((parts) =>
+      isPre
+        ? parts
+            .join("")
+            .replace(/^\r?\n/, "")
+            .trimEnd()
+        : collapsed(parts.join("")),
+    );
     const kept = texts.filter((text) => text.trim() !== "");
     const isTable = kept.every((text) => text.length <= maxCellLength);
     for (const [i, text] of (isTable && kept.length > 0 ? [kept.join("\t")] : kept).entries())
@@ -152,10 +165,14 @@ class BlockCollector implements TagHandler {
         isNextLine: this.#isNextLine && i === 0,
       });
     this.#cells = [[]];
+    this.#startAfterBreak(isLine, kept.length > 0);
+  }
+
+  #startAfterBreak(isLine: boolean, hasEndedBlock: boolean): void {
     this.#linkCharacters = 0;
     this.#isRow = false;
     this.#zone = this.#outer();
-    if (kept.length > 0) this.#isNextLine = isLine;
+    if (hasEndedBlock) this.#isNextLine = isLine;
     else this.#isNextLine &&= isLine;
     if (!isLine || this.#kind === "row") this.#kind = "text";
   }
@@ -165,6 +182,7 @@ class BlockCollector implements TagHandler {
     if (blockTags.has(tag) && this.#stack[this.#stack.length - 1]?.tag === "p") this.#closeTo(this.#stack.length - 1);
     const implied = impliedEnds[tag];
     if (implied === undefined) return;
+    if (implied.ends.every((each) => !this.#open.has(each))) return;
     for (let at = this.#stack.length - 1; at >= 0; at--) {
       const open = this.#stack[at]?.tag ?? "";
       if (implied.within.includes(open)) return;
@@ -177,6 +195,7 @@ class BlockCollector implements TagHandler {
 
   /** The innermost open element of a name. The end of an element inside of a line does not end a block. */
   #findOpen(tag: string): number | undefined {
+    if (!this.#open.has(tag)) return undefined;
     const isBlock = blockTags.has(tag);
     const within = impliedEnds[tag]?.within ?? [];
     for (let at = this.#stack.length - 1; at >= 0; at--) {
@@ -187,8 +206,17 @@ class BlockCollector implements TagHandler {
     return undefined;
   }
 
+  #push(element: OpenElement): void {
+    this.#stack.push(element);
+    this.#open.set(element.tag, (this.#open.get(element.tag) ?? 0) + 1);
+  }
+
   #closeTo(depth: number): void {
-    this.#stack.length = depth;
+    for (const { tag } of this.#stack.splice(depth)) {
+      const left = (this.#open.get(tag) ?? 1) - 1;
+      if (left === 0) this.#open.delete(tag);
+      else this.#open.set(tag, left);
+    }
     if (this.#linkDepth !== undefined && this.#linkDepth >= depth) this.#linkDepth = undefined;
   }
 }

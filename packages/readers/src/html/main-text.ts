@@ -16,6 +16,12 @@ const sentenceEnd = /[.!?…。！？:;]["'”’)\]]*$/u;
 
 type Verdict = "good" | "bad" | "short";
 
+/** A block with what it says by itself. */
+interface RatedBlock extends Block {
+  readonly words: number;
+  readonly verdict: Verdict;
+}
+
 /**
  * The text that a reader came for, in paragraphs: without navigation, advertisements, notices and comments. Lists have
  * `- `, cells of a row have tabs between them, and code keeps its lines. The empty string if there is none.
@@ -24,7 +30,7 @@ type Verdict = "good" | "bad" | "short";
  * Takes time and memory in proportion to the page.
  */
 export function mainText(html: string): string {
-  const blocks = readBlocks(html);
+  const blocks = readBlocks(html).map(rated);
   const inPage = blocks.filter(({ zone }) => zone === "main" || zone === "plain");
   const beside = blocks.filter(({ zone }) => zone !== "frame");
   const isDiscussion = goodWords(beside) > (1 + discussionFactor) * goodWords(inPage);
@@ -32,11 +38,11 @@ export function mainText(html: string): string {
 }
 
 /** @param candidates the blocks that may be text; @param all in order, of which the others end a text */
-function chosen(candidates: readonly Block[], all: readonly Block[]): Block[] {
+function chosen(candidates: readonly RatedBlock[], all: readonly RatedBlock[]): Block[] {
   const main = candidates.filter(({ zone }) => zone === "main");
   const isMarked = goodWords(main) >= minMainShare * goodWords(candidates) && goodWords(main) > 0;
   const allowed = new Set(isMarked ? main : candidates);
-  const verdicts = all.map((block) => (allowed.has(block) ? verdictOf(block) : "bad"));
+  const verdicts = all.map((block) => (allowed.has(block) ? block.verdict : "bad"));
   if (!verdicts.includes("good")) return all.filter((_, i) => verdicts[i] === "short");
   const [before, after] = [nearest(verdicts, 1), nearest(verdicts, -1)];
   return all.filter((block, i) => {
@@ -45,7 +51,7 @@ function chosen(candidates: readonly Block[], all: readonly Block[]): Block[] {
     if (left && right) return true;
     if (block.kind === "heading") return right;
     if (isMarked) return left || right;
-    return sentenceEnd.test(block.text) && (verdicts[i - 1] === "good" || verdicts[i + 1] === "good");
+    return endsSentence(block.text) && (verdicts[i - 1] === "good" || verdicts[i + 1] === "good");
   });
 }
 
@@ -62,35 +68,47 @@ function nearest(verdicts: readonly Verdict[], step: 1 | -1): Verdict[] {
   return found;
 }
 
-function verdictOf(block: Block): Verdict {
-  const { kind, text, linkCharacters } = block;
+function rated(block: Block): RatedBlock {
+  const words = countWords(block.text);
+  return { ...block, words, verdict: verdictOf(block, words) };
+}
+
+function verdictOf({ kind, text, linkCharacters }: Block, words: number): Verdict {
   const links = linkCharacters / Math.max(1, text.length);
-  const words = wordCount(text);
   if (words < maxNoticeWords && kind !== "pre" && notice.test(text)) return "bad";
   if (links > minFrameLinkShare && kind !== "heading") return "bad";
   if (kind === "pre") return "good";
   if (kind === "heading" || links > maxLinkShare) return "short";
-  return words >= minGoodWords || (words >= minSentenceWords && sentenceEnd.test(text)) ? "good" : "short";
+  return words >= minGoodWords || (words >= minSentenceWords && endsSentence(text)) ? "good" : "short";
 }
 
-const goodWords = (blocks: readonly Block[]): number =>
-  blocks.reduce((sum, block) => sum + (verdictOf(block) === "good" ? wordCount(block.text) : 0), 0);
+const endsSentence = (text: string): boolean => sentenceEnd.test(text.slice(-20));
 
-/** Words between blanks. Scripts without blanks count two characters as a word. */
-function wordCount(text: string): number {
-  const dense = text.match(/[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}]/gu)?.length ?? 0;
-  return (text.match(/\S+/g)?.length ?? 0) + Math.floor(dense / 2);
+const goodWords = (blocks: readonly RatedBlock[]): number =>
+  blocks.reduce((sum, { verdict, words }) => sum + (verdict === "good" ? words : 0), 0);
+
+/** Words between blanks. Scripts without blanks (Thai, Japanese, Chinese) count two characters as a word. */
+function countWords(text: string): number {
+  let [words, dense, isInWord] = [0, 0, false];
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    const isBlank = code <= 0x20 || code === 0xa0;
+    if (!isBlank && !isInWord) words++;
+    isInWord = !isBlank;
+    if (code >= 0x0e00 && (code < 0x0e80 || (code >= 0x3040 && code < 0x3100) || (code >= 0x3400 && code < 0xa000))) dense++;
+  }
+  return words + Math.floor(dense / 2);
 }
 
 function written(blocks: readonly Block[]): string {
-  let text = "";
+  const parts: string[] = [];
   let last: Block | undefined;
   for (const block of blocks) {
     const isJoined =
       block.isNextLine || (last !== undefined && last.kind === block.kind && (block.kind === "item" || block.kind === "row"));
-    text += last === undefined ? "" : isJoined ? "\n" : "\n\n";
-    text += block.kind === "item" ? `- ${block.text}` : block.text;
+    if (last !== undefined) parts.push(isJoined ? "\n" : "\n\n");
+    parts.push(block.kind === "item" ? `- ${block.text}` : block.text);
     last = block;
   }
-  return text;
+  return parts.join("");
 }

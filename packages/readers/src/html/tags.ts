@@ -20,9 +20,16 @@ export function readTags(html: string, handler: TagHandler): void {
   let attribute = "";
   let value = "";
   let attributes = new Map<string, string>();
+  // The tokenizer gives a text with many `<` in as many parts, which follow each other.
+  let [textStart, textEnd] = [0, 0];
+  const flush = (): void => {
+    if (textEnd > textStart) handler.text(html.slice(textStart, textEnd));
+    textStart = textEnd = 0;
+  };
   const opened = (): void => handler.open(tag, attributes);
   const callbacks: TokenizerCallbacks = {
     onopentagname(start, end) {
+      flush();
       tag = html.slice(start, end).toLowerCase();
       attributes = new Map();
     },
@@ -40,19 +47,23 @@ export function readTags(html: string, handler: TagHandler): void {
     onopentagend: opened,
     onselfclosingtag: opened,
     onclosetag(start, end) {
+      flush();
       handler.close(html.slice(start, end).toLowerCase());
     },
     ontext(start, end) {
-      handler.text(html.slice(start, end));
+      if (start !== textEnd) flush();
+      if (textStart === textEnd) textStart = start;
+      textEnd = end;
     },
     ontextentity(codePoint) {
+      flush();
       handler.text(String.fromCodePoint(codePoint));
     },
     oncdata: ignore,
     oncomment: ignore,
     ondeclaration: ignore,
     onprocessinginstruction: ignore,
-    onend: ignore,
+    onend: flush,
   };
   const tokenizer = new Tokenizer({ decodeEntities: true }, callbacks);
   tokenizer.write(html);
