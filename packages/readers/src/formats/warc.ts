@@ -8,6 +8,8 @@ import { headerFields, type HeaderFields, readResponse } from "./http-response.j
 
 const maxLineBytes = 64 * 1024;
 const maxHeaderBytes = 1024 * 1024;
+/** They follow a record, and are not part of it. */
+const lineEnds = "\r\n\r\n";
 
 interface WarcRecord {
   readonly fields: HeaderFields;
@@ -89,9 +91,10 @@ async function readBlock(reader: ByteReader, fields: HeaderFields, input: FileIn
   const block = isWanted ? await reader.take(length) : undefined;
   if ((block?.length ?? (await reader.skip(length))) < length) return "truncated";
   const end = await reader.take(4);
-  if (end.toString("latin1") === "\r\n\r\n") return { fields, block, hasEnd: true };
-  reader.putBack(end);
-  return { fields, block, hasEnd: false };
+  const hasEnd = end.toString("latin1") === lineEnds;
+  // Fewer bytes are at the end of the file.
+  if (!hasEnd && end.length === lineEnds.length) reader.putBack(end);
+  return { fields, block, hasEnd };
 }
 
 /** Whether other bytes than line ends follow. They stay to be read. */
