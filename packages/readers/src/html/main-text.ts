@@ -2,7 +2,7 @@ import { type Block, readBlocks } from "./blocks.js";
 
 /** Part of the words of a page that must be in its elements for the main text, so that they are taken for it. */
 const minMainShare = 0.4;
-/** If the text beside the main text has this many times its words, the page is a discussion. */
+/** If the text of secondary elements has this many times its words, the page is a discussion. */
 const discussionFactor = 2;
 const minGoodWords = 12;
 const minSentenceWords = 6;
@@ -32,9 +32,9 @@ interface RatedBlock extends Block {
 export function mainText(html: string): string {
   const blocks = readBlocks(html).map(rated);
   const inPage = blocks.filter(({ zone }) => zone === "main" || zone === "plain");
-  const beside = blocks.filter(({ zone }) => zone !== "frame");
-  const isDiscussion = goodWords(beside) > (1 + discussionFactor) * goodWords(inPage);
-  return written(chosen(isDiscussion ? beside : inPage, blocks));
+  const secondary = blocks.filter(({ zone }) => zone !== "frame");
+  const isDiscussion = goodWords(secondary) > (1 + discussionFactor) * goodWords(inPage);
+  return written(chosen(isDiscussion ? secondary : inPage, blocks));
 }
 
 /** @param candidates the blocks that may be text; @param all in order, of which the others end a text */
