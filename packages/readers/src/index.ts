@@ -1,4 +1,3 @@
-export { Account, type AccountCounts, checkAccount, type FileError, mergeAccounts } from "./account.js";
 export { type FileFormat, formatOf, unpackedName } from "./bytes/file-format.js";
 export { isZstd, unpackZstd, ZstdDictionaryError, ZstdSizeError } from "./bytes/zstd.js";
 export { asObject, type FileInput, fieldOf, type SourceDocument } from "./document.js";

@@ -1,5 +1,6 @@
 import { createReadStream } from "node:fs";
-import type { Account } from "./account.js";
+import type { Account } from "@lapidary/data-store";
+import { isSystemError } from "@lapidary/std";
 import { formatOf } from "./bytes/file-format.js";
 import { type Pieces, unpackedPieces } from "./bytes/unpacked.js";
 import { documentId, type FileInput, type SourceDocument } from "./document.js";
@@ -9,7 +10,7 @@ import { readParquet } from "./formats/parquet.js";
 import { readText } from "./formats/text.js";
 import { readWarc } from "./formats/warc.js";
 
-/** Formats that have no document, by the end of the name without the compression. */
+/** Compression formats by the end of the name. */
 const compressions = { gz: "gzip", gzip: "gzip", zst: "zstd", zstd: "zstd" } as const;
 
 /**
@@ -32,8 +33,8 @@ export async function* readFile(input: FileInput, account: Account): AsyncGenera
       yield { id: documentId(input.source, input.file, next.value.place), source: input.source, file: input.file, ...next.value };
     }
   } catch (error) {
-    if (!(error instanceof Error && "syscall" in error && "code" in error)) throw error;
-    account.fail(input.file, `unreadable: ${String(error.code)}`);
+    if (!isSystemError(error)) throw error;
+    account.fail(input.file, `unreadable: ${error.code}`);
   }
 }
 

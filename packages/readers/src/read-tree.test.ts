@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { temporaryDirectory } from "@lapidary/std/testing";
-import { type AccountCounts, mergeAccounts } from "./account.js";
+import { type AccountCounts, mergeAccounts } from "@lapidary/data-store";
 import { readTree } from "./read-tree.js";
 import { jsonl, numbered, readPath } from "./testing/read.js";
 

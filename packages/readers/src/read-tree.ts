@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { Account, type AccountCounts } from "./account.js";
+import { Account, type AccountCounts } from "@lapidary/data-store";
 import type { FileInput, SourceDocument } from "./document.js";
 import { readFile } from "./read-file.js";
 import { walkFiles } from "./walk.js";

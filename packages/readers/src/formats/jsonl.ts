@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import type { Account } from "../account.js";
+import type { Account } from "@lapidary/data-store";
 import { textPieces } from "../bytes/text-pieces.js";
 import type { Pieces } from "../bytes/unpacked.js";
 import { acceptedText, asObject, defaultMaxDocumentBytes, type FileInput, fieldOf, nameOf } from "../document.js";

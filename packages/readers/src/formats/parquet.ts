@@ -1,9 +1,10 @@
 import { isUtf8 } from "node:buffer";
 import { type FileHandle, open } from "node:fs/promises";
+import { isSystemError } from "@lapidary/std";
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
-import type { Account } from "../account.js";
-import { acceptedText, asObject, defaultMaxDocumentBytes, type FileInput, fieldOf, nameOf } from "../document.js";
+import type { Account } from "@lapidary/data-store";
+import { acceptedText, defaultMaxDocumentBytes, type FileInput, fieldOf, nameOf } from "../document.js";
 import type { FoundDocument } from "./found.js";
 
 const magic = "PAR1";
@@ -127,5 +128,3 @@ async function asyncBuffer(handle: FileHandle): Promise<AsyncBuffer> {
     },
   };
 }
-
-const isSystemError = (error: unknown): boolean => asObject(error) !== undefined && error instanceof Error && "syscall" in error;

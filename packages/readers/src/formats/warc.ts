@@ -1,4 +1,4 @@
-import type { Account } from "../account.js";
+import type { Account } from "@lapidary/data-store";
 import { ByteReader } from "../bytes/byte-reader.js";
 import { PieceRuns } from "../bytes/piece-runs.js";
 import type { Pieces } from "../bytes/unpacked.js";

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Account, type AccountCounts } from "../account.js";
+import { Account, type AccountCounts } from "@lapidary/data-store";
 import type { FileInput, SourceDocument } from "../document.js";
 import { readFile } from "../read-file.js";
 

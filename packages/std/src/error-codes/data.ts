@@ -13,6 +13,12 @@ export const dataErrors = {
     summary: "The documents that came into a stage are not those that it delivered or dropped.",
     remedy: "run the stage again; if the sums still differ, report it",
   },
+  LAP_DATA_STORE: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "A stored output of a stage is damaged, or differs between two runs.",
+    remedy: "remove the directory of the output, so that the stage computes it again",
+  },
   LAP_DATA_MISSING: { exit: ExitCode.usage, recoverable: false, summary: "The corpus does not exist." },
   LAP_DATA_UNREADABLE: {
     exit: ExitCode.usage,

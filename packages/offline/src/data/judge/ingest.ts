@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
-import { Account, readFile } from "@lapidary/readers";
+import { Account } from "@lapidary/data-store";
+import { readFile } from "@lapidary/readers";
 import { fixtureFiles } from "./fixtures.js";
 import type { JudgeTask } from "./task.js";
 
