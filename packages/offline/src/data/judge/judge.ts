@@ -1,5 +1,6 @@
 import { LapidaryError, suggest } from "@lapidary/std";
 import type { Reporter } from "../../reporter.js";
+import { classify } from "./classify.js";
 import { clusters, pairs, substrings } from "./dedup.js";
 import { decontamination } from "./decontamination.js";
 import { extract } from "./extract.js";
@@ -12,6 +13,7 @@ import { stream } from "./stream.js";
 import type { JudgeTask } from "./task.js";
 
 const tasks: readonly JudgeTask[] = [
+  classify,
   clusters,
   decontamination,
   extract,
