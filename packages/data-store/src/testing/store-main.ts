@@ -27,7 +27,7 @@ async function* produce(object: number): AsyncGenerator<AsyncIterable<Uint8Array
 }
 
 const store = new ObjectStore(root);
-for (let object = 0; object < Number(objects); object++) {
+for (const object of Array(Number(objects)).keys()) {
   await store.write(keyOf(object), () => produce(object));
   await step();
 }
