@@ -5,7 +5,20 @@ import { Home, root } from "./support/cli.js";
 
 /** `judge.py` scores the answers. It exits with 1 if one bar does not hold. */
 const fixtures = join(root, "e2e/golden/data");
-const tasks = ["classify", "clusters", "decontamination", "filters", "memorisation", "mixture", "pairs", "pii", "stream", "substrings"];
+const tasks = [
+  "classify",
+  "clusters",
+  "decontamination",
+  "extract",
+  "filters",
+  "ingest",
+  "memorisation",
+  "mixture",
+  "pairs",
+  "pii",
+  "stream",
+  "substrings",
+];
 
 describe("answers about fixtures of training data", function () {
   this.timeout(300_000);

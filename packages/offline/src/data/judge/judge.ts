@@ -3,14 +3,29 @@ import type { Reporter } from "../../reporter.js";
 import { classify } from "./classify.js";
 import { clusters, pairs, substrings } from "./dedup.js";
 import { decontamination } from "./decontamination.js";
+import { extract } from "./extract.js";
 import { filters } from "./filters.js";
+import { ingest } from "./ingest.js";
 import { memorisation } from "./memorisation.js";
 import { mixture } from "./mixture.js";
 import { pii } from "./pii.js";
 import { stream } from "./stream.js";
 import type { JudgeTask } from "./task.js";
 
-const tasks: readonly JudgeTask[] = [classify, clusters, decontamination, filters, memorisation, mixture, pairs, pii, stream, substrings];
+const tasks: readonly JudgeTask[] = [
+  classify,
+  clusters,
+  decontamination,
+  extract,
+  filters,
+  ingest,
+  memorisation,
+  mixture,
+  pairs,
+  pii,
+  stream,
+  substrings,
+];
 
 const judgeTasks: readonly string[] = tasks.map(({ name }) => name);
 
