@@ -13,6 +13,19 @@ export interface Words {
   readonly weights: Int32Array;
 }
 
+export type Pair = readonly [left: number, right: number];
+
+export interface PairRules {
+  /** Characters of a piece. */
+  lengthOf(id: number): number;
+  /** Whether a pair may become a piece. */
+  allowed(left: number, right: number): boolean;
+  /** The order of pairs with equal counts; by their ids if absent. */
+  precedes?(a: Pair, b: Pair): boolean;
+}
+
+const byIds = (a: Pair, b: Pair): boolean => (a[0] !== b[0] ? a[0] < b[0] : a[1] < b[1]);
+
 /**
  * The number of times each pair of pieces is adjacent in all words, updated while pairs merge. A merge visits only the positions of its pair, so
  * the time of all merges is linear in the text.
@@ -37,27 +50,23 @@ export class PairCounts {
   readonly #lengthOf: (id: number) => number;
   readonly #allowed: (left: number, right: number) => boolean;
 
-  /**
-   * @param words rewritten in place as pairs merge
-   * @param lengthOf characters of a piece
-   * @param allowed whether a pair may become a piece
-   */
-  constructor({ ids, weights }: Words, lengthOf: (id: number) => number, allowed: (left: number, right: number) => boolean) {
+  /** @param words rewritten in place as pairs merge */
+  constructor({ ids, weights }: Words, { lengthOf, allowed, precedes = byIds }: PairRules) {
     [this.#ids, this.#weights] = [ids, weights];
     this.#lengthBefore = new Uint8Array(ids.length).fill(1);
     this.#lengthOf = lengthOf;
     this.#allowed = allowed;
-    const [left, right] = [this.#left, this.#right];
+    const pairOf = (pair: number): Pair => [this.#left[pair] ?? 0, this.#right[pair] ?? 0];
     this.#queue = new PairQueue(
       (pair) => this.#count[pair] ?? 0,
-      (a, b) => (left[a] !== left[b] ? (left[a] ?? 0) < (left[b] ?? 0) : (right[a] ?? 0) < (right[b] ?? 0)),
+      (a, b) => precedes(pairOf(a), pairOf(b)),
     );
     for (let at = 0; at + 1 < ids.length; at++) this.#change(ids[at] ?? barrier, ids[at + 1] ?? barrier, weights[at] ?? 0, at);
     for (let pair = 0; pair < this.#count.length; pair++) this.#queue.push(pair);
   }
 
   /** Removes and returns the most frequent allowed pair; undefined if no pair occurs `minCount` times. */
-  next(minCount: number): readonly [left: number, right: number] | undefined {
+  next(minCount: number): Pair | undefined {
     const pair = this.#queue.pop(minCount);
     return pair === undefined ? undefined : [ensure(this.#left[pair], "left"), ensure(this.#right[pair], "right")];
   }

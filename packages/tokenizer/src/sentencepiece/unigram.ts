@@ -62,7 +62,7 @@ export class UnigramSegmenter implements Segmenter {
         const piece = this.#trie.idAt(node);
         const score = piece < 0 ? Number.NaN : this.#scoreOf(piece, text, start, end);
         if (Number.isNaN(score)) continue;
-        extend(end, piece, score + here);
+        extend(end, piece, Math.fround(score + here));
         if (end === next) isPiece = true;
       }
       if (!isPiece) extend(next, noPiece, Math.fround(this.#unknownScore + here));
