@@ -5,7 +5,20 @@ import { Home, root } from "./support/cli.js";
 
 /** `judge.py` scores the answers. It exits with 1 if one bar does not hold. */
 const fixtures = join(root, "e2e/golden/data");
-const tasks = ["clusters", "decontamination", "filters", "memorisation", "mixture", "pairs", "pii", "stream", "substrings"];
+const tasks = [
+  "clusters",
+  "decode",
+  "decontamination",
+  "encode",
+  "filters",
+  "memorisation",
+  "mixture",
+  "pairs",
+  "pii",
+  "stream",
+  "substrings",
+  "trained",
+];
 
 describe("answers about fixtures of training data", function () {
   this.timeout(300_000);

@@ -8,6 +8,7 @@ export {
 } from "./text-tokenizer.js";
 export {
   checkpointFilesOf,
+  filesOfModel,
   filesOfTrained,
   hashOfTokenizer,
   hasTokenizer,
@@ -22,5 +23,7 @@ export { firstIssue } from "./tokenizer-json.js";
 export { inspectTokenizer } from "./inspect.js";
 export { withTurnTokens } from "./turn-tokens.js";
 export { otherVocabulary, tokenizerTooLarge } from "./tokenizer-errors.js";
+export { SentencePieceTokenizer } from "./sentencepiece/sentencepiece-tokenizer.js";
+export { trainSentencePiece } from "./sentencepiece/training/train-sentencepiece.js";
 export { trainTokenizer } from "./train.js";
 export { checkVocabSize, firstPieceId, SpecialToken } from "./vocabulary.js";

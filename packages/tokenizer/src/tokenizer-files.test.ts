@@ -65,7 +65,7 @@ describe("the tokenizer of a checkpoint", () => {
     const empty = workspace.folder({ "config.json": "{}" });
     throws(() => readTokenizer(empty), hasCode("LAP_CHECKPOINT_TOKENIZER", empty));
     throws(() => readTokenizer(join(empty, "absent")), hasCode("LAP_CHECKPOINT_MISSING", "absent"));
-    for (const name of ["tokenizer.model", "vocab.json"]) {
+    for (const name of ["spiece.model", "vocab.json"]) {
       const directory = workspace.folder({ [name]: "x" });
       throws(
         () => readTokenizer(directory),

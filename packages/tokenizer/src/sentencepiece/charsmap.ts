@@ -36,7 +36,7 @@ export class Charsmap {
       for (const byte of bytesOfCodePoint(codePoint)) {
         node ^= byte;
         const unit = units[node] ?? 0;
-        if (((unit & 0x800000ff) >>> 0) !== byte) return this.#replacement(found);
+        if ((unit & 0x800000ff) >>> 0 !== byte) return this.#replacement(found);
         node ^= offsetOf(unit);
         // A text ends at this byte. Rules consist of whole characters, so only the last byte of a character counts.
         if (((unit >>> 8) & 1) === 1) found = { length: at + (codePoint > 0xffff ? 2 : 1) - start, value: (units[node] ?? 0) & 0x7fffffff };

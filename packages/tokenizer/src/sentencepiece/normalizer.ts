@@ -26,7 +26,8 @@ export function normalizerOf({ spec, isSuffix, symbols, place }: NormalizerParts
   const [prefix, suffix] = [spec.addDummyPrefix && !isSuffix ? marker : "", spec.addDummyPrefix && isSuffix ? marker : ""];
   const escaped = (text: string): string => (spec.escapeWhitespaces ? text.replaceAll(" ", marker) : text);
   const charsmap = spec.charsmap.length === 0 ? undefined : new Charsmap(spec.charsmap, place);
-  const clean = charsmap === undefined && !spec.removeExtraWhitespaces ? undefined : cleaner(charsmap, symbols, spec.removeExtraWhitespaces);
+  const clean =
+    charsmap === undefined && !spec.removeExtraWhitespaces ? undefined : cleaner(charsmap, symbols, spec.removeExtraWhitespaces);
   return (text) => {
     const read = text.replace(/\p{Cs}/gu, "\ufffd");
     if (clean === undefined) return read === "" ? "" : prefix + escaped(read) + suffix;

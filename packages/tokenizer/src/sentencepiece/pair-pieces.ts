@@ -49,8 +49,7 @@ export class PairPieces {
     this.#used = 0;
     [this.#left, this.#right, this.#piece] = [new Int32Array(size), new Int32Array(size), new Int32Array(size).fill(empty)];
     if (isFull) return;
-    for (let i = 0; i < piece.length; i++)
-      if (piece[i] !== empty) this.#put(left[i] ?? 0, right[i] ?? 0, piece[i] ?? empty);
+    for (let i = 0; i < piece.length; i++) if (piece[i] !== empty) this.#put(left[i] ?? 0, right[i] ?? 0, piece[i] ?? empty);
   }
 
   #slotOf(left: number, right: number): number {

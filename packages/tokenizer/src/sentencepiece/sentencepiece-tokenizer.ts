@@ -49,8 +49,7 @@ export class SentencePieceTokenizer implements TextTokenizer {
     for (const [id, { text, type }] of pieces.entries()) if (type === PieceType.userDefined) symbols.add(text, id);
     this.#normalize = normalizerOf({ spec: model.normalizer, isSuffix: trainer.isWhitespaceSuffix, symbols, place });
     this.#segmenter = segmenterOf(model, merging, symbols, place);
-    if (model.denormalizer.charsmap.length > 0)
-      throw unsupportedTokenizer(place, "it has a denormalizer, which changes the decoded text");
+    if (model.denormalizer.charsmap.length > 0) throw unsupportedTokenizer(place, "it has a denormalizer, which changes the decoded text");
     checkListedTokens(files, (token) => all.get(token), place);
     this.control = controlTokensOf({
       idOf: (token) => all.get(token),
@@ -97,12 +96,7 @@ export class SentencePieceTokenizer implements TextTokenizer {
   }
 }
 
-function segmenterOf(
-  { pieces, trainer }: ModelProto,
-  merging: ReadonlyMap<string, number>,
-  symbols: PieceTrie,
-  place: string,
-): Segmenter {
+function segmenterOf({ pieces, trainer }: ModelProto, merging: ReadonlyMap<string, number>, symbols: PieceTrie, place: string): Segmenter {
   if (trainer.algorithm === Algorithm.bpe) return new BpeSegmenter(pieces, merging, symbols);
   if (trainer.algorithm === Algorithm.unigram) return new UnigramSegmenter(pieces, merging);
   throw unsupportedTokenizer(place, `its model type is ${trainer.algorithm}; supported are 1 (unigram) and 2 (BPE)`);

@@ -8,8 +8,22 @@ import { mixture } from "./mixture.js";
 import { pii } from "./pii.js";
 import { stream } from "./stream.js";
 import type { JudgeTask } from "./task.js";
+import { decode, encode, trained } from "./tokenizer.js";
 
-const tasks: readonly JudgeTask[] = [clusters, decontamination, filters, memorisation, mixture, pairs, pii, stream, substrings];
+const tasks: readonly JudgeTask[] = [
+  clusters,
+  decode,
+  decontamination,
+  encode,
+  filters,
+  memorisation,
+  mixture,
+  pairs,
+  pii,
+  stream,
+  substrings,
+  trained,
+];
 
 const judgeTasks: readonly string[] = tasks.map(({ name }) => name);
 
