@@ -1,4 +1,3 @@
-import { basename } from "node:path";
 import { z } from "zod";
 import { badTokenizer } from "../tokenizer-errors.js";
 import type { ControlFiles } from "./control-tokens.js";
@@ -17,7 +16,7 @@ export function checkListedTokens(files: ControlFiles, idOf: (token: string) => 
   for (const [id, { content }] of Object.entries(parsed.data.added_tokens_decoder)) {
     const known = idOf(content);
     if (known === Number(id)) continue;
-    const has = known === undefined ? `${basename(file)} does not have it` : `its id in ${basename(file)} is ${known}`;
+    const has = known === undefined ? "the tokenizer does not have it" : `its id in the tokenizer is ${known}`;
     throw badTokenizer(
       file,
       `tokenizer_config.json lists ${JSON.stringify(content)} with the id ${id}, but ${has}`,

@@ -4,8 +4,6 @@ import { spaceMarker } from "./normalizer.js";
 const [markerClass, otherClass, classes] = [256, 257, 258];
 const marker = spaceMarker.charCodeAt(0);
 
-const classOf = (unit: number): number => (unit < 256 ? unit : unit === marker ? markerClass : otherClass);
-
 /**
  * Which characters are neighbours inside of any piece. No merge joins two characters that are not, so a text can be split between them and the
  * parts merged one by one. Parts are short and repeat. Characters outside of Latin-1 are one class.
@@ -18,15 +16,19 @@ export class Neighbors {
     // The units of a character are never split.
     this.#joined[otherClass * classes + otherClass] = 1;
     for (const piece of pieces)
-      for (let i = 1, left = classOf(piece.charCodeAt(0)); i < piece.length; i++) {
-        const right = classOf(piece.charCodeAt(i));
+      for (let i = 1, left = Neighbors.classOf(piece.charCodeAt(0)); i < piece.length; i++) {
+        const right = Neighbors.classOf(piece.charCodeAt(i));
         this.#joined[left * classes + right] = 1;
         left = right;
       }
   }
 
-  /** Whether a merge may join a character that ends with unit `left` to one that starts with unit `right`. */
+  static classOf(unit: number): number {
+    return unit < 256 ? unit : unit === marker ? markerClass : otherClass;
+  }
+
+  /** Whether a merge may join characters with these classes of their adjacent units. */
   mayJoin(left: number, right: number): boolean {
-    return this.#joined[classOf(left) * classes + classOf(right)] === 1;
+    return this.#joined[left * classes + right] === 1;
   }
 }

@@ -4,8 +4,8 @@ import type { Segmenter } from "./segmenter.js";
 
 /** How much lower an unknown character scores than the lowest piece. */
 const unknownPenalty = 10;
-/** FLT_MIN: SentencePiece starts its search for the maximum score here. */
-const smallestFloat = 2 ** -126;
+/** Where the total of a path exceeds this, the reference subtracts it from all totals, because floats lose precision. */
+const resetThreshold = 100_000;
 const noPiece = -1;
 
 /**
@@ -18,17 +18,14 @@ export class UnigramSegmenter implements Segmenter {
   readonly #scores: Float64Array;
   readonly #isUserDefined: Uint8Array;
   readonly #unknownScore: number;
-  readonly #maxScore: number;
 
   /** @param ids of the pieces, by their texts */
   constructor(pieces: readonly Piece[], ids: ReadonlyMap<string, number>) {
     this.#scores = Float64Array.from(pieces, ({ score, type }) => (type === PieceType.unused ? Number.NaN : score));
     this.#isUserDefined = Uint8Array.from(pieces, ({ type }) => Number(type === PieceType.userDefined));
     for (const [text, id] of ids) this.#trie.add(text, id);
-    let [lowest, highest] = [Infinity, smallestFloat];
-    for (const { score, type } of pieces)
-      if (type === PieceType.normal) [lowest, highest] = [Math.min(lowest, score), Math.max(highest, score)];
-    [this.#unknownScore, this.#maxScore] = [Math.fround(lowest - unknownPenalty), highest];
+    const lowest = pieces.reduce((least, { score, type }) => (type === PieceType.normal ? Math.min(least, score) : least), Infinity);
+    this.#unknownScore = Math.fround(lowest - unknownPenalty);
   }
 
   segment(text: string, ids: number[], unknown: (character: string) => void): void {
@@ -48,9 +45,13 @@ export class UnigramSegmenter implements Segmenter {
     const best = new Float32Array(length + 1);
     const starts = new Int32Array(length + 1).fill(-1);
     const pieces = new Int32Array(length + 1);
+    let frontier = 0;
     for (let start = 0; start < length; ) {
+      if (Math.abs(best[start] ?? 0) > resetThreshold) rebase(best, start, frontier);
       const here = best[start] ?? 0;
-      const extend = (end: number, piece: number, total: number): void => {
+      const extend = (end: number, piece: number, score: number): void => {
+        const total = Math.fround(score + here);
+        frontier = Math.max(frontier, end);
         if (starts[end] !== -1 && total <= (best[end] ?? 0)) return;
         [best[end], starts[end], pieces[end]] = [total, start, piece];
       };
@@ -62,10 +63,10 @@ export class UnigramSegmenter implements Segmenter {
         const piece = this.#trie.idAt(node);
         const score = piece < 0 ? Number.NaN : this.#scoreOf(piece, text, start, end);
         if (Number.isNaN(score)) continue;
-        extend(end, piece, Math.fround(score + here));
+        extend(end, piece, score);
         if (end === next) isPiece = true;
       }
-      if (!isPiece) extend(next, noPiece, Math.fround(this.#unknownScore + here));
+      if (!isPiece) extend(next, noPiece, this.#unknownScore);
       start = next;
     }
     return { starts, pieces };
@@ -74,6 +75,12 @@ export class UnigramSegmenter implements Segmenter {
   /** A symbol that a user defined scores higher than other pieces, by its bytes. */
   #scoreOf(piece: number, text: string, start: number, end: number): number {
     if (this.#isUserDefined[piece] !== 1) return this.#scores[piece] ?? Number.NaN;
-    return Math.fround(Buffer.byteLength(text.slice(start, end)) * this.#maxScore) - 0.1;
+    return Math.fround(0.1 * (Buffer.byteLength(text.slice(start, end)) - 1));
   }
+}
+
+/** Subtracts the total at `start` from those at `start` to `end`. Positions without a path have no total. */
+function rebase(best: Float32Array, start: number, end: number): void {
+  const offset = best[start] ?? 0;
+  for (let i = start; i <= end; i++) best[i] = (best[i] ?? 0) - offset;
 }
