@@ -8,7 +8,6 @@ export {
 } from "./text-tokenizer.js";
 export {
   checkpointFilesOf,
-  filesOfModel,
   filesOfTrained,
   hashOfTokenizer,
   hasTokenizer,

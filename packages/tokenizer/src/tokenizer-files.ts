@@ -96,9 +96,6 @@ export function filesOfTrained(tokenizer: Tokenizer): TokenizerFiles {
   return new Map([...encoded(toHuggingFace(tokenizer)), [ownTokenizerFile, Buffer.from(JSON.stringify(tokenizer), "utf8")]]);
 }
 
-/** The files of a SentencePiece model. */
-export const filesOfModel = (file: Uint8Array): TokenizerFiles => new Map([[sentencePieceFile, file]]);
-
 /** The files of a tokenizer without `config.json`, because a checkpoint has its own. */
 export function checkpointFilesOf(files: TokenizerFiles): TokenizerFiles {
   return new Map([...files].filter(([name]) => name !== configFile));
