@@ -57,6 +57,13 @@ describe("training of a SentencePiece model", function () {
     deepStrictEqual(Buffer.from(other.file), Buffer.from(file));
   });
 
+  it("counts on disk give the same model, and rare words beyond the limit of characters are left out", () => {
+    const onDisk = trainSentencePiece([text], { vocabSize: 700, limits: { words: 100 } });
+    deepStrictEqual(Buffer.from(onDisk.file), Buffer.from(file));
+    const few = trainSentencePiece(["x common common rarest"], { vocabSize: 300, symbols: [], limits: { characters: 12 } });
+    ok(piecesOf(few.tokenizer).includes("\u2581common") && !piecesOf(few.tokenizer).includes("ra"));
+  });
+
   it("ids that the texts do not fill are control tokens that no text has", () => {
     const few = trainSentencePiece(["ab ab"], { vocabSize: 300, symbols: [] }).tokenizer;
     strictEqual(few.vocabSize, 300);

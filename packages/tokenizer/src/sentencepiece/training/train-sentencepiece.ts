@@ -7,6 +7,7 @@ import { SentencePieceTokenizer } from "../sentencepiece-tokenizer.js";
 import type { WireWriter } from "../wire.js";
 import { PieceRules } from "./piece-rules.js";
 import { boundary, SentenceWords } from "./sentence-words.js";
+import { WordCounts } from "./word-counts.js";
 
 export interface TrainSentencePieceOptions {
   /** Total number of ids: control tokens, symbols, bytes, merged pieces, characters. */
@@ -15,6 +16,15 @@ export interface TrainSentencePieceOptions {
   readonly symbols?: readonly string[];
   /** Called repeatedly with the number of merged pieces. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Bounds of the memory. */
+  readonly limits?: Partial<TrainingLimits>;
+}
+
+export interface TrainingLimits {
+  /** Different words in memory; 2²² by default. The counts of more words are on disk. */
+  readonly words: number;
+  /** Characters of different words from which pieces are learnt; 2²⁶ by default, which take about 1.2 GB. Rare words beyond them are left out. */
+  readonly characters: number;
 }
 
 export interface TrainedSentencePiece {
@@ -25,6 +35,7 @@ export interface TrainedSentencePiece {
 
 /** The fraction of the text that single characters cover. Bytes encode the rest. */
 const characterCoverage = 0.9999;
+const defaultMaxCharacters = 1 << 26;
 
 const runs = (character: string, from: number): string[] => Array.from({ length: 32 - from }, (_, i) => character.repeat(from + i));
 
@@ -34,23 +45,38 @@ export const gemmaSymbols: readonly string[] = [...turnNames, ...runs("\n", 1), 
 /**
  * Trains a byte-pair model with the settings of Gemma's tokenizer and the rules of SentencePiece's trainer (bpe_model_trainer.cc): the most
  * frequent pair of pieces becomes a piece; of equal counts the shorter piece comes first, then the lower code points. Digits are single; bytes encode
- * characters without a piece; white space is kept. The same texts in any order train the same model. If the texts do not fill the vocabulary, the last
+ * characters without a piece; white space is kept. The memory is bounded by `limits`, not by the texts. The same texts in any order train the same model. If the texts do not fill the vocabulary, the last
  * ids are control tokens `<unused0>`, ….
  *
  * @throws LapidaryError `LAP_DATA_SETTING` if the vocabulary cannot hold the control tokens, symbols, bytes and characters
  */
 export function trainSentencePiece(texts: Iterable<string>, options: TrainSentencePieceOptions): TrainedSentencePiece {
-  const { vocabSize, symbols = gemmaSymbols, onProgress } = options;
+  const { vocabSize, symbols = gemmaSymbols } = options;
   const given = givenPieces(symbols);
-  const words = countWords(texts, new SentenceWords(given.map(({ text }) => text)));
-  const alphabet = chooseAlphabet(words);
-  const free = vocabSize - given.length - alphabet.length;
-  if (!Number.isInteger(vocabSize) || free < 0 || vocabSize > maxVocabSize)
-    throw badVocabularySize(vocabSize, given.length + alphabet.length, maxVocabSize);
-  const merged = learnPieces(words, alphabet, free, onProgress);
-  const learnt = [...merged, ...alphabet].map((text, i): Piece => ({ text, score: -i, type: PieceType.normal }));
+  const words = new WordCounts(options.limits?.words);
+  try {
+    const sentences = new SentenceWords(given.map(({ text }) => text));
+    for (const text of texts) for (const word of sentences.of(text)) words.add(word);
+    const alphabet = chooseAlphabet(words);
+    const free = vocabSize - given.length - alphabet.length;
+    if (!Number.isInteger(vocabSize) || free < 0 || vocabSize > maxVocabSize)
+      throw badVocabularySize(vocabSize, given.length + alphabet.length, maxVocabSize);
+    const merged = learnPieces(words, alphabet, free, options);
+    return trainedModel(given, [...merged, ...alphabet], vocabSize, symbols);
+  } finally {
+    words.close();
+  }
+}
+
+function trainedModel(
+  given: readonly Piece[],
+  texts: readonly string[],
+  vocabSize: number,
+  symbols: readonly string[],
+): TrainedSentencePiece {
+  const learnt = texts.map((text, i): Piece => ({ text, score: -i, type: PieceType.normal }));
   const unused = Array.from(
-    { length: free - merged.length },
+    { length: vocabSize - given.length - learnt.length },
     (_, i): Piece => ({ text: `<unused${i}>`, score: 0, type: PieceType.control }),
   );
   const file = writeModelProto(modelOf([...given, ...learnt, ...unused]), (spec) => describeTraining(spec, symbols));
@@ -83,17 +109,11 @@ function describeTraining(spec: WireWriter, symbols: readonly string[]): void {
   for (const symbol of symbols) spec.text(31, symbol);
 }
 
-function countWords(texts: Iterable<string>, sentences: SentenceWords): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const text of texts) for (const word of sentences.of(text)) counts.set(word, (counts.get(word) ?? 0) + 1);
-  return counts;
-}
-
 /** The most frequent characters until they cover the text, in this order; of equal counts the lower code point is first. */
-function chooseAlphabet(words: ReadonlyMap<string, number>): string[] {
+function chooseAlphabet(words: WordCounts): string[] {
   const counts = new Map<string, number>();
   let total = 0;
-  for (const [word, count] of words)
+  for (const [word, count] of words.entries())
     for (const character of word) {
       if (character === "\0") continue;
       counts.set(character, (counts.get(character) ?? 0) + count);
@@ -111,17 +131,17 @@ function chooseAlphabet(words: ReadonlyMap<string, number>): string[] {
 }
 
 function learnPieces(
-  words: ReadonlyMap<string, number>,
+  words: WordCounts,
   alphabet: readonly string[],
   free: number,
-  onProgress: TrainSentencePieceOptions["onProgress"],
+  { onProgress, limits }: TrainSentencePieceOptions,
 ): string[] {
   const pieces = new Pieces();
   const rules = new PieceRules();
   for (const character of alphabet) rules.addCharacter(pieces.add(character), character);
   const textOf = ([left, right]: Pair): string => pieces.text(left) + pieces.text(right);
   const lengthOf = ([left, right]: Pair): number => rules.lengthOf(left) + rules.lengthOf(right);
-  const counts = new PairCounts(spell(words, pieces), {
+  const counts = new PairCounts(spell(words, pieces, limits?.characters ?? defaultMaxCharacters), {
     lengthOf: (id) => rules.lengthOf(id),
     allowed: (left, right) => rules.allowed(left, right),
     precedes: (a, b) => (lengthOf(a) - lengthOf(b) || compareCodePoints(textOf(a), textOf(b))) < 0,
@@ -144,12 +164,12 @@ function learnPieces(
 }
 
 /** The words as ids of their characters. Characters outside of the alphabet are barriers. */
-function spell(counted: ReadonlyMap<string, number>, pieces: Pieces): Words {
-  let most = 1;
-  for (const word of counted.keys()) most += word.length + 1;
-  const [ids, weights] = [new Int32Array(most), new Int32Array(most)];
+function spell(words: WordCounts, pieces: Pieces, maxCharacters: number): Words {
+  const { least, size } = frequentWords(words, maxCharacters);
+  const [ids, weights] = [new Int32Array(size + 1), new Int32Array(size + 1)];
   let end = 1;
-  for (const [word, count] of counted) {
+  for (const [word, count] of words.entries()) {
+    if (count < least) continue;
     for (const character of word) {
       ids[end] = pieces.id(character) ?? barrier;
       weights[end++] = count;
@@ -157,6 +177,20 @@ function spell(counted: ReadonlyMap<string, number>, pieces: Pieces): Words {
     end++;
   }
   return { ids: ids.subarray(0, end), weights: weights.subarray(0, end) };
+}
+
+/** The least count such that the words of at least this count have at most `maxCharacters`, and their size with one barrier each. */
+function frequentWords(words: WordCounts, maxCharacters: number): { readonly least: number; readonly size: number } {
+  /** Characters of the words of each count. More frequent words are few. */
+  const sizes = new Float64Array(1 << 12);
+  for (const [word, count] of words.entries()) {
+    const at = Math.min(count, sizes.length - 1);
+    sizes[at] = (sizes[at] ?? 0) + word.length + 1;
+  }
+  let least = sizes.length - 1;
+  let size = sizes[least] ?? 0;
+  while (least > 1 && size + (sizes[least - 1] ?? 0) <= maxCharacters) size += sizes[--least] ?? 0;
+  return { least, size };
 }
 
 /** Orders texts by their code points, as bytes of UTF-8 are ordered. */
