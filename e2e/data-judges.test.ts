@@ -6,6 +6,7 @@ import { Home, root } from "./support/cli.js";
 /** `judge.py` scores the answers. It exits with 1 if one bar does not hold. */
 const fixtures = join(root, "e2e/golden/data");
 const tasks = [
+  "classify",
   "clusters",
   "decode",
   "decontamination",

@@ -1,8 +1,9 @@
-import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hubTokenizerFiles } from "@lapidary/data/testing/hub-tokenizer";
 import { Home, type Running } from "./support/cli.js";
+import { openAiModule } from "./support/openai.js";
 
 interface SampledText {
   readonly prompt: string;
@@ -27,16 +28,16 @@ interface Answer {
 
 /** A model server, and its client. */
 class Served {
-  readonly #url: string;
-  readonly #token: string;
+  readonly url: string;
+  readonly token: string;
 
   private constructor(
     readonly running: Running,
     readonly model: string,
     { url, token }: { readonly url: string; readonly token: string },
   ) {
-    this.#url = url;
-    this.#token = token;
+    this.url = url;
+    this.token = token;
   }
 
   static async start(home: Home, model: string, ...options: string[]): Promise<Served> {
@@ -46,9 +47,9 @@ class Served {
   }
 
   post(path: string, body: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<Response> {
-    return fetch(`${this.#url}/${path}`, {
+    return fetch(`${this.url}/${path}`, {
       method: "POST",
-      headers: { authorization: `Bearer ${this.#token}`, "content-type": "application/json" },
+      headers: { authorization: `Bearer ${this.token}`, "content-type": "application/json" },
       body: JSON.stringify({ model: this.model, ...body }),
       ...(signal === undefined ? {} : { signal }),
     });
@@ -64,12 +65,12 @@ class Served {
   }
 
   async health(): Promise<{ readonly waiting: number; readonly running: number }> {
-    const response = await fetch(this.#url.replace("/v1", "/health"), { headers: { authorization: `Bearer ${this.#token}` } });
+    const response = await fetch(this.url.replace("/v1", "/health"), { headers: { authorization: `Bearer ${this.token}` } });
     return (await response.json()) as { waiting: number; running: number };
   }
 
   unauthorized(): Promise<Response> {
-    return fetch(`${this.#url}/models`);
+    return fetch(`${this.url}/models`);
   }
 }
 
@@ -179,6 +180,37 @@ describe("generation for users", function () {
     served.running.pressCtrlC();
     const { code, stderr } = await served.running.ended;
     deepStrictEqual([code, home.processes()], [0, []], stderr);
+  });
+
+  it("the npm package `openai` lists models, chats, completes, streams, stops a stream and reads typed errors", async () => {
+    const { OpenAI } = await openAiModule();
+    const served = await serve("chatty");
+    const client = new OpenAI({ baseURL: served.url, apiKey: served.token, maxRetries: 0 });
+    deepStrictEqual(
+      (await client.models.list()).data.map(({ id }) => id),
+      ["chatty"],
+    );
+    const body = { model: "chatty", messages: [{ role: "user", content: "Hello" }], max_tokens: 8, seed: 3 };
+    const whole = await client.chat.completions.create(body);
+    strictEqual(whole.choices[0]?.message.content, await served.chat("Hello", { seed: 3 }));
+    ok(whole.usage.completion_tokens <= 8);
+    let streamed = "";
+    for await (const { choices } of await client.chat.completions.create({ ...body, stream: true }))
+      streamed += choices[0]?.delta.content ?? "";
+    strictEqual(streamed, whole.choices[0]?.message.content);
+    const { choices } = await client.completions.create({ model: "chatty", prompt: ["the chip", "links"], max_tokens: 4, temperature: 0 });
+    deepStrictEqual(
+      choices.map(({ finish_reason }) => ["length", "stop"].includes(finish_reason)),
+      [true, true],
+    );
+    const long = await client.chat.completions.create({ ...body, max_tokens: 60, n: 8, stream: true });
+    for await (const _ of long) {
+      long.controller.abort();
+      break;
+    }
+    while ((await served.health()).running > 0);
+    await rejects(client.chat.completions.create({ ...body, max_tokens: -1 }), { status: 400, code: "invalid_value" });
+    await rejects(new OpenAI({ baseURL: served.url, apiKey: "wrong", maxRetries: 0 }).models.list(), { status: 401 });
   });
 
   it("a model without tokens for turns answers completions, and chats with a typed error", async () => {

@@ -5,6 +5,7 @@ import { isOfType } from "@lapidary/api/run-events";
 import { readSafetensors } from "@lapidary/interop";
 import { readTokenizer } from "@lapidary/tokenizer";
 import { Home } from "./support/cli.js";
+import { jaxPython, lossesOf, runExport } from "./support/xla.js";
 import { checkpointOf, committedSteps, type CommittedStep } from "./support/committed-steps.js";
 
 const model = `model: { vocab_size: 300, model_dim: 32, layers: 2, heads: 4, kv_heads: 1, head_dim: 8, mlp_dim: 64, context_length: 64 }
@@ -142,6 +143,33 @@ describe("supervised fine-tuning", function () {
     } finally {
       await other.clear();
     }
+  });
+
+  it("`ckpt export` merges an adapter into the weights under it, and writes a whole model", async () => {
+    await home.json("ckpt", "export", "adapter", "-o", "merged");
+    const merged = await readSafetensors(join(home.directory, "merged/model.safetensors"));
+    const base = await readSafetensors(join(checkpointOf(home, "base", 6), "model.safetensors"));
+    const changed = [...base]
+      .filter(([name, { data }]) => data.some((value, i) => value !== merged.get(name)?.data[i]))
+      .map(([name]) => name);
+    deepStrictEqual(
+      changed.sort(),
+      [0, 1].flatMap((layer) => ["q", "v"].map((of) => `model.layers.${layer}.self_attn.${of}_proj.weight`)),
+    );
+    const { text } = (await home.json("sample", "merged", "Say sun 0", "--chat", "--tokens", "4", "--top-k", "1")) as { text: string };
+    equal(typeof text, "string");
+  });
+
+  it("XLA computes the losses of the run from the export of its job, on the same rows", async () => {
+    const python = await jaxPython();
+    await home.json("export", join(home.directory, "sft.yaml"), "-o", "exported");
+    const losses = lossesOf(await runExport(python, join(home.directory, "exported"), "--text", "chip", "--devices", "4", "--steps", "5"));
+    equal(losses.size, 5);
+    for (const { step, loss } of committedSteps(home, "whole").slice(0, 5))
+      ok(Math.abs((losses.get(step) ?? 0) - loss) < 1e-4, `step ${step}: ${losses.get(step)} for ${loss}`);
+    const { code, stderr } = await home.run("export", join(home.directory, "lora.yaml"), "-o", "adapter");
+    equal(code, 2, stderr);
+    match(stderr, /the export for XLA has no adapters/);
   });
 
   it("plan, explain, config show and config validate read the job", async () => {

@@ -19,3 +19,8 @@ export const committedSteps = (home: Home, run: string): CommittedStep[] =>
     .filter((line): line is CommittedStep => line.digest !== undefined && line.loss !== undefined);
 
 export const checkpointOf = (home: Home, run: string, step: number): string => join(home.state, "runs", run, "checkpoints", `step-${step}`);
+
+/** The digest of each step of a run; the last one of a step that was computed again. */
+export const lastDigests = (home: Home, run: string): (readonly [number, string])[] => [
+  ...new Map(committedSteps(home, run).map(({ step, digest }) => [step, digest])),
+];

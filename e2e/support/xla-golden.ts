@@ -68,6 +68,7 @@ export async function exportGolden(directory: string, golden: GoldenCase): Promi
     },
     model: gemmaConfigToHf(config),
     modelFiles: new Map(),
+    compileFiles: new Map(),
     launch: {
       name: golden.bundle,
       slices: 1,

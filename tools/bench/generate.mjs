@@ -20,8 +20,8 @@ const rows = 16;
 const prompt = 16;
 /** Limit of the new tokens of a row. */
 const mostNew = 96;
-/** Runs in flight. */
-const ahead = 16;
+/** Tokens that one message decodes, and the messages in flight. */
+const [tokensAtOnce, ahead] = [8, 2];
 
 /** Tokens of a row, and the positions of the cache. @typedef {{ readonly prompt: number, readonly count: number, readonly positions: number }} Lengths */
 
@@ -109,9 +109,9 @@ class Generator {
     const { group } = this.session;
     const before = performance.now();
     const runs = [group.run(this.prefill, { step: 0 })];
-    for (let i = 1; i < this.lengths.count; i++) {
-      runs.push(group.run(this.decode, { step: 0 }));
-      if (i >= ahead) await runs[i - ahead];
+    for (let done = 1; done < this.lengths.count; done += tokensAtOnce) {
+      runs.push(group.run(this.decode, { step: 0, times: Math.min(tokensAtOnce, this.lengths.count - done) }));
+      await runs.at(-1 - ahead);
     }
     await Promise.all(runs);
     const seconds = (performance.now() - before) / 1000;

@@ -4,10 +4,13 @@
  *     demos.jsonl     35 % ascending, 60 % descending, 5 % ascending with two neighbours swapped
  *     prompts.jsonl   prompts for rollouts
  *     pairs.jsonl     the right answer and a wrong one of the demonstrations; 10 % of the labels are flipped
- *     held.jsonl      prompts of evaluations
+ *     held.jsonl      prompts of evaluations with the right answers
+ *
+ * All files except `held.jsonl` are gzip. `configs/pipelines/sort5` has them for seed 0.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { hash32, hashString, seededRandom } from "@lapidary/std";
 
 /** @typedef {ReturnType<typeof seededRandom>} Random */
@@ -64,11 +67,32 @@ export function preference(seed, row) {
  */
 export function writeData(directory, { seed, demos, prompts, pairs, held }) {
   mkdirSync(directory, { recursive: true });
-  /** @param {string} name @param {number} rows @param {(row: number) => unknown} make */
-  const write = (name, rows, make) =>
-    writeFileSync(join(directory, name), Array.from({ length: rows }, (_, row) => `${JSON.stringify(make(row))}\n`).join(""));
-  write("demos.jsonl", demos, (row) => demonstration(seed, row));
-  write("prompts.jsonl", prompts, (row) => question(seed, row));
-  write("pairs.jsonl", pairs, (row) => preference(seed, row));
-  write("held.jsonl", held, (row) => question(seed, row, "held"));
+  for (const [name, text] of dataTexts({ seed, demos, prompts, pairs, held }))
+    writeFileSync(join(directory, name), name.endsWith(".gz") ? gzipSync(text, { level: 9 }) : text);
+}
+
+/** Rows of each file of the pipeline. */
+export const pipelineSizes = { demos: 38_400, prompts: 9_600, pairs: 3_000, held: 1_024 };
+
+/**
+ * The text of each file, before compression.
+ *
+ * @param {{ seed: number, demos: number, prompts: number, pairs: number, held: number }} sizes
+ * @returns {ReadonlyMap<string, string>}
+ */
+export function dataTexts({ seed, demos, prompts, pairs, held }) {
+  /** @param {number} rows @param {(row: number) => unknown} make */
+  const text = (rows, make) => Array.from({ length: rows }, (_, row) => `${JSON.stringify(make(row))}\n`).join("");
+  return new Map([
+    ["demos.jsonl.gz", text(demos, (row) => demonstration(seed, row))],
+    ["prompts.jsonl.gz", text(prompts, (row) => question(seed, row))],
+    ["pairs.jsonl.gz", text(pairs, (row) => preference(seed, row))],
+    [
+      "held.jsonl",
+      text(held, (row) => {
+        const { prompt } = question(seed, row, "held");
+        return { prompt, completion: ascending(prompt) };
+      }),
+    ],
+  ]);
 }

@@ -11,7 +11,7 @@ import { parseMesh } from "@lapidary/topology";
 import { openSession, RlStepController } from "@lapidary/trainer";
 import { defaultRules } from "@lapidary/training";
 import { readFlags } from "../flags.mjs";
-import { ascending, question, writeData } from "./data.mjs";
+import { ascending, pipelineSizes, question, writeData } from "./data.mjs";
 import { drawPairs, openScores, trainRewardModel } from "./reward-model.mjs";
 import {
   answerHeldOut,
@@ -30,7 +30,7 @@ import {
 } from "./task.mjs";
 
 const usage = `node tools/sort5/main.mjs [FLAG…]
---data DIR         only write the data of the task
+--data DIR         only write the data of the pipeline
 --seed N           (0)
 --mesh MESH        (data=16,model=16)
 --zero N           (3)
@@ -258,4 +258,4 @@ async function main() {
 }
 
 if (values.data === undefined) await main();
-else writeData(values.data, { seed, demos: 76_800, prompts: 9_600, pairs: 3_000, held: 1_024 });
+else writeData(values.data, { seed, ...pipelineSizes });

@@ -133,7 +133,7 @@ export async function openComparison(session, rows) {
   const names = ["logps", "reference_logps", "kl"];
   const outputs = new Map(names.map((name) => [name, handleOf(`evaluate/${name}`)]));
   const inputs = new Map(model.params.map(({ name }) => [paramName(`reference.${name}`), weightHandle("reference", name)]));
-  const graph = rolloutLogProbs(model, { batch: rows, seq, segments: true }, 1);
+  const graph = rolloutLogProbs(model, { batch: rows, seq, segments: true }, { temperature: 1 });
   const program = await LoadedProgram.load(session, `compare ${rows}`, graph, {
     inputs,
     outputs,

@@ -69,11 +69,14 @@ export async function provideEnvironment(session, requirements, { onlyLook = fal
   const made = await session.run(python, [script, ...(onlyLook ? ["--only-look"] : []), ...requirements], {
     env: { ...pythonEnvironment(session.env), LAPIDARY_CACHE: session.cache },
     onLine: (line) => {
-      if (line.startsWith(prefix)) session.report.say(line.slice(prefix.length));
+      if (line.startsWith(prefix) && !line.startsWith(`${prefix}error `)) session.report.say(line.slice(prefix.length));
     },
   });
   if (made.code === 0) return made.stdout.trim().split("\n").at(-1) ?? "";
   if (onlyLook && made.code === notFound) return undefined;
+  // The error of environment.py, with its cause and remedy.
+  const own = /lapidary: error (LAP_\w+): ([\s\S]*?)\n {4}place: .*\n {4}remedy: (.*)/.exec(made.tail);
+  if (own !== null) throw new SetupError({ code: own[1] ?? "", message: own[2] ?? "", remedy: own[3] ?? "" });
   throw new SetupError({
     code: "LAP_XLA_VENV",
     message: "the environment with JAX could not be made",

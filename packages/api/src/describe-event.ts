@@ -108,7 +108,12 @@ function describeJobEvent(event: JobOrJournalEvent): string {
     }
     case "completions_sampled": {
       const completions = event.completions.map(({ completion, score }) => `${JSON.stringify(completion)} (${score.toPrecision(3)})`);
-      return `step ${event.step}: completions of ${JSON.stringify(event.completions[0]?.prompt ?? "")}: ${completions.join(", ")}`;
+      const kind = event.split === "heldout" ? "completions of the held-out prompt" : "completions of";
+      return `step ${event.step}: ${kind} ${JSON.stringify(event.completions[0]?.prompt ?? "")}: ${completions.join(", ")}`;
+    }
+    case "recipe_noted": {
+      const values = Object.entries(event.values).map(([name, value]) => `${name} ${value}`);
+      return `step ${event.step}: ${event.name}${values.length === 0 ? "" : `: ${values.join(", ")}`}`;
     }
     case "program_compiled":
       return `program ${event.program.slice(0, 12)}: ${counted(event.parameters, "parameter")}, ${counted(event.collectives, "collective")} a step`;

@@ -31,22 +31,31 @@ interface Column {
  */
 export class Series {
   readonly capacity: number;
-  readonly #names: readonly string[];
+  /** The names of the constructor, then those that rows have added. */
+  readonly #names: string[];
+  readonly #fixed: number;
   #width = 1;
   #step: number[] = [];
   #columns: Column[];
 
-  constructor(names: readonly string[], capacity: number) {
+  /** @param maxAdded maximum number of columns that rows may add */
+  constructor(
+    names: readonly string[],
+    capacity: number,
+    private readonly maxAdded = 0,
+  ) {
     this.capacity = Math.max(2, capacity);
-    this.#names = names;
+    this.#names = [...names];
+    this.#fixed = names.length;
     this.#columns = names.map(() => ({ min: [], max: [], last: [] }));
   }
 
-  static from(json: SeriesJson, names: readonly string[], capacity: number): Series {
-    const series = new Series(names, capacity);
+  static from(json: SeriesJson, names: readonly string[], capacity: number, maxAdded = 0): Series {
+    const series = new Series(names, capacity, maxAdded);
     series.#width = json.width;
     series.#step = [...json.step];
-    series.#columns = names.map((name) => {
+    for (const name of Object.keys(json.columns)) series.#addName(name);
+    series.#columns = series.#names.map((name) => {
       const column = json.columns[name];
       const empty = json.step.map(() => Number.NaN);
       const numbers = (values: readonly unknown[] = empty): number[] => values.map((value) => floatOf(value) ?? Number.NaN);
@@ -68,8 +77,18 @@ export class Series {
     return this.#width;
   }
 
-  /** Values in the order of the names. */
-  add(step: number, values: readonly number[]): void {
+  /** The names of all columns. */
+  get names(): readonly string[] {
+    return this.#names;
+  }
+
+  /**
+   * @param fixed in the order of the names
+   * @param more values of further columns, by name. A name that is new adds a column, without values at earlier steps
+   */
+  add(step: number, fixed: readonly number[], more: Readonly<Record<string, number>> = {}): void {
+    for (const name of Object.keys(more)) this.#addName(name);
+    const values = this.#names.map((name, i) => (i < this.#fixed ? fixed[i] : Object.hasOwn(more, name) ? more[name] : undefined));
     while (this.#step.length > 0 && step <= this.lastStep) this.#dropLast();
     const at = this.#step.length - 1;
     if (at >= 0 && this.#bucketOf(this.lastStep) === this.#bucketOf(step)) {
@@ -106,12 +125,19 @@ export class Series {
   }
 
   #resized(points: number): Series {
-    const copy = new Series(this.#names, points);
+    const copy = new Series(this.#names, points, 0);
     copy.#width = this.#width;
     copy.#step = [...this.#step];
     copy.#columns = this.#columns.map(({ min, max, last }) => ({ min: [...min], max: [...max], last: [...last] }));
     copy.#shrink();
     return copy;
+  }
+
+  #addName(name: string): void {
+    if (this.#names.includes(name) || this.#names.length >= this.#fixed + this.maxAdded) return;
+    this.#names.push(name);
+    const empty = (): number[] => this.#step.map(() => Number.NaN);
+    this.#columns.push({ min: empty(), max: empty(), last: empty() });
   }
 
   #bucketOf(step: number): number {

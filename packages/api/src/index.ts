@@ -1,6 +1,17 @@
+export type {
+  AnswerReport,
+  ComparedSample,
+  LossReport,
+  ModelComparison,
+  ModelReport,
+  SetReport,
+  SourceReport,
+  WinReport,
+} from "./model-comparison.js";
 export {
   type Activity,
   type Cancelled,
+  type ComparisonReport,
   type CheckpointEntry,
   type Connection,
   type DoneEvent,
@@ -28,7 +39,9 @@ export {
   type SubmitRequest,
   type Submitted,
   type TrainRow,
+  type TrainingReport,
   type WarningJson,
+  isComparison,
   isFinal,
   jobQuerySchema,
   jobStates,
@@ -46,4 +59,5 @@ export {
   streamQuerySchema,
   submitPipelineSchema,
   submitRequestSchema,
+  trainingReport,
 } from "./schemas.js";

@@ -161,11 +161,28 @@ const jobEvents = [
     reasons: z.record(z.string(), count),
     first: z.array(z.object({ file: z.string(), row: count, code: z.string(), reason: z.string(), remedy: z.string() })),
   }),
-  /** Completions of the first group of a step of rl, and their scores. */
+  /** Completions of one prompt, and their scores. */
   z.object({
     type: z.literal("completions_sampled"),
     step: count,
-    completions: z.array(z.object({ prompt: z.string(), completion: z.string(), score: floatSchema })),
+    /** `train`: the first prompt of the step. `heldout`: a prompt that every evaluation samples. Absent: `train`. */
+    split: z.enum(["train", "heldout"]).optional(),
+    completions: z.array(
+      z.object({
+        prompt: z.string(),
+        completion: z.string(),
+        score: floatSchema,
+        /** `stop`: it ends with a stop token. `length`: it was cut off at the maximum number of tokens. */
+        finish_reason: z.enum(["stop", "length"]).optional(),
+      }),
+    ),
+  }),
+  /** An event of a user's recipe. */
+  z.object({
+    type: z.literal("recipe_noted"),
+    step: count,
+    name: z.string(),
+    values: z.record(z.string(), z.union([floatSchema, z.string()])),
   }),
   z.object({ type: z.literal("program_compiled"), program: z.string(), parameters: count, collectives: count }),
   z.object({ type: z.literal("weights_loaded"), path: z.string() }),

@@ -1,6 +1,7 @@
-import { ExitCode } from "@lapidary/std";
+import { assert, ExitCode } from "@lapidary/std";
 import { z } from "zod";
 import { count, floatSchema, sliceSchema, time_ms } from "./api-values.js";
+import { modelComparisonSchema } from "./model-comparison.js";
 import { recordedEventSchema } from "./run-events.js";
 
 /**
@@ -254,7 +255,7 @@ export const submitPipelineSchema = z.strictObject({
         name: nameSchema,
         /** Jobs of the pipeline that must be done before it starts. */
         needs: z.array(nameSchema).max(64).default([]),
-        /** A resolved job file as JSON. `train.init` may be the name of a job that must be done before. */
+        /** A resolved job file as JSON. A key that names a run may be the name of a job that must be done before. */
         job: z.record(z.string(), z.unknown()),
       }),
     )
@@ -407,7 +408,7 @@ const collectiveSchema = z.object({
   /** The reason of the largest of these collectives. */
   why: z.string(),
 });
-export const reportSchema = z.object({
+const trainingReportSchema = z.object({
   id: nameSchema,
   model: z.string(),
   parameters: count,
@@ -441,7 +442,24 @@ export const reportSchema = z.object({
   tokens_per_s: float,
   warnings: z.array(warningSchema).default([]),
 });
+export type TrainingReport = z.infer<typeof trainingReportSchema>;
+
+/** The report of a job of the recipe compare, which trains nothing. */
+const comparisonReportSchema = trainingReportSchema
+  .pick({ id: true, model: true, parameters: true, chips: true, workers: true, mesh: true, slice: true, zero: true, warnings: true })
+  .extend({ comparison: modelComparisonSchema, answers: z.string(), text: z.string(), total_ms: float });
+export type ComparisonReport = z.infer<typeof comparisonReportSchema>;
+
+export const reportSchema = z.union([comparisonReportSchema, trainingReportSchema]);
 export type Report = z.infer<typeof reportSchema>;
+
+/** The report of a job that trained. @throws if the job compared models */
+export function trainingReport(report: Report): TrainingReport {
+  assert(!isComparison(report), "the job trained", report.id);
+  return report;
+}
+
+export const isComparison = (report: Report): report is ComparisonReport => "comparison" in report;
 
 const checkpointSchema = z.object({
   step: count,

@@ -1,6 +1,18 @@
+import { comparisonSchema } from "./comparison.js";
+import type { CompletionSamples } from "./completion-samples.js";
 import { type StepTrace, stepTraceSchema } from "./step-traces.js";
 import { z } from "zod";
-import { evalRowSchema, jobDetailSchema, logLineSchema, stateEventSchema, type StreamEvent, warningSchema } from "./schemas.js";
+import {
+  evalRowSchema,
+  jobDetailSchema,
+  type JobSummary,
+  logLineSchema,
+  nameSchema,
+  stateEventSchema,
+  type Status,
+  type StreamEvent,
+  warningSchema,
+} from "./schemas.js";
 import { floatSchema } from "./api-values.js";
 
 /**
@@ -19,7 +31,8 @@ import { floatSchema } from "./api-values.js";
  *     GET  /api/jobs/:id/log-lines?text=&source=&before=&limit=   logPage, newest first
  *     GET  /api/jobs/:id/page.html                       the page of this run as one file
  *     GET  /api/job-files                                jobFiles of the project
- *     POST /api/validate {yaml, overrides}               validated: the job with all defaults
+ *     POST /api/validate {yaml, overrides, path}         validated: the job with all defaults, or the jobs of a pipeline
+ *     POST /api/pipelines/launch {yaml, overrides, path} pipelineSubmitted: as POST /api/pipelines, with the text of a pipeline file
  *     GET  /metrics                                      Prometheus text
  *     GET  /api/openapi.json                             all of this
  */
@@ -34,6 +47,13 @@ export const seriesSchema = z.object({
 });
 
 const id = z.object({ id: count });
+
+const samplesSchema: z.ZodType<CompletionSamples> = z.object({
+  step: count,
+  split: z.enum(["train", "heldout"]),
+  prompt: z.string(),
+  completions: z.array(z.object({ completion: z.string(), score: floatSchema, finish_reason: z.enum(["stop", "length"]).optional() })),
+});
 
 export const snapshotSchema = z.object({
   /** Number of the last event in this snapshot. The stream has later events. */
@@ -51,6 +71,10 @@ export const snapshotSchema = z.object({
   yaml: z.string(),
   has_program: z.boolean(),
   report: z.unknown().optional(),
+  /** Completions that the run sampled, oldest first. */
+  samples: z.array(samplesSchema).optional(),
+  /** The report of a run that compares two models. */
+  comparison: comparisonSchema.optional(),
 });
 export type Snapshot = z.infer<typeof snapshotSchema>;
 
@@ -77,6 +101,14 @@ export const watchQuerySchema = z.strictObject({
   run: z.preprocess((value) => (typeof value === "string" ? [value] : value), z.array(watchedSchema).max(128)).default([]),
 });
 
+/** Data of `change` in the streams of `/api/live` and `/api/watch`. */
+export interface OverviewChange {
+  readonly jobs?: readonly JobSummary[];
+  /** Runs that are no longer in the list. */
+  readonly gone?: readonly string[];
+  readonly status?: Status;
+}
+
 /** Data of `run` and of `frames` in the stream of `/api/watch`. */
 export type RunMessage =
   | { readonly id: string; readonly kind: "events"; readonly events: readonly StreamEvent[] }
@@ -101,18 +133,31 @@ export const logQuerySchema = z.strictObject({
 export const logPageSchema = z.object({ lines: z.array(logLineSchema.extend(id.shape)), more: z.boolean() });
 export type LogPage = z.infer<typeof logPageSchema>;
 
-export const jobFilesSchema = z.object({ files: z.array(z.object({ name: z.string(), path: z.string(), text: z.string() })) });
+/** `kind` is that of the folder: `configs/jobs` or `configs/pipelines`. */
+export const jobFilesSchema = z.object({
+  files: z.array(z.object({ name: z.string(), path: z.string(), text: z.string(), kind: z.enum(["job", "pipeline"]).optional() })),
+});
 export type JobFiles = z.infer<typeof jobFilesSchema>;
 
 export const validateRequestSchema = z.strictObject({
+  /** The text of a job file or of a pipeline file. */
   yaml: z.string().max(256 * 1024),
   overrides: z.array(z.string().max(4096)).max(256).default([]),
+  /** The pipeline file that `yaml` is an edit of, relative to the project's root: paths in the text are relative to it. */
+  path: z.string().max(400).optional(),
+});
+
+export const launchPipelineSchema = validateRequestSchema.extend({
+  name: nameSchema.optional(),
+  priority: z.number().int().min(-1000).max(1000).optional(),
 });
 export const validatedSchema = z.object({
   name: z.string(),
   yaml: z.string(),
   chips: count,
   mesh: z.string(),
+  /** The jobs of a pipeline, each after the jobs that it needs; absent for a job. `chips` and `mesh` are then those of its largest job. */
+  jobs: z.array(z.object({ name: nameSchema, needs: z.array(nameSchema), chips: count, mesh: z.string() })).optional(),
   warnings: z.array(warningSchema).default([]),
 });
 export type Validated = z.infer<typeof validatedSchema>;

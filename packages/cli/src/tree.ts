@@ -199,8 +199,14 @@ export const commandTree: CommandSpec = {
           description: "whole (default): XLA partitions the step; chip: XLA compiles our partitioned program",
           choices: ["whole", "chip"],
         },
-        { flags: "--hlo <file>", description: "write the optimized program of a chip", completes: "file", access: "write" },
-        { flags: "--install", description: "agree to the compiler's licence and install it (1.1 GB)" },
+        {
+          flags: "--hlo <file>",
+          description: "compile again, and write the optimized program of a chip",
+          completes: "file",
+          access: "write",
+        },
+        { flags: "--install", description: "install the compiler (1.1 GB), or repair it; asks whether you agree to its licence" },
+        { flags: "--yes", description: "with --install: agree without a question" },
       ],
       examples: [
         "lapidary compile --install",
@@ -215,6 +221,7 @@ export const commandTree: CommandSpec = {
           text: args.text("text"),
           hlo: args.text("hlo"),
           install: args.flag("install"),
+          yes: args.flag("yes"),
         }),
     },
     {

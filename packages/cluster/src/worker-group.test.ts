@@ -117,6 +117,13 @@ describe("a worker group of processes", function () {
       [["s"], ["s"]],
     );
     deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(20));
+    const { scalars, workers } = await group.run(bound, { step: stepIndex(20), times: 5 });
+    deepStrictEqual([scalars.get("sum"), workers.length], [8 * 24 * 24, 2], "one answer for five runs");
+    deepStrictEqual([...(await group.fetch(handleOf("s"))).data], Array(8).fill(25));
+    await rejects(
+      group.run(group.bind(program, { ...counts, outputs: new Map() }), { step: stepIndex(25), times: 2 }),
+      /creates all that it consumes/,
+    );
     await group.close();
   });
 

@@ -33,7 +33,7 @@ import {
   wholeFromBlocks,
   workerRank,
 } from "@lapidary/protocol";
-import { LapidaryError, ensure, systemClock } from "@lapidary/std";
+import { assert, LapidaryError, ensure, systemClock } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
 import { type ProgramText, programText } from "./program-text.js";
 import { type Binding, type BoundProgram, bindProgram } from "./binding.js";
@@ -60,6 +60,8 @@ export interface WorkerGroupOptions {
 
 export interface RunRequest {
   readonly step: StepIndex;
+  /** Runs the program so many times, with one message. Each run consumes what the run before it has created. Default 1. */
+  readonly times?: number;
   /** Whether the run is an update of the state. */
   readonly update?: boolean;
   /** Whether the report lists every call. */
@@ -256,9 +258,10 @@ export class WorkerGroup {
    *
    * @throws LAP_WORKER_KERNEL, LAP_WORKER_LOST, …: afterwards the worker group has failed
    */
-  async run(bound: BoundProgram, { step, update = false, trace = false }: RunRequest): Promise<RunReport> {
+  async run(bound: BoundProgram, { step, times = 1, update = false, trace = false }: RunRequest): Promise<RunReport> {
     const { hash, values, donated, made, scalars } = bound;
     const program = this.#program(hash);
+    assert(times === 1 || (times > 1 && donated.length === 0 && !update), "a repeated run creates all that it consumes", times, donated);
     for (const id of donated) this.#removeHandle(id);
     if (this.#lastOutputs !== made) {
       for (const tensor of made.values()) this.#addHandle(tensor);
@@ -270,6 +273,7 @@ export class WorkerGroup {
       step,
       program: hash,
       ...(program.last === bound ? {} : { values }),
+      ...(times === 1 ? {} : { repeats: times - 1 }),
       ...(update ? { update } : {}),
       ...(trace ? { trace } : {}),
     };

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
 import type { LapidaryError } from "@lapidary/std";
+import { trainingReport } from "@lapidary/api";
 import type { CoordinatorClient } from "@lapidary/api/client";
 import { isOfType } from "@lapidary/api/run-events";
 import { aliveOf, endless, endOf, eventOf, Harness, trains } from "./testing/harness.js";
@@ -45,7 +46,7 @@ describe("the coordinator", function () {
     );
     ok((train.at(-1)?.loss ?? Infinity) < (train[0]?.loss ?? 0));
 
-    const report = await client.report(id);
+    const report = trainingReport(await client.report(id));
     deepStrictEqual([report.chips, report.workers, report.mesh, report.steps], [256, 2, "data=16,model=16", 30]);
     // ZeRO-3: a chip has 1/256 of its arrays, and 1/16 of the norms.
     const share = (report.bytes_per_chip.params * 256) / (report.parameters * 4);
@@ -95,13 +96,13 @@ describe("the coordinator", function () {
   });
 
   it("the coordinator starts a job from the weights of a checkpoint", async () => {
-    const { checkpoint, heldout_loss } = await client.report("first");
+    const { checkpoint, heldout_loss } = trainingReport(await client.report("first"));
     const { id } = await client.submit({
       yaml: harness.job({ steps: 1, train: `  init: ${checkpoint}\n  schedule: { name: linear, warmup: 1 }` }),
       overrides: ["train.optimizer.lr=1e-9"],
     });
     strictEqual((await endOf(client, id)).state, "done");
-    ok(Math.abs((await client.report(id)).heldout_loss - heldout_loss) < 0.3);
+    ok(Math.abs(trainingReport(await client.report(id)).heldout_loss - heldout_loss) < 0.3);
     const other = { yaml: harness.job({ train: `  init: ${checkpoint}` }), overrides: ["model=micro"] };
     await rejects(client.submit(other), { code: "LAP_INIT_MISMATCH" });
   });
@@ -160,7 +161,7 @@ describe("the coordinator", function () {
     deepStrictEqual([failed?.error.code, failed?.recoverable, restored?.error_code], ["LAP_WORKER_LOST", true, "LAP_WORKER_LOST"]);
     strictEqual(restored?.repeated_steps, (failed?.step ?? 0) - 1 - (restored?.step ?? 0));
     const weights = async (id: string): Promise<string> =>
-      sha256(readFileSync(join((await client.report(id)).checkpoint, "model.safetensors")));
+      sha256(readFileSync(join(trainingReport(await client.report(id)).checkpoint, "model.safetensors")));
     strictEqual(await weights(doomed), await weights(quiet));
     const { goodput } = await client.get(doomed);
     ok(goodput !== undefined && goodput.failures === 1 && goodput.ratio > 0 && goodput.ratio < 1);
@@ -284,7 +285,7 @@ describe("the coordinator", function () {
     strictEqual(other.size, 12);
     // The curve is the same except for rounding: sums are computed in another order.
     for (const [step, loss] of one) ok(Math.abs(loss - (other.get(step) ?? 0)) < 2e-3, `step ${step}: ${loss} and ${other.get(step)}`);
-    const report = await client.report(id);
+    const report = trainingReport(await client.report(id));
     deepStrictEqual([report.mesh, report.zero, report.workers], ["data=16,model=8", 1, 2]);
   });
 });

@@ -12,7 +12,7 @@ import {
   systemClock,
 } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, jobWarnings, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
+import { jobWarnings, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
 import type {
   Cancelled,
@@ -30,7 +30,9 @@ import { checkOutput } from "./check-output.js";
 import { removeConnection, writeConnection } from "@lapidary/api/connection";
 import { asJobError, cancelOf, coordinatorStopped, errorFields, isCancel, notReady, notResumable, runLost } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
+import { compareOnPod } from "@lapidary/comparison";
 import { listCheckpoints, execute } from "@lapidary/trainer";
+import { checkJobInputs } from "@lapidary/trainer/inputs";
 import { registryPath } from "@lapidary/api/worker-registry";
 import { openHome } from "@lapidary/api/home-directory";
 import { lockHome } from "@lapidary/api/home-lock";
@@ -40,8 +42,8 @@ import { type HttpServer, serveHttp } from "./http/server.js";
 import type { Service } from "./http/service.js";
 import { parsePlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
 import { Leadership } from "./leadership.js";
-import { endByNeeds, unfinishedNeeds } from "./needs.js";
-import { cancelPipeline, checkNewPipeline, createPipeline, pipelineDetail, withNewestCheckpoint } from "./pipelines.js";
+import { endByNeeds, isUnfinishedNeed, unfinishedNeeds } from "./needs.js";
+import { cancelPipeline, checkNewPipeline, createPipeline, pipelineDetail, withNewestCheckpoints } from "./pipelines.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { eventError } from "@lapidary/api/run-events";
 import { PipelineStore, type Run, runFiles, RunStore, homeToken } from "@lapidary/telemetry";
@@ -317,8 +319,8 @@ export class Coordinator {
     const either = AbortSignal.any([signal, own.signal]);
     this.#log.info("job starts", { job: run.id, slice });
     try {
-      const job = await withNewestCheckpoint(placed.job);
-      const report = await execute({
+      const job = await withNewestCheckpoints(placed.job);
+      const report = await (job.recipe === "compare" ? compareOnPod : execute)({
         run,
         job,
         slice,
@@ -390,7 +392,7 @@ export class Coordinator {
       : [
           ...renamed,
           ...checkOutput(job, runsDirectory),
-          ...(await checkInputs(job, { projectRoot: root, locationOf, runsDirectory })),
+          ...(await checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory })),
           ...jobWarnings(job),
         ];
     const queue = this.#queue;
@@ -443,11 +445,11 @@ export class Coordinator {
     const unresolved = endByNeeds(run, runs);
     if (unresolved !== undefined) throw unresolved.error;
     prepareResume(run, root, overrides);
-    const job = await withNewestCheckpoint(jobOfRun(run, root));
+    const job = await withNewestCheckpoints(jobOfRun(run, root));
     const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
     const readsInit = checkpoints.length === 0 || needsInit(job);
-    await checkInputs(job, { projectRoot: root, readsInit, initIsPending: unfinishedNeeds(run, runs).length > 0 });
+    await checkJobInputs(job, { projectRoot: root, readsInit, isPending: (of) => isUnfinishedNeed(of, run, runs) });
     run.resume(job.train.steps, printMesh(meshOf(job)));
     run.waitFor(unfinishedNeeds(run, runs));
     run.warn(warnings);

@@ -61,7 +61,14 @@ const examples: readonly RunEvent[] = [
   { type: "tokenizer_ready", ids: 512, origin: "trained", is_new_to_weights: true },
   { type: "dataset_ready", corpus: "/corpus", documents: 4, tokens: 1000, heldout_tokens: 100, unigram_loss: 6.5 },
   { type: "documents_skipped", corpus: "/corpus", reasons: { duplicate: 2, "not text": 1 } },
+  { type: "recipe_noted", step: 2, name: "drift", values: { kl: 0.25, note: "high" } },
   { type: "completions_sampled", step: 1, completions: [{ prompt: "3 1 2", completion: "1 2 3", score: 1 }] },
+  {
+    type: "completions_sampled",
+    step: 20,
+    split: "heldout",
+    completions: [{ prompt: "3 1 2", completion: "1 2 3", score: 1, finish_reason: "stop" }],
+  },
   { type: "examples_filtered", corpus: "/demos", filter: "pii", checked: 20, removed: 1, kinds: { email: 1 } },
   {
     type: "examples_refused",

@@ -119,12 +119,19 @@ const isObject = (value: JsonValue): value is { readonly [key: string]: JsonValu
 /** The keys that decide the numbers that a run computes, on any hardware. */
 const immutableOnResume: Readonly<Record<string, (job: ResolvedJob) => JsonValue>> = {
   recipe: ({ recipe = "pretrain" }) => recipe,
+  recipe_hash: ({ recipe_hash = null }) => recipe_hash,
+  options: ({ options }) => asJson(options ?? null),
+  sets: ({ sets }) => asJson(sets ?? null),
   lora: ({ lora }) => asJson(lora ?? null),
   // The checkpoint is the reference of these recipes, and not only their start.
   "train.init": ({ recipe, train }) => (recipe === "rl" || recipe === "dpo" ? (train.init ?? null) : null),
   reward: ({ reward }) => asJson(reward ?? null),
   rl: ({ rl }) => asJson(rl ?? null),
   dpo: ({ dpo }) => asJson(dpo ?? null),
+  candidate: ({ candidate }) => candidate ?? null,
+  baseline: ({ baseline }) => baseline ?? null,
+  judge: ({ judge }) => asJson(judge ?? null),
+  compare: ({ compare, orders }) => asJson(compare === undefined ? null : { ...compare, orders }),
   model: ({ model }) => asJson(model),
   seed: ({ seed }) => seed,
   data: ({ data }) => asJson(data),

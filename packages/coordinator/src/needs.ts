@@ -18,6 +18,10 @@ function stateOf(need: string, runs: RunStore): NeedState {
 /** The needs of a run that have not ended. */
 export const unfinishedNeeds = (run: Run, runs: RunStore): string[] => run.needs.filter((need) => stateOf(need, runs) === "unfinished");
 
+/** Whether a directory is that of a need that has not ended, so that its checkpoints are pending. */
+export const isUnfinishedNeed = (directory: string, run: Run, runs: RunStore): boolean =>
+  unfinishedNeeds(run, runs).some((need) => runs.find(need)?.directory === directory);
+
 /** How a run ends if one of its needs ended without success. Undefined: the run can start, or waits. */
 export function endByNeeds(
   run: Run,

@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { SubmitPipeline } from "@lapidary/api";
+import { type SubmitPipeline, trainingReport } from "@lapidary/api";
 import type { CoordinatorClient } from "@lapidary/api/client";
 import { isOfType } from "@lapidary/api/run-events";
 import { LapidaryError } from "@lapidary/std";
@@ -44,7 +44,7 @@ describe("pipelines", function () {
     deepStrictEqual(waiting.event === "state" && waiting.data.waiting_for, ["first-base"]);
     strictEqual((await endOf(client, "first-tuned")).state, "done");
     const { events } = await client.events("first-tuned");
-    const { checkpoint } = await client.report("first-base");
+    const { checkpoint } = trainingReport(await client.report("first-base"));
     deepStrictEqual(
       events.filter(isOfType("weights_loaded")).map(({ path }) => path),
       [checkpoint],

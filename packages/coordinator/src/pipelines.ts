@@ -13,7 +13,16 @@ import {
 } from "@lapidary/api";
 import { type PipelineRecord, type PipelineStore, type Run, runFiles, type RunStore } from "@lapidary/telemetry";
 import { listCheckpoints } from "@lapidary/trainer";
-import { checkInitOfNeeds, checkInputs, type JobOrder, jobWarnings, orderJobs, type ResolvedJob } from "@lapidary/training";
+import { checkJobInputs } from "@lapidary/trainer/inputs";
+import {
+  checkRunsOfNeeds,
+  type JobOrder,
+  jobWarnings,
+  mapRunReferences,
+  orderJobs,
+  type ResolvedJob,
+  runReferences,
+} from "@lapidary/training";
 import type { z } from "zod";
 import { checkOutput } from "./check-output.js";
 import { pipelineNameTaken } from "./coordinator-errors.js";
@@ -94,7 +103,7 @@ export async function cancelPipeline(
   return { id, cancelled, running: found.filter(({ state }) => !isFinal(state)).map((run) => run.id) };
 }
 
-/** `train.init` becomes the directory of the run that it names. */
+/** A key that names the run of another job becomes the directory of that run. */
 async function checkPipeline(
   request: PipelineRequest,
   id: string,
@@ -146,7 +155,7 @@ interface LocatedPipelineJob {
   readonly job: ResolvedJob;
   readonly locationOf: (path: readonly string[]) => string;
   readonly renamed: readonly Warning[];
-  readonly initIsPending: boolean;
+  readonly isPending: (run: string) => boolean;
 }
 
 function resolveJobs(
@@ -158,26 +167,32 @@ function resolveJobs(
   const nameOfRun = new Map([...runs].map(([name, directory]) => [directory, name]));
   const jobs = order.jobs.map(({ name, needs, job: value }): LocatedPipelineJob => {
     const { job, locationOf, warnings } = parsePlacedJob({ job: value, overrides: [] }, root, { runs, runsDirectory: directory });
-    const initIsPending = job.train.init !== undefined && nameOfRun.has(job.train.init);
-    return { name, needs, job, locationOf: (path) => `jobs.${name}.${locationOf(path)}`, renamed: warnings, initIsPending };
+    return {
+      name,
+      needs,
+      job,
+      locationOf: (path) => `jobs.${name}.${locationOf(path)}`,
+      renamed: warnings,
+      isPending: (run) => nameOfRun.has(run),
+    };
   });
-  const named = jobs.map(({ job, ...rest }) => {
-    const { init, ...train } = job.train;
-    const name = init === undefined ? undefined : (nameOfRun.get(init) ?? init);
-    return { ...rest, job: { ...job, train: { ...train, ...(name === undefined ? {} : { init: name }) } } };
-  });
-  checkInitOfNeeds(named, order.ancestors);
+  const named = jobs.map(({ job, ...rest }) => ({
+    ...rest,
+    isPending: (run: string) => runs.has(run),
+    job: mapRunReferences(job, ({ run }) => nameOfRun.get(run) ?? run),
+  }));
+  checkRunsOfNeeds(named, order.ancestors);
   return jobs;
 }
 
 async function checkJob(
-  { name, job, locationOf, renamed, initIsPending }: LocatedPipelineJob,
+  { name, job, locationOf, renamed, isPending }: LocatedPipelineJob,
   { root, runs: { directory: runsDirectory } }: PipelinePlace,
 ): Promise<readonly Warning[]> {
   const warnings = [
     ...renamed,
     ...checkOutput(job, runsDirectory),
-    ...(await checkInputs(job, { projectRoot: root, locationOf, runsDirectory, initIsPending })),
+    ...(await checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory, isPending })),
     ...jobWarnings(job),
   ];
   return warnings.map((warning) => ({ ...warning, message: `job ${name}: ${warning.message}` }));
@@ -199,10 +214,13 @@ function pipelineState(states: readonly ResolvedState[]): PipelineDetail["state"
 
 type ResolvedState = Parameters<typeof isFinal>[0];
 
-/** The job as it starts: if `train.init` is the directory of a run, it becomes the newest checkpoint of that run. */
-export async function withNewestCheckpoint(job: ResolvedJob): Promise<ResolvedJob> {
-  const { init } = job.train;
-  if (init === undefined || !existsSync(join(init, runFiles.identity))) return job;
-  const newest = (await listCheckpoints(join(init, runFiles.checkpoints))).at(-1);
-  return newest === undefined ? job : { ...job, train: { ...job.train, init: newest.path } };
+/** The job as it starts: the directory of a run becomes the newest checkpoint of that run. */
+export async function withNewestCheckpoints(job: ResolvedJob): Promise<ResolvedJob> {
+  const newest = new Map<string, string>();
+  for (const { run } of runReferences(job)) {
+    if (!existsSync(join(run, runFiles.identity))) continue;
+    const last = (await listCheckpoints(join(run, runFiles.checkpoints))).at(-1);
+    if (last !== undefined) newest.set(run, last.path);
+  }
+  return mapRunReferences(job, ({ run }) => newest.get(run) ?? run);
 }

@@ -17,9 +17,7 @@ const inputs = [
   "packages/std/src",
   "packages/topology/src",
   "packages/ir/src/sharding.ts",
-  "packages/api/src/frames.ts",
-  "packages/api/src/layouts.ts",
-  "packages/api/src/downsample.ts",
+  "packages/api/src",
   "package-lock.json",
 ];
 

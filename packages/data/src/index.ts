@@ -36,7 +36,8 @@ export { endAnswer, promptOfUser, renderDialogue } from "./examples/template.js"
 export { type PreferenceBatch, preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";
 export { TrainingOrder } from "./examples/training-order.js";
 export { checkExampleFile } from "./rows/check-example-file.js";
-export { ExampleSet, readPairs, readPrompts, type TextPrompt } from "./rows/example-set.js";
+export { ExampleSet, type TextPrompt } from "./rows/example-set.js";
+export { readPairs, readPrompts } from "./rows/read-example-set.js";
 export { RowDataset } from "./rows/row-dataset.js";
 export type { RowsRequest } from "./rows/rows-request.js";
 export { templateTurns } from "./examples/turns.js";

@@ -1,3 +1,5 @@
+export { LanguageClassifier } from "./classification/language-classifier.js";
+export { type LabelledDocument, LayoutClassifier } from "./classification/layout-classifier.js";
 export { ContaminationIndex } from "./decontamination/contamination-index.js";
 export { datatroveRule, janitorRule } from "./decontamination/published-rules.js";
 export { maskedExcerpt } from "./finding.js";

@@ -22,6 +22,9 @@ export {
   winRate,
   winRateBySubset,
 } from "./compare/win-rate.js";
+export { NegativeKl, negativeKlSteps } from "./guards/negative-kl.js";
+export { type CheckedReward, type RewardHacking, rewardHacking } from "./guards/reward-hacking.js";
+export { isForeignScore } from "./guards/score-range.js";
 export { type KlOptimum, klOptimum, meanKlOptimum } from "./kl-optimum.js";
 export { type DistributionMetrics, distributionMetrics } from "./metrics/distribution.js";
 export {

@@ -5,5 +5,5 @@ export type { DeviceTensor } from "./device/tfjs.js";
 export { chipwiseExecutor } from "./execution/chipwise.js";
 export { type CallTimes, type Executable, type Executor, type Held, type Prepared, disposeHeld, heldBytes } from "./execution/executor.js";
 export type { ExecutionHooks } from "./execution/hooks.js";
-export type { ScheduleItem } from "./execution/schedule.js";
+export type { StepItem as ScheduleItem } from "./sequence/find-sequences.js";
 export { StackedProgram, stackedExecutor } from "./execution/stacked.js";

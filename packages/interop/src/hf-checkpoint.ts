@@ -3,9 +3,10 @@ import { type ModelConfig, type ParamSpec, paramsOf } from "@lapidary/models";
 import { assert, ensure, type Warning } from "@lapidary/std";
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { LoraAdapter } from "./adapter.js";
 import type { ArrayData } from "./array-data.js";
 import { writeFileAtomic } from "./atomic-file.js";
-import { isWeightFile, noConfig, notACheckpoint } from "./checkpoint-survey.js";
+import { isAdapterFile, isWeightFile, noConfig, notACheckpoint } from "./checkpoint-survey.js";
 import { isFile, openWeights } from "./weight-files.js";
 import { type ControlIds, modelConfigToHf, readHfConfigWithWarnings } from "./hf-config.js";
 import { checkFinite } from "./finite.js";
@@ -30,26 +31,42 @@ const headElements = 1 << 16;
  *     model.safetensors                      or   model.safetensors.index.json + model-00001-of-00002.safetensors …
  *
  * or as `run.py` of an export writes it by Orbax: config.json and orbax/params/<name>/
+ *
+ * or an adapter of PEFT whose base model is such a directory: adapter_config.json and adapter_model.safetensors. Its weights are read merged.
  */
 export class HfCheckpoint {
+  readonly directory: string;
+  readonly config: ModelConfig;
+  readonly params: readonly ParamSpec[];
+  /** Findings that did not stop the read: other tensor names, unknown keys. */
+  readonly warnings: readonly Warning[];
+  /** The `config.json` of the model; that of the base model if the directory has an adapter. */
+  readonly configFile: string;
+
   private constructor(
-    readonly directory: string,
-    readonly config: ModelConfig,
-    readonly params: readonly ParamSpec[],
-    /** Findings that did not stop the read: other tensor names, unknown keys. */
-    readonly warnings: readonly Warning[],
+    about: Pick<HfCheckpoint, "directory" | "config" | "params" | "warnings" | "configFile">,
     private readonly files: readonly TensorFile[],
     private readonly matched: MatchedTensors,
-  ) {}
+    /** Changes of the weights, the first one first. */
+    private readonly adapters: readonly LoraAdapter[] = [],
+  ) {
+    ({ directory: this.directory, config: this.config, params: this.params } = about);
+    ({ warnings: this.warnings, configFile: this.configFile } = about);
+  }
 
   /**
    * Opens all files. Checks that every parameter of the model in config.json exists, and that every other tensor is redundant.
    *
    * @throws LAP_CHECKPOINT_FORM if it is not such a directory; LAP_CHECKPOINT_…, LAP_SAFETENSORS_…, LAP_FILE_… with file and tensor
    */
-  static async open(directory: string, depth: CheckDepth = "contents"): Promise<HfCheckpoint> {
+  static open(directory: string, depth: CheckDepth = "contents"): Promise<HfCheckpoint> {
+    return HfCheckpoint.#open(directory, depth, []);
+  }
+
+  /** @param above directories of the adapters over this checkpoint */
+  static async #open(directory: string, depth: CheckDepth, above: readonly string[]): Promise<HfCheckpoint> {
     const configPath = join(directory, "config.json");
-    if (!(await isFile(configPath))) throw await notACheckpoint(directory, noConfig);
+    if (!(await isFile(configPath))) return HfCheckpoint.#openMerged(directory, depth, above);
     const { config, warnings } = await readHfConfigWithWarnings(configPath);
     const params = paramsOf(config);
     const files: TensorFile[] = [];
@@ -57,9 +74,26 @@ export class HfCheckpoint {
       const found = await openWeights(directory, files);
       const matched = matchTensors(directory, config, params, found);
       for (const tensor of matched.redundant) await tensor.check(depth === "headers" ? headElements : undefined);
-      return new HfCheckpoint(directory, config, params, [...warnings, ...matched.warnings], files, matched);
+      const about = { directory, config, params, warnings: [...warnings, ...matched.warnings], configFile: configPath };
+      return new HfCheckpoint(about, files, matched);
     } catch (error) {
       await Promise.all(files.map((file) => file.close()));
+      throw error;
+    }
+  }
+
+  /** An adapter with the checkpoint under it. */
+  static async #openMerged(directory: string, depth: CheckDepth, above: readonly string[]): Promise<HfCheckpoint> {
+    const adapter = above.includes(directory) ? undefined : await LoraAdapter.open(directory);
+    if (adapter === undefined) throw await notACheckpoint(directory, noConfig);
+    let base: HfCheckpoint | undefined;
+    try {
+      base = await HfCheckpoint.#open(adapter.base, depth, [...above, directory]);
+      const { config, params, warnings, files, matched, configFile, adapters } = base;
+      adapter.check(params);
+      return new HfCheckpoint({ directory, config, params, warnings, configFile }, files, matched, [...adapters, adapter]);
+    } catch (error) {
+      await Promise.all([adapter.close(), base?.close()]);
       throw error;
     }
   }
@@ -81,13 +115,17 @@ export class HfCheckpoint {
     const { file, name: stored } = this.#tensor(name);
     const array = await file.read(stored);
     if (array.dtype !== "f32") throw tensorError(file.path, stored, "expected floating-point weights, got integers");
-    return array;
+    let merged: ArrayData = array;
+    for (const adapter of this.adapters) merged = await adapter.merge(name, merged);
+    return merged;
   }
 
-  /** The safetensors file of a parameter, and its name there; undefined if it is in Orbax format. */
+  /** The safetensors file of a parameter, and its name there; undefined if it is in Orbax format, or if an adapter changes it. */
   sourceOf(name: string): { readonly path: string; readonly tensor: string } | undefined {
     const { file, name: stored } = this.#tensor(name);
-    return file instanceof SafetensorsFile ? { path: file.path, tensor: stored } : undefined;
+    return file instanceof SafetensorsFile && !this.adapters.some((adapter) => adapter.changes(name))
+      ? { path: file.path, tensor: stored }
+      : undefined;
   }
 
   /** Names in the files of the redundant tensors, which were compared with the parameters that they repeat. */
@@ -95,10 +133,16 @@ export class HfCheckpoint {
     return this.matched.redundant.map(({ name }) => name);
   }
 
+  /** The arrays of the directory that a run trains: the parameters, or those of its adapter. */
+  get trained(): readonly Pick<ParamSpec, "name" | "dims">[] {
+    return this.adapters.at(-1)?.trained ?? this.params;
+  }
+
   /** Files of the directory whose names are those of weights, and that are not read. */
   async unreadWeightFiles(): Promise<readonly string[]> {
-    const read = new Set(this.files.map(({ path }) => basename(path)));
-    return (await readdir(this.directory)).filter((name) => isWeightFile(name) && !read.has(name)).sort();
+    const isRead = (name: string): boolean =>
+      this.adapters.length > 0 ? isAdapterFile(name) : this.files.some(({ path }) => basename(path) === name);
+    return (await readdir(this.directory)).filter((name) => isWeightFile(name) && !isRead(name)).sort();
   }
 
   #tensor(name: string): StoredTensor {
@@ -106,7 +150,7 @@ export class HfCheckpoint {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.files.map((file) => file.close()));
+    await Promise.all([...this.files, ...this.adapters].map((file) => file.close()));
   }
 }
 

@@ -102,7 +102,7 @@ export const modelConfigToHf = (config: ModelConfig, control: ControlIds = ownCo
  * @param file the location in errors
  * @throws LapidaryError as `gemmaConfigFromHf`
  */
-function modelConfigFromHf(json: unknown, file = "config.json"): ModelConfig {
+export function modelConfigFromHf(json: unknown, file = "config.json"): ModelConfig {
   const named = z.looseObject({ model_type: z.literal(decoderType) }).safeParse(json);
   if (!named.success) return gemmaConfigFromHf(json, file);
   const { model_type: _, vocab_size: _size, pad_token_id: _pad, eos_token_id: _eos, bos_token_id: _bos, ...config } = named.data;

@@ -1,9 +1,10 @@
+export { readAdapterHead } from "./adapter.js";
 export { type ArrayData, f32Array, fromTensor, i32Array, toTensor } from "./array-data.js";
 export { writeDirectoryAtomic } from "./atomic-directory.js";
 export { noConfig, notACheckpoint } from "./checkpoint-survey.js";
 export { checkFinite } from "./finite.js";
 export { HfCheckpoint, readBackHfCheckpoint, readHfCheckpoint, writeHfCheckpoint } from "./hf-checkpoint.js";
-export { gemmaConfigToHf, modelConfigToHf, readControlIds, readHfConfig, readJson } from "./hf-config.js";
+export { gemmaConfigToHf, modelConfigFromHf, modelConfigToHf, readControlIds, readHfConfig, readJson } from "./hf-config.js";
 export { checkOptimizerState } from "./optimizer-state.js";
 export { decodeSafetensors, readSafetensors, SafetensorsFile, safetensorsHead, writeSafetensors } from "./safetensors.js";
 export { globalModule, outputSharding, perDeviceModule } from "./stablehlo/module.js";
@@ -29,14 +30,4 @@ export {
   type XlaState,
 } from "./xla/export.js";
 export { initSpecsOf } from "./xla/initial-state.js";
-export {
-  compareCycles,
-  compareTpuCollectives,
-  libtpuNotice,
-  libtpuVersion,
-  parseTpuResult,
-  type TimedKernel,
-  topologyName,
-  type TpuResult,
-  tpuScript,
-} from "./xla/tpu.js";
+export { libtpuNotice, libtpuVersion, tpuScript } from "./xla/tpu.js";

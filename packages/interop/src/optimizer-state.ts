@@ -8,7 +8,10 @@ import type { TensorFile } from "./tensor-file.js";
  *
  * @throws LAP_CHECKPOINT_STATE with the first array that is missing, has another shape, or belongs to no parameter
  */
-export function checkOptimizerState(params: readonly ParamSpec[], file: Pick<TensorFile, "path" | "names" | "dimsOf">): void {
+export function checkOptimizerState(
+  params: readonly Pick<ParamSpec, "name" | "dims">[],
+  file: Pick<TensorFile, "path" | "names" | "dimsOf">,
+): void {
   const slots = new Set(file.names.map((name) => name.split("/")[0] ?? ""));
   const expected = new Map<string, readonly number[]>();
   for (const slot of slots) for (const { name, dims } of params) expected.set(`${slot}/${name}`, dims);

@@ -8,9 +8,11 @@ export {
 } from "./exchange.js";
 export {
   type DotFunctions,
+  type DotId,
   type FusedFunctions,
   type FusedProgramId,
   type KernelOps,
+  type SequenceFunctions,
   loadKernels,
 } from "./kernels.js";
 export { loadMemory } from "./memory.js";

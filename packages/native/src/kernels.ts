@@ -18,7 +18,7 @@ export interface FusedFunctions {
 const fusedFunctions: FunctionNames<FusedFunctions> = { registerProgram: true };
 
 /** A registered matmul of `LapidaryDot`. */
-type DotId = NativeId<"dot">;
+export type DotId = NativeId<"dot">;
 
 /** The exports of the kernels library for matmuls with few rows. */
 export interface DotFunctions {
@@ -27,6 +27,16 @@ export interface DotFunctions {
 }
 
 const dotFunctions: FunctionNames<DotFunctions> = { registerDot: true };
+
+/** A registered sequence of `LapidarySequence`. */
+type SequenceId = NativeId<"sequence">;
+
+/** The exports of the kernels library for sequences of kernels. */
+export interface SequenceFunctions {
+  /** @param code of the executor's `sequence/encode.ts` @throws if the code is malformed */
+  registerSequence(code: Int32Array): SequenceId;
+}
+const sequenceFunctions: FunctionNames<SequenceFunctions> = { registerSequence: true };
 
 /** The advantages of `LapidaryMatMul` on this processor. */
 interface MatMulSupport {
@@ -42,6 +52,7 @@ export interface KernelsLibrary {
   readonly matmul: MatMulSupport;
   /** Undefined on processors that do not support it. */
   readonly dot: DotFunctions | undefined;
+  readonly sequence: SequenceFunctions | undefined;
   /** Undefined on systems that do not support it. */
   readonly exchange: ExchangeFunctions | undefined;
   /** Undefined on systems that do not support it. */
@@ -60,6 +71,18 @@ export interface KernelOps {
   };
   readonly LapidaryMatMul: { readonly adj_x: boolean; readonly adj_y: boolean; readonly bf16: boolean };
   readonly LapidaryDot: { readonly dot: DotId };
+  readonly LapidarySequence: {
+    /** Numbers of f32, i32 and pred operands, and of such outputs. */
+    readonly NF: number;
+    readonly NI: number;
+    readonly NB: number;
+    readonly OF: number;
+    readonly OI: number;
+    readonly OB: number;
+    readonly sequence: SequenceId;
+    /** Whether outputs take the memory of the operands that they replace. */
+    readonly in_place: boolean;
+  };
   readonly LapidaryUpdateSlice: {
     readonly T: "f32" | "i32";
     /** Size of the updated dim, and the number of elements of the dims after it. */
@@ -97,6 +120,7 @@ export function loadKernels(path = libraryPath("kernels")): KernelsLibrary | str
     fused: library,
     matmul: { f32: isTrue(matmul, "f32"), bf16: isTrue(matmul, "bf16") },
     dot: hasFunctions<DotFunctions>(library, dotFunctions) ? library : undefined,
+    sequence: hasFunctions<SequenceFunctions>(library, sequenceFunctions) ? library : undefined,
     exchange: hasFunctions<ExchangeFunctions>(library, exchangeFunctions) ? library : undefined,
     staging: hasFunctions<StagingFunctions>(library, stagingFunctions) ? library : undefined,
   };

@@ -57,7 +57,7 @@ function damages(value: JsonValue, mayBeNull: boolean): JsonValue[] {
 }
 
 /** Fields that a record may lack, by their last key. */
-const optionalFields = new Set(["values", "update", "trace", "keepCopies", "joins", "block", "role", "place", "pulse"]);
+const optionalFields = new Set(["values", "repeats", "update", "trace", "keepCopies", "joins", "block", "role", "place", "pulse"]);
 
 /** Checks that a decoder refuses a value with any one field damaged, missing or added, and names that field. */
 function refusesDamage(value: JsonValue, decode: (damaged: JsonValue) => unknown, isOpen: (path: Path) => boolean = () => false): number {

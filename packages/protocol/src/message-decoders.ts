@@ -99,6 +99,7 @@ const messages: { readonly [K in MessageKind]: Decoder<Envelope<MessageOf<K>>> }
     step,
     program,
     values: optional(runValues),
+    repeats: optional(count),
     update: optional(flag),
     trace: optional(flag),
   }),

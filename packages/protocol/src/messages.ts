@@ -101,6 +101,8 @@ export interface RunMessage {
   readonly program: ProgramHash;
   /** Absent: as in the last run of this program. */
   readonly values?: RunValues;
+  /** Further runs, each of which consumes what the run before it has created. Absent: none. The reply has the scalars of the last run. */
+  readonly repeats?: number;
   /** Whether this run updates the state. Failpoints fire only in updates. */
   readonly update?: boolean;
   /** Whether the reply says when each call began and how long it took. */

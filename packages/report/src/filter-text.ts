@@ -1,7 +1,6 @@
 import type { FilteredFile } from "@lapidary/offline/data-filter";
-import { counted, formatDuration, textTable } from "@lapidary/std";
+import { counted, formatDuration, textTable, visible } from "@lapidary/std";
 import type { Paint } from "./paint.js";
-import { visible } from "./sample-text.js";
 
 const maxRefused = 5;
 const right = { align: "right" } as const;

@@ -1,4 +1,4 @@
-import type { MetricsRow, Report } from "@lapidary/api";
+import { isComparison, type MetricsRow, type Report, type TrainingReport } from "@lapidary/api";
 import { formatBytes, formatCount, formatDuration, textTable, counted } from "@lapidary/std";
 import type { Paint } from "./paint.js";
 import { type CurvePoint, drawCurve } from "./curve.js";
@@ -14,6 +14,7 @@ export interface ReportStyle {
  * checkpoint.
  */
 export function runReport(report: Report, metrics: readonly MetricsRow[], { columns, paint }: ReportStyle): string {
+  if (isComparison(report)) return `\n${report.text}\n\nprompts, answers and verdicts: ${report.answers}`;
   const heading = (text: string): string => `\n${paint.bold(text)}`;
   const losses: CurvePoint[] = metrics.flatMap((row) => (row.kind === "train" ? [{ step: row.step, value: row.loss }] : []));
   return [
@@ -35,7 +36,7 @@ export function runReport(report: Report, metrics: readonly MetricsRow[], { colu
   ].join("\n");
 }
 
-function lossText(report: Report): string {
+function lossText(report: TrainingReport): string {
   const { train_loss, heldout_loss, unigram_loss, tokens, steps } = report;
   const below = unigram_loss - heldout_loss;
   return [
@@ -49,7 +50,7 @@ function lossText(report: Report): string {
 const perplexity = (loss: number): string => (loss > 20 ? "huge" : Math.exp(loss).toPrecision(3));
 
 /** The bytes of each chip, compared with those of one chip without sharding. */
-function held(report: Report): string {
+function held(report: TrainingReport): string {
   const { params, optimizer, gradients } = report.bytes_per_chip;
   const whole = report.parameters * 4;
   const row = (what: string, bytes: number, unsharded: number): string[] => [
@@ -73,7 +74,7 @@ function share(part: number, whole: number): string {
   return parts <= 1 ? "all" : `1/${Math.abs(parts - Math.round(parts)) < 0.01 || parts >= 100 ? Math.round(parts) : parts.toFixed(1)}`;
 }
 
-function moved(report: Report): string {
+function moved(report: TrainingReport): string {
   if (report.collectives.length === 0) return "  nothing: this program needs no collective";
   const rows = report.collectives.map(({ op, axis, count, bytes_per_chip, why }) => [
     `  ${op}`,
@@ -101,7 +102,7 @@ function moved(report: Report): string {
 /** The clause before the colon, which names the operation. The cause after the colon is omitted. */
 const reason = (why: string): string => why.split(":", 1)[0] ?? "";
 
-function times(report: Report): string {
+function times(report: TrainingReport): string {
   const { total, ...parts } = report.timings_ms;
   const shown = Object.entries(parts).filter(([, ms]) => ms >= 50);
   const list = shown.map(([what, ms]) => `${what} ${formatDuration(ms)}`).join(", ");

@@ -5,6 +5,7 @@ import { coordinatorErrors } from "./error-codes/coordinator.js";
 import { dataErrors } from "./error-codes/data.js";
 import type { ErrorEntry } from "./error-codes/entry.js";
 import { evaluationErrors } from "./error-codes/evaluation.js";
+import { recipeErrors } from "./error-codes/recipe.js";
 import { servingErrors } from "./error-codes/serving.js";
 import { setupErrors } from "./error-codes/setup.js";
 import { systemErrors } from "./error-codes/system.js";
@@ -18,6 +19,7 @@ export const errorAreas = {
   "Corpora and tokenizers": dataErrors,
   "Checkpoints, weights and golden bundles": checkpointErrors,
   "Training, recovery and sampling": trainingErrors,
+  "Recipes of users": recipeErrors,
   "Evaluation and checkers": evaluationErrors,
   "Workers and the channels between processes": workerErrors,
   "The coordinator, its queue, its API and Redis": coordinatorErrors,
@@ -33,6 +35,7 @@ export const errorCodes = {
   ...dataErrors,
   ...checkpointErrors,
   ...trainingErrors,
+  ...recipeErrors,
   ...evaluationErrors,
   ...workerErrors,
   ...coordinatorErrors,

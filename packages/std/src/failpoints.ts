@@ -24,11 +24,14 @@ export const failpointNames = [
   "after-commit",
   "mid-apply",
   "after-apply",
+  "after-inference",
   "snapshot-copy",
   "shard-half-written",
   "shard-synced",
   "before-manifest",
   "after-manifest",
+  "before-unit",
+  "after-unit",
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];
 

@@ -17,6 +17,7 @@ export {
   noFailpoints,
   parseFailpoints,
 } from "./failpoints.js";
+export { visible, wrap } from "./visible-text.js";
 export { counted, formatBytes, formatCount, formatDuration, textTable } from "./format.js";
 export { type JsonValue, asJson, canonicalJson, floatOf, jsonText } from "./json.js";
 export { makeDirectories } from "./make-directories.js";
@@ -24,6 +25,7 @@ export { raceAbort } from "./race-abort.js";
 export { type Random, hash32, hashString, normalAt, seededRandom, uniformAt } from "./random.js";
 export { redactSecrets, redactStrings } from "./redact.js";
 export { replaceFile } from "./replace-file.js";
+export { distrustOf } from "./trusted-module.js";
 export { maxSocketPathBytes, socketPathFor } from "./socket-path.js";
 export { editDistance, suggest } from "./suggest.js";
 export { type SystemError, isSystemError, systemError, typedSystemError } from "./system-error.js";

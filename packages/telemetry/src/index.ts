@@ -12,4 +12,3 @@ export { OverviewFeed } from "./views/overview-feed.js";
 export { programFile, readProgramView, writeProgramView } from "./views/program-file.js";
 export { prometheusText } from "./views/prometheus.js";
 export { readSeries } from "./views/read-series.js";
-export { seriesNames } from "./views/run-history.js";

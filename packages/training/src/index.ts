@@ -1,16 +1,30 @@
 export { checkSameModel } from "./inputs/same-model.js";
-export { checkInputs, corpusOf, rowsRequestOf } from "./inputs/check-inputs.js";
+export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-inputs.js";
+export { modelOfSet } from "./inputs/check-parameter-set.js";
 export { podAxis } from "./job/axis-names.js";
 export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";
-export { jobJsonSchema, loraTargetModules } from "./job/job-schema.js";
+export { isRecipePath, jobJsonSchema, loraTargetModules, type RecipePath } from "./job/job-schema.js";
+export { recipeHash } from "./job/recipe-hash.js";
 export { checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-tokenizer.js";
 export type { InitNames } from "./job/init-checkpoint.js";
 export { type JobText, type JobValue, type LocatedJob, loadJob, loadLocatedJob, resolveJob, resolveLocatedJob } from "./job/load-job.js";
 export { type JobOrder, orderJobs } from "./pipeline/job-order.js";
-export { checkInitOfNeeds } from "./pipeline/load-pipeline.js";
+export type { ResolvedComparison } from "./job/comparison-job.js";
+export { mapRunReferences, runReferences } from "./job/run-references.js";
+export { checkRunsOfNeeds } from "./pipeline/load-pipeline.js";
 export { pipelineJsonSchema } from "./pipeline/pipeline-schema.js";
-export { type ResolvedJob, compileOptions, jobFileOf, jobFileText, meshOf, needsInit, printJob, zeroOptions } from "./job/resolved-job.js";
+export {
+  type ResolvedJob,
+  compileOptions,
+  jobFileOf,
+  jobFileText,
+  meshOf,
+  needsInit,
+  printJob,
+  trainsOnExamples,
+  zeroOptions,
+} from "./job/resolved-job.js";
 export { jobWarnings, shardingFindings } from "./job/sharding-findings.js";
 export type { UpdateConfig } from "./optimizer/optimizer-config.js";
 export { type ParityBundle, readParityBundle } from "./parity/bundle.js";
@@ -42,5 +56,14 @@ export {
   rolloutPrefill,
 } from "./step/rollout-programs.js";
 export { initGraph } from "./step/init-program.js";
-export { type StateSpec, gradientName, paramName, stateParameter, stepName, trainState } from "./step/train-state.js";
+export {
+  type StateSpec,
+  gradientName,
+  paramName,
+  paramStates,
+  stateParameter,
+  stepName,
+  trainState,
+  weightParameters,
+} from "./step/train-state.js";
 export { trainMetrics, trainStep } from "./step/train-step.js";

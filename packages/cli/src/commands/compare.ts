@@ -1,10 +1,9 @@
 import { resolve } from "node:path";
-import { compareRuns, type SourceOptions } from "@lapidary/offline/compare";
+import { compareRuns, modelComparisonText, type SourceOptions } from "@lapidary/offline/compare";
 import { ExitCode } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { checkOutput, writeOutputFile } from "../output/output.js";
-import { modelComparisonText } from "@lapidary/report/model-comparison-text";
 import { consoleReporter } from "../terminal/console-reporter.js";
 
 export interface CompareOptions extends Omit<SourceOptions, "orders"> {

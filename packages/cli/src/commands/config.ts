@@ -6,7 +6,7 @@ import { readJob } from "./job-file.js";
 
 /** A job with everything resolved: a job file that needs no other file. */
 export async function showConfig(context: Context, file: string, overrides: readonly string[]): Promise<ExitCode> {
-  const job = readJob(context, file, overrides);
+  const job = await readJob(context, file, overrides);
   context.console.result(jobFileOf(job), () => printJob(job));
   return ExitCode.done;
 }

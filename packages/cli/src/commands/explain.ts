@@ -37,7 +37,7 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   const overrides = request.words.filter((word) => word.includes("="));
   const names = request.words.filter((word) => !word.includes("="));
   if (names.length > 1) throw usage(`${names.length} names were given: ${names.join(", ")}`, "explain one value at a time");
-  const job = readJob(context, request.job, overrides);
+  const job = await readJob(context, request.job, overrides);
   const warnings = jobWarnings(job);
   for (const warning of warnings) console.warn(warning);
   const options: ExplainOptions = { program: request.program, root: context.root };
@@ -46,7 +46,7 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   if (request.diff !== undefined) {
     const { diff } = request;
     // The overrides belong to the job before them.
-    const difference = compareJobs(job, readJob(context, diff, []), options);
+    const difference = compareJobs(job, await readJob(context, diff, []), options);
     console.result({ a: request.job, b: diff, ...difference, warnings }, () =>
       differenceText(difference, request.job, diff, console.paint),
     );

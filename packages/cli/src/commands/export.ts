@@ -54,8 +54,13 @@ const resultOf = (directory: string, job: ResolvedJob, { manifest, textBytes, fi
   files,
 });
 
+function dataText(data: WrittenExport["manifest"]["data"]): string {
+  if (data.kind === "none") return "no data (run with --synthetic)";
+  return data.kind === "tokens" ? counted(data.tokens, "token") : `the rows of ${counted(data.steps, "step")}`;
+}
+
 function summary(directory: string, job: ResolvedJob, { manifest, textBytes, files }: WrittenExport): string {
-  const data = manifest.data.kind === "tokens" ? counted(manifest.data.tokens, "token") : "no data (run with --synthetic)";
+  const data = dataText(manifest.data);
   const run = `python3 ${join(directory, "run.py")}`;
   const synthetic = manifest.data.kind === "none" ? " --synthetic" : "";
   return [

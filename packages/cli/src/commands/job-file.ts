@@ -1,4 +1,4 @@
-import { readJobFile, type ResolvedJob } from "@lapidary/offline/job-file";
+import { readTraceableJob, type ResolvedJob } from "@lapidary/offline/job-file";
 import type { Context } from "../context.js";
 
 /**
@@ -6,8 +6,8 @@ import type { Context } from "../context.js";
  *
  * @throws LapidaryError with exit code 2, or with exit code 4 if the job does not fit its chips
  */
-export function readJob(context: Context, job: string, overrides: readonly string[]): ResolvedJob {
-  const { job: resolved, warnings } = readJobFile(context, job, overrides);
+export async function readJob(context: Context, job: string, overrides: readonly string[]): Promise<ResolvedJob> {
+  const { job: resolved, warnings } = await readTraceableJob(context, job, overrides);
   for (const warning of warnings) context.console.warn(warning);
   return resolved;
 }

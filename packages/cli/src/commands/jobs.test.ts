@@ -122,7 +122,7 @@ describe("commands that use the coordinator", () => {
     );
     match((await cli("logs", "broken")).stdout, /worker 1 +warm\n$/);
     equal((await cli("logs", "broken", "-f", "--worker", "0")).stdout, "");
-    match((await cli("status")).stdout, /128 of 256 chips free[^]*\na +0 +8x16 +0,0 +-\n$/);
+    match((await cli("status")).stdout, /128 of 256 chips free[^]*\na +0 +8x16 +0,0 +- +0\n$/);
   });
 
   it("jobs list refuses an unknown state", async () => {

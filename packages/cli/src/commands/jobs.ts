@@ -19,6 +19,7 @@ import { runReport } from "@lapidary/report/run-report";
 import type { Paint } from "@lapidary/report/paint";
 import { allMetrics, connect } from "./connect.js";
 import { type Ending, endingExit } from "./follow.js";
+import { comparisonsOf, followPipeline, pipelineExit, printPipeline } from "./pipeline-end.js";
 
 const defaultLimit = 20;
 
@@ -89,7 +90,9 @@ export async function getJob(context: Context, id: string): Promise<ExitCode> {
     () => client.pipeline(id),
   );
   if ("jobs" in job) {
-    console.result(job, () => pipelineText(job));
+    const comparisons = await comparisonsOf(client, job);
+    const reports = Object.fromEntries(comparisons.map(({ name, report }) => [name, report.comparison]));
+    console.result({ ...job, comparisons: reports }, () => pipelineText(job, comparisons));
     return ExitCode.done;
   }
   const report = job.state === "done" ? await client.report(id) : undefined;
@@ -144,14 +147,25 @@ function progressText({ step, steps, loss, tokens_per_s, eta_s }: JobDetail): st
   return stepLine({ step, loss, tokens_per_s: tokens_per_s ?? 0, eta_s: eta_s ?? 0 }, steps);
 }
 
-/** Waits for the end of a job; the exit code reports the final state. */
+/** Waits for the end of a job, or of all jobs of a pipeline; the exit code reports the final state. */
 export async function waitForJob(context: Context, id: string, timeout_s: number | undefined): Promise<ExitCode> {
   const { console, interrupts } = context;
   const client = await connect(context);
   const signals = [interrupts.signal, ...(timeout_s === undefined ? [] : [AbortSignal.timeout(timeout_s * 1000)])];
+  const signal = AbortSignal.any(signals);
+  const found = await jobOrPipeline(
+    () => client.get(id),
+    () => client.pipeline(id),
+  );
+  if ("jobs" in found) {
+    const hasEnded = await followPipeline(context, client, found.jobs, signal);
+    interrupts.signal.throwIfAborted();
+    if (!hasEnded) return notFinished(id, (await client.pipeline(id)).state, timeout_s);
+    return pipelineExit(await printPipeline(context, client, id));
+  }
   const progress = console.progress();
   progress.update(`wait for run ${id}`);
-  const ending = await endOf(client, id, AbortSignal.any(signals));
+  const ending = await endOf(client, id, signal);
   progress.end();
   interrupts.signal.throwIfAborted();
   if (ending === undefined) return notFinished(id, (await client.get(id)).state, timeout_s);

@@ -1,15 +1,13 @@
-import type { PipelineDetail, PipelineSubmitted, SubmitPipeline } from "@lapidary/api";
+import type { PipelineSubmitted, SubmitPipeline } from "@lapidary/api";
 import type { CoordinatorClient } from "@lapidary/api/client";
 import type { LaunchFile } from "@lapidary/offline/submission";
 import { ExitCode } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
-import { stateMeaning } from "@lapidary/report/job-line";
-import { pipelineText } from "@lapidary/report/pipeline-text";
 import { connect } from "./connect.js";
 import { withCtrlC } from "./ctrl-c.js";
-import { type Ending, endingExit, followOn } from "./follow.js";
 import type { LaunchOptions } from "./launch-options.js";
+import { followPipeline, pipelineExit, printPipeline } from "./pipeline-end.js";
 
 /** Submits a pipeline and follows all its jobs to their ends. Ctrl-C stops following; the pipeline continues. */
 export async function launchPipeline(context: Context, options: LaunchOptions, text: LaunchFile["text"]): Promise<ExitCode> {
@@ -29,19 +27,17 @@ export async function launchPipeline(context: Context, options: LaunchOptions, t
   const last = submitted.jobs.at(-1)?.run ?? id;
   if (options.detach) {
     console.result(submitted, () => id);
-    console.say(`show it with \`lapidary jobs get ${id}\`, wait for its last job with \`lapidary jobs wait ${last}\``);
+    console.say(`show it with \`lapidary jobs get ${id}\`, wait for it with \`lapidary jobs wait ${id}\``);
     return ExitCode.done;
   }
   const cancel = async (): Promise<void> => {
     for (const run of (await client.cancelPipeline(id)).running) await client.cancel(run);
   };
-  const ended = await withCtrlC(context, { what: `pipeline ${id}`, last, cancel }, (signal) => follow(context, client, submitted, signal));
-  const pipeline = await client.pipeline(id);
-  console.result(
-    { id, state: pipeline.state, jobs: pipeline.jobs.map(({ name: job, run, summary }) => ({ job, id: run, state: summary?.state })) },
-    () => pipelineText(pipeline),
+  const ended = await withCtrlC(context, { what: `pipeline ${id}`, last, cancel }, (signal) =>
+    followPipeline(context, client, submitted.jobs, signal),
   );
-  return ended ? exitOf(pipeline.state) : ExitCode.interrupted;
+  const state = await printPipeline(context, client, id);
+  return ended ? pipelineExit(state) : ExitCode.interrupted;
 }
 
 async function submit({ console }: Context, client: CoordinatorClient, request: SubmitPipeline): Promise<PipelineSubmitted> {
@@ -50,40 +46,4 @@ async function submit({ console }: Context, client: CoordinatorClient, request: 
   console.say(submitted.existed ? `pipeline ${submitted.id} exists already, with the same jobs` : `pipeline ${submitted.id}: runs ${runs}`);
   for (const warning of submitted.warnings) console.warn(warning);
   return submitted;
-}
-
-const exitOf = (state: PipelineDetail["state"]): ExitCode =>
-  state === "queued" || state === "running" ? ExitCode.notFinished : endingExit(state);
-
-/** Follows all jobs, and prints the end of each. @returns false after an abort */
-async function follow(context: Context, client: CoordinatorClient, { jobs }: PipelineSubmitted, signal: AbortSignal): Promise<boolean> {
-  const progress = context.console.progress();
-  try {
-    const endings = await Promise.all(
-      jobs.map(async ({ name, run }) => {
-        const ending = await followOn(progress, context, client, { id: run, label: `${name}: ` }, signal);
-        if (ending !== undefined) await printEnding(context, client, { name, run }, ending);
-        return ending;
-      }),
-    );
-    return endings.every((ending) => ending !== undefined);
-  } finally {
-    progress.end();
-  }
-}
-
-async function printEnding(
-  { console }: Context,
-  client: CoordinatorClient,
-  { name, run }: { readonly name: string; readonly run: string },
-  { state, error }: Ending,
-): Promise<void> {
-  const report = state === "done" ? await client.report(run) : undefined;
-  console.result({ job: name, id: run, state, report: report ?? null, failure: error ?? null }, () =>
-    [
-      `${name}: run ${run} ${stateMeaning[state]}`,
-      ...(report === undefined ? [] : [`, held-out loss ${report.heldout_loss.toFixed(3)}, checkpoint ${report.checkpoint}`]),
-      ...(error === undefined ? [] : [`: ${error.code}: ${error.message}`]),
-    ].join(""),
-  );
 }

@@ -35,7 +35,7 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
       "--write",
       "add --search, or leave --write out",
     );
-  const job = readJob(context, request.job, request.overrides);
+  const job = await readJob(context, request.job, request.overrides);
   if (request.write !== undefined) checkOutput({ kind: "file", path: resolve(context.cwd, request.write), what: "the job file" });
   const read: PlanSubject["read"] = (more) => readJobFile(context, request.job, [...request.overrides, ...more]).job;
   const subject = planSubject({ job, read }, context.root, request.chip);

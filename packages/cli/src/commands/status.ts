@@ -14,10 +14,9 @@ export async function status(context: Context): Promise<ExitCode> {
   return ExitCode.done;
 }
 
-/** The goodput of the jobs that have chips. */
-interface Running {
+/** The goodput and the warnings of the jobs that have chips. */
+interface Running extends Pick<JobDetail, "goodput" | "warnings"> {
   readonly job: string;
-  readonly goodput?: NonNullable<JobDetail["goodput"]>;
 }
 
 async function runningJobs(client: CoordinatorClient, { pods }: Status): Promise<Running[]> {
@@ -25,11 +24,8 @@ async function runningJobs(client: CoordinatorClient, { pods }: Status): Promise
   return Promise.all(
     ids.map(async (job) => {
       // The job may have ended after the status.
-      const goodput = await client.get(job).then(
-        (found) => found.goodput,
-        () => undefined,
-      );
-      return { job, ...(goodput === undefined ? {} : { goodput }) };
+      const { goodput, warnings } = await client.get(job).catch((): Partial<JobDetail> => ({}));
+      return { job, ...(goodput === undefined ? {} : { goodput }), warnings: warnings ?? [] };
     }),
   );
 }
@@ -58,19 +54,17 @@ function statusText(status: Status, running: readonly Running[], url: string, no
   ];
   const text = lines.map(([name, value]) => `${name.padEnd(13)}${value}`).join("\n");
   if (pods === undefined || pods.slices.length === 0) return text;
-  const slices = pods.slices.map(({ job, pod, origin, dims }) => [
-    job,
-    String(pod),
-    dims.join("x"),
-    origin.join(","),
-    goodputText(running.find((each) => each.job === job)?.goodput) ?? "-",
-  ]);
+  const slices = pods.slices.map(({ job, pod, origin, dims }) => {
+    const own = running.find((each) => each.job === job);
+    return [job, String(pod), dims.join("x"), origin.join(","), goodputText(own?.goodput) ?? "-", `${own?.warnings?.length ?? 0}`];
+  });
   const columns = [
     { title: "job" },
     { title: "pod", align: "right" },
     { title: "slice" },
     { title: "first chip" },
     { title: "goodput" },
+    { title: "warnings", align: "right" },
   ] as const;
   return `${text}\n\n${textTable([...columns], slices)}`;
 }

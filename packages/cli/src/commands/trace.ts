@@ -27,7 +27,7 @@ export async function trace(context: Context, request: TraceRequest): Promise<Ex
   progress.update("write a trace of", request.subject);
   const file = resolve(cwd, request.output);
   checkOutput({ kind: "file", path: file, what: "the trace" });
-  const written = traceOf(context, request);
+  const written = await traceOf(context, request);
   const text = jsonText(written);
   writeOutputFile(file, "the trace", text);
   progress.end();
@@ -38,16 +38,16 @@ export async function trace(context: Context, request: TraceRequest): Promise<Ex
   return ExitCode.done;
 }
 
-function traceOf(context: Context, { subject, diff, overrides, chip, program }: TraceRequest): Trace {
+async function traceOf(context: Context, { subject, diff, overrides, chip, program }: TraceRequest): Promise<Trace> {
   const options = { overrides, chip, program };
   const warn = (warning: Warning): void => context.console.warn(warning);
   if (isRun(context, subject))
-    return diff ? recordedAndPredictedTrace(context, subject, options, warn) : recordedTrace(context.home, subject);
+    return diff ? await recordedAndPredictedTrace(context, subject, options, warn) : recordedTrace(context.home, subject);
   if (diff)
     throw argumentError(
       "--diff compares a run with its predicted step, but this is a job file",
       "--diff",
       "name a run, as `lapidary jobs` lists them",
     );
-  return predictedTrace(context, subject, options, warn);
+  return await predictedTrace(context, subject, options, warn);
 }

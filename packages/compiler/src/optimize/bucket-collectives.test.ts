@@ -1,6 +1,6 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { makeMesh } from "@lapidary/topology";
-import { type Graph, GraphBuilder, type Value, bytesOf, interpret } from "@lapidary/ir";
+import { type Graph, GraphBuilder, type Value, bytesOf, interpret, tensor } from "@lapidary/ir";
 import { compile } from "../compile.js";
 import { gradients } from "../differentiate/index.js";
 import type { Program } from "../program.js";
@@ -93,5 +93,33 @@ describe("buckets of collectives", () => {
     const options = { mesh: makeMesh({ model: 4 }), rules: { mlp: "model" }, zero: { stage: 0, axes: [] } } as const;
     const [apart, together] = [compile(g.finish(), options), compile(g.finish(), { ...options, bucketBytes: 1 << 20 })];
     deepStrictEqual(listed(together), listed(apart));
+  });
+
+  it("a bucket contains no maxima, because only partial sums can be stacked before they are reduced", () => {
+    const g = new GraphBuilder("maxima");
+    for (const name of ["a", "b"]) {
+      const x = g.parameter(name, { dtype: "f32", dims: [8, 8] }, [null, "mlp"], "batch");
+      for (const kind of ["max", "sum"] as const) g.output(`${kind}_${name}`, g.op("reduce", [x], { dims: [1], kind }));
+    }
+    const graph = g.finish();
+    const program = compile(graph, {
+      mesh: makeMesh({ model: 4 }),
+      rules: { mlp: "model" },
+      zero: { stage: 0, axes: [] },
+      bucketBytes: 256,
+    });
+    deepStrictEqual(listed(program), ["all_reduce 2x8", "all_reduce 8", "all_reduce 8"]);
+    const inputs = new Map(
+      ["a", "b"].map((name, n) => [
+        name,
+        tensor(
+          "f32",
+          [8, 8],
+          Float64Array.from({ length: 64 }, (_, i) => ((i * 7 + n * 3) % 19) - 9),
+        ),
+      ]),
+    );
+    const [out, expected] = [runChips(program.chip, inputs), interpret(graph, inputs)];
+    for (const [name, { data }] of expected) deepStrictEqual([...(out.get(name)?.data ?? [])], [...data]);
   });
 });

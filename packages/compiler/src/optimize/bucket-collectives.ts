@@ -100,8 +100,13 @@ function stackedAttrs({ attrs }: Value): object {
 /** Lists of two or more collectives that can be combined, each in the order of the program. */
 function findBuckets(graph: Graph, limit: number): Value[][] {
   const bytesOfOperand = (value: Value): number => bytesOf(ensure(graph.values[ensure(value.inputs[0], "operand")], "operand").type);
+  // The arrays of a bucket are stacked before they are reduced, and ops propagate partial sums only.
+  const isStackable = (value: Value): boolean => {
+    const { unreduced, reduction } = ensure(graph.values[ensure(value.inputs[0], "operand")]?.sharding, "sharding");
+    return value.op !== "all_to_all" && (unreduced.length === 0 || reduction === "sum");
+  };
   const candidates = graph.values.filter(
-    (value) => ops[value.op].communicates && value.op !== "all_to_all" && Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit,
+    (value) => ops[value.op].communicates && Math.max(bytesOfOperand(value), bytesOf(value.type)) * 2 <= limit && isStackable(value),
   );
   if (candidates.length < 2) return [];
   const dependencies = new Dependencies(graph);

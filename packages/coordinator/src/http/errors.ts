@@ -93,7 +93,7 @@ export function noRequestError(cause: Error): LapidaryError {
 }
 
 /** A body or query that its schema rejects; the location is the key. */
-export function requestError(error: z.ZodError, where: string): LapidaryError {
+function requestError(error: z.ZodError, where: string): LapidaryError {
   const issue = error.issues[0];
   const key = (issue?.path ?? []).map(String).join(".");
   return new LapidaryError({
@@ -137,4 +137,11 @@ export function asLapidaryError(error: unknown): LapidaryError {
     message: `internal error: ${message}`,
     cause: error,
   });
+}
+
+/** The value of a request that a schema accepts. @param where the part of the request, for errors */
+export function readRequest<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw requestError(parsed.error, where);
+  return parsed.data;
 }

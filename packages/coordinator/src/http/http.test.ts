@@ -3,7 +3,7 @@ import { appendFileSync, mkdirSync, rmSync } from "node:fs";
 import { createServer, request } from "node:http";
 import { join } from "node:path";
 import { LapidaryError } from "@lapidary/std";
-import type { Report, StreamEvent, Submitted } from "@lapidary/api";
+import { type StreamEvent, type Submitted, type TrainingReport, trainingReport } from "@lapidary/api";
 import { CoordinatorClient } from "@lapidary/api/client";
 import { isOfType, runEventsIn } from "@lapidary/api/run-events";
 import { RunStore, prometheusText } from "@lapidary/telemetry";
@@ -97,7 +97,7 @@ describe("the HTTP API", () => {
     for await (const event of client.stream(id)) events.push(event);
     deepStrictEqual(events.find(({ event }) => event === "metrics")?.data, row);
     strictEqual((await client.get(id)).loss, Number.NaN);
-    const { train_loss, heldout_loss } = await client.report(id);
+    const { train_loss, heldout_loss } = trainingReport(await client.report(id));
     deepStrictEqual([train_loss, heldout_loss], [Number.NaN, Infinity]);
     const { summary } = runs.get(id);
     const metrics = prometheusText(await client.status(), [{ ...summary, eta_s: Infinity }], summary.finished_at ?? 0);
@@ -338,7 +338,7 @@ describe("the HTTP API", () => {
   });
 });
 
-const report = (id: string): Report => ({
+const report = (id: string): TrainingReport => ({
   id,
   model: "nano",
   parameters: 1,

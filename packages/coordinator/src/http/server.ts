@@ -28,7 +28,7 @@ import {
   submitRequestSchema,
 } from "@lapidary/api";
 import { readJournal, readMetrics, type Run, runFiles } from "@lapidary/telemetry";
-import { asLapidaryError, errorBody, httpStatus, noRequestError, requestError, routeError, urlError } from "./errors.js";
+import { asLapidaryError, errorBody, httpStatus, noRequestError, readRequest, routeError, urlError } from "./errors.js";
 import { sendEvents } from "./event-source.js";
 import { guard, tokenCookie } from "./guard.js";
 import { runsPage } from "./page.js";
@@ -128,23 +128,23 @@ function addRoutes(server: FastifyInstance, { service, token, page, onBug }: Ser
   const runOf = (request: { params: unknown }): Run => runs.get((request.params as { id: string }).id);
 
   server.get("/api/status", (): Status => service.status());
-  server.post("/api/jobs", (request): Promise<Submitted> => service.submit(read(submitRequestSchema, request.body, "body")));
-  server.get("/api/jobs", (request): JobList => runs.list(read(jobQuerySchema, request.query, "query")));
+  server.post("/api/jobs", (request): Promise<Submitted> => service.submit(readRequest(submitRequestSchema, request.body, "body")));
+  server.get("/api/jobs", (request): JobList => runs.list(readRequest(jobQuerySchema, request.query, "query")));
   server.get("/api/jobs/:id", (request): JobDetail => service.detail(runOf(request)));
   server.post("/api/jobs/:id/cancel", (request): Promise<Cancelled> => service.cancel(runOf(request).id));
   server.post(
     "/api/jobs/:id/resume",
-    (request): Promise<Resumed> => service.resume(runOf(request).id, read(resumeRequestSchema, request.body ?? undefined, "body")),
+    (request): Promise<Resumed> => service.resume(runOf(request).id, readRequest(resumeRequestSchema, request.body ?? undefined, "body")),
   );
   server.get("/api/jobs/:id/metrics", async (request): Promise<MetricsPage> => {
     const run = runOf(request);
-    const { from, limit } = read(pageQuerySchema, request.query, "query");
+    const { from, limit } = readRequest(pageQuerySchema, request.query, "query");
     const { rows, more, unreadable } = await readMetrics(run.directory, from, limit);
     return { metrics: rows, ...(unreadable > 0 ? { unreadable } : {}), ...(more ? { next_from: from + limit } : {}) };
   });
   server.get("/api/jobs/:id/logs", async (request): Promise<LogsPage> => {
     const run = runOf(request);
-    const { from, limit, worker } = read(logsQuerySchema, request.query, "query");
+    const { from, limit, worker } = readRequest(logsQuerySchema, request.query, "query");
     const events = await readJournal(run.directory);
     const all = events.flatMap((event) =>
       event.event === "log" && (worker === undefined || event.data.source === `worker ${worker}`) ? [event.data] : [],
@@ -156,20 +156,20 @@ function addRoutes(server: FastifyInstance, { service, token, page, onBug }: Ser
   server.get("/api/jobs/:id/checkpoints", async (request) => ({ checkpoints: await service.checkpoints(runOf(request)) }));
   server.get("/api/jobs/:id/stream", async (request, reply) => {
     const run = runOf(request);
-    const { follow } = read(streamQuerySchema, request.query, "query");
-    const after = read(z.coerce.number().int().min(0), request.headers["last-event-id"] ?? 0, "Last-Event-ID");
+    const { follow } = readRequest(streamQuerySchema, request.query, "query");
+    const after = readRequest(z.coerce.number().int().min(0), request.headers["last-event-id"] ?? 0, "Last-Event-ID");
     reply.hijack();
     await sendEvents(reply.raw, run, after, follow).catch(onBug);
   });
   const pipelineOf = (request: { params: unknown }): string => (request.params as { id: string }).id;
   server.post(
     "/api/pipelines",
-    (request): Promise<PipelineSubmitted> => service.submitPipeline(read(submitPipelineSchema, request.body, "body")),
+    (request): Promise<PipelineSubmitted> => service.submitPipeline(readRequest(submitPipelineSchema, request.body, "body")),
   );
   server.get("/api/pipelines/:id", (request): PipelineDetail => service.pipeline(pipelineOf(request)));
   server.post("/api/pipelines/:id/cancel", (request): Promise<PipelineCancelled> => service.cancelPipeline(pipelineOf(request)));
   server.post("/api/shutdown", (request) => {
-    read(shutdownRequestSchema, request.body ?? undefined, "body");
+    readRequest(shutdownRequestSchema, request.body ?? undefined, "body");
     service.shutdown();
     return { stopping: true };
   });
@@ -185,12 +185,6 @@ function addRoutes(server: FastifyInstance, { service, token, page, onBug }: Ser
     if (page?.isBuilt === true) return page.send(reply, "index.html");
     return reply.send(runsPage(service.status(), runs.list({ limit: 200 }).jobs, Date.now()));
   });
-}
-
-function read<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw requestError(parsed.error, where);
-  return parsed.data;
 }
 
 async function readReport(run: Run): Promise<Report> {

@@ -1,5 +1,6 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { resolve } from "node:path";
+import { writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { once } from "node:events";
 import { connect } from "node:net";
@@ -9,6 +10,8 @@ import type { Status } from "@lapidary/api";
 import { RunStore, prometheusText } from "@lapidary/telemetry";
 import { newRun, trainRow } from "@lapidary/telemetry/testing";
 import { temporaryDirectory } from "@lapidary/std/testing";
+import type { JobFiles, Snapshot, Validated } from "@lapidary/api/view-api";
+import { recordedComparison } from "../testing/recorded-post-training.js";
 import { openApi, routeDocs } from "./openapi.js";
 import { type HttpServer, serveHttp } from "./server.js";
 import type { Service } from "./service.js";
@@ -113,6 +116,22 @@ describe("the routes of the page", () => {
     match(text, /event: end/);
   });
 
+  it("a snapshot has the samples of a run and the comparison in its report, and no comparison in a damaged report", async () => {
+    const { run } = runs.create(newRun({ exactly: "first" }));
+    const completions = [{ prompt: "p", completion: "c", score: 1, finish_reason: "length" as const }];
+    run.record({ type: "completions_sampled", step: 3, split: "heldout", completions });
+    const get = async (): Promise<Snapshot> => (await (await send("/api/jobs/first/snapshot")).json()) as Snapshot;
+    const write = (report: unknown): void => writeFileSync(join(run.directory, "report.json"), JSON.stringify(report));
+    write({ ...recordedComparison, more: 1 });
+    const { samples, comparison, report } = await get();
+    deepStrictEqual(samples?.[0]?.completions, [{ completion: "c", score: 1, finish_reason: "length" }]);
+    deepStrictEqual([comparison?.sets[0]?.result, report], [recordedComparison.sets[0]?.result, undefined]);
+    write({ comparison: recordedComparison });
+    strictEqual((await get()).comparison?.candidate.name, "tuned");
+    write({ ...recordedComparison, sets: [{}] });
+    strictEqual((await get()).comparison, undefined);
+  });
+
   it("a subscriber of the list receives the whole list and then its changes", async () => {
     const { run } = runs.create(newRun({ exactly: "first" }));
     const response = await send("/api/live");
@@ -202,6 +221,28 @@ describe("the routes of the page", () => {
     const wrong = await check((nano?.text ?? "").replace("zero:", "zeroo:"));
     strictEqual(wrong.status, 400);
     match(wrong.body.error?.place ?? "", /^job:\d+:\d+$/);
+  });
+
+  it("the server checks a pipeline with paths relative to its file, and names the line of a mistake", async () => {
+    const post = async (path: string, body: unknown): Promise<{ status: number; body: Validated & { error?: { place?: string } } }> => {
+      const response = await send(path, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } });
+      return { status: response.status, body: (await response.json()) as Validated };
+    };
+    const { files } = (await (await send("/api/job-files")).json()) as JobFiles;
+    const { text = "", path = "" } = files.find(({ name }) => name === "pipelines/two-stage") ?? {};
+    const valid = await post("/api/validate", { yaml: text, path });
+    deepStrictEqual(
+      valid.body.jobs?.map(({ name, needs, chips }) => [name, needs, chips]),
+      [
+        ["base", [], 256],
+        ["tuned", ["base"], 256],
+      ],
+    );
+    match(valid.body.yaml, /^# base\nname: nano16/);
+    const wrong = await post("/api/validate", { yaml: text.replace("needs: [base]", "needs: [bass]"), path });
+    strictEqual(wrong.status, 400);
+    match(wrong.body.error?.place ?? "", /^two-stage\.yaml:\d+:\d+$/);
+    strictEqual((await post("/api/pipelines/launch", { yaml: "jobs: {}", path })).status, 400);
   });
 
   it("the server returns metrics in the format of Prometheus", async () => {

@@ -1,12 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LapidaryError } from "@lapidary/std";
-import { printMesh } from "@lapidary/topology";
-import { checkInputs, jobWarnings, meshOf, printJob } from "@lapidary/training";
 import type { FastifyInstance } from "fastify";
-import type { z } from "zod";
-import { isFinal, type Report, reportSchema } from "@lapidary/api";
-import { parsePlacedJob } from "../jobs.js";
+import { isFinal, reportSchema } from "@lapidary/api";
 import { jobFileYaml } from "@lapidary/api/job-file";
 import {
   type Run,
@@ -20,11 +16,9 @@ import {
   prometheusText,
   programFile,
   readProgramView,
-  seriesNames,
   readSeries,
 } from "@lapidary/telemetry";
 import {
-  type JobFiles,
   liveQuerySchema,
   type LogPage,
   logQuerySchema,
@@ -32,16 +26,16 @@ import {
   type RecordedStep,
   type Snapshot,
   stepQuerySchema,
-  type Validated,
-  validateRequestSchema,
   watchQuerySchema,
 } from "@lapidary/api/view-api";
-import { Series } from "@lapidary/api/downsample";
+import { comparisonOf } from "@lapidary/api/comparison";
+import { newTrainSeries } from "@lapidary/api/train-series";
 import { exportPage } from "./export-page.js";
 import { encodeChips, encodeWorkerSteps } from "@lapidary/api/frames";
 import { stepTraceAt } from "@lapidary/api/step-traces";
 import { readWorkerSteps } from "@lapidary/api/worker-steps";
-import { asLapidaryError, requestError } from "./errors.js";
+import { asLapidaryError, readRequest } from "./errors.js";
+import { addLaunchRoutes } from "./launch-routes.js";
 import { openApi } from "./openapi.js";
 import type { PageFiles } from "./page-files.js";
 import type { Service } from "./service.js";
@@ -87,6 +81,7 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
       logs: history.logs,
       log_count: history.logCount,
       run_events: history.runEvents,
+      ...(history.samples.samples.length === 0 ? {} : { samples: [...history.samples.samples] }),
       yaml: jobFileYaml(run.directory),
       has_program: existsSync(programFile(run.directory)),
       ...reportOf(report),
@@ -98,7 +93,7 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
     overview.add(reply.raw);
   });
   server.get("/api/watch", (request, reply) => {
-    const { run: requested } = read(watchQuerySchema, request.query, "query");
+    const { run: requested } = readRequest(watchQuerySchema, request.query, "query");
     reply.hijack();
     overview.add(reply.raw);
     for (const { id, after } of requested)
@@ -115,7 +110,7 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
   server.get("/api/jobs/:id/snapshot", (request): Snapshot => snapshotOf(runOf(request)));
   server.get("/api/jobs/:id/live", (request, reply) => {
     const run = runOf(request);
-    const { after } = read(
+    const { after } = readRequest(
       liveQuerySchema,
       request.headers["last-event-id"] === undefined ? request.query : { after: request.headers["last-event-id"] },
       "query",
@@ -135,24 +130,24 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
     return reply.type("application/json; charset=utf-8").send(readFileSync(programFile(run.directory)));
   });
   server.get("/api/jobs/:id/series", async (request) => {
-    const { from, to, points } = read(rangeQuerySchema, request.query, "query");
+    const { from, to, points } = readRequest(rangeQuerySchema, request.query, "query");
     const run = runOf(request);
-    const found = new Series(seriesNames, points);
+    const found = newTrainSeries(points);
     await readSeries(run.directory, from, to, found);
     return found.toJson(points);
   });
   server.get("/api/jobs/:id/worker-steps", (request, reply) => {
-    const { from, to, points } = read(rangeQuerySchema, request.query, "query");
+    const { from, to, points } = readRequest(rangeQuerySchema, request.query, "query");
     const { workers, steps } = readWorkerSteps(runOf(request).directory, from, to, points);
     return reply.type("application/octet-stream").send(Buffer.from(encodeWorkerSteps(workers, steps)));
   });
   server.get("/api/jobs/:id/step-trace", (request): RecordedStep => {
-    const { step } = read(stepQuerySchema, request.query, "query");
+    const { step } = readRequest(stepQuerySchema, request.query, "query");
     return stepTraceAt(runOf(request).directory, step);
   });
   server.get(
     "/api/jobs/:id/log-lines",
-    (request): Promise<LogPage> => findLogLines(runOf(request).directory, read(logQuerySchema, request.query, "query")),
+    (request): Promise<LogPage> => findLogLines(runOf(request).directory, readRequest(logQuerySchema, request.query, "query")),
   );
   server.get("/api/jobs/:id/page.html", (request, reply) => {
     const run = runOf(request);
@@ -170,49 +165,21 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
   );
   if (page !== undefined) page.addRoutes(server);
   if (root === undefined) return;
-  server.get("/api/job-files", (): JobFiles => ({ files: jobFiles(root) }));
-  server.post("/api/validate", async (request): Promise<Validated> => {
-    const {
-      job,
-      locationOf,
-      warnings: renamed,
-    } = parsePlacedJob({ ...read(validateRequestSchema, request.body, "body"), base: root }, root, {
-      runsDirectory: service.runs.directory,
-    });
-    const warnings = [...renamed, ...(await checkInputs(job, { projectRoot: root, locationOf })), ...jobWarnings(job)];
-    return { name: job.name, yaml: printJob(job), chips: job.chips, mesh: printMesh(meshOf(job)), warnings };
-  });
+  addLaunchRoutes(server, service, root);
 }
 
-/** The report of a run, or undefined if it is missing or damaged. */
-function reportOf(path: string): { report?: Report } {
+/** The report of a run, and the comparison of models in it. Both are absent if the report is missing or damaged. */
+function reportOf(path: string): Pick<Snapshot, "report" | "comparison"> {
   if (!existsSync(path)) return {};
+  let value: unknown;
   try {
-    return { report: reportSchema.parse(JSON.parse(readFileSync(path, "utf8"))) };
+    value = JSON.parse(readFileSync(path, "utf8"));
   } catch {
     // The report is damaged: /report returns the error, and other views of the run are shown.
     return {};
   }
-}
-
-/** The job files of the project, including those in folders. */
-function jobFiles(root: string): JobFiles["files"] {
-  const directory = join(root, "configs/jobs");
-  if (!existsSync(directory)) return [];
-  return readdirSync(directory, { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".yaml"))
-    .sort()
-    .map((name) => ({
-      name: name.replace(/\.yaml$/, ""),
-      path: `configs/jobs/${name}`,
-      text: readFileSync(join(directory, name), "utf8"),
-    }));
-}
-
-function read<T extends z.ZodType>(schema: T, value: unknown, where: string): z.output<T> {
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) throw requestError(parsed.error, where);
-  return parsed.data;
+  const [report, comparison] = [reportSchema.safeParse(value).data, comparisonOf(value)];
+  return { ...(report === undefined ? {} : { report }), ...(comparison === undefined ? {} : { comparison }) };
 }
 
 function noProgram(run: Run): LapidaryError {

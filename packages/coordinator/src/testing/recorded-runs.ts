@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { compile } from "@lapidary/compiler";
 import { buildModel } from "@lapidary/models";
@@ -10,9 +11,11 @@ import { PageFiles } from "../http/page-files.js";
 import { type HttpServer, serveHttp } from "../http/server.js";
 import type { Service } from "../http/service.js";
 import { parseJob, describeJob } from "../jobs.js";
-import { type Run, RunStore, viewMachine, makeProgramView, writeProgramView } from "@lapidary/telemetry";
+import { type Run, runFiles, RunStore, viewMachine, makeProgramView, writeProgramView } from "@lapidary/telemetry";
 import type { WorkerStep } from "@lapidary/api/frames";
 import { WorkerStepLog } from "@lapidary/api/worker-steps";
+
+import { recordedPipelines, type RecordedRecipe } from "./recorded-post-training.js";
 
 /**
  * Recorded runs without workers: real jobs, compiled, with generated numbers in the files of a run. They are for screenshots, and for tests that
@@ -20,8 +23,9 @@ import { WorkerStepLog } from "@lapidary/api/worker-steps";
  */
 export interface RecordedRun {
   readonly id: string;
-  /** A job file, relative to the project's root. */
-  readonly path: string;
+  /** A job file, relative to the project's root; or the text of one. */
+  readonly path?: string;
+  readonly yaml?: string;
   readonly overrides?: readonly string[];
   /** Number of finished steps. */
   readonly done: number;
@@ -37,6 +41,13 @@ export interface RecordedRun {
   readonly waits?: boolean;
   /** Lines for the log. */
   readonly logs?: readonly string[];
+  /** Metrics and samples of a recipe. */
+  readonly recipe?: RecordedRecipe;
+  /** The contents of its report. */
+  readonly report?: unknown;
+  /** The pipeline that it belongs to, and the runs that it needs. */
+  readonly pipeline?: string;
+  readonly needs?: readonly string[];
 }
 
 export class RecordedRuns {
@@ -65,11 +76,12 @@ export class RecordedRuns {
   }
 
   record(wanted: RecordedRun): RecordedRunWriter {
-    const { id, path, overrides = [], workers = 2, step_ms = 420, waits = false } = wanted;
+    const { id, path, yaml, overrides = [], workers = 2, step_ms = 420, waits = false, pipeline, needs = [] } = wanted;
     const begin = Date.now() - (wanted.age_ms ?? wanted.done * step_ms + 9000);
     this.#now = begin;
-    const job = parseJob({ path, overrides: [...overrides], priority: 0 }, this.root);
-    const { run } = this.runs.create({ ...describeJob(job), name: { exactly: id }, priority: 0, queue_id: id });
+    const job = parseJob({ path, yaml, overrides: [...overrides], priority: 0 }, this.root);
+    const place = pipeline === undefined ? {} : { pipeline, needs: [...needs] };
+    const { run } = this.runs.create({ ...describeJob(job), name: { exactly: id }, priority: 0, queue_id: id, ...place });
     if (waits) {
       this.#now = 0;
       return new RecordedRunWriter(run, job, wanted, workers, () => Date.now());
@@ -113,6 +125,7 @@ export class RecordedRuns {
     const writer = new RecordedRunWriter(run, job, wanted, size, (ms) => (this.#now = this.#now === 0 ? Date.now() : this.#now + ms));
     writer.steps(wanted.done);
     for (const line of wanted.logs ?? []) run.log("worker 0", line);
+    if (wanted.report !== undefined) writeFileSync(join(run.directory, runFiles.report), JSON.stringify(wanted.report));
     if (wanted.end !== undefined) this.finish(run, wanted.end);
     this.#now = 0;
     return writer;
@@ -171,11 +184,7 @@ export class RecordedRuns {
         });
         return { id: run.id, state: run.state, existed, warnings: [] };
       },
-      submitPipeline: () => Promise.reject(new Error("not here")),
-      pipeline: () => {
-        throw new Error("not here");
-      },
-      cancelPipeline: () => Promise.reject(new Error("not here")),
+      ...recordedPipelines(this.runs, this.root, (id) => this.finish(this.runs.get(id), "cancelled")),
       resume: () => Promise.reject(new Error("not here")),
       cancel: async (id) => {
         this.finish(this.runs.get(id), "cancelled");
@@ -230,6 +239,7 @@ export class RecordedRunWriter {
   next(): TrainRow {
     const step = ++this.#step;
     const { steps, batch, seq, optimizer } = this.job.train;
+    const { recipe } = this.wanted;
     const noise = (): number => this.#random.next() - 0.5;
     const spike = this.#random.next() > 0.995 ? 1.2 : 0;
     const through = step / steps;
@@ -247,11 +257,16 @@ export class RecordedRunWriter {
       tokens_per_s: (batch * seq * 1000) / step_ms,
       step_ms,
       eta_s: ((steps - step) * step_ms) / 1000,
+      ...(recipe === undefined ? {} : { metrics: recipe.metrics(step / steps, noise) }),
     };
     this.run.metrics(row);
     const every = Math.max(1, Math.round(steps / 6));
-    if (step % every === 0 || step === steps)
-      this.run.metrics({ kind: "eval", time: row.time, step, heldout_loss: loss + 0.12, unigram_loss: 6.174, tokens: 32_768 });
+    if (step % every === 0 || step === steps) {
+      const metrics = recipe === undefined ? {} : { metrics: recipe.heldout(step / steps) };
+      this.run.metrics({ kind: "eval", time: row.time, step, heldout_loss: loss + 0.12, unigram_loss: 6.174, tokens: 32_768, ...metrics });
+      for (const completions of recipe?.samples(step / steps) ?? [])
+        this.run.record({ type: "completions_sampled", step, split: "heldout", completions: [...completions] });
+    }
     if (step % every === 0)
       this.run.record({ type: "checkpoint_written", step, path: join(this.run.directory, `checkpoints/step-${step}`), bytes: 1 << 20 });
     return row;

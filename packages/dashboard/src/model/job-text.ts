@@ -1,6 +1,11 @@
-/** The line of an error in the text of a job: `job:7:3` and `job:7:3: data.corpus: /x` are line 7, column 3; an override has no line. */
-export function lineOf(place: string | undefined): number | undefined {
-  const match = /^job:(\d+):\d+(?=$|: )/.exec(place ?? "");
+/**
+ * The line of an error in a text: `job:7:3` and `job:7:3: data.corpus: /x` are line 7, column 3; an override has no line.
+ *
+ * @param file the name of the text in locations
+ */
+export function lineOf(place: string | undefined, file = "job"): number | undefined {
+  if (place?.startsWith(`${file}:`) !== true) return undefined;
+  const match = /^(\d+):\d+(?=$|: )/.exec(place.slice(file.length + 1));
   return match === null ? undefined : Number(match[1]);
 }
 

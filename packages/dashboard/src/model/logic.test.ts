@@ -97,5 +97,6 @@ describe("job text", () => {
     strictEqual(lineOf("job:13:9: data.corpus: /data/book.txt:2:1"), 13);
     strictEqual(lineOf("override train.steps=x"), undefined);
     strictEqual(lineOf(undefined), undefined);
+    strictEqual(lineOf("two-stage.yaml:7:3: /x/nano.yaml:2:1", "two-stage.yaml"), 7);
   });
 });

@@ -11,8 +11,14 @@ const floats: ReadonlySet<string> = new Set([
   "heldout_loss",
   "unigram_loss",
   "train_loss",
+  "score",
 ]);
 
 /** Parses a response of the coordinator, and converts NaN and infinities back to numbers. */
-export const parseResponse = (text: string): unknown =>
-  JSON.parse(text, (key, value: unknown) => (floats.has(key) ? (floatOf(value) ?? value) : value));
+export const parseResponse = (text: string): unknown => JSON.parse(text, revived);
+
+function revived(key: string, value: unknown): unknown {
+  if (floats.has(key)) return floatOf(value) ?? value;
+  if (key !== "metrics" || typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, metric]: [string, unknown]) => [name, floatOf(metric) ?? metric]));
+}

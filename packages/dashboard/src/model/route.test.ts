@@ -17,6 +17,8 @@ const views: fc.Arbitrary<RunView> = fc
       axis: text.filter((t) => t !== ""),
       time: span,
       steps: span,
+      prompt: text.filter((t) => t !== ""),
+      sampled: fc.uniqueArray(fc.integer({ min: 0, max: 999_999 }), { minLength: 1, maxLength: 8 }),
     },
     { requiredKeys: [] },
   )
@@ -37,10 +39,14 @@ describe("route", () => {
   });
 
   it("parseRoute ignores invalid values", () => {
-    deepStrictEqual(parseRoute("#/run/a?panel=nope&chip=-1&colour=red&time=9~3&op=x"), { page: "run", id: "a", view: emptyView });
+    deepStrictEqual(parseRoute("#/run/a?panel=nope&chip=-1&colour=red&time=9~3&op=x&sampled=1.x"), {
+      page: "run",
+      id: "a",
+      view: emptyView,
+    });
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), (hash) =>
-        ["runs", "run", "compare", "launch", "unknown"].includes(parseRoute(`#${hash}`).page),
+        ["runs", "run", "pipeline", "compare", "launch", "unknown"].includes(parseRoute(`#${hash}`).page),
       ),
     );
   });
@@ -48,6 +54,7 @@ describe("route", () => {
   it("an unknown page keeps its name", () => {
     deepStrictEqual(parseRoute("#/nowhere/at/all"), { page: "unknown", text: "/nowhere/at/all" });
     strictEqual(parseRoute("").page, "runs");
+    deepStrictEqual(parseRoute("#/pipeline/p%20q"), { page: "pipeline", id: "p q" });
     deepStrictEqual(parseRoute("#/compare?a=x&b=y"), { page: "compare", a: "x", b: "y" });
   });
 });

@@ -4,13 +4,16 @@ export type Route =
   | { readonly page: "run"; readonly id: string; readonly view: RunView }
   | { readonly page: "compare"; readonly a: string; readonly b: string }
   | { readonly page: "launch"; readonly file: string }
+  | { readonly page: "pipeline"; readonly id: string }
   | { readonly page: "unknown"; readonly text: string };
 
-/** Panels in the order of the page. */
+/** Panels in the order of the page. A run without samples or without a comparison does not have those panels. */
 export const panels = [
   "torus",
   "header",
+  "comparison",
   "curves",
+  "samples",
   "workers",
   "timeline",
   "memory",
@@ -21,6 +24,23 @@ export const panels = [
   "config",
 ] as const;
 export type PanelName = (typeof panels)[number];
+
+/** The keys that select panels. */
+export const panelKeys: Readonly<Record<PanelName, string>> = {
+  torus: "1",
+  header: "2",
+  curves: "3",
+  workers: "4",
+  timeline: "5",
+  memory: "6",
+  shards: "7",
+  collectives: "8",
+  events: "9",
+  logs: "0",
+  config: "-",
+  samples: "s",
+  comparison: "c",
+};
 
 export const colourings = ["state", "step time", "hbm", "bytes sent", "owner"] as const;
 export type Colouring = (typeof colourings)[number];
@@ -41,6 +61,10 @@ export interface RunView {
   readonly calls?: number;
   /** The steps that the curves show. */
   readonly steps?: Span;
+  /** The prompt whose completions are shown, by `promptKey`. */
+  readonly prompt?: string;
+  /** The steps whose completions are shown side by side; the first and the newest by default. */
+  readonly sampled?: readonly number[];
   readonly log: string;
   readonly source: string;
 }
@@ -63,6 +87,7 @@ export function parseRoute(hash: string): Route {
   const [first, second] = parts;
   if (first === undefined) return { page: "runs" };
   if (first === "run" && second !== undefined && parts.length === 2) return { page: "run", id: second, view: parseView(query) };
+  if (first === "pipeline" && second !== undefined && parts.length === 2) return { page: "pipeline", id: second };
   if (first === "compare" && parts.length === 1) return { page: "compare", a: query.get("a") ?? "", b: query.get("b") ?? "" };
   if (first === "launch" && parts.length === 1) return { page: "launch", file: query.get("file") ?? "" };
   return { page: "unknown", text: path };
@@ -74,6 +99,8 @@ export function printRoute(route: Route): string {
       return "#/";
     case "run":
       return `#/run/${encodeURIComponent(route.id)}${printQuery(route.view)}`;
+    case "pipeline":
+      return `#/pipeline/${encodeURIComponent(route.id)}`;
     case "compare":
       return `#/compare?${new URLSearchParams({ a: route.a, b: route.b })}`;
     case "launch":
@@ -91,6 +118,8 @@ function parseView(query: URLSearchParams): RunView {
   const time = spanOf(query.get("time"));
   const steps = spanOf(query.get("steps"));
   const tensor = query.get("tensor");
+  const prompt = query.get("prompt");
+  const sampled = stepsOf(query.get("sampled"));
   const axis = query.get("axis");
   return {
     colour: colourings.find((name) => name === query.get("colour")) ?? emptyView.colour,
@@ -104,10 +133,12 @@ function parseView(query: URLSearchParams): RunView {
     ...(axis === null ? {} : { axis }),
     ...(time === undefined ? {} : { time }),
     ...(steps === undefined ? {} : { steps }),
+    ...(prompt === null ? {} : { prompt }),
+    ...(sampled.length === 0 ? {} : { sampled }),
   };
 }
 
-function printQuery({ panel, colour, chip, tensor, axis, op, calls, time, steps, log, source }: RunView): string {
+function printQuery({ panel, colour, chip, tensor, axis, op, calls, time, steps, prompt, sampled, log, source }: RunView): string {
   const query = new URLSearchParams();
   const set = (name: string, value: string | number | undefined): void => {
     if (value !== undefined && value !== "") query.set(name, String(value));
@@ -121,6 +152,8 @@ function printQuery({ panel, colour, chip, tensor, axis, op, calls, time, steps,
   set("calls", calls);
   set("time", time === undefined ? undefined : `${roundForUrl(time.from)}~${roundForUrl(time.to)}`);
   set("steps", steps === undefined ? undefined : `${roundForUrl(steps.from)}~${roundForUrl(steps.to)}`);
+  set("prompt", prompt);
+  set("sampled", sampled?.join("."));
   set("log", log);
   set("source", source);
   const text = query.toString();
@@ -146,6 +179,10 @@ function decode(part: string): string {
 function wholeNumber(text: string | null): number | undefined {
   return text !== null && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
+
+/** `1.20.400`, at most eight. */
+const stepsOf = (text: string | null): number[] =>
+  /^\d{1,9}(\.\d{1,9}){0,7}$/.test(text ?? "") ? [...new Set((text ?? "").split(".").map(Number))] : [];
 
 function spanOf(text: string | null): Span | undefined {
   const match = /^([\d.e+-]+)~([\d.e+-]+)$/.exec(text ?? "");

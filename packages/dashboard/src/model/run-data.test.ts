@@ -127,6 +127,41 @@ describe("run data", () => {
     deepStrictEqual([data.runEvents.map(({ id }) => id), data.logs.length, data.restarts], [[1, 2, 4, 5], 4, 2]);
   });
 
+  it("metrics of a recipe are columns, with their last values in the job, and NaN stays a number", () => {
+    const metrics = { kl: Number.NaN, reward: 0.5 };
+    const sent = jsonText([{ id: 1, event: "metrics", data: { ...snapshotRow, metrics } }]);
+    const data = new RunData(snapshot());
+    data.apply(parseResponse(sent) as StreamEvent[]);
+    deepStrictEqual(data.job.metrics, metrics);
+    data.apply([{ id: 2, event: "metrics", data: { ...snapshotRow, step: 2, metrics: { reward: 0.75 } } }]);
+    deepStrictEqual(data.series.column("metrics.kl").last, [Number.NaN, Number.NaN]);
+    deepStrictEqual([data.series.column("metrics.reward").last, data.job.metrics], [[0.5, 0.75], { reward: 0.75 }]);
+    const again = new RunData(parseResponse(jsonText({ ...snapshot(), series: data.series.toJson(10) })) as Snapshot);
+    deepStrictEqual(again.series.toJson(10), data.series.toJson(10));
+  });
+
+  it("the runs that a job waits for change with its state, and sampled completions are added to those of the snapshot", () => {
+    const samples = [{ step: 1, split: "heldout", prompt: "p", completions: [] }] as const;
+    const data = new RunData({ ...snapshot(), samples: [...samples] });
+    const completions = [{ prompt: "p", completion: "c", score: 1 }];
+    data.apply([
+      { id: 1, event: "state", data: { time: 1, state: "queued", waiting_for: ["b"] } },
+      {
+        id: 2,
+        event: "log",
+        data: {
+          time: 2,
+          source: "coordinator",
+          line: "x",
+          run_event: { type: "completions_sampled", step: 9, split: "heldout", completions },
+        },
+      },
+    ]);
+    deepStrictEqual([data.job.waiting_for, data.samples.samples.map(({ step }) => step)], [["b"], [1, 9]]);
+    data.apply([{ id: 3, event: "state", data: { time: 3, state: "compiling" } }]);
+    strictEqual(data.job.waiting_for, undefined);
+  });
+
   it("the series is truncated when a run resumes from an earlier checkpoint", () => {
     const data = new RunData(snapshot());
     data.apply(events.slice(0, 43));

@@ -1,11 +1,10 @@
 import type { EvalRow, JobDetail, LogLine, StateEvent, StreamEvent, TrainRow } from "@lapidary/api";
-import type { RunEventType } from "@lapidary/api/run-events";
 import type { Snapshot } from "@lapidary/api/view-api";
-import { Series, type SeriesJson } from "@lapidary/api/downsample";
-
-/** In the order of the coordinator's columns. */
-const columnNames = ["loss", "grad_norm", "learning_rate", "tokens_per_s", "step_ms"] as const;
-export type ColumnName = (typeof columnNames)[number];
+import type { Comparison } from "@lapidary/api/comparison";
+import { SampleHistory } from "@lapidary/api/completion-samples";
+import type { Series, SeriesJson } from "@lapidary/api/downsample";
+import type { RunEventOf, RunEventType } from "@lapidary/api/run-events";
+import { addTrainRow, trainSeriesFrom } from "@lapidary/api/train-series";
 
 type Numbered<T> = T & { readonly id: number };
 
@@ -31,12 +30,14 @@ export class RunData {
   lastRow: TrainRow | undefined;
   hasProgram: boolean;
   report: unknown;
+  readonly samples: SampleHistory;
+  readonly comparison: Comparison | undefined;
 
   constructor(snapshot: Snapshot) {
     this.job = snapshot.job;
     this.yaml = snapshot.yaml;
     this.lastId = snapshot.last_id;
-    this.series = Series.from(snapshot.series as SeriesJson, columnNames, limits.buckets);
+    this.series = trainSeriesFrom(snapshot.series as SeriesJson, limits.buckets);
     this.evals = [...snapshot.evals];
     this.states = [...snapshot.states];
     this.logs = [...snapshot.logs];
@@ -44,6 +45,8 @@ export class RunData {
     this.logCount = snapshot.log_count;
     this.hasProgram = snapshot.has_program;
     this.report = snapshot.report;
+    this.samples = new SampleHistory(snapshot.samples);
+    this.comparison = snapshot.comparison;
   }
 
   /** Returns whether any of the events was new. */
@@ -71,12 +74,10 @@ export class RunData {
       case "metrics": {
         const row = event.data;
         if (row.kind === "train") {
-          this.series.add(
-            row.step,
-            columnNames.map((name) => row[name]),
-          );
+          addTrainRow(this.series, row);
           this.lastRow = row;
-          this.job = { ...this.job, step: row.step, loss: row.loss, tokens_per_s: row.tokens_per_s, eta_s: row.eta_s };
+          const { step, loss, tokens_per_s, eta_s, metrics } = row;
+          this.job = { ...this.job, step, loss, tokens_per_s, eta_s, ...(metrics === undefined ? {} : { metrics }) };
         } else {
           while ((this.evals.at(-1)?.step ?? -1) >= row.step) this.evals.pop();
           append(this.evals, row, limits.evals);
@@ -90,13 +91,14 @@ export class RunData {
         if (last !== undefined && last.state === data.state && last.activity?.what === data.activity?.what && data.slice === undefined)
           this.states.pop();
         append(this.states, { ...data, id }, limits.states);
-        const { activity: _, ...rest } = this.job;
+        const { activity: _, waiting_for: __, ...rest } = this.job;
         const started = data.state !== "queued" && rest.started_at === undefined ? { started_at: data.time } : {};
         this.job = {
           ...rest,
           ...started,
           state: data.state,
           ...(data.activity === undefined ? {} : { activity: data.activity }),
+          ...(data.waiting_for === undefined ? {} : { waiting_for: data.waiting_for }),
           ...(data.slice === undefined ? {} : { slice: data.slice }),
           ...(data.workers === undefined ? {} : { workers: data.workers }),
         };
@@ -104,10 +106,12 @@ export class RunData {
       }
       case "log":
         this.logCount++;
+        if (event.data.run_event?.type === "completions_sampled")
+          this.samples.add(event.data.run_event as RunEventOf<"completions_sampled">);
         if (event.data.run_event !== undefined) append(this.runEvents, { ...event.data, id: event.id }, limits.runEvents);
         return append(this.logs, { ...event.data, id: event.id }, limits.logs);
       case "done": {
-        const { eta_s: _, activity: __, ...rest } = this.job;
+        const { eta_s: _, activity: __, waiting_for: ___, ...rest } = this.job;
         this.job = {
           ...rest,
           state: event.data.state,

@@ -1,4 +1,5 @@
 import type { GoodputReport } from "@lapidary/api";
+import { type MetricInfo, metricInfo } from "@lapidary/api/metric-info";
 import type { ProgramView } from "@lapidary/api/program-view";
 import type { RunData } from "./run-data.js";
 
@@ -11,15 +12,44 @@ export interface RunFigures {
   readonly goodput?: number;
   /** The largest losses of the rest of the time: at most three, each at least 1 %. */
   readonly losses?: readonly { readonly what: string; readonly share: number }[];
+  /** The recipe; absent for pretraining. */
+  readonly recipe?: string;
+  readonly heldout: HeldoutTerms;
+  /** The metrics of the last step that a user looks at first. */
+  readonly metrics: readonly (MetricInfo & { readonly value: number })[];
   readonly sample?: { readonly prompt: string; readonly text: string };
 }
 
+/** What `heldout_loss` and `unigram_loss` of a recipe are. */
+export interface HeldoutTerms {
+  readonly name: string;
+  /** −1 if the loss is the negative of what is shown. */
+  readonly sign: 1 | -1;
+  /** The name of `unigram_loss`; undefined if it has no meaning. */
+  readonly reference: string | undefined;
+}
+
+/** The loss of an evaluation of rl is the negative mean score. That of pairs is compared with ln 2, the loss of chance. */
+export function heldoutTerms(recipe: unknown): HeldoutTerms {
+  if (recipe === "rl") return { name: "held-out reward", sign: -1, reference: undefined };
+  return { name: "held-out loss", sign: 1, reference: recipe === "reward" || recipe === "dpo" ? "chance" : "unigram" };
+}
+
+const headMetrics = ["reward", "kl", "accuracy"];
+
 export function runFigures(data: RunData, program: ProgramView | undefined, now: number): RunFigures {
   const { job } = data;
-  const zero = (job.job as { zero?: unknown } | null)?.zero;
+  const { zero, recipe } = (job.job ?? {}) as { zero?: unknown; recipe?: unknown };
+  const metrics = headMetrics.flatMap((name) => {
+    const value = job.metrics?.[name];
+    return value === undefined ? [] : [{ ...metricInfo(name), value }];
+  });
   const sample = (data.report as { sample?: { prompt?: unknown; text?: unknown } } | undefined)?.sample;
   const good = job.goodput?.ratio ?? goodput(data, now);
   return {
+    metrics,
+    heldout: heldoutTerms(recipe),
+    ...(typeof recipe === "string" ? { recipe } : {}),
     ...(typeof zero === "number" ? { zero } : {}),
     ...(program === undefined ? {} : { sent: program.link_bytes.dcn + program.link_bytes.dims.reduce((a, b) => a + b, 0) }),
     ...(good === undefined ? {} : { goodput: good }),

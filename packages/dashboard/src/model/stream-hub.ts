@@ -1,5 +1,5 @@
 import type { JobSummary, Status } from "@lapidary/api";
-import type { WatchedFrames, RunMessage } from "@lapidary/api/view-api";
+import type { OverviewChange, RunMessage, WatchedFrames } from "@lapidary/api/view-api";
 import { parseResponse } from "./response.js";
 
 /** A message of a tab to the hub. `join` lists all runs that the tab follows, each with its last received event; `leave` means that the tab closes or is suspended. */
@@ -8,12 +8,6 @@ export type TabMessage = { readonly kind: "join"; readonly follows: readonly Fol
 export interface Follow {
   readonly id: string;
   readonly after: number;
-}
-
-interface OverviewChange {
-  readonly jobs?: readonly JobSummary[];
-  readonly unfollowed?: readonly string[];
-  readonly status?: Status;
 }
 
 /** A message of the hub to a tab. */

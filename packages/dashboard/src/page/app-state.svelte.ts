@@ -69,7 +69,7 @@ export class AppState {
       this.jobs = message.jobs;
       this.loaded = true;
     } else if (message.kind === "change") {
-      const { jobs = [], unfollowed: gone = [], status } = message.change;
+      const { jobs = [], gone = [], status } = message.change;
       if (status !== undefined) this.status = status;
       const changed = new Map(jobs.map((job) => [job.id, job]));
       const known = this.jobs.filter(({ id }) => !gone.includes(id)).map((job) => changed.get(job.id) ?? job);

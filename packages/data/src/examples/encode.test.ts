@@ -19,6 +19,22 @@ describe("the documents of an example", () => {
     strictEqual(trained(document), "12357<end_of_turn>\n");
   });
 
+  it("a row that would have a second <bos>, or none, is never encoded", () => {
+    const { bos } = byteTokenizer.control;
+    const twice = { ...byteTokenizer, encode: (text: string) => [...byteTokenizer.encode(text), bos] };
+    const prompt: Example = { ...source, kind: "prompt", prompt: "a" };
+    const pair: Example = { ...source, kind: "preference", prompt: "a", chosen: "b", rejected: "c" };
+    for (const encode of [
+      () => encodeForTuning(completion, twice, { seq: 64 }),
+      () => encodePair(pair, twice, { seq: 64 }),
+      () => encodePrompt(prompt, twice, { seq: 64 }),
+    ])
+      throws(encode, /a row has one <bos>/);
+    const documentsOfAll = [...documents(completion, { seq: 64 }), encodePair(pair, byteTokenizer, { seq: 64 }).chosen];
+    for (const ids of [...documentsOfAll.map((document) => document.ids), encodePrompt(prompt, byteTokenizer, { seq: 64 }).ids])
+      deepStrictEqual([ids[0], ids.filter((id) => id === bos).length], [bos, 1]);
+  });
+
   it("a dialogue before the completion is not trained, also not its answers", () => {
     const prompt = [
       { role: "system", content: "s" },

@@ -68,11 +68,11 @@ export function encodeExamples<T>(
 export function encodeForTuning(example: Example, tokenizer: ChatTokenizer, options: EncodeOptions): readonly Document[] {
   switch (example.kind) {
     case "text":
-      return splitText(example.text, tokenizer, options.seq).map((body) => documentOf(example, body));
+      return splitText(example.text, tokenizer, options.seq).map((body) => documentOf(example, body, tokenizer));
     case "chat":
-      return [documentOf(example, fitted(renderDialogue(example.turns, tokenizer), options))];
+      return [documentOf(example, fitted(renderDialogue(example.turns, tokenizer), options), tokenizer)];
     case "completion":
-      return [documentOf(example, fitted(answered(example.prompt, example.completion, tokenizer, options), options))];
+      return [documentOf(example, fitted(answered(example.prompt, example.completion, tokenizer, options), options), tokenizer)];
     case "preference":
       throw wrongKind("preference", "supervised fine-tuning", "write `chosen` as `completion`, or use the recipe reward or dpo");
     case "prompt":
@@ -85,13 +85,18 @@ export function encodeForTuning(example: Example, tokenizer: ChatTokenizer, opti
  *
  * @throws LapidaryError `LAP_EXAMPLE_TOO_LONG`, `LAP_EXAMPLE_PAIR`, `LAP_EXAMPLE_FORMAT`, `LAP_EXAMPLE_CONTROL_TEXT`
  */
-export function encodePair(example: Example, tokenizer: ChatTokenizer, options: EncodeOptions): EncodedPair {
+export function encodePair(
+  example: Example,
+  tokenizer: ChatTokenizer,
+  { margin = 0, ...options }: EncodeOptions & { readonly margin?: number },
+): EncodedPair {
   if (example.kind !== "preference") throw wrongKind(example.kind, "preferences", "write `prompt`, `chosen` and `rejected`");
-  const row = (answer: Part): Document => documentOf(example, fitted(answered(example.prompt, answer, tokenizer, options), options));
+  const row = (answer: Part): Document =>
+    documentOf(example, fitted(answered(example.prompt, answer, tokenizer, options), options), tokenizer);
   const [chosen, rejected] = [row(example.chosen), row(example.rejected)];
   if (chosen.ids.length === rejected.ids.length && chosen.ids.every((id, at) => id === rejected.ids[at]))
     throw badPair("the chosen and the rejected answer have the same tokens");
-  return { ...sourceOf(example), chosen, rejected, margin: example.margin ?? 0 };
+  return { ...sourceOf(example), chosen, rejected, margin: example.margin ?? margin };
 }
 
 /**
@@ -104,6 +109,7 @@ export function encodePrompt(example: Example, tokenizer: ChatTokenizer, options
     throw wrongKind(example.kind, "rollouts", "write only `prompt`, and the values for the checker in other keys");
   const { ids } = prompted(example.prompt, tokenizer, options);
   if (ids.length > options.seq) throw tooLong("prompt", ids.length, options.seq);
+  requireOneBos(ids, tokenizer, example);
   return { ...sourceOf(example), ids: Int32Array.from(ids), columns: example.columns };
 }
 
@@ -115,10 +121,15 @@ interface Body {
 const sourceOf = ({ file, row, subset }: Example): RowSource & { readonly subset?: string | undefined } =>
   subset === undefined ? { file, row } : { file, row, subset };
 
-function documentOf(example: Example, { ids, mask }: Body): Document {
+function documentOf(example: Example, { ids, mask }: Body, tokenizer: ChatTokenizer): Document {
   assert(ids.length === mask.length && mask[0] === 0, "a document begins with a token that is not a target", ids.length, mask.length);
-  assert(ids.indexOf(ids[0] ?? -1, 1) < 0, "a document has one <bos>, which is its first token", example.file, example.row);
+  requireOneBos(ids, tokenizer, example);
   return { ...sourceOf(example), ids: Int32Array.from(ids), mask: Uint8Array.from(mask) };
+}
+
+/** A model that was trained with one `<bos>` writes nonsense without it, or after two. */
+function requireOneBos(ids: readonly number[], { control: { bos } }: ChatTokenizer, { file, row }: RowSource): void {
+  assert(ids[0] === bos && ids.indexOf(bos, 1) < 0, "a row has one <bos>, which is its first token", file, row, ids.slice(0, 4).join(" "));
 }
 
 const isRaw = (parts: readonly Part[], { texts = "turns" }: EncodeOptions): boolean =>

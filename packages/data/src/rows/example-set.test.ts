@@ -1,8 +1,9 @@
-import { deepStrictEqual, notDeepStrictEqual, strictEqual, throws } from "node:assert/strict";
+import { deepStrictEqual, notDeepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
 import { join } from "node:path";
 import { filesOfTrained, trainTokenizer } from "@lapidary/tokenizer";
 import { Workspace } from "@lapidary/tokenizer/testing";
-import { ExampleSet, type ExampleSetRequest, readPairs, readPrompts } from "./example-set.js";
+import { ExampleSet, type ExampleSetRequest } from "./example-set.js";
+import { readPairs, readPrompts } from "./read-example-set.js";
 
 const lines = (rows: readonly unknown[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join("");
 const tokenizer = trainTokenizer(["user model What is 3 and 4? It is 7. What is It is"], { vocabSize: 300 });
@@ -27,28 +28,28 @@ const request = (name: string, change: Partial<ExampleSetRequest> = {}): Example
 const files = ["prompts.jsonl", "long.jsonl"].map((name, at) => ({ path: join(folder, name), ...(at === 1 ? { share: 0.5 } : {}) }));
 
 describe("sets of examples", () => {
-  const texts = (steps: readonly number[], seed = 1): string[] => {
-    const set = readPrompts(request("prompts.jsonl", { train: files }));
+  const texts = async (steps: readonly number[], seed = 1): Promise<string[]> => {
+    const set = await readPrompts(request("prompts.jsonl", { train: files }));
     return steps.flatMap((step) => set.train(seed, step, 4).map(({ text }) => text));
   };
 
-  it("the prompts of a step are a function of the seed and the step", () => {
-    deepStrictEqual(texts([3]), texts([0, 1, 2, 3]).slice(12));
-    notDeepStrictEqual(texts([0, 1]), texts([0, 1], 2));
+  it("the prompts of a step are a function of the seed and the step", async () => {
+    deepStrictEqual(await texts([3]), (await texts([0, 1, 2, 3])).slice(12));
+    notDeepStrictEqual(await texts([0, 1]), await texts([0, 1], 2));
   });
 
-  it("an epoch has each prompt of a file without a share, and the share of the other file", () => {
-    deepStrictEqual(texts([0, 1, 2, 3]).sort().join(""), "abcdefghxxxxxxxx");
+  it("an epoch has each prompt of a file without a share, and the share of the other file", async () => {
+    deepStrictEqual((await texts([0, 1, 2, 3])).sort().join(""), "abcdefghxxxxxxxx");
   });
 
-  it("a prompt has the columns of its row, and a prompt that is too long is refused", () => {
-    const set = readPrompts(request("prompts.jsonl", { train: files }));
+  it("a prompt has the columns of its row, and a prompt that is too long is refused", async () => {
+    const set = await readPrompts(request("prompts.jsonl", { train: files }));
     deepStrictEqual(set.manifest.refused.byCode, { LAP_EXAMPLE_TOO_LONG: 1 });
     for (const { text, columns } of set.train(1, 0, 8)) strictEqual(columns["answer"], text === "x" ? undefined : "abcdefgh".indexOf(text));
   });
 
-  it("held-out batches cover the pairs once, and the last batch repeats pairs that do not count", () => {
-    const set = readPairs(request("pairs.jsonl"));
+  it("held-out batches cover the pairs once, and the last batch repeats pairs that do not count", async () => {
+    const set = await readPairs(request("pairs.jsonl"));
     strictEqual(set instanceof ExampleSet && set.kind, "pairs");
     strictEqual(set.heldoutBatches(4), 3);
     deepStrictEqual(
@@ -63,7 +64,25 @@ describe("sets of examples", () => {
     deepStrictEqual([set.manifest.unigramNats, set.manifest.splits.train.documents], [1, 5]);
   });
 
-  it("a file without a pair is an error that names it", () => {
-    throws(() => readPairs(request("prompts.jsonl")), { code: "LAP_EXAMPLE_NONE" });
+  it("a file without a pair is an error that names it", async () => {
+    await rejects(readPairs(request("prompts.jsonl")), { code: "LAP_EXAMPLE_NONE", location: /prompts\.jsonl/ });
+  });
+
+  it("the event loop of the caller goes on while a thread reads the examples, and a signal ends the thread", async () => {
+    let turns = 0;
+    const turn = (): void => {
+      turns++;
+      next = setImmediate(turn);
+    };
+    let next = setImmediate(turn);
+    const read = readPrompts(request("prompts.jsonl"));
+    strictEqual(turns, 0);
+    await read.finally(() => clearImmediate(next));
+    // The thread starts, reads and sends its message in turns of its own event loop. The caller has many turns until then.
+    ok(turns > 1, String(turns));
+    const stop = new AbortController();
+    const stopped = readPrompts(request("prompts.jsonl"), stop.signal);
+    stop.abort(new Error("cancelled"));
+    await rejects(stopped, { message: "cancelled" });
   });
 });

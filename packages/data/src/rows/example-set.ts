@@ -1,17 +1,14 @@
 import { assert, ensure } from "@lapidary/std";
-import { readTokenizer, type TextTokenizer, type TokenizerFiles, hashOfTokenizer, withTurnTokens } from "@lapidary/tokenizer";
-import { type ChatTokenizer, chatTokenizer } from "../examples/chat-tokenizer.js";
-import { encodeExamples, type EncodedPair, type EncodedPrompt, encodePair, encodePrompt } from "../examples/encode.js";
-import type { Example, RefusedRow } from "../examples/example.js";
-import { noExamples } from "../examples/example-errors.js";
-import { type Mixture, mixtureOf } from "../examples/mixture.js";
+import type { TextTokenizer, TokenizerFiles } from "@lapidary/tokenizer";
+import type { ChatTokenizer } from "../examples/chat-tokenizer.js";
+import type { EncodedPrompt } from "../examples/encode.js";
+import { type Mixture, type MixtureSource, mixtureOf } from "../examples/mixture.js";
 import { TrainingOrder } from "../examples/training-order.js";
-import { readRows } from "./read-rows.js";
-import { countCodes, maxNamedRows, type RowsManifest } from "./rows-manifest.js";
+import type { RowsManifest } from "./rows-manifest.js";
 import type { RowsRequest } from "./rows-request.js";
 
 /** What a run records of its examples. */
-type ExampleSetManifest = Pick<
+export type ExampleSetManifest = Pick<
   RowsManifest,
   "corpus" | "vocabSize" | "tokenizerHash" | "control" | "splits" | "unigramNats" | "refused" | "filters"
 >;
@@ -28,16 +25,25 @@ export interface ExampleSetRequest extends RowsRequest {
   readonly chanceLoss: number;
 }
 
-interface ExampleSetParts<T> {
+export interface PairSetRequest extends ExampleSetRequest {
+  /** The margin of pairs without a key of that name; 0 by default. */
+  readonly margin?: number;
+}
+
+/** Encoded examples without the tokenizer that encoded them. A thread can send them. */
+export interface EncodedExamples<T> {
+  readonly manifest: ExampleSetManifest;
+  readonly sources: readonly (readonly T[])[];
+  readonly mixed: readonly MixtureSource[];
+  readonly heldout: readonly T[];
+}
+
+interface ExampleSetParts<T> extends EncodedExamples<T> {
   readonly kind: "pairs" | "prompts";
   readonly rowsPerExample: number;
-  readonly manifest: ExampleSetManifest;
   readonly tokenizer: TextTokenizer;
   readonly tokenizerFiles: TokenizerFiles;
   readonly chat: ChatTokenizer;
-  readonly sources: readonly (readonly T[])[];
-  readonly mixture: Mixture;
-  readonly heldout: readonly T[];
 }
 
 /**
@@ -63,7 +69,12 @@ export class ExampleSet<T> {
   constructor(parts: ExampleSetParts<T>) {
     ({ kind: this.kind, manifest: this.manifest, tokenizer: this.tokenizer, heldout: this.heldout } = parts);
     ({ tokenizerFiles: this.tokenizerFiles, chat: this.chat } = parts);
-    [this.#sources, this.#rowsPerExample, this.#mixture] = [parts.sources, parts.rowsPerExample, parts.mixture];
+    [this.#sources, this.#rowsPerExample, this.#mixture] = [parts.sources, parts.rowsPerExample, mixtureOf(parts.mixed)];
+  }
+
+  /** All training examples, source by source. */
+  get training(): readonly T[] {
+    return this.#sources.flat();
   }
 
   /** Number of batches of `rows` rows that cover the held-out examples once. */
@@ -91,85 +102,4 @@ export class ExampleSet<T> {
     const examples = Array.from({ length: count }, (_, i) => ensure(this.heldout[(first + i) % this.heldout.length], "example"));
     return { examples, own: Math.min(count, this.heldout.length - first) };
   }
-}
-
-/** @throws LapidaryError as `prepareRows` */
-export const readPairs = (request: ExampleSetRequest): ExampleSet<EncodedPair> =>
-  readExampleSet(request, {
-    kind: "pairs",
-    encode: (example, tokenizer) => encodePair(example, tokenizer, { seq: request.seq }),
-    tokensOf: ({ chosen, rejected }) => chosen.ids.length + rejected.ids.length,
-    targetsOf: ({ chosen, rejected }) => [chosen, rejected].reduce((sum, { mask }) => sum + mask.reduce((ones, each) => ones + each, 0), 0),
-  });
-
-/** @throws LapidaryError as `prepareRows` */
-export const readPrompts = (request: ExampleSetRequest): ExampleSet<TextPrompt> =>
-  readExampleSet(request, {
-    kind: "prompts",
-    encode: (example, tokenizer) => ({ ...encodePrompt(example, tokenizer, { seq: request.seq }), text: questionOf(example) }),
-    tokensOf: ({ ids }) => ids.length,
-    targetsOf: () => 0,
-  });
-
-function questionOf(example: Example): string {
-  if (example.kind !== "prompt") return "";
-  const { prompt } = example;
-  return typeof prompt === "string" ? prompt : (prompt.at(-1)?.content ?? "");
-}
-
-interface Encoding<T> {
-  readonly kind: "pairs" | "prompts";
-  readonly encode: (example: Example, tokenizer: ChatTokenizer) => T;
-  readonly tokensOf: (encoded: T) => number;
-  readonly targetsOf: (encoded: T) => number;
-}
-
-function readExampleSet<T>(request: ExampleSetRequest, { kind, encode, tokensOf, targetsOf }: Encoding<T>): ExampleSet<T> {
-  const read = readRows(request);
-  const stored = readTokenizer(request.tokenizer);
-  const { tokenizer, files } = withTurnTokens(stored.tokenizer) ?? stored;
-  const chat = chatTokenizer(tokenizer);
-  const refused: RefusedRow[] = [...read.refused];
-  const encodeAll = (name: string, examples: readonly Example[]): readonly T[] => {
-    const result = encodeExamples(examples, (example) => encode(example, chat));
-    refused.push(...result.refused);
-    const [first] = result.refused;
-    if (result.encoded.length === 0) throw noExamples(name, first === undefined ? undefined : `row ${first.row}: ${first.reason}`);
-    return result.encoded;
-  };
-  const sources = read.sources.map(({ name, examples }) => encodeAll(name, examples));
-  const heldout = encodeAll("the evaluation set", read.heldout);
-  const mixture = mixtureOf(
-    read.sources.map(({ name, share }, at) => ({
-      name,
-      size: ensure(sources[at], "source").length,
-      ...(share === undefined ? {} : { share }),
-    })),
-  );
-  const summary = (all: readonly T[]): RowsManifest["splits"]["train"] => ({
-    documents: all.length,
-    tokens: all.reduce((sum, each) => sum + tokensOf(each), 0),
-    targets: all.reduce((sum, each) => sum + targetsOf(each), 0),
-  });
-  const manifest: ExampleSetManifest = {
-    corpus: [...new Set(request.train.map(({ path }) => path))].join(", "),
-    vocabSize: tokenizer.vocabSize,
-    tokenizerHash: hashOfTokenizer(files),
-    control: { ...tokenizer.control, stops: [...tokenizer.control.stops] },
-    splits: { train: summary(sources.flat()), heldout: summary(heldout) },
-    unigramNats: request.chanceLoss,
-    refused: { byCode: countCodes(refused), first: refused.slice(0, maxNamedRows) },
-    filters: read.reports.map(({ filter, checked, removed, removedByKind }) => ({ filter, checked, removed, removedByKind })),
-  };
-  return new ExampleSet({
-    kind,
-    rowsPerExample: request.rowsPerExample,
-    manifest,
-    tokenizer,
-    tokenizerFiles: files,
-    chat,
-    sources,
-    mixture,
-    heldout,
-  });
 }

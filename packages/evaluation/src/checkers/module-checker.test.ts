@@ -1,5 +1,5 @@
 import { deepStrictEqual, rejects, strictEqual } from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import { type CheckedRow, type Checker, openChecker, parseChecker } from "../index.js";
@@ -45,6 +45,16 @@ describe("the checker of a user's module", () => {
     await refused("import 'no-such-package'; export const check = () => 1;", /no-such-package/);
     const missing = openChecker(parseChecker("./missing.mjs", "p"), directory(), "p");
     await rejects(missing, { code: "LAP_CHECKER_MODULE", message: /Cannot find module/ });
+  });
+
+  it("does not run a module that every user can write", async () => {
+    const path = join(directory(), "open.mjs");
+    writeFileSync(path, "export const check = () => 1;");
+    chmodSync(path, 0o666);
+    await rejects(openChecker(parseChecker("./open.mjs", "p"), directory(), "p"), {
+      code: "LAP_CHECKER_MODULE",
+      message: /every user can write/,
+    });
   });
 
   it("reports a check that throws or returns no score, and scores the next row", () =>

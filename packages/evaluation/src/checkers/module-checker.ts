@@ -1,4 +1,5 @@
 import { Worker } from "node:worker_threads";
+import { distrustOf } from "@lapidary/std";
 import { badCheckerModule, checkerTimeout, failedChecker } from "../evaluation-errors.js";
 import type { FromCheckThread } from "./module-messages.js";
 import type { CheckedRow } from "./row.js";
@@ -36,6 +37,8 @@ export class ModuleChecker {
    * @throws LapidaryError LAP_CHECKER_MODULE if the module cannot be loaded or exports no function `check`
    */
   static async open(path: string, limit_ms: number): Promise<ModuleChecker> {
+    const distrust = distrustOf(path);
+    if (distrust !== undefined) throw badCheckerModule(path, distrust);
     const checker = new ModuleChecker(path, limit_ms);
     try {
       const message = await checker.#answer();

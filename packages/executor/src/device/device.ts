@@ -4,6 +4,7 @@ import { assert } from "@lapidary/std";
 import type { Numbers } from "@lapidary/protocol";
 import { FusedOp } from "./fused-op.js";
 import { NativeOps } from "./native-ops.js";
+import { SequenceOp } from "./sequence-op.js";
 import { SharedMemory } from "./shared-memory.js";
 import { StagingMemory } from "./staging-memory.js";
 import { type BackendName, type DeviceTensor, type LoadedTfjs, type TfjsCore, loadTfjs } from "./tfjs.js";
@@ -21,6 +22,8 @@ export class Device {
   readonly native: NativeOps | undefined;
   /** Fused kernels (level 3). Undefined if the set-up could not build them. */
   readonly fused: FusedOp | undefined;
+  /** Several kernels in one call. Undefined if the set-up could not build them. */
+  readonly sequences: SequenceOp | undefined;
   /** Messages through memory that the workers of this machine share. Undefined if the system or the native kernels lack it. */
   readonly shared: SharedMemory | undefined;
   /** Shared memory into which blocks are written. Undefined if the system or the native kernels lack it. */
@@ -43,6 +46,7 @@ export class Device {
     this.native = loaded.node === undefined ? undefined : new NativeOps(loaded.node, dot);
     if (loaded.node !== undefined && kernels !== undefined && typeof kernels !== "string") {
       this.fused = new FusedOp(loaded.node, kernels.fused);
+      this.sequences = kernels.sequence === undefined ? undefined : new SequenceOp(loaded.node, kernels.sequence);
       this.shared = SharedMemory.of(loaded.node, kernels.exchange);
       this.stagingMemory = StagingMemory.of(loaded.node, kernels.staging);
       this.hasBf16Matmul = kernels.matmul.bf16;
@@ -56,7 +60,7 @@ export class Device {
 
   /** Kernels called so far. */
   get kernelCalls(): number {
-    return this.#level1Calls + (this.native?.calls ?? 0) + (this.fused?.calls ?? 0);
+    return this.#level1Calls + (this.native?.calls ?? 0) + (this.fused?.calls ?? 0) + (this.sequences?.calls ?? 0);
   }
 
   /** Kernels of level 1 call this for each call of the backend. */

@@ -28,10 +28,17 @@ export class FusedOp {
     return this.#calls;
   }
 
-  bind({ code, constants, counts, outputs }: FusedProgram): BoundFused {
+  /** The number of a program. */
+  register({ code, constants }: FusedProgram): FusedProgramId {
     const key = `${code.join()} ${constants.join()}`;
     const id = this.#known.get(key) ?? this.#functions.registerProgram(code, constants);
     this.#known.set(key, id);
+    return id;
+  }
+
+  bind(program: FusedProgram): BoundFused {
+    const id = this.register(program);
+    const { counts, outputs } = program;
     const node = this.#node;
     const attributes = kernelAttributes(node.binding, "LapidaryFused", {
       NF: counts.floats,

@@ -1,5 +1,5 @@
 import type { Dtype } from "@lapidary/ir";
-import type { DotFunctions, KernelOps } from "@lapidary/native";
+import type { DotFunctions, DotId, KernelOps } from "@lapidary/native";
 import { ensure } from "@lapidary/std";
 import type { DeviceTensor, NodeBackend, OpAttribute } from "./tfjs.js";
 
@@ -63,9 +63,14 @@ export class NativeOps {
     return this.bind("LapidaryMatMul", kernelAttributes(this.#node.binding, "LapidaryMatMul", attributes));
   }
 
+  /** The number of a matmul for few rows. @param code of `encodeFewRows` */
+  registerDot(code: Int32Array): DotId {
+    return ensure(this.#dot, "LapidaryDot").registerDot(code);
+  }
+
   /** The native matmul for few rows. @param code of `encodeFewRows` */
   bindDot(code: Int32Array): Bound {
-    const dot = ensure(this.#dot, "LapidaryDot").registerDot(code);
+    const dot = this.registerDot(code);
     return this.bind("LapidaryDot", kernelAttributes(this.#node.binding, "LapidaryDot", { dot }));
   }
 

@@ -1,6 +1,6 @@
 import type { CollectiveName } from "@lapidary/ir";
 import type { SharedExchange } from "../device/shared-memory.js";
-import type { ScheduleItem } from "./schedule.js";
+import type { StepItem } from "../sequence/find-sequences.js";
 
 /**
  * Observers of the executor. The executor calls them; no hook changes a value.
@@ -9,9 +9,9 @@ import type { ScheduleItem } from "./schedule.js";
  */
 export interface ExecutionHooks {
   /** An item of the schedule starts. An exception ends the run. */
-  before(item: ScheduleItem): void;
+  before(item: StepItem): void;
   /** An item of the schedule has ended. An exception ends the run. */
-  after(item: ScheduleItem): void;
+  after(item: StepItem): void;
   /** Decorates the shared-memory channel of a collective. Called once per collective, when the workers have agreed to share memory. */
   link(op: CollectiveName, link: SharedExchange): SharedExchange;
 }

@@ -5,7 +5,8 @@ import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 
 /** An item of a worker's schedule, before it is bound to kernels. */
 export type ScheduleItem =
-  | { readonly kind: "kernel" | "start" | "finish"; readonly node: PlanNode }
+  | { readonly kind: "kernel"; readonly node: PlanNode }
+  | { readonly kind: "start" | "finish"; readonly node: PlanNode }
   | { readonly kind: "fused"; readonly node: PlanNode; readonly call: FusedCall };
 
 /** Limit of the bytes of gathers that start before they are needed. */

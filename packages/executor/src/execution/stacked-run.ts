@@ -5,11 +5,13 @@ import type { Bound } from "../device/native-ops.js";
 import type { SharedExchange } from "../device/shared-memory.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 import type { FusedCall } from "../fusion/index.js";
+import type { BoundSequence } from "../device/sequence-op.js";
+import type { SequenceCall } from "../sequence/encode.js";
+import type { StepItem } from "../sequence/find-sequences.js";
 import type { NodeId, PlanNode } from "../plan/plan.js";
 import type { Exchange } from "./exchange.js";
 import { type Held, kernelError } from "./executor.js";
 import type { ExecutionHooks } from "./hooks.js";
-import type { ScheduleItem } from "./schedule.js";
 
 /** What happens at one item of the schedule. `frees` are not used after it; parameters among them are freed only if donated. */
 export type Step =
@@ -30,6 +32,17 @@ export type Step =
       readonly frees: readonly NodeId[];
     }
   | {
+      readonly kind: "sequence";
+      readonly node: PlanNode;
+      readonly call: SequenceCall;
+      /** By operand: the tensor of the integers that are the same in every run. */
+      readonly fixed: readonly (DeviceTensor | undefined)[];
+      readonly run: BoundSequence;
+      /** Kernels that it joins. */
+      readonly joins: number;
+      readonly frees: readonly NodeId[];
+    }
+  | {
       readonly kind: "start";
       readonly node: PlanNode;
       readonly op: CollectiveName;
@@ -44,7 +57,7 @@ type StepOf<K extends Step["kind"]> = Extract<Step, { readonly kind: K }>;
 export interface RunContext {
   readonly steps: readonly Step[];
   /** The item of each step. */
-  readonly schedule: readonly ScheduleItem[];
+  readonly schedule: readonly StepItem[];
   /** By node: tensors that are the same in every run. */
   readonly constants: readonly (DeviceTensor | undefined)[];
   readonly parameterNodes: readonly NodeId[];
@@ -111,7 +124,7 @@ export class StackedRun {
         const step = steps[i] as Step;
         current = step.node;
         const start = this.#now;
-        const item = schedule[i] as ScheduleItem;
+        const item = schedule[i] as StepItem;
         hooks?.before(item);
         const waiting = this.#perform(step);
         // A step that need not wait does not leave this task.
@@ -143,6 +156,9 @@ export class StackedRun {
       case "kernel":
         this.#runKernel(step);
         return undefined;
+      case "sequence":
+        this.#runSequence(step);
+        return undefined;
       case "start":
         return this.#start(step);
       case "finish":
@@ -162,6 +178,17 @@ export class StackedRun {
 
   #runFused({ call, run }: StepOf<"fused">): void {
     const results = run(call.inputs.map((input) => this.#slots[input] as DeviceTensor));
+    call.outputs.forEach((output, k) => {
+      this.#slots[output] = results[k];
+    });
+  }
+
+  #runSequence({ call, fixed, run }: StepOf<"sequence">): void {
+    const operands = call.inputs.map((input, i) => (typeof input === "number" ? this.#slots[input] : fixed[i]) as DeviceTensor);
+    const results = run(
+      operands,
+      call.overwritten.every((parameter) => this.#mayOverwrite(parameter)),
+    );
     call.outputs.forEach((output, k) => {
       this.#slots[output] = results[k];
     });

@@ -20,6 +20,8 @@ import {
   blockPlacement,
   wholePlacement,
 } from "../kernels/index.js";
+import { type SequenceItem, type StepItem, findSequences } from "../sequence/find-sequences.js";
+import { fusedNativeCall, nativeCall } from "../sequence/native-call.js";
 import { makePlan } from "../plan/make-plan.js";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import { downloadAs } from "./chipwise.js";
@@ -83,7 +85,7 @@ export class StackedProgram implements Executable {
   readonly tensors: ProgramTensors;
   readonly plan: Plan;
   /** The items of a run, in order. */
-  readonly schedule: readonly ScheduleItem[];
+  readonly schedule: readonly StepItem[];
   readonly #clock: Clock;
   readonly #hooks: ExecutionHooks | undefined;
   readonly #steps: readonly Step[];
@@ -107,14 +109,14 @@ export class StackedProgram implements Executable {
     this.plan = plan;
     this.#clock = options.clock;
     this.#hooks = options.hooks;
-    this.schedule = schedule;
     this.#parameterNodes = plan.nodes.filter((node) => node.op === "parameter").map((node) => node.id);
     assert(this.#parameterNodes.length === tensors.parameters.length, "a plan has the parameters of its program");
     this.#device = options.device;
     this.#exclusive = exclusiveOutputs(plan);
     const binder = new Binder(program, plan, options, this.#kept);
     this.#constants = binder.computeConstants();
-    this.#steps = binder.steps(schedule);
+    this.schedule = binder.sequences(schedule);
+    this.#steps = binder.steps(this.schedule);
     this.#shared = binder.shared(this.#steps);
     this.#stepTimes_ms = new Float64Array(this.#steps.length);
   }
@@ -129,10 +131,8 @@ export class StackedProgram implements Executable {
       this.#steps.reduce((total, step, i) => (wanted(step) ? total + (this.#stepTimes_ms[i] ?? 0) : total), 0);
     return {
       gemm_ms: sum((step) => step.kind === "kernel" && step.isGemm),
-      otherKernels_ms: sum(
-        (step) => step.kind === "start" || step.kind === "finish" || step.kind === "fused" || (step.kind === "kernel" && !step.isGemm),
-      ),
-      fused_ms: sum((step) => step.kind === "fused"),
+      otherKernels_ms: sum((step) => step.kind !== "kernel" || !step.isGemm),
+      fused_ms: sum((step) => step.kind === "fused" || step.kind === "sequence"),
       fabricWait_ms: this.#wait_ms,
       total_ms: this.#total_ms,
       runs: this.#runs,
@@ -152,14 +152,17 @@ export class StackedProgram implements Executable {
   get calls(): CallName[] {
     return this.#steps.map((step) => {
       const { op, value } = step.node;
-      const isFused = step.kind === "fused";
-      return {
-        kind: step.kind === "kernel" && step.isGemm ? "product" : step.kind,
-        op,
-        name: value.name,
-        ...value.scope,
-        ...(isFused ? { joins: step.call.group.members.length } : {}),
-      };
+      const base = { op, name: value.name, ...value.scope };
+      switch (step.kind) {
+        case "fused":
+          return { ...base, kind: "fused", joins: step.call.group.members.length };
+        case "sequence":
+          return { ...base, kind: "fused", joins: step.joins };
+        case "kernel":
+          return { ...base, kind: step.isGemm ? "product" : "kernel" };
+        default:
+          return { ...base, kind: step.kind };
+      }
     });
   }
 
@@ -240,13 +243,27 @@ class Binder {
     });
   }
 
-  steps(schedule: readonly ScheduleItem[]): Step[] {
+  /** The schedule with joined kernels, if the program has few rows: its kernels take less time than a call. */
+  sequences(schedule: readonly ScheduleItem[]): readonly StepItem[] {
+    const { device, fuse } = this.options;
+    const { sequences, fused } = device;
+    if (!this.plan.fewRows || fuse === false || sequences === undefined || fused === undefined) return schedule;
+    return findSequences(
+      this.plan,
+      schedule,
+      (item) =>
+        item.kind === "fused" ? fusedNativeCall(device, item.call) : nativeCall(device, item.node, () => this.#kernelContext(item.node)),
+      (parameter) => this.#isOverwritable(parameter),
+    );
+  }
+
+  steps(schedule: readonly StepItem[]): Step[] {
     const { nodes, outputs } = this.plan;
     // A value is freed after its last use, or after it is computed if nothing uses it.
     const ends = new Map<NodeId, number>();
     schedule.forEach((item, i) => {
-      if (item.kind === "fused") {
-        for (const id of [...item.call.outputs, ...item.call.inputs]) ends.set(id, i);
+      if (item.kind === "fused" || item.kind === "sequence") {
+        for (const id of [...item.call.outputs, ...item.call.inputs]) if (typeof id === "number") ends.set(id, i);
         return;
       }
       if (item.kind !== "start") ends.set(item.node.id, i);
@@ -264,6 +281,8 @@ class Binder {
       switch (kind) {
         case "fused":
           return { kind, node, call: item.call, run: ensure(this.options.device.fused, "fused kernels").bind(item.call), frees: dead };
+        case "sequence":
+          return this.#sequenceStep(item, dead);
         case "kernel":
           return {
             kind,
@@ -279,6 +298,14 @@ class Binder {
           return { kind, node, frees: dead };
       }
     });
+  }
+
+  #sequenceStep({ kind, node, items, call }: SequenceItem, frees: readonly NodeId[]): Step {
+    const { device } = this.options;
+    const fixed = call.inputs.map((input) =>
+      typeof input === "number" ? undefined : this.#keep(device.upload("i32", [input.length], input)),
+    );
+    return { kind, node, call, fixed, run: ensure(device.sequences, "sequences").bind(call), joins: items.length, frees };
   }
 
   /** The collectives through shared memory. Undefined if the device has none. */
@@ -324,12 +351,15 @@ class Binder {
 
   /** For a parameter that nothing else uses. */
   #inPlaceKernel(node: PlanNode): Bound | undefined {
-    const { nodes, outputs } = this.plan;
-    const operand = nodes[node.inputs[0] ?? -1];
-    if (operand?.op !== "parameter" || outputs.some((output) => output.node === operand.id)) return undefined;
-    const uses = nodes.reduce((count, { inputs }) => count + inputs.filter((id) => id === operand.id).length, 0);
-    if (uses !== 1) return undefined;
+    if (!this.#isOverwritable(node.inputs[0] ?? -1)) return undefined;
     return bindInPlace(node.op as KernelName, this.#kernelContext(node));
+  }
+
+  /** Whether a node is a parameter with one use. The run decides whether the caller donates it. */
+  #isOverwritable(operand: NodeId): boolean {
+    const { nodes, outputs } = this.plan;
+    if (nodes[operand]?.op !== "parameter" || outputs.some(({ node }) => node === operand)) return false;
+    return nodes.reduce((count, { inputs }) => count + inputs.filter((id) => id === operand).length, 0) === 1;
   }
 
   #kernelContext(node: PlanNode): KernelContext<KernelName> {

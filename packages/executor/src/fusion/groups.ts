@@ -42,11 +42,18 @@ class GroupFinder {
     for (const node of this.#plan.nodes) {
       this.#dependencies.addNode(node);
       const canJoin = isFusible(this.#plan, node) || this.#rearranged.has(node.id) || this.#slices.has(node.id);
-      if (canJoin) this.#assign(node);
+      if (canJoin && !(this.#plan.fewRows && this.#mustBeWritten(node))) this.#assign(node);
     }
-    // Fusing a single op gains nothing.
-    const isWorthFusing = ({ members }: FusionGroup): boolean => members.filter((id) => this.#node(id).op !== "reshape").length > 1;
+    // Fusing a single op gains nothing, except in a sequence, whose kernels are native.
+    const fewest = this.#plan.fewRows ? 1 : 2;
+    const isWorthFusing = ({ members }: FusionGroup): boolean => members.filter((id) => this.#node(id).op !== "reshape").length >= fewest;
     return this.#groups.filter((group): group is FusionGroup => group !== undefined && isWorthFusing(group) && this.#isWritable(group));
+  }
+
+  /** Whether a node outside of all groups reads a predicate, which groups do not write. A group with it would be lost. */
+  #mustBeWritten({ id, type }: PlanNode): boolean {
+    if (type.dtype !== "pred") return false;
+    return this.#isOutput.has(id) || (this.#users[id] ?? []).some((user) => !isFusible(this.#plan, this.#node(user)));
   }
 
   /** Adds a node to the group of an operand, merged with the groups of its other operands, or else to a new group. */

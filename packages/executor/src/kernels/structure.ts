@@ -72,18 +72,28 @@ const rngUniform: Kernel<"rng_uniform"> = {
       keep,
     } = context;
     if (device.fused === undefined) return rngUniform.tfjs(context);
-    // The index of an element is the sum of the offsets of its row and its column. The hash takes it modulo 2³².
-    const offsets = offsetsOf(dims, outputPlacement);
-    const columns = Int32Array.from(offsets.at(-1) ?? [0], (offset) => offset | 0);
-    const rows = new Int32Array(sizeOf(dims.slice(0, -1)));
-    forEachIndex(dims.slice(0, -1), (index, flat) => {
-      rows[flat] = index.reduce((sum, i, d) => sum + (offsets[d]?.[i] ?? 0), 0) | 0;
-    });
     return native.bindUniform(
-      [rows, columns, Int32Array.from(dims)].map((numbers) => keep(device.upload("i32", [numbers.length], numbers))),
+      [...uniformIndices(dims, outputPlacement), Int32Array.from(dims)].map((numbers) =>
+        keep(device.upload("i32", [numbers.length], numbers)),
+      ),
     );
   },
 };
+
+/**
+ * The index of an element in the whole array is the sum of the offsets of its row and its column. The hash takes it modulo 2³².
+ *
+ * @returns the offsets of rows, and of columns
+ */
+export function uniformIndices(dims: readonly number[], placement: Placement): [rows: Int32Array, columns: Int32Array] {
+  const offsets = offsetsOf(dims, placement);
+  const columns = Int32Array.from(offsets.at(-1) ?? [0], (offset) => offset | 0);
+  const rows = new Int32Array(sizeOf(dims.slice(0, -1)));
+  forEachIndex(dims.slice(0, -1), (index, flat) => {
+    rows[flat] = index.reduce((sum, i, d) => sum + (offsets[d]?.[i] ?? 0), 0) | 0;
+  });
+  return [rows, columns];
+}
 
 /** By dim: the offsets of the positions of a part in the whole array. */
 const offsetsOf = (dims: readonly number[], placement: Placement): Float64Array[] =>

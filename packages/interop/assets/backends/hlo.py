@@ -12,89 +12,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
-from common import BYTES, Mesh, moved_bytes
+from common import Mesh, moved_bytes
 
-from lapidary_xla.groups import groups_of  # noqa: E402
-
-
-@dataclass(frozen=True)
-class Instruction:
-    name: str
-    shape: str
-    op: str
-    inner: str
-    """the text between the parentheses: operands, or the number of a parameter"""
-    operands: tuple[str, ...]
-    rest: str
-    """attributes, as text"""
-
-
-LINE = re.compile(r"^\s*(?:ROOT )?%?([\w.\-]+) = (\((?:[^()]|\([^()]*\))*\)|\S+) ([\w\-]+)\(")
-COLLECTIVES = {"all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute"}
-
-Computation = dict[str, Instruction]
-
-
-def parse(text: str) -> tuple[dict[str, Computation], str]:
-    """Returns the computations by name, and the name of the entry computation."""
-    computations: dict[str, Computation] = {}
-    entry, current = "", {}
-    for line in text.splitlines():
-        head = re.match(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$", line)
-        if head:
-            current = computations.setdefault(head[2], {})
-            entry = head[2] if head[1] else entry
-            continue
-        found = LINE.match(line)
-        if not found:
-            continue
-        inner, rest = _parentheses(line[found.end() :])
-        current[found[1]] = Instruction(found[1], found[2], found[3], inner, tuple(re.findall(r"%([\w.\-]+)", inner)), rest)
-    return computations, entry
-
-
-def _parentheses(text: str) -> tuple[str, str]:
-    """Splits a text at the closing parenthesis."""
-    depth = 1
-    for at, letter in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(letter, 0)
-        if depth == 0:
-            return text[:at], text[at + 1 :]
-    return text, ""
-
-
-def shape_bytes(shape: str) -> int:
-    """The bytes of an array or a tuple of arrays."""
-    return sum(prod(int(size) for size in dims.split(",") if size) * BYTES[kind] for kind, dims in re.findall(r"(\w+)\[([\d,]*)\]", shape))
-
-
-def is_sliced(computations: dict[str, Computation], scope: Computation, name: str, members: int) -> bool:
-    """Whether every use of a value reads only the shard of this device."""
-    whole = shape_bytes(scope[name].shape)
-    uses = [user for user in scope.values() if name in user.operands]
-    for user in uses:
-        if user.op == "dynamic-slice" and shape_bytes(user.shape) * members == whole:
-            continue
-        if user.op in {"bitcast", "copy", "reshape", "transpose"} and is_sliced(computations, scope, user.name, members):
-            continue
-        if user.op in {"fusion", "call"} and _is_sliced_inside(computations, user, name, members):
-            continue
-        return False
-    return bool(uses)
-
-
-def _is_sliced_inside(computations: dict[str, Computation], user: Instruction, name: str, members: int) -> bool:
-    called = re.search(r"(?:calls|to_apply)=%?([\w.\-]+)", user.rest)
-    inner = computations[called[1]] if called else {}
-    wanted = {at for at, operand in enumerate(user.operands) if operand == name}
-    parameters = [value.name for value in inner.values() if value.op == "parameter" and int(value.inner) in wanted]
-    return bool(parameters) and all(is_sliced(computations, inner, parameter, members) for parameter in parameters)
+from lapidary_xla.groups import groups_of
+from lapidary_xla.hlo_text import COLLECTIVES, is_sliced, name_of, parse, shape_bytes
 
 
 def collectives(text: str, mesh: Mesh) -> list[dict]:
@@ -113,8 +37,7 @@ def collectives(text: str, mesh: Mesh) -> list[dict]:
                 kind = "reduce_scatter"
             result = operand * members if kind == "all_gather" else operand
             axes = [] if kind == "collective_permute" else mesh.axes_of(groups)
-            found = re.search(r'op_name="([^"]*)"', value.rest)
-            rows.append({"op": kind, "axes": axes, "bytes": moved_bytes(kind, operand, result, members), "name": found[1] if found else value.name})
+            rows.append({"op": kind, "axes": axes, "bytes": moved_bytes(kind, operand, result, members), "name": name_of(value.rest, value.name)})
     return rows
 
 

@@ -5,6 +5,7 @@ Trains an exported job on XLA: on the accelerators that JAX finds, or on virtual
     python run.py --text whole --devices all --steps 100      the global module: XLA partitions it with Shardy
     python run.py --text chip                                 the per-device module: Lapidary has partitioned it
     python run.py --check                                     verifies both modules, compiles nothing
+    python run.py --compile v5e                               compiles with Google's TPU compiler, without a TPU, and compares with the plan
 
 On several hosts, run the same command with --distributed if JAX can find its peers (Cloud TPU, Slurm, Kubernetes), otherwise with
 --coordinator HOST:PORT --processes P --process I.
@@ -35,6 +36,10 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--synthetic", action="store_true", help="random tokens instead of the job's data")
     parser.add_argument("--any-jax", action="store_true", help="accept another version of JAX than the pinned one")
     parser.add_argument("--no-install", action="store_true", help="if JAX is missing, do not install it into a separate environment")
+    compiler = parser.add_argument_group("Google's TPU compiler")
+    compiler.add_argument("--compile", metavar="CHIP", help="compile for v5e, v5p, v6e or v4, and print HBM, collectives and cycles next to the plan")
+    compiler.add_argument("--install", action="store_true", help="agree to the licence of the compiler and install it (1.1 GB)")
+    compiler.add_argument("--hlo", metavar="FILE", type=Path, help="compile again, and write the optimized program of a chip")
     hosts = parser.add_argument_group("several hosts")
     hosts.add_argument("--distributed", action="store_true", help="let JAX find the other processes")
     hosts.add_argument("--coordinator", metavar="HOST:PORT", help="address of process 0")
@@ -132,6 +137,10 @@ def connect(options: argparse.Namespace) -> None:
 def main() -> int:
     options = parse_options()
     try:
+        if options.compile is not None:
+            from lapidary_xla import tpu_command
+
+            return tpu_command.main(Path(__file__).resolve().parent, options)
         manifest = read_manifest(Path(__file__).resolve().parent)
         check_jax(manifest, options)
         prepare_environment(manifest, options)

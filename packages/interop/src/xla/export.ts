@@ -44,6 +44,8 @@ export interface XlaExport {
   /** Additional files of the model by name, such as those of a tokenizer. */
   readonly modelFiles: ReadonlyMap<string, string | Uint8Array>;
   readonly launch: LaunchTarget;
+  /** Files for `run.py --compile`, by path in the export. */
+  readonly compileFiles: ReadonlyMap<string, string>;
 }
 
 /** A token file to copy, batches in memory ([steps, batch, seq] by argument name), or nothing. */
@@ -77,6 +79,12 @@ const runner = [
     "groups",
     "sockets",
     "training",
+    "mesh",
+    "hlo_text",
+    "tpu_program",
+    "tpu_compiler",
+    "tpu_report",
+    "tpu_command",
   ].map((name) => `lapidary_xla/${name}.py`),
 ];
 const files = { manifest: "manifest.json", state: "state.safetensors", tokens: "tokens.bin", batches: "batches.safetensors" } as const;
@@ -123,6 +131,7 @@ async function writeFiles(directory: string, job: XlaExport, whole: string, chip
     await copyFile(join(assets, name), join(directory, name));
     written.push(name);
   }
+  for (const [name, text] of job.compileFiles) if (!written.includes(name)) await write(name, text);
   for (const [name, text] of job.modelFiles) await write(`model/${name}`, text);
   await write("jobset.yaml", jobSet(job.launch));
   await write("job.sbatch", slurmScript(job.launch));

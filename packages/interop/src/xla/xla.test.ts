@@ -64,6 +64,7 @@ const job = (changes: Partial<XlaExport> = {}): XlaExport => ({
   model: {},
   modelFiles: new Map([["tokenizer.json", "{}"]]),
   launch,
+  compileFiles: new Map(),
   ...changes,
 });
 const manifestIn = async (directory: string): Promise<XlaManifest> =>

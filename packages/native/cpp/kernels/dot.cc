@@ -10,6 +10,8 @@
 //
 // The order of a sum depends only on the layout of B and on k, so a row has the same bits in a
 // matmul of any number of rows.
+#include "dot.h"
+
 #include "module.h"
 
 #if defined(__AVX512F__)
@@ -20,11 +22,13 @@
 #include <mutex>
 #include <vector>
 
+#include "dot_panels.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
 #include "vectors.h"
 
+namespace dot {
 namespace {
 
 using tensorflow::OpKernel;
@@ -33,60 +37,8 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
-/** A batch dim: its size, and its strides in both operands. */
-struct BatchDim {
-  int64_t size, a, b;
-};
-
-/** Sizes and strides in elements. The encoding is that of the executor's kernels/few-rows.ts. */
-struct Dot {
-  int64_t m = 0, n = 0, k = 0;
-  int64_t row = 0, column = 0, depth = 0;
-  std::vector<BatchDim> batch;
-  std::vector<int64_t> dims;  // of the result
-
-  int64_t Batches() const {
-    int64_t count = 1;
-    for (const BatchDim& dim : batch) count *= dim.size;
-    return count;
-  }
-  /** Elements from the first to the last one that the kernel reads. */
-  int64_t ExtentOfA() const {
-    int64_t last = (m - 1) * row + k - 1;
-    for (const BatchDim& dim : batch) last += (dim.size - 1) * dim.a;
-    return last + 1;
-  }
-  int64_t ExtentOfB() const {
-    int64_t last = (n - 1) * column + (k - 1) * depth;
-    for (const BatchDim& dim : batch) last += (dim.size - 1) * dim.b;
-    return last + 1;
-  }
-};
-
 std::mutex dots_mutex;
 std::vector<std::shared_ptr<const Dot>> dots;
-
-std::shared_ptr<const Dot> FindDot(int64_t id) {
-  std::lock_guard<std::mutex> lock(dots_mutex);
-  return id >= 0 && id < static_cast<int64_t>(dots.size()) ? dots[id] : nullptr;
-}
-
-/** The sums of the lanes of sixteen vectors. */
-LAPIDARY_INLINE Vector SumsOfLanes(const Vector (&x)[16]) {
-  __m512 pairs[8], quads[4];
-  for (int i = 0; i < 8; i++)
-    pairs[i] = _mm512_add_ps(_mm512_unpacklo_ps(x[2 * i], x[2 * i + 1]),
-                             _mm512_unpackhi_ps(x[2 * i], x[2 * i + 1]));
-  for (int i = 0; i < 4; i++) {
-    const __m512d low = _mm512_castps_pd(pairs[2 * i]), high = _mm512_castps_pd(pairs[2 * i + 1]);
-    quads[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(low, high)),
-                             _mm512_castpd_ps(_mm512_unpackhi_pd(low, high)));
-  }
-  const auto join = [](__m512 a, __m512 b) {
-    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
-  };
-  return join(join(quads[0], quads[1]), join(quads[2], quads[3]));
-}
 
 /**
  * rows × columns = 16 results, each a sum along contiguous k. Result (i, j) is lane i·columns + j.
@@ -207,6 +159,21 @@ void SumOfRowsOfBatches(const Dot& dot, const BatchDim& dim, const float* a, con
 void ComputeAlongDepth(const Dot& dot, const BatchDim& dim, const float* a, const float* b,
                        float* c) {
   constexpr int64_t kBlock = 16;
+  if (dot.m >= kPanelRows) {
+    const int64_t rows = dot.m / kPanelRows * kPanelRows;
+    Dot rest = dot;
+    rest.m = dot.m - rows;
+    for (int64_t g = 0; g < dim.size; g++) {
+      const float* x = a + g * dim.a;
+      const float* y = b + g * dim.b;
+      float* to = c + g * dot.m * dot.n;
+      MultiplyPanels(dot, rows, x, y, to);
+      for (int64_t j = 0; rest.m > 0 && j < dot.n; j += kBlock)
+        MultiplyAlongDepth(rest, x + rows * dot.row, y, to + rows * dot.n, j,
+                           std::min(dot.n, j + kBlock));
+    }
+    return;
+  }
   // B is read in the order of its memory: heads are neighbours in keys [batch, position, head, k].
   const int64_t block = dim.size > 1 && dim.b >= dot.column ? dot.n : kBlock;
   for (int64_t first = 0; first < dot.n; first += block)
@@ -238,7 +205,14 @@ void ComputeAlongColumns(const Dot& dot, const BatchDim& dim, const float* a, co
   }
 }
 
-void Compute(const Dot& dot, const float* a, const float* b, float* c) {
+}  // namespace
+
+std::shared_ptr<const Dot> FindDot(int64_t id) {
+  std::lock_guard<std::mutex> lock(dots_mutex);
+  return id >= 0 && id < static_cast<int64_t>(dots.size()) ? dots[id] : nullptr;
+}
+
+void Multiply(const Dot& dot, const float* a, const float* b, float* c) {
   const size_t rank = dot.batch.size();
   const BatchDim one = {1, 0, 0};
   const BatchDim& last = rank == 0 ? one : dot.batch.back();
@@ -261,6 +235,8 @@ void Compute(const Dot& dot, const float* a, const float* b, float* c) {
     }
   }
 }
+
+namespace {
 
 REGISTER_OP("LapidaryDot")
     .Input("a: float")
@@ -289,7 +265,7 @@ class LapidaryDot : public OpKernel {
                 absl::InvalidArgumentError("operands have the sizes of the plan"));
     Tensor* c = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape(dot_->dims), &c));
-    ::Compute(*dot_, a.flat<float>().data(), b.flat<float>().data(), c->flat<float>().data());
+    Multiply(*dot_, a.flat<float>().data(), b.flat<float>().data(), c->flat<float>().data());
   }
 
  private:
@@ -348,14 +324,22 @@ napi_value RegisterDot(napi_env env, napi_callback_info info) {
 }
 
 }  // namespace
+}  // namespace dot
 
 void ExportDot(napi_env env, napi_value exports) {
   napi_value function;
-  napi_create_function(env, "registerDot", NAPI_AUTO_LENGTH, RegisterDot, nullptr, &function);
+  napi_create_function(env, "registerDot", NAPI_AUTO_LENGTH, dot::RegisterDot, nullptr, &function);
   napi_set_named_property(env, exports, "registerDot", function);
 }
 
 #else
+
+namespace dot {
+
+std::shared_ptr<const Dot> FindDot(int64_t) { return nullptr; }
+void Multiply(const Dot&, const float*, const float*, float*) {}
+
+}  // namespace dot
 
 /** On other processors LapidaryMatMul or TensorFlow multiplies. */
 void ExportDot(napi_env, napi_value) {}

@@ -6,5 +6,6 @@ NAPI_MODULE_INIT() {
   ExportStaging(env, exports);
   ExportMatMul(env, exports);
   ExportDot(env, exports);
+  ExportSequence(env, exports);
   return exports;
 }

@@ -17,3 +17,6 @@ void ExportMatMul(napi_env env, napi_value exports);
 
 /** Matmuls with few rows (dot.cc), if the processor has the instructions. */
 void ExportDot(napi_env env, napi_value exports);
+
+/** Sequences of kernels (sequence.cc). */
+void ExportSequence(napi_env env, napi_value exports);

@@ -1,6 +1,8 @@
 // rng_uniform: uniform numbers as a function of a key and of the index of each element in the whole
 // array, so that every part of the array computes its own elements. The bits are those of
 // `uniformAt` of the package std.
+#include "uniform.h"
+
 #include <cstdint>
 
 #include "tensorflow/core/framework/op.h"
@@ -27,6 +29,28 @@ inline uint32_t Hash(uint32_t a, uint32_t b) {
   return h ^ (h >> 15);
 }
 
+}  // namespace
+
+namespace uniform {
+
+void Fill(int32_t key, Offsets rows, Offsets columns, float* to) {
+  const uint32_t stream = static_cast<uint32_t>(key);
+  const int32_t* offsets = columns.data;
+  const int64_t width = columns.size;
+  for (int64_t r = 0; r < rows.size; r++, to += width) {
+    const uint32_t first = static_cast<uint32_t>(rows.data[r]);
+    for (int64_t c = 0; c < width; c++) {
+      const uint32_t hash = Hash(stream, first + static_cast<uint32_t>(offsets[c]));
+      // 23 bits and a half: f32 holds them exactly.
+      to[c] = (static_cast<float>(static_cast<int32_t>(hash >> 9)) + 0.5f) * (1.0f / 8388608);
+    }
+  }
+}
+
+}  // namespace uniform
+
+namespace {
+
 REGISTER_OP("LapidaryUniform")
     .Input("key: int32")
     .Input("rows: int32")
@@ -38,7 +62,6 @@ REGISTER_OP("LapidaryUniform")
       return absl::OkStatus();
     });
 
-/** The index of element (r, c) is rows[r] + columns[c], modulo 2³². */
 class LapidaryUniform : public OpKernel {
  public:
   explicit LapidaryUniform(OpKernelConstruction* context) : OpKernel(context) {}
@@ -55,18 +78,8 @@ class LapidaryUniform : public OpKernel {
                 absl::InvalidArgumentError("a key, and an index for each element"));
     Tensor* y = nullptr;
     OP_REQUIRES_OK(context, context->allocate_output(0, shape, &y));
-    const uint32_t stream = static_cast<uint32_t>(key.flat<int32_t>()(0));
-    float* to = y->flat<float>().data();
-    const int32_t* offsets = columns.data();
-    const int64_t width = columns.size();
-    for (int64_t r = 0; r < rows.size(); r++, to += width) {
-      const uint32_t first = static_cast<uint32_t>(rows(r));
-      for (int64_t c = 0; c < width; c++) {
-        const uint32_t hash = Hash(stream, first + static_cast<uint32_t>(offsets[c]));
-        // 23 bits and a half: f32 holds them exactly.
-        to[c] = (static_cast<float>(static_cast<int32_t>(hash >> 9)) + 0.5f) * (1.0f / 8388608);
-      }
-    }
+    uniform::Fill(key.flat<int32_t>()(0), {rows.data(), rows.size()},
+                  {columns.data(), columns.size()}, y->flat<float>().data());
   }
 };
 

@@ -32,7 +32,7 @@ export async function readForExport({ directory }: CheckpointLocation, onWarning
     const tokenizer = tokenizerFileNames
       .filter((name) => existsSync(join(directory, name)))
       .map((name) => [name, readFileSync(join(directory, name))] as const);
-    const control = await readControlIds(join(directory, "config.json"));
+    const control = await readControlIds(checkpoint.configFile);
     return {
       files: ["config.json", "model.safetensors", ...tokenizer.map(([name]) => name)],
       warnings,

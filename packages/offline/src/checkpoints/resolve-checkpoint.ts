@@ -14,23 +14,16 @@ export interface CheckpointLocation {
 }
 
 /**
- * Resolves a word to a checkpoint: a directory with a `config.json`, or the last checkpoint of a run. It reads only the disk, so no
- * coordinator is needed.
+ * Resolves a word to a checkpoint: a directory with the configuration of a model or an adapter, or the last checkpoint of a run. It reads only the disk,
+ * so no coordinator is needed.
  *
  * @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) if nothing exists; LAP_CHECKPOINT_FORM, which names the files that exist instead of a checkpoint
  */
 export async function resolveCheckpoint({ cwd, home }: Pick<Directories, "home" | "cwd">, from: string): Promise<CheckpointLocation> {
   const path = resolve(cwd, from);
-  if (existsSync(join(path, "config.json"))) return { directory: path };
+  if (hasConfig(path)) return { directory: path };
   const last = isRunName(from) ? runCheckpoints(home, from).at(-1) : undefined;
   if (last !== undefined) return last;
-  const adapter = isRunName(from) ? lastAdapter(home, from) : undefined;
-  if (adapter !== undefined)
-    throw notFound(
-      `the checkpoints of run ${from} have an adapter without the weights under it`,
-      adapter,
-      "load the adapter with PEFT, or train without lora for checkpoints of the whole model",
-    );
   if (isRunName(from) && existsSync(runDirectory(home, from)))
     throw notFound(`run ${from} has no checkpoint`, runDirectory(home, from), noCheckpointRemedy(home, from));
   if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) {
@@ -58,14 +51,12 @@ export function knownRun(home: string, run: string): string {
   throw notFound("run not found", run, near === undefined ? "`lapidary jobs` lists all runs" : `did you mean "${near}"?`);
 }
 
-/** The last checkpoint of a run that trains an adapter. */
-function lastAdapter(home: string, run: string): string | undefined {
-  return stepDirectories(home, run).findLast(({ directory }) => existsSync(join(directory, "adapter_config.json")))?.directory;
-}
+/** Whether a directory has a whole model, or an adapter, which is read with the weights under it. */
+const hasConfig = (directory: string): boolean => ["config.json", "adapter_config.json"].some((name) => existsSync(join(directory, name)));
 
 /** The complete checkpoints of a run, oldest first. */
 export const runCheckpoints = (home: string, run: string): Required<CheckpointLocation>[] =>
-  stepDirectories(home, run).filter(({ directory }) => existsSync(join(directory, "config.json")));
+  stepDirectories(home, run).filter(({ directory }) => hasConfig(directory));
 
 function stepDirectories(home: string, run: string): Required<CheckpointLocation>[] {
   const checkpoints = join(runDirectory(home, run), "checkpoints");

@@ -43,7 +43,7 @@ export async function verifyCheckpoint(location: CheckpointLocation, reporter: R
     }
   };
   const checkpoint = await HfCheckpoint.open(directory, "contents");
-  const { params, redundant, warnings } = checkpoint;
+  const { params, trained, redundant, warnings } = checkpoint;
   warnings.forEach(reporter.warn);
   try {
     await readAll(
@@ -54,10 +54,11 @@ export async function verifyCheckpoint(location: CheckpointLocation, reporter: R
   } finally {
     await checkpoint.close();
   }
+  const value = await readValueModel(directory, readAll);
   if (existsSync(join(directory, optimizerFile))) {
     const optimizer = await SafetensorsFile.open(join(directory, optimizerFile));
     try {
-      checkOptimizerState(params, optimizer);
+      checkOptimizerState([...trained, ...value], optimizer);
       await readAll(optimizerFile, optimizer.names, async (name) => {
         const array = await optimizer.read(name);
         checkFinite(array, optimizer.path, name, optimizer.dtypeOf(name));
@@ -68,6 +69,28 @@ export async function verifyCheckpoint(location: CheckpointLocation, reporter: R
     }
   }
   return { tensors, bytes, redundant, sealed, warnings };
+}
+
+/** The value model that PPO trains next to its policy. */
+const valueFile = "value_model.safetensors";
+
+/** Reads the value model of a checkpoint, if it has one. @returns its arrays by the names that the state of the optimizer has */
+async function readValueModel(
+  directory: string,
+  readAll: (file: string, names: readonly string[], read: (name: string) => Promise<ArrayData>) => Promise<void>,
+): Promise<readonly { readonly name: string; readonly dims: readonly number[] }[]> {
+  if (!existsSync(join(directory, valueFile))) return [];
+  const file = await SafetensorsFile.open(join(directory, valueFile));
+  try {
+    await readAll(valueFile, file.names, async (name) => {
+      const array = await file.read(name);
+      checkFinite(array, file.path, name, file.dtypeOf(name));
+      return array;
+    });
+    return file.names.map((name) => ({ name: `value.${name}`, dims: file.dimsOf(name) ?? [] }));
+  } finally {
+    await file.close();
+  }
 }
 
 /** Whether a directory was written as a checkpoint of a run. Other programs use `manifest.json` with another meaning. */

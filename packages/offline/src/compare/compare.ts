@@ -1,18 +1,23 @@
 import { resolve } from "node:path";
 import { openChecker, parseChecker } from "@lapidary/evaluation";
 import { LapidaryError } from "@lapidary/std";
-import { openPool } from "@lapidary/trainer";
+import {
+  type ComparedModels,
+  compareModels,
+  defaultTemplate,
+  type ModelHost,
+  ownWorkers,
+  readAnswerModel,
+  readJudgeTemplate,
+  readVotes,
+  type VerdictSource,
+} from "@lapidary/comparison";
+import { openPool, openTokenModel, type SessionOptions } from "@lapidary/trainer";
 import { resolveCheckpoint } from "../checkpoints/resolve-checkpoint.js";
 import type { Directories } from "../directories.js";
 import type { Reporter } from "../reporter.js";
-import { readAnswerModel, type WorkerOptions } from "./answer-model.js";
-import { type ComparedModels, compareModels } from "./compare-models.js";
-import { defaultTemplate, readJudgeTemplate } from "./judge-template.js";
-import { readVotes } from "./verdict-file.js";
-import type { VerdictSource } from "./verdicts.js";
 
-export type { ComparedModels } from "./compare-models.js";
-export type { LossReport, ModelComparison, SetReport, WinReport } from "./comparison-report.js";
+export { modelComparisonText } from "@lapidary/comparison";
 
 /** How the verdicts are made; at most one of the first three. */
 export interface SourceOptions {
@@ -53,25 +58,30 @@ export async function compareRuns(
   const options = { environment: env, log: (worker: string, line: string): void => reporter.detail(`${worker}: ${line}`) };
   const pool = await openPool({ ...options, workers: 0 });
   try {
-    return await compareOnWorkers(request, environment, { ...options, pool }, reporter);
+    return await compareOnWorkers(request, environment, hostOf({ ...options, pool }), reporter);
   } finally {
     await pool.close();
   }
 }
 
+/** Each model has a worker group of its own. The pool lets the models of a comparison use one worker process after each other. */
+const hostOf = (workers: Pick<SessionOptions, "environment" | "log" | "pool">): ModelHost => ({
+  open: async (directory) => ownWorkers(await openTokenModel({ checkpoint: directory, ...workers })),
+});
+
 async function compareOnWorkers(
   { candidate, baseline, data, source: sourceOptions, ...settings }: CompareRunsRequest,
   environment: CompareEnvironment,
-  workers: WorkerOptions,
+  host: ModelHost,
   reporter: Reporter,
 ): Promise<ComparedModels> {
   const { cwd, signal } = environment;
   reporter.progress("read the models");
   const models = {
-    candidate: await readAnswerModel(candidate, await resolveCheckpoint(environment, candidate), workers),
-    baseline: await readAnswerModel(baseline, await resolveCheckpoint(environment, baseline), workers),
+    candidate: await readAnswerModel(candidate, await resolveCheckpoint(environment, candidate), host),
+    baseline: await readAnswerModel(baseline, await resolveCheckpoint(environment, baseline), host),
   };
-  const source = await openSource(sourceOptions, environment, workers);
+  const source = await openSource(sourceOptions, environment, host);
   try {
     const files = data.map((file) => resolve(cwd, file));
     return await compareModels({ ...models, data: files, source, ...settings }, { signal, reporter });
@@ -84,7 +94,7 @@ async function compareOnWorkers(
 async function openSource(
   { checker, judge, verdicts, template, orders }: SourceOptions,
   environment: CompareEnvironment,
-  workers: WorkerOptions,
+  host: ModelHost,
 ): Promise<VerdictSource> {
   const { cwd } = environment;
   if (checker !== undefined)
@@ -95,7 +105,7 @@ async function openSource(
     };
   if (verdicts !== undefined) return { kind: "verdicts", votes: readVotes(resolve(cwd, verdicts)) };
   if (judge === undefined) return { kind: "none" };
-  const model = await readAnswerModel(judge, await resolveCheckpoint(environment, judge), workers);
+  const model = await readAnswerModel(judge, await resolveCheckpoint(environment, judge), host);
   model.verdictTokens();
   return {
     kind: "judge",

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { openHome } from "@lapidary/api/home-directory";
-import { type Dataset, datasetFiles, prepareDataset } from "@lapidary/data";
+import { type AnyDataset, datasetFiles, prepareDataset, type PrepareWork, RowDataset } from "@lapidary/data";
 import {
   modelConfigToHf,
   HfCheckpoint,
@@ -17,21 +17,24 @@ import { LapidaryError, type Warning } from "@lapidary/std";
 import { checkpointFilesOf, maskedToken } from "@lapidary/tokenizer";
 import { chipCount, parseTorus } from "@lapidary/topology";
 import {
-  checkInputs,
   checkSameModel,
   checkTokenizerSize,
-  compileJob,
   corpusOf,
   initGraph,
   jobWarnings,
   paramName,
   podAxis,
   type ResolvedJob,
+  type StateSpec,
   tokenizerRequest,
-  trainState,
+  trainsOnExamples,
 } from "@lapidary/training";
+import { checkJobInputs } from "@lapidary/trainer/inputs";
+import { compileFiles } from "@lapidary/tpu-compiler";
+import { compileSubject, knownChips } from "../compile/compile-subject.js";
 import type { Directories } from "../directories.js";
-import { readJobFile } from "../job/job-file.js";
+import { batchesOf, checkExportable, exportedProgram, prepareExamples } from "./export-programs.js";
+import { readTraceableJob } from "../job/job-file.js";
 import type { Reporter } from "../reporter.js";
 
 export { checkExportDirectory, type WrittenExport } from "@lapidary/interop";
@@ -63,15 +66,9 @@ export async function readExportedJob(
   overrides: readonly string[],
   { data }: Pick<ExportOptions, "data">,
 ): Promise<{ readonly job: ResolvedJob; readonly warnings: readonly Warning[] }> {
-  const { job, locationOf, warnings } = readJobFile(directories, file, overrides);
-  if (job.recipe !== undefined)
-    throw new LapidaryError({
-      code: "LAP_CONFIG_VALUE",
-      message: `the export for XLA has no recipe ${job.recipe}`,
-      location: locationOf(["recipe"]),
-      remedy: "export a job of the recipe pretrain; `lapidary explain` and `lapidary plan` read jobs of every recipe",
-    });
-  const inputs = await checkInputs(job, { projectRoot: directories.root, locationOf, readsCorpus: data });
+  const { job, locationOf, warnings } = await readTraceableJob(directories, file, overrides);
+  await checkExportable(job, locationOf);
+  const inputs = await checkJobInputs(job, { projectRoot: directories.root, locationOf, readsCorpus: data });
   return { job, warnings: [...warnings, ...inputs, ...jobWarnings(job)] };
 }
 
@@ -83,7 +80,7 @@ export async function prepareExport(
   reporter: Reporter,
 ): Promise<PreparedExport> {
   reporter.progress("compile");
-  const program = compileJob(job, { verify: false });
+  const { program, states } = exportedProgram(job);
   const dataset = options.data ? await preparedData(job, directories, reporter) : undefined;
   try {
     const exported: XlaExport = {
@@ -92,11 +89,12 @@ export async function prepareExport(
       numerics: job.numerics,
       dcnAxes: job.pods > 1 ? [podAxis] : [],
       steps: job.train.steps,
-      states: await statesOf(job),
+      states: await initialStates(job, states),
       initialState: options.state ?? stateForm(job),
       data: dataOf(job, dataset),
       model: modelConfigToHf(job.model.config, dataset?.manifest.control),
       modelFiles: dataset === undefined ? new Map() : checkpointFilesOf(dataset.tokenizerFiles),
+      compileFiles: compileFiles(compileSubject(job, program, directories.root, knownChips(directories.root))),
       launch: {
         name: job.name,
         slices: job.pods,
@@ -118,19 +116,19 @@ export async function prepareExport(
 }
 
 /** The dataset that a run of the job trains on; undefined if the corpus is too small for one batch of a job for real pods. */
-async function preparedData(job: ResolvedJob, { root, home }: Directories, reporter: Reporter): Promise<Dataset | undefined> {
+async function preparedData(job: ResolvedJob, { root, home }: Directories, reporter: Reporter): Promise<AnyDataset | undefined> {
   openHome(home).forEach(reporter.warn);
-  const dataset = await prepareDataset({
-    corpus: corpusOf(job, root),
-    tokenizer: tokenizerRequest(job),
-    heldOutFraction: job.data.held_out,
+  const work: PrepareWork = {
     cacheDir: join(home, "cache/datasets"),
     onProgress: ({ stage, done, total }) =>
       reporter.progress(`prepare the data: ${stage}`, `${Math.floor((100 * done) / Math.max(1, total))} %`),
-  });
+  };
+  const dataset = trainsOnExamples(job)
+    ? await prepareExamples(job, work)
+    : await prepareDataset({ ...work, corpus: corpusOf(job, root), tokenizer: tokenizerRequest(job), heldOutFraction: job.data.held_out });
   try {
     checkTokenizerSize(job, dataset.manifest.vocabSize);
-    dataset.requireBatch(job.train);
+    if (!(dataset instanceof RowDataset)) dataset.requireBatch(job.train);
     return dataset;
   } catch (error) {
     dataset.close();
@@ -141,8 +139,8 @@ async function preparedData(job: ResolvedJob, { root, home }: Directories, repor
 }
 
 /** The initial value of each state: the weights of the job's checkpoint if it has one, otherwise what the init program draws. */
-async function statesOf(job: ResolvedJob): Promise<Map<string, XlaState>> {
-  const initSpecs = initSpecsOf(initGraph(trainState(buildModel(job.model.config), job.train.optimizer), job.seed));
+async function initialStates(job: ResolvedJob, specs: readonly StateSpec[]): Promise<Map<string, XlaState>> {
+  const initSpecs = initSpecsOf(initGraph(specs, job.seed));
   const states = new Map<string, XlaState>(initSpecs);
   if (job.train.init === undefined) return states;
   const checkpoint = await HfCheckpoint.open(job.train.init);
@@ -163,8 +161,9 @@ async function statesOf(job: ResolvedJob): Promise<Map<string, XlaState>> {
 const stateForm = (job: ResolvedJob): XlaExport["initialState"] =>
   parameterCount(buildModel(job.model.config)) * 4 <= maxValueBytes ? "values" : "init-spec";
 
-function dataOf(job: ResolvedJob, dataset: Dataset | undefined): XlaExport["data"] {
+function dataOf(job: ResolvedJob, dataset: AnyDataset | undefined): XlaExport["data"] {
   if (dataset === undefined) return { kind: "none" };
+  if (dataset instanceof RowDataset) return batchesOf(job, dataset);
   const { directory, manifest } = dataset;
   return {
     kind: "tokens",

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Warning } from "@lapidary/std";
-import { checkInputs, jobWarnings } from "@lapidary/training";
+import { checkJobInputs } from "@lapidary/trainer/inputs";
+import { jobWarnings } from "@lapidary/training";
 import type { Directories } from "../directories.js";
 import { jobOfText, pipelineOfText } from "./job-file.js";
 import { readLaunchFile } from "./submission.js";
@@ -14,11 +15,11 @@ export { jobFileOf, jobJsonSchema, pipelineJsonSchema, printJob } from "@lapidar
  */
 export async function checkJobFile(directories: Directories, file: string): Promise<readonly Warning[]> {
   const { text, isPipeline } = readLaunchFile(directories, file);
-  const jobs = isPipeline ? pipelineOfText(directories, text, []).jobs : [{ ...jobOfText(directories, text, []), initIsPending: false }];
+  const jobs = isPipeline ? pipelineOfText(directories, text, []).jobs : [{ ...jobOfText(directories, text, []), isPending: () => false }];
   const runsDirectory = join(directories.home, "runs");
   const found: Warning[] = [];
-  for (const { job, locationOf, warnings, initIsPending } of jobs) {
-    const inputs = await checkInputs(job, { projectRoot: directories.root, locationOf, runsDirectory, initIsPending });
+  for (const { job, locationOf, warnings, isPending } of jobs) {
+    const inputs = await checkJobInputs(job, { projectRoot: directories.root, locationOf, runsDirectory, isPending });
     found.push(...warnings, ...inputs, ...jobWarnings(job));
   }
   return found;

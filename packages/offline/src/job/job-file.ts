@@ -1,6 +1,14 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { type JobText, type LocatedJob, type Pipeline, readJobText, resolveLocatedJob, resolvePipeline } from "@lapidary/training/job";
+import {
+  isRecipePath,
+  type JobText,
+  type LocatedJob,
+  type Pipeline,
+  readJobText,
+  resolveLocatedJob,
+  resolvePipeline,
+} from "@lapidary/training/job";
 import { jobFilePath } from "@lapidary/api/job-file";
 import type { Directories } from "../directories.js";
 import { runDirectory, runNames } from "../runs/runs.js";
@@ -24,6 +32,14 @@ export const readJobFile = (places: Directories, job: string, overrides: readonl
 function jobFileOfRun({ cwd, root, home }: Directories, name: string): string | undefined {
   const isFile = existsSync(resolve(cwd, name)) || existsSync(join(root, "configs/jobs", `${name}.yaml`));
   return !isFile && runNames(home).includes(name) ? jobFilePath(runDirectory(home, name)) : undefined;
+}
+
+/** As `readJobFile`. The module of a user's recipe is imported into this process, so that the programs of the job can be traced. @throws LAP_RECIPE_… */
+export async function readTraceableJob(places: Directories, job: string, overrides: readonly string[]): Promise<LocatedJob> {
+  const located = readJobFile(places, job, overrides);
+  if (isRecipePath(located.job.recipe))
+    await (await import("@lapidary/trainer/recipes")).checkRecipeOptions(located.job, located.locationOf);
+  return located;
 }
 
 /** The text of a job or a pipeline: `file` is a path, or the name of a file in `configs/jobs` or `configs/pipelines`. @throws LAP_JOB_FILE */

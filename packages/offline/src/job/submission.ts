@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { LapidaryError, type Warning } from "@lapidary/std";
-import { checkInputs } from "@lapidary/training/inputs";
+import { checkJobInputs } from "@lapidary/trainer/inputs";
 import { isPipeline, jobFileOf, type JobText, type LocatedJob } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 import { jobOfText, pipelineOfText, readLaunchText } from "./job-file.js";
@@ -60,7 +60,7 @@ export async function readPipelineSubmission(
   for (const job of jobs) {
     job.warnings.forEach(onWarning);
     try {
-      await checkInputsOf(directories, job, job.initIsPending);
+      await checkInputsOf(directories, job, job.isPending);
     } catch (error) {
       throw error instanceof LapidaryError ? error.with({ message: `job ${job.name}: ${error.message}` }) : error;
     }
@@ -71,5 +71,6 @@ export async function readPipelineSubmission(
 const checkInputsOf = (
   { root, home }: Directories,
   { job, locationOf }: LocatedJob,
-  initIsPending = false,
-): ReturnType<typeof checkInputs> => checkInputs(job, { projectRoot: root, locationOf, runsDirectory: join(home, "runs"), initIsPending });
+  isPending: (run: string) => boolean = () => false,
+): ReturnType<typeof checkJobInputs> =>
+  checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory: join(home, "runs"), isPending });

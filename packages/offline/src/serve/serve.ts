@@ -1,5 +1,4 @@
 import { statSync } from "node:fs";
-import { join } from "node:path";
 import { openHome } from "@lapidary/api/home-directory";
 import { HfCheckpoint } from "@lapidary/interop";
 import { serveModel } from "@lapidary/serving";
@@ -76,7 +75,7 @@ export async function serveCheckpoint(
     log: (worker, line) => reporter.detail(`${worker}: ${line}`),
   });
   try {
-    const modelCreated = Math.floor(statSync(join(checkpoint, "config.json")).mtimeMs / 1000);
+    const modelCreated = Math.floor(statSync(checkpoint).mtimeMs / 1000);
     const engine = new SamplerEngine({ sampler, modelId, modelCreated, chat, batchRows });
     const server = await serveModel({ port, token, allowedHosts, engine, onFailure });
     return {

@@ -19,9 +19,9 @@ describe("traces", () => {
     );
   });
 
-  it("the predicted trace of a job has events and reports the warnings of the job", () => {
+  it("the predicted trace of a job has events and reports the warnings of the job", async () => {
     const codes: string[] = [];
-    const { traceEvents } = predictedTrace(
+    const { traceEvents } = await predictedTrace(
       directories(),
       "e2e/cases/common/tiny.yaml",
       { overrides: [], chip: undefined, program: undefined },

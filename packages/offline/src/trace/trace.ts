@@ -6,7 +6,7 @@ import type { Warning } from "@lapidary/std";
 import { jobWarnings } from "@lapidary/training";
 import { knownRun } from "../checkpoints/resolve-checkpoint.js";
 import type { Directories } from "../directories.js";
-import { readJobFile } from "../job/job-file.js";
+import { readTraceableJob } from "../job/job-file.js";
 import { machineOf, planJob } from "../plan/plan-job.js";
 import { runDirectory, runNames } from "../runs/runs.js";
 import { runTrace } from "./run-trace.js";
@@ -30,13 +30,13 @@ export const isRun = ({ home, cwd, root }: Directories, word: string): boolean =
     !existsSync(join(root, "configs/jobs", `${word}.yaml`)));
 
 /** The run of a program that the simulator predicts for a job file. */
-export function predictedTrace(
+export async function predictedTrace(
   directories: Directories,
   file: string,
   { overrides, chip, program }: PredictionOptions,
   onWarning: (warning: Warning) => void,
-): Trace {
-  const { job, warnings } = readJobFile(directories, file, overrides);
+): Promise<Trace> {
+  const { job, warnings } = await readTraceableJob(directories, file, overrides);
   [...warnings, ...jobWarnings(job)].forEach(onWarning);
   const machine = machineOf(job, directories.root, chip);
   const uncalibrated = calibrationWarning(machine.chip);
@@ -48,15 +48,15 @@ export function predictedTrace(
 export const recordedTrace = (home: string, run: string): Trace => runTrace(runDirectory(home, knownRun(home, run)), run);
 
 /** A recorded step of a run and the predicted step of its job, from a common beginning. */
-export function recordedAndPredictedTrace(
+export async function recordedAndPredictedTrace(
   directories: Directories,
   run: string,
   options: PredictionOptions,
   onWarning: (warning: Warning) => void,
-): Trace {
+): Promise<Trace> {
   const directory = runDirectory(directories.home, knownRun(directories.home, run));
   const recorded = runTrace(directory, run, "typical");
-  return joinTraces(recorded, predictedTrace(directories, jobFilePath(directory), options, onWarning));
+  return joinTraces(recorded, await predictedTrace(directories, jobFilePath(directory), options, onWarning));
 }
 
 /** Two traces in one; the processes of the second have higher ids than those of the first. */

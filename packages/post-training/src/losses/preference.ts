@@ -11,6 +11,12 @@ function pairs(g: GraphBuilder, rows: Value): { difference: Value; sum: Value } 
   return { difference: g.reduce(g.multiply(stacked, sign), [0], "sum"), sum: g.reduce(stacked, [0], "sum") };
 }
 
+/** Means over the chosen rows and over the rejected rows, of the numbers of 2B rows. */
+export function meansOfSides(g: GraphBuilder, rows: Value): { chosen: Value; rejected: Value } {
+  const { difference, sum } = pairs(g, rows);
+  return { chosen: g.scale(meanAll(g, g.add(sum, difference)), 0.5), rejected: g.scale(meanAll(g, g.subtract(sum, difference)), 0.5) };
+}
+
 export interface RewardLossConfig {
   /** Weight of the mean of (chosen + rejected)², which keeps scores near zero. 0 by default. */
   readonly center?: number | undefined;

@@ -61,7 +61,7 @@ export async function checkLora(bundle: PostBundle, runner: GraphRunner): Promis
   const checks = new PartChecks("lora", manifest);
   const padded = paddedBatch(bundle);
   const graph = sftStep(model, update, padded.shape, { withGradients: true, lora: lora.config });
-  const states = initialStates(trainedStates(model, update, lora.config), lora.weights);
+  const states = initialStates(trainedStates(model, update, { lora: lora.config }), lora.weights);
   const rest = new Map([...asParams(policy), ...padded.inputs]);
   const { first, losses } = await runSteps(runner, { name: "lora", graph, states, rest });
   const params = loraParams(model, lora.config);

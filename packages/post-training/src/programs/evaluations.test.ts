@@ -1,6 +1,6 @@
-import { ok } from "node:assert/strict";
+import { deepStrictEqual, ok } from "node:assert/strict";
 import { interpret, type Tensor, tensor } from "@lapidary/ir";
-import { gemma, gemmaConfigSchema } from "@lapidary/models";
+import { gemma, gemmaConfigSchema, loraParams } from "@lapidary/models";
 import { ensure, seededRandom } from "@lapidary/std";
 import { klToReference, logProbs, rolloutLogProbs } from "./evaluations.js";
 import { rlStep } from "./rl-step.js";
@@ -52,7 +52,7 @@ describe("log-probabilities of a rollout", () => {
   it("one program gives what the programs of policy, reference and KL give", () => {
     const temperature = 0.7;
     const out = interpret(
-      rolloutLogProbs(model, shape, temperature),
+      rolloutLogProbs(model, shape, { temperature }),
       new Map([...named(policy), ...named(reference, "reference"), ...rows]),
     );
     const alone = (set: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
@@ -66,6 +66,23 @@ describe("log-probabilities of a rollout", () => {
       new Map([...named(policy), ...named(reference, "reference"), ...withoutTargets]),
     );
     close(dataOf(out, "kl"), dataOf(kl, "kl"));
+  });
+
+  it("with an adapter, the reference is the policy without it: the KL is 0 before the first update, and not after a change of the adapter", () => {
+    const lora = { rank: 2, alpha: 4, targets: ["q_proj", "down_proj"] } as const;
+    const adapterOf = (b: number): [string, Tensor][] =>
+      loraParams(model, lora).map(({ name, dims }) => {
+        const data = filled(dims, () => (name.includes("lora_B") ? b : random.next()));
+        return [`params/${name}`, tensor("f32", dims, data)];
+      });
+    const at = (b: number): ReadonlyMap<string, Tensor> =>
+      interpret(rolloutLogProbs(model, shape, { temperature: 1, lora }), new Map([...named(policy), ...adapterOf(b), ...rows]));
+    const before = at(0);
+    ok(dataOf(before, "kl").every((kl) => kl === 0));
+    deepStrictEqual(dataOf(before, "logps"), dataOf(before, "reference_logps"));
+    const after = at(0.1);
+    deepStrictEqual(dataOf(after, "reference_logps"), dataOf(before, "reference_logps"));
+    ok(dataOf(after, "kl").some((kl) => kl > 1e-3));
   });
 });
 

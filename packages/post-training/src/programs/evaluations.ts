@@ -3,7 +3,7 @@ import { type LoraConfig, type Model, type ParamValues, logitsOf, loraAdapters, 
 import { entropy, fullKl, tokenLogProbs } from "../losses/log-probs.js";
 import { type SequenceShape, batchInput, sequenceInputs, targetInputs } from "./inputs.js";
 import { rowScores, scoreParams, tokenScores } from "./score-model.js";
-import { setParameters, withAdapters } from "./trained-model.js";
+import { adaptedModel, setParameters, withAdapters } from "./trained-model.js";
 
 export interface LogProbsOptions {
   /** Of the logits. */
@@ -44,17 +44,20 @@ export function klToReference(model: Model, shape: SequenceShape, temperature: n
 }
 
 /**
- * What an update reads of a rollout, and its distance from the reference: one program, so that both models run once.
+ * What an update reads of a rollout, and its distance from the reference: one program, so that both models run once. With an adapter, the reference is
+ * the same weights without it, so that the program has no second set of weights.
  *
  *     params  reference.params  tokens  targets  mask  (segments)   →   logps  reference_logps  entropy  kl, each f32[B, T], 0 where the mask is 0
  */
-export function rolloutLogProbs(model: Model, shape: SequenceShape, temperature: number): Graph {
+export function rolloutLogProbs(model: Model, shape: SequenceShape, { temperature, lora }: LogProbsOptions): Graph {
   const g = new GraphBuilder("rollout_logprobs");
-  const [policy, reference] = [setParameters(g, model.params), setParameters(g, model.params, "reference")];
+  const adapted = adaptedModel(model, lora);
+  const policy = setParameters(g, adapted.params);
+  const reference = lora === undefined ? setParameters(g, model.params, "reference") : policy;
   const { tokens, options } = sequenceInputs(g, shape);
   const { targets, mask } = targetInputs(g, shape);
-  const logits = (name: string, weights: ParamValues): Value => g.scope(name, () => logitsOf(model, g, weights, tokens, options));
-  const [own, other] = [logits("policy", policy), logits("reference", reference)];
+  const own = g.scope("policy", () => logitsOf(adapted, g, policy, tokens, options));
+  const other = g.scope("reference", () => logitsOf(model, g, reference, tokens, options));
   g.output("logps", g.multiply(tokenLogProbs(g, own, targets, temperature), mask));
   g.output("reference_logps", g.multiply(tokenLogProbs(g, other, targets, temperature), mask));
   g.output("entropy", g.multiply(entropy(g, own, temperature), mask));
@@ -66,11 +69,14 @@ export function rolloutLogProbs(model: Model, shape: SequenceShape, temperature:
  * The scores of a reward model, or the values of a value model.
  *
  *     params  tokens  last i32[B]  (segments)   →   scores f32[B]  token_scores f32[B, T]
+ *
+ * @param lora the adapter of the trunk
  */
-export function score(model: Model, shape: SequenceShape): Graph {
+export function score(model: Model, shape: SequenceShape, { lora }: Pick<LogProbsOptions, "lora"> = {}): Graph {
   const g = new GraphBuilder("score");
-  const weights = setParameters(g, scoreParams(model));
-  const perToken = tokenScores(g, model, weights, sequenceInputs(g, shape));
+  const adapted = adaptedModel(model, lora);
+  const weights = setParameters(g, scoreParams(adapted));
+  const perToken = tokenScores(g, adapted, weights, sequenceInputs(g, shape));
   g.output("scores", rowScores(g, perToken, batchInput(g, "last", "i32", [shape.batch])));
   g.output("token_scores", perToken);
   return g.finish();

@@ -1,5 +1,5 @@
 import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
-import { type Model, logitsOf } from "@lapidary/models";
+import { type Model, type ParamSpec, logitsOf } from "@lapidary/models";
 import { type UpdateConfig, applyUpdate } from "@lapidary/training";
 import {
   type GaeConfig,
@@ -14,7 +14,7 @@ import { type ClipRange, type GrpoConfig, type PolicyLoss, type PpoConfig, grpoL
 import { type SequenceShape, batchInput, sequenceInputs, targetInputs } from "./inputs.js";
 import { scoreParams, tokenScores } from "./score-model.js";
 import type { StepOptions } from "./sft-step.js";
-import { inSet, trainedModel, withAdapters } from "./trained-model.js";
+import { inSet, type TrainedParts, trainedModel, withAdapters } from "./trained-model.js";
 
 export type RlConfig = { readonly temperature: number } & (
   | { readonly algorithm: "rloo"; readonly generations: number; readonly beta: number; readonly clip: ClipRange }
@@ -32,10 +32,19 @@ interface RlLoss extends PolicyLoss {
 /** The name of the value model's parameter set. */
 export const valueSet = "value";
 
+/** The parameters of the value model, which PPO trains whole, also if the policy has an adapter. */
+const valueParams = (model: Pick<Model, "params">): ParamSpec[] =>
+  scoreParams(model).map((spec) => ({ ...spec, name: inSet(valueSet, spec.name) }));
+
 /** The parameters of the policy and of the value model, which PPO trains together. */
-export const withValueModel = (model: Model): Pick<Model, "params"> => ({
-  params: [...model.params, ...scoreParams(model).map((spec) => ({ ...spec, name: inSet(valueSet, spec.name) }))],
-});
+export const withValueModel = (model: Model): Pick<Model, "params"> => ({ params: [...model.params, ...valueParams(model)] });
+
+/** What a step of the algorithm trains. */
+export const trainedByRl = (
+  model: Pick<Model, "params">,
+  { algorithm }: Pick<RlConfig, "algorithm">,
+  lora: TrainedParts["lora"],
+): TrainedParts => ({ lora, ...(algorithm === "ppo" ? { also: valueParams(model) } : {}) });
 
 /**
  * One update of a policy on a rollout. Advantages are computed in the program from scores and log-probabilities.
@@ -46,7 +55,7 @@ export const withValueModel = (model: Model): Pick<Model, "params"> => ({
 export function rlStep(model: Model, update: UpdateConfig, shape: SequenceShape, options: StepOptions & { rl: RlConfig }): Graph {
   const { rl } = options;
   const g = new GraphBuilder("rl_step");
-  const trained = trainedModel(g, rl.algorithm === "ppo" ? withValueModel(model) : model, update, options.lora);
+  const trained = trainedModel(g, model, update, trainedByRl(model, rl, options.lora));
   const { params, states, weights, adapters } = trained;
   const { tokens, options: attention } = sequenceInputs(g, shape);
   const { targets, mask } = targetInputs(g, shape);

@@ -3,20 +3,22 @@ import type { HiddenOptions, Model, ParamSpec, ParamValues } from "@lapidary/mod
 import { ensure } from "@lapidary/std";
 
 /** The head of a reward or value model, [1, D], by the name that `GemmaForSequenceClassification` gives it. */
-const scoreWeight = "score.weight";
+export const scoreWeight = "score.weight";
 
-/** The trunk of a language model with a linear head in the place of the vocabulary: a reward model, or a value model. */
-export function scoreParams(model: Pick<Model, "params">): ParamSpec[] {
+/** The linear head of a reward or value model. */
+export function scoreHead(model: Pick<Model, "params">): ParamSpec {
   const [embedding] = model.params;
   const width = ensure(ensure(embedding, "embedding").dims[1], "width of the model");
-  const head: ParamSpec = {
+  return {
     name: scoreWeight,
     dims: [1, width],
     logicalAxes: [null, "embed"],
     init: { kind: "normal", scale: 1 / Math.sqrt(width) },
   };
-  return [...model.params, head];
 }
+
+/** The trunk of a language model with a linear head in the place of the vocabulary: a reward model, or a value model. */
+export const scoreParams = (model: Pick<Model, "params">): ParamSpec[] => [...model.params, scoreHead(model)];
 
 /** w · h at every position: f32[B, T]. */
 export function tokenScores(

@@ -18,7 +18,7 @@ export interface StepOptions {
  */
 export function sftStep(model: Model, update: UpdateConfig, shape: SequenceShape, options: StepOptions = {}): Graph {
   const g = new GraphBuilder("sft_step");
-  const { params, states, weights, adapters } = trainedModel(g, model, update, options.lora);
+  const { params, states, weights, adapters } = trainedModel(g, model, update, options);
   const { tokens, options: attention } = sequenceInputs(g, shape);
   const { targets, mask } = targetInputs(g, shape);
   const logits = logitsOf(model, g, weights, tokens, withAdapters(attention, adapters));

@@ -23,6 +23,14 @@ export const setParameters = (g: GraphBuilder, params: readonly ParamSpec[], set
     }),
   );
 
+/** What a step trains besides, or instead of, the weights of a model. */
+export interface TrainedParts {
+  /** Trains this adapter; the weights of the model are frozen. */
+  readonly lora?: LoraConfig | undefined;
+  /** Parameters that are trained whole, with an adapter too: the head of a reward model, or a value model. */
+  readonly also?: readonly ParamSpec[];
+}
+
 /** A model in a step program: all weights, or only an adapter's, are trained. */
 export interface TrainedModel {
   /** The trained parameters. */
@@ -34,18 +42,33 @@ export interface TrainedModel {
   readonly adapters: HiddenOptions["adapters"];
 }
 
+const trainedParams = (model: Pick<Model, "params">, { lora, also = [] }: TrainedParts): readonly ParamSpec[] => [
+  ...(lora === undefined ? model.params : loraParams(model, lora)),
+  ...also,
+];
+
 /** The states of a run that trains the model, or its adapter. */
-export const trainedStates = (model: Pick<Model, "params">, { optimizer }: UpdateConfig, lora?: LoraConfig): StateSpec[] =>
-  trainState({ params: lora === undefined ? model.params : loraParams(model, lora) }, optimizer);
+export const trainedStates = (model: Pick<Model, "params">, { optimizer }: UpdateConfig, parts: TrainedParts = {}): StateSpec[] =>
+  trainState({ params: trainedParams(model, parts) }, optimizer);
+
+/** The weights of the model as parameters that no step changes. Empty without an adapter. */
+export const frozenWeights = (model: Pick<Model, "params">, { lora }: Pick<TrainedParts, "lora">): StateSpec[] =>
+  lora === undefined ? [] : model.params.map(({ name, ...spec }) => ({ ...spec, name: paramName(name), role: "param", weight: name }));
 
 /** Declares the states, and for an adapter the frozen weights, as parameters of the graph. */
-export function trainedModel(g: GraphBuilder, model: Pick<Model, "params">, update: UpdateConfig, lora?: LoraConfig): TrainedModel {
-  const states = new Map(trainedStates(model, update, lora).map((spec) => [spec.name, stateParameter(g, spec)]));
-  const byName = (params: readonly ParamSpec[]): Map<string, Value> =>
-    new Map(params.map(({ name }) => [name, ensure(states.get(paramName(name)), name)]));
-  if (lora === undefined) return { params: model.params, states, weights: byName(model.params), adapters: undefined };
-  const params = loraParams(model, lora);
-  return { params, states, weights: setParameters(g, model.params), adapters: loraAdapters(model, lora, byName(params)) };
+export function trainedModel(
+  g: GraphBuilder,
+  model: Pick<Model, "params">,
+  update: UpdateConfig,
+  { lora, also = [] }: TrainedParts = {},
+): TrainedModel {
+  const params = trainedParams(model, { lora, also });
+  const states = new Map(trainedStates(model, update, { lora, also }).map((spec) => [spec.name, stateParameter(g, spec)]));
+  const byName = (specs: readonly ParamSpec[]): Map<string, Value> =>
+    new Map(specs.map(({ name }) => [name, ensure(states.get(paramName(name)), name)]));
+  if (lora === undefined) return { params, states, weights: byName(params), adapters: undefined };
+  const weights = new Map([...setParameters(g, model.params), ...byName(also)]);
+  return { params, states, weights, adapters: loraAdapters(model, lora, byName(loraParams(model, lora))) };
 }
 
 /** The options with the adapters of the model. */

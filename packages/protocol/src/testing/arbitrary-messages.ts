@@ -68,6 +68,7 @@ export const arbitraryMessages: { readonly [K in MessageKind]: fc.Arbitrary<Unbr
         donate: handles,
         told: fc.array(count, { maxLength: 3 }),
       }),
+      repeats: fc.nat(3),
       update: fc.boolean(),
       trace: fc.boolean(),
     },

@@ -47,6 +47,18 @@ export const cliErrors = {
     remedy: "give a new directory, or an earlier export",
   },
   LAP_TPU_NOT_INSTALLED: { exit: ExitCode.usage, recoverable: false, summary: "The TPU compiler is not installed." },
+  LAP_TPU_DAMAGED: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The installation of the TPU compiler is incomplete, or has another version.",
+    remedy: "run `lapidary compile --install`: it replaces the installation",
+  },
+  LAP_TPU_CONSENT: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The user has not agreed to the installation of the TPU compiler.",
+    remedy: "run `lapidary compile --install` in a terminal and answer `yes`, or add --yes in a script",
+  },
   LAP_TPU_INSTALL: {
     exit: ExitCode.other,
     recoverable: false,

@@ -114,7 +114,7 @@ export const configErrors = {
   LAP_PIPELINE_INIT: {
     exit: ExitCode.usage,
     recoverable: false,
-    summary: "A job of a pipeline starts from the run of a job that it does not need, or that trains an adapter.",
+    summary: "A job of a pipeline names the run of a job that it does not need, or whose checkpoints do not fit.",
   },
   LAP_PIPELINE_OVERRIDE: {
     exit: ExitCode.usage,

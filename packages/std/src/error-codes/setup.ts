@@ -26,6 +26,8 @@ export const setupErrors = {
   LAP_TOOL_USAGE: { exit: ExitCode.usage, recoverable: false, summary: "An option of a tool is invalid." },
   LAP_XLA_PYTHON: { exit: ExitCode.other, recoverable: false, summary: "No suitable Python for JAX is installed." },
   LAP_XLA_VENV: { exit: ExitCode.other, recoverable: false, summary: "The Python environment for JAX cannot be created." },
+  LAP_XLA_SPACE: { exit: ExitCode.other, recoverable: false, summary: "The disk is too full for JAX and the TPU compiler." },
+  LAP_XLA_HASH: { exit: ExitCode.other, recoverable: false, summary: "A wheel of the pip index is not the pinned one." },
   LAP_XLA_PIP: { exit: ExitCode.other, recoverable: false, summary: "pip cannot install JAX." },
   LAP_XLA_JAX: { exit: ExitCode.usage, recoverable: false, summary: "JAX is missing or has another version." },
   LAP_XLA_ORBAX: { exit: ExitCode.usage, recoverable: false, summary: "Orbax is not installed." },

@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import { jsonText } from "@lapidary/std";
 import type { JobSummary, Status } from "@lapidary/api";
+import type { OverviewChange } from "@lapidary/api/view-api";
 
 const everyMs = 400;
 const keepAliveIntervalMs = 15_000;
@@ -68,7 +69,7 @@ export class OverviewFeed {
     this.#sinceKeepAlive += everyMs;
     const alive = this.#sinceKeepAlive >= keepAliveIntervalMs;
     if (alive) this.#sinceKeepAlive = 0;
-    const change = {
+    const change: OverviewChange = {
       ...(changed.length > 0 ? { jobs: changed } : {}),
       ...(gone.length > 0 ? { gone } : {}),
       ...(statusChanged ? { status } : {}),

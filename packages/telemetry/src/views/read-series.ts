@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { journalFiles } from "../runs/journal.js";
 import { readMetricsLine } from "../runs/journal-rows.js";
 import type { Series } from "@lapidary/api/downsample";
-import { seriesNames } from "./run-history.js";
+import { addTrainRow } from "@lapidary/api/train-series";
 
 /** Adds the train rows of steps `from` to `to`. Reads the file in pieces. */
 export async function readSeries(directory: string, from: number, to: number, into: Series): Promise<void> {
@@ -13,10 +13,6 @@ export async function readSeries(directory: string, from: number, to: number, in
     // A line that cannot be read is reported among the events of the run.
     const row = line.includes('"kind":"train"') ? readMetricsLine(line)?.row : undefined;
     if (row?.kind !== "train") continue;
-    if (row.step >= from && row.step <= to)
-      into.add(
-        row.step,
-        seriesNames.map((name) => row[name]),
-      );
+    if (row.step >= from && row.step <= to) addTrainRow(into, row);
   }
 }

@@ -4,10 +4,9 @@ import { StringDecoder } from "node:string_decoder";
 import type { EvalRow, LogLine, StateEvent, StreamEvent } from "@lapidary/api";
 import { journalFiles } from "../runs/journal.js";
 import { joinJournal, type JournalLines } from "../runs/journal-rows.js";
-import { Series } from "@lapidary/api/downsample";
-
-/** Columns of a train row with a series over steps. */
-export const seriesNames = ["loss", "grad_norm", "learning_rate", "tokens_per_s", "step_ms"] as const;
+import { clippedSamples, SampleHistory } from "@lapidary/api/completion-samples";
+import type { RunEventOf } from "@lapidary/api/run-events";
+import { addTrainRow, newTrainSeries } from "@lapidary/api/train-series";
 
 /** Limits of the history of a run in memory, for runs of any length. */
 export const historyLimits = {
@@ -29,12 +28,13 @@ export type Numbered<T> = T & { readonly id: number };
  */
 export class RunHistory {
   readonly #tails: readonly LineTail[];
-  readonly series = new Series(seriesNames, historyLimits.buckets);
+  readonly series = newTrainSeries(historyLimits.buckets);
   readonly evals: EvalRow[] = [];
   readonly states: Numbered<StateEvent>[] = [];
   readonly logs: Numbered<LogLine>[] = [];
   /** The lines that describe run events. Workers may write so many lines that `logs` contains none of them. */
   readonly runEvents: Numbered<LogLine>[] = [];
+  readonly samples = new SampleHistory();
   readonly #recent: StreamEvent[] = [];
   /** Events up to this number are no longer in `recent`. */
   #forgotten = 0;
@@ -71,11 +71,7 @@ export class RunHistory {
     switch (event.event) {
       case "metrics": {
         const row = event.data;
-        if (row.kind === "train")
-          this.series.add(
-            row.step,
-            seriesNames.map((name) => row[name]),
-          );
+        if (row.kind === "train") addTrainRow(this.series, row);
         else {
           while ((this.evals.at(-1)?.step ?? -1) >= row.step) this.evals.pop();
           keep(this.evals, row, historyLimits.evals);
@@ -94,10 +90,15 @@ export class RunHistory {
           this.states.pop();
         return keep(this.states, { ...event.data, id: event.id }, historyLimits.states);
       }
-      case "log":
+      case "log": {
         this.logCount++;
-        if (event.data.run_event !== undefined) keep(this.runEvents, { ...event.data, id: event.id }, historyLimits.runEvents);
-        return keep(this.logs, { ...event.data, id: event.id }, historyLimits.logs);
+        const sampled = sampledIn(event);
+        if (sampled !== undefined) this.samples.add(sampled);
+        // `samples` has the completions, and the line describes them.
+        const line = { ...event.data, id: event.id, ...(sampled === undefined ? {} : { run_event: { ...sampled, completions: [] } }) };
+        if (line.run_event !== undefined) keep(this.runEvents, line, historyLimits.runEvents);
+        return keep(this.logs, line, historyLimits.logs);
+      }
       case "done":
         return;
     }
@@ -109,12 +110,25 @@ function keep<T>(list: T[], item: T, most: number): void {
   if (list.length > most) list.shift();
 }
 
-/** Longer lines are in the log file only. */
+/** Longer lines and completions are in the files only. */
 function clipped(event: StreamEvent): StreamEvent {
-  if (event.event !== "log" || event.data.line.length <= historyLimits.lineLength) return event;
+  if (event.event !== "log") return event;
   const { line } = event.data;
-  return { ...event, data: { ...event.data, line: `${line.slice(0, historyLimits.lineLength)} … (${line.length} characters in all)` } };
+  const sampled = sampledIn(event);
+  const short = line.length <= historyLimits.lineLength;
+  if (short && sampled === undefined) return event;
+  return {
+    ...event,
+    data: {
+      ...event.data,
+      line: short ? line : `${line.slice(0, historyLimits.lineLength)} … (${line.length} characters in all)`,
+      ...(sampled === undefined ? {} : { run_event: clippedSamples(sampled) }),
+    },
+  };
 }
+
+const sampledIn = ({ data }: Extract<StreamEvent, { event: "log" }>): RunEventOf<"completions_sampled"> | undefined =>
+  data.run_event?.type === "completions_sampled" ? (data.run_event as RunEventOf<"completions_sampled">) : undefined;
 
 /** Reads complete lines as they are appended to a file. */
 class LineTail {

@@ -8,6 +8,7 @@ import { trainRow } from "../testing/fixtures.js";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import { Series } from "@lapidary/api/downsample";
 import { encodeChips, encodeWorkerSteps, type Frame, FrameReader, type WorkerStep } from "@lapidary/api/frames";
+import { maxMetricColumns } from "@lapidary/api/train-series";
 import { findLogLines } from "./log-lines.js";
 import { historyLimits, RunHistory } from "./run-history.js";
 import { isTraced, readStepTraces, StepTraceLog, stepTraceAt, stepTracesFile } from "@lapidary/api/step-traces";
@@ -41,6 +42,24 @@ describe("a series over steps", () => {
     const second = Series.from(first.toJson(16), ["a"], 16);
     for (let step = 61; step <= 100; step++) second.add(step, [step % 7]);
     deepStrictEqual(second.toJson(16), whole.toJson(16));
+  });
+
+  it("a series adds a column for a new name, up to its limit, without values at earlier steps", () => {
+    const series = new Series(["a"], 4, 2);
+    series.add(1, [1]);
+    series.add(2, [2], { x: 5 });
+    series.add(3, [3], { y: 7, z: 9, a: 100 });
+    deepStrictEqual(series.names, ["a", "x", "y"]);
+    deepStrictEqual(
+      [series.column("a").last, series.column("x").last, series.column("z").last],
+      [[1, 2, 3], [Number.NaN, 5, Number.NaN], []],
+    );
+    for (let step = 4; step <= 16; step++) series.add(step, [step], { x: step });
+    deepStrictEqual(
+      [series.width, series.column("x").max, series.column("y").max],
+      [4, [5, 8, 12, 16], [7, Number.NaN, Number.NaN, Number.NaN]],
+    );
+    deepStrictEqual(Series.from(series.toJson(4), ["a"], 4, 2).toJson(4), series.toJson(4));
   });
 
   it("a series drops the rows after a step that is repeated", () => {
@@ -156,6 +175,31 @@ describe("the history of a run", () => {
     ok(history.series.length <= historyLimits.buckets);
     strictEqual(history.since(0), undefined);
     strictEqual(history.since(history.lastId - 1)?.length, 1);
+    journal.close();
+  });
+
+  it("the history has the metrics of a recipe and its samples, in bounded memory, and keeps completions once", () => {
+    const journal = new Journal(directory());
+    const history = new RunHistory(directory());
+    const completions = [{ prompt: "p", completion: "c".repeat(1 << 20), score: 1 }];
+    journal.append({ event: "metrics", data: { ...trainRow(1), metrics: { reward: 0.5 } } });
+    journal.append({
+      event: "log",
+      data: {
+        time: 1,
+        source: "coordinator",
+        line: "x",
+        run_event: { type: "completions_sampled", step: 1, split: "heldout", completions },
+      },
+    });
+    const events = history.refresh();
+    deepStrictEqual([history.series.column("metrics.reward").last, history.samples.samples.map(({ step }) => step)], [[0.5], [1]]);
+    ok(JSON.stringify([events, history.samples.samples, history.logs, history.runEvents]).length < 20_000);
+    ok(!JSON.stringify([history.logs, history.runEvents]).includes("ccc"));
+    const names = Array.from({ length: 500 }, (_, i) => [`m${i}`, i] as const);
+    journal.append({ event: "metrics", data: { ...trainRow(2), metrics: Object.fromEntries(names) } });
+    history.refresh();
+    strictEqual(history.series.names.length, 5 + maxMetricColumns);
     journal.close();
   });
 

@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { checkpointFilesOf, type ControlTokens, type TokenizerFiles } from "@lapidary/tokenizer";
 import { HfCheckpoint, SafetensorsFile, modelConfigToHf } from "@lapidary/interop";
-import { LapidaryError } from "@lapidary/std";
+import { ensure, LapidaryError } from "@lapidary/std";
 import { paramName, stepName } from "@lapidary/training";
 import type { CheckpointContent, CheckpointParts, VerifiedCheckpoint } from "@lapidary/checkpoint";
-import { adapterConfig, rewardConfig, type CheckpointForm, weightNames, weightsFile } from "./checkpoint-form.js";
+import { adapterConfig, rewardConfig, type CheckpointForm, type WeightsFile, weightsFiles } from "./checkpoint-form.js";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
 
@@ -34,10 +34,20 @@ function configFile(form: CheckpointForm, control: ControlTokens): [string, Chec
  *
  * @param state the files of weights and moments
  * @param constant `staticFiles` of the run
+ * @param heldout further metrics of the evaluation of the state
  */
-export function checkpointOf(state: CheckpointFiles, constant: CheckpointFiles, about: CheckpointContent["about"]): CheckpointContent {
+export function checkpointOf(
+  state: CheckpointFiles,
+  constant: CheckpointFiles,
+  about: CheckpointContent["about"],
+  heldout?: Readonly<Record<string, number>>,
+): CheckpointContent {
   const { run, step, time, heldout_loss } = about;
-  const stateInfo = { run, step, time, ...(heldout_loss === undefined ? {} : { heldout_loss }) };
+  const evaluation = {
+    ...(heldout_loss === undefined ? {} : { heldout_loss }),
+    ...(heldout === undefined ? {} : { heldout_metrics: heldout }),
+  };
+  const stateInfo = { run, step, time, ...evaluation };
   return { about, files: new Map([...state, ...constant, json(checkpointFiles.state, stateInfo)]) };
 }
 
@@ -53,8 +63,10 @@ export async function loadState(
   { path, manifest }: VerifiedCheckpoint,
   updatesPerStep = 1,
 ): Promise<void> {
+  const [policy, ...others] = weightsFiles(form);
   if (form.kind === "model") await loadModel(programs, path);
-  else await loadWeightsFile(programs, form, path);
+  else await loadWeightsFile(programs, ensure(policy, "weights"), path);
+  for (const file of others) await loadWeightsFile(programs, file, path);
   const moments = await SafetensorsFile.open(join(path, checkpointFiles.optimizer));
   try {
     checkMoments(moments, programs.moments);
@@ -74,20 +86,19 @@ async function loadModel(programs: Pick<RunPrograms, "putState">, path: string):
   }
 }
 
-async function loadWeightsFile(programs: Pick<RunPrograms, "putState">, form: CheckpointForm, path: string): Promise<void> {
-  const weights = await SafetensorsFile.open(join(path, weightsFile(form)));
+async function loadWeightsFile(programs: Pick<RunPrograms, "putState">, { name: file, tensors }: WeightsFile, path: string): Promise<void> {
+  const weights = await SafetensorsFile.open(join(path, file));
   try {
-    const wanted = weightNames(form);
-    const missing = wanted.find((name) => !weights.names.includes(name));
-    const unexpected = weights.names.find((name) => !wanted.includes(name));
+    const missing = tensors.find(({ name }) => !weights.names.includes(name))?.name;
+    const unexpected = weights.names.find((name) => !tensors.some((wanted) => wanted.name === name));
     if (missing !== undefined || unexpected !== undefined)
       throw new LapidaryError({
         code: "LAP_CHECKPOINT_STATE",
         message: missing === undefined ? `the model of the run has no tensor ${unexpected}` : `the weights lack ${missing}`,
         location: `${weights.path}: tensor "${missing ?? unexpected}"`,
-        remedy: "resume the run with the recipe and the settings of lora that it started with",
+        remedy: "resume the run with the recipe and the settings of lora and rl that it started with",
       });
-    for (const name of wanted) await programs.putState(paramName(name), await weights.read(name));
+    for (const { name, state } of tensors) await programs.putState(state, await weights.read(name));
   } finally {
     await weights.close();
   }

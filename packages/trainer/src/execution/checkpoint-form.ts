@@ -1,40 +1,70 @@
 import { type LoraConfig, loraParams, type ModelConfig, buildModel, paramsOf, type ParamSpec } from "@lapidary/models";
-import { scoreParams } from "@lapidary/post-training";
-import type { ResolvedJob } from "@lapidary/training";
+import { inSet, scoreHead, scoreParams, scoreWeight, valueSet } from "@lapidary/post-training";
+import { paramName, type ResolvedJob } from "@lapidary/training";
 import { loraConfig } from "../recipes/recipe-request.js";
 
 /** The files of a checkpoint that hold trained weights, and those that describe them. */
-export type CheckpointForm =
-  /** All weights of a model, as transformers loads them: `model.safetensors`, `config.json`. */
-  | { readonly kind: "model"; readonly config: ModelConfig }
+export type CheckpointForm = {
+  readonly config: ModelConfig;
+  /** Whether a value model is trained as well: `value_model.safetensors`. */
+  readonly hasValueModel?: boolean;
+} & (
+  | /** All weights of a model, as transformers loads them: `model.safetensors`, `config.json`. */
+  { readonly kind: "model" }
   /** A reward model, as transformers loads it for the classification of sequences: all weights and `score.weight`. */
-  | { readonly kind: "reward"; readonly config: ModelConfig }
-  /** An adapter, as PEFT loads it: `adapter_model.safetensors`, `adapter_config.json`. */
-  | { readonly kind: "adapter"; readonly config: ModelConfig; readonly lora: LoraConfig; readonly base: string };
+  | { readonly kind: "reward" }
+  /** An adapter, as PEFT loads it: `adapter_model.safetensors`, `adapter_config.json`. That of a reward model has the trained head, too. */
+  | { readonly kind: "adapter"; readonly lora: LoraConfig; readonly base: string; readonly isReward?: boolean }
+);
 
 /** The form of the checkpoints of a job. */
-export function checkpointForm({ recipe, model, lora, train }: Pick<ResolvedJob, "recipe" | "model" | "lora" | "train">): CheckpointForm {
-  const { config } = model;
-  if (recipe === "reward") return { kind: "reward", config };
-  return lora === undefined ? { kind: "model", config } : { kind: "adapter", config, lora: loraConfig(lora), base: train.init ?? "" };
+export function checkpointForm({
+  recipe,
+  model,
+  lora,
+  train,
+  rl,
+}: Pick<ResolvedJob, "recipe" | "model" | "lora" | "train" | "rl">): CheckpointForm {
+  const about = { config: model.config, ...(rl?.algorithm === "ppo" ? { hasValueModel: true } : {}) };
+  const isReward = recipe === "reward";
+  if (lora === undefined) return { ...about, kind: isReward ? "reward" : "model" };
+  return { ...about, kind: "adapter", lora: loraConfig(lora), base: train.init ?? "", ...(isReward ? { isReward } : {}) };
 }
 
-/** The file of the trained weights. */
-export const weightsFile = ({ kind }: CheckpointForm): string => (kind === "adapter" ? "adapter_model.safetensors" : "model.safetensors");
+/** A safetensors file of trained weights: the name of each tensor in it, and the state that it holds. */
+export interface WeightsFile {
+  readonly name: string;
+  readonly tensors: readonly { readonly name: string; readonly state: string }[];
+}
 
-/** The names of the trained weights, in the order of the file. */
-export const weightNames = (form: CheckpointForm): readonly string[] => paramsOfForm(form).map(({ name }) => name);
+const ownNames = (params: readonly ParamSpec[]): WeightsFile["tensors"] => params.map(({ name }) => ({ name, state: paramName(name) }));
 
-function paramsOfForm(form: CheckpointForm): readonly ParamSpec[] {
+/** The files of the trained weights, in the order of the states: that of the policy or the reward model first. */
+export const weightsFiles = (form: CheckpointForm): readonly WeightsFile[] => [policyFile(form), ...valueFile(form)];
+
+function policyFile(form: CheckpointForm): WeightsFile {
   switch (form.kind) {
     case "model":
-      return paramsOf(form.config);
+      return { name: "model.safetensors", tensors: ownNames(paramsOf(form.config)) };
     case "reward":
-      return scoreParams(buildModel(form.config));
-    case "adapter":
-      return loraParams(buildModel(form.config), form.lora);
+      return { name: "model.safetensors", tensors: ownNames(scoreParams(buildModel(form.config))) };
+    case "adapter": {
+      const model = buildModel(form.config);
+      const head = form.isReward === true ? [{ name: peftHead, state: paramName(scoreHead(model).name) }] : [];
+      return { name: "adapter_model.safetensors", tensors: [...ownNames(loraParams(model, form.lora)), ...head] };
+    }
   }
 }
+
+/** The value model of PPO, by the names of a reward model. Only training reads it. */
+function valueFile({ config, hasValueModel = false }: CheckpointForm): readonly WeightsFile[] {
+  if (!hasValueModel) return [];
+  const tensors = scoreParams(buildModel(config)).map(({ name }) => ({ name, state: paramName(inSet(valueSet, name)) }));
+  return [{ name: "value_model.safetensors", tensors }];
+}
+
+/** PEFT's name of a module that is trained whole: the head of a reward model. */
+const peftHead = `base_model.model.${scoreWeight}`;
 
 /** `config.json` of a reward model, which has one label. */
 export const rewardConfig = (config: Readonly<Record<string, unknown>>): object => ({
@@ -46,14 +76,19 @@ export const rewardConfig = (config: Readonly<Record<string, unknown>>): object 
 });
 
 /** PEFT's description of an adapter. */
-export const adapterConfig = ({ lora: { rank, alpha, targets }, base }: Extract<CheckpointForm, { kind: "adapter" }>): object => ({
+export const adapterConfig = ({
+  lora: { rank, alpha, targets },
+  base,
+  isReward = false,
+}: Extract<CheckpointForm, { kind: "adapter" }>): object => ({
   peft_type: "LORA",
-  task_type: "CAUSAL_LM",
+  task_type: isReward ? "SEQ_CLS" : "CAUSAL_LM",
   base_model_name_or_path: base,
   r: rank,
   lora_alpha: alpha,
   lora_dropout: 0,
   target_modules: [...targets],
+  ...(isReward ? { modules_to_save: ["score"] } : {}),
   bias: "none",
   fan_in_fan_out: false,
   init_lora_weights: true,

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { type ArrayData, HfCheckpoint } from "@lapidary/interop";
 import type { ModelConfig } from "@lapidary/models";
@@ -37,6 +38,21 @@ async function readEntry(path: string): Promise<CheckpointEntry | undefined> {
     // It is damaged, or another process is removing it: not a checkpoint.
     if (error instanceof LapidaryError || (error as NodeJS.ErrnoException).syscall !== undefined) return undefined;
     throw error;
+  }
+}
+
+/** SHA-256 of the weights of a Hugging Face checkpoint, as f32 in the order of the model. */
+export async function digestOfWeights(directory: string): Promise<string> {
+  const checkpoint = await HfCheckpoint.open(directory);
+  try {
+    const hash = createHash("sha256");
+    for (const { name } of checkpoint.params) {
+      const { data } = await checkpoint.read(name);
+      hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    }
+    return hash.digest("hex");
+  } finally {
+    await checkpoint.close();
   }
 }
 

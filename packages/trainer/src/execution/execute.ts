@@ -1,20 +1,20 @@
 import { join } from "node:path";
 import { chatTokenizer, promptOfUser } from "@lapidary/data";
 import { epochOf, type ProgramHash } from "@lapidary/protocol";
-import { type Clock, type Failpoints, LapidaryError, ensure, raceAbort, type Warning } from "@lapidary/std";
+import { type LapidaryError, ensure, raceAbort, type Warning } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { checkInputs, givenTokenizer, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
-import type { GoodputReport, MetricsRow, Report } from "@lapidary/api";
-import type { SlicePlace } from "@lapidary/api/api-values";
+import { givenTokenizer, meshOf, needsInit, type ResolvedJob, trainsOnExamples } from "@lapidary/training";
+import type { GoodputReport, MetricsRow, TrainingReport } from "@lapidary/api";
 import { type CheckpointContent, nodeDisk, nativeDisk, RunFence } from "@lapidary/checkpoint";
-import type { WorkerGroup, WorkerGroupOptions } from "@lapidary/cluster";
+import type { WorkerGroup } from "@lapidary/cluster";
 import type { ProgramSet } from "../programs/build.js";
 import { programRequest } from "../programs/program-request.js";
 import { readStopRule } from "../recipes/completion-text.js";
+import { checkJobInputs } from "../recipes/check-job-inputs.js";
+import type { Evaluation, StepEvaluation } from "../recipes/recipe.js";
 import { recipeOf } from "../recipes/recipes.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "@lapidary/telemetry";
-import { eventError } from "@lapidary/api/run-events";
 import { isTraced, StepTraceLog } from "@lapidary/api/step-traces";
 import { WorkerStepLog, workerStepOf } from "@lapidary/api/worker-steps";
 import { runBoth } from "./abort.js";
@@ -27,31 +27,12 @@ import { RunPrograms } from "./run-programs.js";
 import { checkpointForm } from "./checkpoint-form.js";
 import { type CheckpointFiles, checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
 import { Staging } from "./staging.js";
+import { recordGroup, release, startWorkers } from "./start-workers.js";
 import { Stopwatch } from "./stopwatch.js";
 import { Stragglers } from "./stragglers.js";
 import type { TrainEvents, TrainingAttempt } from "./train-options.js";
+import type { ExecutionOptions } from "./execution-options.js";
 import { trainWithRecovery } from "./train-with-recovery.js";
-
-export interface ExecutionOptions {
-  readonly run: Run;
-  readonly job: ResolvedJob;
-  readonly slice: SlicePlace;
-  /** Maximum number of worker processes. */
-  readonly workers: number;
-  /** The root of the project, which has the default corpus. */
-  readonly root: string;
-  /** The cache of datasets and programs. */
-  readonly cacheDir: string;
-  readonly startGroup: (options: Omit<WorkerGroupOptions, "runId">) => Promise<WorkerGroup>;
-  /** Whether `count` more workers can be started. */
-  readonly hasWorkers: (count: number) => Promise<boolean>;
-  readonly clock: Clock;
-  /** Ends the run immediately at any stage. */
-  readonly signal: AbortSignal;
-  /** Ends training after the steps in flight, with a checkpoint. */
-  readonly drain: AbortSignal;
-  readonly failpoints: Failpoints;
-}
 
 /**
  * Runs a job from its file to its report:
@@ -64,7 +45,7 @@ export interface ExecutionOptions {
  *
  * @throws LapidaryError for an invalid job, data or fit, or a failure of its workers; the reason of the signal
  */
-export async function execute(options: ExecutionOptions): Promise<Report> {
+export async function execute(options: ExecutionOptions): Promise<TrainingReport> {
   const { run, job, signal, clock } = options;
   const watch = new Stopwatch(clock);
   const { goodput: saved, started_at } = run.summary;
@@ -74,7 +55,7 @@ export async function execute(options: ExecutionOptions): Promise<Report> {
   run.enter("compiling", { slice: options.slice });
   // Files may have changed while the job waited. A run that has a checkpoint reads `train.init` again only for the weights under an adapter.
   const readsInit = needsInit(job) || (await listCheckpoints(join(run.directory, runFiles.checkpoints))).length === 0;
-  await checkInputs(job, { projectRoot: options.root, readsInit, readsTokenizer: false });
+  await checkJobInputs(job, { projectRoot: options.root, readsInit, readsTokenizer: false });
   const [dataset, programSet] = await runBoth(
     signal,
     (either) => watch.time("prepare", () => prepareData(options, either)),
@@ -147,50 +128,11 @@ class Attempt implements TrainingAttempt {
   }
 }
 
-async function release(group: WorkerGroup, run: Run, keepReplicas: boolean): Promise<void> {
-  try {
-    await group.close({ keepReplicas });
-  } catch (error) {
-    run.record({ type: "worker_leave_failed", error: eventError(error) });
-  }
-}
-
 /** Steps repeat a warning with other numbers: the run has the first of each code. */
 function warnOfKind(run: Run, warnings: readonly Warning[]): void {
   const known = new Set(run.summary.warnings?.map(({ code }) => code));
   const first = warnings.filter(({ code }) => !known.has(code));
   if (first.length > 0) run.warn(first);
-}
-
-/** Starts the workers. If some cannot be started several times in a row, the next attempt has fewer workers. */
-async function startWorkers(
-  run: Run,
-  workerCount: WorkerCountPolicy,
-  startGroup: ExecutionOptions["startGroup"],
-  options: Omit<WorkerGroupOptions, "runId" | "workers">,
-): Promise<WorkerGroup> {
-  try {
-    const group = await startGroup({ ...options, workers: workerCount.current });
-    workerCount.started();
-    return group;
-  } catch (error) {
-    const from = workerCount.current;
-    if (error instanceof LapidaryError && error.code === "LAP_WORKER_START" && workerCount.refused())
-      run.record({ type: "worker_count_changed", from, to: workerCount.current, wanted: workerCount.wanted });
-    throw error;
-  }
-}
-
-/** Records the workers of an attempt, and which of them replace a process of the previous attempt. */
-function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: readonly number[], workerCount: WorkerCountPolicy): void {
-  const before = workerCount.pids;
-  workerCount.pids = pids;
-  for (const [worker, pid] of pids.entries()) {
-    const previous_pid = before[worker];
-    if (previous_pid !== undefined && previous_pid !== pid && pids.length === before.length)
-      run.record({ type: "worker_restarted", worker, pid, previous_pid });
-  }
-  run.record({ type: "worker_group_started", attempt, slice, workers: pids.map((pid, worker) => ({ worker, pid })) });
 }
 
 /** Values that all attempts of one execution share. */
@@ -232,6 +174,10 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
         dataset,
         onSamples: (step, completions) => run.record({ type: "completions_sampled", step, completions: [...completions] }),
         onWarnings: (warnings) => warnOfKind(run, warnings),
+        onEvent: (step, name, values) => run.record({ type: "recipe_noted", step, name, values: { ...values } }),
+        onActivity: (activity) => run.enter("running", activity === undefined ? {} : { activity }),
+        workers: group.size,
+        cacheDir: options.cacheDir,
         onTrained: (report) => {
           workerSteps.append(workerStepOf(report));
           traces?.append(report);
@@ -252,10 +198,12 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
       initialize: () =>
         watch.time("load", async () => {
           await programs.initialize();
-          if (init === undefined || programs.frozen.length > 0) return;
-          const warnings = await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
-          for (const warning of warnings) run.record({ ...warning, type: "warning_found", place: warning.place ?? "train.init" });
-          run.record({ type: "weights_loaded", path: init });
+          if (init !== undefined && programs.frozen.length === 0) {
+            const warnings = await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
+            for (const warning of warnings) run.record({ ...warning, type: "warning_found", place: warning.place ?? "train.init" });
+            run.record({ type: "weights_loaded", path: init });
+          }
+          await programs.completeStates();
         }),
       capture: async (step) => {
         const { files, release } = await staging.capture();
@@ -272,7 +220,7 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
 }
 
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: it wires one execution; each part uses most of the same values
-async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset: RunDataset, set: ProgramSet): Promise<Report> {
+async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset: RunDataset, set: ProgramSet): Promise<TrainingReport> {
   const { run, job, slice, clock, signal, rows, earlier, goodput } = options;
   const { steps, batch, seq, eval: evaluation } = job.train;
   const { model } = job;
@@ -282,31 +230,29 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   const evaluated = new Set(rows.flatMap((row) => (row.kind === "eval" ? [row.step] : [])));
   run.enter("placing");
 
-  let heldout: { readonly step: number; readonly loss: number } | undefined;
+  let heldout: (Pick<Evaluation, "loss" | "more"> & { readonly step: number }) | undefined;
+  const evaluations: StepEvaluation[] = rows.flatMap(evaluationOf);
   const evaluate = (programs: RunPrograms, step: number, batches: number): Promise<void> =>
     watch.time("evaluate", async () => {
       const wanted = Math.min(batches, dataset.heldoutBatches(batch, seq));
-      const { loss, tokens, more } = await raceAbort(programs.evaluate(wanted), signal);
-      heldout = { step, loss };
+      const { loss, tokens, more, samples = [] } = await raceAbort(programs.evaluate(wanted), signal);
+      heldout = { step, loss, ...(more === undefined ? {} : { more }) };
       if (evaluated.has(step)) return;
       evaluated.add(step);
       const metrics = more === undefined ? {} : { metrics: { ...more } };
       run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens, ...metrics });
+      for (const completions of samples) run.record({ type: "completions_sampled", step, split: "heldout", completions: [...completions] });
+      evaluations.push({ step, metrics: more ?? {} });
+      warnOfKind(run, recipeOf(job).warningsOf?.(evaluations) ?? []);
     });
 
   const constant = staticFiles(checkpointForm(job), dataset.tokenizerFiles, dataset.manifest.control);
-  const checkpointed = (files: CheckpointFiles, step: number, ledger: string, groupSize: number): CheckpointContent =>
-    checkpointOf(files, constant, {
-      run: run.id,
-      step,
-      time: clock.now(),
-      mesh: printMesh(meshOf(job)),
-      zero: job.zero,
-      workers: groupSize,
-      program: stepHash(job, set),
-      ledger,
-      ...(heldout?.step === step ? { heldout_loss: heldout.loss } : {}),
-    });
+  const checkpointed = (files: CheckpointFiles, step: number, ledger: string, groupSize: number): CheckpointContent => {
+    const about = { run: run.id, step, time: clock.now(), mesh: printMesh(meshOf(job)), zero: job.zero };
+    const made = { workers: groupSize, program: stepHash(job, set), ledger };
+    if (heldout?.step !== step) return checkpointOf(files, constant, { ...about, ...made });
+    return checkpointOf(files, constant, { ...about, ...made, heldout_loss: heldout.loss }, heldout.more);
+  };
 
   let lastDurable_ms = clock.monotonic();
   let sample = { prompt: "", text: "" };
@@ -331,7 +277,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       },
     },
     steps,
-    isSequential: recipeOf(job).isSequential,
+    isSequential: recipeOf(job).isSequential === true || set.hasController === true,
     tokensPerStep: batch * seq,
     keep: job.checkpoint.keep,
     saves: (step) => {
@@ -388,6 +334,8 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   };
 }
 
+const evaluationOf = (row: MetricsRow): StepEvaluation[] => (row.kind === "eval" ? [{ step: row.step, metrics: row.metrics ?? {} }] : []);
+
 /** Records the events of training in the files of the run, and updates its state and goodput. */
 function eventSink({ run, job }: ExecutionOptions, goodput: Goodput): TrainEvents {
   return {
@@ -430,7 +378,7 @@ async function writeSample(
   run.enter("running", { activity: { what: "write a sample" } });
   const nextToken = await programs.nextToken();
   // A tuned model continues a turn of a dialogue, not a text.
-  const start = job.recipe !== undefined ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : prompt;
+  const start = trainsOnExamples(job) ? promptOfUser(prompt, chatTokenizer(dataset.tokenizer)) : prompt;
   const sample = await generateSample(nextToken, dataset.tokenizer, { prompt: start, tokens, sampling, seed: job.seed, signal });
   const warning = cutPromptWarning(sample, nextToken.context, "sample.prompt");
   if (warning !== undefined) run.record({ type: "warning_found", ...warning });

@@ -22,6 +22,7 @@ import {
   type ResolvedJob,
   rowsRequestOf,
   tokenizerRequest,
+  trainsOnExamples,
 } from "@lapidary/training";
 import type { RecipeInputs } from "../recipes/recipe.js";
 import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
@@ -45,7 +46,7 @@ export type RunDataset = RecipeInputs["dataset"];
  * @throws LapidaryError for a corpus, examples or a tokenizer that cannot be used
  */
 export const prepareData = (options: DataOptions, signal: AbortSignal): Promise<RunDataset> =>
-  options.job.recipe === undefined ? prepareText(options, signal) : prepareExamples(options, signal);
+  trainsOnExamples(options.job) ? prepareExamples(options, signal) : prepareText(options, signal);
 
 async function prepareText({ run, job, root, cacheDir, clock }: DataOptions, signal: AbortSignal): Promise<Dataset> {
   const own = runTokenizer(run);
@@ -129,13 +130,13 @@ async function prepareExamples({ run, job, cacheDir, clock }: DataOptions, signa
 async function readExamples(job: ResolvedJob, request: RowsRequest, work: PrepareWork): Promise<Exclude<RunDataset, Dataset>> {
   switch (job.recipe) {
     case "reward":
-      return readPairs({ ...request, rowsPerExample: 2, chanceLoss: Math.LN2 });
+      return readPairs({ ...request, rowsPerExample: 2, chanceLoss: Math.LN2, margin: job.reward_model?.margin ?? 0 }, work.signal);
     case "dpo":
-      return readPairs({ ...request, rowsPerExample: 2, chanceLoss: dpoChanceLoss(job.dpo) });
+      return readPairs({ ...request, rowsPerExample: 2, chanceLoss: dpoChanceLoss(job.dpo) }, work.signal);
     case "rl": {
       const { generations, rollout } = ensure(job.rl, "rl");
       const seq = request.seq - rollout.max_new_tokens;
-      return readPrompts({ ...request, seq, rowsPerExample: generations, chanceLoss: 0 });
+      return readPrompts({ ...request, seq, rowsPerExample: generations, chanceLoss: 0 }, work.signal);
     }
     default:
       return prepareRows(request, work);

@@ -43,7 +43,7 @@ export interface RunInputs extends RecipeInputs {
 }
 
 /** The programs of a run, as far as its steps need them. */
-type RunProgramSet = Pick<ProgramSet, "programs" | "states" | "frozen">;
+type RunProgramSet = Pick<ProgramSet, "programs" | "states" | "frozen" | "hasController">;
 
 /** A handle has the same name inside and outside of a program. */
 const called = (ids: Iterable<Handle>): Map<string, Handle> => new Map([...ids].map((id) => [id, id]));
@@ -96,6 +96,8 @@ export class RunPrograms {
     const run: RecipeRun = {
       states: set.states.map(({ name }) => name),
       programs: Object.keys(set.programs),
+      hasController: set.hasController === true,
+      tensors: (name) => programs.#program(name),
       host: { group, load: (name) => programs.#load(ensure(name.split(" ")[0], name)), onUpdate: onTrained },
       load: (name, use) => programs.#loadFor(name, use),
       fetch: (name) => group.fetch(handleOf(name)),
@@ -123,6 +125,11 @@ export class RunPrograms {
   async initialize(): Promise<void> {
     const hash = await this.#load("init");
     await this.#group.run(this.#group.bind(hash, { inputs: new Map(), outputs: called(this.#stateIds) }), { step: stepIndex(0) });
+  }
+
+  /** Completes the states of step 0 as the recipe wants, once the weights are loaded. */
+  async completeStates(): Promise<void> {
+    await this.#steps?.initialize?.();
   }
 
   /** An array of the state: a weight, a moment, or the count of steps. */

@@ -8,9 +8,8 @@ import {
   checkpointLayout,
 } from "@lapidary/protocol";
 import { assert, ensure } from "@lapidary/std";
-import { paramName } from "@lapidary/training";
 import type { CheckpointParts } from "@lapidary/checkpoint";
-import { type CheckpointForm, weightNames, weightsFile } from "./checkpoint-form.js";
+import { type CheckpointForm, weightsFiles } from "./checkpoint-form.js";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
@@ -44,10 +43,9 @@ export class StateFiles {
   readonly #layout: CheckpointLayout;
 
   constructor(states: States, form: CheckpointForm) {
-    const weights = weightNames(form).map((name) => ({ name, state: paramName(name) }));
     const moments = states.moments.map((name) => ({ name, state: name }));
     this.#layout = checkpointLayout([
-      safetensorsFile(weightsFile(form), states, weights, { format: "pt" }),
+      ...weightsFiles(form).map(({ name, tensors }) => safetensorsFile(name, states, tensors, { format: "pt" })),
       safetensorsFile(checkpointFiles.optimizer, states, moments),
     ]);
   }

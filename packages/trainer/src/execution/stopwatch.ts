@@ -1,7 +1,7 @@
 import type { Clock } from "@lapidary/std";
-import type { Report } from "@lapidary/api";
+import type { TrainingReport } from "@lapidary/api";
 
-type Stage = Exclude<keyof Report["timings_ms"], "total">;
+type Stage = Exclude<keyof TrainingReport["timings_ms"], "total">;
 
 /** The time of a run, stage by stage. */
 export class Stopwatch {
@@ -34,7 +34,7 @@ export class Stopwatch {
     this.#stages[stage] += ms;
   }
 
-  times(): Report["timings_ms"] {
+  times(): TrainingReport["timings_ms"] {
     return { ...this.#stages, total: this.total_ms };
   }
 }

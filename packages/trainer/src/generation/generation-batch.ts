@@ -1,9 +1,10 @@
 import type { BoundProgram } from "@lapidary/cluster";
+import type { Graph } from "@lapidary/ir";
 import { type Model, cacheArrays } from "@lapidary/models";
 import { type Handle, type ProgramHash, type TensorSpec, handleOf, stepIndex } from "@lapidary/protocol";
 import { assert, ensure } from "@lapidary/std";
 import { decodeProgram, prefillProgram } from "@lapidary/training";
-import type { Session } from "../session.js";
+import type { TokenHost } from "../rl/program-host.js";
 
 const ids = {
   tokens: handleOf("generate/tokens"),
@@ -14,7 +15,7 @@ const ids = {
 } as const;
 
 /** Rows, positions of a prompt, and positions of the cache: a pair of programs serves one shape. */
-interface BatchShape {
+export interface BatchShape {
   readonly rows: number;
   readonly prompt: number;
   readonly positions: number;
@@ -79,10 +80,10 @@ class Seat implements GenerationSeat {
  *
  * The logits of a sequence do not depend on the other sequences, except for the rounding of f32.
  *
- * The weights are arrays of the session under the names of the programs' parameters.
+ * The weights are arrays of the host under the names of the programs' parameters.
  */
 export class GenerationBatch {
-  readonly #session: Session;
+  readonly #host: TokenHost;
   readonly #model: Model;
   readonly #programs = new Map<string, Programs>();
   readonly #seats = new Set<Seat>();
@@ -93,12 +94,14 @@ export class GenerationBatch {
   #next: NodeJS.Immediate | undefined;
 
   constructor(
-    session: Session,
+    host: TokenHost,
     model: Model,
     /** Maximum number of tokens that the model reads. */
     readonly context: number,
+    /** The only shape, if the host has programs of no other. By default the shape follows from the sequences. */
+    private readonly shape?: BatchShape,
   ) {
-    this.#session = session;
+    this.#host = host;
     this.#model = model;
   }
 
@@ -110,7 +113,7 @@ export class GenerationBatch {
   /** The weights as the programs read them. Loads the programs for `rows` sequences of at most `tokens` tokens. */
   async weights(tokens: number, rows = 1): Promise<readonly TensorSpec[]> {
     const { prefillHash } = await this.#programsOf(this.#shapeFor(rows, Math.min(this.context, tokens)));
-    return this.#session.group.parameters(prefillHash).filter(({ role }) => role === "param");
+    return this.#host.group.parameters(prefillHash).filter(({ role }) => role === "param");
   }
 
   /** Adds a sequence. Its first request leads to a prefill of all sequences. */
@@ -215,6 +218,7 @@ export class GenerationBatch {
 
   /** The shape for sequences of at most `longest` tokens. Sizes are powers of two, so that few programs suffice for all sequences. */
   #shapeFor(sequences: number, longest: number): BatchShape {
+    if (this.shape !== undefined) return this.shape;
     const prompt = Math.min(this.context, Math.max(shortestPrompt, powerOfTwo(longest)));
     // If the context is full, the window of tokens moves with every token, and the next step cannot use the cache.
     const positions = longest === this.context ? prompt : prompt + Math.min(powerOfTwo(this.context - longest), Math.max(64, prompt));
@@ -222,12 +226,12 @@ export class GenerationBatch {
   }
 
   #put(hash: ProgramHash, name: string, id: Handle, dims: readonly number[], data: Int32Array): Promise<void> {
-    const { group } = this.#session;
+    const { group } = this.#host;
     return group.put({ ...group.parameter(hash, name), id }, { dtype: "i32", dims, data });
   }
 
   async #run(program: BoundProgram, puts: readonly Promise<void>[]): Promise<Float32Array> {
-    const { group } = this.#session;
+    const { group } = this.#host;
     const ran = group.run(program, { step: stepIndex(0) });
     const fetched = group.fetch(ids.logits);
     const dropped = group.drop([ids.logits]);
@@ -241,19 +245,18 @@ export class GenerationBatch {
     if (this.#cached === undefined) return;
     const { cache } = this.#cached.programs;
     this.#cached = undefined;
-    await this.#session.group.drop([...cache, ids.first]);
+    await this.#host.group.drop([...cache, ids.first]);
   }
 
   async #programsOf(shape: BatchShape): Promise<Programs> {
     const key = `${shape.rows}x${shape.prompt}x${shape.positions}`;
     const known = this.#programs.get(key);
     if (known !== undefined) return known;
-    const { group } = this.#session;
+    const { group } = this.#host;
     const { rows: batch, prompt, positions } = shape;
-    const compiled = (name: string, graph: Parameters<Session["compile"]>[1]): Promise<ProgramHash> =>
-      group.load(this.#session.compile(`${name} ${key}`, graph));
-    const prefillHash = await compiled("prefill", prefillProgram(this.#model, { batch, prompt, positions }));
-    const decodeHash = await compiled("decode", decodeProgram(this.#model, { batch, positions }));
+    const compiled = (name: string, graph: () => Graph): Promise<ProgramHash> => this.#host.load(`${name} ${key}`, graph);
+    const prefillHash = await compiled("prefill", () => prefillProgram(this.#model, { batch, prompt, positions }));
+    const decodeHash = await compiled("decode", () => decodeProgram(this.#model, { batch, positions }));
     const cache = cacheArrays(this.#model, { batch, positions }).map(({ name }) => handleOf(name));
     const outputs = new Map([...cache.map((id) => [String(id), id] as const), ["logits", ids.logits]]);
     const inputsOf = (hash: ProgramHash): Map<string, Handle> =>

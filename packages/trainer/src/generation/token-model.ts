@@ -1,8 +1,10 @@
 import type { Model, ModelConfig } from "@lapidary/models";
 import { type Handle, handleOf, stepIndex } from "@lapidary/protocol";
 import { assert, ensure, seededRandom } from "@lapidary/std";
-import { evalStep, generate, type Sampling } from "@lapidary/training";
-import type { Session, SessionOptions } from "../session.js";
+import { generate, type Sampling } from "@lapidary/training";
+import { logProbs } from "@lapidary/post-training";
+import type { TokenHost } from "../rl/program-host.js";
+import type { SessionOptions } from "../session.js";
 import { type GenerationBatch, type GenerationSeat, powerOfTwo } from "./generation-batch.js";
 import { openGeneration } from "./open-generation.js";
 
@@ -24,6 +26,8 @@ export interface TokenAnswer {
   readonly ids: readonly number[];
   /** Whether the answer reached `maxTokens` before a token ended it. */
   readonly isCutOff: boolean;
+  /** The token that ended the answer. */
+  readonly end?: number;
 }
 
 export interface AnswerOptions {
@@ -52,37 +56,70 @@ export interface LossSum {
   readonly tokens: number;
 }
 
-/** Sequences that the workers compute at once. */
-const rowsPerBatch = 16;
+/** Sequences that the workers compute at once, if a user does not set the number. */
+const defaultRows = 16;
 
-const ids = { tokens: handleOf("loss/tokens"), targets: handleOf("loss/targets"), mask: handleOf("loss/mask") } as const;
+const ids = {
+  tokens: handleOf("logprobs/tokens"),
+  targets: handleOf("logprobs/targets"),
+  mask: handleOf("logprobs/mask"),
+  logps: handleOf("logprobs/logps"),
+} as const;
 
-/** A checkpoint on a worker group of its own that continues prompts in batches and measures losses. It knows ids only. */
+/** The sizes of the programs of a host that has programs of no other size. */
+export interface TokenShape {
+  readonly rows: number;
+  /** Tokens of a prompt at most. */
+  readonly prompt: number;
+  /** Tokens of a prompt and its answer at most. */
+  readonly seq: number;
+}
+
+/** A model whose weights are on the workers of a host under the names of the programs' parameters. */
+export interface LoadedTokens {
+  readonly config: ModelConfig;
+  readonly model: Model;
+  readonly host: TokenHost;
+  readonly batch: GenerationBatch;
+  readonly shape?: TokenShape | undefined;
+  readonly close: () => Promise<void>;
+}
+
+/** A checkpoint on a worker group that continues prompts in batches and measures losses. It knows ids only. */
 export class TokenModel {
-  readonly #session: Session;
+  readonly config: ModelConfig;
+  readonly #host: TokenHost;
   readonly #model: Model;
   readonly #batch: GenerationBatch;
+  readonly #shape: TokenShape | undefined;
+  readonly #close: () => Promise<void>;
 
-  private constructor(
-    readonly config: ModelConfig,
-    session: Session,
-    model: Model,
-    batch: GenerationBatch,
-  ) {
-    this.#session = session;
+  constructor({ config, host, model, batch, shape, close }: LoadedTokens) {
+    this.config = config;
+    this.#host = host;
     this.#model = model;
     this.#batch = batch;
+    this.#shape = shape;
+    this.#close = close;
   }
 
-  /** @throws LAP_CHECKPOINT_… */
+  /**
+   * A checkpoint on a worker group of its own.
+   *
+   * @throws LAP_CHECKPOINT_…
+   */
   static async open(options: TokenModelOptions): Promise<TokenModel> {
     const { config, session, model, batch } = await openGeneration({ ...options, first: { promptTokens: 16 } });
-    return new TokenModel(config, session, model, batch);
+    return new TokenModel({ config, model, host: session, batch, close: () => session.close() });
+  }
+
+  get #rows(): number {
+    return this.#shape?.rows ?? defaultRows;
   }
 
   /** Number of tokens that the model reads at once. */
   get context(): number {
-    return this.config.contextLength;
+    return this.#batch.context;
   }
 
   /** One answer to each prompt, in the order of the prompts. */
@@ -91,7 +128,7 @@ export class TokenModel {
     let complete = 0;
     return this.#inBatches(prompts, async ({ ids: prompt, seed, maxTokens }, seat) => {
       assert(prompt.length + maxTokens <= this.context + 1, "the answer fits the context", prompt.length, maxTokens);
-      const { tokens, stoppedBy } = await generate(async (text) => (await seat.logits(text)).subarray(0, vocabSize), {
+      const { tokens, stoppedBy, end } = await generate(async (text) => (await seat.logits(text)).subarray(0, vocabSize), {
         prompt,
         maxTokens,
         contextLength: this.context,
@@ -102,7 +139,7 @@ export class TokenModel {
         ...(signal === undefined ? {} : { signal }),
       });
       onAnswered?.(++complete);
-      return { ids: tokens, isCutOff: stoppedBy === "length" };
+      return { ids: tokens, isCutOff: stoppedBy === "length", ...(end === undefined ? {} : { end }) };
     });
   }
 
@@ -125,22 +162,31 @@ export class TokenModel {
 
   /** The loss of the targets of all documents. Each document is a row of its own. */
   async loss(documents: readonly MaskedDocument[], signal?: AbortSignal): Promise<LossSum> {
-    let total: LossSum = { sum: 0, tokens: 0 };
-    for (const chunk of chunksOf(byLength(documents), rowsPerBatch)) {
-      signal?.throwIfAborted();
-      const { sum, tokens } = await this.#lossOf(chunk.map(({ item }) => item));
-      total = { sum: total.sum + sum, tokens: total.tokens + tokens };
-    }
-    return total;
+    const logProbs = await this.logProbs(documents, signal);
+    const tokens = documents.reduce((sum, { mask }) => sum + Array.from(mask).reduce((count, each) => count + (each > 0 ? 1 : 0), 0), 0);
+    return { sum: -logProbs.reduce((sum, each) => sum + each, 0), tokens };
   }
 
-  async #lossOf(documents: readonly MaskedDocument[]): Promise<LossSum> {
-    const { group } = this.#session;
+  /** The log-probability of the targets of each document, nats, in the order of the documents. Each document is a row of its own. */
+  async logProbs(documents: readonly MaskedDocument[], signal?: AbortSignal): Promise<readonly number[]> {
+    const sums: number[] = [];
+    for (const chunk of chunksOf(byLength(documents), this.#rows)) {
+      signal?.throwIfAborted();
+      const own = await this.#logProbsOf(chunk.map(({ item }) => item));
+      chunk.forEach(({ index }, row) => {
+        sums[index] = ensure(own[row], "log-probability");
+      });
+    }
+    return sums;
+  }
+
+  async #logProbsOf(documents: readonly MaskedDocument[]): Promise<readonly number[]> {
+    const { group } = this.#host;
     const longest = Math.max(...documents.map((document) => document.ids.length));
     assert(longest <= this.context, "a document fits the context", longest);
-    const [batch, seq] = [powerOfTwo(documents.length), Math.min(this.context, powerOfTwo(longest))];
-    const program = this.#session.compile(`loss ${batch}x${seq}`, evalStep(this.#model, { batch, seq }));
-    const hash = await group.load(program);
+    const { rows: batch, seq } = this.#shape ?? { rows: powerOfTwo(documents.length), seq: Math.min(this.context, powerOfTwo(longest)) };
+    const shape = { batch, seq, segments: false };
+    const hash = await this.#host.load(`logprobs ${batch}x${seq}`, () => logProbs(this.#model, shape, { temperature: 1 }));
     const [tokens, targets, mask] = [new Int32Array(batch * seq), new Int32Array(batch * seq), new Float32Array(batch * seq)];
     // The token at position i predicts the token at i + 1.
     documents.forEach((document, row) => {
@@ -154,9 +200,8 @@ export class TokenModel {
     const inputs = new Map<string, Handle>(group.parameters(hash).map(({ id }) => [id, id]));
     const bound = group.bind(hash, {
       inputs: inputs.set("tokens", ids.tokens).set("targets", ids.targets).set("mask", ids.mask),
-      outputs: new Map(),
-      scalars: ["loss_sum", "tokens_counted"],
-      donate: Object.values(ids),
+      outputs: new Map([["logps", ids.logps]]),
+      donate: [ids.tokens, ids.targets, ids.mask],
     });
     const dims = [batch, seq];
     const puts = [
@@ -164,11 +209,11 @@ export class TokenModel {
       group.put({ ...group.parameter(hash, "targets"), id: ids.targets }, { dtype: "i32", dims, data: targets }),
       group.put({ ...group.parameter(hash, "mask"), id: ids.mask }, { dtype: "f32", dims, data: mask }),
     ];
-    const [{ scalars }] = await Promise.all([group.run(bound, { step: stepIndex(0) }), ...puts]);
-    return {
-      sum: ensure(scalars.get("loss_sum"), "loss"),
-      tokens: ensure(scalars.get("tokens_counted"), "number of targets"),
-    };
+    const ran = group.run(bound, { step: stepIndex(0) });
+    const fetched = group.fetch(ids.logps);
+    await Promise.all([...puts, ran, fetched, group.drop([ids.logps])]);
+    const { data } = await fetched;
+    return documents.map((_, row) => Array.from(data.subarray(row * seq, (row + 1) * seq)).reduce((sum, each) => sum + each, 0));
   }
 
   /** Gives each item a seat of the batch. Items of similar length share a batch, so that few rows are padding. */
@@ -177,7 +222,7 @@ export class TokenModel {
     work: (item: T, seat: GenerationSeat) => Promise<R>,
   ): Promise<readonly R[]> {
     const results: R[] = [];
-    for (const chunk of chunksOf(byLength(items), rowsPerBatch)) {
+    for (const chunk of chunksOf(byLength(items), this.#rows)) {
       // All sequences join before the first asks, so that the first step computes all of them.
       const seated = chunk.map(({ item, index }) => ({ item, index, seat: this.#batch.join() }));
       const settled = await Promise.allSettled(
@@ -196,7 +241,7 @@ export class TokenModel {
 
   /** When this resolves, no worker process of this model is left except those of a given pool. */
   close(): Promise<void> {
-    return this.#session.close();
+    return this.#close();
   }
 }
 

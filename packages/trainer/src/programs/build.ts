@@ -4,7 +4,7 @@ import { makeProgramView } from "@lapidary/telemetry";
 import type { ProgramView } from "@lapidary/api/program-view";
 import { type ProgramText, programText } from "@lapidary/cluster";
 import { ensure } from "@lapidary/std";
-import { recipeOf } from "../recipes/recipes.js";
+import { programsOf } from "../recipes/recipes.js";
 import { decideVariant, ProgramCompiler } from "./compile-step.js";
 import type { ProgramRequest } from "./program-request.js";
 import { type ProgramFacts, programFacts } from "./facts.js";
@@ -17,6 +17,8 @@ export interface ProgramSet {
   readonly programs: Readonly<Record<string, ProgramText>>;
   /** The state between steps, in the order of the parameters of the programs. */
   readonly states: readonly RunState[];
+  /** Whether the recipe has a controller of a user; absent if not. */
+  readonly hasController?: boolean;
   /** Parameters that no step changes; absent if there are none. */
   readonly frozen?: readonly RunState[];
   readonly facts: ProgramFacts;
@@ -34,7 +36,7 @@ export interface ProgramSet {
 export function buildPrograms(request: ProgramRequest, onProgress: (done: number, total: number) => void = () => undefined): ProgramSet {
   const compiler = new ProgramCompiler(request);
   const decided = decideVariant(request, compiler);
-  const recipe = recipeOf(decided);
+  const recipe = programsOf(decided);
   const { graphs, states, frozen } = recipe.graphs(decided);
   const entries = Object.entries(graphs);
   const programs: Record<string, ProgramText> = {};

@@ -14,6 +14,7 @@ const deciding = [
   "protocol",
   "training",
   "post-training",
+  "recipe",
   "cluster",
   "telemetry",
   "trainer",

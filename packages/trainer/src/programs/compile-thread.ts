@@ -1,5 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { type ErrorJSON, LapidaryError, ensure } from "@lapidary/std";
+import { loadRecipe } from "../recipes/user-recipe.js";
 import { buildPrograms, type ProgramSet } from "./build.js";
 import type { ProgramRequest } from "./program-request.js";
 
@@ -12,7 +13,10 @@ export type FromCompileThread =
 const port = ensure(parentPort, "parent of the thread");
 const post = (message: FromCompileThread): void => port.postMessage(message);
 try {
-  post({ kind: "done", set: buildPrograms(workerData as ProgramRequest, (done, total) => post({ kind: "progress", done, total })) });
+  const request = workerData as ProgramRequest;
+  const hasController = await loadRecipe(request);
+  const set = buildPrograms(request, (done, total) => post({ kind: "progress", done, total }));
+  post({ kind: "done", set: hasController ? { ...set, hasController } : set });
 } catch (error) {
   if (!(error instanceof LapidaryError)) throw error;
   post({ kind: "failed", error: error.toJSON() });

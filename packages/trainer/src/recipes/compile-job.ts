@@ -3,12 +3,13 @@ import type { CompileOptions, Program } from "@lapidary/compiler";
 import { printGraph } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import type { ViewMachine } from "@lapidary/telemetry";
-import { givenTokenizer, type ResolvedJob } from "@lapidary/training";
+import { givenTokenizer, type ResolvedJob, type StateSpec } from "@lapidary/training";
 import { decideVariant, ProgramCompiler, type TimedStep, timeStep, unknownProgram } from "../programs/compile-step.js";
 import { type ProgramRequest, programRequest } from "../programs/program-request.js";
 import { readStopRule } from "./completion-text.js";
 import type { RecipeGraphs } from "./recipe.js";
-import { recipeOf } from "./recipes.js";
+import { recipeRequest } from "./recipe-request.js";
+import { programsOf } from "./recipes.js";
 
 export interface CompileJobOptions extends Pick<CompileOptions, "verify" | "report"> {
   /** The name of a program of the job. The step program by default. */
@@ -20,7 +21,7 @@ export interface CompileJobOptions extends Pick<CompileOptions, "verify" | "repo
 /** The compiled step program of a job, or another of its programs, as workers run it, `explain` explains it and `plan` predicts its time. */
 export function compileJob(job: ResolvedJob, { program, machine, ...options }: CompileJobOptions = {}): Program {
   const request = requestOf(job, machine);
-  const { stepProgram } = recipeOf(job);
+  const { stepProgram } = programsOf(job);
   return new ProgramCompiler(request, options).compile(graphOf(request, program ?? stepProgram));
 }
 
@@ -30,13 +31,16 @@ export const timeJob = (job: ResolvedJob, machine: ViewMachine): TimedStep => {
   return timeStep(request, machine, new ProgramCompiler(request, { verify: false }));
 };
 
+/** The states of a job: what its step program takes and returns. */
+export const statesOfJob = (job: ResolvedJob): readonly StateSpec[] => programsOf(job).graphs(recipeRequest(job)).states;
+
 /** The names of the programs of a job: the step program first. */
 export function programNames(job: ResolvedJob): readonly string[] {
-  return namesIn(recipeOf(job).stepProgram, graphsOfVariants(requestOf(job)));
+  return namesIn(programsOf(job).stepProgram, graphsOfVariants(requestOf(job)));
 }
 
 /** The rules of logical axes that a program of a job changes. */
-export const rulesOf = (job: ResolvedJob, program = recipeOf(job).stepProgram): NonNullable<RecipeGraphs["graphs"][string]["rules"]> =>
+export const rulesOf = (job: ResolvedJob, program = programsOf(job).stepProgram): NonNullable<RecipeGraphs["graphs"][string]["rules"]> =>
   graphsOfVariants(requestOf(job)).find(({ graphs }) => graphs[program] !== undefined)?.graphs[program]?.rules ?? {};
 
 /** Whether a step of a job is one run of its step program. */
@@ -57,13 +61,13 @@ function requestOf(job: ResolvedJob, machine?: ViewMachine): ProgramRequest {
 }
 
 const graphsOfVariants = (request: ProgramRequest): RecipeGraphs[] => {
-  const recipe = recipeOf(request);
+  const recipe = programsOf(request);
   return (recipe.variants?.(request) ?? [{ request }]).map((variant) => recipe.graphs(variant.request));
 };
 
 /** The graph of a program in the variant that a run compiles, or in another variant if only that one has it. */
 function graphOf(request: ProgramRequest, name: string): RecipeGraphs["graphs"][string] {
-  const recipe = recipeOf(request);
+  const recipe = programsOf(request);
   const all = graphsOfVariants(request);
   const named = all.flatMap(({ graphs }) => graphs[name] ?? []);
   if (named.length === 0) throw unknownProgram(name, namesIn(recipe.stepProgram, all));

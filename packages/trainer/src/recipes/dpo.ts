@@ -1,23 +1,30 @@
-import { buildModel, type Model } from "@lapidary/models";
-import { dpoStep, logProbs, trainedStates } from "@lapidary/post-training";
-import { type Handle, handleOf, stepIndex } from "@lapidary/protocol";
+import { type ExampleSet, type EncodedPair } from "@lapidary/data";
+import { buildModel } from "@lapidary/models";
+import { adaptedModel, dpoStep, frozenWeights, logProbs, trainedStates } from "@lapidary/post-training";
 import { assert, ensure } from "@lapidary/std";
-import { initGraph, nextTokenLogits, paramName } from "@lapidary/training";
-import { loadWeights } from "../execution/checkpoints.js";
-import { LoadedProgram, type ParameterSet, type ProgramHost, weightInputs } from "../rl/program-host.js";
-import { negativeLogSigmoid, pairArray, type PairBatch, PairBatches } from "./pair-batches.js";
-import type { Evaluation, Recipe, RecipeInputs, RecipeRun, RecipeSteps } from "./recipe.js";
+import { initGraph, nextTokenLogits } from "@lapidary/training";
+import { digestOfWeights, loadWeights } from "../execution/checkpoints.js";
+import { wrongReference } from "../rl/rl-errors.js";
+import { answerTokens, negativeLogSigmoid, pairArray, type PairBatch, PairBatches } from "./pair-batches.js";
+import { PairFigures, preferenceMetrics } from "./pair-metrics.js";
+import type { Evaluation, Recipe, RecipeInputs, RecipeRun, RecipeSteps, StepMetrics } from "./recipe.js";
+import { recipeRequest } from "./recipe-request.js";
+import { ReferenceTable } from "./reference-table.js";
+import { RowLogProbs } from "./row-log-probs.js";
 
 const rowArrays = ["tokens", "targets", "mask"] as const;
-const metrics = ["loss", "grad_norm", "learning_rate", "accuracy", "margin_mean"] as const;
+const rewards = ["reward_chosen", "reward_rejected", "logp_chosen", "logp_rejected"] as const;
+const metrics = ["loss", "grad_norm", "learning_rate", "accuracy", "margin_mean", ...rewards] as const;
 
 /**
- * Direct preference optimization on pairs of a better and a worse answer. Rows are padded on the right.
+ * Direct preference optimization on pairs of a better and a worse answer. Rows are padded on the right. With an adapter, the reference is the weights
+ * without it.
  *
- *     init         → states of step 0
- *     logprobs     params of the policy or the reference, tokens, targets, mask → logps f32[2B,T]
- *     dpo_step     states, tokens, targets, mask, reference_logps f32[2B] → states, metrics
- *     next_token   params, tokens i32[1,T], position i32[1] → logits f32[1,V]
+ *     init                 → states of step 0
+ *     logprobs             params of the policy, tokens, targets, mask → logps f32[2B,T]
+ *     reference_logprobs   the same for the reference
+ *     dpo_step             states, tokens, targets, mask, reference_logps f32[2B] → states, metrics
+ *     next_token           params, tokens i32[1,T], position i32[1] → logits f32[1,V]
  */
 export const dpo: Recipe = {
   name: "dpo",
@@ -25,23 +32,20 @@ export const dpo: Recipe = {
   metrics,
   batchArrays: [],
   isSequential: true,
-  graphs({ model: config, dpo: given, update, batch, seq, seed }) {
+  graphs({ model: config, lora, dpo: given, update, batch, seq, seed }) {
     const model = buildModel(config);
-    const states = trainedStates(model, update);
+    const states = trainedStates(model, update, { lora });
     const shape = { batch, seq, segments: false };
     return {
       graphs: {
-        dpo_step: { trace: () => dpoStep(model, update, shape, { dpo: ensure(given, "dpo") }) },
+        dpo_step: { trace: () => dpoStep(model, update, shape, { dpo: ensure(given, "dpo"), lora }) },
         init: { trace: () => initGraph(states, seed) },
-        logprobs: { trace: () => logProbs(model, shape, { temperature: 1 }) },
-        next_token: { trace: () => nextTokenLogits(model, { batch: 1, seq }), rules: { batch: null } },
+        logprobs: { trace: () => logProbs(model, shape, { temperature: 1, lora }) },
+        reference_logprobs: { trace: () => logProbs(model, shape, { temperature: 1 }) },
+        next_token: { trace: () => nextTokenLogits(adaptedModel(model, lora), { batch: 1, seq }), rules: { batch: null } },
       },
       states,
-      frozen: [],
-      step: [
-        { name: "logprobs", program: "logprobs", phase: "reference", runs: 1, inputs: new Map(weightInputs(model.params, "reference")) },
-        { name: "dpo_step", program: "dpo_step", phase: "update", runs: 1 },
-      ],
+      frozen: frozenWeights(model, { lora }),
     };
   },
   open,
@@ -49,6 +53,7 @@ export const dpo: Recipe = {
 
 async function open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps> {
   const { job } = inputs;
+  const { lora } = recipeRequest(job);
   const model = buildModel(job.model.config);
   const shape = { batch: job.train.batch, seq: job.train.seq };
   const update = await run.load("dpo_step", {
@@ -56,96 +61,122 @@ async function open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps> 
     creates: run.states,
     scalars: metrics,
   });
-  const reference = await RowLogProbs.load(run.host, model, shape, "reference");
-  const policy = await RowLogProbs.load(run.host, model, shape, "policy");
-  await loadWeights(ensure(job.train.init, "train.init"), job.model.config, (name, array) => reference.program.put(paramName(name), array));
+  // Under an adapter, the weights of the policy are those of the reference.
+  const set = lora === undefined ? "reference" : "policy";
+  const reference = await RowLogProbs.load(run.host, { program: "reference_logprobs", model, set }, shape);
+  const policy = await RowLogProbs.load(run.host, { program: "logprobs", model, lora, set: "policy" }, shape);
   const batches = new PairBatches(inputs);
+  let opening: Promise<ReferenceTable> | undefined;
+  const table = (): Promise<ReferenceTable> => (opening ??= openTable(inputs, reference));
   return {
     async step(step, batch, trace) {
-      const { pairs, targets } = batches.train(batch);
-      const data = Float32Array.from(await reference.of({ pairs }));
+      const given = batches.train(batch);
+      const { pairs } = given;
+      const data = Float32Array.from(referenceOf(await table(), given));
       const puts = rowArrays.map((name) => update.put(name, pairArray(pairs, name)));
       puts.push(update.put("reference_logps", { dtype: "f32", dims: [pairs.rows], data }));
       const [{ scalars }] = await Promise.all([update.run({ step, update: true, trace }), ...puts]);
-      const scalar = (name: (typeof metrics)[number]): number => ensure(scalars.get(name), name);
-      return {
-        loss: scalar("loss"),
-        grad_norm: scalar("grad_norm"),
-        learning_rate: scalar("learning_rate"),
-        tokens_counted: targets,
-        more: { accuracy: scalar("accuracy"), margin: scalar("margin_mean") },
-      };
+      const result = stepMetrics((name) => ensure(scalars.get(name), name), given);
+      if (step === 0) checkReference(result, { rows: pairs.rows, targets: given.targets }, ensure(job.dpo, "dpo").beta);
+      return result;
     },
-    evaluate: (count) => evaluate({ policy, reference, batches, dpo: ensure(job.dpo, "dpo") }, count),
+    evaluate: async (count) => evaluate({ policy, table: await table(), batches, dpo: ensure(job.dpo, "dpo") }, count),
   };
 }
 
-interface RowShape {
-  readonly batch: number;
-  readonly seq: number;
+function stepMetrics(scalar: (name: (typeof metrics)[number]) => number, { targets }: PairBatch): StepMetrics {
+  return {
+    loss: scalar("loss"),
+    grad_norm: scalar("grad_norm"),
+    learning_rate: scalar("learning_rate"),
+    tokens_counted: targets,
+    more: {
+      accuracy: scalar("accuracy"),
+      margin: scalar("margin_mean"),
+      ...Object.fromEntries(rewards.map((name) => [name, scalar(name)])),
+    },
+  };
 }
 
-/** Log-probabilities of answers under one parameter set. */
-class RowLogProbs {
-  private constructor(
-    private readonly host: ProgramHost,
-    readonly program: LoadedProgram,
-    private readonly shape: RowShape,
-  ) {}
+/** The log-probabilities of the rows of a batch under the reference, chosen rows first. */
+function referenceOf(table: ReferenceTable, { examples }: PairBatch): number[] {
+  const all = examples.map((pair) => table.of(pair));
+  return [...all.map(({ chosen }) => chosen), ...all.map(({ rejected }) => rejected)];
+}
 
-  static async load(host: ProgramHost, model: Model, shape: RowShape, set: ParameterSet): Promise<RowLogProbs> {
-    const inputs = new Map([...weightInputs(model.params, set), ...rowArrays.map((name) => [name, handle(name)] as const)]);
-    const graph = (): ReturnType<typeof logProbs> => logProbs(model, { ...shape, segments: false }, { temperature: 1 });
-    const wiring = { inputs, outputs: new Map([["logps", handle("logps")]]), donate: [...rowArrays] };
-    return new RowLogProbs(host, await LoadedProgram.load(host, "logprobs", graph, wiring), shape);
-  }
+/** Rounding of the log-probability of a token by two programs, nats. */
+const rounding = 1e-3;
 
-  /** Sums over the answers of all rows. */
-  async of({ pairs }: Pick<PairBatch, "pairs">): Promise<number[]> {
-    const { group } = this.host;
-    const puts = rowArrays.map((name) => this.program.put(name, pairArray(pairs, name)));
-    const ran = this.program.run(stepIndex(0));
-    const fetched = group.fetch(handle("logps"));
-    await Promise.all([...puts, ran, fetched, group.drop([handle("logps")])]);
-    const { data } = await fetched;
-    assert(data instanceof Float32Array, "log-probabilities are f32");
-    const { batch, seq } = this.shape;
-    return Array.from({ length: batch }, (_, row) => data.subarray(row * seq, (row + 1) * seq).reduce((sum, value) => sum + value, 0));
+/**
+ * Before the first update, policy and reference are one model: an answer has one log-probability under both.
+ *
+ * @throws LAP_RL_REFERENCE
+ */
+export function checkReference({ more = {} }: StepMetrics, { rows, targets }: { rows: number; targets: number }, beta: number): void {
+  const tokens = targets / rows;
+  for (const name of ["reward_chosen", "reward_rejected"]) {
+    const gap = Math.abs(ensure(more[name], name)) / beta / tokens;
+    if (gap > rounding) throw wrongReference(gap);
   }
 }
 
-const handle = (name: string): Handle => handleOf(`dpo/${name}`);
+/** The table of all pairs. Weights of a reference of its own are on the workers only while it is computed. */
+async function openTable(inputs: RecipeInputs, reference: RowLogProbs): Promise<ReferenceTable> {
+  const { job, dataset, workers, cacheDir, onActivity } = inputs;
+  const { config } = job.model;
+  const init = ensure(job.train.init, "train.init");
+  const set = dataset as ExampleSet<EncodedPair>;
+  const ownWeights = job.lora === undefined;
+  let isLoaded = !ownWeights;
+  const table = await ReferenceTable.open({
+    pairs: [...set.training, ...set.heldout],
+    batch: job.train.batch / 2,
+    seq: job.train.seq,
+    key: [reference.programHash, await digestOfWeights(init), `${workers}`, job.executor, job.numerics],
+    cacheDir,
+    ...(onActivity === undefined ? {} : { onActivity }),
+    compute: async (batch) => {
+      if (!isLoaded) await loadWeights(init, config, (name, array) => reference.putWeight(name, array));
+      isLoaded = true;
+      return reference.of(batch);
+    },
+  });
+  if (ownWeights && isLoaded) await reference.dropWeights();
+  return table;
+}
 
 interface DpoEvaluation {
   readonly policy: RowLogProbs;
-  readonly reference: RowLogProbs;
+  readonly table: ReferenceTable;
   readonly batches: PairBatches;
   readonly dpo: { readonly beta: number; readonly loss: "sigmoid" | "ipo"; readonly smoothing: number };
 }
 
 /** The loss of held-out pairs, and the share of them whose better answer gained more probability. */
-async function evaluate({ policy, reference, batches, dpo: config }: DpoEvaluation, count: number): Promise<Evaluation> {
+async function evaluate({ policy, table, batches, dpo: config }: DpoEvaluation, count: number): Promise<Evaluation> {
   assert(count > 0, "an evaluation has batches", count);
   const { beta, smoothing } = config;
-  const sum = { loss: 0, correct: 0, margin: 0, pairs: 0, tokens: 0 };
+  const sum = { loss: 0, tokens: 0 };
+  const figures = new PairFigures();
   for (let batch = 0; batch < count; batch++) {
-    const { pairs, own, targets } = batches.heldout(batch);
-    const [logps, before] = [await policy.of({ pairs }), await reference.of({ pairs })];
-    const ratio = (row: number): number => ensure(logps[row], "policy") - ensure(before[row], "reference");
-    const tokens = (row: number): number =>
-      pairs.mask.subarray(row * pairs.seq, (row + 1) * pairs.seq).reduce((ones, each) => ones + each, 0);
+    const given = batches.heldout(batch);
+    const { pairs, own, targets } = given;
+    const [logps, before] = [await policy.of(pairs), referenceOf(table, given)];
+    const at = (values: readonly number[], row: number): number => ensure(values[row], "log-probability");
+    const ratio = (row: number): number => at(logps, row) - at(before, row);
     for (let pair = 0; pair < own; pair++) {
       const other = pair + pairs.rows / 2;
       const margin = beta * (ratio(pair) - ratio(other));
       sum.loss +=
         config.loss === "ipo"
-          ? (ratio(pair) / tokens(pair) - ratio(other) / tokens(other) - 1 / (2 * beta)) ** 2
+          ? (ratio(pair) / answerTokens(pairs, pair) - ratio(other) / answerTokens(pairs, other) - 1 / (2 * beta)) ** 2
           : (1 - smoothing) * negativeLogSigmoid(margin) + smoothing * negativeLogSigmoid(-margin);
-      sum.correct += margin > 0 ? 1 : 0;
-      sum.margin += margin;
+      figures.chosen.push(at(logps, pair));
+      figures.rejected.push(at(logps, other));
+      figures.referenceChosen.push(at(before, pair));
+      figures.referenceRejected.push(at(before, other));
     }
-    sum.pairs += own;
     sum.tokens += targets;
   }
-  return { loss: sum.loss / sum.pairs, tokens: sum.tokens, more: { accuracy: sum.correct / sum.pairs, margin: sum.margin / sum.pairs } };
+  return { loss: sum.loss / figures.chosen.length, tokens: sum.tokens, more: preferenceMetrics(figures, beta) };
 }

@@ -1,7 +1,7 @@
 import type { RunReport } from "@lapidary/protocol";
 import { assert, ensure } from "@lapidary/std";
 import { trainMetrics } from "@lapidary/training";
-import type { Recipe, RecipeRun, RecipeSteps } from "./recipe.js";
+import type { Recipe, RecipeRun, RecipeSteps, StepMetrics } from "./recipe.js";
 
 /** The scalars of the program `eval_step`. */
 const evalMetrics = ["loss_sum", "tokens_counted"] as const;
@@ -13,11 +13,12 @@ export async function openLossSteps(
 ): Promise<RecipeSteps> {
   const update = await run.load(stepProgram, { consumes: [...run.states, ...batchArrays], creates: run.states, scalars: metrics });
   return {
-    async step(step, batch, trace) {
+    async step(step, batch, trace): Promise<StepMetrics> {
       const fed = update.feed("train", batch);
       const ran = update.run({ step, update: true, trace });
       const [, report] = await Promise.all([fed, ran]);
-      return scalarsOf(trainMetrics, report);
+      const further = metrics.filter((name) => !trainMetrics.some((known) => known === name));
+      return { ...scalarsOf(trainMetrics, report), ...(further.length === 0 ? {} : { more: scalarsOf(further, report) }) };
     },
     async evaluate(batches) {
       assert(batches > 0, "an evaluation has batches", batches);

@@ -8,6 +8,7 @@ type PairArray = "tokens" | "targets" | "mask" | "segments" | "last" | "margin";
 
 /** A batch of pairs, and the number of targets in it. */
 export interface PairBatch {
+  readonly examples: readonly EncodedPair[];
   readonly pairs: PreferenceBatch;
   /** Pairs that count. Others repeat pairs to fill the batch. */
   readonly own: number;
@@ -45,7 +46,7 @@ function batchOf(examples: readonly EncodedPair[], own: number, seq: number): Pa
     .slice(0, own)
     .flatMap(({ chosen, rejected }) => [chosen.mask, rejected.mask])
     .reduce((sum, mask) => sum + mask.reduce((ones, each) => ones + each, 0), 0);
-  return { pairs, own, targets };
+  return { examples, pairs, own, targets };
 }
 
 /** One array of a batch of pairs. */
@@ -55,6 +56,10 @@ export function pairArray({ rows, seq, ...arrays }: PreferenceBatch, name: PairA
   if (name === "mask") return { dtype: "f32", dims: [rows, seq], data: arrays.mask };
   return { dtype: "i32", dims: [rows, seq], data: arrays[name] };
 }
+
+/** Tokens of the answer in one row of a batch of pairs. */
+export const answerTokens = ({ mask, seq }: Pick<PreferenceBatch, "mask" | "seq">, row: number): number =>
+  mask.subarray(row * seq, (row + 1) * seq).reduce((ones, each) => ones + each, 0);
 
 /** −log σ(x). */
 export const negativeLogSigmoid = (x: number): number => (x > 0 ? Math.log1p(Math.exp(-x)) : Math.log1p(Math.exp(x)) - x);

@@ -1,16 +1,20 @@
 import { type LoraConfig } from "@lapidary/models";
-import { loraTargetModules, type ResolvedJob } from "@lapidary/training";
+import { isRecipePath, loraTargetModules, modelOfSet, type ResolvedJob, trainsOnExamples } from "@lapidary/training";
 import type { RecipeRequest } from "./recipe.js";
 
 /** The part of a job that decides its graphs. Keys of other recipes than pretraining are absent in the request of a pretraining. */
-export function recipeRequest({ recipe, lora, rl, reward, dpo, model, train, seed }: ResolvedJob): RecipeRequest {
+export function recipeRequest(job: ResolvedJob): RecipeRequest {
+  const { recipe, lora, rl, reward, dpo, reward_model, compare, model, train, seed } = job;
   const { steps, optimizer, schedule, clip, batch, seq } = train;
   return {
     ...(recipe === undefined ? {} : { recipe }),
+    ...(isRecipePath(recipe) ? moduleRequest(job) : {}),
     ...(lora === undefined ? {} : { lora: loraConfig(lora) }),
     ...(rl === undefined ? {} : { rl }),
     ...(dpo === undefined ? {} : { dpo }),
+    ...(reward_model === undefined ? {} : { reward_model }),
     ...(reward === undefined ? {} : { reward_sets: rewardSets(reward) }),
+    ...(compare === undefined ? {} : { compare: { newTokens: compare.max_new_tokens } }),
     seed,
     model: model.config,
     update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) },
@@ -18,6 +22,14 @@ export function recipeRequest({ recipe, lora, rl, reward, dpo, model, train, see
     seq,
   };
 }
+
+/** What decides the graphs of a user's recipe besides its path. */
+const moduleRequest = (job: ResolvedJob): Partial<RecipeRequest> => ({
+  ...(job.recipe_hash === undefined ? {} : { recipe_hash: job.recipe_hash }),
+  options: job.options ?? {},
+  sets: Object.fromEntries(Object.entries(job.sets ?? {}).map(([set, directory]) => [set, modelOfSet(directory)])),
+  segments: trainsOnExamples(job),
+});
 
 /** The settings of an adapter, with the names of modules. */
 export const loraConfig = ({ rank, alpha, targets }: NonNullable<ResolvedJob["lora"]>): LoraConfig => ({

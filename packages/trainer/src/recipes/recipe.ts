@@ -2,23 +2,34 @@ import type { CompileOptions } from "@lapidary/compiler";
 import type { AnyDataset, EncodedPair, ExampleSet, TextPrompt } from "@lapidary/data";
 import type { Graph } from "@lapidary/ir";
 import type { ModelConfig, LoraConfig } from "@lapidary/models";
-import type { ArrayData, FeedPort, RunReport } from "@lapidary/protocol";
+import type { ArrayData, FeedPort, ProgramTensors, RunReport } from "@lapidary/protocol";
 import type { Warning } from "@lapidary/std";
-import type { ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
+import type { RecipePath, ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
 
+import type { CompletionSample } from "../rl/completion-sample.js";
 import type { ProgramHost } from "../rl/program-host.js";
 
-export type RecipeName = "pretrain" | NonNullable<ResolvedJob["recipe"]>;
+export type RecipeName = "pretrain" | Exclude<NonNullable<ResolvedJob["recipe"]>, RecipePath>;
 
 /** What decides the graphs of a run. JSON. */
 export interface RecipeRequest {
   /** Absent: pretraining. */
-  readonly recipe?: Exclude<RecipeName, "pretrain">;
+  readonly recipe?: Exclude<RecipeName, "pretrain"> | RecipePath;
+  /** Of the module of a user's recipe. */
+  readonly recipe_hash?: string;
+  readonly options?: NonNullable<ResolvedJob["options"]>;
+  /** The models of the frozen parameter sets of a user's recipe. */
+  readonly sets?: Readonly<Record<string, ModelConfig>>;
+  /** Whether a user's recipe trains on rows of documents that do not see each other. */
+  readonly segments?: boolean;
   readonly lora?: LoraConfig;
   readonly rl?: NonNullable<ResolvedJob["rl"]>;
   readonly dpo?: NonNullable<ResolvedJob["dpo"]>;
+  readonly reward_model?: NonNullable<ResolvedJob["reward_model"]>;
   /** The parameter sets of the reward models of rl. */
   readonly reward_sets?: readonly string[];
+  /** The tokens of answers, and those that the end of a turn adds if a reward model scores the answers. */
+  readonly compare?: { readonly newTokens: number; readonly endTokens?: number };
   /** How completions of rl end. Absent: only the step program is compiled, which does not depend on it. */
   readonly stop?: StopRule;
   readonly model: ModelConfig;
@@ -87,6 +98,16 @@ export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>
   readonly more?: Readonly<Record<string, number>>;
 };
 
+/** The programs of one kind of run. */
+export interface RecipePrograms {
+  readonly name: RecipeName | RecipePath;
+  /** The program that updates the states, or that runs most often. Its text identifies the run's program in checkpoints, the step log and reports. */
+  readonly stepProgram: string;
+  graphs(request: RecipeRequest): RecipeGraphs;
+  /** Other programs for the same results. Absent: there are none. */
+  variants?(request: RecipeRequest): readonly RecipeVariant[];
+}
+
 /**
  * One kind of training. A recipe decides which programs a run has, and in which order they run. The trainer does everything else for every recipe:
  * compilation, recovery, step log, checkpoints, replicas and reports.
@@ -94,19 +115,15 @@ export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>
  * Invariant: a step is a function of (states, frozen parameters, seed, number of the step, number of the batch). Nothing else passes from one step to
  * the next. So a step that was interrupted in its middle is computed again from the states after the last committed step, with the same result.
  */
-export interface Recipe {
-  readonly name: RecipeName;
-  /** The program that updates the states. Its text identifies the run's program in checkpoints, the step log and reports. */
-  readonly stepProgram: string;
+export interface Recipe extends RecipePrograms {
   /** The scalars that a step program returns. Those of `StepMetrics` are among them. */
   readonly metrics: readonly string[];
   /** The arrays of a batch. */
   readonly batchArrays: readonly FeedPort["array"][];
   /** Whether a step waits for results of workers in its middle. If so, the next step is dispatched after its end. */
   readonly isSequential?: boolean;
-  graphs(request: RecipeRequest): RecipeGraphs;
-  /** Other programs for the same results. Absent: there are none. */
-  variants?(request: RecipeRequest): readonly RecipeVariant[];
+  /** What the evaluations of a run so far, oldest first, warn about. */
+  warningsOf?(evaluations: readonly StepEvaluation[]): readonly Warning[];
   /** Loads the programs that a step needs, and frozen parameter sets, into the workers. */
   open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps>;
 }
@@ -122,6 +139,8 @@ export interface RecipeSteps {
   step(step: number, batch: number, trace: boolean): Promise<StepMetrics>;
   /** Mean loss over the first `batches` held-out batches, of the targets that count. */
   evaluate(batches: number): Promise<Evaluation>;
+  /** Completes the states of step 0, after `init` has run and the weights of `train.init` are loaded. */
+  initialize?(): Promise<void>;
   /** Ends threads of the steps. */
   close?(): Promise<void>;
 }
@@ -131,6 +150,14 @@ export interface Evaluation {
   readonly tokens: number;
   /** Further metrics, by name. */
   readonly more?: Readonly<Record<string, number>>;
+  /** Completions of held-out prompts, the same prompts in every evaluation, for people: one list for each prompt. */
+  readonly samples?: readonly (readonly CompletionSample[])[];
+}
+
+/** The metrics of the evaluation after a step. */
+export interface StepEvaluation {
+  readonly step: number;
+  readonly metrics: Readonly<Record<string, number>>;
 }
 
 /** What the steps of a run depend on besides its states and programs. */
@@ -140,22 +167,27 @@ export interface RecipeInputs {
   readonly dataset: AnyDataset | ExampleSet<EncodedPair> | ExampleSet<TextPrompt>;
   /** Receives completions of a step, for people. */
   readonly onSamples?: (step: number, samples: readonly CompletionSample[]) => void;
+  /** Receives the events of a user's recipe. `step` counts from 1; 0 is before the first step. */
+  readonly onEvent?: (step: number, name: string, values: Readonly<Record<string, number | string>>) => void;
   readonly onWarnings?: (warnings: readonly Warning[]) => void;
-}
-
-/** A completion of a step, and its score. */
-interface CompletionSample {
-  readonly prompt: string;
-  readonly completion: string;
-  readonly score: number;
+  /** Receives the progress of long work of an attempt, and undefined at its end. */
+  readonly onActivity?: (activity: { readonly what: string; readonly done: number; readonly total: number } | undefined) => void;
+  /** Worker processes of the attempt: the order in which numbers are added depends on it. */
+  readonly workers: number;
+  /** The directory for results that later attempts and runs read again. */
+  readonly cacheDir: string;
 }
 
 /** What a recipe can do with the workers of a run. Handles are the names of parameters and outputs of its programs. */
 export interface RecipeRun {
   /** The names of the states, in the order of the programs. */
   readonly states: readonly string[];
-  /** The names of the compiled programs. */
+  /** The names of all programs. */
   readonly programs: readonly string[];
+  /** Whether the recipe has a controller of a user. */
+  readonly hasController: boolean;
+  /** The parameters and outputs of a program. */
+  tensors(program: string): ProgramTensors;
   /** For programs whose arrays do not have the names of parameters and outputs. */
   readonly host: ProgramHost;
   /** Loads a program at its first use. */

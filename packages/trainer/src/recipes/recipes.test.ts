@@ -90,6 +90,50 @@ describe("recipes", () => {
       for (const { trace } of Object.values(graphs)) ok(trace().outputs.length > 0);
     });
 
+  for (const [name, change] of [
+    ["reward", {}],
+    ["dpo", { dpo: { beta: 0.1, loss: "sigmoid", smoothing: 0 } }],
+    ["rl", { rl: rlJob }],
+  ] as const)
+    it(`${name} with an adapter: the states are those of the adapter, and the weights of the model are frozen`, () => {
+      const recipe = recipeOf({ recipe: name });
+      const { graphs, states, frozen } = recipe.graphs({ ...request, ...change, recipe: name, batch: 4, lora });
+      const own = name === "reward" ? ["params/score.weight"] : [];
+      const trained = states.filter(({ role }) => role === "param").map((state) => state.name);
+      ok(trained.every((one) => one.includes("lora_") || own.includes(one)));
+      strictEqual(trained.length, 2 + own.length);
+      const step = ensure(graphs[recipe.stepProgram], "step").trace();
+      const read = new Set(parametersOf(step).map((one) => one.name));
+      ok([...states, ...frozen].every((state) => read.has(state.name)));
+      const written = new Set(step.outputs.map((one) => one.name));
+      ok(frozen.length > 0 && frozen.every((state) => !written.has(state.name)));
+    });
+
+  it("with an adapter, no program of rl or dpo has a second set of weights for the reference", () => {
+    const { graphs } = rl.graphs({ ...request, recipe: "rl", batch: 4, rl: rlJob, lora });
+    const names = parametersOf(ensure(graphs["rollout_logprobs"], "program").trace()).map((one) => one.name);
+    ok(names.some((one) => one.includes("lora_A")) && names.every((one) => !one.includes("reference")));
+  });
+
+  it("ppo trains the whole value model too, also with an adapter, and only ppo has its program", () => {
+    const ppo = { gamma: 1, lambda: 0.95, value_weight: 0.1, value_clip: 0.2 };
+    for (const more of [{}, { lora }]) {
+      const { graphs, states } = rl.graphs({ ...request, recipe: "rl", batch: 4, rl: { ...rlJob, algorithm: "ppo", ppo }, ...more });
+      const names = states.map((state) => state.name);
+      ok(["params/value.score.weight", "adam_m/value.score.weight", "params/value.model.norm.weight"].every((one) => names.includes(one)));
+      deepStrictEqual(
+        new Set(
+          ensure(graphs["init"], "init")
+            .trace()
+            .outputs.map((one) => one.name),
+        ),
+        new Set(names),
+      );
+      ok("values" in graphs);
+    }
+    ok(!("values" in rl.graphs({ ...request, recipe: "rl", batch: 4, rl: rlJob }).graphs));
+  });
+
   it("with several updates a rollout, the schedule of rl counts updates", () => {
     const warm = { ...request.update, schedule: { name: "constant", warmup: 2 } as const };
     const text = (iterations: number, update: RecipeRequest["update"]): string => {
@@ -114,8 +158,10 @@ describe("the controller of loss steps", () => {
     const sent: string[] = [];
     const answers: ((report: RunReport) => void)[] = [];
     const run: RecipeRun = {
-      states: ["w"],
       programs: [],
+      hasController: false,
+      tensors: () => ({ parameters: [], outputs: [] }),
+      states: ["w"],
       host: undefined as unknown as RecipeRun["host"],
       fetch: () => Promise.reject(new Error("no step fetches an array")),
       drop: async () => undefined,

@@ -1,16 +1,18 @@
 import { buildModel } from "@lapidary/models";
-import { rewardStep, score, scoreParams, trainedStates } from "@lapidary/post-training";
+import { frozenWeights, rewardStep, score, scoreHead, trainedStates } from "@lapidary/post-training";
 import { assert, ensure } from "@lapidary/std";
 import { initGraph } from "@lapidary/training";
-import { negativeLogSigmoid, pairArray, PairBatches } from "./pair-batches.js";
+import { answerTokens, negativeLogSigmoid, pairArray, PairBatches } from "./pair-batches.js";
+import { PairFigures, rewardMetrics } from "./pair-metrics.js";
 import type { Evaluation, Recipe, RecipeInputs, RecipeRun, RecipeSteps } from "./recipe.js";
 
 const stepArrays = ["tokens", "last", "margin"] as const;
 const scoreArrays = ["tokens", "last"] as const;
-const metrics = ["loss", "grad_norm", "learning_rate", "accuracy", "margin_mean"] as const;
+const metrics = ["loss", "grad_norm", "learning_rate", "accuracy", "margin_mean", "score_chosen", "score_rejected"] as const;
 
 /**
- * A reward model on pairs of a better and a worse answer, with the loss of Bradley and Terry. Rows are padded on the right.
+ * A reward model on pairs of a better and a worse answer, with the loss of Bradley and Terry. Rows are padded on the right. With an adapter, the states
+ * are those of its matrices and of the head.
  *
  *     init          → states of step 0
  *     reward_step   states, tokens, last i32[2B], margin f32[B] → states, metrics
@@ -21,18 +23,18 @@ export const reward: Recipe = {
   stepProgram: "reward_step",
   metrics,
   batchArrays: [],
-  graphs({ model: config, update, batch, seq, seed }) {
+  graphs({ model: config, lora, reward_model: loss, update, batch, seq, seed }) {
     const model = buildModel(config);
-    const states = trainedStates({ params: scoreParams(model) }, update);
+    const states = trainedStates(model, update, { lora, also: [scoreHead(model)] });
     const shape = { batch, seq, segments: false };
     return {
       graphs: {
-        reward_step: { trace: () => rewardStep(model, update, shape) },
+        reward_step: { trace: () => rewardStep(model, update, shape, { center: loss?.center, lora }) },
         init: { trace: () => initGraph(states, seed) },
-        score: { trace: () => score(model, shape) },
+        score: { trace: () => score(model, shape, { lora }) },
       },
       states,
-      frozen: [],
+      frozen: frozenWeights(model, { lora }),
     };
   },
   open,
@@ -52,18 +54,24 @@ async function open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps> 
         grad_norm: scalar("grad_norm"),
         learning_rate: scalar("learning_rate"),
         tokens_counted: targets,
-        more: { accuracy: scalar("accuracy"), margin: scalar("margin_mean") },
+        more: {
+          accuracy: scalar("accuracy"),
+          margin: scalar("margin_mean"),
+          score_chosen: scalar("score_chosen"),
+          score_rejected: scalar("score_rejected"),
+        },
       };
     },
     evaluate: (count) => evaluate(run, batches, count),
   };
 }
 
-/** The loss of held-out pairs, and the share of them whose better answer has the higher score. */
+/** The loss of held-out pairs, and how well the scores tell their answers apart. */
 async function evaluate(run: RecipeRun, batches: PairBatches, count: number): Promise<Evaluation> {
   assert(count > 0, "an evaluation has batches", count);
   const program = await run.load("score", { consumes: scoreArrays, creates: ["scores"], scalars: [] });
-  const sum = { loss: 0, correct: 0, margin: 0, pairs: 0, tokens: 0 };
+  const sum = { loss: 0, tokens: 0 };
+  const figures = new PairFigures();
   for (let batch = 0; batch < count; batch++) {
     const { pairs, own, targets } = batches.heldout(batch);
     const puts = scoreArrays.map((name) => program.put(name, pairArray(pairs, name)));
@@ -71,14 +79,16 @@ async function evaluate(run: RecipeRun, batches: PairBatches, count: number): Pr
     const fetched = run.fetch("scores");
     await Promise.all([...puts, ran, fetched, run.drop(["scores"])]);
     const { data } = await fetched;
+    const score = (row: number): number => ensure(data[row], "score");
     for (let pair = 0; pair < own; pair++) {
-      const difference = ensure(data[pair], "score") - ensure(data[pair + pairs.rows / 2], "score");
-      sum.loss += negativeLogSigmoid(difference - ensure(pairs.margin[pair], "margin"));
-      sum.correct += difference > 0 ? 1 : 0;
-      sum.margin += difference;
+      const other = pair + pairs.rows / 2;
+      sum.loss += negativeLogSigmoid(score(pair) - score(other) - ensure(pairs.margin[pair], "margin"));
+      figures.chosen.push(score(pair));
+      figures.rejected.push(score(other));
+      figures.chosenLengths.push(answerTokens(pairs, pair));
+      figures.rejectedLengths.push(answerTokens(pairs, other));
     }
-    sum.pairs += own;
     sum.tokens += targets;
   }
-  return { loss: sum.loss / sum.pairs, tokens: sum.tokens, more: { accuracy: sum.correct / sum.pairs, margin: sum.margin / sum.pairs } };
+  return { loss: sum.loss / figures.chosen.length, tokens: sum.tokens, more: rewardMetrics(figures) };
 }

@@ -1,19 +1,26 @@
 import { ExampleSet, type TextPrompt } from "@lapidary/data";
-import { type Checker, openChecker, parseChecker } from "@lapidary/evaluation";
 import { buildModel } from "@lapidary/models";
+import { adaptedModel, frozenWeights } from "@lapidary/post-training";
 import { assert, ensure } from "@lapidary/std";
 import { initGraph, nextTokenLogits, type ResolvedJob } from "@lapidary/training";
 import { loadWeights } from "../execution/checkpoints.js";
-import { readRewardModel } from "../rl/reward-model.js";
-import type { CutOffRule, RewardSource, RlGraphSettings, RlPrompt, RlSettings } from "../rl/rl-settings.js";
-import { rlGraphs, rlStates, RlStepController, type RlStepMetrics } from "../rl/rl-step-controller.js";
+import { StepWatch } from "../rl/guards.js";
+import { readRewardModel, readScoreStatistics } from "../rl/reward-model.js";
+import { rlGraphs, rlStates } from "../rl/rl-programs.js";
 import { rlStepRuns } from "../rl/rl-step-runs.js";
+import type { CutOffRule, RlGraphSettings, RlSettings } from "../rl/rl-settings.js";
+import { RlStepController } from "../rl/rl-step-controller.js";
 import { stopRule, completionText } from "./completion-text.js";
-import type { Evaluation, Recipe, RecipeInputs, RecipeRequest, RecipeRun, RecipeSteps, StepMetrics } from "./recipe.js";
-import { recipeRequest, rewardSet } from "./recipe-request.js";
+import type { Recipe, RecipeInputs, RecipeRequest, RecipeRun, RecipeSteps } from "./recipe.js";
+import { recipeRequest } from "./recipe-request.js";
+import { evaluateRl, warningsOfEvaluations } from "./rl-evaluation.js";
+import { rlStepMetrics, stopNames } from "./rl-metrics.js";
+import { openRewards, type Rewards } from "./rl-rewards.js";
+import { initializeValueModel } from "./value-model.js";
 
 /**
- * Reinforcement learning: completions of prompts by the policy, their scores, and updates with a penalty for the KL to the policy of `train.init`.
+ * Reinforcement learning: completions of prompts by the policy, their scores, and updates with a penalty for the KL to the policy of `train.init`. With
+ * an adapter, that policy is the weights without it.
  *
  *     init               → states of step 0
  *     gather_rollout     params → weights split by rules only; if rollouts read gathered weights
@@ -21,6 +28,7 @@ import { recipeRequest, rewardSet } from "./recipe-request.js";
  *     rollout_decode     params, cache, tokens → cache, tokens
  *     score              reward model, rows → scores
  *     rollout_logprobs   params, reference, rows → log-probabilities, entropy, KL
+ *     values             value model of PPO, rows → values
  *     rl_step            states, rows, log-probabilities, scores → states, metrics
  *     next_token         params, tokens i32[1,T], position i32[1] → logits f32[1,V]
  */
@@ -30,19 +38,25 @@ export const rl: Recipe = {
   metrics: ["loss", "grad_norm", "learning_rate"],
   batchArrays: [],
   isSequential: true,
+  warningsOf: warningsOfEvaluations,
   graphs(request) {
     const settings = graphSettings(request);
     const { iterations } = ensure(request.rl, "rl");
+    const { model, lora, algorithm } = settings;
     const states = rlStates(settings);
-    const graphs = Object.entries(rlGraphs(settings)).map(([name, trace]) => [name, { trace }] as const);
+    const { values, ...graphs } = rlGraphs(settings);
+    const used = algorithm.algorithm === "ppo" ? { ...graphs, values } : graphs;
     return {
       graphs: {
-        ...Object.fromEntries(graphs),
+        ...Object.fromEntries(Object.entries(used).map(([name, trace]) => [name, { trace }] as const)),
         init: { trace: () => initGraph(states, request.seed) },
-        next_token: { trace: () => nextTokenLogits(settings.model, { batch: 1, seq: request.seq }), rules: { batch: null } },
+        next_token: {
+          trace: () => nextTokenLogits(adaptedModel(model, lora), { batch: 1, seq: request.seq }),
+          rules: { batch: null },
+        },
       },
       states,
-      frozen: [],
+      frozen: frozenWeights(model, { lora }),
       step: rlStepRuns(settings, { iterations, rewardSets: request.reward_sets ?? [] }),
     };
   },
@@ -58,12 +72,13 @@ export const rl: Recipe = {
 };
 
 /** `train.steps` counts rollouts. The schedule of the learning rate counts updates. */
-function graphSettings({ model: config, rl: given, update, batch, seq, stop }: RecipeRequest): RlGraphSettings {
+function graphSettings({ model: config, lora, rl: given, update, batch, seq, stop }: RecipeRequest): RlGraphSettings {
   const job = ensure(given, "rl");
   const { generations, iterations, rollout } = job;
   const newTokens = rollout.max_new_tokens;
   return {
     model: buildModel(config),
+    lora,
     update: {
       ...update,
       steps: update.steps * iterations,
@@ -76,141 +91,90 @@ function graphSettings({ model: config, rl: given, update, batch, seq, stop }: R
       promptTokens: seq - newTokens,
       newTokens,
       temperature: rollout.temperature,
-      weights: rollout.weights === "gathered" ? "gathered" : "sharded",
       stopTokens: stop?.stopTokens ?? [],
+      weights: rollout.weights === "gathered" ? "gathered" : "sharded",
     },
     text: { endTokens: stop?.endTokens ?? 0 },
   };
 }
 
-function algorithmOf({ algorithm, beta, clip: bound, reduction, rollout }: NonNullable<ResolvedJob["rl"]>): RlSettings["algorithm"] {
-  const clip = { low: bound, high: bound };
-  return algorithm === "grpo"
-    ? { algorithm, beta, clip, klWeight: true, reduction: reduction ?? "grpo", maxNewTokens: rollout.max_new_tokens }
-    : { algorithm, beta, clip };
+function algorithmOf(job: NonNullable<ResolvedJob["rl"]>): RlSettings["algorithm"] {
+  const { algorithm, beta, clip: bound, reduction = "grpo", kl_weight: klWeight = true, rollout } = job;
+  const clip = typeof bound === "number" ? { low: bound, high: bound } : bound;
+  switch (algorithm) {
+    case "rloo":
+    case "reinforce":
+      return { algorithm, beta, clip };
+    case "grpo":
+      return { algorithm, beta, clip, klWeight, reduction, maxNewTokens: rollout.max_new_tokens };
+    case "ppo": {
+      const { gamma, lambda, value_weight: valueWeight, value_clip: clipValue } = ensure(job.ppo, "rl.ppo");
+      return { algorithm, clip, klCoef: beta, gamma, lambda, valueWeight, clipValue };
+    }
+    default:
+      return algorithm satisfies never;
+  }
 }
 
 const cutOffRule = (truncated: NonNullable<ResolvedJob["rl"]>["truncated"]): CutOffRule =>
   typeof truncated === "string" ? { rule: truncated } : { rule: "penalty", score: truncated.penalty };
 
 async function open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps> {
-  const { job, dataset } = inputs;
-  assert(dataset instanceof ExampleSet && dataset.kind === "prompts", "the run has prompts");
-  const prompts = dataset as ExampleSet<TextPrompt>;
-  const { rollout, ...settings } = graphSettings({ ...recipeRequest(job), stop: stopRule(prompts.chat) });
-  const weights = run.programs.includes("gather_rollout") ? "gathered" : "sharded";
-  const { guard, truncated, iterations } = ensure(job.rl, "rl");
-  const { sources, models, checkers } = await openRewards(job);
-  const close = async (): Promise<void> => void (await Promise.all(checkers.map((checker) => checker.close())));
+  const rewards = await openRewards(inputs.job);
   try {
-    const controller = await RlStepController.load(run.host, {
-      ...settings,
-      rollout: { ...rollout, weights },
-      text: completionText(prompts.tokenizer, prompts.chat),
-      seed: job.seed,
-      promptsOf: (batch) => prompts.train(job.seed, batch, rollout.prompts),
-      rewards: sources,
-      cutOff: cutOffRule(truncated),
-      iterations,
-      guard: {
-        ...(guard?.kl === undefined ? {} : { kl: guard.kl }),
-        ...(guard?.log_prob_gap === undefined ? {} : { logProbGap: guard.log_prob_gap }),
-      },
-    });
-    const { config } = job.model;
-    await loadWeights(ensure(job.train.init, "train.init"), config, (name, array) =>
-      controller.putSet("reference", new Map([[name, array]])),
-    );
-    for (const [set, directory] of models) await controller.putSet(set, await readRewardModel(directory, config));
-    return {
-      async step(step, batch, trace) {
-        const { metrics, samples, warnings } = await controller.step(step, { batch, trace });
-        if (trace || step === 0) inputs.onSamples?.(step + 1, samples);
-        inputs.onWarnings?.(warnings);
-        return stepMetrics(metrics, job.train.batch);
-      },
-      evaluate: (count) => evaluate(controller, prompts, rollout, count),
-      close,
-    };
+    return await openSteps(run, inputs, rewards);
   } catch (error) {
-    await close();
+    await rewards.close();
     throw error;
   }
 }
 
-interface Rewards {
-  readonly sources: readonly RewardSource[];
-  /** Directories of reward models, by parameter set. */
-  readonly models: ReadonlyMap<string, string>;
-  readonly checkers: readonly Checker[];
-}
-
-async function openRewards({ reward = [] }: ResolvedJob): Promise<Rewards> {
-  const sources: RewardSource[] = [];
-  const models = new Map<string, string>();
-  const checkers: Checker[] = [];
-  for (const [at, source] of reward.entries()) {
-    const number = reward.length === 1 ? "" : `_${at}`;
-    if ("checker" in source && typeof source.checker === "string") {
-      const { weight, ...settings } = source as typeof source & { weight: number };
-      const place = `reward.${at}`;
-      const checker = await openChecker(parseChecker(settings, place), "/", place);
-      checkers.push(checker);
-      sources.push({ kind: "checker", name: `checker${number}`, weight, check: (row) => checker.check(row) });
-    } else {
-      const { model, weight, shift, scale } = source as { model: string; weight: number; shift: number; scale: number };
-      const set = rewardSet(at);
-      models.set(set, model);
-      sources.push({ kind: "model", name: `model${number}`, weight, set, shift, scale });
-    }
-  }
-  return { sources, models, checkers };
-}
-
-function stepMetrics(metrics: RlStepMetrics, rows: number): StepMetrics {
-  const { rewards, kl, klPerCompletion, entropy, ratio, completions, logProbGap } = metrics;
-  const score = ensure(rewards.get("score"), "score");
-  const sources = [...rewards].flatMap(([name, { mean }]) => (name === "score" ? [] : [[`reward_${name}`, mean] as const]));
-  return {
-    loss: metrics.loss,
-    grad_norm: metrics.gradNorm,
-    learning_rate: metrics.learningRate,
-    tokens_counted: Math.round(completions.lengthMean * rows),
-    more: {
-      reward: score.mean,
-      reward_std: score.std,
-      ...Object.fromEntries(sources),
-      flat_groups: score.flatGroupShare,
-      kl: kl.full,
-      kl_completion: klPerCompletion,
-      entropy,
-      length: completions.lengthMean,
-      cut_off: completions.cutOffShare,
-      ratio_mean: ratio.mean,
-      log_prob_gap: logProbGap.max,
+async function openSteps(run: RecipeRun, inputs: RecipeInputs, rewards: Rewards): Promise<RecipeSteps> {
+  const { job, dataset } = inputs;
+  assert(dataset instanceof ExampleSet && dataset.kind === "prompts", "the run has prompts");
+  const set = dataset as ExampleSet<TextPrompt>;
+  const { rollout, ...settings } = graphSettings({ ...recipeRequest(job), stop: stopRule(set.chat) });
+  const weights = run.programs.includes("gather_rollout") ? "gathered" : "sharded";
+  const { guard, truncated, iterations } = ensure(job.rl, "rl");
+  const { sources, models, check } = rewards;
+  const text = completionText(set.tokenizer, set.chat);
+  const controller = await RlStepController.load(run.host, {
+    ...settings,
+    rollout: { ...rollout, weights },
+    text,
+    seed: job.seed,
+    promptsOf: (batch) => set.train(job.seed, batch, rollout.prompts),
+    rewards: sources,
+    cutOff: cutOffRule(truncated),
+    iterations,
+    guard: {
+      ...(guard?.kl === undefined ? {} : { kl: guard.kl }),
+      ...(guard?.log_prob_gap === undefined ? {} : { logProbGap: guard.log_prob_gap }),
     },
+  });
+  await loadFrozenSets(controller, job, models);
+  const watch = new StepWatch(sources, readScoreStatistics(models));
+  return {
+    async initialize() {
+      if (settings.algorithm.algorithm === "ppo") await initializeValueModel(job, models, (states) => controller.putStates(states));
+    },
+    async step(step, batch, trace) {
+      const { metrics, samples } = await controller.step(step, { batch, trace });
+      if (trace || step === 0) inputs.onSamples?.(step + 1, samples);
+      inputs.onWarnings?.(watch.warningsOf(step, metrics));
+      return rlStepMetrics(metrics, job.train.batch, stopNames(set.chat));
+    },
+    evaluate: (count) => evaluateRl({ controller, set, rollout, decode: text.decode, check }, count),
+    close: () => rewards.close(),
   };
 }
 
-/** The loss of an evaluation is the negative mean score of completions of held-out prompts. */
-async function evaluate(
-  controller: RlStepController,
-  set: ExampleSet<TextPrompt>,
-  { prompts, generations }: RlSettings["rollout"],
-  count: number,
-): Promise<Evaluation> {
-  assert(count > 0, "an evaluation has batches", count);
-  const sum = { score: 0, tokens: 0, rows: 0 };
-  for (let batch = 0; batch < count; batch++) {
-    const { examples, own } = set.heldoutBatch(batch, prompts);
-    const { scores, lengths } = await controller.evaluate(examples satisfies readonly RlPrompt[], batch);
-    const rows = own * generations;
-    for (let row = 0; row < rows; row++) {
-      sum.score += ensure(scores[row], "score");
-      sum.tokens += ensure(lengths[row], "length");
-    }
-    sum.rows += rows;
-  }
-  const mean = sum.score / sum.rows;
-  return { loss: -mean, tokens: sum.tokens, more: { reward: mean, length: sum.tokens / sum.rows } };
+/** Loads the reference and the reward models. Under an adapter, the reference is the frozen weights of the policy. */
+async function loadFrozenSets(controller: RlStepController, job: ResolvedJob, models: Rewards["models"]): Promise<void> {
+  const { config } = job.model;
+  if (job.lora === undefined)
+    await loadWeights(ensure(job.train.init, "train.init"), config, (name, array) =>
+      controller.putSet("reference", new Map([[name, array]])),
+    );
+  for (const [set, directory] of models) await controller.putSet(set, await readRewardModel(directory, config));
 }

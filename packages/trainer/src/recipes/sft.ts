@@ -1,6 +1,6 @@
 import { buildModel } from "@lapidary/models";
-import { adaptedModel, sftEvalStep, sftStep, trainedStates } from "@lapidary/post-training";
-import { initGraph, nextTokenLogits, paramName, type StateSpec, trainMetrics } from "@lapidary/training";
+import { adaptedModel, frozenWeights, sftEvalStep, sftStep, trainedStates } from "@lapidary/post-training";
+import { initGraph, nextTokenLogits, trainMetrics } from "@lapidary/training";
 import { openLossSteps } from "./loss-steps.js";
 import type { Recipe } from "./recipe.js";
 
@@ -20,12 +20,8 @@ export const sft: Recipe = {
   batchArrays: ["tokens", "targets", "mask", "segments"],
   graphs({ model: config, lora, update, batch, seq, seed }) {
     const model = buildModel(config);
-    const states = trainedStates(model, update, lora);
+    const states = trainedStates(model, update, { lora });
     const shape = { batch, seq, segments: true };
-    const frozen =
-      lora === undefined
-        ? []
-        : model.params.map(({ name, ...spec }): StateSpec => ({ ...spec, name: paramName(name), role: "param", weight: name }));
     return {
       graphs: {
         sft_step: { trace: () => sftStep(model, update, shape, { lora }) },
@@ -34,7 +30,7 @@ export const sft: Recipe = {
         next_token: { trace: () => nextTokenLogits(adaptedModel(model, lora), { batch: 1, seq }), rules: { batch: null } },
       },
       states,
-      frozen,
+      frozen: frozenWeights(model, { lora }),
     };
   },
   open: (run) => openLossSteps(sft, run),

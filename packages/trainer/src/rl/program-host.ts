@@ -18,9 +18,14 @@ export interface ProgramHost {
   readonly onUpdate?: (report: RunReport) => void;
 }
 
+/** A host whose parameters a caller asks for by name. */
+export interface TokenHost extends ProgramHost {
+  readonly group: HostGroup & Pick<WorkerGroup, "parameter">;
+}
+
 /** The name of a program for the settings that its graph depends on, besides the model of the run. */
 export const programName = (name: string, ...settings: readonly unknown[]): string =>
-  [name, ...settings.map((each) => JSON.stringify(each))].join(" ");
+  [name, ...settings.filter((each) => each !== undefined).map((each) => JSON.stringify(each))].join(" ");
 
 /** The name of the weights of one model: `policy` is trained; other sets, such as `reference`, are frozen. */
 export type ParameterSet = string;
@@ -65,6 +70,11 @@ export class LoadedProgram {
     return new LoadedProgram(host, await host.load(name, graph), binding);
   }
 
+  /** Identifies the program. */
+  get hash(): ProgramHash {
+    return this.#hash;
+  }
+
   /** The array of an input. */
   handle(name: string): Handle {
     return ensure(this.#inputs.get(name), `input ${name}`);
@@ -75,6 +85,11 @@ export class LoadedProgram {
     const { group } = this.#host;
     const tensor = group.parameters(this.#hash).find(({ id }) => id === name);
     return group.put({ ...ensure(tensor, `parameter ${name}`), id: this.handle(name) }, array);
+  }
+
+  /** Runs the program several times with one message. Each run consumes what the run before it has created. */
+  repeat(step: StepIndex, times: number): Promise<RunReport> {
+    return this.#host.group.run(this.#bound, { step, times });
   }
 
   /**

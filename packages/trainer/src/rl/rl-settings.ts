@@ -1,4 +1,4 @@
-import type { Model } from "@lapidary/models";
+import type { LoraConfig, Model } from "@lapidary/models";
 import type { RlConfig } from "@lapidary/post-training";
 import type { Clock, JsonValue } from "@lapidary/std";
 import type { RolloutWeights, UpdateConfig } from "@lapidary/training";
@@ -56,6 +56,8 @@ type WithoutShared<C> = C extends unknown ? Omit<C, "temperature" | "generations
 
 export interface RlSettings {
   readonly model: Model;
+  /** Trains this adapter. The reference is then the weights of the policy without it. */
+  readonly lora?: LoraConfig | undefined;
   /** `steps` counts updates: steps of the run × `iterations`. */
   readonly update: UpdateConfig;
   readonly seed: number;
@@ -82,12 +84,12 @@ export interface CompletionText {
 }
 
 /** The settings that decide the graphs of a step. */
-export type RlGraphSettings = Pick<RlSettings, "model" | "update" | "algorithm" | "rollout"> & {
+export type RlGraphSettings = Pick<RlSettings, "model" | "lora" | "update" | "algorithm" | "rollout"> & {
   readonly text: Pick<CompletionText, "endTokens">;
 };
 
 /** Bounds that stop a run. */
-interface RlGuard {
+export interface RlGuard {
   /** Of |log-probability of the sampler − of the trainer|, the maximum over tokens. Default 1e-3. */
   readonly logProbGap?: number;
   /** Of the KL to the reference, nats a token. No bound by default. */

@@ -15,8 +15,8 @@ import {
 import { LoadedProgram, type ParameterSet, type ProgramHost, programName, weightHandle, weightInputs } from "./program-host.js";
 import { type DrawnCompletions, promptRows, type RolloutPrompt } from "./rollout-rows.js";
 
-/** Decode runs that are in flight. The workers then need not wait for the reply to a token. */
-const runsAhead = 4;
+/** Tokens that one message decodes, and the messages in flight. The workers then need not wait for the reply to a message. */
+const [tokensAtOnce, messagesAhead] = [4, 2];
 
 const handle = (name: string): Handle => handleOf(`rollout/${name}`);
 const state = ["token", "position", "done", "completions", "logps"] as const;
@@ -111,12 +111,10 @@ export class Rollout {
     if (this.gather !== undefined) puts.push(this.gather.run(step).then(() => undefined));
     const prefilled = this.prefill.run(step);
     let prefillEnd = begin;
-    void prefilled.then(() => (prefillEnd = clock.monotonic())).catch(() => undefined);
-    await this.#decodeAll(prefilled, step);
-    const fetched = Promise.all([group.fetch(handle("completions")), group.fetch(handle("logps"))]);
-    const dropped = group.drop(this.arrays);
-    await Promise.all([...puts, dropped]);
-    const [completions, logps] = await fetched;
+    const timed = prefilled.then(() => (prefillEnd = clock.monotonic()));
+    await Promise.all([...puts, timed, this.#decodeAll(prefilled, step)]);
+    const fetched = [group.fetch(handle("completions")), group.fetch(handle("logps"))] as const;
+    const [completions, logps] = await Promise.all([...fetched, group.drop(this.arrays)]);
     assert(completions.data instanceof Int32Array && logps.data instanceof Float32Array, "the types of a rollout");
     const end = clock.monotonic();
     return { completions: completions.data, logps: logps.data, prefillMs: prefillEnd - begin, decodeMs: end - prefillEnd };
@@ -128,9 +126,13 @@ export class Rollout {
     let dispatched = 1;
     let allEnded = false;
     while (inFlight.length > 0) {
-      while (!allEnded && dispatched < this.options.shape.newTokens && inFlight.length < runsAhead) {
-        inFlight.push(this.decode.run(step));
-        dispatched++;
+      while (!allEnded && dispatched < this.options.shape.newTokens && inFlight.length < messagesAhead) {
+        const times = Math.min(tokensAtOnce, this.options.shape.newTokens - dispatched);
+        const run = this.decode.repeat(step, times);
+        // If an earlier run fails, no caller waits for this one.
+        run.catch(() => undefined);
+        inFlight.push(run);
+        dispatched += times;
       }
       const { scalars } = await ensure(inFlight.shift(), "run");
       allEnded ||= scalars.get("running") === 0;

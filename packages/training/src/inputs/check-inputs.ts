@@ -1,12 +1,15 @@
-import { existsSync, readdirSync } from "node:fs";
+import { accessSync, constants, existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { checkCorpus, checkExampleFile, checkRequest, corpusSpec, type CorpusSpec, type RowsRequest } from "@lapidary/data";
 import { firstPieceId } from "@lapidary/tokenizer";
-import { LapidaryError, type Warning } from "@lapidary/std";
-import type { ResolvedJob } from "../job/resolved-job.js";
+import { HfCheckpoint } from "@lapidary/interop";
+import { isSystemError, LapidaryError, systemError, type Warning } from "@lapidary/std";
+import { type ResolvedJob, trainsOnExamples } from "../job/resolved-job.js";
 import { checkGivenTokenizer, givenTokenizer, newTokenizerWarnings, tokenizerRequest } from "../job/job-tokenizer.js";
 import { checkRewardModel } from "./check-reward.js";
+import { checkParameterSet } from "./check-parameter-set.js";
 import { checkInit } from "./check-init.js";
+import { runReferences } from "../job/run-references.js";
 
 export interface InputCheckOptions {
   /** The directory whose `node_modules` is the default corpus. */
@@ -19,8 +22,8 @@ export interface InputCheckOptions {
   readonly readsCorpus?: boolean;
   /** False for a run that resumes from its own checkpoint. */
   readonly readsInit?: boolean;
-  /** True if another run writes the checkpoint of `train.init` later. The start of the job checks it. */
-  readonly initIsPending?: boolean;
+  /** Whether a run that the job names writes its checkpoints later. The start of the job checks them. By default none does. */
+  readonly isPending?: (run: string) => boolean;
   /** False if the caller reads the given tokenizer itself, or if the run has its own. */
   readonly readsTokenizer?: boolean;
 }
@@ -42,10 +45,10 @@ export const corpusOf = ({ data }: ResolvedJob, projectRoot: string): CorpusSpec
  * @throws LapidaryError naming the key of the job file, and the file
  */
 export async function checkInputs(job: ResolvedJob, options: InputCheckOptions): Promise<readonly Warning[]> {
-  const { projectRoot, locationOf, readsCorpus = true, readsInit = true, readsTokenizer = true, initIsPending = false } = options;
+  const { projectRoot, locationOf, readsCorpus = true, readsInit = true, readsTokenizer = true, isPending = () => false } = options;
   const { data, train } = job;
-  if (readsCorpus && job.recipe !== undefined) await checkExamples(job, locationOf);
-  if (readsCorpus && job.recipe === undefined) {
+  if (readsCorpus && trainsOnExamples(job)) await checkExamples(job, locationOf);
+  if (readsCorpus && !trainsOnExamples(job)) {
     checkVocabulary(job, locationOf);
     await withKeyLocation(["data", "held_out"], locationOf, () =>
       checkRequest({ corpus: corpusOf(job, projectRoot), tokenizer: tokenizerRequest(job), heldOutFraction: data.held_out }),
@@ -54,12 +57,17 @@ export async function checkInputs(job: ResolvedJob, options: InputCheckOptions):
       checkCorpus({ corpus: corpusOf(job, projectRoot), heldOutFraction: data.held_out, batch: train.batch, seq: train.seq }),
     );
   }
-  for (const [at, source] of (job.reward ?? []).entries())
-    if ("model" in source && typeof source.model === "string") {
-      const { model } = source;
-      await withKeyLocation(["reward", `${at}`, "model"], locationOf, () => checkRewardModel(model));
-    }
+  for (const { path, run, kind } of runReferences(job)) {
+    if (isPending(run)) continue;
+    if (kind === "reward model") await withKeyLocation(path, locationOf, () => checkRewardModel(run));
+    if (kind === "parameter set") await withKeyLocation(path, locationOf, () => checkParameterSet(run, job.model.config));
+    if (kind === "judge") await withKeyLocation(path, locationOf, () => checkModelHeader(run));
+    // Those of `train.init` are checked below.
+    if (kind === "model" && path[0] !== "train") await withKeyLocation(path, locationOf, () => checkInit(run, job.model.config));
+  }
+  await checkJudgeFiles(job, locationOf);
   const { init } = train;
+  const initIsPending = init !== undefined && isPending(init);
   const warnings =
     init === undefined || !readsInit || initIsPending
       ? []
@@ -92,6 +100,26 @@ function suggestCheckpointOfRun(error: LapidaryError, init: string, runsDirector
       ? `${basename(init)} is a run without a checkpoint yet: train.init takes the directory of a checkpoint`
       : `${basename(init)} is a run: train.init takes the directory of one of its checkpoints, such as ${join(checkpoints, `step-${Math.max(...steps)}`)}`;
   return error.with({ remedy });
+}
+
+/** Reads the headers of a model that another model may differ from. */
+async function checkModelHeader(directory: string): Promise<void> {
+  const checkpoint = await HfCheckpoint.open(directory, "headers");
+  await checkpoint.close();
+}
+
+/** The files of a judge are read when the comparison starts. Here only their presence is checked. */
+async function checkJudgeFiles({ judge }: ResolvedJob, locationOf: InputCheckOptions["locationOf"]): Promise<void> {
+  const { template, verdicts } = (judge ?? {}) as Readonly<Record<string, string | undefined>>;
+  for (const [key, path] of Object.entries({ template, verdicts }))
+    if (path !== undefined)
+      await withKeyLocation(["judge", key], locationOf, () => {
+        try {
+          accessSync(path, constants.R_OK);
+        } catch (error) {
+          throw isSystemError(error) ? systemError(error, { doing: `read the ${key}`, place: path }) : error;
+        }
+      });
 }
 
 /** Files of examples are read in the thread that prepares them. Here only their names, sizes and formats are checked. */

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { SafetensorsFile } from "@lapidary/interop";
+import { readAdapterHead, SafetensorsFile } from "@lapidary/interop";
 import { LapidaryError } from "@lapidary/std";
 
 /**
@@ -9,8 +9,10 @@ import { LapidaryError } from "@lapidary/std";
  * @throws LAP_CHECKPOINT_MISSING if there is none; LAP_CHECKPOINT_STATE for a model without `score.weight`
  */
 export async function checkRewardModel(directory: string): Promise<void> {
-  const path = join(directory, "model.safetensors");
   const remedy = "name a run of the recipe reward, or the directory of its checkpoint";
+  if ((await readAdapterHead(directory)) !== undefined) return;
+  const adapter = join(directory, "adapter_model.safetensors");
+  const path = existsSync(adapter) ? adapter : join(directory, "model.safetensors");
   if (!existsSync(path))
     throw new LapidaryError({ code: "LAP_CHECKPOINT_MISSING", message: "no reward model found", location: directory, remedy });
   const file = await SafetensorsFile.open(path);

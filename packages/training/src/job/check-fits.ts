@@ -10,10 +10,13 @@ export function checkFits(job: ResolvedJob, source: ConfigSource): void {
   const mesh = meshOf(job);
   checkMeshFills(mesh, job.chips, source.locationOf(["mesh"]));
   checkPodAxis(job, source.locationOf(["mesh"]));
-  checkBatch(job, source.locationOf(["train", "batch"]));
+  const rows = job.compare === undefined ? "train" : "compare";
+  checkBatch(job, source.locationOf([rows, "batch"]));
 
   const { contextLength, vocabSize } = job.model.config;
-  checkAtMost(job.train.seq, contextLength, source, ["train", "seq"], `the context of ${job.model.name}`);
+  checkAtMost(job.train.seq, contextLength, source, [rows, "seq"], `the context of ${job.model.name}`);
+  if (job.compare !== undefined)
+    checkAtMost(job.compare.max_new_tokens, job.train.seq - 1, source, ["compare", "max_new_tokens"], "because a row has a prompt too");
   if (job.data.vocab !== undefined)
     checkAtMost(job.data.vocab, vocabSize, source, ["data", "vocab"], `the vocabulary of ${job.model.name}`);
   if (job.train.schedule.warmup > job.train.steps)

@@ -19,12 +19,16 @@ export interface InitNames {
 export function initDirectory(init: string, path: string, { runs, runsDirectory }: InitNames): string {
   const run = runs?.get(init);
   if (run !== undefined) return run;
-  if (runsDirectory === undefined || existsSync(join(path, "config.json")) || !jobNamePattern.test(init)) return path;
+  if (runsDirectory === undefined || isCheckpoint(path) || !jobNamePattern.test(init)) return path;
   const checkpoints = join(runsDirectory, init, "checkpoints");
   if (!existsSync(checkpoints)) return path;
   const steps = readdirSync(checkpoints)
-    .flatMap((name) => (/^step-\d+$/.test(name) && existsSync(join(checkpoints, name, "config.json")) ? [Number(name.slice(5))] : []))
+    .flatMap((name) => (/^step-\d+$/.test(name) && isCheckpoint(join(checkpoints, name)) ? [Number(name.slice(5))] : []))
     .sort((a, b) => a - b);
   const last = steps.at(-1);
   return last === undefined ? path : join(checkpoints, `step-${last}`);
 }
+
+/** Whether a directory has the configuration of a model, or of an adapter. */
+const isCheckpoint = (directory: string): boolean =>
+  ["config.json", "adapter_config.json"].some((name) => existsSync(join(directory, name)));

@@ -15,9 +15,18 @@ const count = z
 /** The name of a run. A directory and a queue entry have the same name. */
 export const jobNamePattern = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 
-/** What a run trains. */
-const recipeNames = ["pretrain", "sft", "reward", "rl", "dpo"] as const;
+/** What a run trains, or that it compares two models. */
+const recipeNames = ["pretrain", "sft", "reward", "rl", "dpo", "compare"] as const;
 export type RecipeName = (typeof recipeNames)[number];
+
+/** A recipe that a user wrote: the path of its module. */
+const recipePathSchema = z.templateLiteral([z.string(), z.enum([".mjs", ".js", ".mts", ".ts"])], {
+  error: `expected one of ${recipeNames.join(", ")}, or the path of a module (.mjs, .js, .mts or .ts)`,
+});
+export type RecipePath = z.infer<typeof recipePathSchema>;
+
+export const isRecipePath = (recipe: RecipeName | RecipePath | undefined): recipe is RecipePath =>
+  recipe !== undefined && recipePathSchema.safeParse(recipe).success;
 
 const trainSchema = z
   .strictObject({
@@ -81,7 +90,10 @@ const dataSchema = z.strictObject({
     .array(examplesSchema)
     .min(1)
     .optional()
-    .describe("sft, reward, dpo, rl: files of examples to evaluate on; by default held_out of the training examples"),
+    .describe(
+      "sft, reward, dpo, rl: files of examples to evaluate on; by default held_out of the training examples. compare: files of prompts",
+    ),
+  path: z.string().min(1).optional().describe("compare: a file of prompts; a shorter form of eval"),
   pack: z.boolean().optional().describe("sft: a row holds several examples, which do not see each other; true by default"),
   filters: z
     .array(z.enum(filterNames))
@@ -102,7 +114,7 @@ const dataSchema = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      "Directory of a checkpoint, or a tokenizer.json or tokenizer.model, whose tokenizer encodes the corpus; that of train.init by default. train: a new one is trained; its ids do not match the weights of train.init",
+      "Run, directory of a checkpoint, or a tokenizer.json or tokenizer.model, whose tokenizer encodes the corpus; that of train.init by default. train: a new one is trained; its ids do not match the weights of train.init",
     ),
   held_out: z.number().gt(0).max(0.5).default(0.05).describe("Fraction of the text that is held out"),
   text_field: z.string().min(1).default("text").describe("Field of a JSONL object that holds the text"),
@@ -153,8 +165,35 @@ const rewardSourceSchema = z.union([
 ]);
 export type RewardSourceFile = z.infer<typeof rewardSourceSchema>;
 
+const ppoSchema = z.strictObject({
+  gamma: z.number().min(0).max(1).default(1).describe("Discount of later rewards"),
+  lambda: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0.95)
+    .describe("Decay of generalized advantage estimation: 0 trusts the value model, 1 the rewards"),
+  value_weight: f32Number.positive().default(0.1).describe("Weight of the loss of the value model"),
+  value_clip: f32Number.positive().default(0.2).describe("Bound of the change of a value by the updates on a rollout"),
+});
+
+export const ppoDefaults = ppoSchema.parse({});
+
+const clipBound = f32Number.positive().max(1);
+
+/** A checker of completions; its settings are further keys. */
+const checkSchema = z
+  .object({
+    checker: z
+      .string()
+      .min(1)
+      .describe("exact, regex, number, json-schema, sorted, or the path of a .mjs file; its settings are further keys"),
+  })
+  .catchall(z.union([z.string(), z.number(), z.boolean()]));
+export type CheckFile = z.infer<typeof checkSchema>;
+
 const rlSchema = z.strictObject({
-  algorithm: z.enum(["rloo", "reinforce", "grpo"]).default("rloo").describe("How rewards become advantages"),
+  algorithm: z.enum(["rloo", "reinforce", "grpo", "ppo"]).default("rloo").describe("How rewards become advantages"),
   generations: count.default(4).describe("Completions of each prompt"),
   rollout: z.strictObject({
     temperature: f32Number.positive().default(1).describe("Divides the logits"),
@@ -164,20 +203,40 @@ const rlSchema = z.strictObject({
       .default("auto")
       .describe("Shards of ZeRO-3: gathered once for a rollout, or sharded and gathered for every token; auto takes the faster that fits"),
   }),
-  beta: f32Number.min(0).default(0.05).describe("Weight of the KL to the policy of init"),
+  beta: f32Number.min(0).default(0.05).describe("Weight of the KL to the policy of init; for ppo, of the KL in the reward of each token"),
   iterations: z.number().int().min(1).max(64).default(1).describe("Updates on each rollout"),
-  clip: f32Number.positive().max(1).default(0.2).describe("Bound of the change of a probability ratio"),
+  clip: z
+    .union([clipBound, z.strictObject({ low: clipBound, high: f32Number.positive().max(10) })])
+    .default(0.2)
+    .describe("Bound of the change of a probability ratio; { low, high } bounds it from 1 − low to 1 + high"),
   truncated: z
     .union([z.enum(["mask", "score"]), z.strictObject({ penalty: f32Number })])
     .default("mask")
     .describe("Completions without an end: mask ignores them, score scores them as others, penalty is their score"),
   reduction: z.enum(["grpo", "dapo", "dr_grpo"]).optional().describe("grpo: how the losses of tokens are averaged; grpo by default"),
+  kl_weight: z
+    .boolean()
+    .optional()
+    .describe("grpo: whether the probability ratio multiplies the KL term, whose gradient then has no bias; true by default"),
+  ppo: ppoSchema.optional().describe("ppo: value model and advantages"),
+  check: checkSchema
+    .optional()
+    .describe(
+      "A checker of completions to held-out prompts, at each evaluation. It trains nothing. The run warns if the reward rises while it falls",
+    ),
   guard: z
     .strictObject({
       kl: z.number().positive().optional().describe("The run stops if the KL to the policy of init is larger, nats a token"),
       log_prob_gap: z.number().positive().optional().describe("The run stops if log-probabilities of sampler and trainer differ by more"),
     })
     .optional(),
+});
+
+const rewardModelSchema = z.strictObject({
+  center: f32Number.min(0).default(0).describe("Weight of the mean of (chosen + rejected)², which keeps scores near 0"),
+  margin: f32Number
+    .default(0)
+    .describe("The score of a chosen answer should exceed that of the rejected one by this much; the key margin of a row wins"),
 });
 
 const dpoSchema = z.strictObject({
@@ -187,6 +246,41 @@ const dpoSchema = z.strictObject({
 });
 
 export const dpoDefaults = dpoSchema.parse({});
+
+/** Who decides which of two answers is better. */
+const judgeSchema = z.union([
+  z.strictObject({
+    model: z.string().min(1).describe("Run, or directory of a checkpoint: the likeliest of the tokens A, B and C after the question"),
+    template: z.string().min(1).optional().describe("File with the question"),
+    seq: count.optional().describe("Tokens of a question at most; the context of the judge by default"),
+  }),
+  z.strictObject({ reward: z.string().min(1).describe("Run of the recipe reward, or directory of its checkpoint: the higher score wins") }),
+  z.strictObject({ verdicts: z.string().min(1).describe("File of votes of people") }),
+  z
+    .object({
+      checker: z
+        .string()
+        .min(1)
+        .describe("exact, regex, number, json-schema, sorted, or the path of a .mjs file; its settings are further keys"),
+    })
+    .catchall(z.union([z.string(), z.number(), z.boolean()])),
+]);
+export type JudgeFile = z.infer<typeof judgeSchema>;
+
+const compareSchema = z.strictObject({
+  max_new_tokens: count.optional().describe("Tokens of an answer at most; 128 by default, or half of seq if that is less"),
+  temperature: f32Number.min(0).max(100).default(0).describe("Divides the logits; 0 takes the likeliest token"),
+  batch: count.optional().describe("Prompts that a model answers together; the mesh must divide it. 64 by default, or the next multiple"),
+  seq: count.optional().describe("Tokens of a prompt and its answer at most; the model's context length by default"),
+  rows: count.optional().describe("Only the first rows of each file"),
+  optimum: z
+    .strictObject({ beta: f32Number.positive().describe("Weight of the KL to the baseline in the training of the candidate") })
+    .optional()
+    .describe(
+      "Reports the share of right answers and the KL of the best policy for a reward of 1 for the answer of a row, and 0 for others",
+    ),
+});
+export const compareDefaults = compareSchema.parse({});
 
 const checkpointSchema = z.strictObject({
   every: count.optional().describe("Steps between checkpoints; the run always writes one at the end"),
@@ -271,11 +365,21 @@ export const jobFileSchema = z.strictObject({
   trace_every: z.number().int().min(0).default(100).describe("Steps between recorded traces, for `lapidary trace`; 0: none, 1: every step"),
   priority: z.number().int().min(-1000).max(1000).default(0).describe("Higher starts sooner"),
   recipe: z
-    .enum(recipeNames)
+    .union([recipePathSchema, z.enum(recipeNames)])
     .optional()
     .describe(
-      "What the run trains: pretrain (default) on text, sft on examples with answers, reward and dpo on preferences, or rl on prompts",
+      "What the run trains: pretrain (default) on text, sft on examples with answers, reward and dpo on preferences, rl on prompts, or what the module of a path says. compare trains nothing: two models answer prompts",
     ),
+  recipe_hash: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, "expected the hash that `config show` writes")
+    .optional()
+    .describe("Hash of the module of the recipe and of its relative imports, as `config show` writes it; the run refuses another module"),
+  options: z.record(z.string(), z.json()).optional().describe("The options that the module of the recipe declares"),
+  sets: z
+    .record(z.string().regex(/^[a-z][a-z0-9_]*$/, "must name a parameter set: a-z 0-9 _, beginning with a letter"), z.string().min(1))
+    .optional()
+    .describe("The frozen parameter sets that the module of the recipe names: a run, or the directory of a checkpoint, of each"),
   init: z
     .string()
     .min(1)
@@ -283,12 +387,20 @@ export const jobFileSchema = z.strictObject({
     .describe(
       "Run, or directory of a checkpoint, to start from: a shorter form of train.init. The name of a run means its last checkpoint",
     ),
-  train: trainSchema,
+  train: trainSchema.optional(),
   data: dataSchema.prefault({}),
-  lora: loraSchema.optional().describe("sft: trains this adapter; the weights of the model stay as they are"),
+  lora: loraSchema
+    .optional()
+    .describe("sft, reward, dpo, rl: trains this adapter; the weights of the model stay as they are, and are the reference of dpo and rl"),
   reward: z.array(rewardSourceSchema).min(1).max(16).optional().describe("rl: sources of the reward, which is their weighted sum"),
   rl: rlSchema.optional().describe("rl: algorithm and rollout"),
   dpo: dpoSchema.optional().describe("dpo: loss"),
+  reward_model: rewardModelSchema.optional().describe("reward: loss"),
+  candidate: z.string().min(1).optional().describe("compare: run, or directory of a checkpoint, that is compared with the baseline"),
+  baseline: z.string().min(1).optional().describe("compare: run, or directory of a checkpoint"),
+  judge: judgeSchema.optional().describe("compare: who decides which answer is better; without it, answers and losses are reported only"),
+  orders: z.enum(["both", "shuffled"]).optional().describe("compare: orders in which a judge sees two answers; both by default"),
+  compare: compareSchema.optional().describe("compare: answers and report"),
   checkpoint: checkpointSchema.prefault({}),
   sample: sampleSchema.optional().describe("Text to generate at the end"),
 });

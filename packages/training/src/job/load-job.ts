@@ -8,11 +8,22 @@ import type { z } from "zod";
 import { checkAxes } from "./check-axes.js";
 import { checkFits } from "./check-fits.js";
 import { checkAdapter, checkRecipe } from "./check-recipe.js";
+import { recipeHash } from "./recipe-hash.js";
 import { type ConfigSource, ValueSource } from "./config-source.js";
 import { resolveRules, unitsOfParams } from "./default-rules.js";
 import { initDirectory, type InitNames } from "./init-checkpoint.js";
 import { givenTokenizer, newTokenizer } from "./job-tokenizer.js";
-import { dpoDefaults, type JobFile, jobFileSchema, jobNamePattern, type RewardSourceFile } from "./job-schema.js";
+import { resolveComparison, trainOfComparison } from "./comparison-job.js";
+import {
+  type CheckFile,
+  dpoDefaults,
+  isRecipePath,
+  type JobFile,
+  jobFileSchema,
+  jobNamePattern,
+  ppoDefaults,
+  type RewardSourceFile,
+} from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
 import { podAxis } from "./axis-names.js";
 import { applyOverride } from "./override.js";
@@ -109,46 +120,48 @@ export function resolveLocatedJob(
   const absolute = (path: string, ...keys: string[]): string =>
     isAbsolute(path) ? path : resolve(source.isOverridden(keys) ? environment.base : base, path);
 
-  const named = <T extends { readonly name?: string | undefined }>(
-    kind: "model" | "pod" | "strategy",
-    schema: z.ZodType<T>,
-    of: string | T,
-  ): T & { readonly name: string } => {
-    if (typeof of !== "string") return { name: of.name ?? kind, ...of };
-    const isPath = of.includes("/") || extname(of) === ".yaml";
-    const path = isPath ? absolute(of, kind) : join(environment.configsDir, plural[kind], `${of}.yaml`);
-    if (!isPath) checkKnown(kind, of, environment.configsDir, source.locationOf([kind]));
-    const value = validate(
-      schema,
-      YamlSource.parse(readText(path, source.locationOf([kind]), codeOf[kind], `name a file of configs/${plural[kind]}, or a path`), path),
-    );
-    return { name: value.name ?? basename(path, ".yaml"), ...value };
-  };
-  const model = named<ModelFile>("model", modelFileSchema, job.model);
-  const pod = named<PodFile>("pod", podFileSchema, job.pod);
-  const strategy = job.strategy === undefined ? undefined : named<StrategyFile>("strategy", strategyFileSchema, job.strategy);
+  const files: NamedFiles = { configsDir: environment.configsDir, source, absolute };
+  const model = named<ModelFile>("model", modelFileSchema, job.model, files);
+  const pod = named<PodFile>("pod", podFileSchema, job.pod, files);
+  const strategy = job.strategy === undefined ? undefined : named<StrategyFile>("strategy", strategyFileSchema, job.strategy, files);
 
   const slice = job.slice ?? pod.torus;
   const chips = chipCount(parseTorus(slice)) * job.pods;
   const podsOnly = source.isOverridden(["pods"]) && !source.isTouched(["mesh"]);
   const mesh = resolveMesh(podsOnly ? addPodAxis(job.mesh, job.pods) : job.mesh, job.pods, chips, source.locationOf(["mesh"]));
-  const { batch: _, batch_per_chip: __, init: ____, ...train } = job.train;
   const init = initOf(job, environment, absolute);
   const { name: modelName, ...shape } = model;
   const config = modelConfigOf(shape);
-  const { strategy: ___, unapplied: before, recipe, init: _____, reward, ...own } = job;
-  const seq = job.train.seq ?? config.contextLength;
+  const {
+    strategy: ___,
+    unapplied: before,
+    recipe,
+    recipe_hash,
+    sets,
+    init: _____,
+    reward,
+    rl,
+    candidate: ______,
+    baseline: _______,
+    judge: ________,
+    ...rest
+  } = job;
+  const { orders: _________, compare, ...own } = rest;
+  const seq = job.train?.seq ?? compare?.seq ?? config.contextLength;
   const units = unitsOfParams(buildModel(config).params)
     .set("seq", [seq])
     .set("activation_seq", [seq])
     .set("activation_embed", [config.modelDim]);
   const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy }, mesh, units, source);
+  const rows = job.train ?? trainOfComparison(job, mesh, rules["batch"] ?? []);
+  const { batch: _, batch_per_chip: __, init: ____, ...train } = rows;
   const resolved: ResolvedJob = {
     ...own,
     zero: job.zero ?? strategy?.zero ?? 0,
     name: job.name ?? nameOf(file),
-    ...(recipe === undefined || recipe === "pretrain" ? {} : { recipe }),
+    ...resolveRecipe({ recipe, recipe_hash, sets }, environment, absolute),
     ...(recipe === "dpo" ? { dpo: job.dpo ?? dpoDefaults } : {}),
+    ...(recipe === "compare" ? resolveComparison(job, environment, absolute, seq) : {}),
     model: { name: modelName, config },
     pod,
     slice,
@@ -158,18 +171,43 @@ export function resolveLocatedJob(
     ...(Object.keys(unapplied).length === 0 ? {} : { unapplied }),
     train: {
       ...train,
-      batch: rowsOfBatch(job.train, { chips, mesh, axes: rules["batch"] ?? [] }, source),
+      batch: rowsOfBatch(rows, { chips, mesh, axes: rules["batch"] ?? [] }, source),
       seq,
       ...(init === undefined ? {} : { init }),
     },
+    ...(rl === undefined ? {} : { rl: resolveRl(rl, absolute) }),
     ...(reward === undefined ? {} : { reward: reward.map((entry, at) => resolveReward(entry, at, environment, absolute)) }),
-    data: resolveData(job.data, { packs: (recipe ?? "sft") === "sft", init, vocabSize: config.vocabSize, absolute }),
+    data: resolveData(job.data, { environment, packs: packsRows(recipe), init, vocabSize: config.vocabSize, absolute }),
   };
   checkFits(resolved, source);
   checkAdapter(resolved, source);
   checkAxes(resolved, source);
   const locationOf: LocatedJob["locationOf"] = (path) => source.locationOf(path.join(".") === "train.init" ? initKeys(job) : path);
   return { job: resolved, locationOf, warnings };
+}
+
+interface NamedFiles {
+  readonly configsDir: string;
+  readonly source: ConfigSource;
+  readonly absolute: AbsolutePath;
+}
+
+/** A model, pod or strategy: the value in the job, or the file that the job names. */
+function named<T extends { readonly name?: string | undefined }>(
+  kind: "model" | "pod" | "strategy",
+  schema: z.ZodType<T>,
+  of: string | T,
+  { configsDir, source, absolute }: NamedFiles,
+): T & { readonly name: string } {
+  if (typeof of !== "string") return { name: of.name ?? kind, ...of };
+  const isPath = of.includes("/") || extname(of) === ".yaml";
+  const path = isPath ? absolute(of, kind) : join(configsDir, plural[kind], `${of}.yaml`);
+  if (!isPath) checkKnown(kind, of, configsDir, source.locationOf([kind]));
+  const value = validate(
+    schema,
+    YamlSource.parse(readText(path, source.locationOf([kind]), codeOf[kind], `name a file of configs/${plural[kind]}, or a path`), path),
+  );
+  return { name: value.name ?? basename(path, ".yaml"), ...value };
 }
 
 /** A path of the file or of an override at `keys`, as an absolute path. */
@@ -183,21 +221,48 @@ interface DataContext {
   /** Of the model. */
   readonly vocabSize: number;
   readonly absolute: AbsolutePath;
+  readonly environment: JobEnvironment;
 }
 
 /** The data of a job with absolute paths and the defaults of its recipe. */
-function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute }: DataContext): ResolvedJob["data"] {
-  const { tokenizer } = data;
+function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute, environment }: DataContext): ResolvedJob["data"] {
+  const { tokenizer, path, ...rest } = data;
+  const evaluation = data.eval ?? (path === undefined ? undefined : [{ path }]);
   const vocab = data.vocab ?? (givenTokenizer(data, { init }) === undefined ? vocabSize : undefined);
   const examples = <T extends { readonly path: string }>(files: readonly T[], key: string): T[] =>
     files.map((entry) => ({ ...entry, path: absolute(entry.path, "data", key) }));
   return {
-    ...data,
+    ...rest,
     ...(vocab === undefined ? {} : { vocab }),
-    ...(tokenizer === undefined ? {} : { tokenizer: tokenizer === newTokenizer ? tokenizer : absolute(tokenizer, "data", "tokenizer") }),
+    ...(tokenizer === undefined
+      ? {}
+      : {
+          tokenizer:
+            tokenizer === newTokenizer ? tokenizer : initDirectory(tokenizer, absolute(tokenizer, "data", "tokenizer"), environment),
+        }),
     corpus: data.corpus === defaultCorpus ? defaultCorpus : absolute(data.corpus, "data", "corpus"),
     ...(data.train === undefined ? {} : { train: examples(data.train, "train"), pack: data.pack ?? packs, filters: data.filters ?? [] }),
-    ...(data.eval === undefined ? {} : { eval: examples(data.eval, "eval") }),
+    ...(evaluation === undefined ? {} : { eval: examples(evaluation, path === undefined ? "eval" : "path") }),
+  };
+}
+
+const packsRows = (recipe: JobFile["recipe"]): boolean => recipe === undefined || recipe === "sft" || isRecipePath(recipe);
+
+/** The recipe: that of a user's module with its absolute path, its hash and the directories of its parameter sets. */
+function resolveRecipe(
+  { recipe, recipe_hash: given, sets = {} }: Pick<JobFile, "recipe" | "recipe_hash" | "sets">,
+  environment: JobEnvironment,
+  absolute: AbsolutePath,
+): Pick<ResolvedJob, "recipe" | "recipe_hash" | "sets"> {
+  if (recipe === undefined || recipe === "pretrain") return {};
+  if (!isRecipePath(recipe)) return { recipe };
+  const path = absolute(recipe, "recipe") as typeof recipe;
+  const hash = given ?? recipeHash(path);
+  const directories = Object.entries(sets).map(([set, of]) => [set, initDirectory(of, absolute(of, "sets", set), environment)]);
+  return {
+    recipe: path,
+    ...(hash === undefined ? {} : { recipe_hash: hash }),
+    ...(directories.length === 0 ? {} : { sets: Object.fromEntries(directories) as Record<string, string> }),
   };
 }
 
@@ -208,14 +273,23 @@ function resolveReward(source: RewardSourceFile, at: number, environment: JobEnv
       ...source,
       model: initDirectory(source.model, absolute(source.model, "reward", `${at}`, "model"), environment),
     } as RewardSourceFile;
-  if ("checker" in source && /\.m?js$/.test(source.checker))
-    return { ...source, checker: absolute(source.checker, "reward", `${at}`, "checker") };
-  return source;
+  return "checker" in source ? resolveChecker(source, absolute, "reward", `${at}`) : source;
 }
+
+/** The settings of reinforcement learning with the defaults of the algorithm. */
+const resolveRl = (rl: NonNullable<JobFile["rl"]>, absolute: AbsolutePath): NonNullable<JobFile["rl"]> => ({
+  ...rl,
+  ...(rl.algorithm === "ppo" ? { ppo: rl.ppo ?? ppoDefaults } : {}),
+  ...(rl.check === undefined ? {} : { check: resolveChecker(rl.check, absolute, "rl", "check") }),
+});
+
+/** A checker with the absolute path of its module. */
+const resolveChecker = <C extends CheckFile>(check: C, absolute: AbsolutePath, ...keys: string[]): C =>
+  /\.m?js$/.test(check.checker) ? { ...check, checker: absolute(check.checker, ...keys, "checker") } : check;
 
 /** The checkpoint that a job starts from: `init` or `train.init`, as `initDirectory` resolves it. */
 function initOf(job: JobFile, environment: JobEnvironment, absolute: AbsolutePath): string | undefined {
-  const init = job.init ?? job.train.init;
+  const init = job.init ?? job.train?.init;
   return init === undefined ? undefined : initDirectory(init, absolute(init, ...initKeys(job)), environment);
 }
 

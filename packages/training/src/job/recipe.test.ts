@@ -86,6 +86,67 @@ rl: { rollout: { max_new_tokens: 8 } }
     strictEqual(resolved(reward).recipe, "reward");
   });
 
+  const ppo = rl.replace("rl: {", "rl: { algorithm: ppo, ppo: { gamma: 0.9 },");
+
+  it("a job of ppo has the defaults of its value model, and no other algorithm has them", () => {
+    deepStrictEqual(resolved(ppo).rl?.ppo, { gamma: 0.9, lambda: 0.95, value_weight: 0.1, value_clip: 0.2 });
+    deepStrictEqual(resolved(ppo.replace("ppo: { gamma: 0.9 },", "")).rl?.ppo, {
+      gamma: 1,
+      lambda: 0.95,
+      value_weight: 0.1,
+      value_clip: 0.2,
+    });
+    strictEqual("ppo" in (resolved(rl).rl ?? {}), false);
+  });
+
+  it("each recipe on examples takes an adapter, and the bound of a ratio may differ below and above", () => {
+    for (const text of [sft, rl, reward, dpo]) deepStrictEqual(resolved(text, "lora={rank: 2}").lora?.rank, 2);
+    deepStrictEqual(resolved(rl, "rl.clip={low: 0.2, high: 0.3}").rl?.clip, { low: 0.2, high: 0.3 });
+  });
+
+  it("a reward model has no centering and no margin by default, and a checker of evaluations has an absolute path", () => {
+    deepStrictEqual(resolved(`${reward}reward_model: {}\n`).reward_model, { center: 0, margin: 0 });
+    const checked = resolved(rl.replace("rl: {", "rl: { check: { checker: ./held.mjs },"), "train.eval={every: 2}");
+    deepStrictEqual(checked.rl?.check, { checker: "/jobs/held.mjs" });
+    deepStrictEqual(
+      resolveJob({ text: printJob(checked), file: "job.yaml", base: "/" }, [], { configsDir: "/nowhere", base: "/" }),
+      checked,
+    );
+  });
+
+  it("a rollout has no top-k and no top-p, because a cut distribution is not that of the trainer", () => {
+    for (const key of ["top_k: 5", "top_p: 0.9"])
+      throws(() => resolved(rl.replace("max_new_tokens: 8", `max_new_tokens: 8, ${key}`)), { message: /top_/ });
+  });
+
+  const compare = `recipe: compare
+candidate: base
+baseline: ./start
+${model.replace(/train: .*\n/, "")}data: { path: held.jsonl }
+judge: { model: base, template: question.md }
+`;
+
+  it("a job of compare has absolute paths and defaults, and its printed form resolves to the same job", () => {
+    const job = resolved(compare);
+    deepStrictEqual(
+      [job.baseline, job.judge, job.orders, job.data.eval, job.compare],
+      [
+        "/jobs/start",
+        { model: job.candidate, template: "/jobs/question.md" },
+        "both",
+        [{ path: "/jobs/held.jsonl" }],
+        { max_new_tokens: 16, temperature: 0 },
+      ],
+    );
+    deepStrictEqual([job.train.steps, job.train.batch, job.train.seq], [1, 64, 32]);
+    deepStrictEqual(resolved(compare, "compare.batch=32", "compare.seq=16").train.batch, 32);
+    deepStrictEqual(resolveJob({ text: printJob(job), file: "job.yaml", base: "/" }, [], { configsDir: "/nowhere", base: "/" }), job);
+  });
+
+  it("the mesh must divide the prompts that a model answers together", () => {
+    throws(() => resolved(compare, "compare.batch=24"), { code: "LAP_MESH_INDIVISIBLE", location: "override compare.batch=24" });
+  });
+
   it("the mesh must divide the pairs and the prompts of a batch", () => {
     throws(() => resolved(reward, "train.batch=48"), { code: "LAP_MESH_INDIVISIBLE", message: /rows of a pair/ });
     throws(() => resolved(rl, "train.batch=32"), { code: "LAP_MESH_INDIVISIBLE", message: /rows of a prompt/ });
@@ -100,7 +161,11 @@ rl: { rollout: { max_new_tokens: 8 } }
     ["of rl without room for a prompt", rl.replace("max_new_tokens: 8", "max_new_tokens: 32"), /a row has 32 tokens/],
     ["of reward with packing", reward.replace("  filters", "  pack: true\n  filters"), /one example/],
     ["of reward with a sample", `${reward}sample: {}\n`, /writes no text/],
-    ["of dpo with an adapter", `${dpo}lora: {}\n`, /lora is not a key of the recipe dpo/],
+    ["of rl with a KL weight of another algorithm", rl.replace("rl: {", "rl: { kl_weight: true,"), /rloo has no kl_weight/],
+    ["of rl with a value model of another algorithm", rl.replace("rl: {", "rl: { ppo: {},"), /rloo has no ppo/],
+    ["of rl with an unknown checker of evaluations", rl.replace("rl: {", "rl: { check: { checker: exac },"), /no checker exac|its end/],
+    ["of rl with a checker of one evaluation", rl.replace("rl: {", "rl: { check: { checker: exact },"), /at its end/],
+    ["of dpo with the loss of a reward model", `${dpo}reward_model: {}\n`, /reward_model is not a key of the recipe dpo/],
     ["of sft with a reward", `${sft}reward: [{ checker: sorted }]\n`, /reward is not a key of the recipe sft/],
     ["without examples", sft.replace(/^data:[^]*/m, ""), /needs data\.train/],
     ["without a checkpoint", sft.replace("init: base\n", ""), /needs a checkpoint/],
@@ -109,7 +174,21 @@ rl: { rollout: { max_new_tokens: 8 } }
     ["with a new tokenizer", sft.replace("\ndata:", "\ndata:\n  tokenizer: train"), /does not train a tokenizer/],
     ["with a filter that has nothing to compare with", sft.replace("schema", "contamination"), /needs data\.eval/],
     ["with an adapter of pretraining", `${model}lora: {}\n`, /lora is not a key of the recipe pretrain/],
-    ["with an unknown recipe", sft.replace("recipe: sft", "recipe: stf"), /expected one of pretrain, sft, reward, rl, dpo/],
+    ["of compare without a baseline", compare.replace(/baseline.*\n/, ""), /needs baseline/],
+    ["of compare without prompts", compare.replace(/^data: .*\n/m, ""), /data\.path/],
+    [
+      "of compare with a training",
+      `${compare}train: { steps: 1 }\n`.replace("{ steps: 1 }", "{ steps: 1, batch: 16, optimizer: { name: sgd, lr: 1 } }"),
+      /train is not a key/,
+    ],
+    ["of compare with init", `${compare}init: base\n`, /init is not a key of the recipe compare/],
+    ["of compare with an unknown checker", compare.replace(/judge.*\n/, "judge: { checker: sort }\n"), /no checker sort/],
+    ["of compare with orders of a checker", compare.replace(/judge.*\n/, "judge: { checker: sorted }\norders: both\n"), /sees an order/],
+    ["of compare with the optimum of greedy answers", `${compare}compare: { optimum: { beta: 1 } }\n`, /property of samples/],
+    ["of compare without room for a prompt", `${compare}compare: { max_new_tokens: 32 }\n`, /the maximum is 31/],
+    ["of sft with a candidate", `${sft}candidate: base\n`, /candidate is not a key of the recipe sft/],
+    ["of sft with a path of prompts", sft.replace("\ndata:", "\ndata:\n  path: held.jsonl"), /data\.path is not a key/],
+    ["with an unknown recipe", sft.replace("recipe: sft", "recipe: stf"), /expected one of pretrain, sft, reward, rl, dpo, compare/],
   ] as const)
     it(`a job ${what} is refused`, () => {
       throws(() => resolved(text), { code: "LAP_CONFIG_VALUE", message: says });

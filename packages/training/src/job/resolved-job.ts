@@ -4,7 +4,8 @@ import type { ModelConfig } from "@lapidary/models";
 import { type Mesh, type MeshAxis, makeMesh } from "@lapidary/topology";
 import { stringify } from "yaml";
 import { podAxis } from "./axis-names.js";
-import type { JobFile, RecipeName } from "./job-schema.js";
+import type { ResolvedComparison } from "./comparison-job.js";
+import type { JobFile, RecipeName, RecipePath } from "./job-schema.js";
 import { modelFileOf } from "./model-file.js";
 import type { PodFile } from "./pod-file.js";
 
@@ -14,14 +15,32 @@ import type { PodFile } from "./pod-file.js";
  */
 export interface ResolvedJob
   extends Readonly<
-    Omit<
-      JobFile,
-      "name" | "recipe" | "init" | "model" | "pod" | "slice" | "mesh" | "strategy" | "rules" | "unapplied" | "zero" | "train" | "data"
-    >
-  > {
+      Omit<
+        JobFile,
+        | "name"
+        | "recipe"
+        | "init"
+        | "candidate"
+        | "baseline"
+        | "judge"
+        | "orders"
+        | "compare"
+        | "model"
+        | "pod"
+        | "slice"
+        | "mesh"
+        | "strategy"
+        | "rules"
+        | "unapplied"
+        | "zero"
+        | "train"
+        | "data"
+      >
+    >,
+    Partial<ResolvedComparison> {
   readonly name: string;
   /** Absent: pretraining. */
-  readonly recipe?: Exclude<RecipeName, "pretrain">;
+  readonly recipe?: Exclude<RecipeName, "pretrain"> | RecipePath;
   readonly model: { readonly name: string; readonly config: ModelConfig };
   readonly pod: Readonly<Required<PodFile>>;
   /** Of each pod, `16x16`. */
@@ -36,7 +55,10 @@ export interface ResolvedJob
   readonly unapplied?: Readonly<Record<string, readonly string[]>>;
   /** ZeRO stage. */
   readonly zero: 0 | 1 | 2 | 3;
-  readonly train: Readonly<Omit<JobFile["train"], "batch" | "batch_per_chip">> & { readonly batch: number; readonly seq: number };
+  readonly train: Readonly<Omit<NonNullable<JobFile["train"]>, "batch" | "batch_per_chip">> & {
+    readonly batch: number;
+    readonly seq: number;
+  };
   /** `vocab` is absent if the tokenizer is given and the job does not set its number of ids. */
   readonly data: Readonly<JobFile["data"]>;
 }
@@ -44,6 +66,9 @@ export interface ResolvedJob
 /** Whether each attempt of a run reads the weights of `train.init`, and not only the first: under an adapter, or as the frozen reference. */
 export const needsInit = ({ recipe, lora }: Pick<ResolvedJob, "recipe" | "lora">): boolean =>
   lora !== undefined || recipe === "rl" || recipe === "dpo";
+
+/** Whether a job trains on rows of examples. If not, it trains on a corpus. */
+export const trainsOnExamples = ({ data }: Pick<ResolvedJob, "data">): boolean => data.train !== undefined;
 
 export const meshOf = (job: ResolvedJob): Mesh => makeMesh(job.mesh);
 
@@ -78,10 +103,14 @@ export function compileOptions(
  * is under `unapplied`, not null under `rules`: null means that the user wants a whole dim.
  */
 export function jobFileOf(job: ResolvedJob): JobFile {
-  const { chips: _, model, mesh, rules, unapplied, data, ...rest } = job;
+  const { chips: _, model, mesh, rules, unapplied, data, train, compare, ...rest } = job;
   return {
     ...rest,
-    data: job.recipe === undefined ? data : examplesOnly(data),
+    // A comparison has no optimizer and no checkpoints: `compare` has its rows and tokens.
+    ...(compare === undefined
+      ? { train }
+      : { compare: { ...compare, batch: train.batch, seq: train.seq }, checkpoint: undefined as never }),
+    data: compare !== undefined ? promptsOnly(data) : trainsOnExamples(job) ? examplesOnly(data) : data,
     model: modelFileOf(model.name, model.config),
     mesh: Object.fromEntries(mesh.map(({ name, size }) => [name, size])),
     rules: Object.fromEntries(
@@ -100,9 +129,15 @@ function examplesOnly({ corpus: _, text_field: __, max_bytes: ___, vocab: ____, 
   return data as JobFile["data"];
 }
 
+/** The keys of a comparison. */
+const promptsOnly = ({ eval: prompts }: ResolvedJob["data"]): JobFile["data"] => ({ eval: prompts }) as JobFile["data"];
+
 const keyOrder = [
   "name",
   "recipe",
+  "recipe_hash",
+  "options",
+  "sets",
   "model",
   "pod",
   "pods",
@@ -127,6 +162,12 @@ const keyOrder = [
   "reward",
   "rl",
   "dpo",
+  "reward_model",
+  "candidate",
+  "baseline",
+  "judge",
+  "orders",
+  "compare",
   "checkpoint",
   "sample",
 ] as const satisfies readonly (keyof JobFile)[];

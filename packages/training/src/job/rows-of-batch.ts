@@ -21,7 +21,7 @@ const rounding = 1e-9;
  *
  * @throws LapidaryError at `train.batch_per_chip` if the number of rows is not an integer, is less than one, or is not divisible by the mesh
  */
-export function rowsOfBatch(train: JobFile["train"], { chips, mesh, axes }: BatchChips, source: ConfigSource): number {
+export function rowsOfBatch(train: NonNullable<JobFile["train"]>, { chips, mesh, axes }: BatchChips, source: ConfigSource): number {
   const { batch, batch_per_chip: perChip } = train;
   if (batch !== undefined || perChip === undefined) return batch ?? chips;
   const exact = perChip * chips;

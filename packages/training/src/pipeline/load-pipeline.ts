@@ -4,17 +4,18 @@ import type { z } from "zod";
 import { checkSameModel } from "../inputs/same-model.js";
 import { type ConfigSource, PartSource } from "../job/config-source.js";
 import { type JobEnvironment, type JobText, type LocatedJob, readJobText, resolveLocatedJob } from "../job/load-job.js";
+import { runReferences } from "../job/run-references.js";
 import { validate } from "../job/validate.js";
 import { YamlSource } from "../job/yaml-source.js";
 import { orderJobs } from "./job-order.js";
 import { partSchema, pipelineSchema } from "./pipeline-schema.js";
 
-/** A job of a pipeline. If it starts from the run of another job, `train.init` is the name of that job. */
+/** A job of a pipeline. A key that names the run of another job has the name of that job. */
 export interface PipelineJob extends LocatedJob {
   readonly name: string;
   readonly needs: readonly string[];
-  /** Whether another job of the pipeline writes the checkpoint of `train.init`. */
-  readonly initIsPending: boolean;
+  /** Whether another job of the pipeline writes the checkpoints of a run that this job names. */
+  readonly isPending: (run: string) => boolean;
 }
 
 export interface Pipeline {
@@ -62,42 +63,39 @@ export function resolvePipeline(
         { ...environment, base: given.base, runs },
       ),
     );
-    return { ...located, name, needs, initIsPending: located.job.train.init !== undefined && runs.has(located.job.train.init) };
+    return { ...located, name, needs, isPending: (run) => runs.has(run) };
   });
-  checkInitOfNeeds(jobs, order.ancestors);
+  checkRunsOfNeeds(jobs, order.ancestors);
   return { name: file.name ?? nameOf(given.file), jobs };
 }
 
 /**
- * Checks the jobs that start from the run of another job: the job needs the other, the other trains a whole model, and both have the same model.
+ * Checks the jobs that name the runs of other jobs: the job needs the other, the checkpoints of the other are of the kind that the key takes, and both
+ * have the same model.
  *
  * @throws LAP_PIPELINE_INIT, LAP_INIT_MISMATCH
  */
-export function checkInitOfNeeds(
-  jobs: readonly Pick<PipelineJob, "name" | "job" | "locationOf" | "initIsPending">[],
+export function checkRunsOfNeeds(
+  jobs: readonly Pick<PipelineJob, "name" | "job" | "locationOf" | "isPending">[],
   ancestors: (name: string) => ReadonlySet<string>,
 ): void {
-  for (const { name, job, locationOf, initIsPending } of jobs) {
-    const { init } = job.train;
-    if (!initIsPending || init === undefined) continue;
-    const location = locationOf(["train", "init"]);
-    const origin = jobs.find((other) => other.name === init);
-    if (origin === undefined || !ancestors(name).has(init))
-      throw new LapidaryError({
-        code: "LAP_PIPELINE_INIT",
-        message: `job ${name} starts from the run of job ${init}, but does not need that job`,
-        location,
-        remedy: `add ${init} to the needs of ${name}; if ${init} is a directory, write ./${init}`,
-      });
-    if (origin.job.lora !== undefined)
-      throw new LapidaryError({
-        code: "LAP_PIPELINE_INIT",
-        message: `job ${name} starts from the run of job ${init}, whose checkpoints are adapters`,
-        location,
-        remedy: `remove lora from job ${init}; init needs the checkpoint of a whole model`,
-      });
-    withLocation(location, () => checkSameModel(`the run of job ${init}`, job.model.config, origin.job.model.config));
-  }
+  for (const { name, job, locationOf, isPending } of jobs)
+    for (const { path, run, kind } of runReferences(job)) {
+      if (!isPending(run)) continue;
+      const location = locationOf(path);
+      const refuse = (message: string, remedy: string): LapidaryError =>
+        new LapidaryError({ code: "LAP_PIPELINE_INIT", message: `${path.join(".")} of job ${name} ${message}`, location, remedy });
+      const origin = jobs.find((other) => other.name === run);
+      if (origin === undefined || !ancestors(name).has(run))
+        throw refuse(
+          `is the run of job ${run}, which ${name} does not need`,
+          `add ${run} to the needs of ${name}; if ${run} is a directory, write ./${run}`,
+        );
+      if (origin.job.recipe === "compare" || (kind !== "parameter set" && (origin.job.recipe === "reward") !== (kind === "reward model")))
+        throw refuse(`is the run of job ${run}, whose checkpoints are not those of a ${kind}`, `name a job that trains a ${kind}`);
+      if (kind !== "judge" && kind !== "parameter set")
+        withLocation(location, () => checkSameModel(`the run of job ${run}`, job.model.config, origin.job.model.config));
+    }
 }
 
 type Entry = PipelineFile["jobs"][string] & { readonly name: string };

@@ -26,7 +26,7 @@ const pipelineSchemaOf = <T extends z.ZodType>(job: T) =>
       )
       .refine((jobs) => Object.keys(jobs).length > 0, "must have at least one job")
       .describe(
-        "Jobs by name. `init` or `train.init` of a job may be the name of a job that it needs: the newest checkpoint of the run of that job",
+        "Jobs by name. A key that takes a run, such as `init` or `model` of a reward, may be the name of a job that the job needs: the newest checkpoint of the run of that job",
       ),
   });
 

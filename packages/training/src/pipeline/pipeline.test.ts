@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { LapidaryError } from "@lapidary/std";
 import { resolveJob } from "../job/load-job.js";
 import { jobFileOf } from "../job/resolved-job.js";
+import { runReferences } from "../job/run-references.js";
 import { orderJobs } from "./job-order.js";
 import { isPipeline, type Pipeline, resolvePipeline } from "./load-pipeline.js";
 import { pipelineJsonSchema } from "./pipeline-schema.js";
@@ -41,7 +42,7 @@ describe("pipeline files", () => {
     );
     strictEqual(name, "two");
     deepStrictEqual(
-      jobs.map((job) => [job.name, job.needs, job.job.train.steps, job.job.train.init, job.initIsPending]),
+      jobs.map((job) => [job.name, job.needs, job.job.train.steps, job.job.train.init, job.isPending(job.job.train.init ?? "")]),
       [
         ["base", [], 7, undefined, false],
         ["tuned", ["base"], 5, "base", true],
@@ -69,16 +70,42 @@ describe("pipeline files", () => {
     ]) {
       const [, tuned] = load(`jobs: { base: { job: ${inline} }, tuned: { needs: [base], job: ${job}, overrides: { ${overrides} } } }`).jobs;
       deepStrictEqual(
-        [tuned?.job.recipe, tuned?.job.train.init, tuned?.initIsPending, tuned?.job.data.train],
+        [tuned?.job.recipe, tuned?.job.train.init, tuned?.isPending("base"), tuned?.job.data.train],
         ["sft", "base", true, [{ path: join(directory, "demos.jsonl") }]],
       );
     }
+  });
+
+  it("a job starts from the run of a need that trains an adapter", () => {
+    const sft = `recipe: sft, data: { train: [{ path: demos.jsonl }] }, ${inline.slice(1, -1)}`;
     const adapter = `{ init: base, lora: {}, ${sft} }`;
-    fails(
+    const { jobs } = load(
       `jobs:\n  third: { needs: [tuned], job: { init: tuned, ${sft} } }\n  tuned: { needs: [base], job: ${adapter} }\n  base: { job: ${inline} }\n`,
-      "LAP_PIPELINE_INIT",
-      "two.yaml:2:35",
     );
+    deepStrictEqual(
+      jobs.map(({ name, job }) => [name, job.train.init, job.lora !== undefined]),
+      [
+        ["base", undefined, false],
+        ["tuned", "base", true],
+        ["third", "tuned", false],
+      ],
+    );
+  });
+
+  it("a reward model may be the run of a need that trains a reward model", () => {
+    const sft = `recipe: sft, data: { train: [{ path: demos.jsonl }] }, ${inline.slice(1, -1).replace("batch: 16", "batch: 64")}`;
+    const rl = `{ ${sft.replace("recipe: sft", "recipe: rl")}, init: base, reward: [{ checker: sorted }, { model: rm }], rl: { rollout: { max_new_tokens: 8 } } }`;
+    const rm = `{ init: base, ${sft.replace("recipe: sft", "recipe: reward")} }`;
+    const pipeline = (needs: string, job = rm): string =>
+      `jobs:\n  base: { job: ${inline} }\n  rm: { needs: [base], job: ${job} }\n  policy: { needs: [${needs}], job: ${rl} }\n`;
+    const [, , policy] = load(pipeline("rm")).jobs;
+    deepStrictEqual(policy === undefined ? [] : runReferences(policy.job), [
+      { path: ["train", "init"], run: "base", kind: "model" },
+      { path: ["reward", "1", "model"], run: "rm", kind: "reward model" },
+    ]);
+    const located = (text: string): string => `two.yaml:4:${(text.split("\n")[3] ?? "").indexOf("model: rm }") + 1}`;
+    fails(pipeline("base"), "LAP_PIPELINE_INIT", located(pipeline("base")));
+    fails(pipeline("rm", `{ init: base, ${sft} }`), "LAP_PIPELINE_INIT", located(pipeline("rm")));
   });
 
   it("init names a need before a run, and a run before a path", () => {

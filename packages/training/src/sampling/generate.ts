@@ -25,6 +25,8 @@ export interface Generated {
   /** Without the prompt and without `<eos>`. */
   readonly tokens: readonly number[];
   readonly stoppedBy: "eos" | "length";
+  /** The token that ended the text. */
+  readonly end?: number;
 }
 
 /**
@@ -42,7 +44,7 @@ export async function generate(
   while (text.length - prompt.length < maxTokens) {
     signal?.throwIfAborted();
     const token = sampleToken(await nextLogits(contextWindow(text, contextLength, pinnedTokens)), sampling, random, forbiddenTokens);
-    if (stopTokens.includes(token)) return { tokens: text.slice(prompt.length), stoppedBy: "eos" };
+    if (stopTokens.includes(token)) return { tokens: text.slice(prompt.length), stoppedBy: "eos", end: token };
     text.push(token);
     onToken?.(token);
   }

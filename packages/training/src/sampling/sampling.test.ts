@@ -96,7 +96,7 @@ describe("generate", () => {
   });
 
   it("generate stops at a stop token and does not return it", async () =>
-    deepStrictEqual(await generate(counting, { ...options, stopTokens: [1, 6] }), { tokens: [4, 5], stoppedBy: "eos" }));
+    deepStrictEqual(await generate(counting, { ...options, stopTokens: [1, 6] }), { tokens: [4, 5], stoppedBy: "eos", end: 6 }));
 
   it("the model reads the end of a text longer than its context", async () => {
     const seen: (readonly number[])[] = [];

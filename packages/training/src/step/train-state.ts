@@ -32,7 +32,7 @@ export const valueRoleOf = ({ role }: Pick<StateSpec, "role">): ValueRole => (ro
 /** All state of a run, in the order of the programs' parameters: weights, optimizer state, the step. */
 export function trainState(model: Pick<Model, "params">, optimizer: OptimizerConfig): StateSpec[] {
   return [
-    ...model.params.map((spec): StateSpec => ({ ...spec, name: paramName(spec.name), role: "param", weight: spec.name })),
+    ...paramStates(model),
     ...optimizerSlots(optimizer).flatMap((slot) =>
       model.params.map(
         ({ name, ...spec }): StateSpec => ({
@@ -47,6 +47,10 @@ export function trainState(model: Pick<Model, "params">, optimizer: OptimizerCon
     { name: stepName, dims: [], logicalAxes: [], role: "step", init: { kind: "zeros" } },
   ];
 }
+
+/** The weights of a model without the states of an optimizer. */
+export const paramStates = (model: Pick<Model, "params">): StateSpec[] =>
+  model.params.map((spec): StateSpec => ({ ...spec, name: paramName(spec.name), role: "param", weight: spec.name }));
 
 /** A state as a parameter of a graph. */
 export const stateParameter = (g: GraphBuilder, spec: Pick<StateSpec, "name" | "dims" | "logicalAxes" | "role" | "block">): Value =>

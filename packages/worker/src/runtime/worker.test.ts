@@ -137,6 +137,10 @@ describe("a worker", () => {
     assert.deepEqual(sums, [10, 20, 40]);
     assert.deepEqual(await fetch("s"), [8, 16, 24, 32]);
     assert.equal(device.tf.memory().numTensors, before);
+    const { payload } = await execute<"run">(worker, { kind: "run", epoch: 1, step: 0, program, repeats: 2 });
+    assert.deepEqual([...numbersOf("i32", ensure(payload, "payload"))], [320], "the scalars of the last of three runs");
+    assert.deepEqual(await fetch("s"), [64, 128, 192, 256]);
+    assert.equal(device.tf.memory().numTensors, before);
     for (const wrong of [{ told: [0] }, { told: [2] }, { outputs: ["s"] }, { donate: ["s", "s"] }, { inputs: [] }, { outputs: ["a", "a"] }])
       await assert.rejects(
         ask<"run">({ kind: "run", epoch: 1, step: 0, program, values: { ...values, ...wrong } }),

@@ -274,8 +274,12 @@ export class Worker {
         if (message.update === true) this.#failpoints.hit(name, updatesAfter(message.step), member.worker);
       };
       const options = { traced: message.trace === true, midApply: () => hit("mid-apply") };
-      const { trace, scalars } = await runProgram(member, program, values, options).finally(() => faults?.end());
+      const { trace, scalars } = await this.#repeat(1 + (message.repeats ?? 0), () => runProgram(member, program, values, options)).finally(
+        () => faults?.end(),
+      );
       hit("after-apply");
+      // A step of reinforcement learning begins with such runs: the tokens of its completions.
+      if (message.update !== true) this.#failpoints.hit("after-inference", updatesAfter(message.step), member.worker);
       hit("before-vote");
       const after = program.executable.times;
       // The first run has allocated buffers and loaded code. Later runs need no more.
@@ -299,6 +303,18 @@ export class Worker {
       member.peers?.abort(failure);
       throw failure;
     }
+  }
+
+  /** Runs something several times. The event loop runs in between, because it reports that a worker has left. @returns the last result */
+  async #repeat<T>(times: number, run: () => Promise<T>): Promise<T> {
+    let last = this.#clock.monotonic();
+    for (let left = times; left > 1; left--) {
+      await run();
+      if (this.#clock.monotonic() - last < tickEvery_ms) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      last = this.#clock.monotonic();
+    }
+    return run();
   }
 
   #describe(message: MessageOf<"describe">): WorkerReplies["describe"] {
@@ -384,5 +400,8 @@ function readProgram(text: Uint8Array): Graph {
   verifyGraph(graph);
   return graph;
 }
+
+/** Repeated runs let the event loop run if it has not done so for this long. */
+const tickEvery_ms = 50;
 
 const noValues: RunValues = { inputs: [], outputs: [], donate: [], told: [] };

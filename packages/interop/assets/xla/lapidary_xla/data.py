@@ -81,10 +81,12 @@ class SyntheticRows:
     def __init__(self, manifest: Manifest) -> None:
         self._seq = next(array.dims[1] for array in manifest.arguments if array.name == "tokens")
         self._vocab = manifest.model["vocab_size"]
+        self._has_segments = any(array.name == "segments" for array in manifest.arguments)
 
     def rows(self, step: int, start: int, stop: int) -> Rows:
         segments = np.stack([np.random.default_rng([step, row]).integers(0, self._vocab, self._seq + 1, np.int32) for row in range(start, stop)])
-        return {"tokens": segments[:, :-1].copy(), "targets": segments[:, 1:].copy(), "mask": np.ones((stop - start, self._seq), np.float32)}
+        rows = {"tokens": segments[:, :-1].copy(), "targets": segments[:, 1:].copy(), "mask": np.ones((stop - start, self._seq), np.float32)}
+        return {**rows, "segments": np.ones((stop - start, self._seq), np.int32)} if self._has_segments else rows
 
 
 def open_batches(manifest: Manifest, synthetic: bool) -> Batches:

@@ -13,6 +13,10 @@ class Failure(Exception):
         super().__init__(message)
         self.code, self.message, self.remedy, self.place, self.exit_code = code, message, remedy, place, exit_code
 
+    def fields(self) -> dict[str, str | int]:
+        """The arguments of the constructor, for another process."""
+        return {"code": self.code, "message": self.message, "remedy": self.remedy, "place": self.place, "exit_code": self.exit_code}
+
     def report(self) -> None:
         place = self.place or "run.py"
         print(f"lapidary: error {self.code}: {self.message}\n    place:  {place}\n    remedy: {self.remedy}", file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 import { LapidaryError, suggest } from "@lapidary/std";
 import type { Reporter } from "../../reporter.js";
+import { classify } from "./classify.js";
 import { clusters, pairs, substrings } from "./dedup.js";
 import { decontamination } from "./decontamination.js";
 import { filters } from "./filters.js";
@@ -11,6 +12,7 @@ import type { JudgeTask } from "./task.js";
 import { decode, encode, trained } from "./tokenizer.js";
 
 const tasks: readonly JudgeTask[] = [
+  classify,
   clusters,
   decode,
   decontamination,

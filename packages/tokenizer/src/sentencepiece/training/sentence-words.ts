@@ -20,10 +20,19 @@ export class SentenceWords {
     for (const [id, name] of [...names].entries()) this.#names.add(name, id);
   }
 
-  *of(text: string): Generator<string> {
+  /** Calls `onWord` with each word of a text. */
+  forEach(text: string, onWord: (word: string) => void): void {
     for (const line of text.replace(/\p{Cs}/gu, "\ufffd").split("\n")) {
       if (line === "" || line.includes(reserved)) continue;
-      yield* this.#withBoundaries(line.replaceAll(" ", spaceMarker)).match(/^[^\u2581]+|\u2581+[^\u2581]*/g) ?? [];
+      const sentence = this.#withBoundaries(line.replaceAll(" ", spaceMarker));
+      let start = 0;
+      for (let at = sentence.indexOf(spaceMarker, 1); at >= 0; at = sentence.indexOf(spaceMarker, at + 1)) {
+        // A word starts with all its spaces.
+        if (sentence.startsWith(spaceMarker, at - 1)) continue;
+        onWord(sentence.slice(start, at));
+        start = at;
+      }
+      onWord(sentence.slice(start));
     }
   }
 

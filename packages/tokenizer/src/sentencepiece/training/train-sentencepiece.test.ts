@@ -78,6 +78,8 @@ describe("training of a SentencePiece model", function () {
 
   it("words start with their spaces, and names of given pieces separate words", () => {
     const words = new SentenceWords(["<bos>", "\u2581\u2581"]);
-    deepStrictEqual([...words.of("ab c<bos>d\n\n e \u2585\n   f")], ["ab", "\u2581c\td", "\t", "\u2581f"]);
+    const found: string[] = [];
+    words.forEach("ab c<bos>d\n\n e \u2585\n   f\nx   y", (word) => found.push(word));
+    deepStrictEqual(found, ["ab", "\u2581c\td", "\t", "\u2581f", "x\t", "\u2581y"]);
   });
 });

@@ -56,7 +56,7 @@ export function trainSentencePiece(texts: Iterable<string>, options: TrainSenten
   const words = new WordCounts(options.limits?.words);
   try {
     const sentences = new SentenceWords(given.map(({ text }) => text));
-    for (const text of texts) for (const word of sentences.of(text)) words.add(word);
+    for (const text of texts) sentences.forEach(text, (word) => words.add(word));
     const alphabet = chooseAlphabet(words);
     const free = vocabSize - given.length - alphabet.length;
     if (!Number.isInteger(vocabSize) || free < 0 || vocabSize > maxVocabSize)

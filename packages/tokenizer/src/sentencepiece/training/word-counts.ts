@@ -16,7 +16,7 @@ export class WordCounts {
   readonly #maxWords: number;
   readonly #files: string[] = [];
   #directory: string | undefined;
-  #counts = new Map<string, number>();
+  #counts = new Map<string, { count: number }>();
 
   /** @param maxWords different words in memory */
   constructor(maxWords = defaultMaxWords) {
@@ -25,15 +25,19 @@ export class WordCounts {
 
   /** @param word without line ends and spaces */
   add(word: string): void {
-    const count = this.#counts.get(word);
+    const counter = this.#counts.get(word);
+    if (counter !== undefined) {
+      counter.count++;
+      return;
+    }
     // A copy, because a slice would keep the whole long text in memory.
-    this.#counts.set(count === undefined ? Buffer.from(word, "utf16le").toString("utf16le") : word, (count ?? 0) + 1);
-    if (count === undefined && this.#counts.size >= this.#maxWords) this.#spill();
+    this.#counts.set(Buffer.from(word, "utf16le").toString("utf16le"), { count: 1 });
+    if (this.#counts.size >= this.#maxWords) this.#spill();
   }
 
   /** Each word once with its count. */
   *entries(): Generator<WordCount> {
-    if (this.#files.length === 0) yield* this.#counts;
+    if (this.#files.length === 0) for (const [word, { count }] of this.#counts) yield [word, count];
     else yield* mergedCounts([...this.#files.map(readCounts), this.#sorted().values()]);
   }
 
@@ -60,7 +64,7 @@ export class WordCounts {
   }
 
   #sorted(): WordCount[] {
-    return [...this.#counts].sort(([a], [b]) => (a < b ? -1 : 1));
+    return Array.from(this.#counts, ([word, { count }]): WordCount => [word, count]).sort(([a], [b]) => (a < b ? -1 : 1));
   }
 }
 

@@ -1,0 +1,2 @@
+export { RecordedRuns, type RecordedRunWriter } from "./recorded-runs.js";
+export { recordedComparison, recordedRl } from "./recorded-post-training.js";

@@ -1,0 +1,60 @@
+import { equal, ok } from "node:assert/strict";
+import { seededRandom } from "@lapidary/std";
+import { prose } from "@lapidary/std/testing";
+import { LanguageClassifier } from "./language-classifier.js";
+import { layoutOf } from "./layout.js";
+import { type LabelledDocument, LayoutClassifier } from "./layout-classifier.js";
+
+const random = seededRandom(2);
+const code = (lines: number): string =>
+  Array.from({ length: lines }, (_, i) => `  const value${i} = compute(items[${random.integer(90)}], { limit: ${i} });`).join("\n");
+const documents: readonly LabelledDocument[] = Array.from({ length: 40 }, (_, i) =>
+  i % 2 === 0 ? { text: prose(i, 12), label: "prose" } : { text: code(6 + random.integer(9)), label: "code" },
+);
+
+describe("the classifier of layouts", () => {
+  const classifier = new LayoutClassifier(documents);
+
+  it("unseen texts of the known kinds have their labels", () => {
+    for (let i = 100; i < 110; i++) equal(classifier.classify(prose(i, 9)), "prose");
+    for (let i = 0; i < 10; i++) equal(classifier.classify(code(5 + i)), "code");
+  });
+
+  it("a text of another language and another style has the label of the nearest layout", () => {
+    equal(
+      classifier.classify("Der Garten ist schön. Wir gehen mit den Kindern in den Park, und das Wetter ist gut. Am Abend essen wir."),
+      "prose",
+    );
+    equal(classifier.classify("def add(a, b):\n    return a + b\n\nx = add(1, 2)\nprint(x[0], {y: 3})\n"), "code");
+  });
+
+  it("the order of the documents does not change the labels", () => {
+    const other = new LayoutClassifier(documents.toReversed());
+    for (let i = 0; i < 10; i++) for (const text of [prose(i + 50, 5), code(i + 3)]) equal(other.classify(text), classifier.classify(text));
+  });
+
+  it("every measure of an empty text, and of one character, is a number", () => {
+    for (const text of ["", "a", "\n", "\u{1f600}"]) ok(layoutOf(text).every((each) => Number.isFinite(each)));
+  });
+});
+
+describe("the classifier of languages", () => {
+  const classifier = new LanguageClassifier([
+    { text: "Der Garten ist heute schön, und die Kinder spielen im Park. Wir essen am Abend Brot und Käse.", label: "de" },
+    { text: "The garden is nice today, and the children play in the park. We eat bread and cheese in the evening.", label: "en" },
+    { text: "Le jardin est beau aujourd'hui, et les enfants jouent dans le parc. Le soir, nous mangeons du pain.", label: "fr" },
+    { text: "今日は天気がいいので、公園を散歩しました。とても楽しかったです。", label: "ja" },
+    { text: "for (let i = 0; i < items.length; i++) { sum += items[i].value; } return sum;", label: "code" },
+  ]);
+
+  it("unseen sentences have their languages", () => {
+    for (const [text, label] of [
+      ["Die Kinder essen heute im Garten Brot.", "de"],
+      ["The evening in the garden is nice.", "en"],
+      ["Les enfants mangent dans le jardin.", "fr"],
+      ["公園はとても楽しいです。", "ja"],
+      ["for (let j = 0; j < rows.length; j++) { total += rows[j]; }", "code"],
+    ] as const)
+      equal(classifier.classify(text), label);
+  });
+});

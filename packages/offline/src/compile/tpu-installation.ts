@@ -1,0 +1,74 @@
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { libtpuNotice, libtpuVersion } from "@lapidary/interop";
+import { errorFromJSON, formatBytes, LapidaryError } from "@lapidary/std";
+
+/** What the user agrees to: what is installed, its size and its licence. */
+export const tpuCompilerNotice = (): string =>
+  `Google's TPU compiler (JAX and libtpu ${libtpuVersion}, from your pip index) takes ${formatBytes(libtpuNotice.installed_bytes)} of disk in Lapidary's cache. libtpu comes under the ${libtpuNotice.licence}`;
+
+/**
+ * The interpreter of the environment with the compiler.
+ *
+ * @throws LAP_TPU_NOT_INSTALLED until the user has installed the compiler, and so accepted its licence; LAP_TPU_DAMAGED
+ */
+export async function findTpuCompiler(root: string, env: NodeJS.ProcessEnv): Promise<string> {
+  const { code, stdout, stderr } = await runTool(root, ["--tpu", "--only-look"], env);
+  if (code === 0) return stdout.trim();
+  const problem = /^lapidary: jax: (.*)$/m.exec(stderr)?.[1];
+  const damaged = problem !== undefined && !/bin\/python is missing$/.test(problem);
+  if (damaged)
+    throw new LapidaryError({
+      code: "LAP_TPU_DAMAGED",
+      message: `the installation of Google's TPU compiler is damaged: ${problem}`,
+      location: "lapidary compile",
+    });
+  throw new LapidaryError({
+    code: "LAP_TPU_NOT_INSTALLED",
+    message: `Google's TPU compiler (libtpu ${libtpuVersion}) is not installed`,
+    location: "lapidary compile",
+    remedy: `run \`lapidary compile --install\`: it takes ${formatBytes(libtpuNotice.installed_bytes)} of disk, under the ${libtpuNotice.licence}`,
+  });
+}
+
+/**
+ * Installs the TPU compiler, or repairs its installation. The caller has the user's consent to its licence.
+ *
+ * @param onLine receives the progress of the installer
+ * @throws LAP_XLA_SPACE, LAP_XLA_HASH, LAP_XLA_PIP, LAP_XLA_PYTHON, LAP_TPU_INSTALL
+ */
+export async function installTpuCompiler(root: string, env: NodeJS.ProcessEnv, onLine: (line: string) => void): Promise<string> {
+  const { code, stderr } = await runTool(root, ["--tpu"], env, onLine);
+  if (code === 0) return `libtpu ${libtpuVersion} is installed`;
+  const [, id, message, remedy] = /lapidary: error (LAP_\w+): ([\s\S]*?)\nlapidary: {5}remedy: (.*)/.exec(stderr) ?? [];
+  if (id !== undefined) throw errorFromJSON({ code: id, message, place: "lapidary compile --install", remedy });
+  throw new LapidaryError({
+    code: "LAP_TPU_INSTALL",
+    message: `the TPU compiler could not be installed: ${stderr.trim().split("\n").slice(-3).join("\n")}`,
+    location: "tools/xla/venv.mjs --tpu",
+  });
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function runTool(root: string, flags: readonly string[], env: NodeJS.ProcessEnv, onLine?: (line: string) => void): Promise<Ended> {
+  const child = spawn(process.execPath, [join(root, "tools/xla/venv.mjs"), ...flags], { env, stdio: ["ignore", "pipe", "pipe"] });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+    for (const line of text.split("\n")) {
+      const said = /^lapidary: (?!error |    )(.*)$/.exec(line)?.[1];
+      if (said !== undefined) onLine?.(said);
+    }
+  });
+  return new Promise((done) => {
+    child.once("close", (code) => done({ code, stdout, stderr })).once("error", () => done({ code: null, stdout, stderr }));
+  });
+}
