@@ -23,7 +23,7 @@ export interface ModelProto {
   readonly denormalizer: NormalizerSpec;
 }
 
-export interface TrainerSpec {
+interface TrainerSpec {
   readonly algorithm: number;
   readonly byteFallback: boolean;
   readonly isWhitespaceSuffix: boolean;

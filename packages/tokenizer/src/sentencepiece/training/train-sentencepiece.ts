@@ -20,7 +20,7 @@ export interface TrainSentencePieceOptions {
   readonly limits?: Partial<TrainingLimits>;
 }
 
-export interface TrainingLimits {
+interface TrainingLimits {
   /** Different words in memory; 2²² by default. The counts of more words are on disk. */
   readonly words: number;
   /** Characters of different words from which pieces are learnt; 2²⁶ by default, which take about 1.2 GB. Rare words beyond them are left out. */
