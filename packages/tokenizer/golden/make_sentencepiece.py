@@ -22,7 +22,7 @@ OUT = HERE / "sentencepiece"
 DATA = HERE.parents[2] / "e2e/golden/data/tokenizer"
 WHOLE = 40
 
-RULES = "FF21\t41\nFF22\t42 42\n3000\t20\n41 308\t61\n200B\t\n78 79\t79 78\n"
+RULES = "FF21\t41\nFF22\t42 42\n3000\t20\n41 308\t61\n200B\t\n78 79\t79 78\n78 79 7A\t7A\n"
 MODELS = {
     "unigram-nmt-nfkc": dict(model_type="unigram"),
     "unigram-bytes": dict(model_type="unigram", byte_fallback=True, normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False, user_defined_symbols=["<sep>", "\n", "\t", "  x"], vocab_size=600),
@@ -36,7 +36,7 @@ MODELS = {
     "bpe-unused": dict(model_type="bpe", normalization_rule_name="identity", remove_extra_whitespaces=False),
     "bpe-bytes-unused": dict(model_type="bpe", normalization_rule_name="identity", byte_fallback=True, vocab_size=600),
 }  # fmt: skip
-PARTS = ["a  b", "the ", " ", "  ", "<sep>", "<s2>", "<c1>", "\n", "\t", "\u2581", "\u3000", "ｱ", "①", "Ａ", "Ｂ", "é", "e\u0301", "A\u0308", "xy", "\x00", "\x01", "\u200b", "ﬁ", "x", "1", "the", "in g", "--", "\u00ad", "㌔", "İ", "ß", "한", "ᄒ", "ᅡ", "😀", "<unk>", "</s>", "<0x41>"]  # fmt: skip
+PARTS = ["a  b", "the ", " ", "  ", "<sep>", "<s2>", "<c1>", "\n", "\t", "\u2581", "\u3000", "ｱ", "①", "Ａ", "Ｂ", "é", "e\u0301", "A\u0308", "xy", "z", "\x00", "\x01", "\u200b", "ﬁ", "x", "1", "the", "in g", "--", "\u00ad", "㌔", "İ", "ß", "한", "ᄒ", "ᅡ", "😀", "<unk>", "</s>", "<0x41>"]  # fmt: skip
 
 
 def train(settings: dict, corpus: list[str]) -> bytes:
