@@ -7,7 +7,7 @@ import type { PieceTrie } from "./piece-trie.js";
 import type { Segmenter } from "./segmenter.js";
 
 /** Parts of more characters use a heap to find the next merge, and are not cached. */
-const maxScanLength = 32;
+const maxScanLength = 64;
 /** A heap entry is one number, `rank * positions + position`: numbers are ordered by rank, then by position. */
 const positions = 2 ** 31;
 const noRank = 2 ** 31 - 1;

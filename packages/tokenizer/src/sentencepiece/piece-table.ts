@@ -22,6 +22,7 @@ export class PieceTable {
   readonly #lengths: Uint32Array;
   /** `base` to the power of each length. */
   readonly #powers: Int32Array;
+  /** Two numbers for each slot: the hash and the id of a piece. */
   readonly #slots: Int32Array;
   readonly #mask: number;
   /** For each piece: the last two symbols that were found to be its halves, so that their texts are compared once. */
@@ -37,14 +38,17 @@ export class PieceTable {
     this.#hashes = Int32Array.from(pieces, ({ text }) => hashOf(text));
     this.#lengths = Uint32Array.from(pieces, ({ text }) => text.length);
     this.#powers = powersTo(pieces.reduce((longest, { text }) => Math.max(longest, text.length), 0));
-    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(Math.max(2, ids.size) * 2))).fill(noPiece);
-    this.#mask = this.#slots.length - 1;
+    const size = 2 ** Math.ceil(Math.log2(Math.max(2, ids.size) * 2));
+    this.#slots = new Int32Array(2 * size).fill(noPiece);
+    this.#mask = size - 1;
     [this.#left, this.#right] = [new Int32Array(pieces.length).fill(-1), new Int32Array(pieces.length).fill(-1)];
     this.#characters = Int32Array.from({ length: 0x10000 }, (_, unit) => pieces.length + unit);
     for (const [text, id] of ids) {
-      let slot = this.#slotOf(this.#hashes[id] ?? 0);
-      while (this.#slots[slot] !== noPiece) slot = (slot + 1) & this.#mask;
-      this.#slots[slot] = id;
+      const hash = this.#hashes[id] ?? 0;
+      let slot = this.#slotOf(hash);
+      while (this.#slots[2 * slot + 1] !== noPiece) slot = (slot + 1) & this.#mask;
+      this.#slots[2 * slot] = hash;
+      this.#slots[2 * slot + 1] = id;
       const codePoint = text.codePointAt(0) ?? 0;
       if (text.length === 1) this.#characters[codePoint] = id;
       else if (text.length === 2 && codePoint > 0xffff) this.#longCharacters.set(codePoint, id);
@@ -68,9 +72,9 @@ export class PieceTable {
     if (length >= this.#powers.length) return noPiece;
     const hash = (Math.imul(this.#hashOf(left), this.#powers[rightLength] ?? 0) + this.#hashOf(right)) | 0;
     for (let slot = this.#slotOf(hash); ; slot = (slot + 1) & this.#mask) {
-      const piece = this.#slots[slot] ?? noPiece;
+      const piece = this.#slots[2 * slot + 1] ?? noPiece;
       if (piece === noPiece) return noPiece;
-      if (this.#hashes[piece] === hash && this.#lengths[piece] === length && this.#isPair(piece, left, right)) return piece;
+      if (this.#slots[2 * slot] === hash && this.#lengths[piece] === length && this.#isPair(piece, left, right)) return piece;
     }
   }
 
