@@ -38,16 +38,6 @@ function remedyForPath(path: string): string | undefined {
   return undefined;
 }
 
-export function unreadable(path: string, cause: unknown): LapidaryError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new LapidaryError({
-    code: "LAP_DATA_UNREADABLE",
-    message: `cannot read ${path}: ${reason}`,
-    location: path,
-    cause,
-  });
-}
-
 /** Maximum number of entries that a message lists. */
 const maxListedEntries = 20;
 

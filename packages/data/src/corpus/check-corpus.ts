@@ -1,8 +1,8 @@
 import { accessSync, closeSync, constants, existsSync, openSync, readdirSync, readSync } from "node:fs";
-import { emptyCorpus, missingCorpus, tooSmallForBatch, unreadable } from "../data-errors.js";
+import { emptyCorpus, missingCorpus, tooSmallForBatch } from "../data-errors.js";
 import { type CorpusSpec, corpusPath } from "./corpus-spec.js";
 import { splitHeldOut } from "./held-out.js";
-import { formatOf } from "./file-format.js";
+import { formatOf, unreadable } from "@lapidary/readers";
 import { jsonForm, readJsonLines } from "./jsonl.js";
 import { type CorpusFile, listCorpusFiles } from "./list-files.js";
 import { readPathCorpus } from "./path-corpus.js";

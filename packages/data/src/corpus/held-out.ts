@@ -1,7 +1,7 @@
 import { ensure } from "@lapidary/std";
+import { byCodeUnits } from "@lapidary/readers";
 import { indivisibleCorpus } from "../data-errors.js";
 import { contentHash, type Document } from "./document.js";
-import { byCodeUnits } from "./walk.js";
 
 export interface Splits {
   readonly train: readonly Document[];

@@ -1,3 +1,4 @@
+import { asObject, fieldOf } from "@lapidary/readers";
 import { badJsonLine } from "../data-errors.js";
 import { decodeUtf8 } from "./utf8.js";
 
@@ -64,9 +65,6 @@ function isArrayOfTexts(bytes: Uint8Array, textField: string | undefined): boole
     return false;
   }
 }
-
-const asObject = (value: unknown): Record<string, unknown> | undefined =>
-  typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
 
 /**
  * The texts of JSON lines. Empty lines are skipped.
@@ -137,15 +135,6 @@ function textOf(value: unknown, path: string, line: number, textField: string): 
   if (chat !== undefined) throw conversation(path, line, chat);
   const names = Object.keys(object).map((key) => `\`${key}\``);
   throw badJsonLine(path, line, `has no field \`${textField}\`, only ${names.join(", ") || "none"}`, remedyFor(object, textField));
-}
-
-/** A dot selects a field of an inner object (`meta.text`), unless a field has the whole name. Inherited properties such as `toString` are not fields. */
-function fieldOf(object: Record<string, unknown>, path: string): unknown {
-  const own = Object.getOwnPropertyDescriptor(object, path);
-  if (own !== undefined || !path.includes(".")) return own?.value;
-  const [first = "", ...rest] = path.split(".");
-  const inner = asObject(Object.getOwnPropertyDescriptor(object, first)?.value);
-  return inner === undefined ? undefined : fieldOf(inner, rest.join("."));
 }
 
 /** A list of turns with role and content, as in chat datasets. */

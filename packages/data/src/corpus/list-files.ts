@@ -1,9 +1,9 @@
 import { accessSync, constants, type Dirent, readdirSync, readFileSync, readlinkSync, realpathSync, type Stats, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { suggest } from "@lapidary/std";
-import { corpusTooLarge, danglingCorpus, emptyCorpus, missingCorpus, unreadable, unreadableEntries } from "../data-errors.js";
+import { unreadable, byCodeUnits } from "@lapidary/readers";
+import { corpusTooLarge, danglingCorpus, emptyCorpus, missingCorpus, unreadableEntries } from "../data-errors.js";
 import { SkippedDocuments } from "./document.js";
-import { byCodeUnits } from "./walk.js";
 
 /** Maximum size in memory, compressed or decompressed. */
 export const maxCorpusBytes = 2 ** 30;

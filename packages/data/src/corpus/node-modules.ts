@@ -2,11 +2,11 @@ import { isUtf8 } from "node:buffer";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { hashString, ensure } from "@lapidary/std";
+import { byCodeUnits, walkFiles } from "@lapidary/readers";
 import { emptyCorpus, missingCorpus } from "../data-errors.js";
 import { clean, shouldDescend, type Kind, kindOf } from "./clean.js";
 import { type Corpus, SkippedDocuments } from "./document.js";
 import { NearDuplicates } from "./near-duplicates.js";
-import { byCodeUnits, walkFiles } from "./walk.js";
 
 /** The fraction of the corpus for each kind, in order of choice. A kind may use the bytes that earlier kinds do not use. */
 const shares: readonly (readonly [kind: Kind, share: number])[] = [

@@ -1,11 +1,11 @@
 import { isUtf8 } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { badArchive, corpusTooLarge, notText, notUtf8, unreadable } from "../data-errors.js";
-import { type FileFormat, formatOf, unpackedName } from "./file-format.js";
+import { badArchive, corpusTooLarge, notText, notUtf8 } from "../data-errors.js";
+import { type FileFormat, formatOf, unpackedName, unreadable } from "@lapidary/readers";
 import { type CorpusFile, maxCorpusBytes } from "./list-files.js";
 import { encodingNear, firstInvalidByte, looksBinary } from "./utf8.js";
-import { unpackZstd, ZstdDictionaryError, ZstdSizeError } from "./zstd.js";
+import { unpackZstd, ZstdDictionaryError, ZstdSizeError } from "@lapidary/readers";
 
 /** The uncompressed text of a file. */
 export interface CorpusText {

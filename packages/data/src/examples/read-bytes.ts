@@ -1,10 +1,10 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { LapidaryError } from "@lapidary/std";
-import { formatOf } from "../corpus/file-format.js";
+import { formatOf, unreadable } from "@lapidary/readers";
 import { maxCorpusBytes } from "../corpus/list-files.js";
-import { unpackZstd, ZstdSizeError } from "../corpus/zstd.js";
-import { badArchive, corpusTooLarge, missingCorpus, notText, unreadable } from "../data-errors.js";
+import { unpackZstd, ZstdSizeError } from "@lapidary/readers";
+import { badArchive, corpusTooLarge, missingCorpus, notText } from "../data-errors.js";
 
 /**
  * The decompressed bytes of a file of examples. The bytes need not be valid UTF-8, because each bad row is refused by itself.

@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync } from "node:fs";
-import { missingCorpus, unreadable } from "../data-errors.js";
+import { unreadable } from "@lapidary/readers";
+import { missingCorpus } from "../data-errors.js";
 import { noExamples } from "../examples/example-errors.js";
 import { formatNamed } from "../examples/read-examples.js";
 

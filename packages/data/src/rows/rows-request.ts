@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { canonicalJson, asJson } from "@lapidary/std";
 import { hashOfTokenizer, readTokenizerFiles } from "@lapidary/tokenizer";
-import { missingCorpus, unreadable } from "../data-errors.js";
+import { unreadable } from "@lapidary/readers";
+import { missingCorpus } from "../data-errors.js";
 import type { FilterName } from "../examples/filters.js";
 
 /** A file of examples. */

@@ -7,6 +7,18 @@ export const dataErrors = {
   LAP_MIXTURE_STAGES: { exit: ExitCode.usage, recoverable: false, summary: "The stages of a mixture overlap, or have invalid weights." },
   LAP_MIXTURE_EMPTY: { exit: ExitCode.usage, recoverable: false, summary: "A source of a mixture has a weight and no sequences." },
   LAP_JUDGE_TASK: { exit: ExitCode.usage, recoverable: false, summary: "`lapidary data judge` does not know the task." },
+  LAP_DATA_ACCOUNT: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The documents that came into a stage are not those that it delivered or dropped.",
+    remedy: "run the stage again; if the sums still differ, report it",
+  },
+  LAP_DATA_STORE: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "A stored output of a stage is damaged, or differs between two runs.",
+    remedy: "remove the directory of the output, so that the stage computes it again",
+  },
   LAP_DATA_MISSING: { exit: ExitCode.usage, recoverable: false, summary: "The corpus does not exist." },
   LAP_DATA_UNREADABLE: {
     exit: ExitCode.usage,

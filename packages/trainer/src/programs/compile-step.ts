@@ -5,7 +5,7 @@ import { compileOptions } from "@lapidary/training";
 import type { ViewMachine } from "@lapidary/telemetry";
 import type { Simulation } from "@lapidary/simulator";
 import type { RecipeGraphs, RecipeRequest, StepRun } from "../recipes/recipe.js";
-import { recipeOf } from "../recipes/recipes.js";
+import { programsOf } from "../recipes/recipes.js";
 import type { ProgramRequest } from "./program-request.js";
 import { type CompiledRun, simulateOn, type StepFigures, stepFigures } from "./step-figures.js";
 
@@ -59,7 +59,7 @@ export interface TimedStep {
 
 /** Times the step of a request, in all variants of its recipe. */
 export function timeStep(request: ProgramRequest, machine: ViewMachine, compiler = new ProgramCompiler(request)): TimedStep {
-  const recipe = recipeOf(request);
+  const recipe = programsOf(request);
   const given = recipe.variants?.(request) ?? [{ name: "", request, isGiven: true }];
   const variants = given.map(({ name, request: variant }): TimedVariant => {
     const graphs = recipe.graphs(variant);
@@ -83,7 +83,7 @@ function compiledRuns(stepProgram: string, { graphs, step }: RecipeGraphs, compi
 
 /** The request with the decisions that it leaves to the timing of the programs. Without a machine, the first variants are taken. */
 export function decideVariant(request: ProgramRequest, compiler: ProgramCompiler): ProgramRequest {
-  const variants = recipeOf(request).variants?.(request) ?? [];
+  const variants = programsOf(request).variants?.(request) ?? [];
   const decided = variants.find(({ isGiven }) => isGiven) ?? (request.machine === undefined ? variants[0] : undefined);
   if (decided !== undefined) return { ...request, ...decided.request };
   if (request.machine === undefined || variants.length === 0) return request;

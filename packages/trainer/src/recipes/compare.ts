@@ -29,6 +29,13 @@ export const compare: RecipePrograms = {
       },
       states: [],
       frozen: paramStates(model),
+      // One batch of prompts, which one model answers. `decode` runs that often if an answer has all its tokens.
+      step: [
+        { name: "prefill", program: "prefill", phase: "prefill", runs: 1 },
+        { name: "decode", program: "decode", phase: "decode", runs: Math.max(1, newTokens - 1) },
+        { name: "logprobs", program: "logprobs", phase: "reference", runs: 1 },
+        ...(endTokens === undefined ? [] : [{ name: "score", program: "score", phase: "score", runs: 1 } as const]),
+      ],
     };
   },
 };

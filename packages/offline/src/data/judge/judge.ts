@@ -3,7 +3,9 @@ import type { Reporter } from "../../reporter.js";
 import { classify } from "./classify.js";
 import { clusters, pairs, substrings } from "./dedup.js";
 import { decontamination } from "./decontamination.js";
+import { extract } from "./extract.js";
 import { filters } from "./filters.js";
+import { ingest } from "./ingest.js";
 import { memorisation } from "./memorisation.js";
 import { mixture } from "./mixture.js";
 import { pii } from "./pii.js";
@@ -17,7 +19,9 @@ const tasks: readonly JudgeTask[] = [
   decode,
   decontamination,
   encode,
+  extract,
   filters,
+  ingest,
   memorisation,
   mixture,
   pairs,

@@ -29,9 +29,9 @@ export class ZstdSizeError extends Error {
   override readonly name = "ZstdSizeError";
 }
 
-const frameMagic = 0xfd2fb528;
+export const frameMagic = 0xfd2fb528;
 /** Frames without data have one of sixteen magic numbers. */
-const isSkippable = (magic: number): boolean => magic >>> 4 === 0x184d2a5;
+export const isSkippable = (magic: number): boolean => magic >>> 4 === 0x184d2a5;
 
 /** Maximum size of the text of a compressed block. */
 const blockBytes = 1 << 17;
@@ -121,13 +121,10 @@ function* framesOf(raw: Buffer): Generator<Frame> {
 }
 
 function frameAt(raw: Buffer, start: number): Frame {
-  const [descriptor = 0] = bytesAt(raw, start + 4, 1);
-  const hasWindow = (descriptor & 0x20) === 0;
-  const hasChecksum = (descriptor & 0x04) !== 0;
-  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] ?? 0;
-  const sizeAt = start + 5 + (hasWindow ? 1 : 0) + dictionaryBytes;
-  const { textBytes, sizeBytes } = textSize(raw, sizeAt, descriptor >>> 6, hasWindow);
-  let [at, lastBlock, maxBytes] = [sizeAt + sizeBytes, start, 0];
+  const header = readFrameHeader(raw, start);
+  if (header === undefined) throw new Error("the file is truncated");
+  const { hasWindow, hasChecksum, hasDictionary, textBytes } = header;
+  let [at, lastBlock, maxBytes] = [start + header.headerBytes, start, 0];
   for (let isLast = false; !isLast; ) {
     const header = bytesAt(raw, at, 3).readUIntLE(0, 3);
     const [kind, size] = [(header >>> 1) & 3, header >>> 3];
@@ -139,21 +136,50 @@ function frameAt(raw: Buffer, start: number): Frame {
   }
   const end = at + (hasChecksum ? 4 : 0);
   if (end > raw.length) throw new Error("the file is truncated");
-  return { start, end, lastBlock, blocksEnd: at, hasWindow, hasChecksum, hasDictionary: dictionaryBytes > 0, textBytes, maxBytes };
+  return { start, end, lastBlock, blocksEnd: at, hasWindow, hasChecksum, hasDictionary, textBytes, maxBytes };
+}
+
+interface FrameHeader {
+  readonly headerBytes: number;
+  readonly hasWindow: boolean;
+  readonly hasChecksum: boolean;
+  readonly hasDictionary: boolean;
+  /** Memory that a decoder needs to look back. */
+  readonly windowBytes: number;
+  /** Undefined if the header does not say it. */
+  readonly textBytes: number | undefined;
+}
+
+/** Maximum size of the header of a frame. */
+export const maxHeaderBytes = 18;
+
+/** The header of the frame at `start`; undefined if the bytes end inside of it. */
+export function readFrameHeader(raw: Buffer, start: number): FrameHeader | undefined {
+  const descriptor = raw[start + 4];
+  if (descriptor === undefined) return undefined;
+  const hasWindow = (descriptor & 0x20) === 0;
+  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3] ?? 0;
+  const flag = descriptor >>> 6;
+  const sizeBytes = flag === 0 && hasWindow ? 0 : 1 << flag;
+  const sizeAt = start + 5 + (hasWindow ? 1 : 0) + dictionaryBytes;
+  if (sizeAt + sizeBytes > raw.length) return undefined;
+  const textBytes = textSize(raw, sizeAt, sizeBytes);
+  const window = raw[start + 5] ?? 0;
+  return {
+    headerBytes: sizeAt + sizeBytes - start,
+    hasWindow,
+    hasChecksum: (descriptor & 0x04) !== 0,
+    hasDictionary: dictionaryBytes > 0,
+    windowBytes: hasWindow ? 2 ** (10 + (window >>> 3)) * (1 + (window & 7) / 8) : (textBytes ?? 0),
+    textBytes,
+  };
 }
 
 /** The size of the text in the header: a field of 0, 1, 2, 4 or 8 bytes. */
-function textSize(
-  raw: Buffer,
-  at: number,
-  flag: number,
-  hasWindow: boolean,
-): { readonly textBytes: number | undefined; readonly sizeBytes: number } {
-  if (flag === 0 && hasWindow) return { textBytes: undefined, sizeBytes: 0 };
-  const sizeBytes = 1 << flag;
-  const field = bytesAt(raw, at, sizeBytes);
-  const textBytes = sizeBytes === 8 ? Number(field.readBigUInt64LE()) : field.readUIntLE(0, sizeBytes) + (sizeBytes === 2 ? 256 : 0);
-  return { textBytes, sizeBytes };
+function textSize(raw: Buffer, at: number, sizeBytes: number): number | undefined {
+  if (sizeBytes === 0) return undefined;
+  if (sizeBytes === 8) return Number(raw.readBigUInt64LE(at));
+  return raw.readUIntLE(at, sizeBytes) + (sizeBytes === 2 ? 256 : 0);
 }
 
 function bytesAt(raw: Buffer, at: number, bytes: number): Buffer {

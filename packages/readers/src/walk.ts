@@ -1,6 +1,6 @@
 import { type Dirent, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { unreadable } from "../data-errors.js";
+import { LapidaryError } from "@lapidary/std";
 
 /**
  * The regular files below `root`, as paths relative to it with `/`, in an order that does not depend on the machine.
@@ -33,4 +33,15 @@ function listDirectory(path: string): Dirent[] {
 /** String order that does not depend on the locale. */
 export function byCodeUnits(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** The error of a file or directory that cannot be read. */
+export function unreadable(path: string, cause: unknown): LapidaryError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new LapidaryError({
+    code: "LAP_DATA_UNREADABLE",
+    message: `cannot read ${path}: ${reason}`,
+    location: path,
+    cause,
+  });
 }

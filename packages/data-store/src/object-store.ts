@@ -1,0 +1,238 @@
+import { createHash, randomUUID } from "node:crypto";
+import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { asJson, canonicalJson, isSystemError, type JsonValue, LapidaryError, systemError } from "@lapidary/std";
+import { z } from "zod";
+import { type AccountCounts, checkAccount } from "./account.js";
+
+/** All that an output depends on. A stage that depends on anything else, such as the time, gets no key. */
+export interface StageKey {
+  /** The version of the code of the stage. */
+  readonly code: string;
+  readonly config: JsonValue;
+  /** Keys of the objects that the stage reads, or digests of files, in order. */
+  readonly inputs: readonly string[];
+}
+
+export interface StoredPart {
+  /** `part-0`, `part-1`, … */
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** An output of a stage that is complete. */
+export interface StoredObject {
+  readonly key: string;
+  readonly account: AccountCounts;
+  readonly parts: readonly StoredPart[];
+}
+
+const count = z.number().int().nonnegative();
+const storedObject = z.object({
+  key: z.string(),
+  account: z.object({
+    in: count,
+    out: count,
+    dropped: z.record(z.string(), count),
+    bytes: count,
+    errors: z.array(z.object({ file: z.string(), reason: z.string() })),
+  }),
+  parts: z.array(z.object({ name: z.string().regex(/^part-\d+$/), bytes: count, sha256: z.string() })),
+});
+
+const accountFile = "account.json";
+
+/** SHA-256 of the canonical JSON of a key, in hex. */
+export function objectKey({ code, config, inputs }: StageKey): string {
+  return createHash("sha256")
+    .update(canonicalJson({ code, config, inputs: [...inputs] }))
+    .digest("hex");
+}
+
+/**
+ * The outputs of stages in a directory that any number of processes share.
+ *
+ *     objects/KEY/part-N         the bytes of the stage
+ *                /account.json   counts and digests, written last
+ *     unfinished/KEY.…           an output that a process writes, or that a killed process left
+ *
+ * An object is complete or absent: its directory is synced, then renamed into place. Nothing is overwritten. Two processes
+ * that compute one key write equal bytes, and the first that ends is kept.
+ */
+export class ObjectStore {
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** The path of a part. */
+  pathOf(object: StoredObject, part: StoredPart): string {
+    return join(this.#directory(object.key), part.name);
+  }
+
+  /**
+   * The object of a key; undefined if it is absent. Reads no part.
+   *
+   * @throws LapidaryError LAP_DATA_STORE, LAP_DATA_ACCOUNT, LAP_FILE_…
+   */
+  find(key: string): StoredObject | undefined {
+    const path = join(this.#directory(key), accountFile);
+    let text: string;
+    try {
+      text = readFileSync(path, "utf8");
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      if (error.code === "ENOENT") return undefined;
+      throw systemError(error, { doing: "read an output of a stage", place: path });
+    }
+    const read = storedObject.safeParse(asJsonText(text));
+    if (!read.success || read.data.key !== key) throw damaged(path, "its account has another form");
+    checkAccount(read.data.account, path);
+    return read.data;
+  }
+
+  /**
+   * The object of a key. Does no work if it is there.
+   *
+   * @param produce gives the parts in order, each as a stream of bytes, and returns the account
+   * @throws LapidaryError LAP_DATA_STORE if another process stored other bytes for the key; LAP_DATA_ACCOUNT, LAP_FILE_…
+   */
+  async write(key: string, produce: () => AsyncGenerator<AsyncIterable<Uint8Array>, AccountCounts>): Promise<StoredObject> {
+    const found = this.find(key);
+    if (found !== undefined) return found;
+    const unfinished = join(this.#root, "unfinished", `${key}.${randomUUID()}`);
+    try {
+      mkdirSync(unfinished, { recursive: true });
+      const written = await writeObject(unfinished, key, produce());
+      return await this.#publish(unfinished, written);
+    } catch (error) {
+      throw isSystemError(error) ? systemError(error, { doing: "write an output of a stage", place: unfinished }) : error;
+    } finally {
+      rmSync(unfinished, { recursive: true, force: true });
+    }
+  }
+
+  /**
+   * Compares the bytes of an object with its account.
+   *
+   * @throws LapidaryError LAP_DATA_STORE with the part that differs
+   */
+  async verify(object: StoredObject): Promise<void> {
+    for (const part of object.parts) {
+      const path = this.pathOf(object, part);
+      const found = await digestOf(path);
+      if (found === undefined) throw damaged(path, "it is missing");
+      if (found.bytes !== part.bytes || found.sha256 !== part.sha256) throw damaged(path, "its bytes differ from its account");
+    }
+  }
+
+  /** Removes an object, so that it is computed again. */
+  remove(key: string): void {
+    rmSync(this.#directory(key), { recursive: true, force: true });
+  }
+
+  /** Removes what killed processes left. No process may write at the same time. */
+  removeUnfinished(): void {
+    rmSync(join(this.#root, "unfinished"), { recursive: true, force: true });
+  }
+
+  #directory(key: string): string {
+    return join(this.#root, "objects", key);
+  }
+
+  async #publish(unfinished: string, written: StoredObject): Promise<StoredObject> {
+    const objects = join(this.#root, "objects");
+    mkdirSync(objects, { recursive: true });
+    try {
+      renameSync(unfinished, this.#directory(written.key));
+    } catch (error) {
+      if (!isSystemError(error) || !["ENOTEMPTY", "EEXIST"].includes(error.code)) throw error;
+      const first = this.find(written.key);
+      if (first === undefined) throw damaged(this.#directory(written.key), "it has no account");
+      if (canonicalJson(asJson(first)) !== canonicalJson(asJson(written)))
+        throw damaged(this.#directory(written.key), "another process computed other bytes for it, so the stage is not deterministic");
+      return first;
+    }
+    await sync(objects);
+    return written;
+  }
+}
+
+async function writeObject(
+  directory: string,
+  key: string,
+  produced: AsyncGenerator<AsyncIterable<Uint8Array>, AccountCounts>,
+): Promise<StoredObject> {
+  const parts: StoredPart[] = [];
+  for (;;) {
+    const next = await produced.next();
+    if (next.done === true) {
+      const object = { key, account: checkAccount(next.value, key), parts };
+      await writePart(directory, accountFile, [Buffer.from(`${canonicalJson(asJson(object))}\n`)]);
+      await sync(directory);
+      return object;
+    }
+    parts.push(await writePart(directory, `part-${parts.length}`, next.value));
+  }
+}
+
+async function writePart(directory: string, name: string, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<StoredPart> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  const file = await open(join(directory, name), "wx");
+  try {
+    for await (const chunk of chunks) {
+      hash.update(chunk);
+      bytes += chunk.length;
+      for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten;
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return { name, bytes, sha256: hash.digest("hex") };
+}
+
+/** The digest of a file; undefined if there is none. */
+async function digestOf(path: string): Promise<Omit<StoredPart, "name"> | undefined> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  try {
+    const file = await open(path);
+    for await (const chunk of file.createReadStream()) {
+      hash.update(chunk as Buffer);
+      bytes += (chunk as Buffer).length;
+    }
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    if (error.code === "ENOENT") return undefined;
+    throw systemError(error, { doing: "read an output of a stage", place: path });
+  }
+  return { bytes, sha256: hash.digest("hex") };
+}
+
+/** Makes the entries of a directory durable. */
+async function sync(directory: string): Promise<void> {
+  const handle = await open(directory);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The value of a JSON text; undefined if it is not JSON. */
+function asJsonText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+const damaged = (location: string, why: string): LapidaryError =>
+  new LapidaryError({ code: "LAP_DATA_STORE", message: `the output of a stage cannot be used: ${why}`, location });

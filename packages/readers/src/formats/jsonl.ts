@@ -1,0 +1,53 @@
+import { isUtf8 } from "node:buffer";
+import type { Account } from "@lapidary/data-store";
+import { textPieces } from "../bytes/text-pieces.js";
+import type { Pieces } from "../bytes/unpacked.js";
+import { acceptedText, asObject, defaultMaxDocumentBytes, type FileInput, fieldOf, nameOf } from "../document.js";
+import { readLines } from "./lines.js";
+import type { FoundDocument } from "./found.js";
+
+/** Blanks of JSON. A line of them is not a document and is not counted. */
+const blankLine = /^[ \t\r]*$/;
+
+/** One document for each line that is a JSON object with a text. Returns the error of the file. */
+export async function* readJsonl(pieces: Pieces, input: FileInput, account: Account): AsyncGenerator<FoundDocument, string | undefined> {
+  const lines = readLines(textPieces(pieces), input.maxDocumentBytes ?? defaultMaxDocumentBytes);
+  for (;;) {
+    const next = await lines.next();
+    if (next.done === true) return next.value;
+    const { number, bytes } = next.value;
+    const read = bytes === undefined ? { dropped: "too large" } : readLine(bytes, input);
+    if (read === undefined) continue;
+    account.enter();
+    if ("dropped" in read) account.drop(read.dropped);
+    else {
+      const place = `line ${number}`;
+      yield { place, name: nameOf(read.name, place), text: read.text, mediaType: "text/plain" };
+    }
+  }
+}
+
+function readLine(
+  bytes: Buffer,
+  input: FileInput,
+): { readonly text: string; readonly name: unknown } | { readonly dropped: string } | undefined {
+  if (!isUtf8(bytes)) return { dropped: "not UTF-8" };
+  const raw = bytes.toString("utf8");
+  if (blankLine.test(raw)) return undefined;
+  const value = parsed(raw);
+  if (value === undefined) return { dropped: "bad JSON" };
+  const object = asObject(value);
+  if (object === undefined) return { dropped: "not an object" };
+  const read = acceptedText(fieldOf(object, input.textField ?? "text"));
+  return "dropped" in read ? read : { text: read.text, name: fieldOf(object, input.nameField ?? "id") };
+}
+
+/** The value of a JSON text; undefined if the text is not JSON. */
+function parsed(raw: string): unknown {
+  try {
+    return JSON.parse(raw);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
