@@ -8,7 +8,9 @@ const fixtures = join(root, "e2e/golden/data");
 const tasks = [
   "classify",
   "clusters",
+  "decode",
   "decontamination",
+  "encode",
   "extract",
   "filters",
   "ingest",
@@ -18,6 +20,7 @@ const tasks = [
   "pii",
   "stream",
   "substrings",
+  "trained",
 ];
 
 describe("answers about fixtures of training data", function () {

@@ -96,6 +96,15 @@ describe("cases of tokenizers and weights that do not fit", function () {
       ok(Number(prompt_tokens) < 10);
     });
 
+    it("a tokenizer.model of SentencePiece encodes the corpus, is copied byte for byte, and decodes a sample", async () => {
+      const given = join(root, "packages/tokenizer/golden/sentencepiece/bpe-spaces.model");
+      await launch("sentencepiece", first, `data.tokenizer=${given}`, "train.steps=2");
+      ok(readFileSync(join(checkpoint("sentencepiece", 2), "tokenizer.model")).equals(readFileSync(given)));
+      const { text, prompt_tokens } = await home.json("sample", "sentencepiece", "men could ", "--tokens", "8", "--temperature", "0");
+      ok(typeof text === "string" && text.length > 0);
+      ok(Number(prompt_tokens) < 10);
+    });
+
     it("a job that starts from a model of transformers has the loss that transformers computes for its first batch", async () => {
       const pretrained = join(root, "e2e/golden/pretrained");
       const golden = JSON.parse(readFileSync(join(pretrained, "first-loss.json"), "utf8")) as { loss: number; tokens: number[][] };

@@ -12,6 +12,7 @@ import {
 import { frameFuzzTarget } from "../../packages/fabric/dist/testing/fuzz.js";
 import { safetensorsFuzzTarget } from "../../packages/interop/dist/testing/fuzz.js";
 import { openServingFuzzTarget } from "../../packages/serving/dist/testing/fuzz.js";
+import { modelFuzzTarget } from "../../packages/tokenizer/dist/testing/fuzz.js";
 import { jobFuzzTarget } from "../../packages/training/dist/testing/fuzz.js";
 
 export const root = resolve(fileURLToPath(import.meta.url), "../../..");
@@ -25,6 +26,7 @@ export async function openTargets() {
     targets: [
       frameFuzzTarget,
       safetensorsFuzzTarget,
+      modelFuzzTarget,
       manifestFuzzTarget,
       stepLogFuzzTarget,
       jobFuzzTarget(join(root, "configs")),

@@ -24,7 +24,7 @@ export const dataCommands: CommandSpec = {
       options: [
         {
           flags: "--tokenizer <from>",
-          description: "a directory with a tokenizer, or a run (default: bytes of UTF-8)",
+          description: "a file or directory with a tokenizer, or a run (default: bytes of UTF-8)",
           completes: "run",
         },
         exampleFormat,
@@ -112,6 +112,24 @@ export const dataCommands: CommandSpec = {
           classifier: args.text("classifier"),
           output: args.required("output"),
           removed: args.text("removed"),
+        }),
+    },
+    {
+      name: "tokenizer",
+      summary: "train a tokenizer on text files: a SentencePiece model with the settings of Gemma's tokenizer",
+      arguments: [{ name: "files", description: "text files in UTF-8", variadic: true, completes: "file" }],
+      options: [
+        { flags: "-o, --output <file>", description: "the model", completes: "file", access: "write", mandatory: true },
+        { flags: "--vocab <number>", description: "number of ids (default 32000)", value: "whole" },
+        { flags: "--bytes <number>", description: "read at most the first bytes of the files (default 2 GB)", value: "whole" },
+      ],
+      examples: ["lapidary data tokenizer corpus.txt --vocab 32000 -o tokenizer.model"],
+      run: async (context, args) =>
+        (await import("./commands/data-tokenizer.js")).trainDataTokenizer(context, {
+          files: args.list("files"),
+          output: args.required("output"),
+          vocab: args.number("vocab"),
+          bytes: args.number("bytes"),
         }),
     },
     {

@@ -22,5 +22,8 @@ export { firstIssue } from "./tokenizer-json.js";
 export { inspectTokenizer } from "./inspect.js";
 export { withTurnTokens } from "./turn-tokens.js";
 export { otherVocabulary, tokenizerTooLarge } from "./tokenizer-errors.js";
+export { SentencePieceTokenizer } from "./sentencepiece/sentencepiece-tokenizer.js";
+export { readTextLines } from "./sentencepiece/training/read-text-lines.js";
+export { trainSentencePiece } from "./sentencepiece/training/train-sentencepiece.js";
 export { trainTokenizer } from "./train.js";
 export { checkVocabSize, firstPieceId, SpecialToken } from "./vocabulary.js";

@@ -12,7 +12,7 @@ function countsOf(word: readonly number[]): { readonly counts: PairCounts; reado
     reads++;
     return id > c ? 2 : 1;
   };
-  const counts = new PairCounts({ ids, weights: new Int32Array(ids.length).fill(1) }, lengthOf, () => true);
+  const counts = new PairCounts({ ids, weights: new Int32Array(ids.length).fill(1) }, { lengthOf, allowed: () => true });
   return { counts, ids, reads: () => reads };
 }
 

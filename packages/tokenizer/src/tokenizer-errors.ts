@@ -12,7 +12,7 @@ export function unsupportedTokenizer(place: string, why: string): LapidaryError 
     "LAP_TOKENIZER_UNSUPPORTED",
     `the tokenizer cannot be computed exactly: ${why}`,
     place,
-    "use a checkpoint with a BPE tokenizer.json of supported parts, or set data.tokenizer to another tokenizer of the same ids; `data.tokenizer=train` trains a new one, whose ids do not match the weights of train.init",
+    "use a checkpoint with a BPE tokenizer.json of supported parts or a tokenizer.model (BPE or unigram), or set data.tokenizer to another tokenizer of the same ids; `data.tokenizer=train` trains a new one, whose ids do not match the weights of train.init",
   );
 }
 
@@ -21,11 +21,11 @@ export function missingTokenizer(directory: string, found: string | undefined): 
   return usage(
     "LAP_CHECKPOINT_TOKENIZER",
     found === undefined
-      ? "the directory has no tokenizer: neither lapidary_tokenizer.json nor tokenizer.json"
-      : `the directory has ${found}, but no tokenizer.json`,
+      ? "the directory has no tokenizer: neither lapidary_tokenizer.json nor tokenizer.json nor tokenizer.model"
+      : `the directory has ${found}, but neither tokenizer.json nor tokenizer.model`,
     directory,
     found === undefined
-      ? "copy the tokenizer.json of the checkpoint there; for a job, set data.tokenizer to where it is (`data.tokenizer=train` trains a new one, whose ids do not match the weights)"
+      ? "copy the tokenizer.json or tokenizer.model of the checkpoint there; for a job, set data.tokenizer to where it is (`data.tokenizer=train` trains a new one, whose ids do not match the weights)"
       : `write one (pip install transformers sentencepiece): ${convert}`,
   );
 }
@@ -35,7 +35,7 @@ export function missingTokenizerPath(path: string): LapidaryError {
     "LAP_CHECKPOINT_MISSING",
     "directory or file of the tokenizer not found",
     path,
-    "name the directory of a checkpoint, or its tokenizer.json",
+    "name the directory of a checkpoint, or its tokenizer.json or tokenizer.model",
   );
 }
 

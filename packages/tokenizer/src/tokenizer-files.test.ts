@@ -3,7 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasCode, Workspace } from "./testing/workspace.js";
 import { inspectTokenizer } from "./inspect.js";
-import { hashOfTokenizer, readTokenizer, writeTokenizerFiles } from "./tokenizer-files.js";
+import { trainSentencePiece } from "./sentencepiece/training/train-sentencepiece.js";
+import { hashOfTokenizer, hasTokenizer, readTokenizer, writeTokenizerFiles } from "./tokenizer-files.js";
 import { trainTokenizer } from "./train.js";
 import { toHuggingFace } from "./to-hugging-face.js";
 
@@ -53,6 +54,24 @@ describe("the tokenizer of a checkpoint", () => {
     strictEqual(readTokenizer(join(directory, "theirs.json")).tokenizer.control.bos, 2);
   });
 
+  it("a tokenizer.model is the tokenizer of a directory without a tokenizer.json, and of a path with any name", () => {
+    const { file, tokenizer: trained } = trainSentencePiece([text], { vocabSize: 380 });
+    const directory = workspace.folder({ "tokenizer.model": file, "tokenizer_config.json": '{ "eos_token": "<end_of_turn>" }' });
+    const { tokenizer, files, place } = readTokenizer(directory);
+    deepStrictEqual(tokenizer.encode(text), trained.encode(text));
+    deepStrictEqual(tokenizer.control, { bos: 2, eos: 5, pad: 0, stops: [5] });
+    strictEqual(place, join(directory, "tokenizer.model"));
+    const named = readTokenizer(join(workspace.folder({ gemma: file }), "gemma"));
+    deepStrictEqual([...named.files.keys()], ["tokenizer.model"]);
+    deepStrictEqual(named.tokenizer.encode(text), trained.encode(text));
+    const copy = join(workspace.folder(), "tokenizer");
+    writeTokenizerFiles(copy, files);
+    ok(hasTokenizer(copy));
+    strictEqual(hashOfTokenizer(readTokenizer(copy).files), hashOfTokenizer(files));
+    const both = workspace.folder({ "tokenizer.model": file, "tokenizer.json": hubJson, ...names });
+    strictEqual(readTokenizer(both).place, join(both, "tokenizer.json"));
+  });
+
   it("a directory with two different tokenizers is an error", () => {
     const directory = workspace.folder({ "lapidary_tokenizer.json": ownJson, "tokenizer.json": withAddedToken() });
     throws(() => readTokenizer(directory), hasCode("LAP_TOKENIZER_CONFLICT", directory));
@@ -65,7 +84,7 @@ describe("the tokenizer of a checkpoint", () => {
     const empty = workspace.folder({ "config.json": "{}" });
     throws(() => readTokenizer(empty), hasCode("LAP_CHECKPOINT_TOKENIZER", empty));
     throws(() => readTokenizer(join(empty, "absent")), hasCode("LAP_CHECKPOINT_MISSING", "absent"));
-    for (const name of ["tokenizer.model", "vocab.json"]) {
+    for (const name of ["spiece.model", "vocab.json"]) {
       const directory = workspace.folder({ [name]: "x" });
       throws(
         () => readTokenizer(directory),

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { badTokenizer, conflictingTokenizers, missingTokenizer, missingTokenizerPath } from "./tokenizer-errors.js";
 import { type HuggingFaceTokenizerFiles, toHuggingFace } from "./to-hugging-face.js";
 import { HuggingFaceTokenizer } from "./huggingface/hugging-face-tokenizer.js";
+import { SentencePieceTokenizer } from "./sentencepiece/sentencepiece-tokenizer.js";
 import type { TextTokenizer } from "./text-tokenizer.js";
 import { Tokenizer } from "./tokenizer.js";
 import { tokenizerFromJSON } from "./tokenizer-json.js";
@@ -14,6 +15,9 @@ export type TokenizerFiles = ReadonlyMap<string, Uint8Array>;
 /** A trained tokenizer, in the format of Lapidary. */
 export const ownTokenizerFile = "lapidary_tokenizer.json";
 const hubTokenizerFile = "tokenizer.json";
+const sentencePieceFile = "tokenizer.model";
+/** The files that define ids. The first that a directory has is its tokenizer. */
+const definingFiles = [ownTokenizerFile, hubTokenizerFile, sentencePieceFile];
 /** Among the files of a tokenizer, `config.json` has only the ids of control tokens. A checkpoint has its own `config.json`. */
 const configFile = "config.json";
 
@@ -27,11 +31,11 @@ export const tokenizerFileNames = [
   "generation_config.json",
   "chat_template.jinja",
   "chat_template.json",
-  "tokenizer.model",
+  sentencePieceFile,
 ] as const;
 
 /** Files of unsupported tokenizers, for errors. */
-const otherForms = ["tokenizer.model", "spiece.model", "vocab.json", "vocab.txt", "merges.txt"];
+const otherForms = ["spiece.model", "vocab.json", "vocab.txt", "merges.txt"];
 
 export interface StoredTokenizer {
   readonly tokenizer: TextTokenizer;
@@ -41,7 +45,8 @@ export interface StoredTokenizer {
 }
 
 /**
- * The tokenizer of a checkpoint: `lapidary_tokenizer.json` if a run of Lapidary wrote it, else the `tokenizer.json` of Hugging Face.
+ * The tokenizer of a checkpoint: `lapidary_tokenizer.json` if a run of Lapidary wrote it, else the `tokenizer.json` of Hugging Face, else
+ * the `tokenizer.model` of SentencePiece.
  *
  * @param path a directory, or the file itself
  * @throws LapidaryError `LAP_CHECKPOINT_TOKENIZER`, `LAP_TOKENIZER_UNSUPPORTED`, `LAP_TOKENIZER_CONFLICT`, `LAP_DATA_TOKENIZER`
@@ -57,14 +62,19 @@ export function readTokenizer(path: string): StoredTokenizer {
     if (hub !== undefined) checkSame(directory, written, parse(hub, join(directory, hubTokenizerFile)));
     return { tokenizer, files: new Map([...encoded(written), ...files]), place };
   }
-  const place = join(directory, hubTokenizerFile);
   const json = (name: string): object => {
     const content = files.get(name);
     return content === undefined ? {} : { [name]: parse(content, join(directory, name)) };
   };
   const others = ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json", configFile];
-  const tokenizer = new HuggingFaceTokenizer(parse(hub ?? Buffer.of(), place), place, Object.assign({}, ...others.map(json)) as object);
-  return { tokenizer, files, place };
+  const named = Object.assign({}, ...others.map(json)) as object;
+  const model = files.get(sentencePieceFile);
+  if (hub === undefined && model !== undefined) {
+    const place = path === directory ? join(directory, sentencePieceFile) : path;
+    return { tokenizer: new SentencePieceTokenizer(model, place, named), files, place };
+  }
+  const place = join(directory, hubTokenizerFile);
+  return { tokenizer: new HuggingFaceTokenizer(parse(hub ?? Buffer.of(), place), place, named), files, place };
 }
 
 /**
@@ -78,7 +88,7 @@ export function readTokenizerFiles(path: string): TokenizerFiles {
 
 /** Whether a directory has a tokenizer that `readTokenizer` reads. */
 export function hasTokenizer(directory: string): boolean {
-  return [ownTokenizerFile, hubTokenizerFile].some((name) => existsSync(join(directory, name)));
+  return definingFiles.some((name) => existsSync(join(directory, name)));
 }
 
 /** The files of a trained tokenizer. */
@@ -118,7 +128,7 @@ function collect(path: string): { readonly directory: string; readonly files: To
   // The control tokens of trained tokenizers are always the same.
   const all = found.has(ownTokenizerFile) ? found : new Map([...found, ...controlIds(directory)]);
   if (named !== undefined) return { directory, files: onlyNamed(path, named, all) };
-  if (all.has(ownTokenizerFile) || all.has(hubTokenizerFile)) return { directory, files: all };
+  if (definingFiles.some((name) => all.has(name))) return { directory, files: all };
   throw missingTokenizer(
     directory,
     otherForms.find((name) => existsSync(join(directory, name))),
@@ -129,9 +139,14 @@ function collect(path: string): { readonly directory: string; readonly files: To
 function onlyNamed(path: string, named: string, all: ReadonlyMap<string, Uint8Array>): TokenizerFiles {
   const content = readFileSync(path);
   const isOwn = named === ownTokenizerFile || content.subarray(0, 200).includes('"lapidary-bpe"');
-  const rest = [...all].filter(([name]) => name !== ownTokenizerFile && name !== hubTokenizerFile);
-  return isOwn ? new Map([[ownTokenizerFile, content]]) : new Map([...rest, [hubTokenizerFile, content]]);
+  const rest = [...all].filter(([name]) => !definingFiles.includes(name));
+  if (isOwn) return new Map([[ownTokenizerFile, content]]);
+  return new Map([...rest, [isModelFile(named, content) ? sentencePieceFile : hubTokenizerFile, content]]);
 }
+
+/** JSON has no control characters below the tab; the lengths in a `.model` file are such bytes. */
+const isModelFile = (named: string, content: Uint8Array): boolean =>
+  named.endsWith(".model") || content.subarray(0, 200).some((byte) => byte < 0x09);
 
 /** The ids of control tokens in a `config.json`. */
 function controlIds(directory: string): [string, Uint8Array][] {

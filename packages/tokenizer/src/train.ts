@@ -41,11 +41,11 @@ export function trainTokenizer(texts: Iterable<string>, options: TrainTokenizerO
   const lengths: number[] = [];
   for (const character of alphabet) lengths[ensure(pieces.id(character), "id")] = 1;
   const lengthOf = (id: number): number => ensure(lengths[id], "length");
-  const counts = new PairCounts(
-    spell(counted, pieces),
+  const counts = new PairCounts(spell(counted, pieces), {
     lengthOf,
-    (left, right) => lengthOf(left) + lengthOf(right) <= maxPieceCharacters && !isReservedName(pieces.text(left) + pieces.text(right)),
-  );
+    allowed: (left, right) =>
+      lengthOf(left) + lengthOf(right) <= maxPieceCharacters && !isReservedName(pieces.text(left) + pieces.text(right)),
+  });
 
   const merges: Merge[] = [];
   while (pieces.end < vocabSize) {

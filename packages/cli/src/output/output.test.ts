@@ -27,6 +27,7 @@ const commandLines: Readonly<Record<string, readonly string[]>> = {
   "compare --out": ["compare", checkpoint, checkpoint, "--data", "file", "--out", "PLACE"],
   "data classifier --output": ["data", "classifier", "file", "-o", "PLACE"],
   "data judge --output": ["data", "judge", "memorisation", "file", "-o", "PLACE"],
+  "data tokenizer --output": ["data", "tokenizer", "file", "-o", "PLACE"],
   "data filter --output": ["data", "filter", "file", "-o", "PLACE"],
   "data filter --removed": ["data", "filter", "file", "-o", "kept.jsonl", "--removed", "PLACE"],
   "ckpt export --output": ["ckpt", "export", checkpoint, "-o", "PLACE"],

@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import {
   byteTokenizer,
@@ -123,14 +124,15 @@ function read({ cwd }: Pick<Directories, "cwd">, { file: path, format }: Example
   };
 }
 
-/** A directory with the files of a tokenizer, or the last checkpoint of a run. */
+/** A file or directory with a tokenizer, or the last checkpoint of a run. */
 async function tokenizerOf(
   directories: Pick<Directories, "cwd" | "home">,
   from: string | undefined,
 ): Promise<{ directory: string | undefined; tokenizer: ChatTokenizer }> {
   if (from === undefined) return { directory: undefined, tokenizer: byteTokenizer };
   const path = resolve(directories.cwd, from);
-  const directory = hasTokenizer(path) ? path : (await resolveCheckpoint(directories, from)).directory;
+  const isGiven = statSync(path, { throwIfNoEntry: false })?.isFile() === true || hasTokenizer(path);
+  const directory = isGiven ? path : (await resolveCheckpoint(directories, from)).directory;
   return { directory, tokenizer: chatTokenizer(readTokenizer(directory).tokenizer) };
 }
 

@@ -80,6 +80,16 @@ export function controlTokensOf(inputs: ControlTokenInputs): ControlTokens {
   };
 }
 
+/**
+ * The files with names for the control tokens that none of them names.
+ *
+ * @param names by key of tokenizer_config.json, such as `bos_token`
+ */
+export function withTokenNames(files: ControlFiles, names: Readonly<Record<string, string>>): ControlFiles {
+  const given = Object.assign({}, files["special_tokens_map.json"], files["tokenizer_config.json"]) as object;
+  return { ...files, "tokenizer_config.json": { ...names, ...given } };
+}
+
 function find(role: Role, { files, file, idOf, vocabSize }: ControlTokenInputs): number | undefined {
   for (const source of ["tokenizer_config.json", "special_tokens_map.json"] as const) {
     const token = namesSchema.parse(files[source] ?? {})[`${role}_token`];

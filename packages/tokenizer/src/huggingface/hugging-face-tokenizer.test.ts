@@ -195,8 +195,8 @@ describe("the control tokens of a checkpoint", () => {
       );
     refuses(/names "<\/s>" as its eos_token/, { "tokenizer_config.json": { eos_token: "</s>" } });
     const listed = { added_tokens_decoder: { 2: { content: "<bos>" }, 900: { content: "<tool>" } } };
-    refuses(/lists "<tool>" with the id 900, but tokenizer.json does not have it/, { "tokenizer_config.json": listed, ...config });
-    refuses(/lists "<eos>" with the id 7, but its id in tokenizer.json is 1/, {
+    refuses(/lists "<tool>" with the id 900, but the tokenizer does not have it/, { "tokenizer_config.json": listed, ...config });
+    refuses(/lists "<eos>" with the id 7, but its id in the tokenizer is 1/, {
       "tokenizer_config.json": { added_tokens_decoder: { 7: { content: "<eos>" } } },
       ...config,
     });

@@ -5,7 +5,7 @@ import type { ControlFiles } from "./control-tokens.js";
 const listSchema = z.looseObject({ added_tokens_decoder: z.record(z.string(), z.looseObject({ content: z.string() })) });
 
 /**
- * Checks that tokenizer.json has all tokens of `added_tokens_decoder` in tokenizer_config.json. transformers adds missing ones, so the
+ * Checks that the tokenizer has all tokens of `added_tokens_decoder` in tokenizer_config.json. transformers adds missing ones, so the
  * weights may have been trained with them.
  *
  * @throws LapidaryError `LAP_DATA_TOKENIZER`
@@ -16,7 +16,7 @@ export function checkListedTokens(files: ControlFiles, idOf: (token: string) => 
   for (const [id, { content }] of Object.entries(parsed.data.added_tokens_decoder)) {
     const known = idOf(content);
     if (known === Number(id)) continue;
-    const has = known === undefined ? "tokenizer.json does not have it" : `its id in tokenizer.json is ${known}`;
+    const has = known === undefined ? "the tokenizer does not have it" : `its id in the tokenizer is ${known}`;
     throw badTokenizer(
       file,
       `tokenizer_config.json lists ${JSON.stringify(content)} with the id ${id}, but ${has}`,

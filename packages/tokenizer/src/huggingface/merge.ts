@@ -1,4 +1,5 @@
 import { ensure } from "@lapidary/std";
+import { NumberHeap } from "../number-heap.js";
 import type { MergeTable } from "./merge-table.js";
 
 /** Longer words use a heap to find the next merge; words of at most this many symbols are scanned. */
@@ -61,49 +62,4 @@ function mergeByHeap(ids: readonly number[], merges: MergeTable): number[] {
   const merged: number[] = [];
   for (const id of symbols) if (id >= 0) merged.push(id);
   return merged;
-}
-
-/** Binary heap of numbers, smallest first. */
-class NumberHeap {
-  #items: Float64Array;
-  #size = 0;
-
-  constructor(capacity: number) {
-    this.#items = new Float64Array(Math.max(16, capacity));
-  }
-
-  push(item: number): void {
-    if (this.#size === this.#items.length) {
-      const larger = new Float64Array(this.#size * 2);
-      larger.set(this.#items);
-      this.#items = larger;
-    }
-    const items = this.#items;
-    let at = this.#size++;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      const above = items[parent] ?? 0;
-      if (above <= item) break;
-      items[at] = above;
-      at = parent;
-    }
-    items[at] = item;
-  }
-
-  pop(): number | undefined {
-    if (this.#size === 0) return undefined;
-    const items = this.#items;
-    const top = items[0];
-    const last = items[--this.#size] ?? 0;
-    let at = 0;
-    for (let child = 1; child < this.#size; child = 2 * at + 1) {
-      if (child + 1 < this.#size && (items[child + 1] ?? 0) < (items[child] ?? 0)) child++;
-      const below = items[child] ?? 0;
-      if (last <= below) break;
-      items[at] = below;
-      at = child;
-    }
-    items[at] = last;
-    return top;
-  }
 }

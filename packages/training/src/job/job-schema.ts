@@ -114,7 +114,7 @@ const dataSchema = z.strictObject({
     .min(1)
     .optional()
     .describe(
-      "Run, directory of a checkpoint, or a tokenizer.json, whose tokenizer encodes the corpus; that of train.init by default. train: a new one is trained; its ids do not match the weights of train.init",
+      "Run, directory of a checkpoint, or a tokenizer.json or tokenizer.model, whose tokenizer encodes the corpus; that of train.init by default. train: a new one is trained; its ids do not match the weights of train.init",
     ),
   held_out: z.number().gt(0).max(0.5).default(0.05).describe("Fraction of the text that is held out"),
   text_field: z.string().min(1).default("text").describe("Field of a JSONL object that holds the text"),

@@ -15,6 +15,9 @@ export function fixtureRows<T>(fixtures: string, path: string, schema: z.ZodType
     .flatMap((line, i) => (line.trim() === "" ? [] : [parsed(line, schema, `${file}:${i + 1}`)]));
 }
 
+/** A file of fixtures as bytes. Errors are LAP_FILE_…. */
+export const fixtureBytes = (fixtures: string, path: string): Buffer => reading(join(fixtures, path), (file) => readFileSync(file));
+
 /** A JSON file of fixtures. Errors are those of `fixtureRows`. */
 export const fixtureJson = <T>(fixtures: string, path: string, schema: z.ZodType<T>): T =>
   parsed(readFixture(join(fixtures, path)), schema, join(fixtures, path));

@@ -11,11 +11,14 @@ import { mixture } from "./mixture.js";
 import { pii } from "./pii.js";
 import { stream } from "./stream.js";
 import type { JudgeTask } from "./task.js";
+import { decode, encode, trained } from "./tokenizer.js";
 
 const tasks: readonly JudgeTask[] = [
   classify,
   clusters,
+  decode,
   decontamination,
+  encode,
   extract,
   filters,
   ingest,
@@ -25,6 +28,7 @@ const tasks: readonly JudgeTask[] = [
   pii,
   stream,
   substrings,
+  trained,
 ];
 
 const judgeTasks: readonly string[] = tasks.map(({ name }) => name);

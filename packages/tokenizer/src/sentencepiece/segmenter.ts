@@ -1,0 +1,9 @@
+/** Splits a normalized text into pieces: byte-pair merges or a unigram model. */
+export interface Segmenter {
+  /**
+   * Appends the ids of a text. A character without a piece has the id of the unknown piece.
+   *
+   * @param unknown called with each such character instead of appending
+   */
+  segment(text: string, ids: number[], unknown: (character: string) => void): void;
+}
