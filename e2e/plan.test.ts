@@ -100,9 +100,9 @@ describe("lapidary plan", function () {
     strictEqual(ended.code, 4);
     const report = reportOf(ended);
     strictEqual(report.fits, false);
-    deepStrictEqual(report.advice?.at(-1)?.overrides, ["loss_chunks=16", "remat=full"]);
+    deepStrictEqual(report.advice?.at(-1)?.overrides, ["remat=full"]);
     strictEqual(report.advice.at(-1)?.fits, true);
-    match(ended.stderr, /does not fit: \d+\.\d\d GB too much\. loss_chunks=16 remat=full makes it fit/);
+    match(ended.stderr, /does not fit: \d+\.\d\d GB too much\. remat=full makes it fit/);
   });
 
   it("plan rejects an unknown chip, and suggests a similar one", async () => {

@@ -19,6 +19,7 @@ const maxTries = 7;
 
 /**
  * Searches overrides that make a job fit. Each change is added to the changes before it, until the step fits. Changes that cost less time come first.
+ * At the end, changes without which the step fits too are removed.
  *
  * @param peak bytes of the step without changes
  * @param limit bytes that a program can use
@@ -35,20 +36,43 @@ export function adviseFit(
   let overrides: string[] = [];
   for (const change of [...fixes, ...changesFor(job)].slice(0, maxTries + fixes.length)) {
     const next = [...overrides.filter((each) => keyOf(each) !== keyOf(change)), change];
-    let changed: FitFigures;
-    try {
-      changed = plan(next);
-    } catch (error) {
-      if (error instanceof LapidaryError) continue;
-      throw error;
-    }
+    const changed = planOrNone(plan, next);
+    if (changed === undefined) continue;
     const peak = changed.hbm_bytes_peak;
     if (peak >= (found.at(-1)?.hbm_bytes_peak ?? before)) continue;
     overrides = next;
     found.push({ overrides, ...changed, fits: peak <= limit });
     if (peak <= limit) break;
   }
-  return found;
+  const last = found.at(-1);
+  return last?.fits === true ? [...found.slice(0, -1), withoutNeedless(last, limit, plan, fixes)] : found;
+}
+
+/** The advice without the changes that it does not need. Fixes stay, because they cost nothing. */
+function withoutNeedless(
+  advice: FitAdvice,
+  limit: number,
+  plan: (overrides: readonly string[]) => FitFigures,
+  fixes: readonly string[],
+): FitAdvice {
+  let needed = advice;
+  for (const change of advice.overrides) {
+    const fewer = needed.overrides.filter((each) => each !== change);
+    if (fewer.length === 0 || fixes.includes(change)) continue;
+    const figures = planOrNone(plan, fewer);
+    if (figures !== undefined && figures.hbm_bytes_peak <= limit) needed = { overrides: fewer, ...figures, fits: true };
+  }
+  return needed;
+}
+
+/** Undefined if the job with the overrides is invalid. */
+function planOrNone(plan: (overrides: readonly string[]) => FitFigures, overrides: readonly string[]): FitFigures | undefined {
+  try {
+    return plan(overrides);
+  } catch (error) {
+    if (error instanceof LapidaryError) return undefined;
+    throw error;
+  }
 }
 
 const keyOf = (override: string): string => override.split("=")[0] ?? override;
