@@ -85,7 +85,7 @@ function checked(path: string, recipe: unknown): RecipeDefinition {
       code: "LAP_RECIPE_VERSION",
       message: `the recipe has apiVersion ${JSON.stringify(given["apiVersion"])}, and this Lapidary runs version ${apiVersion}`,
       location: path,
-      remedy: `set apiVersion to ${apiVersion} after you read docs/recipes.md, or use the Lapidary that the recipe was written for`,
+      remedy: `change the version of the recipe to ${apiVersion} after you read docs/recipes.md, or use the Lapidary that the recipe was written for`,
     });
   for (const [key, value] of Object.entries(given)) {
     const expected = Object.entries(keys).find(([known]) => known === key)?.[1];
