@@ -19,10 +19,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "dot_panels.h"
+#include "registry.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/framework/shape_inference.h"
@@ -37,8 +37,7 @@ using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
 
-std::mutex dots_mutex;
-std::vector<std::shared_ptr<const Dot>> dots;
+registry::Registry<Dot> dots;
 
 /**
  * rows × columns = 16 results, each a sum along contiguous k. Result (i, j) is lane i·columns + j.
@@ -207,10 +206,7 @@ void ComputeAlongColumns(const Dot& dot, const BatchDim& dim, const float* a, co
 
 }  // namespace
 
-std::shared_ptr<const Dot> FindDot(int64_t id) {
-  std::lock_guard<std::mutex> lock(dots_mutex);
-  return id >= 0 && id < static_cast<int64_t>(dots.size()) ? dots[id] : nullptr;
-}
+std::shared_ptr<const Dot> FindDot(int64_t id) { return dots.Find(id); }
 
 void Multiply(const Dot& dot, const float* a, const float* b, float* c) {
   const size_t rank = dot.batch.size();
@@ -301,26 +297,9 @@ std::shared_ptr<const Dot> Decode(const int32_t* code, size_t length) {
 
 /** registerDot(code: Int32Array) → number of the dot. */
 napi_value RegisterDot(napi_env env, napi_callback_info info) {
-  size_t argc = 1, length = 0;
-  napi_value code, id;
-  napi_typedarray_type type;
-  void* data = nullptr;
-  napi_get_cb_info(env, info, &argc, &code, nullptr, nullptr);
-  if (argc < 1 ||
-      napi_get_typedarray_info(env, code, &type, &length, &data, nullptr, nullptr) != napi_ok ||
-      type != napi_int32_array) {
-    napi_throw_type_error(env, nullptr, "registerDot expects an Int32Array");
-    return nullptr;
-  }
-  std::shared_ptr<const Dot> dot = Decode(static_cast<const int32_t*>(data), length);
-  if (dot == nullptr) {
-    napi_throw_error(env, nullptr, "the code of the dot is malformed");
-    return nullptr;
-  }
-  std::lock_guard<std::mutex> lock(dots_mutex);
-  dots.push_back(std::move(dot));
-  napi_create_int64(env, static_cast<int64_t>(dots.size()) - 1, &id);
-  return id;
+  registry::Code code;
+  if (!registry::ReadCode(env, info, "registerDot expects an Int32Array", &code)) return nullptr;
+  return dots.Add(env, Decode(code.data, code.length), "the code of the dot is malformed");
 }
 
 }  // namespace

@@ -3,23 +3,22 @@
 #include <node_api.h>
 
 #include <cstddef>
-#include <mutex>
 #include <utility>
 
 #include "module.h"
 #include "opcodes.generated.h"
+#include "registry.h"
 
 namespace fused {
 namespace {
 
-std::mutex programs_mutex;
-std::vector<std::shared_ptr<const Program>> programs;
+registry::Registry<Program> programs;
 
-/** Decodes a program. After the first number that is out of range, `ok` is false. */
-class Decoder {
+/** Decodes a program. */
+class Decoder : registry::CodeReader {
  public:
   Decoder(const int32_t* code, size_t length, const float* constants, size_t constant_count)
-      : code_(code), length_(length) {
+      : CodeReader(code, length) {
     program_->constants.assign(constants, constants + constant_count);
   }
 
@@ -33,29 +32,12 @@ class Decoder {
     for (int32_t i = Next(); ok_ && i > 0; i--) DecodeOutput();
     for (int64_t vector : List()) p.is_vector.push_back(static_cast<int32_t>(vector));
     for (int32_t i = Next(); ok_ && i > 0; i--) DecodeInstruction();
-    if (!ok_ || at_ != length_ || p.columns <= 0) return nullptr;
+    if (!IsComplete() || p.columns <= 0) return nullptr;
     MergeOuterDims();
     return program_;
   }
 
  private:
-  int32_t Next() {
-    if (at_ >= length_) {
-      ok_ = false;
-      return 0;
-    }
-    return code_[at_++];
-  }
-
-  std::vector<int64_t> List() {
-    const int32_t count = Next();
-    std::vector<int64_t> list;
-    for (int32_t i = 0; ok_ && i < count; i++) list.push_back(Next());
-    return list;
-  }
-
-  void Require(bool holds) { ok_ = ok_ && holds; }
-
   void DecodeInput() {
     Input input;
     input.inner = Next();
@@ -140,10 +122,6 @@ class Decoder {
     return index >= 0 && static_cast<size_t>(index) < bound;
   }
 
-  const int32_t* code_;
-  const size_t length_;
-  size_t at_ = 0;
-  bool ok_ = true;
   std::shared_ptr<Program> program_ = std::make_shared<Program>();
 };
 
@@ -169,23 +147,12 @@ napi_value RegisterProgram(napi_env env, napi_callback_info info) {
   std::shared_ptr<Program> program = Decoder(static_cast<const int32_t*>(data[0]), lengths[0],
                                              static_cast<const float*>(data[1]), lengths[1])
                                          .Decode();
-  if (program == nullptr) {
-    napi_throw_error(env, nullptr, "the code of the fused program is malformed");
-    return nullptr;
-  }
-  napi_value id;
-  std::lock_guard<std::mutex> lock(programs_mutex);
-  programs.push_back(std::move(program));
-  napi_create_int64(env, static_cast<int64_t>(programs.size()) - 1, &id);
-  return id;
+  return programs.Add(env, std::move(program), "the code of the fused program is malformed");
 }
 
 }  // namespace
 
-std::shared_ptr<const Program> FindProgram(int64_t id) {
-  std::lock_guard<std::mutex> lock(programs_mutex);
-  return id >= 0 && id < static_cast<int64_t>(programs.size()) ? programs[id] : nullptr;
-}
+std::shared_ptr<const Program> FindProgram(int64_t id) { return programs.Find(id); }
 
 }  // namespace fused
 

@@ -3,17 +3,16 @@
 #include <node_api.h>
 
 #include <cstddef>
-#include <mutex>
 #include <utility>
 
 #include "module.h"
 #include "opcodes.generated.h"
+#include "registry.h"
 
 namespace sequence {
 namespace {
 
-std::mutex sequences_mutex;
-std::vector<std::shared_ptr<const Sequence>> sequences;
+registry::Registry<Sequence> sequences;
 
 int64_t Product(const std::vector<int64_t>& dims) {
   int64_t product = 1;
@@ -21,10 +20,10 @@ int64_t Product(const std::vector<int64_t>& dims) {
   return product;
 }
 
-/** Decodes a sequence. After the first number that is out of range, `ok` is false. */
-class Decoder {
+/** Decodes a sequence. */
+class Decoder : registry::CodeReader {
  public:
-  Decoder(const int32_t* code, size_t length) : code_(code), length_(length) {}
+  explicit Decoder(const registry::Code& code) : CodeReader(code.data, code.length) {}
 
   /** The sequence, or null if the code is malformed. */
   std::shared_ptr<const Sequence> Decode() {
@@ -34,27 +33,10 @@ class Decoder {
     for (int32_t i = Next(); ok_ && i > 0; i--) DecodeOutput();
     for (int32_t i = Next(); ok_ && i > 0; i--) DecodeValue();
     for (int32_t i = Next(); ok_ && i > 0; i--) DecodeCall();
-    return ok_ && at_ == length_ ? sequence_ : nullptr;
+    return IsComplete() ? sequence_ : nullptr;
   }
 
  private:
-  int32_t Next() {
-    if (at_ >= length_) {
-      ok_ = false;
-      return 0;
-    }
-    return code_[at_++];
-  }
-
-  std::vector<int64_t> List() {
-    const int32_t count = Next();
-    std::vector<int64_t> list;
-    for (int32_t i = 0; ok_ && i < count; i++) list.push_back(Next());
-    return list;
-  }
-
-  void Require(bool holds) { ok_ = ok_ && holds; }
-
   void DecodeOutput() {
     OutputArray output;
     output.type = Next();
@@ -178,44 +160,20 @@ class Decoder {
     return true;
   }
 
-  const int32_t* code_;
-  const size_t length_;
-  size_t at_ = 0;
-  bool ok_ = true;
   std::shared_ptr<Sequence> sequence_ = std::make_shared<Sequence>();
 };
 
 /** registerSequence(code: Int32Array) → number of the sequence. */
 napi_value RegisterSequence(napi_env env, napi_callback_info info) {
-  size_t argc = 1, length = 0;
-  napi_value code, id;
-  napi_typedarray_type type;
-  void* data = nullptr;
-  napi_get_cb_info(env, info, &argc, &code, nullptr, nullptr);
-  if (argc < 1 ||
-      napi_get_typedarray_info(env, code, &type, &length, &data, nullptr, nullptr) != napi_ok ||
-      type != napi_int32_array) {
-    napi_throw_type_error(env, nullptr, "registerSequence expects an Int32Array");
+  registry::Code code;
+  if (!registry::ReadCode(env, info, "registerSequence expects an Int32Array", &code))
     return nullptr;
-  }
-  std::shared_ptr<const Sequence> decoded =
-      Decoder(static_cast<const int32_t*>(data), length).Decode();
-  if (decoded == nullptr) {
-    napi_throw_error(env, nullptr, "the code of the sequence is malformed");
-    return nullptr;
-  }
-  std::lock_guard<std::mutex> lock(sequences_mutex);
-  sequences.push_back(std::move(decoded));
-  napi_create_int64(env, static_cast<int64_t>(sequences.size()) - 1, &id);
-  return id;
+  return sequences.Add(env, Decoder(code).Decode(), "the code of the sequence is malformed");
 }
 
 }  // namespace
 
-std::shared_ptr<const Sequence> FindSequence(int64_t id) {
-  std::lock_guard<std::mutex> lock(sequences_mutex);
-  return id >= 0 && id < static_cast<int64_t>(sequences.size()) ? sequences[id] : nullptr;
-}
+std::shared_ptr<const Sequence> FindSequence(int64_t id) { return sequences.Find(id); }
 
 }  // namespace sequence
 
