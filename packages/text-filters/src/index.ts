@@ -2,3 +2,5 @@ export { measureText } from "./measures.js";
 export { presets } from "./presets.js";
 export { droppedBy } from "./rules.js";
 export { patternWords, whitespaceWords } from "./words.js";
+export { isPunctuation } from "./punctuation.js";
+export { normalizedNumbers, splitSpaces } from "./python-text.js";

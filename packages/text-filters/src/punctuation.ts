@@ -8,14 +8,17 @@ const symbols =
 
 const range = (first: number, end: number): string[] => Array.from({ length: end - first }, (_, i) => String.fromCharCode(first + i));
 const terminal: ReadonlySet<string> = new Set(sentenceEnds);
-const symbol: ReadonlySet<string> = new Set([...symbols, ...sentenceEnds, ...range(0, 9), ...range(11, 32), ...range(127, 160)]);
+const punctuation: ReadonlySet<string> = new Set([...symbols, ...range(0, 9), ...range(11, 32), ...range(127, 160)]);
 
 /** The last character of the text ends a sentence. */
 export const endsSentence = (text: string): boolean => terminal.has(lastCharacter(text));
 
-/** The word has only punctuation and control characters. */
+/** Punctuation or a control character, as the normalization of datatrove replaces it by a blank. */
+export const isPunctuation = (character: string): boolean => punctuation.has(character);
+
+/** The word has only punctuation, ends of sentences and control characters. */
 export function isSymbolWord(word: string): boolean {
-  for (const character of word) if (!symbol.has(character)) return false;
+  for (const character of word) if (!punctuation.has(character) && !terminal.has(character)) return false;
   return true;
 }
 

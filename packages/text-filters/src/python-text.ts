@@ -51,3 +51,8 @@ export function countOf(text: string, part: string): number {
   for (let at = text.indexOf(part); at >= 0; at = text.indexOf(part, at + part.length)) count++;
   return count;
 }
+
+const number = /\p{Nd}+(?:[.,،٫⎖⎗⎘]\p{Nd}+)?/gu;
+
+/** The text with `0` in the place of every number, as datatrove normalizes it. */
+export const normalizedNumbers = (text: string): string => text.replace(number, "0");

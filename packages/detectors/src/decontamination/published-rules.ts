@@ -1,4 +1,4 @@
-import { isPunctuation } from "./punctuation.js";
+import { isPunctuation, normalizedNumbers, splitSpaces } from "@lapidary/text-filters";
 
 /** A rule of another tool, so that its users can compare. Both rules flag frames, quotations and licence headers, and miss short items. */
 export interface PublishedRule {
@@ -38,11 +38,7 @@ export function datatroveRule(split: (text: string) => readonly string[], querie
 export function janitorRule(): PublishedRule {
   const size = 13;
   const words = (text: string): readonly string[] =>
-    text
-      .replace(/[!-/:-@[-`{-~]/g, "")
-      .replace(/[A-Z]/g, (letter) => letter.toLowerCase())
-      .split(pythonSpace)
-      .filter((word) => word !== "");
+    splitSpaces(text.replace(/[!-/:-@[-`{-~]/g, "").replace(/[A-Z]/g, (letter) => letter.toLowerCase()));
   const known = new Set<string>();
   return {
     add({ query, label }) {
@@ -56,15 +52,10 @@ function runs(words: readonly string[], size: number): string[] {
   return Array.from({ length: Math.max(0, words.length - size + 1) }, (_, i) => words.slice(i, i + size).join(" "));
 }
 
-/** White space of Python. */
-const pythonSpace = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
-const number = /\p{Nd}+(?:[.,،٫⎖⎗⎘]\p{Nd}+)?/gu;
-
 /** Lower case, numbers as 0, punctuation as blanks, no accents. */
 function normalized(text: string): string {
-  const plain = Array.from(text.toLowerCase().replace(number, "0"), (each) => (isPunctuation(each) ? " " : each)).join("");
-  return plain
-    .split(pythonSpace)
+  const plain = Array.from(normalizedNumbers(text.toLowerCase()), (each) => (isPunctuation(each) ? " " : each)).join("");
+  return splitSpaces(plain)
     .join(" ")
     .normalize("NFD")
     .replace(/\p{Mn}/gu, "")

@@ -1,4 +1,5 @@
-const number = /\p{Nd}+(?:[.,،٫⎖⎗⎘]\p{Nd}+)?/gu;
+import { normalizedNumbers } from "@lapidary/text-filters";
+
 const word = /[\p{L}\p{N}\p{S}]+/gu;
 const mark = /\p{M}/u;
 const marks = /\p{M}/gu;
@@ -9,6 +10,6 @@ const marks = /\p{M}/gu;
  */
 export function plainWords(text: string): readonly string[] {
   const decomposed = text.toLowerCase().normalize("NFD");
-  const plain = (mark.test(decomposed) ? decomposed.replace(marks, "") : decomposed).replace(number, "0");
-  return plain.match(word) ?? [];
+  const plain = mark.test(decomposed) ? decomposed.replace(marks, "") : decomposed;
+  return normalizedNumbers(plain).match(word) ?? [];
 }

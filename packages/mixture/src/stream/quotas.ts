@@ -28,6 +28,8 @@ export class Quotas {
   readonly #batch: number;
   readonly #snapshots: State[];
   #last: State;
+  /** Of the step of `#last`. */
+  #quota: StepQuota | undefined;
 
   constructor(shares: Shares, batch: number) {
     const sources = shares.at(0).length;
@@ -36,16 +38,24 @@ export class Quotas {
     this.#snapshots = [this.#last];
   }
 
+  /** All rows of a step ask for it, so the quota of the last step is kept. */
   at(step: number): StepQuota {
-    let state = this.#last.step <= step ? this.#last : this.#last;
+    if (this.#quota === undefined || this.#last.step !== step) {
+      this.#last = this.#stateAt(step);
+      this.#quota = { counts: this.#next(this.#last).counts, before: this.#last.before };
+    }
+    return this.#quota;
+  }
+
+  #stateAt(step: number): State {
     const snapshot = this.#snapshots[Math.min(Math.floor(step / snapshotEvery), this.#snapshots.length - 1)];
-    if (snapshot !== undefined && (state.step > step || snapshot.step > state.step)) state = snapshot;
+    const isLastNearer = snapshot === undefined || (this.#last.step <= step && this.#last.step >= snapshot.step);
+    let state = isLastNearer ? this.#last : snapshot;
     while (state.step < step) {
       state = this.#next(state).state;
       if (state.step === this.#snapshots.length * snapshotEvery) this.#snapshots.push(state);
     }
-    this.#last = state;
-    return { counts: this.#next(state).counts, before: state.before };
+    return state;
   }
 
   /** Floors first; then one row more for each of the largest remainders. A source that is ahead of its share has no row. */
