@@ -3,7 +3,7 @@ import type { Warning } from "@lapidary/std";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
 import { jobWarnings } from "@lapidary/training";
 import type { Directories } from "../directories.js";
-import { jobOfText, pipelineOfText } from "./job-file.js";
+import { jobOfText, pipelineOfText } from "./job-text.js";
 import { readLaunchFile } from "./submission.js";
 
 export { jobFileOf, jobJsonSchema, pipelineJsonSchema, printJob } from "@lapidary/training";
@@ -15,7 +15,9 @@ export { jobFileOf, jobJsonSchema, pipelineJsonSchema, printJob } from "@lapidar
  */
 export async function checkJobFile(directories: Directories, file: string): Promise<readonly Warning[]> {
   const { text, isPipeline } = readLaunchFile(directories, file);
-  const jobs = isPipeline ? pipelineOfText(directories, text, []).jobs : [{ ...jobOfText(directories, text, []), isPending: () => false }];
+  const jobs = isPipeline
+    ? (await pipelineOfText(directories, text, [])).jobs
+    : [{ ...(await jobOfText(directories, text, [])), isPending: () => false }];
   const runsDirectory = join(directories.home, "runs");
   const found: Warning[] = [];
   for (const { job, locationOf, warnings, isPending } of jobs) {

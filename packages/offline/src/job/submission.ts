@@ -3,7 +3,7 @@ import { LapidaryError, type Warning } from "@lapidary/std";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
 import { isPipeline, jobFileOf, type JobText, type LocatedJob } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
-import { jobOfText, pipelineOfText, readLaunchText } from "./job-file.js";
+import { jobOfText, pipelineOfText, readLaunchText } from "./job-text.js";
 
 /** A job as the coordinator receives it. */
 export interface JobSubmission {
@@ -43,7 +43,7 @@ export async function readSubmission(
   overrides: readonly string[],
   onWarning: (warning: Warning) => void,
 ): Promise<JobSubmission> {
-  const located = jobOfText(directories, text, overrides);
+  const located = await jobOfText(directories, text, overrides);
   located.warnings.forEach(onWarning);
   await checkInputsOf(directories, located);
   return { job: jobFileOf(located.job), priority: located.job.priority };
@@ -56,7 +56,7 @@ export async function readPipelineSubmission(
   overrides: readonly string[],
   onWarning: (warning: Warning) => void,
 ): Promise<PipelineSubmission> {
-  const { name, jobs } = pipelineOfText(directories, text, overrides);
+  const { name, jobs } = await pipelineOfText(directories, text, overrides);
   for (const job of jobs) {
     job.warnings.forEach(onWarning);
     try {

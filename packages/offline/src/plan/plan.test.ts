@@ -1,7 +1,9 @@
 import { deepStrictEqual, equal, ok, throws } from "node:assert/strict";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { jobOfText, readJobFile } from "../job/job-file.js";
+import { locatedWithLossChunks } from "@lapidary/trainer/recipes";
+import { readJobFile } from "../job/job-file.js";
+import { resolveJobText } from "../job/job-text.js";
 import { collectingReporter } from "../testing/collecting-reporter.js";
 import { planJob } from "./plan-job.js";
 import { planStep, planSubject, type PlanSubject } from "./plan.js";
@@ -21,7 +23,8 @@ numerics: mxu
 train: { steps: 1, batch: 8, optimizer: { name: sgd, lr: 0.1 } }
 `;
 const readWide = (overrides: readonly string[]): PlanSubject["job"] =>
-  jobOfText({ root, cwd: root, home: root }, { text: wideJob, file: "wide.yaml", base: root }, overrides).job;
+  locatedWithLossChunks(resolveJobText({ root, cwd: root, home: root }, { text: wideJob, file: "wide.yaml", base: root }, overrides), root)
+    .job;
 const wide = (...overrides: string[]): PlanSubject =>
   planSubject({ job: readWide(overrides), read: (more) => readWide([...overrides, ...more]) }, root, undefined);
 
