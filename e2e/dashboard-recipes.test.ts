@@ -1,16 +1,9 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { PipelineDetail } from "@lapidary/api";
-import { recordedComparison, recordedRl, RecordedRuns, type RecordedRunWriter } from "@lapidary/coordinator/testing";
-import type { Browser, Page } from "playwright-core";
-import { axeViolations, goTo, layoutFaults, openBrowser, panelsFilled, textOf, until, visit, type Visit } from "./support/browser.js";
+import { recordedComparison, recordedRl, type RecordedRunWriter } from "@lapidary/coordinator/testing";
+import { axeViolations, goTo, layoutFaults, panelsFilled, textOf, until } from "./support/browser.js";
+import { RecordedDashboard } from "./support/recorded-dashboard.js";
 
-const root = resolve(fileURLToPath(import.meta.url), "../../..");
-const token = "0123456789abcdef0123456789abcdef";
 const hostile = '<img src=x onerror="globalThis.hacked=1"><script>globalThis.hacked=1</script>';
 const rlJob = `recipe: rl
 init: /checkpoint
@@ -26,16 +19,8 @@ rl: { algorithm: rloo, generations: 4, beta: 0.25, rollout: { max_new_tokens: 8 
 /** Recorded runs of recipes, shown by the coordinator's real HTTP server in a real browser. */
 describe("the dashboard of post-training", function () {
   this.timeout(120_000);
-  let home = "";
-  let recorded: RecordedRuns;
-  let server: Awaited<ReturnType<RecordedRuns["serve"]>>;
-  let browser: Browser;
   let rl: RecordedRunWriter;
-  let open: Visit | undefined;
-
-  before(async () => {
-    home = mkdtempSync(join(tmpdir(), "lapidary-dashboard-recipes-"));
-    recorded = await RecordedRuns.open(home, root);
+  const dashboard = new RecordedDashboard((recorded) => {
     const pipeline = { yaml: rlJob, pipeline: "sort" };
     recorded.record({ id: "sort-sft", ...pipeline, done: 60, end: "done", age_ms: 60_000 });
     const recipe = recordedRl(["31524", `${hostile}\n${"many lines\n".repeat(60)}`]);
@@ -43,28 +28,9 @@ describe("the dashboard of post-training", function () {
     rl = recorded.record({ id: "sort-rl", ...pipeline, needs: ["sort-sft"], done: 40, recipe: { ...recipe, metrics } });
     recorded.record({ id: "sort-compare", ...pipeline, needs: ["sort-sft", "sort-rl"], done: 0, waits: true });
     recorded.record({ id: "compared", yaml: rlJob, done: 5, end: "done", report: recordedComparison });
-    server = await recorded.serve(token);
-    browser = await openBrowser();
   });
-  afterEach(async () => {
-    await open?.close();
-    open = undefined;
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.close();
-    recorded?.runs.close();
-    rmSync(home, { recursive: true, force: true });
-  });
-
-  async function show(at: string, options: Parameters<typeof visit>[3] = {}): Promise<Page> {
-    open = await visit(browser, server.port, token, { ...options, at });
-    return open.page;
-  }
-  const pipeline = async (id: string): Promise<PipelineDetail> =>
-    (await (
-      await fetch(`http://127.0.0.1:${server.port}/api/pipelines/${id}`, { headers: { authorization: `Bearer ${token}` } })
-    ).json()) as PipelineDetail;
+  const { show, api } = dashboard;
+  const pipeline = (id: string): Promise<PipelineDetail> => api(`/api/pipelines/${id}`);
   const filled = `document.querySelectorAll("[data-metrics] canvas").length > 15 && document.querySelector("[data-split] rect") !== null`;
 
   it("every metric of a recipe has a chart in the group of its kind, an unknown metric too, and the charts follow the run", async () => {
@@ -80,7 +46,7 @@ describe("the dashboard of post-training", function () {
     const row = rl.next();
     await until(page, `document.querySelector("[data-split]").dataset.split === "41"`);
     strictEqual(await textOf(page, "[data-metric=reward]"), String(Number(row.metrics?.["reward"]?.toPrecision(3))));
-    deepStrictEqual(open?.complaints, []);
+    deepStrictEqual(dashboard.open?.complaints, []);
   });
 
   it("completions of one prompt at several steps are side by side, with scores and reasons, and the URL keeps the choice", async () => {
@@ -100,7 +66,7 @@ describe("the dashboard of post-training", function () {
     ok((await textOf(page, "#panel-samples .prompt")).startsWith(hostile));
     ok(await page.locator("#panel-samples .prompt").evaluate((each) => each.scrollHeight > each.clientHeight && each.clientHeight < 200));
     strictEqual(await page.evaluate("globalThis.hacked"), undefined);
-    deepStrictEqual(open?.complaints, []);
+    deepStrictEqual(dashboard.open?.complaints, []);
   });
 
   it("a comparison shows the win rate and its interval for all prompts and for each subset", async () => {
@@ -144,7 +110,7 @@ describe("the dashboard of post-training", function () {
     await page.getByRole("button", { name: "Cancel waiting jobs" }).click();
     await page.locator("[data-job=compare]").getByText("cancelled").waitFor();
     strictEqual((await pipeline("sort")).state, "running");
-    deepStrictEqual(open?.complaints, []);
+    deepStrictEqual(dashboard.open?.complaints, []);
   });
 
   it("the launch page checks a pipeline, draws its jobs, and launches it", async () => {
@@ -173,18 +139,12 @@ describe("the dashboard of post-training", function () {
   });
 
   it("a saved page has the metrics, samples and comparison of its run", async () => {
-    const get = async (id: string): Promise<string> =>
-      (await fetch(`http://127.0.0.1:${server.port}/api/jobs/${id}/page.html`, { headers: { authorization: `Bearer ${token}` } })).text();
-    const context = await browser.newContext({ offline: true, viewport: { width: 1440, height: 1000 } });
-    open = { page: await context.newPage(), complaints: [], close: () => context.close() };
-    const { page } = open;
+    const page = await dashboard.showOffline();
     for (const [id, ready] of [
       ["sort-rl", `${filled} && document.querySelectorAll("#panel-samples [data-step]").length === 2`],
       ["compared", `document.querySelectorAll("[data-subset]").length === 6`],
     ] as const) {
-      const file = join(home, `${id}.html`);
-      await writeFile(file, await get(id));
-      await page.goto(`file://${file}`);
+      await page.goto(await dashboard.savePage(id));
       await until(page, ready);
     }
   });
@@ -208,6 +168,6 @@ describe("the dashboard of post-training", function () {
         const found = [...((await page.evaluate(layoutFaults)) as string[]), ...(dark ? await axeViolations(page) : [])];
         faults.push(...found.map((fault) => `${at}: ${fault}`));
       }
-      deepStrictEqual([faults, open?.complaints], [[], []]);
+      deepStrictEqual([faults, dashboard.open?.complaints], [[], []]);
     });
 });

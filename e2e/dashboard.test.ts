@@ -1,31 +1,16 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { type JobDetail, type JobList, type MetricsPage } from "@lapidary/api";
-import { RecordedRuns, type RecordedRunWriter } from "@lapidary/coordinator/testing";
+import type { RecordedRunWriter } from "@lapidary/coordinator/testing";
 import type { ProgramView } from "@lapidary/api/program-view";
-import type { Browser, Page } from "playwright-core";
-import { axeViolations, goTo, layoutFaults, openBrowser, panelsFilled, textOf, until, visit, type Visit } from "./support/browser.js";
-
-const root = resolve(fileURLToPath(import.meta.url), "../../..");
-const token = "0123456789abcdef0123456789abcdef";
+import { axeViolations, goTo, layoutFaults, panelsFilled, textOf, until } from "./support/browser.js";
+import { RecordedDashboard } from "./support/recorded-dashboard.js";
 
 /** The coordinator's real HTTP server serves recorded runs to a real browser. Every test opens its own page. */
 describe("the dashboard", function () {
   this.timeout(120_000);
-  let home = "";
-  let recorded: RecordedRuns;
-  let server: Awaited<ReturnType<RecordedRuns["serve"]>>;
-  let browser: Browser;
   let quickstart: RecordedRunWriter;
   let second: RecordedRunWriter;
-  let open: Visit | undefined;
-
-  before(async () => {
-    home = mkdtempSync(join(tmpdir(), "lapidary-dashboard-"));
-    recorded = await RecordedRuns.open(home, root);
+  const dashboard = new RecordedDashboard((recorded) => {
     recorded.record({
       id: "finished",
       path: "configs/jobs/nano16.yaml",
@@ -50,33 +35,15 @@ describe("the dashboard", function () {
       ],
     });
     recorded.record({ id: "waiting", path: "configs/jobs/nano16.yaml", done: 0, waits: true });
-    server = await recorded.serve(token);
-    browser = await openBrowser();
   });
-  afterEach(async () => {
-    await open?.close();
-    open = undefined;
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.close();
-    recorded?.runs.close();
-    rmSync(home, { recursive: true, force: true });
-  });
-
-  async function show(at: string, options: Parameters<typeof visit>[3] = {}): Promise<Page> {
-    open = await visit(browser, server.port, token, { ...options, at });
-    return open.page;
-  }
-  const api = async <T>(path: string): Promise<T> =>
-    (await (await fetch(`http://127.0.0.1:${server.port}${path}`, { headers: { authorization: `Bearer ${token}` } })).json()) as T;
+  const { show, api } = dashboard;
 
   it("every panel of a run is filled, without console errors and without the token in the URL", async () => {
     const page = await show("#/run/quickstart-1");
     await until(page, panelsFilled);
     match(page.url(), /#\/run\/quickstart-1$/);
-    ok(!page.url().includes(token));
-    deepStrictEqual(open?.complaints, []);
+    ok(!page.url().includes(dashboard.token));
+    deepStrictEqual(dashboard.open?.complaints, []);
   });
 
   it("step, loss and bytes on the page equal those of the API while the run continues", async () => {
@@ -111,11 +78,10 @@ describe("the dashboard", function () {
   it("the page reports an unreachable coordinator, and catches up without a gap or a duplicate when it is back", async () => {
     const page = await show("#/run/quickstart-1");
     await until(page, panelsFilled);
-    const { port } = server;
-    await server.close();
-    await page.getByText("Coordinator unreachable. The page shows").waitFor();
-    quickstart.steps(4);
-    server = await recorded.serve(token, port);
+    await dashboard.restart(async () => {
+      await page.getByText("Coordinator unreachable. The page shows").waitFor();
+      quickstart.steps(4);
+    });
     await until(page, `document.querySelector("[data-field=step]").textContent === "${quickstart.step}"`);
     quickstart.steps(1);
     await until(page, `document.querySelector("[data-field=step]").textContent === "${quickstart.step}"`);
@@ -234,21 +200,12 @@ describe("the dashboard", function () {
   });
 
   it("a saved page works as a file, without a server", async () => {
-    const html = await (
-      await fetch(`http://127.0.0.1:${server.port}/api/jobs/finished/page.html`, { headers: { authorization: `Bearer ${token}` } })
-    ).text();
-    const context = await browser.newContext({ offline: true, viewport: { width: 1440, height: 1000 } });
-    open = { page: await context.newPage(), complaints: [], close: () => context.close() };
-    const { page } = open;
-    page.on("pageerror", (error) => open?.complaints.push(error.message));
-    page.on("console", (message) => message.type() === "error" && open?.complaints.push(message.text()));
-    const file = join(home, "run.html");
-    await import("node:fs/promises").then(({ writeFile }) => writeFile(file, html));
-    await page.goto(`file://${file}`);
+    const page = await dashboard.showOffline();
+    await page.goto(await dashboard.savePage("finished"));
     await until(page, panelsFilled);
     strictEqual(await textOf(page, "[data-field=step]"), "60");
     strictEqual(await page.getByRole("link", { name: "Launch" }).count(), 0);
-    deepStrictEqual(open.complaints, []);
+    deepStrictEqual(dashboard.open?.complaints, []);
   });
 
   for (const dark of [false, true])
