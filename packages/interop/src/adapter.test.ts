@@ -3,23 +3,15 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gemmaConfigSchema, type LoraConfig, buildModel, loraParams, paramsOf, type ParamSpec } from "@lapidary/models";
+import { type LoraConfig, buildModel, loraParams, paramsOf, type ParamSpec } from "@lapidary/models";
+import { smallestGemma } from "@lapidary/models/testing";
 import { ensure } from "@lapidary/std";
 import { readAdapterHead } from "./adapter.js";
 import type { ArrayData } from "./array-data.js";
 import { HfCheckpoint, writeHfCheckpoint } from "./hf-checkpoint.js";
 import { readSafetensors, writeSafetensors } from "./safetensors.js";
 
-const config = gemmaConfigSchema.parse({
-  vocabSize: 8,
-  modelDim: 4,
-  layers: 1,
-  heads: 2,
-  kvHeads: 1,
-  headDim: 2,
-  mlpDim: 6,
-  contextLength: 4,
-});
+const config = smallestGemma;
 const lora: LoraConfig = { rank: 2, alpha: 6, targets: ["q_proj", "down_proj"] };
 const changed = "model.layers.0.mlp.down_proj.weight";
 const arrayOf = ({ dims }: Pick<ParamSpec, "dims">, value: (i: number) => number): ArrayData => ({

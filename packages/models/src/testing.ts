@@ -1,7 +1,25 @@
 import { GraphBuilder, interpret, sizeOf, type Tensor, tensor, tensorType, type Value } from "@lapidary/ir";
 import { ensure, normalAt } from "@lapidary/std";
+import type { GemmaConfig } from "./gemma-config.js";
 
-/** Helpers for the tests of this package. */
+/** Helpers for tests. */
+
+/** A model of one layer, for tests whose numbers do not matter. */
+export const tinyGemma: GemmaConfig = {
+  vocabSize: 32,
+  modelDim: 8,
+  layers: 1,
+  heads: 2,
+  kvHeads: 1,
+  headDim: 4,
+  mlpDim: 16,
+  contextLength: 8,
+  ropeTheta: 1e4,
+  normEps: 1e-6,
+};
+
+/** The smallest of them, for tests that compare every weight. */
+export const smallestGemma: GemmaConfig = { ...tinyGemma, vocabSize: 8, modelDim: 4, headDim: 2, mlpDim: 6, contextLength: 4 };
 
 /** Normal numbers of a stream, as an array. */
 export const normals = (key: number, dims: readonly number[], scale = 1): Tensor =>

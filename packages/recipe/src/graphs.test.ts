@@ -2,23 +2,13 @@ import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { type Graph, parametersOf, printGraph } from "@lapidary/ir";
 import { buildModel, tokenLosses } from "@lapidary/models";
 import { sftEvalStep, sftStep } from "@lapidary/post-training";
+import { tinyGemma } from "@lapidary/models/testing";
 import { ensure } from "@lapidary/std";
 import { type RecipeDefinition, defineRecipe } from "./definition.js";
 import { type GraphRequest, stepProgram, userGraphs } from "./graphs.js";
 import { option, type OptionSpecs } from "./options.js";
 
-const model = {
-  vocabSize: 32,
-  modelDim: 8,
-  layers: 1,
-  heads: 2,
-  kvHeads: 1,
-  headDim: 4,
-  mlpDim: 16,
-  contextLength: 8,
-  ropeTheta: 1e4,
-  normEps: 1e-6,
-};
+const model = tinyGemma;
 const request: GraphRequest = {
   path: "/home/recipe.mjs",
   options: {},

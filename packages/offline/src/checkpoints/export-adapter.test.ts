@@ -3,23 +3,13 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ArrayData, f32Array, HfCheckpoint, writeHfCheckpoint, writeSafetensors } from "@lapidary/interop";
 import { buildModel, loraParams, loraWeights, type ModelConfig, paramsOf } from "@lapidary/models";
+import { tinyGemma } from "@lapidary/models/testing";
 import { ensure, LapidaryError } from "@lapidary/std";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import { readForExport } from "./export-checkpoint.js";
 import { resolveCheckpoint } from "./resolve-checkpoint.js";
 
-const config: ModelConfig = {
-  vocabSize: 32,
-  modelDim: 8,
-  layers: 1,
-  heads: 2,
-  kvHeads: 1,
-  headDim: 4,
-  mlpDim: 16,
-  contextLength: 8,
-  ropeTheta: 1e4,
-  normEps: 1e-6,
-};
+const config: ModelConfig = tinyGemma;
 const lora = { rank: 2, alpha: 3, targets: ["q_proj", "down_proj"] } as const;
 const model = buildModel(config);
 

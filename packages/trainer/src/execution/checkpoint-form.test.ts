@@ -1,17 +1,8 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { gemmaConfigSchema } from "@lapidary/models";
+import { smallestGemma } from "@lapidary/models/testing";
 import { adapterConfig, checkpointForm, weightsFiles } from "./checkpoint-form.js";
 
-const config = gemmaConfigSchema.parse({
-  vocabSize: 8,
-  modelDim: 4,
-  layers: 1,
-  heads: 2,
-  kvHeads: 1,
-  headDim: 2,
-  mlpDim: 6,
-  contextLength: 4,
-});
+const config = smallestGemma;
 type Job = Parameters<typeof checkpointForm>[0];
 const job = (more: Partial<Job>): Job => ({ model: { name: "m", config }, train: { init: "/base" }, ...more }) as Job;
 const lora = { rank: 2, alpha: 4, targets: ["q" as const] };

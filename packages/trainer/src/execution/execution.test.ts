@@ -3,7 +3,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { filesOfTrained, trainTokenizer } from "@lapidary/tokenizer";
 import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
-import { type GemmaConfig, gemma } from "@lapidary/models";
+import { gemma } from "@lapidary/models";
+import { tinyGemma } from "@lapidary/models/testing";
 import { ensure, type Clock, raceAbort } from "@lapidary/std";
 import { replicated } from "@lapidary/ir";
 import { type ArrayData, handleOf, type TensorSpec } from "@lapidary/protocol";
@@ -190,18 +191,7 @@ describe("runBoth", () => {
 
 describe("checkpoints", () => {
   const directory = temporaryDirectory();
-  const config: GemmaConfig = {
-    vocabSize: 300,
-    modelDim: 8,
-    layers: 1,
-    heads: 2,
-    kvHeads: 1,
-    headDim: 4,
-    mlpDim: 16,
-    contextLength: 8,
-    ropeTheta: 10_000,
-    normEps: 1e-6,
-  };
+  const config = { ...tinyGemma, vocabSize: 300 };
   const form = { kind: "model", config } as const;
   const specs = gemma(config).params;
   const tokenizer = trainTokenizer(["some text to learn a few pieces from"], { vocabSize: 300 });

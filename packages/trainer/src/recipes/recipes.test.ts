@@ -1,5 +1,6 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { parametersOf, printGraph } from "@lapidary/ir";
+import { tinyGemma } from "@lapidary/models/testing";
 import { ensure } from "@lapidary/std";
 import type { RunReport } from "@lapidary/protocol";
 import { openLossSteps } from "./loss-steps.js";
@@ -10,18 +11,7 @@ import { rl } from "./rl.js";
 import { sft } from "./sft.js";
 
 const request: RecipeRequest = {
-  model: {
-    vocabSize: 32,
-    modelDim: 8,
-    layers: 1,
-    heads: 2,
-    kvHeads: 1,
-    headDim: 4,
-    mlpDim: 16,
-    contextLength: 8,
-    ropeTheta: 1e4,
-    normEps: 1e-6,
-  },
+  model: tinyGemma,
   update: {
     steps: 4,
     optimizer: { name: "adamw", lr: 0.1, betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0 },

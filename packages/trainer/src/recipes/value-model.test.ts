@@ -3,21 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { modelConfigToHf, writeHfCheckpoint, writeSafetensors } from "@lapidary/interop";
-import { buildModel, gemmaConfigSchema, paramsOf, type ParamSpec } from "@lapidary/models";
+import { buildModel, paramsOf, type ParamSpec } from "@lapidary/models";
+import { smallestGemma } from "@lapidary/models/testing";
 import { scoreParams } from "@lapidary/post-training";
 import type { ResolvedJob } from "@lapidary/training";
 import { initializeValueModel } from "./value-model.js";
 
-const config = gemmaConfigSchema.parse({
-  vocabSize: 8,
-  modelDim: 4,
-  layers: 1,
-  heads: 2,
-  kvHeads: 1,
-  headDim: 2,
-  mlpDim: 6,
-  contextLength: 4,
-});
+const config = smallestGemma;
 const filled = ({ name, dims }: ParamSpec, value: number) =>
   [name, { dtype: "f32" as const, dims, data: new Float32Array(dims.reduce((a, b) => a * b, 1)).fill(value) }] as const;
 
