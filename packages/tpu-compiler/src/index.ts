@@ -1,2 +1,3 @@
 export { compileFiles, type CompileSubject } from "./bundle.js";
+export { type EndedProcess, runToEnd } from "./run-to-end.js";
 export { runTpuCompiler, type TpuReport, type TpuResult } from "./run-tpu-compiler.js";

@@ -1,10 +1,10 @@
-import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { tpuScript } from "@lapidary/interop";
 import { errorFromJSON, LapidaryError } from "@lapidary/std";
 import { z } from "zod";
+import { runToEnd } from "./run-to-end.js";
 import type { ModuleForm } from "./bundle.js";
 
 const count = z.number().nonnegative();
@@ -83,33 +83,22 @@ const logLine = /^lapidary: (?:compile: )?(.*)$/;
 const errorLines = /lapidary: error (LAP_\w+): ([\s\S]*?)\n {4}place: {2}([\s\S]*?)\n {4}remedy: ([\s\S]*?)\s*$/;
 
 /** @throws LapidaryError with the code and remedy that the script prints */
-function runScript(args: readonly string[], { python, env, onProgress }: Pick<TpuRun, "python" | "env" | "onProgress">): Promise<string> {
-  return new Promise((done, fail) => {
-    const child = spawn(python, [...args], { env, stdio: ["ignore", "pipe", "pipe"] });
-    let [stdout, stderr] = ["", ""];
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      stdout += text;
-    });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      stderr += text;
-      for (const line of text.split("\n")) {
-        const found = logLine.exec(line)?.[1];
-        if (found !== undefined && !found.startsWith("error ")) onProgress(found);
-      }
-    });
-    child.once("error", fail);
-    child.once("close", (code, signal) => {
-      if (code === 0) return done(stdout);
-      const [, id, message, place, remedy] = errorLines.exec(stderr) ?? [];
-      if (id !== undefined) return fail(errorFromJSON({ code: id, message, place, remedy }));
-      fail(
-        new LapidaryError({
-          code: "LAP_TPU_COMPILE",
-          message: `the TPU compiler ended with ${signal ?? code}: ${stderr.trim().split("\n").slice(-3).join("\n")}`,
-          location: "libtpu",
-          remedy: "free memory of the machine and compile again; with little memory, compile a job with fewer layers",
-        }),
-      );
-    });
+async function runScript(
+  args: readonly string[],
+  { python, env, onProgress }: Pick<TpuRun, "python" | "env" | "onProgress">,
+): Promise<string> {
+  const onLine = (line: string): void => {
+    const found = logLine.exec(line)?.[1];
+    if (found !== undefined && !found.startsWith("error ")) onProgress(found);
+  };
+  const { code, signal, stdout, stderr } = await runToEnd(python, args, { env, onLine });
+  if (code === 0) return stdout;
+  const [, id, message, place, remedy] = errorLines.exec(stderr) ?? [];
+  if (id !== undefined) throw errorFromJSON({ code: id, message, place, remedy });
+  throw new LapidaryError({
+    code: "LAP_TPU_COMPILE",
+    message: `the TPU compiler ended with ${signal ?? code}: ${stderr.trim().split("\n").slice(-3).join("\n")}`,
+    location: "libtpu",
+    remedy: "free memory of the machine and compile again; with little memory, compile a job with fewer layers",
   });
 }

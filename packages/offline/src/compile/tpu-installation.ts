@@ -1,7 +1,7 @@
-import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { libtpuNotice, libtpuVersion } from "@lapidary/interop";
 import { errorFromJSON, formatBytes, LapidaryError } from "@lapidary/std";
+import { type EndedProcess, runToEnd } from "@lapidary/tpu-compiler";
 
 /** What the user agrees to: what is installed, its size and its licence. */
 export const tpuCompilerNotice = (): string =>
@@ -49,26 +49,20 @@ export async function installTpuCompiler(root: string, env: NodeJS.ProcessEnv, o
   });
 }
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function runTool(root: string, flags: readonly string[], env: NodeJS.ProcessEnv, onLine?: (line: string) => void): Promise<Ended> {
-  const child = spawn(process.execPath, [join(root, "tools/xla/venv.mjs"), ...flags], { env, stdio: ["ignore", "pipe", "pipe"] });
-  let [stdout, stderr] = ["", ""];
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    stderr += text;
-    for (const line of text.split("\n")) {
-      const said = /^lapidary: (?!error |    )(.*)$/.exec(line)?.[1];
-      if (said !== undefined) onLine?.(said);
-    }
-  });
-  return new Promise((done) => {
-    child.once("close", (code) => done({ code, stdout, stderr })).once("error", () => done({ code: null, stdout, stderr }));
-  });
+function runTool(
+  root: string,
+  flags: readonly string[],
+  env: NodeJS.ProcessEnv,
+  onMessage?: (message: string) => void,
+): Promise<Pick<EndedProcess, "code" | "stdout" | "stderr">> {
+  const onLine = (line: string): void => {
+    const said = /^lapidary: (?!error |    )(.*)$/.exec(line)?.[1];
+    if (said !== undefined) onMessage?.(said);
+  };
+  // A tool that cannot be started has found nothing.
+  return runToEnd(process.execPath, [join(root, "tools/xla/venv.mjs"), ...flags], { env, onLine }).catch(() => ({
+    code: null,
+    stdout: "",
+    stderr: "",
+  }));
 }
