@@ -51,7 +51,7 @@ function documentsOf(
   return readText(pieces(), input, account, /\.(html?|xhtml)$/i.test(name) ? "text/html" : "text/plain");
 }
 
-/** The name says how a file is packed, so that a damaged one is told. Without such a name, the first bytes say it. */
+/** The name says how a file is packed, so that a damaged file is reported. Without such a name, the first bytes say it. */
 async function packingOf({ path, file }: FileInput): Promise<"gzip" | "zstd" | "none"> {
   const end = /\.(gz|gzip|zst|zstd)$/i.exec(file)?.[1]?.toLowerCase();
   if (end !== undefined) return compressions[end as keyof typeof compressions];

@@ -41,7 +41,7 @@ function descend(predict: LossModel, start: readonly number[], most: MixtureShar
   return shares;
 }
 
-/** Weights as shares within the limits: what exceeds a limit goes to the sources that have room, by their weights. */
+/** Weights as shares within the limits: what exceeds a limit goes to the sources below their limits, by their weights. */
 function filled(weights: readonly number[], most: MixtureShares): number[] {
   const shares = most.map(() => 0);
   for (let round = 0; round < most.length; round++) {

@@ -43,7 +43,7 @@ describe("compressed files", () => {
       // Between the members, the file is whole.
       strictEqual(result.error, end === whole.length / 2 ? undefined : "truncated", `${end}`);
       deepStrictEqual(result.texts, [...texts, ...texts].slice(0, result.texts.length));
-      // The line that the end of the file cuts is no document.
+      // The line that the end of the file cuts is not a document.
       deepStrictEqual([result.counts.in, result.counts.dropped], [result.texts.length, {}]);
       ok(result.texts.length >= before);
       before = result.texts.length;

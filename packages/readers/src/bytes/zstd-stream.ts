@@ -4,7 +4,7 @@ import type { MemberEnd, MemberEvent } from "./members.js";
 import { XxHash64 } from "./xxhash64.js";
 import { frameMagic, isSkippable, maxHeaderBytes, readFrameHeader } from "./zstd.js";
 
-/** The window of a frame is kept in memory. `zstd` itself refuses larger ones, unless it is told. */
+/** The window of a frame is kept in memory. `zstd` itself refuses larger ones without an option. */
 const maxWindowBytes = 128 * 1024 * 1024;
 
 /**
