@@ -5,7 +5,7 @@ import { assert, ensure } from "@lapidary/std";
 import { initGraph, nextTokenLogits } from "@lapidary/training";
 import { digestOfWeights, loadWeights } from "../execution/checkpoints.js";
 import { wrongReference } from "../rl/rl-errors.js";
-import { answerTokens, negativeLogSigmoid, pairArray, type PairBatch, PairBatches } from "./pair-batches.js";
+import { answerTokens, negativeLogSigmoid, pairArray, type PairBatch, PairBatches, pairScalars, pairStepMetrics } from "./pair-batches.js";
 import { PairFigures, preferenceMetrics } from "./pair-metrics.js";
 import type { Evaluation, Recipe, RecipeInputs, RecipeRun, RecipeSteps, StepMetrics } from "./recipe.js";
 import { recipeRequest } from "./recipe-request.js";
@@ -14,7 +14,7 @@ import { RowLogProbs } from "./row-log-probs.js";
 
 const rowArrays = ["tokens", "targets", "mask"] as const;
 const rewards = ["reward_chosen", "reward_rejected", "logp_chosen", "logp_rejected"] as const;
-const metrics = ["loss", "grad_norm", "learning_rate", "accuracy", "margin_mean", ...rewards] as const;
+const metrics = [...pairScalars, ...rewards] as const;
 
 /**
  * Direct preference optimization on pairs of a better and a worse answer. Rows are padded on the right. With an adapter, the reference is the weights
@@ -76,25 +76,11 @@ async function open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps> 
       const puts = rowArrays.map((name) => update.put(name, pairArray(pairs, name)));
       puts.push(update.put("reference_logps", { dtype: "f32", dims: [pairs.rows], data }));
       const [{ scalars }] = await Promise.all([update.run({ step, update: true, trace }), ...puts]);
-      const result = stepMetrics((name) => ensure(scalars.get(name), name), given);
+      const result = pairStepMetrics(scalars, given, rewards);
       if (step === 0) checkReference(result, { rows: pairs.rows, targets: given.targets }, ensure(job.dpo, "dpo").beta);
       return result;
     },
     evaluate: async (count) => evaluate({ policy, table: await table(), batches, dpo: ensure(job.dpo, "dpo") }, count),
-  };
-}
-
-function stepMetrics(scalar: (name: (typeof metrics)[number]) => number, { targets }: PairBatch): StepMetrics {
-  return {
-    loss: scalar("loss"),
-    grad_norm: scalar("grad_norm"),
-    learning_rate: scalar("learning_rate"),
-    tokens_counted: targets,
-    more: {
-      accuracy: scalar("accuracy"),
-      margin: scalar("margin_mean"),
-      ...Object.fromEntries(rewards.map((name) => [name, scalar(name)])),
-    },
   };
 }
 

@@ -1,7 +1,7 @@
 import { type EncodedPair, ExampleSet, type PreferenceBatch, preferenceBatch } from "@lapidary/data";
 import { type ArrayData } from "@lapidary/protocol";
-import { assert } from "@lapidary/std";
-import type { RecipeInputs } from "./recipe.js";
+import { assert, ensure } from "@lapidary/std";
+import type { RecipeInputs, StepMetrics } from "./recipe.js";
 
 /** Arrays of a batch of pairs: chosen rows before rejected rows. */
 type PairArray = "tokens" | "targets" | "mask" | "segments" | "last" | "margin";
@@ -47,6 +47,29 @@ function batchOf(examples: readonly EncodedPair[], own: number, seq: number): Pa
     .flatMap(({ chosen, rejected }) => [chosen.mask, rejected.mask])
     .reduce((sum, mask) => sum + mask.reduce((ones, each) => ones + each, 0), 0);
   return { examples, pairs, own, targets };
+}
+
+/** The scalars that a step on pairs returns, besides those of its recipe. */
+export const pairScalars = ["loss", "grad_norm", "learning_rate", "accuracy", "margin_mean"] as const;
+
+/** @param own scalars of the recipe, which are metrics of the same name */
+export function pairStepMetrics(
+  scalars: ReadonlyMap<string, number>,
+  { targets }: Pick<PairBatch, "targets">,
+  own: readonly string[],
+): StepMetrics {
+  const scalar = (name: string): number => ensure(scalars.get(name), name);
+  return {
+    loss: scalar("loss"),
+    grad_norm: scalar("grad_norm"),
+    learning_rate: scalar("learning_rate"),
+    tokens_counted: targets,
+    more: {
+      accuracy: scalar("accuracy"),
+      margin: scalar("margin_mean"),
+      ...Object.fromEntries(own.map((name) => [name, scalar(name)])),
+    },
+  };
 }
 
 /** One array of a batch of pairs. */

@@ -2,13 +2,14 @@ import { buildModel } from "@lapidary/models";
 import { frozenWeights, rewardStep, score, scoreHead, trainedStates } from "@lapidary/post-training";
 import { assert, ensure } from "@lapidary/std";
 import { initGraph } from "@lapidary/training";
-import { answerTokens, negativeLogSigmoid, pairArray, PairBatches } from "./pair-batches.js";
+import { answerTokens, negativeLogSigmoid, pairArray, PairBatches, pairScalars, pairStepMetrics } from "./pair-batches.js";
 import { PairFigures, rewardMetrics } from "./pair-metrics.js";
 import type { Evaluation, Recipe, RecipeInputs, RecipeRun, RecipeSteps } from "./recipe.js";
 
 const stepArrays = ["tokens", "last", "margin"] as const;
 const scoreArrays = ["tokens", "last"] as const;
-const metrics = ["loss", "grad_norm", "learning_rate", "accuracy", "margin_mean", "score_chosen", "score_rejected"] as const;
+const scores = ["score_chosen", "score_rejected"] as const;
+const metrics = [...pairScalars, ...scores] as const;
 
 /**
  * A reward model on pairs of a better and a worse answer, with the loss of Bradley and Terry. Rows are padded on the right. With an adapter, the states
@@ -45,22 +46,10 @@ async function open(run: RecipeRun, inputs: RecipeInputs): Promise<RecipeSteps> 
   const batches = new PairBatches(inputs);
   return {
     async step(step, batch, trace) {
-      const { pairs, targets } = batches.train(batch);
-      const puts = stepArrays.map((name) => update.put(name, pairArray(pairs, name)));
+      const given = batches.train(batch);
+      const puts = stepArrays.map((name) => update.put(name, pairArray(given.pairs, name)));
       const [{ scalars }] = await Promise.all([update.run({ step, update: true, trace }), ...puts]);
-      const scalar = (name: (typeof metrics)[number]): number => ensure(scalars.get(name), name);
-      return {
-        loss: scalar("loss"),
-        grad_norm: scalar("grad_norm"),
-        learning_rate: scalar("learning_rate"),
-        tokens_counted: targets,
-        more: {
-          accuracy: scalar("accuracy"),
-          margin: scalar("margin_mean"),
-          score_chosen: scalar("score_chosen"),
-          score_rejected: scalar("score_rejected"),
-        },
-      };
+      return pairStepMetrics(scalars, given, scores);
     },
     evaluate: (count) => evaluate(run, batches, count),
   };
