@@ -13,7 +13,9 @@ export { openGroupModel } from "./generation/group-model.js";
 export { openGroupScores } from "./generation/group-scores.js";
 export { programsFor } from "./programs/programs.js";
 export { readStopRule } from "./recipes/completion-text.js";
+export { chunksByLength } from "./generation/chunks.js";
 export {
+  lossOf,
   type LossSum,
   type MaskedDocument,
   openTokenModel,

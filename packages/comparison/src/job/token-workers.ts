@@ -1,5 +1,5 @@
 import { judgementFromLogits } from "@lapidary/evaluation";
-import type { TokenAnswer, TokenModel, TokenShape } from "@lapidary/trainer";
+import { chunksByLength, lossOf, type TokenAnswer, type TokenModel, type TokenShape } from "@lapidary/trainer";
 import type { TokenWorkers } from "../answer-model.js";
 import type { RunningRewardModel } from "../reward-model.js";
 import type { RecoveringModel } from "./recovering-workers.js";
@@ -11,62 +11,75 @@ interface UnitScope {
   readonly shape: TokenShape;
 }
 
-/** The items in the order of their length, in parts of at most `size`, with their places in the results. */
-function parts<T>(items: readonly T[], size: number, lengthOf: (item: T) => number): readonly (readonly { item: T; index: number }[])[] {
-  const sorted = items.map((item, index) => ({ item, index })).sort((a, b) => lengthOf(a.item) - lengthOf(b.item) || a.index - b.index);
-  return Array.from({ length: Math.ceil(sorted.length / size) }, (_, at) => sorted.slice(at * size, (at + 1) * size));
+interface Units<M, T, R> {
+  readonly items: readonly T[];
+  readonly rows: number;
+  readonly lengthOf: (item: T) => number;
+  /** What the results depend on, besides the items. */
+  readonly key: object;
+  /** @param done items of the units before */
+  work(model: M, items: readonly T[], done: number): Promise<readonly R[]>;
+  /** Called after each unit, also after one that was computed before, with the items so far. */
+  readonly onUnit?: (done: number) => void;
+}
+
+/** The results of all items, computed in units of one batch. */
+async function inUnits<M, T, R>(
+  model: RecoveringModel<M>,
+  { items, rows, lengthOf, key, work, onUnit }: Units<M, T, R>,
+): Promise<readonly R[]> {
+  const results: R[] = [];
+  let done = 0;
+  for (const chunk of chunksByLength(items, rows, lengthOf)) {
+    const own = chunk.map(({ item }) => item);
+    const values = await model.unit({ ...key, items: own }, (workers) => work(workers, own, done));
+    chunk.forEach(({ index }, at) => {
+      results[index] = values[at] as R;
+    });
+    done += chunk.length;
+    onUnit?.(done);
+  }
+  return results;
 }
 
 /** A model whose work is divided into units of one batch. */
 export function tokenUnits(model: RecoveringModel<TokenModel>, { directory, shape }: UnitScope): TokenWorkers {
   const { rows } = shape;
-  async function inUnits<T, R>(
-    kind: string,
-    items: readonly T[],
-    { lengthOf, settings = null }: { readonly lengthOf: (item: T) => number; readonly settings?: unknown },
-    work: (workers: TokenModel, part: readonly T[], done: number) => Promise<readonly R[]>,
-  ): Promise<readonly R[]> {
-    const results: R[] = [];
-    let done = 0;
-    for (const part of parts(items, rows, lengthOf)) {
-      const own = part.map(({ item }) => item);
-      const values = await model.unit({ kind, directory, shape, settings, items: own }, (workers) => work(workers, own, done));
-      part.forEach(({ index }, at) => {
-        results[index] = values[at] as R;
-      });
-      done += part.length;
-    }
-    return results;
-  }
+  const keyOf = (kind: string, settings: unknown = null): object => ({ kind, directory, shape, settings });
+  const lengthOf = ({ ids }: { readonly ids: ArrayLike<number> }): number => ids.length;
   const logProbs: TokenWorkers["logProbs"] = (documents, signal) =>
-    inUnits(
-      "logprobs",
-      documents.map(({ ids, mask }) => ({ ids: Array.from(ids), mask: Array.from(mask) })),
-      { lengthOf: ({ ids }) => ids.length },
-      (workers, part) => workers.logProbs(part, signal),
-    );
+    inUnits(model, {
+      items: documents.map(({ ids, mask }) => ({ ids: Array.from(ids), mask: Array.from(mask) })),
+      rows,
+      lengthOf,
+      key: keyOf("logprobs"),
+      work: (workers, own) => workers.logProbs(own, signal),
+    });
   return {
     answers: (prompts, { onAnswered, signal, ...settings }) =>
-      inUnits<(typeof prompts)[number], TokenAnswer>(
-        "answers",
-        prompts,
-        { lengthOf: ({ ids }) => ids.length, settings },
-        async (workers, part, done) => {
-          const own = await workers.answers(part, { ...settings, signal, onAnswered: (count) => onAnswered?.(done + count) });
-          return own.map(({ ids, isCutOff, end }) => ({ ids, isCutOff, ...(end === undefined ? {} : { end }) }));
+      inUnits(model, {
+        items: prompts,
+        rows,
+        lengthOf,
+        key: keyOf("answers", settings),
+        work: async (workers, own, done): Promise<TokenAnswer[]> => {
+          const answers = await workers.answers(own, { ...settings, signal, onAnswered: (count) => onAnswered?.(done + count) });
+          return answers.map(({ ids, isCutOff, end }) => ({ ids, isCutOff, ...(end === undefined ? {} : { end }) }));
         },
-      ),
+      }),
     judgements: (questions, { tokens, vocabSize, signal, onAnswered }) =>
-      inUnits("judgements", questions, { lengthOf: (ids) => ids.length, settings: { tokens, vocabSize } }, async (workers, part, done) => {
-        const logits = await workers.nextLogits(part, { signal, onAnswered: (count) => onAnswered(done + count) });
-        return logits.map((each) => judgementFromLogits(each.subarray(0, vocabSize), tokens));
+      inUnits(model, {
+        items: questions,
+        rows,
+        lengthOf: (ids) => ids.length,
+        key: keyOf("judgements", { tokens, vocabSize }),
+        work: async (workers, own, done) => {
+          const logits = await workers.nextLogits(own, { signal, onAnswered: (count) => onAnswered(done + count) });
+          return logits.map((each) => judgementFromLogits(each.subarray(0, vocabSize), tokens));
+        },
       }),
     logProbs,
-    loss: async (documents, signal) => {
-      const all = await logProbs(documents, signal);
-      const tokens = documents.reduce((sum, { mask }) => sum + Array.from(mask).reduce((count, each) => count + (each > 0 ? 1 : 0), 0), 0);
-      return { sum: -all.reduce((sum, each) => sum + each, 0), tokens };
-    },
+    loss: async (documents, signal) => lossOf(documents, await logProbs(documents, signal)),
     close: () => model.close(),
   };
 }
@@ -76,18 +89,14 @@ export const scoreUnits = (
   model: RecoveringModel<(rows: readonly (readonly number[])[]) => Promise<readonly number[]>>,
   { directory, shape }: UnitScope,
 ): RunningRewardModel => ({
-  scores: async (rows, { onAnswered }) => {
-    const results: number[] = [];
-    let done = 0;
-    for (const part of parts(rows, shape.rows, (ids) => ids.length)) {
-      const own = part.map(({ item }) => item);
-      const scores = await model.unit({ kind: "scores", directory, shape, items: own }, (score) => score(own));
-      part.forEach(({ index }, at) => {
-        results[index] = scores[at] ?? Number.NaN;
-      });
-      onAnswered((done += part.length));
-    }
-    return results;
-  },
+  scores: (items, { onAnswered }) =>
+    inUnits(model, {
+      items,
+      rows: shape.rows,
+      lengthOf: (ids) => ids.length,
+      key: { kind: "scores", directory, shape },
+      work: (score, own) => score(own),
+      onUnit: onAnswered,
+    }),
   close: () => model.close(),
 });

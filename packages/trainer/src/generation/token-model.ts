@@ -5,6 +5,7 @@ import { generate, type Sampling } from "@lapidary/training";
 import { logProbs } from "@lapidary/post-training";
 import type { TokenHost } from "../rl/program-host.js";
 import type { SessionOptions } from "../session.js";
+import { chunksByLength } from "./chunks.js";
 import { type GenerationBatch, type GenerationSeat, powerOfTwo } from "./generation-batch.js";
 import { openGeneration } from "./open-generation.js";
 
@@ -162,15 +163,13 @@ export class TokenModel {
 
   /** The loss of the targets of all documents. Each document is a row of its own. */
   async loss(documents: readonly MaskedDocument[], signal?: AbortSignal): Promise<LossSum> {
-    const logProbs = await this.logProbs(documents, signal);
-    const tokens = documents.reduce((sum, { mask }) => sum + Array.from(mask).reduce((count, each) => count + (each > 0 ? 1 : 0), 0), 0);
-    return { sum: -logProbs.reduce((sum, each) => sum + each, 0), tokens };
+    return lossOf(documents, await this.logProbs(documents, signal));
   }
 
   /** The log-probability of the targets of each document, nats, in the order of the documents. Each document is a row of its own. */
   async logProbs(documents: readonly MaskedDocument[], signal?: AbortSignal): Promise<readonly number[]> {
     const sums: number[] = [];
-    for (const chunk of chunksOf(byLength(documents), this.#rows)) {
+    for (const chunk of chunksByLength(documents, this.#rows, lengthOf)) {
       signal?.throwIfAborted();
       const own = await this.#logProbsOf(chunk.map(({ item }) => item));
       chunk.forEach(({ index }, row) => {
@@ -222,7 +221,7 @@ export class TokenModel {
     work: (item: T, seat: GenerationSeat) => Promise<R>,
   ): Promise<readonly R[]> {
     const results: R[] = [];
-    for (const chunk of chunksOf(byLength(items), this.#rows)) {
+    for (const chunk of chunksByLength(items, this.#rows, lengthOf)) {
       // All sequences join before the first asks, so that the first step computes all of them.
       const seated = chunk.map(({ item, index }) => ({ item, index, seat: this.#batch.join() }));
       const settled = await Promise.allSettled(
@@ -247,8 +246,10 @@ export class TokenModel {
 
 export const openTokenModel = (options: TokenModelOptions): Promise<TokenModel> => TokenModel.open(options);
 
-const byLength = <T extends { readonly ids: ArrayLike<number> }>(items: readonly T[]): readonly { item: T; index: number }[] =>
-  items.map((item, index) => ({ item, index })).sort((a, b) => a.item.ids.length - b.item.ids.length || a.index - b.index);
+const lengthOf = ({ ids }: { readonly ids: ArrayLike<number> }): number => ids.length;
 
-const chunksOf = <T>(items: readonly T[], size: number): readonly (readonly T[])[] =>
-  Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
+/** The loss of documents, of which `logProbs` has the log-probability of the targets of each. */
+export const lossOf = (documents: readonly MaskedDocument[], logProbs: readonly number[]): LossSum => ({
+  sum: -logProbs.reduce((sum, each) => sum + each, 0),
+  tokens: documents.reduce((sum, { mask }) => sum + Array.from(mask).reduce((count, each) => count + (each > 0 ? 1 : 0), 0), 0),
+});
