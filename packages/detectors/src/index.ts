@@ -5,10 +5,11 @@ export { datatroveRule, janitorRule } from "./decontamination/published-rules.js
 export { maskedExcerpt } from "./finding.js";
 export { type IdentityOptions, findMistakenIdentity } from "./identity.js";
 export { connectedComponents, type Pair } from "./duplicates/components.js";
-export { bandKeys, minHash, shingleHashes } from "./duplicates/min-hash.js";
+export { bandKeys, minHash, shingleHashes, type SignatureShape } from "./duplicates/min-hash.js";
 export { MinHashIndex } from "./duplicates/min-hash-index.js";
 export { plainWords } from "./duplicates/plain-words.js";
 export { repeatedWindows } from "./duplicates/repeated-windows.js";
+export { windowAnchors, windowsAround } from "./duplicates/window-anchors.js";
 export { type EvaluationText, isShort, OverlapIndex } from "./overlap.js";
 export { findPii, type PiiKind } from "./pii.js";
 export { chooseThreshold, type ClassifierQuality, type LabelledText, TextClassifier, trainClassifier } from "./text-classifier.js";
