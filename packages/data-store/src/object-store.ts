@@ -1,10 +1,10 @@
 import { createHash, randomUUID } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { createReadStream, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { asJson, canonicalJson, isSystemError, type JsonValue, LapidaryError, systemError } from "@lapidary/std";
 import { z } from "zod";
-import { type AccountCounts, checkAccount } from "./account.js";
+import { type AccountCounts, accountSchema, checkAccount } from "./account.js";
 
 /** All that an output depends on. A stage that depends on anything else, such as the time, gets no key. */
 export interface StageKey {
@@ -29,17 +29,10 @@ export interface StoredObject {
   readonly parts: readonly StoredPart[];
 }
 
-const count = z.number().int().nonnegative();
 const storedObject = z.object({
   key: z.string(),
-  account: z.object({
-    in: count,
-    out: count,
-    dropped: z.record(z.string(), count),
-    bytes: count,
-    errors: z.array(z.object({ file: z.string(), reason: z.string() })),
-  }),
-  parts: z.array(z.object({ name: z.string().regex(/^part-\d+$/), bytes: count, sha256: z.string() })),
+  account: accountSchema,
+  parts: z.array(z.object({ name: z.string().regex(/^part-\d+$/), bytes: z.number().int().nonnegative(), sha256: z.string() })),
 });
 
 const accountFile = "account.json";
@@ -113,6 +106,29 @@ export class ObjectStore {
     } finally {
       rmSync(unfinished, { recursive: true, force: true });
     }
+  }
+
+  /**
+   * The bytes of a part, compared with their digest at the end.
+   *
+   * @throws LapidaryError LAP_DATA_STORE after the last chunk if they differ; LAP_FILE_…
+   */
+  async *read(object: StoredObject, index: number): AsyncGenerator<Buffer> {
+    const part = object.parts[index];
+    if (part === undefined) throw damaged(this.#directory(object.key), `it has no part-${index}`);
+    const path = this.pathOf(object, part);
+    const hash = createHash("sha256");
+    try {
+      for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
+        hash.update(chunk as Buffer);
+        yield chunk as Buffer;
+      }
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      if (error.code === "ENOENT") throw damaged(path, "it is missing");
+      throw systemError(error, { doing: "read an output of a stage", place: path });
+    }
+    if (hash.digest("hex") !== part.sha256) throw damaged(path, "its bytes differ from its account");
   }
 
   /**
