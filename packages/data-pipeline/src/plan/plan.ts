@@ -15,6 +15,8 @@ export interface Task {
   /** The place of the step in its stage. */
   readonly step: number;
   readonly settings: JsonValue;
+  /** The columns that the stages before give, with their types. */
+  readonly columns: Readonly<Record<string, "number" | "text">>;
   /** Of a map, scatter or join. */
   readonly shard?: { readonly shard: Shard; readonly ordinal: number; readonly view: ViewKeys } | undefined;
   /** Of a gather: which partition. */
@@ -31,6 +33,8 @@ export interface Task {
 export interface StagePlan {
   readonly stage: StageName;
   readonly settings: JsonValue;
+  /** The columns that the stages before give, with their types. */
+  readonly columns: Readonly<Record<string, "number" | "text">>;
   /** The share of its documents that it may drop. */
   readonly expect: number;
   /** The tasks whose accounts are those of the stage: one for each shard. */
