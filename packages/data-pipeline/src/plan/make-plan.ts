@@ -38,7 +38,7 @@ export function makePlan(pipeline: Pipeline, shards: readonly Shard[], digests: 
   const sourceOf = (name: string): Pipeline["sources"][string] | undefined => pipeline.sources[name];
   add("read", (name) => readSettings(sourceOf(name)), states, defaultExpect);
   const extracted = states.filter(({ shard }) => sourceOf(shard.source)?.extract !== undefined);
-  if (extracted.length > 0) add("extract", (name) => sourceOf(name)?.extract ?? null, extracted, 1);
+  if (extracted.length > 0) add("extract", (name) => sourceOf(name)?.extract ?? null, extracted, defaultExpect);
   for (const { stage, settings, expect } of pipeline.stages) add(stage, () => settings, states, expect);
   return { stages, tasks, shards: states.map(({ shard, view, tokens }) => ({ shard, view, tokens })) };
 }

@@ -62,7 +62,7 @@ export interface GatherStep<Settings> extends StepBase {
 
 export interface JoinStep<Settings> extends StepBase {
   readonly shape: "join";
-  readonly writes: "edits" | "columns";
+  readonly writes: "edits" | "columns" | "tokens";
   /** @param shard the place of the shard among all shards that were scattered */
   run(view: ShardView, inputs: GatherInputs, shard: number, settings: Settings): StageOutput;
 }
