@@ -145,6 +145,17 @@ export class ObjectStore {
     }
   }
 
+  /** An empty directory on the disk of the store, for files of a stage while it runs. Its user removes it. */
+  makeScratch(): string {
+    const path = join(this.#root, "unfinished", `scratch.${randomUUID()}`);
+    try {
+      mkdirSync(path, { recursive: true });
+      return path;
+    } catch (error) {
+      throw isSystemError(error) ? systemError(error, { doing: "make a directory for a stage", place: path }) : error;
+    }
+  }
+
   /** Removes an object, so that it is computed again. */
   remove(key: string): void {
     rmSync(this.#directory(key), { recursive: true, force: true });

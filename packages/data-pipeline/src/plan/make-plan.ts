@@ -38,9 +38,8 @@ export function makePlan(pipeline: Pipeline, shards: readonly Shard[], digests: 
   const sourceOf = (name: string): Pipeline["sources"][string] | undefined => pipeline.sources[name];
   add("read", (name) => readSettings(sourceOf(name)), states, defaultExpect);
   const extracted = states.filter(({ shard }) => sourceOf(shard.source)?.extract !== undefined);
-  if (extracted.length > 0) add("extract", (name) => sourceOf(name)?.extract ?? null, extracted, 1);
-  for (const { stage, settings, expect } of pipeline.stages)
-    for (const pass of passesOf(stage, settings)) add(stage, () => pass, states, expect);
+  if (extracted.length > 0) add("extract", (name) => sourceOf(name)?.extract ?? null, extracted, defaultExpect);
+  for (const { stage, settings, expect } of pipeline.stages) add(stage, () => settings, states, expect);
   return { stages, tasks, shards: states.map(({ shard, view, tokens }) => ({ shard, view, tokens })) };
 }
 
@@ -53,11 +52,6 @@ const columnsAfter = <Name extends StageName>(name: Name, settings: JsonValue, b
   const stage: Stage<SettingsOf[Name]> = stageTable[name];
   return stage.columns?.(settingsAs(name, settings), before) ?? before;
 };
-
-function passesOf<Name extends StageName>(name: Name, settings: JsonValue): readonly JsonValue[] {
-  const stage: Stage<SettingsOf[Name]> = stageTable[name];
-  return (stage.passes?.(settingsAs(name, settings)) as readonly JsonValue[] | undefined) ?? [settings];
-}
 
 interface StageContext {
   readonly index: number;

@@ -65,7 +65,7 @@ export interface GatherStep<Settings> extends StepBase {
 
 export interface JoinStep<Settings> extends StepBase {
   readonly shape: "join";
-  readonly writes: "edits" | "columns";
+  readonly writes: "edits" | "columns" | "tokens";
   /** @param shard the place of the shard among all shards */
   run(view: ShardView, inputs: GatherInputs, shard: number, settings: Settings): StageOutput;
 }
