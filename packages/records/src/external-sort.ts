@@ -15,6 +15,9 @@ export interface SortOptions {
 
 const defaultMemoryBytes = 1 << 24;
 
+/** Records for which there is memory at first. Most sorts of a small shard have few. */
+const firstRecords = 1024;
+
 /** Runs that are merged together, and so files that are open at the same time. */
 const fanIn = 32;
 
@@ -22,7 +25,8 @@ const fanIn = 32;
 export class ExternalSort {
   readonly #options: SortOptions;
   readonly #width: number;
-  readonly #block: Uint8Array;
+  readonly #maxBlockBytes: number;
+  #block: Uint8Array;
   #runs: RecordFile[] = [];
   #filled = 0;
   #files = 0;
@@ -30,12 +34,14 @@ export class ExternalSort {
   constructor(width: number, options: SortOptions) {
     this.#width = width;
     this.#options = options;
-    this.#block = new Uint8Array(Math.max(1, Math.floor((options.memoryBytes ?? defaultMemoryBytes) / width)) * width);
+    this.#maxBlockBytes = Math.max(1, Math.floor((options.memoryBytes ?? defaultMemoryBytes) / width)) * width;
+    this.#block = new Uint8Array(Math.min(this.#maxBlockBytes, firstRecords * width));
     mkdirSync(options.directory, { recursive: true });
   }
 
   add(bytes: Uint8Array, at = 0): void {
-    if (this.#filled === this.#block.length) this.#writeRun();
+    if (this.#filled === this.#maxBlockBytes) this.#writeRun();
+    else if (this.#filled === this.#block.length) this.#grow();
     copyRecord(bytes, at, this.#block, this.#filled, this.#width);
     this.#filled += this.#width;
   }
@@ -55,6 +61,12 @@ export class ExternalSort {
     const file = this.#merge(this.#runs, path);
     rmSync(this.#options.directory, { recursive: true });
     return file;
+  }
+
+  #grow(): void {
+    const block = new Uint8Array(Math.min(this.#maxBlockBytes, 2 * this.#block.length));
+    block.set(this.#block);
+    this.#block = block;
   }
 
   #writeRun(): void {

@@ -114,7 +114,10 @@ async function removeDamaged(store: ObjectStore, task: Task): Promise<readonly s
 }
 
 async function compute({ pipeline, workers, signal, progress, main, warn }: RunOptions, store: ObjectStore, plan: Plan): Promise<Computed> {
-  const processes = Array.from({ length: workers }, () => new TaskProcess(pipeline.out, main ?? new URL("./child-main.js", import.meta.url)));
+  const processes = Array.from(
+    { length: workers },
+    () => new TaskProcess(pipeline.out, main ?? new URL("./child-main.js", import.meta.url)),
+  );
   const setAside: SetAside[] = [];
   const accounts = new StageProgress(plan);
   let computed = 0;

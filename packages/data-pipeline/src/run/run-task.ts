@@ -66,7 +66,12 @@ function outputOf(store: ObjectStore, task: Task, view: ShardView | undefined, s
   return outputOfStage(task.stage, task, view, () => gatherInputs(store, task, scratch));
 }
 
-function outputOfStage<Name extends StageName>(name: Name, task: Task, view: ShardView | undefined, inputs: () => GatherInputs): StageOutput {
+function outputOfStage<Name extends StageName>(
+  name: Name,
+  task: Task,
+  view: ShardView | undefined,
+  inputs: () => GatherInputs,
+): StageOutput {
   const stage: Stage<SettingsOf[Name]> = stageTable[name];
   const settings = settingsAs(name, task.settings);
   const step = ensure(stage.steps(settings)[task.step], `step ${task.step} of ${name}`);
