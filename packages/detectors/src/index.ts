@@ -1,7 +1,7 @@
 export { LanguageClassifier } from "./classification/language-classifier.js";
 export { type LabelledDocument, LayoutClassifier } from "./classification/layout-classifier.js";
-export { ContaminationIndex } from "./decontamination/contamination-index.js";
-export { datatroveRule, janitorRule } from "./decontamination/published-rules.js";
+export { type Contamination, ContaminationIndex, passageText } from "./decontamination/contamination-index.js";
+export { datatroveRule, janitorRule, type PublishedRule } from "./decontamination/published-rules.js";
 export { maskedExcerpt } from "./finding.js";
 export { type IdentityOptions, findMistakenIdentity } from "./identity.js";
 export { connectedComponents, type Pair } from "./duplicates/components.js";

@@ -11,6 +11,7 @@ import { makeShards } from "../plan/make-shards.js";
 import type { Plan, Task } from "../plan/plan.js";
 import { planFileOf, type PlanFile, writePlanFile } from "../result/plan-file.js";
 import { publish } from "../result/publish.js";
+import { publishContamination } from "../result/publish-contamination.js";
 import { type StageAccount, stageAccounts } from "../result/stage-accounts.js";
 import { TaskProcess } from "./child-pool.js";
 import { execute, TaskFailure } from "./execute.js";
@@ -66,6 +67,7 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
     const planFile = planFileOf(pipeline, plan);
     writePlanFile(pipeline.out, planFile);
     const { computed, setAside } = await computeRepaired(options, store, plan);
+    await publishContamination(pipeline.out, store, planFile);
     const dataset = await publish(pipeline.out, store, planFile);
     return {
       plan: planFile,

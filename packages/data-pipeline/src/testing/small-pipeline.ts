@@ -7,6 +7,7 @@ import { digestFiles } from "../plan/digest-files.js";
 import { FileIndex } from "../plan/file-index.js";
 import { makePlan } from "../plan/make-plan.js";
 import { makeShards } from "../plan/make-shards.js";
+import type { Plan } from "../plan/plan.js";
 import { runTask } from "../run/run-task.js";
 import { openView } from "../view/open-view.js";
 import type { ViewDocument } from "../view/view.js";
@@ -24,7 +25,7 @@ export interface SmallResult {
   readonly kept: readonly (ViewDocument & { readonly source: string })[];
   /** Of the last stage, by source. */
   readonly accounts: readonly { readonly source: string; readonly account: AccountCounts }[];
-  /** The bytes of the parts of the steps of the last stage, by name of the step. */
+  readonly plan: Plan;
   readonly store: ObjectStore;
   readonly shards: number;
 }
@@ -63,5 +64,5 @@ export async function runSmall(directory: string, corpus: SmallCorpus, stages: s
     source,
     account: ensure(store.find(key), "an object").account,
   }));
-  return { kept, accounts, store, shards: shards.length };
+  return { kept, accounts, plan, store, shards: shards.length };
 }

@@ -9,6 +9,12 @@ export const dataErrors = {
   LAP_JUDGE_TASK: { exit: ExitCode.usage, recoverable: false, summary: "`lapidary data judge` does not know the task." },
   LAP_DATA_PIPELINE: { exit: ExitCode.usage, recoverable: false, summary: "A pipeline file of training data has a mistake." },
   LAP_DATA_RULE: { exit: ExitCode.usage, recoverable: false, summary: "A rule on measures of documents has a mistake." },
+  LAP_DATA_EVALUATION_SET: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A line of an evaluation set is not an item that the stage `decontaminate` can read.",
+    remedy: "write one JSON object a line, with the question in `query` and the answer in `label`",
+  },
   LAP_DATA_DAMAGED: {
     exit: ExitCode.other,
     recoverable: false,
