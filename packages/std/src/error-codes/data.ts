@@ -15,6 +15,12 @@ export const dataErrors = {
     summary: "A line of an evaluation set is not an item that the stage `decontaminate` can read.",
     remedy: "write one JSON object a line, with the question in `query` and the answer in `label`",
   },
+  LAP_DATA_REMOTE: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "The S3-compatible store of a pipeline is unreachable or refuses a request.",
+    remedy: "check the address, the bucket, the region and the credentials; the next run continues with what is stored",
+  },
   LAP_DATA_DAMAGED: {
     exit: ExitCode.other,
     recoverable: false,
