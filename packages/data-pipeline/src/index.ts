@@ -1,4 +1,17 @@
+export { readPipeline, type Pipeline } from "./file/pipeline-file.js";
 export type { Plan, StagePlan, Task } from "./plan/plan.js";
 export type { Shard, ShardFile } from "./plan/shard.js";
+export { type DatasetCard, datasetCard, idleStages } from "./result/card.js";
+export { cardText } from "./result/card-text.js";
+export { collectGarbage, type Garbage } from "./result/collect-garbage.js";
+export { type DatasetDifference, diffDatasets } from "./result/diff.js";
+export { outputDirectory, rememberRun } from "./result/locate.js";
+export { type StageAccount } from "./result/stage-accounts.js";
+export { type PipelineStatus, pipelineStatus } from "./result/status.js";
+export { verifyObjects } from "./result/verify-objects.js";
+export { type RuleEffect, whatIf } from "./result/whatif.js";
+export { type DocumentHistory, type StageFate, whyDocument } from "./result/why.js";
+export { Progress } from "./run/progress.js";
+export { type RunResult, runPipeline } from "./run/run-pipeline.js";
 export { stageTable } from "./stages/table.js";
 export type { Edit, ShardView, ViewDocument } from "./view/view.js";

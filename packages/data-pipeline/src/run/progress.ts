@@ -6,10 +6,10 @@ interface StageState {
   readonly stage: string;
   readonly total: number;
   done: number;
-  /** Of texts that this run delivered. */
+  /** Of texts that came in, in this run. */
   bytes: number;
-  firstMs: number | undefined;
-  lastMs: number | undefined;
+  /** Summed over the processes that computed. */
+  busyMs: number;
 }
 
 /** The progress of a run, by stage, as one line of text. */
@@ -17,7 +17,9 @@ export class Progress {
   readonly #clock: Clock;
   readonly #show: (phase: string, state: () => string) => void;
   #stages: StageState[] = [];
-  #startedMs = 0;
+  readonly #begun = new Map<string, number>();
+  /** Bytes of the texts that an object delivers. */
+  readonly #delivered = new Map<string, number>();
 
   constructor(clock: Clock, show: (phase: string, state: () => string) => void) {
     [this.#clock, this.#show] = [clock, show];
@@ -29,23 +31,26 @@ export class Progress {
   }
 
   start({ stages, tasks }: Plan): void {
-    this.#startedMs = this.#clock.monotonic();
     this.#stages = stages.map(({ stage }, index) => {
       const total = new Set(tasks.filter(({ stageIndex }) => stageIndex === index).map(({ key }) => key)).size;
-      return { stage, total, done: 0, bytes: 0, firstMs: undefined, lastMs: undefined };
+      return { stage, total, done: 0, bytes: 0, busyMs: 0 };
     });
     this.#show("run the pipeline", () => this.#text());
   }
 
-  add({ stageIndex }: Task, { account }: StoredObject, isNew: boolean): void {
+  begin({ key }: Task): void {
+    this.#begun.set(key, this.#clock.monotonic());
+  }
+
+  add({ key, stageIndex, shard }: Task, { account }: StoredObject, isNew: boolean): void {
     const state = this.#stages[stageIndex];
+    this.#delivered.set(key, account.bytes);
     if (state === undefined) return;
     state.done++;
     if (!isNew) return;
     const now = this.#clock.monotonic();
-    state.bytes += account.bytes;
-    state.firstMs ??= this.#startedMs;
-    state.lastMs = now;
+    state.bytes += this.#delivered.get(shard?.view.edits.at(-1) ?? shard?.view.documents ?? key) ?? 0;
+    state.busyMs += now - (this.#begun.get(key) ?? now);
     this.#show("run the pipeline", () => this.#text());
   }
 
@@ -53,14 +58,19 @@ export class Progress {
     this.#show("publish", () => this.#text());
   }
 
-  /** `read 3/3 41 MiB/s, rules 1/3` */
+  /** `read 3/3 41 MiB/s, rules 1/3`: the bytes of texts for each second of a process. */
   #text(): string {
     return this.#stages
-      .map(({ stage, done, total, bytes, firstMs, lastMs }) => {
-        const seconds = firstMs === undefined || lastMs === undefined ? 0 : (lastMs - firstMs) / 1000;
-        const rate = seconds > 0 ? ` ${formatBytes(bytes / seconds)}/s` : "";
+      .map(({ stage, done, total, bytes, busyMs }) => {
+        const rate = busyMs > 0 ? ` ${formatBytes((1000 * bytes) / busyMs)}/s` : "";
         return `${stage} ${done}/${total}${rate}`;
       })
       .join(", ");
+  }
+
+  /** For the result: MB/s of one process. */
+  rates(): Readonly<Record<string, number>> {
+    const measured = this.#stages.filter(({ busyMs }) => busyMs > 0);
+    return Object.fromEntries(measured.map(({ stage, bytes, busyMs }) => [stage, bytes / 1000 / busyMs]));
   }
 }

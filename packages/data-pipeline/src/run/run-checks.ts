@@ -16,6 +16,9 @@ export function checkDamage(pipeline: Pipeline, { stage, shard }: Task, { accoun
     code: "LAP_DATA_DAMAGED",
     message: `${error.file} of source ${source} is damaged (${error.reason})${others}`,
     location: shard?.shard.files.find(({ file }) => file === error.file)?.path ?? source,
+    ...(/^(not |no column)/.test(error.reason)
+      ? { remedy: "name files of this kind in `read`, such as ./texts/**/*.md, or write `damaged: accept` in the source" }
+      : {}),
   });
 }
 

@@ -40,3 +40,9 @@ function holderOf(path: string): ProcessId | undefined {
 
 const busy = (out: string, holder: ProcessId | undefined): LapidaryError =>
   new LapidaryError({ code: "LAP_DATA_BUSY", message: `process ${holder?.pid ?? "?"} runs a pipeline with this output`, location: out });
+
+/** The process that runs a pipeline now; undefined if none does. */
+export function runningProcess(out: string): number | undefined {
+  const holder = holderOf(join(out, "run.lock"));
+  return holder !== undefined && isRunning(holder) ? holder.pid : undefined;
+}

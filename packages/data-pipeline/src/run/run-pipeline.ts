@@ -135,6 +135,7 @@ async function compute({ pipeline, workers, signal, progress, main, warn }: RunO
       tasks: plan.tasks,
       workers,
       run: async (task, worker) => {
+        progress.begin(task);
         const request: TaskProcess["request"] = async (message) => {
           signal.throwIfAborted();
           const outcome = await (processes[worker] ?? new TaskProcess(pipeline.out, new URL(import.meta.url))).request(message);
