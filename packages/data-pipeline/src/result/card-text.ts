@@ -52,11 +52,30 @@ function stageText({ stage, dropped, cut, bySource, examples, changedNothing, in
     `\n### ${stage}\n`,
     ...(reasons.length === 0
       ? []
-      : [table(["reason", "documents", "share"], reasons.map(([reason, count]) => [reason, String(count), percent(count / all)]))]),
-    ...(cuts.length === 0 ? [] : ["", table(["removed from texts", "bytes"], cuts.map(([reason, bytes]) => [reason, String(bytes)]))]),
+      : [
+          table(
+            ["reason", "documents", "share"],
+            reasons.map(([reason, count]) => [reason, String(count), percent(count / all)]),
+          ),
+        ]),
+    ...(cuts.length === 0
+      ? []
+      : [
+          "",
+          table(
+            ["removed from texts", "bytes"],
+            cuts.map(([reason, bytes]) => [reason, String(bytes)]),
+          ),
+        ]),
     ...(sources.length < 2
       ? []
-      : ["", table(["source", "in", "out"], sources.map(([name, counts]) => [name, String(counts.in), String(counts.out)]))]),
+      : [
+          "",
+          table(
+            ["source", "in", "out"],
+            sources.map(([name, counts]) => [name, String(counts.in), String(counts.out)]),
+          ),
+        ]),
     ...(examples.length === 0
       ? []
       : [

@@ -13,11 +13,11 @@ import { planFileOf, type PlanFile, writePlanFile } from "../result/plan-file.js
 import { publish } from "../result/publish.js";
 import { publishContamination } from "../result/publish-contamination.js";
 import { type StageAccount, stageAccounts } from "../result/stage-accounts.js";
-import { TaskProcess } from "./child-pool.js";
 import { execute, TaskFailure } from "./execute.js";
 import { Progress } from "./progress.js";
-import { runRobustly, type SetAside } from "./run-robustly.js";
 import { lockRun } from "./run-lock.js";
+import type { SetAside } from "./run-robustly.js";
+import { localRunner, type TaskRunner, type TaskRunnerContext } from "./task-runner.js";
 import { checkDamage, checkLosses } from "./run-checks.js";
 
 export interface RunOptions {
@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly warn: (text: string) => void;
   /** The program of the processes. Default: that of this package. */
   readonly main?: URL | undefined;
+  /** Computes the tasks elsewhere. Default: `workers` child processes. */
+  readonly runner?: ((context: TaskRunnerContext) => TaskRunner | Promise<TaskRunner>) | undefined;
 }
 
 export interface RunResult {
@@ -55,7 +57,8 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
   const release = lockRun(pipeline.out);
   try {
     const store = new ObjectStore(pipeline.out);
-    store.removeUnfinished();
+    // Workers of other processes may have outputs in progress.
+    if (options.runner === undefined) store.removeUnfinished();
     mkdirSync(join(pipeline.out, "objects"), { recursive: true });
     const index = new FileIndex(join(pipeline.out, "files.json"));
     const shards = await makeShards(pipeline, index, (file) => {
@@ -115,38 +118,28 @@ async function removeDamaged(store: ObjectStore, task: Task): Promise<readonly s
   return removed;
 }
 
-async function compute({ pipeline, workers, signal, progress, main, warn }: RunOptions, store: ObjectStore, plan: Plan): Promise<Computed> {
-  const processes = Array.from(
-    { length: workers },
-    () => new TaskProcess(pipeline.out, main ?? new URL("./child-main.js", import.meta.url)),
-  );
+async function compute(options: RunOptions, store: ObjectStore, plan: Plan): Promise<Computed> {
+  const { pipeline, workers, signal, progress, main, warn } = options;
   const setAside: SetAside[] = [];
   const accounts = new StageProgress(plan);
   let computed = 0;
-  const killAll = (): void => {
-    for (const each of processes) each.kill();
+  const onSetAside = (document: SetAside): void => {
+    setAside.push(document);
+    warn(`document ${document.id} ends the process of the stage ${document.stage} (${document.shard}), and is set aside`);
   };
-  const onAbort = (): void => killAll();
+  const context = { out: pipeline.out, store, plan, signal, onSetAside, warn };
+  const runner = (await options.runner?.(context)) ?? localRunner(context, workers, main);
+  const onAbort = (): void => void runner.close();
   signal.addEventListener("abort", onAbort);
   progress.start(plan);
   try {
     await execute({
       store,
       tasks: plan.tasks,
-      workers,
-      run: async (task, worker) => {
+      workers: runner.slots,
+      run: async (task, slot) => {
         progress.begin(task);
-        const request: TaskProcess["request"] = async (message) => {
-          signal.throwIfAborted();
-          const outcome = await (processes[worker] ?? new TaskProcess(pipeline.out, new URL(import.meta.url))).request(message);
-          // The abort killed the process: the document did not.
-          signal.throwIfAborted();
-          return outcome;
-        };
-        return runRobustly(store, task, request, (document) => {
-          setAside.push(document);
-          warn(`document ${document.id} ends the process of the stage ${document.stage} (${document.shard}), and is set aside`);
-        });
+        return runner.run(task, slot);
       },
       onObject: (task, object, isNew) => {
         if (isNew) computed++;
@@ -161,7 +154,7 @@ async function compute({ pipeline, workers, signal, progress, main, warn }: RunO
     throw error instanceof TaskFailure && signal.aborted ? signal.reason : error;
   } finally {
     signal.removeEventListener("abort", onAbort);
-    killAll();
+    await runner.close();
     progress.end();
   }
 }

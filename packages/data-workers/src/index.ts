@@ -1,0 +1,2 @@
+export { queueRunner } from "./queue-runner.js";
+export { TaskWorker } from "./task-worker.js";
