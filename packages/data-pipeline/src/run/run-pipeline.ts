@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type AccountCounts, mergeAccounts, ObjectStore } from "@lapidary/data-store";
 import type { PublishedDataset } from "@lapidary/mixture";
-import { LapidaryError } from "@lapidary/std";
+import { ensure, LapidaryError } from "@lapidary/std";
 import type { Pipeline } from "../file/pipeline-file.js";
 import { digestFiles } from "../plan/digest-files.js";
 import { FileIndex } from "../plan/file-index.js";
@@ -12,7 +12,7 @@ import type { Plan, Task } from "../plan/plan.js";
 import { planFileOf, type PlanFile, writePlanFile } from "../result/plan-file.js";
 import { publish } from "../result/publish.js";
 import { type StageAccount, stageAccounts } from "../result/stage-accounts.js";
-import { TaskProcess } from "./child-pool.js";
+import { TaskProcess, type TaskRunner } from "./task-process.js";
 import { execute, TaskFailure } from "./execute.js";
 import { Progress } from "./progress.js";
 import { runRobustly, type SetAside } from "./run-robustly.js";
@@ -26,8 +26,8 @@ export interface RunOptions {
   readonly signal: AbortSignal;
   readonly progress: Progress;
   readonly warn: (text: string) => void;
-  /** The program of the processes. Default: that of this package. */
-  readonly main?: URL | undefined;
+  /** Starts what computes the tasks of one worker. Default: a child process. */
+  readonly startRunner?: ((out: string) => TaskRunner) | undefined;
 }
 
 export interface RunResult {
@@ -113,16 +113,18 @@ async function removeDamaged(store: ObjectStore, task: Task): Promise<readonly s
   return removed;
 }
 
-async function compute({ pipeline, workers, signal, progress, main, warn }: RunOptions, store: ObjectStore, plan: Plan): Promise<Computed> {
-  const processes = Array.from({ length: workers }, () => new TaskProcess(pipeline.out, main ?? new URL("./child-main.js", import.meta.url)));
+const childProcess = (out: string): TaskRunner => new TaskProcess(out, new URL("./child-main.js", import.meta.url));
+
+async function compute(options: RunOptions, store: ObjectStore, plan: Plan): Promise<Computed> {
+  const { pipeline, workers, signal, progress, warn, startRunner = childProcess } = options;
+  const runners = Array.from({ length: workers }, () => startRunner(pipeline.out));
   const setAside: SetAside[] = [];
   const accounts = new StageProgress(plan);
   let computed = 0;
   const killAll = (): void => {
-    for (const each of processes) each.kill();
+    for (const each of runners) each.kill();
   };
-  const onAbort = (): void => killAll();
-  signal.addEventListener("abort", onAbort);
+  signal.addEventListener("abort", killAll);
   progress.start(plan);
   try {
     await execute({
@@ -131,9 +133,10 @@ async function compute({ pipeline, workers, signal, progress, main, warn }: RunO
       workers,
       run: async (task, worker) => {
         progress.begin(task);
-        const request: TaskProcess["request"] = async (message) => {
+        const runner = ensure(runners[worker], "a runner");
+        const request: TaskRunner["request"] = async (message) => {
           signal.throwIfAborted();
-          const outcome = await (processes[worker] ?? new TaskProcess(pipeline.out, new URL(import.meta.url))).request(message);
+          const outcome = await runner.request(message);
           // The abort killed the process: the document did not.
           signal.throwIfAborted();
           return outcome;
@@ -155,7 +158,7 @@ async function compute({ pipeline, workers, signal, progress, main, warn }: RunO
   } catch (error) {
     throw error instanceof TaskFailure && signal.aborted ? signal.reason : error;
   } finally {
-    signal.removeEventListener("abort", onAbort);
+    signal.removeEventListener("abort", killAll);
     killAll();
     progress.end();
   }
