@@ -1,2 +1,2 @@
-export { queueRunner } from "./queue-runner.js";
+export { queueExecutor } from "./queue-executor.js";
 export { TaskWorker } from "./task-worker.js";

@@ -1,5 +1,5 @@
 import { ShardWorker, type Store } from "@lapidary/control";
-import { runRobustly, type SetAside, type Task, TaskProcess, taskMain } from "@lapidary/data-pipeline";
+import { childProcess, runRobustly, type SetAside, type Task, type TaskRunner } from "@lapidary/data-pipeline";
 import { ObjectStore } from "@lapidary/data-store";
 import { asJson, type JsonValue } from "@lapidary/std";
 import { z } from "zod";
@@ -11,8 +11,8 @@ export interface TaskWorkerOptions {
   /** Child processes that compute. */
   readonly cores: number;
   readonly lockMs?: number;
-  /** The program of the processes. Default: that of the pipeline. */
-  readonly main?: URL | undefined;
+  /** Starts what computes the tasks of one slot. Default: a child process. */
+  readonly startRunner?: ((out: string) => TaskRunner) | undefined;
   readonly onTask: (task: Task, state: "started" | "stored") => void;
   readonly onError: (error: Error) => void;
 }
@@ -22,7 +22,7 @@ export class TaskWorker {
   readonly #worker: ShardWorker;
   readonly #options: TaskWorkerOptions;
   /** By slot. A process serves one output directory. */
-  readonly #processes: { readonly out: string; readonly process: TaskProcess }[] = [];
+  readonly #processes: { readonly out: string; readonly process: TaskRunner }[] = [];
   #list: { readonly pointer: TaskPointer; readonly tasks: ReadonlyMap<string, Task> } | undefined;
 
   constructor(store: Store, options: TaskWorkerOptions) {
@@ -67,11 +67,11 @@ export class TaskWorker {
     return this.#list.tasks.get(key);
   }
 
-  #processOf(out: string, slot: number): TaskProcess {
+  #processOf(out: string, slot: number): TaskRunner {
     const found = this.#processes[slot];
     if (found?.out === out) return found.process;
     found?.process.kill();
-    const process = new TaskProcess(out, this.#options.main ?? taskMain);
+    const process = (this.#options.startRunner ?? childProcess)(out);
     this.#processes[slot] = { out, process };
     return process;
   }

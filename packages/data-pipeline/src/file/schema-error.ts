@@ -4,7 +4,7 @@ import { pipelineError, type YamlPath, type YamlText } from "./yaml-text.js";
 
 /** The error for the first mistake that a schema found, with its location and the nearest name that is known. */
 export function schemaError(error: z.ZodError, schema: z.ZodType, yaml: YamlText, base: YamlPath = []): LapidaryError {
-  const issue = deepest(error.issues[0], []);
+  const issue = first(error.issues, []);
   if (issue === undefined) return pipelineError("invalid value", yaml.locationOf(base), "correct it");
   const path = [...base, ...issue.path];
   const name = path.map(String).join(".");
@@ -34,14 +34,24 @@ interface Located {
   readonly path: YamlPath;
 }
 
-/** Of a union, the mistake of the branch that fits furthest. */
-function deepest(issue: z.core.$ZodIssue | undefined, before: YamlPath): Located | undefined {
-  if (issue === undefined) return undefined;
+/** The mistake to report. An unknown key comes before the missing one that it probably means. */
+function first(issues: readonly z.core.$ZodIssue[], before: YamlPath): Located | undefined {
+  const all = issues.flatMap((issue) => located(issue, before));
+  return all.find(({ issue }) => issue.code === "unrecognized_keys") ?? all[0];
+}
+
+/** Of a union, the mistakes of the branch that fits furthest. */
+function located(issue: z.core.$ZodIssue, before: YamlPath): readonly Located[] {
   const path = [...before, ...issue.path];
-  if (issue.code !== "invalid_union") return { issue, path };
-  const branches = issue.errors.flatMap(([first]) => deepest(first, path) ?? []);
-  const isWrongType = ({ issue: { code }, path: at }: Located): number => (at.length === path.length && code === "invalid_type" ? 1 : 0);
-  return branches.sort((a, b) => b.path.length - a.path.length || isWrongType(a) - isWrongType(b))[0] ?? { issue, path };
+  if (issue.code !== "invalid_union") return [{ issue, path }];
+  const branches = issue.errors.map((each) => each.flatMap((inner) => located(inner, path)));
+  const depth = (branch: readonly Located[]): number =>
+    Math.max(
+      0,
+      ...branch.map(({ issue: { code }, path: at }) => at.length + (at.length === path.length && code === "invalid_type" ? 0 : 0.5)),
+    );
+  const best = branches.sort((a, b) => depth(b) - depth(a))[0];
+  return best === undefined || best.length === 0 ? [{ issue, path }] : best;
 }
 
 /** The keys of the mapping at a path of a schema. */

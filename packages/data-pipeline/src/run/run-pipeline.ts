@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type AccountCounts, mergeAccounts, ObjectStore } from "@lapidary/data-store";
 import type { PublishedDataset } from "@lapidary/mixture";
-import { LapidaryError } from "@lapidary/std";
+import { ensure, LapidaryError } from "@lapidary/std";
 import type { Pipeline } from "../file/pipeline-file.js";
 import { digestFiles } from "../plan/digest-files.js";
 import { FileIndex } from "../plan/file-index.js";
@@ -13,11 +13,12 @@ import { planFileOf, type PlanFile, writePlanFile } from "../result/plan-file.js
 import { publish } from "../result/publish.js";
 import { publishContamination } from "../result/publish-contamination.js";
 import { type StageAccount, stageAccounts } from "../result/stage-accounts.js";
+import type { TaskRunner } from "./task-process.js";
 import { execute, TaskFailure } from "./execute.js";
 import { Progress } from "./progress.js";
 import { lockRun } from "./run-lock.js";
 import type { SetAside } from "./run-robustly.js";
-import { localRunner, type TaskRunner, type TaskRunnerContext } from "./task-runner.js";
+import { type ExecutorContext, localExecutor, type TaskExecutor } from "./task-executor.js";
 import { checkDamage, checkLosses } from "./run-checks.js";
 
 export interface RunOptions {
@@ -27,10 +28,10 @@ export interface RunOptions {
   readonly signal: AbortSignal;
   readonly progress: Progress;
   readonly warn: (text: string) => void;
-  /** The program of the processes. Default: that of this package. */
-  readonly main?: URL | undefined;
-  /** Computes the tasks elsewhere. Default: `workers` child processes. */
-  readonly runner?: ((context: TaskRunnerContext) => TaskRunner | Promise<TaskRunner>) | undefined;
+  /** Starts what computes the tasks of one worker. Default: a child process. */
+  readonly startRunner?: ((out: string) => TaskRunner) | undefined;
+  /** Computes the tasks elsewhere. Default: `workers` runners of this process. */
+  readonly executor?: ((context: ExecutorContext) => TaskExecutor) | undefined;
 }
 
 export interface RunResult {
@@ -58,7 +59,7 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
   try {
     const store = new ObjectStore(pipeline.out);
     // Workers of other processes may have outputs in progress.
-    if (options.runner === undefined) store.removeUnfinished();
+    if (options.executor === undefined) store.removeUnfinished();
     mkdirSync(join(pipeline.out, "objects"), { recursive: true });
     const index = new FileIndex(join(pipeline.out, "files.json"));
     const shards = await makeShards(pipeline, index, (file) => {
@@ -119,7 +120,7 @@ async function removeDamaged(store: ObjectStore, task: Task): Promise<readonly s
 }
 
 async function compute(options: RunOptions, store: ObjectStore, plan: Plan): Promise<Computed> {
-  const { pipeline, workers, signal, progress, main, warn } = options;
+  const { pipeline, workers, signal, progress, warn, startRunner } = options;
   const setAside: SetAside[] = [];
   const accounts = new StageProgress(plan);
   let computed = 0;
@@ -128,18 +129,18 @@ async function compute(options: RunOptions, store: ObjectStore, plan: Plan): Pro
     warn(`document ${document.id} ends the process of the stage ${document.stage} (${document.shard}), and is set aside`);
   };
   const context = { out: pipeline.out, store, plan, signal, onSetAside, warn };
-  const runner = (await options.runner?.(context)) ?? localRunner(context, workers, main);
-  const onAbort = (): void => void runner.close();
+  const executor = options.executor?.(context) ?? localExecutor(context, workers, startRunner);
+  const onAbort = (): void => executor.close();
   signal.addEventListener("abort", onAbort);
   progress.start(plan);
   try {
     await execute({
       store,
       tasks: plan.tasks,
-      workers: runner.slots,
+      workers: executor.slots,
       run: async (task, slot) => {
         progress.begin(task);
-        return runner.run(task, slot);
+        return executor.run(task, slot);
       },
       onObject: (task, object, isNew) => {
         if (isNew) computed++;
@@ -154,7 +155,7 @@ async function compute(options: RunOptions, store: ObjectStore, plan: Plan): Pro
     throw error instanceof TaskFailure && signal.aborted ? signal.reason : error;
   } finally {
     signal.removeEventListener("abort", onAbort);
-    await runner.close();
+    executor.close();
     progress.end();
   }
 }

@@ -4,7 +4,7 @@ import type { Task } from "../plan/plan.js";
 import { openView, storedObject } from "../view/open-view.js";
 import type { ViewDocument } from "../view/view.js";
 import type { ChildRequest } from "./child-protocol.js";
-import type { Outcome } from "./child-pool.js";
+import type { Outcome } from "./task-process.js";
 
 /** A process can end for other reasons than its documents, such as a person who stops it. */
 const tries = 3;

@@ -14,7 +14,8 @@ export function serveTasks(out: string): void {
   });
 }
 
-async function answer(store: ObjectStore, { kind, task, limits }: ChildRequest): Promise<ChildReply> {
+/** The reply to one request. */
+export async function answer(store: ObjectStore, { kind, task, limits }: ChildRequest): Promise<ChildReply> {
   try {
     if (kind === "run") return { kind: "stored", object: await runTask(store, task, limits) };
     return { kind: "probed", ids: await probeTask(store, task, limits) };

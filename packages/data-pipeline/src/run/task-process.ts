@@ -6,8 +6,15 @@ import type { ChildReply, ChildRequest } from "./child-protocol.js";
 /** What a process of a stage did: it answered, or it ended. */
 export type Outcome = Extract<ChildReply, { readonly kind: "stored" | "probed" }> | { readonly kind: "died"; readonly why: string };
 
+/** Computes tasks, one at a time. */
+export interface TaskRunner {
+  /** @throws LapidaryError of the task */
+  request(request: ChildRequest): Promise<Outcome>;
+  kill(): void;
+}
+
 /** Computes tasks in one child process at a time. A process that ended is replaced at the next request. */
-export class TaskProcess {
+export class TaskProcess implements TaskRunner {
   #child: ChildProcess | undefined;
   #stderr = "";
   readonly #main: URL;
@@ -24,7 +31,6 @@ export class TaskProcess {
     const replied = new AbortController();
     const reply = once(child, "message", { signal: replied.signal }).then(([message]): ChildReply => message as ChildReply);
     const ended = once(child, "exit", { signal: replied.signal }).then(([code, signal]): Outcome => {
-      this.#child = undefined;
       const how = signal === null ? `exit code ${String(code)}` : String(signal);
       return { kind: "died", why: [how, this.#stderr.trim().split("\n").at(-1)].filter((each) => each !== "").join(": ") };
     });
@@ -50,6 +56,10 @@ export class TaskProcess {
     const child = fork(this.#main, [this.#out], { stdio: ["ignore", "ignore", "pipe", "ipc"] });
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-4000);
+    });
+    // A process can also end between two requests.
+    child.once("exit", () => {
+      if (this.#child === child) this.#child = undefined;
     });
     return child;
   }

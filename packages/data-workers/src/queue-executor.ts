@@ -1,5 +1,5 @@
 import type { ShardQueue } from "@lapidary/control";
-import type { SetAside, Task, TaskRunner, TaskRunnerContext } from "@lapidary/data-pipeline";
+import type { SetAside, Task, TaskExecutor, ExecutorContext } from "@lapidary/data-pipeline";
 import type { StoredObject } from "@lapidary/data-store";
 import { asJson, LapidaryError } from "@lapidary/std";
 import { z } from "zod";
@@ -24,7 +24,7 @@ const result = z.object({ set_aside: z.array(z.object({ stage: z.string(), shard
  *
  * Redis has pointers alone. If it loses its data, the jobs are added again. If the planner is killed, the next one finds what the workers stored.
  */
-export function queueRunner(queue: ShardQueue, { out, store, plan, signal, onSetAside, warn }: TaskRunnerContext): TaskRunner {
+export function queueExecutor(queue: ShardQueue, { out, store, plan, signal, onSetAside, warn }: ExecutorContext): TaskExecutor {
   const pointer = writeTaskList(out, plan);
   const window = new JobWindow(queue, signal, warn);
   return {

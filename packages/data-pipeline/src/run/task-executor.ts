@@ -1,20 +1,20 @@
 import type { ObjectStore, StoredObject } from "@lapidary/data-store";
 import { ensure } from "@lapidary/std";
 import type { Plan, Task } from "../plan/plan.js";
-import { TaskProcess } from "./child-pool.js";
 import { runRobustly, type SetAside } from "./run-robustly.js";
+import { TaskProcess, type TaskRunner } from "./task-process.js";
 
 /** Computes the tasks of a plan. */
-export interface TaskRunner {
+export interface TaskExecutor {
   /** Calls of `run` at the same time, at most. */
   readonly slots: number;
   /** @param slot 0 to slots − 1; calls with the same slot do not overlap */
   run(task: Task, slot: number): Promise<StoredObject>;
-  /** Ends the processes of the runner. */
-  close(): void | Promise<void>;
+  /** Ends what runs. */
+  close(): void;
 }
 
-export interface TaskRunnerContext {
+export interface ExecutorContext {
   /** The output directory of the pipeline. */
   readonly out: string;
   readonly store: ObjectStore;
@@ -24,18 +24,22 @@ export interface TaskRunnerContext {
   readonly warn: (text: string) => void;
 }
 
-/** The program of the processes that compute. */
-export const taskMain = new URL("./child-main.js", import.meta.url);
+/** Computes the tasks of one worker in a child process. */
+export const childProcess = (out: string): TaskRunner => new TaskProcess(out, new URL("./child-main.js", import.meta.url));
 
-/** Computes tasks in child processes of this one. */
-export function localRunner({ out, store, signal, onSetAside }: TaskRunnerContext, workers: number, main = taskMain): TaskRunner {
-  const processes = Array.from({ length: workers }, () => new TaskProcess(out, main));
+/** Computes tasks by `workers` runners of this process. */
+export function localExecutor(
+  { out, store, signal, onSetAside }: ExecutorContext,
+  workers: number,
+  startRunner: (out: string) => TaskRunner = childProcess,
+): TaskExecutor {
+  const runners = Array.from({ length: workers }, () => startRunner(out));
   return {
     slots: workers,
     run(task, slot) {
-      const request: TaskProcess["request"] = async (message) => {
+      const request: TaskRunner["request"] = async (message) => {
         signal.throwIfAborted();
-        const outcome = await ensure(processes[slot], `process ${slot}`).request(message);
+        const outcome = await ensure(runners[slot], `runner ${slot}`).request(message);
         // The abort killed the process: the document did not.
         signal.throwIfAborted();
         return outcome;
@@ -43,7 +47,7 @@ export function localRunner({ out, store, signal, onSetAside }: TaskRunnerContex
       return runRobustly(store, task, request, onSetAside);
     },
     close() {
-      for (const each of processes) each.kill();
+      for (const each of runners) each.kill();
     },
   };
 }
