@@ -6,6 +6,17 @@ export const dataErrors = {
   LAP_FIXTURES: { exit: ExitCode.usage, recoverable: false, summary: "A file of fixtures has another form than its task reads." },
   LAP_MIXTURE_STAGES: { exit: ExitCode.usage, recoverable: false, summary: "The stages of a mixture overlap, or have invalid weights." },
   LAP_MIXTURE_EMPTY: { exit: ExitCode.usage, recoverable: false, summary: "A source of a mixture has a weight and no sequences." },
+  LAP_MIXTURE_EXHAUSTED: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A source of a mixture has fewer rows than the steps of the run read.",
+  },
+  LAP_MIXTURE_HISTORY: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A resumed run would have other data in steps that it has already trained.",
+    remedy: "keep the stages that have begun, with steps as numbers, and add a stage that begins at a later step; or launch a new job",
+  },
   LAP_JUDGE_TASK: { exit: ExitCode.usage, recoverable: false, summary: "`lapidary data judge` does not know the task." },
   LAP_DATA_ACCOUNT: {
     exit: ExitCode.other,
