@@ -97,6 +97,26 @@ describe("training on a mixture of sources", function () {
     }
   });
 
+  it("`data at` names the documents of a step, and `data where` finds the step again", async () => {
+    const { rows } = (await home.json("data", "at", "whole", "7")) as {
+      rows: { row: number; source: string; documents: { id: string; in_row: number }[]; text: string }[];
+    };
+    equal(rows.length, 4);
+    const { row, source, documents, text } = ensure(rows[2], "row");
+    const { id, in_row } = ensure(documents[0], "document");
+    const found = (await home.json("data", "where", id, "whole")) as {
+      source: string;
+      text: string;
+      steps: { step: number; row: number; tokens: number }[];
+    };
+    equal(found.source, source);
+    const [at] = found.steps.filter(({ step }) => step === 7);
+    deepStrictEqual([at?.row, at?.tokens], [row, in_row]);
+    ok(text.includes(found.text.slice(-8)) || found.text.includes(text.slice(0, 8)), `${text} and ${found.text}`);
+    equal((await home.run("data", "at", "whole", "41")).code, 102);
+    match((await home.run("data", "where", "0123456789abcdef", "whole")).stderr, /LAP_DATA_DOCUMENT/);
+  });
+
   it("another number of workers and another mesh train on the same rows", async () => {
     const changes = ["workers=1", "mesh={ data: 4 }", "train.steps=8"];
     const { code, stdout } = await home.run("launch", join(home.directory, "mixed.yaml"), "--name", "other", ...changes);

@@ -17,6 +17,9 @@ export const dataErrors = {
     summary: "A resumed run would have other data in steps that it has already trained.",
     remedy: "keep the stages that have begun, with steps as numbers, and add a stage that begins at a later step; or launch a new job",
   },
+  LAP_DATA_NO_SOURCES: { exit: ExitCode.usage, recoverable: false, summary: "The run does not train on the sources of a pipeline." },
+  LAP_DATA_DOCUMENT: { exit: ExitCode.notFound, recoverable: false, summary: "No source has the document, or several have it." },
+  LAP_DATA_STEP: { exit: ExitCode.notFound, recoverable: false, summary: "The run has no step with this number." },
   LAP_JUDGE_TASK: { exit: ExitCode.usage, recoverable: false, summary: "`lapidary data judge` does not know the task." },
   LAP_DATA_ACCOUNT: {
     exit: ExitCode.other,
