@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GraphBuilder } from "@lapidary/ir";
-import { gemma, gemmaLogicalAxes, parameterCount } from "@lapidary/models";
+import { buildModel, logicalAxes, parameterCount } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import fc from "fast-check";
 import { jobFuzzTarget } from "../testing/fuzz.js";
@@ -391,7 +391,7 @@ describe("resolved jobs", () => {
 
   it("the compiler options have the rules of the axes that a graph has", () => {
     const job = resolved();
-    const model = gemma(job.model.config);
+    const model = buildModel(job.model.config);
     const step = trainStep(model, job.train, { batch: job.train.batch, seq: job.train.seq });
     ok("batch" in compileOptions(job, step).rules && "heads" in compileOptions(job, step).rules);
     ok(!("batch" in compileOptions(job, initProgram(model, job.train.optimizer, 0)).rules));
@@ -401,14 +401,14 @@ describe("resolved jobs", () => {
 
   it("the rules cover every logical axis of a graph", () => {
     const job = resolved();
-    const step = trainStep(gemma(job.model.config), job.train, { batch: 32, seq: 8 });
+    const step = trainStep(buildModel(job.model.config), job.train, { batch: 32, seq: 8 });
     const carried = new Set(step.values.flatMap(({ logicalAxes }) => (logicalAxes ?? []).flatMap((axis) => axis?.split("/")[0] ?? [])));
-    deepStrictEqual([...carried].sort(), [...gemmaLogicalAxes].sort());
+    deepStrictEqual([...carried].sort(), [...logicalAxes].sort());
   });
 
   it("gemma-2b and gemma-7b have the parameter counts of the Gemma report", () => {
     const count = (name: string): number =>
-      parameterCount(gemma(loadJob(join(environment.configsDir, "jobs", `${name}.yaml`), [], environment).model.config));
+      parameterCount(buildModel(loadJob(join(environment.configsDir, "jobs", `${name}.yaml`), [], environment).model.config));
     deepStrictEqual([count("gemma-2b"), count("gemma-7b")], [524_550_144 + 1_981_884_416, 786_825_216 + 7_751_248_896]);
   });
 
