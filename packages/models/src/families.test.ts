@@ -16,6 +16,7 @@ import {
   ropeFrequency,
 } from "./index.js";
 import { ropeTables } from "./layers/rope.js";
+import { windowBlocks } from "./layers/window-blocks.js";
 import { evaluate, ints, maxAbsDifference, normals } from "./testing.js";
 
 const shape = { vocabSize: 11, modelDim: 8, layers: 2, heads: 4, kvHeads: 2, headDim: 4, mlpDim: 10, contextLength: 16 };
@@ -89,6 +90,50 @@ describe("families of models", () => {
     deepStrictEqual(
       changedPositions(logits(model, ints([1, 6], [2, 3, 4, 5, 6, 7])), logits(model, ints([1, 6], [9, 3, 4, 5, 6, 7]))),
       [0, 1, 2, 3, 4, 5],
+    );
+  });
+
+  it("attention in blocks gives the logits of attention to all keys, and computes fewer scores", () => {
+    const scoresOf = (T: number, window: number, inBlocks: boolean): { scores: number; logits: Tensor } => {
+      const model = config({ family: "gemma3", window, layerTypes: ["window", "full"], windowRope: { theta: 100 }, contextLength: 64 });
+      let scores = 0;
+      const tokens = ints(
+        [2, T],
+        Array.from({ length: 2 * T }, (_, i) => (i * 7) % shape.vocabSize),
+      );
+      const out = run(model, new Map([["tokens", tokens]]), (g, of) => {
+        const type = tensorType("i32", [2, T, T]);
+        const bias = tensorType("f32", type.dims);
+        const causal = g.select(g.compare(g.iota(type, 2), g.iota(type, 1), "LE"), g.splat(0, bias), g.splat(-1e30, bias));
+        const options = inBlocks ? {} : { attentionBias: causal };
+        const logitsValue = logitsOf(buildModel(model), g, paramValues(model, of), of("tokens"), options);
+        g.output("logits", logitsValue);
+        for (const { name, type: array } of g.finish().values)
+          if (name === "layers.0.attn.scores") scores = array.dims.reduce((a, b) => a * b, 1);
+      });
+      return { scores, logits: ensure(out.get("logits"), "logits") };
+    };
+    fc.assert(
+      fc.property(fc.integer({ min: 2, max: 24 }), fc.integer({ min: 1, max: 26 }), (T, window) => {
+        ok(maxAbsDifference(scoresOf(T, window, true).logits, scoresOf(T, window, false).logits) < 1e-9);
+      }),
+      { numRuns: 30 },
+    );
+    deepStrictEqual([scoresOf(24, 3, true).scores, scoresOf(24, 3, false).scores], [2 * 4 * 24 * 3, 2 * 4 * 24 * 24]);
+  });
+
+  it("blocks cover the window with the fewest keys, or there are none", () => {
+    deepStrictEqual(windowBlocks(8192, 512), { count: 32, length: 256, previous: 2 });
+    deepStrictEqual(windowBlocks(8192, 4096), { count: 4, length: 2048, previous: 2 });
+    deepStrictEqual(windowBlocks(4096, 4096), undefined);
+    deepStrictEqual(windowBlocks(7, 2), { count: 7, length: 1, previous: 1 });
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 300 }), (positions, window) => {
+        const blocks = windowBlocks(positions, window);
+        if (blocks === undefined) return;
+        strictEqual(blocks.count * blocks.length, positions);
+        ok(blocks.previous * blocks.length >= window - 1 && (blocks.previous + 1) * blocks.length < positions);
+      }),
     );
   });
 

@@ -2,9 +2,11 @@ import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { type LayerType, layerTypesOf, type ModelConfig, ropeOf } from "../model-config.js";
 import type { HiddenOptions, KeysAndValues } from "../model.js";
+import { hiddenBias } from "./hidden-bias.js";
 import { lowRank, type Projection } from "./projection.js";
 import { applyRope, type RopeTables, ropeTables, scaleTables } from "./rope.js";
 import { softCap } from "./soft-cap.js";
+import { blockBias, keysOfBlocks, toBlocks, type WindowBlocks, windowBlocks } from "./window-blocks.js";
 
 // B batch · T query positions · S key positions (T without a cache) · D model dim · K kv heads · G query heads of one kv head · E head dim
 
@@ -13,8 +15,10 @@ export interface AttentionTables {
   /** Rotations of the queries, multiplied by the scale of the scores. */
   readonly queryRope: RopeTables;
   readonly keyRope: RopeTables;
-  /** [T, S] or [B, T, S]: 0 if position t may attend to position s, `hiddenBias` otherwise. */
+  /** [T, S] or [B, T, S]: 0 if position t may attend to position s, `hiddenBias` otherwise. With blocks, [block, query, key]. */
   readonly bias: Value;
+  /** Blocks of attention with a window, so that scores outside the window are not computed. */
+  readonly blocks?: WindowBlocks | undefined;
 }
 
 /** The tables of each type of layers that a model has. A bias in the options takes the place of the causal mask. */
@@ -22,23 +26,27 @@ export function attentionTables(
   g: GraphBuilder,
   positions: number,
   config: ModelConfig,
-  { attentionBias, firstPosition }: HiddenOptions,
+  { attentionBias, firstPosition, attendTo }: HiddenOptions,
 ): (type: LayerType) => AttentionTables {
   const types = new Set(layerTypesOf(config));
   const queryScale = 1 / Math.sqrt(config.queryScalar ?? config.headDim);
   const tablesOf = g.scope("tables", () => {
-    const ropes = (type: LayerType): Omit<AttentionTables, "bias"> => {
+    const ropes = (type: LayerType): Pick<AttentionTables, "queryRope" | "keyRope"> => {
       const keyRope = ropeTables(g, { positions, first: firstPosition }, config.headDim, ropeOf(config, type));
       return { keyRope, queryRope: scaleTables(g, keyRope, queryScale) };
     };
     const first = ropes(types.has("full") ? "full" : "window");
-    const visible = attentionBias ?? causalBias(g, positions);
+    const window = config.window ?? Infinity;
+    // A given bias or a cache decides by itself which keys there are.
+    const blocks = attentionBias === undefined && attendTo === undefined ? windowBlocks(positions, window) : undefined;
+    const visible = attentionBias ?? (types.has("full") || blocks === undefined ? causalBias(g, positions) : undefined);
     const tables = new Map<LayerType, AttentionTables>();
-    if (types.has("full")) tables.set("full", { ...first, bias: visible });
+    if (types.has("full")) tables.set("full", { ...first, bias: ensure(visible, "bias") });
     if (types.has("window"))
       tables.set("window", {
         ...(types.has("full") && config.windowRope !== undefined ? ropes("window") : first),
-        bias: windowBias(g, visible, config.window ?? Infinity, firstPosition),
+        bias: blocks === undefined ? windowBias(g, ensure(visible, "bias"), window, firstPosition) : blockBias(g, blocks, window),
+        blocks,
       });
     return tables;
   });
@@ -57,9 +65,6 @@ interface AttentionShape {
   /** Scores s become cap · tanh(s / cap). */
   readonly cap?: number | undefined;
 }
-
-/** exp of a score plus this number is exactly 0 in f32, and so is its gradient. */
-export const hiddenBias = -1e30;
 
 function causalBias(g: GraphBuilder, positions: number): Value {
   const type = tensorType("i32", [positions, positions]);
@@ -104,7 +109,7 @@ export interface AttendOptions {
  */
 export function attend(
   g: GraphBuilder,
-  [B = 0, T = 0, D = 0]: readonly number[],
+  [B = 0, T = 0]: readonly number[],
   projected: (name: "q" | "k" | "v") => Value,
   { o, shape, tables, normalizeHeads = (x) => x, attendTo }: AttendOptions,
 ): Value {
@@ -114,47 +119,37 @@ export function attend(
     keys: g.named("k_rope", applyRope(g, normalizeHeads(g.reshape(projected("k"), [B, T, K, E]), "k"), tables.keyRope)),
     values: g.reshape(projected("v"), [B, T, K, E]),
   };
-  const { keys: k, values: v } = attendTo === undefined ? fresh : attendTo(fresh);
+  const { keys, values } = attendTo === undefined ? fresh : attendTo(fresh);
+  const { blocks, bias } = tables;
+  const [queries, k, v] =
+    blocks === undefined ? [q, keys, values] : [toBlocks(g, q, blocks), keysOfBlocks(g, keys, blocks), keysOfBlocks(g, values, blocks)];
 
-  const scores = g.named(
-    "scores",
-    g.dotGeneral(
-      q,
-      k,
-      [
-        [0, 0],
-        [2, 2],
-      ],
-      [[4, 3]],
-    ),
-  ); // [B, K, T, G, S]
+  // The leading dims are [B], or [B, block]. L is their number.
+  const L = blocks === undefined ? 1 : 2;
+  const leading = Array.from({ length: L }, (_, d) => [d, d] as const);
+  const scores = g.named("scores", g.dotGeneral(queries, k, [...leading, [L + 1, L + 1]], [[L + 3, L + 2]])); // [..., K, T, G, S]
   const dims = scores.type.dims;
-  const masked = g.add(
-    softCap(g, scores, cap),
-    g.broadcastInDim(tables.bias, dims, tables.bias.type.dims.length === 2 ? [2, 4] : [0, 2, 4]),
-  );
-  const max = g.stopGradient(g.reduce(masked, [4], "max"));
-  const e = g.named("exp_scores", g.exponential(g.subtract(masked, g.broadcastInDim(max, dims, [0, 1, 2, 3]))));
+  const ofBias = [...(bias.type.dims.length === 2 ? [] : [L - 1]), L + 1, L + 3];
+  const masked = g.add(softCap(g, scores, cap), g.broadcastInDim(bias, dims, ofBias));
+  const rows = dims.map((_, d) => d).slice(0, L + 3);
+  const max = g.stopGradient(g.reduce(masked, [L + 3], "max"));
+  const e = g.named("exp_scores", g.exponential(g.subtract(masked, g.broadcastInDim(max, dims, rows))));
   // One division per row. The multiplication by its inverse, and the gradient, are passes over the whole array without division.
-  const sum = g.reduce(e, [4], "sum"); // [B, K, T, G]
+  const sum = g.reduce(e, [L + 3], "sum"); // [..., K, T, G]
   const inverse = g.divide(g.splat(1, sum.type), sum);
 
-  const weighted = g.dotGeneral(
-    e,
-    v,
-    [
-      [0, 0],
-      [1, 2],
-    ],
-    [[4, 1]],
-  ); // [B, K, T, G, E]
-  const heads = g.named("heads", g.multiply(weighted, g.broadcastInDim(inverse, weighted.type.dims, [0, 1, 2, 3])));
+  const weighted = g.dotGeneral(e, v, [...leading, [L, L + 1]], [[L + 3, L]]); // [..., K, T, G, E]
+  const heads = g.named("heads", g.multiply(weighted, g.broadcastInDim(inverse, weighted.type.dims, rows)));
   const contracting = [
-    [1, 1],
-    [3, 2],
-    [4, 3],
+    [L, 1],
+    [L + 2, 2],
+    [L + 3, 3],
   ] as const;
-  const times = (weight: Value): Value => g.dotGeneral(heads, g.reshape(weight, [weight.type.dims[0] ?? 0, K, G, E]), [], contracting);
+  const times = (weight: Value): Value => {
+    const width = weight.type.dims[0] ?? 0;
+    const product = g.dotGeneral(heads, g.reshape(weight, [width, K, G, E]), [], contracting);
+    return blocks === undefined ? product : g.reshape(product, [B, T, width]);
+  };
   const out = g.named("out", times(o.weight));
   return o.adapter === undefined ? out : g.named("out_lora", g.add(out, lowRank(g, times(o.adapter.a), o.adapter)));
 }

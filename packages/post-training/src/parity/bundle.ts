@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type ArrayData, readHfCheckpoint } from "@lapidary/interop";
 import { type ModelConfig, type LoraConfig, type Model, type ParamSpec, buildModel, loraParams } from "@lapidary/models";
 import type { Warning } from "@lapidary/std";
-import { bundleError, type LossChunks, type UpdateConfig } from "@lapidary/training";
+import type { LossChunks, UpdateConfig } from "@lapidary/training";
 import { scoreParams } from "../programs/score-model.js";
 import { PostBundleFile } from "./bundle-file.js";
 import { type ChatResults, type Manifest, manifestError, readAdapterConfig, readChatResults, readManifest } from "./manifest.js";
