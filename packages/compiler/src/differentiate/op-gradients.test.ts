@@ -102,7 +102,12 @@ const cases: { readonly [N in LocalOpName]: readonly GradientCase[] } = {
   ],
   power: [{ what: "power", dims: [square, square], range: [0.5, 2], build: (g, a, b) => g.op("power", [a, b], {}) }],
   remainder: [
-    { what: "remainder", dims: [square, square], range: [1.1, 1.4], build: (g, a, b) => g.op("remainder", [g.scale(a, 4), g.scale(b, 1.5)], {}), },
+    {
+      what: "remainder",
+      dims: [square, square],
+      range: [1.1, 1.4],
+      build: (g, a, b) => g.op("remainder", [g.scale(a, 4), g.scale(b, 1.5)], {}),
+    },
   ],
   atan2: [{ what: "atan2", dims: [square, square], range: [0.5, 2], build: (g, a, b) => g.op("atan2", [a, b], {}) }],
   bitwise_and: bitwise("bitwise_and"),

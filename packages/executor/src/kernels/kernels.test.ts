@@ -11,7 +11,9 @@ import {
   tensor,
   tensorType,
   unaryNames,
-  unaryOps, type Value } from "@lapidary/ir";
+  unaryOps,
+  type Value,
+} from "@lapidary/ir";
 import { ensure, seededRandom, uniformAt } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
 import type { BackendName } from "../device/tfjs.js";
@@ -53,14 +55,28 @@ const ofIntegers = (name: UnaryName | BinaryName): Build => {
 /** Cases of an op on two floats with its own kernel, one with an operand that repeats along a dim. */
 const real = (name: "power" | "remainder" | "atan2", range: readonly [number, number]): Build[] => [
   (g) => g.op(name, [within(g, g.parameter("x", f(2, 3)), range), within(g, g.parameter("y", f(2, 3)), range)], {}),
-  (g) => g.op(name, [within(g, g.parameter("x", f(2, 3)), range), g.broadcastInDim(within(g, g.parameter("y", f(3)), range), [2, 3], [1])], {}),
+  (g) =>
+    g.op(name, [within(g, g.parameter("x", f(2, 3)), range), g.broadcastInDim(within(g, g.parameter("y", f(3)), range), [2, 3], [1])], {}),
 ];
 /** Cases of an op on bits, also of numbers below zero. */
 const bits = (name: "bitwise_and" | "bitwise_or" | "bitwise_xor" | "shift_left" | "shift_right_arithmetic", amount?: number): Build[] => {
   const large = (g: GraphBuilder, x: Value): Value => g.multiply(x, g.splat(-715827883, x.type));
   return [
-    (g) => g.op(name, [large(g, g.parameter("x", i(2, 3))), amount === undefined ? large(g, g.parameter("y", i(2, 3))) : g.splat(amount, i(2, 3))], {}),
-    (g) => g.op(name, [large(g, g.parameter("x", i(2, 3))), g.broadcastInDim(amount === undefined ? g.parameter("y", i(3)) : g.splat(amount, i(3)), [2, 3], [1])], {}),
+    (g) =>
+      g.op(
+        name,
+        [large(g, g.parameter("x", i(2, 3))), amount === undefined ? large(g, g.parameter("y", i(2, 3))) : g.splat(amount, i(2, 3))],
+        {},
+      ),
+    (g) =>
+      g.op(
+        name,
+        [
+          large(g, g.parameter("x", i(2, 3))),
+          g.broadcastInDim(amount === undefined ? g.parameter("y", i(3)) : g.splat(amount, i(3)), [2, 3], [1]),
+        ],
+        {},
+      ),
   ];
 };
 

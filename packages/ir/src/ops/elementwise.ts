@@ -608,7 +608,8 @@ const bitcastConvert = defineOp({
   type: (inputs, { dtype }) => {
     const [x] = inputs;
     const isWord = (type: Dtype | undefined): boolean => type === "f32" || type === "i32";
-    if (x === undefined || !isWord(x.dtype) || !isWord(dtype)) throw new ShapeError("bitcast_convert", "converts between f32 and i32", inputs);
+    if (x === undefined || !isWord(x.dtype) || !isWord(dtype))
+      throw new ShapeError("bitcast_convert", "converts between f32 and i32", inputs);
     return tensorType(dtype, x.dims);
   },
   vjp: () => [undefined],

@@ -9,7 +9,11 @@ export function integersOf(attribute: Attribute | undefined): number[] | undefin
       return attribute.items.map((item) => (item.kind === "number" ? Number(item.text) : Number.NaN));
     case "dense": {
       const count = attribute.type.kind === "tensor" ? attribute.type.dims.reduce<number>((n, d) => n * (d ?? 0), 1) : 0;
-      const items = attribute.body.replace(/[[\]\s]/g, "").split(",").filter((item) => item !== "").map(parseNumber);
+      const items = attribute.body
+        .replace(/[[\]\s]/g, "")
+        .split(",")
+        .filter((item) => item !== "")
+        .map(parseNumber);
       return items.length === 1 && count > 1 && count <= 1024 ? Array<number>(count).fill(items[0] ?? 0) : items;
     }
     default:
@@ -37,7 +41,12 @@ export const bodyOf = (attribute: Attribute | undefined): string => (attribute?.
 export function dimensionLists(body: string): { list: (key: string) => number[]; number: (key: string) => number | undefined } {
   const entries = new Map([...body.matchAll(/(\w+)\s*=\s*(\[[^\]]*\]|-?\d+)/g)].map(([, key = "", value = ""]) => [key, value]));
   return {
-    list: (key) => (entries.get(key) ?? "").replace(/[[\]\s]/g, "").split(",").filter((item) => item !== "").map(Number),
+    list: (key) =>
+      (entries.get(key) ?? "")
+        .replace(/[[\]\s]/g, "")
+        .split(",")
+        .filter((item) => item !== "")
+        .map(Number),
     number: (key) => (entries.has(key) ? Number(entries.get(key)) : undefined),
   };
 }

@@ -33,7 +33,12 @@ export function meshOfStep(step: ImportedStep, file: string, given: Readonly<Rec
 const axisName = (name: string): string => name.toLowerCase().replace(/[^a-z0-9_]/g, "_");
 
 /** The shardings of a step on its mesh. `given` are those of the caller, by name of an argument or by its name in the user's program. */
-export function givenShardings(step: ImportedStep, mesh: Mesh, file: string, given: ReadonlyMap<string, readonly (readonly string[])[]> = new Map()): GivenShardings {
+export function givenShardings(
+  step: ImportedStep,
+  mesh: Mesh,
+  file: string,
+  given: ReadonlyMap<string, readonly (readonly string[])[]> = new Map(),
+): GivenShardings {
   const constraints = new Map<string, Sharding>();
   const open = new Map<string, readonly boolean[]>();
   const types = new Map<string, TensorType>(step.graph.values.map((value) => [value.name, value.type]));
@@ -42,22 +47,32 @@ export function givenShardings(step: ImportedStep, mesh: Mesh, file: string, giv
     const type = types.get(name);
     if (type === undefined) continue;
     if (text.unsupported !== undefined) throw sharding(file, name, `${text.unsupported} in a sharding are not supported`);
-    if (text.dims.length !== type.dims.length) throw sharding(file, name, `its sharding has ${text.dims.length} dims, and the array ${type.dims.length}`);
+    if (text.dims.length !== type.dims.length)
+      throw sharding(file, name, `its sharding has ${text.dims.length} dims, and the array ${type.dims.length}`);
     constraints.set(name, shardingOn(mesh, type, text, file, name, parameters.has(name)));
-    if (text.dims.some((dim) => dim.open)) open.set(name, text.dims.map((dim) => dim.open));
+    if (text.dims.some((dim) => dim.open))
+      open.set(
+        name,
+        text.dims.map((dim) => dim.open),
+      );
   }
   for (const [leaf, dims] of given) {
     const targets = step.arguments.filter((argument) => argument.name === leaf || argument.leaf === leaf);
     if (targets.length === 0) throw unknownArgument(step, file, leaf);
     for (const { name, type } of targets) {
       const text = { mesh: "", dims: dims.map((axes) => ({ axes, open: false })) };
-      if (dims.length !== type.dims.length) throw sharding(file, leaf, `shard.${leaf} has ${dims.length} dims, and the array ${type.dims.length}`);
+      if (dims.length !== type.dims.length)
+        throw sharding(file, leaf, `shard.${leaf} has ${dims.length} dims, and the array ${type.dims.length}`);
       constraints.set(name, shardingOn(mesh, type, text, file, name, true));
       open.delete(name);
     }
   }
   const free = step.arguments.filter(({ name }) => !constraints.has(name));
-  for (const { name, type } of free) open.set(name, type.dims.map(() => true));
+  for (const { name, type } of free)
+    open.set(
+      name,
+      type.dims.map(() => true),
+    );
   return { constraints, open, free: free.map(({ name }) => name) };
 }
 
@@ -85,7 +100,12 @@ const subAxis = (axis: string): string => {
 };
 
 const sharding = (file: string, name: string, message: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_IMPORT_SHARDING", message: `${name}: ${message}`, location: file, remedy: "state one entry for each dim: axes, or - for none" });
+  new LapidaryError({
+    code: "LAP_IMPORT_SHARDING",
+    message: `${name}: ${message}`,
+    location: file,
+    remedy: "state one entry for each dim: axes, or - for none",
+  });
 
 function unknownArgument(step: ImportedStep, file: string, leaf: string): LapidaryError {
   const names = step.arguments.map(({ name }: StepArgument) => name);

@@ -26,7 +26,8 @@ export function product(
   result: Dtype,
 ): Value {
   const wide: Dtype = [a.type.dtype, b.type.dtype, result].includes("f32") ? "f32" : "bf16";
-  if (![a, b].every(({ type }) => type.dtype === "f32" || type.dtype === "bf16")) throw new Unconvertible("a product of integers is not supported");
+  if (![a, b].every(({ type }) => type.dtype === "f32" || type.dtype === "bf16"))
+    throw new Unconvertible("a product of integers is not supported");
   return c.b.convert(c.b.dotGeneral(c.b.convert(a, wide), c.b.convert(b, wide), batch, contracting), result);
 }
 
@@ -40,9 +41,13 @@ export function combinerOf(region: Region | undefined): Combiner | "second" | un
   const names = block.arguments.map(({ name }) => name);
   const [first, second] = block.operations;
   if (names.length !== 2) return undefined;
-  if (block.operations.length === 1 && first?.name.endsWith(".return") === true) return first.operands[0]?.name === names[1] ? "second" : undefined;
+  if (block.operations.length === 1 && first?.name.endsWith(".return") === true)
+    return first.operands[0]?.name === names[1] ? "second" : undefined;
   if (block.operations.length !== 2 || first === undefined || second === undefined || !second.name.endsWith(".return")) return undefined;
-  const used = first.operands.map(({ name }) => name).sort().join();
+  const used = first.operands
+    .map(({ name }) => name)
+    .sort()
+    .join();
   const op = first.name.replace(/^stablehlo\./, "");
   if (used !== [...names].sort().join() || second.operands[0]?.name !== first.results[0]?.name) return undefined;
   return combiners.includes(op) ? (op as Combiner) : undefined;
@@ -53,10 +58,19 @@ const reduce: Converter = (c) => {
   if (c.args.length === 4) return argExtreme(c, dims);
   if (c.args.length !== 2) throw new Unconvertible("a reduction of several arrays is supported only as argmax or argmin");
   const combiner = combinerOf(c.op.regions[0]);
-  if (combiner === undefined || combiner === "second") throw new Unconvertible("its reducer is not add, maximum, minimum, and, or, or multiply");
+  if (combiner === undefined || combiner === "second")
+    throw new Unconvertible("its reducer is not add, maximum, minimum, and, or, or multiply");
   const x = c.arg(0);
   const [value, init] = [uniformOf(x), uniformOf(c.arg(1))];
-  const folded = value === undefined || init === undefined ? undefined : reduceUniform(combiner, value, init, dims.reduce((n, d) => n * (x.dims[d] ?? 1), 1));
+  const folded =
+    value === undefined || init === undefined
+      ? undefined
+      : reduceUniform(
+          combiner,
+          value,
+          init,
+          dims.reduce((n, d) => n * (x.dims[d] ?? 1), 1),
+        );
   if (folded !== undefined) return c.results(uniform(c.result(), folded));
   const reduced = dims.length === 0 ? c.value(0) : reduceBy(c, c.value(0), dims, combiner);
   return c.results(withInit(c, reduced, c.arg(1), combiner));
@@ -126,7 +140,8 @@ function withInit(c: OpContext, x: Value, init: Item, combiner: Combiner): Value
 function argExtreme(c: OpContext, dims: readonly number[]): Item[] {
   const [dimension] = dims;
   const direction = comparatorOf(c.op.regions[0]);
-  if (dimension === undefined || dims.length !== 1 || direction === undefined) throw new Unconvertible("a reduction of pairs is supported only as argmax or argmin");
+  if (dimension === undefined || dims.length !== 1 || direction === undefined)
+    throw new Unconvertible("a reduction of pairs is supported only as argmax or argmin");
   const [x, index] = [c.value(0), c.value(1)];
   const kept = x.type.dims.map((_, d) => d).filter((d) => d !== dimension);
   const best = c.b.reduce(x, [dimension], direction === "GT" ? "max" : "min");
@@ -139,11 +154,17 @@ function argExtreme(c: OpContext, dims: readonly number[]): Item[] {
 function comparatorOf(region: Region | undefined): "GT" | "LT" | undefined {
   const operations: readonly Operation[] = region?.blocks[0]?.operations ?? [];
   const names = operations.map(({ name }) => name.replace(/^stablehlo\./, "")).join(" ");
-  const directions = operations.flatMap((op) => (op.name === "stablehlo.compare" ? [bodyOf(op.attributes.get("comparison_direction"))] : []));
+  const directions = operations.flatMap((op) =>
+    op.name === "stablehlo.compare" ? [bodyOf(op.attributes.get("comparison_direction"))] : [],
+  );
   const [first] = directions;
-  const known = ["compare compare or compare compare and or select select return", "compare compare or compare and compare or select select return"];
+  const known = [
+    "compare compare or compare compare and or select select return",
+    "compare compare or compare and compare or select select return",
+  ];
   const rest = directions.slice(1).join();
-  if (!known.includes(names) || (first !== "GT" && first !== "LT") || !["NE,EQ,LT", "EQ,LT"].includes(rest)) return integerComparatorOf(names, directions);
+  if (!known.includes(names) || (first !== "GT" && first !== "LT") || !["NE,EQ,LT", "EQ,LT"].includes(rest))
+    return integerComparatorOf(names, directions);
   return first;
 }
 

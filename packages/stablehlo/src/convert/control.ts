@@ -79,7 +79,12 @@ function structural(low: Lowering, op: Operation, args: readonly Item[], frame: 
       const name = stringOf(op.attributes.get("name")) ?? "";
       const inner = op.attributes.get("composite_attributes");
       if (converterOf(name) !== undefined)
-        return simple(low, { ...op, name, attributes: new Map([...op.attributes, ...(inner?.kind === "dictionary" ? inner.entries : [])]) }, args, frame);
+        return simple(
+          low,
+          { ...op, name, attributes: new Map([...op.attributes, ...(inner?.kind === "dictionary" ? inner.entries : [])]) },
+          args,
+          frame,
+        );
       return call(low, op, args, frame, stringOf(op.attributes.get("decomposition")));
     }
     case "stablehlo.while":
@@ -96,7 +101,8 @@ function call(low: Lowering, op: Operation, args: readonly Item[], frame: Frame,
   const block = low.functions.get(callee ?? "")?.regions[0]?.blocks[0];
   if (block === undefined) throw new Unconvertible(`no function is named @${callee ?? ""}`);
   if (frame.calls.includes(callee ?? "")) throw new Unconvertible("functions call one another without end");
-  if (block.arguments.length !== args.length) throw new Unconvertible(`@${callee} has ${block.arguments.length} arguments, and the call ${args.length}`);
+  if (block.arguments.length !== args.length)
+    throw new Unconvertible(`@${callee} has ${block.arguments.length} arguments, and the call ${args.length}`);
   return runBlock(low, block, args, { calls: [...frame.calls, callee ?? ""], ...(frame.turn === undefined ? {} : { turn: frame.turn }) });
 }
 
@@ -115,7 +121,8 @@ function unroll(low: Lowering, op: Operation, args: readonly Item[], frame: Fram
   for (let index = 0; ; index++) {
     const [test] = runBlock(low, condition, carried, { ...around, ...(frame.turn === undefined ? {} : { turn: frame.turn }) });
     const goesOn = test === undefined ? undefined : uniformOf(test);
-    if (goesOn === undefined) throw new Unconvertible("the number of its turns depends on data; only loops with a constant number of turns are supported");
+    if (goesOn === undefined)
+      throw new Unconvertible("the number of its turns depends on data; only loops with a constant number of turns are supported");
     if (goesOn === 0) return carried;
     if (index >= low.limits.turns) throw new Unconvertible(`it has more than ${low.limits.turns} turns`);
     const turn = turns === undefined ? frame.turn : { index, turns };
@@ -133,13 +140,17 @@ function hasProduct(low: Lowering, block: Block, depth: number): boolean {
       op.regions.some(({ blocks }) => blocks.some((inner) => hasProduct(low, inner, depth))) ||
       (op.name === "func.call" &&
         depth < 20 &&
-        (low.functions.get(stringOf(op.attributes.get("callee")) ?? "")?.regions[0]?.blocks ?? []).some((inner) => hasProduct(low, inner, depth + 1))),
+        (low.functions.get(stringOf(op.attributes.get("callee")) ?? "")?.regions[0]?.blocks ?? []).some((inner) =>
+          hasProduct(low, inner, depth + 1),
+        )),
   );
 }
 
 /** The number of turns of a loop whose counter is compared with a constant: the counter's bound minus its start, for steps of 1. */
 function turnsOf(low: Lowering, condition: Block, _body: Block, args: readonly Item[], around: Omit<Frame, "names">): number | undefined {
-  const counter = condition.arguments.findIndex(({ name }) => condition.operations.some((op) => op.name === "stablehlo.compare" && op.operands[0]?.name === name));
+  const counter = condition.arguments.findIndex(({ name }) =>
+    condition.operations.some((op) => op.name === "stablehlo.compare" && op.operands[0]?.name === name),
+  );
   const start = counter < 0 ? undefined : args[counter];
   const first = start === undefined ? undefined : uniformOf(start);
   if (start === undefined || first === undefined) return undefined;
@@ -165,7 +176,8 @@ function branch(low: Lowering, op: Operation, args: readonly Item[], frame: Fram
   const last = regions.length - 1;
   const known = uniformOf(selector);
   // `if` has the branch for true first; `case` takes the last branch for an index outside of its range.
-  const chosen = known === undefined ? undefined : op.name === "stablehlo.if" ? (known === 0 ? 1 : 0) : known < 0 || known > last ? last : known;
+  const chosen =
+    known === undefined ? undefined : op.name === "stablehlo.if" ? (known === 0 ? 1 : 0) : known < 0 || known > last ? last : known;
   const taken = chosen === undefined ? undefined : regions[chosen];
   if (taken !== undefined) return runBlock(low, taken, [], around);
   const results = regions.map((block) => runBlock(low, block, [], around));

@@ -28,7 +28,9 @@ export function denseItem(type: ItemType, attribute: Attribute | undefined): Ite
 }
 
 const tooLarge = (data: Float64Array): string | undefined =>
-  data.length > maxKnownElements && data.some((v) => v !== data[0]) ? `its literal has more than ${maxKnownElements} different elements` : undefined;
+  data.length > maxKnownElements && data.some((v) => v !== data[0])
+    ? `its literal has more than ${maxKnownElements} different elements`
+    : undefined;
 
 /** One number as text: decimal, `true`, or the bits of a float in hexadecimal. */
 function numberOf(element: string, text: string): number | undefined {

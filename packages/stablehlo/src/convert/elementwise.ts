@@ -1,7 +1,18 @@
 import type { CompareDirection, Dtype, Value } from "@lapidary/ir";
 import { sizeOf, tensorType } from "@lapidary/ir";
 import { bodyOf, integer } from "./attribute-values.js";
-import { type Item, dtypeOf, isFloatElement, isUnsigned, knownItem, maxKnownElements, stored, uniform, uniformOf, withMake } from "./item.js";
+import {
+  type Item,
+  dtypeOf,
+  isFloatElement,
+  isUnsigned,
+  knownItem,
+  maxKnownElements,
+  stored,
+  uniform,
+  uniformOf,
+  withMake,
+} from "./item.js";
 import { type Converter, type OpContext, Unconvertible } from "./lowering.js";
 
 type Formula = (...xs: readonly number[]) => number;
@@ -15,8 +26,12 @@ interface Elementwise {
 
 const simple = (fold: Formula | undefined, emit: Emit): Elementwise => ({ ...(fold === undefined ? {} : { fold: () => fold }), emit });
 const n = (x: number | undefined): number => x ?? 0;
-const int32 = (f: (a: number, b: number) => number): Formula => (a, b) => f(n(a), n(b));
-const splat = (c: OpContext, like: Value, value: number, dtype: Dtype = like.type.dtype): Value => c.b.splat(value, tensorType(dtype, like.type.dims));
+const int32 =
+  (f: (a: number, b: number) => number): Formula =>
+  (a, b) =>
+    f(n(a), n(b));
+const splat = (c: OpContext, like: Value, value: number, dtype: Dtype = like.type.dtype): Value =>
+  c.b.splat(value, tensorType(dtype, like.type.dims));
 const isPred = (x: Value | undefined): boolean => x?.type.dtype === "pred";
 const first = (xs: readonly Value[]): Value => at(xs, 0);
 const second = (xs: readonly Value[]): Value => at(xs, 1);
@@ -42,7 +57,8 @@ const arithmetic = (op: "add" | "subtract" | "multiply" | "maximum" | "minimum" 
       throw new Unconvertible("it has operands of type i1");
     }
     const unsigned = isUnsigned(c.arg(0).element);
-    if (unsigned && (op === "maximum" || op === "minimum")) return c.b.select(lessUnsigned(c, a, b), ...(op === "maximum" ? [b, a] : [a, b]) as [Value, Value]);
+    if (unsigned && (op === "maximum" || op === "minimum"))
+      return c.b.select(lessUnsigned(c, a, b), ...((op === "maximum" ? [b, a] : [a, b]) as [Value, Value]));
     if (unsigned && op === "divide") throw new Unconvertible("a division of unsigned integers is not supported");
     return c.b[op](a, b);
   },
@@ -124,7 +140,8 @@ const select: Converter = (c) => {
 const clamp: Converter = (c) => {
   const { dims } = c.result();
   const [low, x, high] = [0, 1, 2].map((i) => c.low.value(broadcastTo(c, c.arg(i), dims)));
-  if (isUnsigned(c.arg(1).element) || low === undefined || x === undefined || high === undefined) throw new Unconvertible("clamp of unsigned integers is not supported");
+  if (isUnsigned(c.arg(1).element) || low === undefined || x === undefined || high === undefined)
+    throw new Unconvertible("clamp of unsigned integers is not supported");
   return c.results(c.b.minimum(c.b.maximum(x, low), high));
 };
 
@@ -204,13 +221,22 @@ const table: Readonly<Record<string, Elementwise>> = {
   cosine: unary((x) => Math.cos(n(x)), "cosine"),
   sine: unary((x) => Math.sin(n(x)), "sine"),
   abs: unary((x) => Math.abs(n(x)), "abs"),
-  tan: simple((x) => Math.tan(n(x)), (c, xs) => c.b.divide(c.b.sine(first(xs)), c.b.cosine(first(xs)))),
+  tan: simple(
+    (x) => Math.tan(n(x)),
+    (c, xs) => c.b.divide(c.b.sine(first(xs)), c.b.cosine(first(xs))),
+  ),
   logistic: simple(
     (x) => 1 / (1 + Math.exp(-n(x))),
     (c, xs) => c.b.divide(splat(c, first(xs), 1), c.b.offset(c.b.exponential(c.b.negate(first(xs))), 1)),
   ),
-  square: simple((x) => n(x) * n(x), (c, xs) => c.b.square(first(xs))),
-  is_finite: simple((x) => Number(Number.isFinite(x)), (c, xs) => c.b.compare(c.b.abs(first(xs)), splat(c, first(xs), Infinity), "LT")),
+  square: simple(
+    (x) => n(x) * n(x),
+    (c, xs) => c.b.square(first(xs)),
+  ),
+  is_finite: simple(
+    (x) => Number(Number.isFinite(x)),
+    (c, xs) => c.b.compare(c.b.abs(first(xs)), splat(c, first(xs), Infinity), "LT"),
+  ),
   sign: simple(
     (x) => Math.sign(n(x)),
     (c, xs) => {
@@ -223,24 +249,54 @@ const table: Readonly<Record<string, Elementwise>> = {
     (x, y) => n(x) ** n(y),
     (c, xs) => (c.args[1]?.kind === "known" ? wholePower(c, first(xs)) : undefined) ?? c.b.op("power", [first(xs), second(xs)], {}),
   ),
-  remainder: simple((a, b) => n(a) % n(b), (c, xs) => c.b.op("remainder", [first(xs), second(xs)], {})),
-  atan2: simple((a, b) => Math.atan2(n(a), n(b)), (c, xs) => c.b.op("atan2", [first(xs), second(xs)], {})),
-  log_plus_one: simple((x) => Math.log1p(n(x)), (c, xs) => c.b.op("log_plus_one", [first(xs)], {})),
-  exponential_minus_one: simple((x) => Math.expm1(n(x)), (c, xs) => c.b.op("exponential_minus_one", [first(xs)], {})),
-  floor: simple((x) => Math.floor(n(x)), (c, xs) => c.b.op("floor", [first(xs)], {})),
-  ceil: simple((x) => Math.ceil(n(x)), (c, xs) => c.b.negate(c.b.op("floor", [c.b.negate(first(xs))], {}))),
+  remainder: simple(
+    (a, b) => n(a) % n(b),
+    (c, xs) => c.b.op("remainder", [first(xs), second(xs)], {}),
+  ),
+  atan2: simple(
+    (a, b) => Math.atan2(n(a), n(b)),
+    (c, xs) => c.b.op("atan2", [first(xs), second(xs)], {}),
+  ),
+  log_plus_one: simple(
+    (x) => Math.log1p(n(x)),
+    (c, xs) => c.b.op("log_plus_one", [first(xs)], {}),
+  ),
+  exponential_minus_one: simple(
+    (x) => Math.expm1(n(x)),
+    (c, xs) => c.b.op("exponential_minus_one", [first(xs)], {}),
+  ),
+  floor: simple(
+    (x) => Math.floor(n(x)),
+    (c, xs) => c.b.op("floor", [first(xs)], {}),
+  ),
+  ceil: simple(
+    (x) => Math.ceil(n(x)),
+    (c, xs) => c.b.negate(c.b.op("floor", [c.b.negate(first(xs))], {})),
+  ),
   erf: simple(undefined, (c, xs) => c.b.op("erf", [first(xs)], {})),
   erfc: simple(undefined, (c, xs) => c.b.op("erfc", [first(xs)], {})),
   not: {
     fold: (element) => (element === "i1" ? (x) => 1 - n(x) : /64$/.test(element) ? undefined : (x) => ~n(x)),
     emit: (c, xs) => (isPred(first(xs)) ? notPred(c, first(xs)) : c.b.op("bitwise_xor", [first(xs), splat(c, first(xs), -1)], {})),
   },
-  and: { fold: foldBits((a, b) => a & b), emit: (c, xs) => (isPred(first(xs)) ? c.b.and(first(xs), second(xs)) : c.b.op("bitwise_and", xs, {})) },
-  or: { fold: foldBits((a, b) => a | b), emit: (c, xs) => (isPred(first(xs)) ? orPred(c, first(xs), second(xs)) : c.b.op("bitwise_or", xs, {})) },
-  xor: { fold: foldBits((a, b) => a ^ b), emit: (c, xs) => (isPred(first(xs)) ? xorPred(c, first(xs), second(xs)) : c.b.op("bitwise_xor", xs, {})) },
+  and: {
+    fold: foldBits((a, b) => a & b),
+    emit: (c, xs) => (isPred(first(xs)) ? c.b.and(first(xs), second(xs)) : c.b.op("bitwise_and", xs, {})),
+  },
+  or: {
+    fold: foldBits((a, b) => a | b),
+    emit: (c, xs) => (isPred(first(xs)) ? orPred(c, first(xs), second(xs)) : c.b.op("bitwise_or", xs, {})),
+  },
+  xor: {
+    fold: foldBits((a, b) => a ^ b),
+    emit: (c, xs) => (isPred(first(xs)) ? xorPred(c, first(xs), second(xs)) : c.b.op("bitwise_xor", xs, {})),
+  },
   shift_left: { fold: foldBits((a, s) => (s >>> 0 > 31 ? 0 : a << s)), emit: (c, xs) => c.b.op("shift_left", xs, {}) },
   shift_right_logical: { fold: foldShiftRight, emit: shiftRightLogical },
-  shift_right_arithmetic: { fold: foldBits((a, s) => a >> (s >>> 0 > 31 ? 31 : s)), emit: (c, xs) => c.b.op("shift_right_arithmetic", xs, {}) },
+  shift_right_arithmetic: {
+    fold: foldBits((a, s) => a >> (s >>> 0 > 31 ? 31 : s)),
+    emit: (c, xs) => c.b.op("shift_right_arithmetic", xs, {}),
+  },
 };
 
 /** `x^n` for a known whole n, by squaring. Other powers need the op. */
@@ -265,7 +321,7 @@ function foldBits(f: (a: number, b: number) => number): (element: string) => For
 /** A logical shift. The counters of threefry are 64 bits wide, and are shifted right by 32 bits. */
 function foldShiftRight(element: string): Formula | undefined {
   if (element === "ui64") return (a, s) => Math.floor(n(a) / 2 ** n(s));
-  return /64$/.test(element) ? undefined : int32((a, s) => (s > 31 ? 0 : (a >>> s)));
+  return /64$/.test(element) ? undefined : int32((a, s) => (s > 31 ? 0 : a >>> s));
 }
 
 /** The arithmetic shift without the copies of the sign. */
@@ -283,7 +339,8 @@ const bitcastConvert: Converter = (c) => {
   if (from.dims.length !== to.dims.length) throw new Unconvertible("a bitcast between types of different width is not supported");
   const dtype = dtypeOf(to.element);
   const x = c.value(0);
-  if (dtype === undefined || !["f32", "i32"].includes(dtype) || !["f32", "i32"].includes(x.type.dtype)) throw new Unconvertible(`a bitcast from ${from.element} to ${to.element} is not supported`);
+  if (dtype === undefined || !["f32", "i32"].includes(dtype) || !["f32", "i32"].includes(x.type.dtype))
+    throw new Unconvertible(`a bitcast from ${from.element} to ${to.element} is not supported`);
   return c.results(x.type.dtype === dtype ? x : c.b.op("bitcast_convert", [x], { dtype }));
 };
 

@@ -9,7 +9,8 @@ import { type ImportedStep, importStep } from "./import-step.js";
 const main = (args: string, result: string, lines: string, more = ""): string =>
   `module @m {\n  func.func public @main(${args}) -> ${result} {\n${lines}\n  }\n${more}}\n`;
 
-const stepOf = (args: string, result: string, lines: string, more = ""): ImportedStep => importStep(main(args, result, lines, more), "t.mlir");
+const stepOf = (args: string, result: string, lines: string, more = ""): ImportedStep =>
+  importStep(main(args, result, lines, more), "t.mlir");
 
 function run(step: ImportedStep, ...arrays: readonly (readonly number[])[]): number[] {
   const inputs = new Map(
@@ -132,7 +133,8 @@ describe("conversion of a StableHLO step", () => {
         for (let k = 0; k < 2; k++)
           for (let c = 0; c < 2; c++) {
             const at = 2 * o + 3 * k - 1;
-            if (at >= 0 && at % 2 === 0 && at / 2 < 7) sum += (x[(at / 2) * 4 + Math.floor(f / 3) * 2 + c] ?? 0) * (w[k * 12 + c * 6 + f] ?? 0);
+            if (at >= 0 && at % 2 === 0 && at / 2 < 7)
+              sum += (x[(at / 2) * 4 + Math.floor(f / 3) * 2 + c] ?? 0) * (w[k * 12 + c * 6 + f] ?? 0);
           }
         want.push(sum);
       }
@@ -197,7 +199,12 @@ describe("conversion of a StableHLO step", () => {
       ),
     );
     match(loop.message, /number of its turns depends on data/);
-    match(failure(main("%arg0: tensor<f32>", "tensor<f32>", "    %0 = call @main(%arg0) : (tensor<f32>) -> tensor<f32>\n    return %0 : tensor<f32>")).message, /without end/);
+    match(
+      failure(
+        main("%arg0: tensor<f32>", "tensor<f32>", "    %0 = call @main(%arg0) : (tensor<f32>) -> tensor<f32>\n    return %0 : tensor<f32>"),
+      ).message,
+      /without end/,
+    );
   });
 
   it("refuses functions that call one another so often that the graph does not fit", () => {
@@ -205,16 +212,28 @@ describe("conversion of a StableHLO step", () => {
       `  func.func private @f${i}(%arg0: tensor<f32>) -> tensor<f32> {\n    %0 = call @f${i + 1}(%arg0) : (tensor<f32>) -> tensor<f32>\n    %1 = call @f${i + 1}(%0) : (tensor<f32>) -> tensor<f32>\n    return %1 : tensor<f32>\n  }\n`;
     const last = "  func.func private @f40(%arg0: tensor<f32>) -> tensor<f32> {\n    return %arg0 : tensor<f32>\n  }\n";
     const functions = Array.from({ length: 40 }, (_, i) => level(i)).join("") + last;
-    const text = main("%arg0: tensor<f32>", "tensor<f32>", "    %0 = call @f0(%arg0) : (tensor<f32>) -> tensor<f32>\n    return %0 : tensor<f32>", functions);
+    const text = main(
+      "%arg0: tensor<f32>",
+      "tensor<f32>",
+      "    %0 = call @f0(%arg0) : (tensor<f32>) -> tensor<f32>\n    return %0 : tensor<f32>",
+      functions,
+    );
     equal(failure(text, { turns: 10, values: 1000 }).code, "LAP_IMPORT_SIZE");
   });
 
   it("refuses literals and shapes that do not fit their type", () => {
-    const constant = (text: string, type: string): string => main("", type, `    %0 = stablehlo.constant dense<${text}> : ${type}\n    return %0 : ${type}`);
+    const constant = (text: string, type: string): string =>
+      main("", type, `    %0 = stablehlo.constant dense<${text}> : ${type}\n    return %0 : ${type}`);
     match(failure(constant("[1.0, 2.0]", "tensor<3xf32>")).message, /2 elements, and its type 3/);
     match(failure(constant('"0x0000"', "tensor<4xf32>")).message, /elements/);
     match(
-      failure(main("%arg0: tensor<4xf32>", "tensor<3xf32>", "    %0 = stablehlo.reshape %arg0 : (tensor<4xf32>) -> tensor<3xf32>\n    return %0 : tensor<3xf32>")).message,
+      failure(
+        main(
+          "%arg0: tensor<4xf32>",
+          "tensor<3xf32>",
+          "    %0 = stablehlo.reshape %arg0 : (tensor<4xf32>) -> tensor<3xf32>\n    return %0 : tensor<3xf32>",
+        ),
+      ).message,
       /4 elements, and its result 3/,
     );
   });

@@ -50,7 +50,9 @@ const defaultLimits: Limits = { turns: 1024, values: 400_000 };
 export function importStep(text: string, file: string, limits: Limits = defaultLimits): ImportedStep {
   const module = parseModule(text, file);
   const operations = module.operation.regions[0]?.blocks.flatMap((block) => block.operations) ?? [];
-  const functions = new Map(operations.flatMap((op) => (op.name === "func.func" ? [[stringOf(op.attributes.get("sym_name")) ?? "", op]] : [])));
+  const functions = new Map(
+    operations.flatMap((op) => (op.name === "func.func" ? [[stringOf(op.attributes.get("sym_name")) ?? "", op]] : [])),
+  );
   const main = functions.get("main");
   const [block, second] = main?.regions[0]?.blocks ?? [];
   if (main === undefined || block === undefined || second !== undefined)
@@ -70,7 +72,14 @@ export function importStep(text: string, file: string, limits: Limits = defaultL
   for (const { name, sharding } of args) if (sharding !== undefined) low.constraints.set(name, sharding);
   const graph = low.b.finish();
   verifyGraph(graph);
-  return { graph, ...(mesh === undefined ? {} : { mesh }), arguments: args, results, constraints: low.constraints.byName(), lines: low.lines };
+  return {
+    graph,
+    ...(mesh === undefined ? {} : { mesh }),
+    arguments: args,
+    results,
+    constraints: low.constraints.byName(),
+    lines: low.lines,
+  };
 }
 
 /** The mesh of a text. Meshes of equal axes are one mesh. */
@@ -80,7 +89,8 @@ function meshOfModule({ file }: SourceModule, operations: readonly Operation[]):
   const refuse = (op: Operation, message: string, remedy: string): LapidaryError =>
     new LapidaryError({ code: "LAP_IMPORT_SHARDING", message, location: `${file}:${op.line}`, remedy });
   for (const { op, axes, reordered } of meshes) {
-    if (reordered) throw refuse(op, "the devices of the mesh are not in row-major order", "make the mesh with `jax.make_mesh`, or with an AbstractMesh");
+    if (reordered)
+      throw refuse(op, "the devices of the mesh are not in row-major order", "make the mesh with `jax.make_mesh`, or with an AbstractMesh");
     const differs = axes.length > 0 && JSON.stringify(axes) !== JSON.stringify(first?.axes);
     if (differs) throw refuse(op, "the text has several meshes with different axes", "use one mesh in the whole step");
   }
@@ -115,7 +125,10 @@ function readArguments(low: Lowering, main: Operation): StepArgument[] {
   const taken = new Set<string>();
   return (main.regions[0]?.blocks[0]?.arguments ?? []).map((argument, i) => {
     const own = attributes[i] ?? new Map<string, Attribute>();
-    const found = low.sourceOf({ ...main, ...(argument.location === undefined ? { location: { kind: "unknown" } } : { location: argument.location }) }).path;
+    const found = low.sourceOf({
+      ...main,
+      ...(argument.location === undefined ? { location: { kind: "unknown" } } : { location: argument.location }),
+    }).path;
     const leaf = found === "" ? argument.name : found;
     const type = staticTypeOf(argument.type);
     const dtype = type === undefined ? undefined : dtypeOf(type.element);

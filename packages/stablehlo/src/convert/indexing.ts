@@ -36,7 +36,13 @@ interface Numbers {
 }
 
 /** Every index is one element of each indexed dim, and whole other dims. Otherwise undefined. */
-function indexingOf(c: OpContext, operandDims: readonly number[], indices: Item, numbers: Numbers, sizes: readonly number[]): Indexing | undefined {
+function indexingOf(
+  c: OpContext,
+  operandDims: readonly number[],
+  indices: Item,
+  numbers: Numbers,
+  sizes: readonly number[],
+): Indexing | undefined {
   const vector = numbers.vector ?? 0;
   const indexDims = indices.dims.filter((_, d) => d !== vector);
   const windowDims = operandDims.map((_, d) => d).filter((d) => !numbers.collapsed.includes(d) && !numbers.operandBatch.includes(d));
@@ -86,7 +92,9 @@ function iotaComponent(c: OpContext, one: Item, dims: readonly number[]): Item |
     }
     if (at !== 0 || size !== 1) return undefined;
     const data = knownValue(c, part);
-    return data === undefined ? c.low.item(one.element, c.b.reshape(part, dims)) : { element: one.element, dims, kind: "known", known: { kind: "data", data } };
+    return data === undefined
+      ? c.low.item(one.element, c.b.reshape(part, dims))
+      : { element: one.element, dims, kind: "known", known: { kind: "data", data } };
   }
   return undefined;
 }
@@ -148,7 +156,12 @@ function alignIndices(c: OpContext, { indexDims, batch }: Indexing, ids: Value, 
 const clampIndex = (c: OpContext, item: Item, size: number): Item => {
   const data = numbersOf(item);
   if (data !== undefined)
-    return { element: item.element, dims: item.dims, kind: "known", known: { kind: "data", data: data.map((v) => Math.min(Math.max(0, v), size - 1)) } };
+    return {
+      element: item.element,
+      dims: item.dims,
+      kind: "known",
+      known: { kind: "data", data: data.map((v) => Math.min(Math.max(0, v), size - 1)) },
+    };
   const ids = c.b.convert(c.low.value(item), "i32");
   return c.low.item("i32", c.b.minimum(c.b.maximum(ids, c.b.splat(0, ids.type)), c.b.splat(size - 1, ids.type)));
 };
@@ -185,7 +198,9 @@ function startsOf(c: OpContext, x: Item, indices: Item, map: readonly number[]):
     if (i < 0) return uniform({ element: "i32", dims: [] }, 0);
     const one = indices.dims.length === 0 ? indices : sliceItem(c, indices, [i], [i + 1], [1]);
     const value = uniformOf(one);
-    return value === undefined ? c.low.item(one.element, c.b.reshape(c.low.value(one), [])) : uniform({ element: one.element, dims: [] }, value);
+    return value === undefined
+      ? c.low.item(one.element, c.b.reshape(c.low.value(one), []))
+      : uniform({ element: one.element, dims: [] }, value);
   });
 }
 
@@ -209,7 +224,11 @@ function takeOffsets(c: OpContext, value: Value, { indexDims, windowDims, offset
 function gatherOneHot(c: OpContext, x: Value, indexing: Indexing): Value {
   const { mask, dims } = hits(c, indexing);
   const chosen = c.b.select(broadcast(c, mask, x.type.dims, dims), x, c.b.splat(0, x.type));
-  const reduced = c.b.reduce(chosen, [...indexing.components.keys()].sort((a, b) => a - b), "sum");
+  const reduced = c.b.reduce(
+    chosen,
+    [...indexing.components.keys()].sort((a, b) => a - b),
+    "sum",
+  );
   const kept = indexing.operandDims.map((_, d) => d).filter((d) => !indexing.components.has(d));
   const covered = [...indexing.batch].sort((a, b) => a[1] - b[1]);
   const ordered = c.b.transpose(reduced, [...covered.map(([d]) => kept.indexOf(d)), ...indexing.windowDims.map((d) => kept.indexOf(d))]);
@@ -257,24 +276,38 @@ const scatter: Converter = (c) => {
   if (combiner !== "add" && combiner !== "second") throw new Unconvertible("its combiner is neither an addition nor a replacement");
   const [x, indices, updates] = [c.arg(0), c.arg(1), c.arg(2)];
   let window = 0;
-  const sizes = x.dims.map((_, d) => (inserted.includes(d) || numbers.operandBatch.includes(d) ? 1 : (updates.dims[numbers.offset[window++] ?? 0] ?? 0)));
-  if (indices.dims.length <= 1 && numbers.operandBatch.length === 0) return c.results(scatterOne(c, x, startsOf(c, x, indices, numbers.map), updates, sizes, combiner));
+  const sizes = x.dims.map((_, d) =>
+    inserted.includes(d) || numbers.operandBatch.includes(d) ? 1 : (updates.dims[numbers.offset[window++] ?? 0] ?? 0),
+  );
+  if (indices.dims.length <= 1 && numbers.operandBatch.length === 0)
+    return c.results(scatterOne(c, x, startsOf(c, x, indices, numbers.map), updates, sizes, combiner));
   const indexing = indexingOf(c, x.dims, indices, numbers, sizes);
   if (indexing === undefined) throw new Unconvertible("a scatter of windows is not supported");
   const parts = takeOffsets(c, c.low.value(updates), indexing);
   if (isOneHot(indexing)) return c.results(scatterOneHot(c, c.low.value(x), indexing, parts, combiner));
-  if (combiner !== "add") throw new Unconvertible("a scatter that replaces elements at computed indices is supported only with one index for each batch element");
+  if (combiner !== "add")
+    throw new Unconvertible("a scatter that replaces elements at computed indices is supported only with one index for each batch element");
   const sum = scatterRows(c, indexing, parts);
   return c.results(uniformOf(x) === 0 ? sum : c.b.add(c.low.value(x), sum));
 };
 
 /** One part of the operand: a slice, which is replaced or increased. Indices outside of the operand change nothing in StableHLO; JAX masks them. */
-function scatterOne(c: OpContext, x: Item, starts: readonly Item[], updates: Item, sizes: readonly number[], combiner: "add" | "second"): Item {
+function scatterOne(
+  c: OpContext,
+  x: Item,
+  starts: readonly Item[],
+  updates: Item,
+  sizes: readonly number[],
+  combiner: "add" | "second",
+): Item {
   for (const [d, start] of starts.entries()) {
     const at = uniformOf(start);
     if (at !== undefined && (at < 0 || at + (sizes[d] ?? 0) > (x.dims[d] ?? 0))) return x;
   }
-  const shaped = updates.kind === "known" && updates.known.kind === "uniform" ? uniform({ element: updates.element, dims: sizes }, updates.known.value) : c.low.item(updates.element, c.b.reshape(c.low.value(updates), sizes));
+  const shaped =
+    updates.kind === "known" && updates.known.kind === "uniform"
+      ? uniform({ element: updates.element, dims: sizes }, updates.known.value)
+      : c.low.item(updates.element, c.b.reshape(c.low.value(updates), sizes));
   if (combiner === "second" || uniformOf(x) === 0) return updateItem(c, x, shaped, starts);
   const old = dynamicSliceItem(c, x, sizes, starts);
   return updateItem(c, x, c.low.item(x.element, c.b.add(c.low.value(old), c.low.value(shaped))), starts);

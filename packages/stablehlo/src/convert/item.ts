@@ -22,8 +22,8 @@ export interface Segment {
  * that indices and counters of loops disappear.
  */
 export type Item = ItemType &
+  /** `make` adds the value to the graph by the operations of the text, if the graph has no constant of this form. */
   (
-    /** `make` adds the value to the graph by the operations of the text, if the graph has no constant of this form. */
     | { readonly kind: "known"; readonly known: Known; readonly make?: () => Value }
     | { readonly kind: "value"; readonly value: Value }
     | { readonly kind: "segments"; readonly dimension: number; readonly segments: readonly Segment[] }
@@ -124,7 +124,8 @@ export function sequenceOf(dims: readonly number[], data: Float64Array): { dimen
     const stride = (size /= n);
     if (n < 2) continue;
     const step = (data[stride] ?? 0) - first;
-    const fits = Number.isInteger(first) && Number.isInteger(step) && data.every((v, i) => v === first + (Math.floor(i / stride) % n) * step);
+    const fits =
+      Number.isInteger(first) && Number.isInteger(step) && data.every((v, i) => v === first + (Math.floor(i / stride) % n) * step);
     if (fits) return { dimension, first, step };
   }
   return undefined;

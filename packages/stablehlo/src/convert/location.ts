@@ -24,7 +24,10 @@ export function locationReader({ locationAliases }: SourceModule): (location: Lo
         const child = read(location.child, steps + 1);
         // A name that ends in ":" is that of the callee, whose child has the path of the call.
         const own = location.name.replace(/:$/, "");
-        return { path: location.name.endsWith(":") && child.path !== "" ? child.path : own, ...(child.line === undefined ? {} : { line: child.line }) };
+        return {
+          path: location.name.endsWith(":") && child.path !== "" ? child.path : own,
+          ...(child.line === undefined ? {} : { line: child.line }),
+        };
       }
       case "callsite": {
         const callee = read(location.callee, steps + 1);

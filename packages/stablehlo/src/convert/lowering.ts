@@ -79,7 +79,8 @@ export class Lowering {
             item.segments.map((segment) => this.value(segment.item)),
             item.dimension,
           );
-    if (made === undefined) throw new Unconvertible(`an array of ${sizeOf(item.dims)} different constants is not supported: pass it as an argument`);
+    if (made === undefined)
+      throw new Unconvertible(`an array of ${sizeOf(item.dims)} different constants is not supported: pass it as an argument`);
     if (this.b.values.length > this.limits.values) throw this.#tooLarge();
     this.#materialized.set(item, made);
     return made;
@@ -165,7 +166,9 @@ export class OpContext {
       const type = this.result(i);
       const item = "kind" in value ? value : this.low.item(type.element, value);
       if (item.dims.join() !== type.dims.join())
-        throw new Unconvertible(`the text states the dims [${type.dims.join(", ")}] for its result, and its operands give [${item.dims.join(", ")}]`);
+        throw new Unconvertible(
+          `the text states the dims [${type.dims.join(", ")}] for its result, and its operands give [${item.dims.join(", ")}]`,
+        );
       if (item.element !== type.element && !(isFloatElement(item.element) === isFloatElement(type.element) && item.kind === "value"))
         throw new Unconvertible(`the text states the element type ${type.element} for its result, and its operands give ${item.element}`);
       return item.element === type.element ? item : { ...item, ...typeOf(type) };

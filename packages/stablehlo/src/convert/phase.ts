@@ -14,6 +14,11 @@ export function nameOf(path: string): string {
   const parts = path
     .split("/")
     .map((part) => part.replace(/^(?:transpose\()?(?:jvp\()?(?:jit\()?([\w.-]*).*$/, "$1"))
-    .filter((part, i) => part !== "" && !(i === 0) && !["while", "body", "cond", "checkpoint", "rematted_computation", "closed_call", "jit", "jvp", "transpose"].includes(part));
+    .filter(
+      (part, i) =>
+        part !== "" &&
+        !(i === 0) &&
+        !["while", "body", "cond", "checkpoint", "rematted_computation", "closed_call", "jit", "jvp", "transpose"].includes(part),
+    );
   return parts.slice(0, -1).join(".");
 }

@@ -4,7 +4,8 @@ import { type Item, type ItemType, knownItem, maxKnownElements, numbersOf, typeO
 import { type Converter, type OpContext, Unconvertible } from "./lowering.js";
 
 const need = (list: number[] | undefined, what: string): number[] => {
-  if (list === undefined || list.some((v) => !Number.isSafeInteger(v))) throw new Unconvertible(`its attribute ${what} is missing or not a list of integers`);
+  if (list === undefined || list.some((v) => !Number.isSafeInteger(v)))
+    throw new Unconvertible(`its attribute ${what} is missing or not a list of integers`);
   return list;
 };
 
@@ -45,17 +46,14 @@ const broadcastInDim: Converter = (c) => {
 /** A broadcast along dims in any order. */
 export function broadcast(c: OpContext, x: Value, dims: readonly number[], map: readonly number[]): Value {
   const order = map.map((_, i) => i).sort((a, b) => (map[a] ?? 0) - (map[b] ?? 0));
-  if (map.length === dims.length && x.type.dims.every((d, i) => d === dims[map[i] ?? 0]))
-    return c.b.transpose(
-      x,
-      order,
-    );
+  if (map.length === dims.length && x.type.dims.every((d, i) => d === dims[map[i] ?? 0])) return c.b.transpose(x, order);
   return c.b.op("broadcast_in_dim", [c.b.transpose(x, order)], { dims, broadcastDimensions: order.map((i) => map[i] ?? 0) });
 }
 
 const reshape: Converter = (c) => {
   const [x, type] = [c.arg(0), c.result()];
-  if (sizeOf(x.dims) !== sizeOf(type.dims)) throw new Unconvertible(`it has ${sizeOf(x.dims)} elements, and its result ${sizeOf(type.dims)}`);
+  if (sizeOf(x.dims) !== sizeOf(type.dims))
+    throw new Unconvertible(`it has ${sizeOf(x.dims)} elements, and its result ${sizeOf(type.dims)}`);
   const make = (): Value => c.b.reshape(c.value(0), type.dims);
   const folded = rearranged(x, type, (i) => i);
   return c.results(folded === undefined ? make() : withMake(folded, make));
@@ -77,7 +75,8 @@ const iota: Converter = (c) => {
   const size = type.dims[dimension];
   if (size === undefined) throw new Unconvertible(`it has no dim ${dimension}`);
   if (sizeOf(type.dims) <= 4096 || type.element === "ui64") {
-    if (sizeOf(type.dims) > maxKnownElements) throw new Unconvertible(`an iota of ${type.element} with ${sizeOf(type.dims)} elements is not supported`);
+    if (sizeOf(type.dims) > maxKnownElements)
+      throw new Unconvertible(`an iota of ${type.element} with ${sizeOf(type.dims)} elements is not supported`);
     const stride = stridesOf(type.dims)[dimension] ?? 1;
     return c.results(
       knownItem(
@@ -121,15 +120,16 @@ function concatenateKnown(c: OpContext, type: ItemType, dimension: number): Item
 const slice: Converter = (c) => {
   const [start, limit, strides] = ["start_indices", "limit_indices", "strides"].map((name) => integers(c.op, name));
   const from = need(start, "start_indices");
-  return c.results(
-    sliceItem(c, c.arg(0), from, need(limit, "limit_indices"), strides ?? from.map(() => 1)),
-  );
+  return c.results(sliceItem(c, c.arg(0), from, need(limit, "limit_indices"), strides ?? from.map(() => 1)));
 };
 
 /** Elements `start` to `limit` of each dim, every `stride`-th. A piece of an array that a loop filled is the piece itself. */
 export function sliceItem(c: OpContext, x: Item, start: readonly number[], limit: readonly number[], strides: readonly number[]): Item {
-  const fits = x.dims.every((size, d) => (start[d] ?? -1) >= 0 && (start[d] ?? 0) <= (limit[d] ?? -1) && (limit[d] ?? 0) <= size && (strides[d] ?? 0) >= 1);
-  if (!fits || start.length !== x.dims.length || limit.length !== x.dims.length) throw new Unconvertible("it slices outside of its operand");
+  const fits = x.dims.every(
+    (size, d) => (start[d] ?? -1) >= 0 && (start[d] ?? 0) <= (limit[d] ?? -1) && (limit[d] ?? 0) <= size && (strides[d] ?? 0) >= 1,
+  );
+  if (!fits || start.length !== x.dims.length || limit.length !== x.dims.length)
+    throw new Unconvertible("it slices outside of its operand");
   const dims = x.dims.map((_, d) => Math.ceil(((limit[d] ?? 0) - (start[d] ?? 0)) / (strides[d] ?? 1)));
   const type = { element: x.element, dims };
   if (dims.every((d, i) => d === x.dims[i])) return x;
@@ -156,7 +156,13 @@ export function sliceItem(c: OpContext, x: Item, start: readonly number[], limit
 }
 
 /** A slice with strides: the dim is padded to a multiple of the stride, split, and the first element of each group is taken. */
-export function stridedSlice(c: OpContext, x: Value, start: readonly number[], limit: readonly number[], strides: readonly number[]): Value {
+export function stridedSlice(
+  c: OpContext,
+  x: Value,
+  start: readonly number[],
+  limit: readonly number[],
+  strides: readonly number[],
+): Value {
   let y = isWhole(x.type.dims, start, limit) ? x : c.b.slice(x, start, limit);
   strides.forEach((stride, d) => {
     if (stride === 1) return;
@@ -181,18 +187,28 @@ export function stridedSlice(c: OpContext, x: Value, start: readonly number[], l
   return y;
 }
 
-const isWhole = (dims: readonly number[], start: readonly number[], limit: readonly number[]): boolean => dims.every((size, d) => start[d] === 0 && limit[d] === size);
+const isWhole = (dims: readonly number[], start: readonly number[], limit: readonly number[]): boolean =>
+  dims.every((size, d) => start[d] === 0 && limit[d] === size);
 
 const pad: Converter = (c) => {
   const [x, filler] = [c.arg(0), uniformOf(c.arg(1))];
-  const [low, high, interior] = ["edge_padding_low", "edge_padding_high", "interior_padding"].map((name) => need(integers(c.op, name), name));
+  const [low, high, interior] = ["edge_padding_low", "edge_padding_high", "interior_padding"].map((name) =>
+    need(integers(c.op, name), name),
+  );
   if (filler === undefined) throw new Unconvertible("a padding value that is computed is not supported");
   if (uniformOf(x) === filler) return c.results(uniform(c.result(), filler));
   return c.results(padValue(c, c.low.value(x), low ?? [], high ?? [], interior ?? [], filler));
 };
 
 /** Pads with a number. Counts below zero remove elements. */
-export function padValue(c: OpContext, x: Value, low: readonly number[], high: readonly number[], interior: readonly number[], filler: number): Value {
+export function padValue(
+  c: OpContext,
+  x: Value,
+  low: readonly number[],
+  high: readonly number[],
+  interior: readonly number[],
+  filler: number,
+): Value {
   let y = x;
   const fill = (dims: readonly number[]): Value => c.b.splat(filler, tensorType(x.type.dtype, dims));
   interior.forEach((count, d) => {
@@ -231,7 +247,17 @@ const reverse: Converter = (c) => {
   const dims = need(integers(c.op, "dimensions"), "dimensions");
   const own = stridesOf(x.dims);
   const last = dims.reduce((sum, d) => sum + ((x.dims[d] ?? 1) - 1) * (own[d] ?? 0), 0);
-  const folded = rearranged(x, type, (i) => last + positionOf(type.dims, own.map((s, d) => (dims.includes(d) ? -s : s)), i));
+  const folded = rearranged(
+    x,
+    type,
+    (i) =>
+      last +
+      positionOf(
+        type.dims,
+        own.map((s, d) => (dims.includes(d) ? -s : s)),
+        i,
+      ),
+  );
   if (folded !== undefined) return c.results(folded);
   let y = c.value(0);
   for (const d of dims) {
@@ -297,7 +323,21 @@ export function updateItem(c: OpContext, x: Item, update: Item, starts: readonly
   if (start !== undefined) {
     const from = x.dims.map((_, i) => (i === d ? start : 0));
     const to = x.dims.map((n, i) => (i === d ? start + size : n));
-    const inner = partial.length === 1 ? update : updateItem(c, sliceItem(c, x, from, to, x.dims.map(() => 1)), update, rest);
+    const inner =
+      partial.length === 1
+        ? update
+        : updateItem(
+            c,
+            sliceItem(
+              c,
+              x,
+              from,
+              to,
+              x.dims.map(() => 1),
+            ),
+            update,
+            rest,
+          );
     return replaceSegment(c, x, d, start, start + size, inner);
   }
   const at = startValue(c, starts[d]);

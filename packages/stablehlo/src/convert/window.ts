@@ -38,7 +38,14 @@ function windowOf(c: OpContext, size: readonly number[], names: { strides: strin
 }
 
 /** The elements at one position of all windows: a strided slice of the padded operand. `dims` are the windowed dims of `x`. */
-function tap(c: OpContext, padded: Value, window: Window, dims: readonly number[], position: readonly number[], counts: readonly number[]): Value {
+function tap(
+  c: OpContext,
+  padded: Value,
+  window: Window,
+  dims: readonly number[],
+  position: readonly number[],
+  counts: readonly number[],
+): Value {
   const start = padded.type.dims.map(() => 0);
   const limit = [...padded.type.dims];
   const strides = padded.type.dims.map(() => 1);
@@ -59,7 +66,8 @@ function padded(c: OpContext, x: Value, window: Window, dims: readonly number[],
 const convolution: Converter = (c) => {
   const layout = /^\[(.*?)\]x\[(.*?)\]->\[(.*?)\]$/s.exec(bodyOf(c.op.attributes.get("dimension_numbers")).replace(/\s/g, ""));
   const [input, kernel, output] = [layout?.[1], layout?.[2], layout?.[3]].map((part) => part?.split(",") ?? []);
-  if (input === undefined || kernel === undefined || output === undefined || layout === null) throw new Unconvertible("its dimension numbers are not readable");
+  if (input === undefined || kernel === undefined || output === undefined || layout === null)
+    throw new Unconvertible("its dimension numbers are not readable");
   const [groups, batchGroups] = [integer(c.op, "feature_group_count") ?? 1, integer(c.op, "batch_group_count") ?? 1];
   const spatial = Array.from({ length: input.length - 2 }, (_, i) => String(i));
   // lhs: [batch, spatial…, feature]; rhs: [spatial…, input feature, output feature].
@@ -70,7 +78,9 @@ const convolution: Converter = (c) => {
   const reversal = integers(c.op, "window_reversal") ?? [];
   const dims = spatial.map((_, i) => i + 1);
   const whole = padded(c, lhs, window, dims, 0);
-  const counts = dims.map((d, i) => Math.floor(((whole.type.dims[d] ?? 0) - ((size[i] ?? 1) - 1) * (window.dilation[i] ?? 1) - 1) / (window.strides[i] ?? 1)) + 1);
+  const counts = dims.map(
+    (d, i) => Math.floor(((whole.type.dims[d] ?? 0) - ((size[i] ?? 1) - 1) * (window.dilation[i] ?? 1) - 1) / (window.strides[i] ?? 1)) + 1,
+  );
   let sum: Value | undefined;
   for (const position of positions(size)) {
     const at = position.map((p, i) => (reversal[i] === 1 ? (size[i] ?? 1) - 1 - p : p));
@@ -106,7 +116,11 @@ function tapProduct(c: OpContext, x: Value, weights: Value, groups: number, batc
   // The group becomes the first dim of both operands.
   const grouped =
     groups > 1
-      ? c.b.transpose(c.b.reshape(x, [...dims.slice(0, -1), split, (dims.at(-1) ?? 1) / split]), [rank - 1, ...dims.slice(0, -1).map((_, d) => d), rank])
+      ? c.b.transpose(c.b.reshape(x, [...dims.slice(0, -1), split, (dims.at(-1) ?? 1) / split]), [
+          rank - 1,
+          ...dims.slice(0, -1).map((_, d) => d),
+          rank,
+        ])
       : c.b.reshape(x, [split, (dims[0] ?? 1) / split, ...dims.slice(1)]);
   const y = product(c, grouped, perGroup, [[0, 1]], [[grouped.type.dims.length - 1, 0]], "f32");
   const last = y.type.dims.length - 1;
@@ -118,11 +132,16 @@ function tapProduct(c: OpContext, x: Value, weights: Value, groups: number, batc
 const reduceWindow: Converter = (c) => {
   if (c.args.length !== 2) throw new Unconvertible("a reduction of windows of several arrays is not supported");
   const combiner = combinerOf(c.op.regions[0]);
-  if (combiner === undefined || combiner === "second") throw new Unconvertible("its reducer is not add, maximum, minimum, and, or, or multiply");
+  if (combiner === undefined || combiner === "second")
+    throw new Unconvertible("its reducer is not add, maximum, minimum, and, or, or multiply");
   const init = uniformOf(c.arg(1));
   if (init === undefined) throw new Unconvertible("an initial value that is computed is not supported");
   const x = c.value(0);
-  const window = windowOf(c, integers(c.op, "window_dimensions") ?? [], { strides: "window_strides", base: "base_dilations", window: "window_dilations" });
+  const window = windowOf(c, integers(c.op, "window_dimensions") ?? [], {
+    strides: "window_strides",
+    base: "base_dilations",
+    window: "window_dilations",
+  });
   const cumulative = cumulativeSum(c, x, window, combiner, init);
   if (cumulative !== undefined) return c.results(cumulative);
   const dims = x.type.dims.map((_, d) => d);
@@ -134,7 +153,10 @@ const reduceWindow: Converter = (c) => {
 
 function combine(c: OpContext, combiner: string, a: Value, b: Value): Value {
   if (a.type.dtype === "pred") {
-    const joined = c.b.concatenate([a, b].map((v) => c.b.reshape(v, [1, ...v.type.dims])), 0);
+    const joined = c.b.concatenate(
+      [a, b].map((v) => c.b.reshape(v, [1, ...v.type.dims])),
+      0,
+    );
     return reduceBy(c, joined, [0], combiner === "and" ? "and" : "or");
   }
   if (combiner === "add" || combiner === "multiply" || combiner === "minimum" || combiner === "maximum") return c.b[combiner](a, b);
@@ -142,7 +164,13 @@ function combine(c: OpContext, combiner: string, a: Value, b: Value): Value {
 }
 
 /** A cumulative reduction along one dim: a window as long as the dim, padded at one end. Each pass doubles the reduced length. */
-function cumulativeSum(c: OpContext, x: Value, { size, low, high, strides, baseDilation, dilation }: Window, combiner: string, init: number): Value | undefined {
+function cumulativeSum(
+  c: OpContext,
+  x: Value,
+  { size, low, high, strides, baseDilation, dilation }: Window,
+  combiner: string,
+  init: number,
+): Value | undefined {
   const [d] = size.flatMap((n, i) => (n > 1 ? [i] : []));
   const length = d === undefined ? 0 : (x.type.dims[d] ?? 0);
   const plain = [...strides, ...baseDilation, ...dilation].every((n) => n === 1) && size.filter((n) => n > 1).length === 1;
@@ -153,7 +181,13 @@ function cumulativeSum(c: OpContext, x: Value, { size, low, high, strides, baseD
   if (!fromStart && !(before === 0 && after === length - 1)) return undefined;
   let y = x;
   for (let shift = 1; shift < length; shift *= 2) {
-    const edge = c.b.splat(init, tensorType(x.type.dtype, x.type.dims.map((n, i) => (i === d ? shift : n))));
+    const edge = c.b.splat(
+      init,
+      tensorType(
+        x.type.dtype,
+        x.type.dims.map((n, i) => (i === d ? shift : n)),
+      ),
+    );
     const rest = c.b.slice(
       y,
       y.type.dims.map((_, i) => (i === d && !fromStart ? shift : 0)),
@@ -167,7 +201,8 @@ function cumulativeSum(c: OpContext, x: Value, { size, low, high, strides, baseD
 /** The gradient of max pooling: each window gives its number to its first element that equals the window's maximum. */
 const selectAndScatter: Converter = (c) => {
   const [x, source] = [c.value(0), c.value(1)];
-  if (uniformOf(c.arg(2)) !== 0 || combinerOf(c.op.regions[1]) !== "add") throw new Unconvertible("it is supported only with a sum that begins with 0");
+  if (uniformOf(c.arg(2)) !== 0 || combinerOf(c.op.regions[1]) !== "add")
+    throw new Unconvertible("it is supported only with a sum that begins with 0");
   const direction = selectorOf(c);
   const size = integers(c.op, "window_dimensions") ?? [];
   const window = windowOf(c, size, { strides: "window_strides", base: "", window: "" });
@@ -202,4 +237,8 @@ function selectorOf(c: OpContext): "GE" | "LE" {
   return direction;
 }
 
-export const windowConverters: Readonly<Record<string, Converter>> = { convolution, reduce_window: reduceWindow, select_and_scatter: selectAndScatter };
+export const windowConverters: Readonly<Record<string, Converter>> = {
+  convolution,
+  reduce_window: reduceWindow,
+  select_and_scatter: selectAndScatter,
+};

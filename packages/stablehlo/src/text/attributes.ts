@@ -129,7 +129,11 @@ function denseArrayOf(body: string): Attribute {
   const colon = body.indexOf(":");
   if (colon < 0) return { kind: "denseArray", element: body, items: [] };
   const items = body.slice(colon + 1).trim();
-  return { kind: "denseArray", element: body.slice(0, colon).trim(), items: items === "" ? [] : items.split(",").map((item) => item.trim()) };
+  return {
+    kind: "denseArray",
+    element: body.slice(0, colon).trim(),
+    items: items === "" ? [] : items.split(",").map((item) => item.trim()),
+  };
 }
 
 function parsePunctuation(cursor: Cursor): Attribute {

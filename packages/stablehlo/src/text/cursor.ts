@@ -10,7 +10,10 @@ export class Cursor {
   #token: Token;
   #depth = 0;
 
-  constructor(text: string, readonly file: string) {
+  constructor(
+    text: string,
+    readonly file: string,
+  ) {
     this.#lexer = new Lexer(text, file);
     this.#token = this.#lexer.next();
   }

@@ -1,6 +1,17 @@
 import { ImportTextError, type Position } from "./import-error.js";
 
-export type TokenKind = "value" | "symbol" | "block" | "hash" | "exclamation" | "word" | "integer" | "float" | "string" | "punctuation" | "end";
+export type TokenKind =
+  | "value"
+  | "symbol"
+  | "block"
+  | "hash"
+  | "exclamation"
+  | "word"
+  | "integer"
+  | "float"
+  | "string"
+  | "punctuation"
+  | "end";
 
 export interface Token extends Position {
   readonly kind: TokenKind;
@@ -57,7 +68,8 @@ export class Lexer {
     if (whole !== undefined) return make("integer", whole);
     this.#at += this.text.startsWith("->", start) || this.text.startsWith("::", start) ? 2 : 1;
     const mark = this.text.slice(start, this.#at);
-    if (!/^(?:->|::|[(){}[\]<>,:=?*+\-/|.])$/.test(mark)) throw new ImportTextError(this.file, position, `unexpected character ${JSON.stringify(mark)}`);
+    if (!/^(?:->|::|[(){}[\]<>,:=?*+\-/|.])$/.test(mark))
+      throw new ImportTextError(this.file, position, `unexpected character ${JSON.stringify(mark)}`);
     return make("punctuation", mark);
   }
 

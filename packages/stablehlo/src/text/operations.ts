@@ -16,12 +16,17 @@ export function parseOperation(cursor: Cursor): Operation {
     const { line, column } = token;
     if (token.kind !== "string" && token.kind !== "word") throw cursor.unexpected("an operation");
     cursor.take();
-    const operation = token.kind === "string" ? { name: token.text, ...parseGeneric(cursor) } : parseShort(cursor, token.text, { line, column });
+    const operation =
+      token.kind === "string" ? { name: token.text, ...parseGeneric(cursor) } : parseShort(cursor, token.text, { line, column });
     const location = parseOptionalLocation(cursor);
     checkCounts(cursor, operation, results);
     return { ...operation, results, ...(location === undefined ? {} : { location }), line, column };
 
-    function checkCounts(at: Cursor, { operands, operandTypes, resultTypes, name }: Pick<Operation, "name" | "operands" | "operandTypes" | "resultTypes">, names: readonly ResultName[]): void {
+    function checkCounts(
+      at: Cursor,
+      { operands, operandTypes, resultTypes, name }: Pick<Operation, "name" | "operands" | "operandTypes" | "resultTypes">,
+      names: readonly ResultName[],
+    ): void {
       if (operands.length !== operandTypes.length)
         throw at.error(`${name} has ${operands.length} operands and ${operandTypes.length} types of operands`, token);
       const named = names.reduce((sum, { count }) => sum + count, 0);

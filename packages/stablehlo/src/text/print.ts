@@ -36,7 +36,10 @@ function printResultTypes(types: readonly Type[]): string {
 function quoted(text: string): string {
   let out = "";
   for (const byte of Buffer.from(text, "utf8"))
-    out += byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c ? `\\${byte.toString(16).toUpperCase().padStart(2, "0")}` : String.fromCharCode(byte);
+    out +=
+      byte < 0x20 || byte > 0x7e || byte === 0x22 || byte === 0x5c
+        ? `\\${byte.toString(16).toUpperCase().padStart(2, "0")}`
+        : String.fromCharCode(byte);
   return `"${out}"`;
 }
 
@@ -123,7 +126,8 @@ function printOperation(operation: Operation, indent: string, lines: string[]): 
 
 function printRegion(region: Region, indent: string, lines: string[]): void {
   region.blocks.forEach((block, i) => {
-    if (i > 0 || block.label !== undefined || block.arguments.length > 0 || block.operations.length === 0) lines.push(`${indent}${printBlockHead(block, i)}`);
+    if (i > 0 || block.label !== undefined || block.arguments.length > 0 || block.operations.length === 0)
+      lines.push(`${indent}${printBlockHead(block, i)}`);
     for (const operation of block.operations) printOperation(operation, `${indent}  `, lines);
   });
 }

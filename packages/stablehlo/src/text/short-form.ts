@@ -40,7 +40,10 @@ export function spread({ types, results }: TypeList, how: Spread, operands: numb
   const [first, second] = types;
   switch (how) {
     case "same":
-      return { operandTypes: types.length === 1 && first !== undefined ? Array<Type>(operands).fill(first) : types, resultTypes: types.slice(-1) };
+      return {
+        operandTypes: types.length === 1 && first !== undefined ? Array<Type>(operands).fill(first) : types,
+        resultTypes: types.slice(-1),
+      };
     case "each":
       return { operandTypes: types, resultTypes: types };
     case "none":
@@ -107,4 +110,3 @@ export function takeKey(cursor: Cursor, keys: readonly string[]): string {
   cursor.expect("=");
   return token.text;
 }
-

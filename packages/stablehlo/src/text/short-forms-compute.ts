@@ -16,7 +16,8 @@ export const dotGeneral: ShortForm = (cursor, { name }) => {
     do {
       const key = takeKey(cursor, ["batching_dims", "contracting_dims", "precision", "algorithm"]);
       if (key === "precision") own.push(["precision_config", parsePrecisions(cursor)]);
-      else if (key === "algorithm") own.push(["algorithm", { kind: "dialect", name: "stablehlo.dot_algorithm", body: cursor.takeBalanced("<", ">") }]);
+      else if (key === "algorithm")
+        own.push(["algorithm", { kind: "dialect", name: "stablehlo.dot_algorithm", body: cursor.takeBalanced("<", ">") }]);
       else {
         const left = parseIntegers(cursor);
         cursor.expectWord("x");
@@ -39,7 +40,10 @@ export const dotGeneral: ShortForm = (cursor, { name }) => {
 
 function parsePrecisions(cursor: Cursor): Attribute {
   cursor.expect("[");
-  return { kind: "array", items: cursor.list("]", () => enumValue("stablehlo.precision", cursor.expectKind("word", "a precision such as DEFAULT").text)) };
+  return {
+    kind: "array",
+    items: cursor.list("]", () => enumValue("stablehlo.precision", cursor.expectKind("word", "a precision such as DEFAULT").text)),
+  };
 }
 
 /** `convolution(%a, %b) dim_numbers = [b, 0, f]x[0, i, o]->[b, 0, f], window = {stride = [1], pad = [[1, 1]], …} {…} : types`. */
@@ -113,7 +117,14 @@ function appliedRegion(op: string, type: Type | undefined, { line, column }: { l
   const common = { successors: [], attributes: new Map(), regions: [], line, column };
   const use = (name: string): ValueUse => ({ name, index: 0 });
   const operations: Operation[] = [
-    { ...common, name: op, results: [{ name: "0", count: 1 }], operands: [use("lhs"), use("rhs")], operandTypes: [of, of], resultTypes: [of] },
+    {
+      ...common,
+      name: op,
+      results: [{ name: "0", count: 1 }],
+      operands: [use("lhs"), use("rhs")],
+      operandTypes: [of, of],
+      resultTypes: [of],
+    },
     { ...common, name: "stablehlo.return", results: [], operands: [use("0")], operandTypes: [of], resultTypes: [] },
   ];
   const args: BlockArgument[] = ["lhs", "rhs"].map((name) => ({ name, type: of }));

@@ -21,7 +21,8 @@ export const module: ShortForm = (cursor, { region }) => {
 export const func: ShortForm = (cursor, { name, region }) => {
   const attributes = new Map<string, Attribute>();
   const { token } = cursor;
-  if (token.kind === "word" && ["public", "private", "nested"].includes(token.text)) attributes.set("sym_visibility", text(cursor.take().text));
+  if (token.kind === "word" && ["public", "private", "nested"].includes(token.text))
+    attributes.set("sym_visibility", text(cursor.take().text));
   attributes.set("sym_name", text(parseSymbol(cursor)));
   cursor.expect("(");
   const args = cursor.list(")", () => parseParameter(cursor));

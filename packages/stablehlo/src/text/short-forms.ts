@@ -81,8 +81,14 @@ const compare: ShortForm = (cursor, { name }) => {
   const direction = cursor.expectKind("word", "a direction such as LT").text;
   cursor.expect(",");
   const { operands, comma } = parseOperands(cursor);
-  const own: [string, Attribute][] = [["comparison_direction", { kind: "dialect", name: "stablehlo.comparison_direction", body: direction }]];
-  if (comma) own.push(["compare_type", { kind: "dialect", name: "stablehlo.comparison_type", body: cursor.expectKind("word", "a type such as FLOAT").text }]);
+  const own: [string, Attribute][] = [
+    ["comparison_direction", { kind: "dialect", name: "stablehlo.comparison_direction", body: direction }],
+  ];
+  if (comma)
+    own.push([
+      "compare_type",
+      { kind: "dialect", name: "stablehlo.comparison_type", body: cursor.expectKind("word", "a type such as FLOAT").text },
+    ]);
   return parseTail(cursor, name, operands, own, "same");
 };
 

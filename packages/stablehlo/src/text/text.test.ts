@@ -21,7 +21,8 @@ function outline(operation: Operation): string[] {
   return [line, ...operation.regions.flatMap(({ blocks }) => blocks.flatMap(({ operations }) => operations.flatMap(outline)))];
 }
 
-const body = (inner: string): string => `func.func public @main(%arg0: tensor<4xf32>) -> tensor<4xf32> {\n${inner}\n return %arg0 : tensor<4xf32>\n}`;
+const body = (inner: string): string =>
+  `func.func public @main(%arg0: tensor<4xf32>) -> tensor<4xf32> {\n${inner}\n return %arg0 : tensor<4xf32>\n}`;
 const codeOf = (text: string): string => {
   try {
     parseModule(text, "t.mlir");
@@ -41,7 +42,9 @@ describe("stablehlo text", () => {
 
   for (const version of ["0.10.2", "0.12.0.1"])
     it(`reads the short and the generic text of jax ${version} as the same operations with the same types`, () => {
-      const [short, located, generic] = ["", ".loc", ".generic"].map((form) => parseModule(goldenText(`forms/jax-${version}${form}.mlir`), form).operation);
+      const [short, located, generic] = ["", ".loc", ".generic"].map(
+        (form) => parseModule(goldenText(`forms/jax-${version}${form}.mlir`), form).operation,
+      );
       const lines = (one: Operation | undefined): string[] => (one === undefined ? [] : outline(one).sort());
       deepEqual(lines(short), lines(generic));
       deepEqual(lines(located), lines(generic));

@@ -48,7 +48,13 @@ function tensorOf(body: string): TensorTypeSyntax | undefined {
   const comma = rest.startsWith("!") || rest.startsWith("complex") ? -1 : rest.indexOf(",");
   const name = comma < 0 ? rest : rest.slice(0, comma);
   if (!element.test(name)) return undefined;
-  const sizes = shape === "" ? [] : shape.slice(0, -1).split("x").map((d) => (d === "?" ? null : Number(d)));
+  const sizes =
+    shape === ""
+      ? []
+      : shape
+          .slice(0, -1)
+          .split("x")
+          .map((d) => (d === "?" ? null : Number(d)));
   if (sizes.some((d) => d !== null && !Number.isSafeInteger(d))) return undefined;
   return { kind: "tensor", dims: sizes, element: name, ...(comma < 0 ? {} : { encoding: rest.slice(comma + 1).trim() }) };
 }

@@ -22,4 +22,3 @@ export function parseArgument(cursor: Cursor): BlockArgument {
   const location = parseOptionalLocation(cursor);
   return { name: text, type, ...(location === undefined ? {} : { location }) };
 }
-
