@@ -149,12 +149,24 @@ const redis = ["--redis", `redis://127.0.0.1:${port}`];
 const starts = {
   redis: () => {
     mkdirSync(join(directory, "redis"), { recursive: true });
-    const options = ["--port", String(port), "--dir", join(directory, "redis"), "--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction"];
+    const options = [
+      "--port",
+      String(port),
+      "--dir",
+      join(directory, "redis"),
+      "--appendonly",
+      "yes",
+      "--save",
+      "",
+      "--maxmemory-policy",
+      "noeviction",
+    ];
     start("redis", binary, options);
   },
   planner: () => start("planner", process.execPath, [lapidary, "data", "run", join(directory, "killed.yaml"), ...redis]),
 };
-for (let i = 0; i < workers; i++) starts[`worker-${i}`] = () => start(`worker-${i}`, process.execPath, [lapidary, "data", "worker", "--cores", "1", ...redis]);
+for (let i = 0; i < workers; i++)
+  starts[`worker-${i}`] = () => start(`worker-${i}`, process.execPath, [lapidary, "data", "worker", "--cores", "1", ...redis]);
 
 const counts = {};
 let [done, runs] = [0, 0];
@@ -162,7 +174,9 @@ const check = () => {
   const killed = digests("killed");
   const differing = [...calm].filter(([path, digest]) => killed.get(path) !== digest).map(([path]) => path);
   if (killed.size !== calm.size || differing.length > 0)
-    throw new Error(`run ${runs}: ${killed.size} files instead of ${calm.size}; ${differing.length} differ: ${differing.slice(0, 3).join(", ")}`);
+    throw new Error(
+      `run ${runs}: ${killed.size} files instead of ${calm.size}; ${differing.length} differ: ${differing.slice(0, 3).join(", ")}`,
+    );
   // Throws if the accounts do not meet.
   execFileSync(process.execPath, [lapidary, "data", "status", join(directory, "killed.yaml"), "--json"], { stdio: ["ignore", log, log] });
 };
