@@ -51,7 +51,10 @@ export const pipelineCommands: readonly CommandSpec[] = [
     summary: "which documents would stay under a changed rule, from the stored measures",
     arguments: [{ name: "rule", description: "a limit such as 'gopher.words_min = 40', or 'NAME = CONDITION'" }],
     options: [dataOption],
-    examples: ["lapidary data whatif 'gopher.words_min = 40'", "lapidary data whatif 'quality = quality.prose < 0.5' --data ./data/v3 --json"],
+    examples: [
+      "lapidary data whatif 'gopher.words_min = 40'",
+      "lapidary data whatif 'quality = quality.prose < 0.5' --data ./data/v3 --json",
+    ],
     run: async (context, args) =>
       (await import("./commands/data-pipeline.js")).showWhatIf(context, args.required("rule"), args.text("data")),
   },
@@ -81,6 +84,7 @@ export const pipelineCommands: readonly CommandSpec[] = [
     arguments: [dataArgument],
     options: [{ flags: "--dry-run", description: "only count them" }],
     examples: ["lapidary data gc --dry-run", "lapidary data gc ./data/v3"],
-    run: async (context, args) => (await import("./commands/data-pipeline.js")).collectData(context, args.text("data"), args.flag("dryRun")),
+    run: async (context, args) =>
+      (await import("./commands/data-pipeline.js")).collectData(context, args.text("data"), args.flag("dryRun")),
   },
 ];

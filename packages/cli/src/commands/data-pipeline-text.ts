@@ -1,5 +1,13 @@
 import { join } from "node:path";
-import type { DatasetDifference, DocumentHistory, PipelineStatus, RuleEffect, RunResult, StageAccount, StageFate } from "@lapidary/data-pipeline";
+import type {
+  DatasetDifference,
+  DocumentHistory,
+  PipelineStatus,
+  RuleEffect,
+  RunResult,
+  StageAccount,
+  StageFate,
+} from "@lapidary/offline/data-pipeline";
 import { formatBytes, formatCount, textTable } from "@lapidary/std";
 
 const right = (title: string): { readonly title: string; readonly align: "right" } => ({ title, align: "right" });
@@ -40,7 +48,14 @@ export function effectText({ change, in: all, kept, gained, lost, bySource, drop
     (reason) => dropped.before[reason] !== dropped.after[reason],
   );
   const ids = (title: string, list: readonly string[]): readonly string[] =>
-    list.length === 0 ? [] : [`${title}: ${list.slice(0, shownIds).map((id) => id.slice(0, 12)).join(" ")}${list.length > shownIds ? " …" : ""}`];
+    list.length === 0
+      ? []
+      : [
+          `${title}: ${list
+            .slice(0, shownIds)
+            .map((id) => id.slice(0, 12))
+            .join(" ")}${list.length > shownIds ? " …" : ""}`,
+        ];
   return [
     `${change}: ${kept.after} of ${all} documents stay; now ${kept.before} (+${gained.length} −${lost.length})`,
     ...Object.entries(bySource).map(([source, { before, after }]) => `  ${source}: ${before} → ${after}`),
@@ -51,9 +66,11 @@ export function effectText({ change, in: all, kept, gained, lost, bySource, drop
 }
 
 export const historyText = ({ id, source, name, file, place, stages, isKept }: DocumentHistory): string =>
-  [`${id} ${isKept ? "kept" : "not kept"}`, `  ${source}/${file} ${place} (${name})`, ...stages.map((fate) => `  ${fate.stage}: ${fateText(fate)}`)].join(
-    "\n",
-  );
+  [
+    `${id} ${isKept ? "kept" : "not kept"}`,
+    `  ${source}/${file} ${place} (${name})`,
+    ...stages.map((fate) => `  ${fate.stage}: ${fateText(fate)}`),
+  ].join("\n");
 
 function fateText(fate: StageFate): string {
   switch (fate.kind) {
@@ -88,4 +105,3 @@ export function differenceText({ stages, sources, added, removed, changed }: Dat
     `${added.length} documents added, ${removed.length} removed, ${changed.length} with another number of tokens`,
   ].join("\n");
 }
-

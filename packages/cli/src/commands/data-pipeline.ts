@@ -1,6 +1,5 @@
-import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import {
   cardText,
   collectGarbage,
@@ -18,7 +17,8 @@ import {
   verifyObjects,
   whatIf,
   whyDocument,
-} from "@lapidary/data-pipeline";
+  writeCard,
+} from "@lapidary/offline/data-pipeline";
 import { ExitCode, formatBytes, formatDuration, LapidaryError } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
@@ -97,10 +97,8 @@ export function showDataStatus(context: Context, data: string | undefined): Exit
 export function showDataCard(context: Context, data: string | undefined): ExitCode {
   const out = outputDirectory(data, context);
   const card = datasetCard(out);
-  const text = cardText(card);
-  writeFileSync(join(out, "card.md"), text);
-  writeFileSync(join(out, "card.json"), `${JSON.stringify(card, null, 1)}\n`);
-  context.console.result({ ...card, files: [join(out, "card.md"), join(out, "card.json")] }, () => text.trimEnd());
+  const files = writeCard(out, card);
+  context.console.result({ ...card, files }, () => cardText(card).trimEnd());
   return ExitCode.done;
 }
 
@@ -115,15 +113,18 @@ export async function showWhatIf(context: Context, change: string, data: string 
 /** `lapidary data why DOC`: one document through all stages. */
 export async function showWhy(context: Context, document: string, data: string | undefined): Promise<ExitCode> {
   const found = await whyDocument(outputDirectory(data, context), document);
-  context.console.result({ documents: found.map(({ isKept, ...each }) => ({ ...each, kept: isKept })) }, () => found.map(historyText).join("\n\n"));
+  context.console.result({ documents: found.map(({ isKept, ...each }) => ({ ...each, kept: isKept })) }, () =>
+    found.map(historyText).join("\n\n"),
+  );
   return ExitCode.done;
 }
 
 /** `lapidary data diff A B`: how two published datasets differ. */
 export async function showDataDiff(context: Context, a: string, b: string): Promise<ExitCode> {
   const difference = await diffDatasets(outputDirectory(a, context), outputDirectory(b, context));
-  context.console.result({ ...difference, stages: difference.stages.map(({ stage, before = null, after = null }) => ({ stage, before, after })) }, () =>
-    differenceText(difference),
+  context.console.result(
+    { ...difference, stages: difference.stages.map(({ stage, before = null, after = null }) => ({ stage, before, after })) },
+    () => differenceText(difference),
   );
   return ExitCode.done;
 }

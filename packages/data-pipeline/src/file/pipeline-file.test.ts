@@ -49,7 +49,28 @@ describe("pipeline files", () => {
   });
 
   /** Every key of the file that a schema defines, with a letter too many. */
-  const keys = ["sources", "read", "licence", "extract", "damaged", "text", "id", "stages", "measure", "rules", "expect", "redact", "email", "ssn", "tokenize", "train", "size", "from", "out", "shard"];
+  const keys = [
+    "sources",
+    "read",
+    "licence",
+    "extract",
+    "damaged",
+    "text",
+    "id",
+    "stages",
+    "measure",
+    "rules",
+    "expect",
+    "redact",
+    "email",
+    "ssn",
+    "tokenize",
+    "train",
+    "size",
+    "from",
+    "out",
+    "shard",
+  ];
   for (const key of keys)
     it(`a misspelt key ${key} is an error at its line and column that names the key`, () => {
       const pattern = new RegExp(`(^|[\\s{,])${key}:`, "m");

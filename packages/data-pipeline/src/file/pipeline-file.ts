@@ -33,7 +33,7 @@ const pipeline = z.strictObject({
 export type SourceSettings = z.output<typeof source>;
 
 /** A stage of the list `stages`. */
-export interface StageItem {
+interface StageItem {
   readonly stage: ListedStage;
   /** Checked, with absolute paths. */
   readonly settings: JsonValue;

@@ -46,7 +46,10 @@ function located(issue: z.core.$ZodIssue, before: YamlPath): readonly Located[] 
   if (issue.code !== "invalid_union") return [{ issue, path }];
   const branches = issue.errors.map((each) => each.flatMap((inner) => located(inner, path)));
   const depth = (branch: readonly Located[]): number =>
-    Math.max(0, ...branch.map(({ issue: { code }, path: at }) => at.length + (at.length === path.length && code === "invalid_type" ? 0 : 0.5)));
+    Math.max(
+      0,
+      ...branch.map(({ issue: { code }, path: at }) => at.length + (at.length === path.length && code === "invalid_type" ? 0 : 0.5)),
+    );
   const best = branches.sort((a, b) => depth(b) - depth(a))[0];
   return best === undefined || best.length === 0 ? [{ issue, path }] : best;
 }

@@ -24,9 +24,7 @@ export function listFiles(pipeline: Pipeline, name: string, { read }: SourceSett
   const found = [read].flat().map((pattern) => filesOf(pattern, dirname(pipeline.file), location));
   const root = commonDirectory(found.map(({ root }) => root));
   const paths = [...new Set(found.flatMap(({ paths }) => paths))];
-  return paths
-    .map((path) => ({ path, file: relative(root, path).split(sep).join("/") }))
-    .sort((a, b) => byCodeUnits(a.file, b.file));
+  return paths.map((path) => ({ path, file: relative(root, path).split(sep).join("/") })).sort((a, b) => byCodeUnits(a.file, b.file));
 }
 
 function filesOf(pattern: string, base: string, location: string): { readonly root: string; readonly paths: readonly string[] } {
@@ -37,7 +35,10 @@ function filesOf(pattern: string, base: string, location: string): { readonly ro
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats?.isFile() === true) return { root: dirname(path), paths: [path] };
   if (stats?.isDirectory() === true)
-    return { root: path, paths: [...walkFiles(path, (directory) => basename(directory) !== "node_modules")].map((file) => join(path, file)) };
+    return {
+      root: path,
+      paths: [...walkFiles(path, (directory) => basename(directory) !== "node_modules")].map((file) => join(path, file)),
+    };
   const paths = globSync([path.split(sep).join("/")], { absolute: true, dot: false, followSymbolicLinks: false, expandDirectories: false });
   if (paths.length > 0) return { root: fixedDirectory(path), paths: paths.map((each) => resolve(each)) };
   throw new LapidaryError({

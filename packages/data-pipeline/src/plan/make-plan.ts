@@ -86,7 +86,11 @@ function planStage<Name extends StageName>(
     const keyOf = (settings: JsonValue, inputs: readonly string[], extra: JsonValue): string =>
       objectKey({
         code: `${name}.${definition.name} ${definition.code}`,
-        config: [configOf(stage, settingsAs(name, settings)), (stage.files?.(settingsAs(name, settings)) ?? []).map((file) => digests(file)), extra],
+        config: [
+          configOf(stage, settingsAs(name, settings)),
+          (stage.files?.(settingsAs(name, settings)) ?? []).map((file) => digests(file)),
+          extra,
+        ],
         inputs,
       });
     const made =
@@ -94,7 +98,16 @@ function planStage<Name extends StageName>(
         ? Array.from({ length: partitions }, (_, partition): Task => {
             const settings = settingsFor(states[0]);
             const key = keyOf(settings, written.keys, [partition, partitions, [...written.sources]]);
-            return { ...base, key, settings, partition, partitions, inputs: written.keys, inputSources: written.sources, after: written.keys };
+            return {
+              ...base,
+              key,
+              settings,
+              partition,
+              partitions,
+              inputs: written.keys,
+              inputSources: written.sources,
+              after: written.keys,
+            };
           })
         : states.map((state, ordinal): Task => {
             const settings = settingsFor(state);
@@ -113,7 +126,11 @@ function planStage<Name extends StageName>(
       for (const [i, state] of states.entries()) applyOutput(state, definition.writes, made[i]?.key ?? "");
       accounts = made.map(({ key, shard }) => ({ source: shard?.shard.source ?? "", shard: shard?.shard.name ?? "", key }));
     }
-    written = { keys: made.map(({ key }) => key), sources: definition.shape === "gather" ? [] : states.map(({ shard }) => shard.source), partitions };
+    written = {
+      keys: made.map(({ key }) => key),
+      sources: definition.shape === "gather" ? [] : states.map(({ shard }) => shard.source),
+      partitions,
+    };
   }
   return { tasks, accounts };
 }

@@ -26,7 +26,7 @@ export interface DatasetCard {
   readonly isPublished: boolean;
 }
 
-export interface SourceCard {
+interface SourceCard {
   readonly licence: string;
   readonly documents: number;
   readonly bytes: number;
@@ -67,8 +67,7 @@ export function datasetCard(out: string): DatasetCard {
 }
 
 /** The stages that changed nothing although they exist to remove or change documents. */
-export const idleStages = (accounts: readonly StageAccount[]): readonly string[] =>
-  accounts.filter(isIdle).map(({ stage }) => stage);
+export const idleStages = (accounts: readonly StageAccount[]): readonly string[] => accounts.filter(isIdle).map(({ stage }) => stage);
 
 const isIdle = ({ stage, counts, done, shards }: StageAccount): boolean =>
   done === shards && counts.in > 0 && changes(stage) && counts.in === counts.out && Object.keys(counts.cut ?? {}).length === 0;
@@ -97,7 +96,8 @@ function stageCard(account: StageAccount): StageCard {
 /** The amounts of a source after the last stage that all its shards passed. */
 function sourceCards(plan: PlanFile, accounts: readonly StageAccount[]): Readonly<Record<string, SourceCard>> {
   const last = accounts.filter(({ done, shards }) => shards > 0 && done === shards);
-  const finalOf = (name: string): AccountCounts | undefined => last.findLast(({ bySource }) => bySource[name] !== undefined)?.bySource[name];
+  const finalOf = (name: string): AccountCounts | undefined =>
+    last.findLast(({ bySource }) => bySource[name] !== undefined)?.bySource[name];
   const names = Object.keys(plan.sources);
   const hasTokens = names.some((name) => finalOf(name)?.tokens !== undefined);
   const amount = (name: string): number => (hasTokens ? finalOf(name)?.tokens : finalOf(name)?.bytes) ?? 0;

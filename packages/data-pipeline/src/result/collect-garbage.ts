@@ -43,5 +43,4 @@ function publishedKeys(out: string): readonly string[] {
   return Object.values(readPublished(out).sources).flatMap(({ shards }) => shards.map(({ tokens }) => tokens.split("/")[1] ?? ""));
 }
 
-const sizeOf = (directory: string): number =>
-  readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
+const sizeOf = (directory: string): number => readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);

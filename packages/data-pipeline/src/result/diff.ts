@@ -40,7 +40,13 @@ export async function diffDatasets(a: string, b: string): Promise<DatasetDiffere
   }
   const names = [...new Set([...Object.keys(first.sources), ...Object.keys(second.sources)])].sort();
   const sources = names.map((name) => [name, { before: amountsOf(first, name), after: amountsOf(second, name) }] as const);
-  return { stages: stageDifferences(a, b), sources: Object.fromEntries(sources), added: added.sort(), removed: [...before.keys()].sort(), changed: changed.sort() };
+  return {
+    stages: stageDifferences(a, b),
+    sources: Object.fromEntries(sources),
+    added: added.sort(),
+    removed: [...before.keys()].sort(),
+    changed: changed.sort(),
+  };
 }
 
 function amountsOf({ sources }: PublishedDataset, name: string): Amounts {

@@ -55,7 +55,11 @@ async function entryOf(store: ObjectStore, key: string): Promise<z.infer<typeof 
 }
 
 /** Copies the files of the tokenizer to a directory that has their digest as its name, so that other datasets keep theirs. */
-async function publishTokenizer(out: string, store: ObjectStore, plan: PlanFile): Promise<{ readonly file: string; readonly sha256: string }> {
+async function publishTokenizer(
+  out: string,
+  store: ObjectStore,
+  plan: PlanFile,
+): Promise<{ readonly file: string; readonly sha256: string }> {
   const { name, files } = plan.trained === undefined ? givenTokenizer(plan) : await trainedTokenizer(store, plan.trained);
   const content = ensure(files.get(name), name);
   const hash = createHash("sha256");
@@ -76,7 +80,13 @@ function givenTokenizer(plan: PlanFile): NamedFiles {
   assert("tokenizer" in settings, "the tokenizer is given or trained");
   const { files } = readTokenizer(settings.tokenizer);
   const names = ["lapidary_tokenizer.json", "tokenizer.json", "tokenizer.model"];
-  return { name: ensure(names.find((each) => files.has(each)), "a file of the tokenizer"), files };
+  return {
+    name: ensure(
+      names.find((each) => files.has(each)),
+      "a file of the tokenizer",
+    ),
+    files,
+  };
 }
 
 async function trainedTokenizer(store: ObjectStore, key: string): Promise<NamedFiles> {

@@ -30,7 +30,9 @@ export async function whatIf(out: string, change: string): Promise<RuleEffect> {
   const store = new ObjectStore(out);
   const plan = readPlanFile(out);
   const { stage, before, after } = changedRules(plan, change);
-  const missing = stage.accounts.find(({ view }) => [view.documents ?? "", ...view.columns, ...view.edits].some((key) => store.find(key) === undefined));
+  const missing = stage.accounts.find(({ view }) =>
+    [view.documents ?? "", ...view.columns, ...view.edits].some((key) => store.find(key) === undefined),
+  );
   if (missing !== undefined)
     throw new LapidaryError({
       code: "LAP_DATA_NO_RESULT",
@@ -96,14 +98,23 @@ interface ChangedRules {
 function changedRules(plan: PlanFile, change: string): ChangedRules {
   const stages = plan.stages.filter(({ stage }) => stage === "rules");
   if (stages.length === 0)
-    throw new LapidaryError({ code: "LAP_DATA_RULE", message: "the pipeline has no stage rules", location: plan.file, remedy: "add the stage rules" });
+    throw new LapidaryError({
+      code: "LAP_DATA_RULE",
+      message: "the pipeline has no stage rules",
+      location: plan.file,
+      remedy: "add the stage rules",
+    });
   const rulesOf = (stage: PlanFile["stages"][number]): readonly Rule[] =>
     ruleSetOf(settingsAs("rules", stage.settings), new Map(Object.entries(stage.columns))).rules;
   const limit = limitChangeOf(change);
   if (limit !== undefined) return limitChanged(stages, rulesOf, limit);
   const [, name, condition] = /^\s*([\w-]+)\s*[=:]\s*(.+)$/s.exec(change) ?? [];
   if (name === undefined || condition === undefined)
-    throw ruleError(`${JSON.stringify(change)} is not a change of a rule`, "RULE", "write a limit such as `gopher.words_min = 40`, or `NAME = CONDITION`");
+    throw ruleError(
+      `${JSON.stringify(change)} is not a change of a rule`,
+      "RULE",
+      "write a limit such as `gopher.words_min = 40`, or `NAME = CONDITION`",
+    );
   const stage = stages.find(({ settings }) => name in settingsAs("rules", settings)) ?? stages.at(-1);
   if (stage === undefined) throw ruleError("the pipeline has no stage rules", "RULE", "add the stage rules");
   const settings = { ...settingsAs("rules", stage.settings), [name]: condition };

@@ -44,12 +44,18 @@ function tokensOf(text: string, location: string): readonly Token[] {
     if (match === null) {
       const start = at + (/^\s*/.exec(text.slice(at))?.[0].length ?? 0);
       const sign = text[start] ?? "";
-      const remedy = sign === "=" ? "write == to compare" : sign === "&" || sign === "|" ? "write `and` or `or`" : "write a column, a number or a text in quotes";
+      const remedy =
+        sign === "="
+          ? "write == to compare"
+          : sign === "&" || sign === "|"
+            ? "write `and` or `or`"
+            : "write a column, a number or a text in quotes";
       throw ruleError(`${JSON.stringify(text)} has an unexpected ${JSON.stringify(sign)} at character ${start + 1}`, location, remedy);
     }
     const { number, double, single, word, sign = "" } = match.groups ?? {};
     const raw = number ?? double ?? single ?? word ?? sign;
-    const kind = number !== undefined ? "number" : double !== undefined || single !== undefined ? "text" : word !== undefined ? "word" : "sign";
+    const kind =
+      number !== undefined ? "number" : double !== undefined || single !== undefined ? "text" : word !== undefined ? "word" : "sign";
     tokens.push({ kind, text: raw, at: at + match[0].length - match[0].trimStart().length + 1 });
     at += match[0].length;
   }
@@ -111,7 +117,8 @@ class Parser {
 
   #checkTypes(start: Token, left: Operand, op: string, right: Operand): void {
     const types = [this.#typeOf(left), this.#typeOf(right)];
-    if (types[0] !== types[1]) this.#fail(start, `compare numbers with numbers and texts with texts: here are a ${types[0]} and a ${types[1]}`);
+    if (types[0] !== types[1])
+      this.#fail(start, `compare numbers with numbers and texts with texts: here are a ${types[0]} and a ${types[1]}`);
     if (types[0] === "text" && op !== "==" && op !== "!=") this.#fail(start, "compare texts by == or !=");
     if (!("column" in left) && !("column" in right)) this.#fail(start, "name a column on one side");
   }
@@ -140,7 +147,8 @@ class Parser {
     if (token.kind === "text") return { value: token.text };
     if (!this.columns.has(token.text)) {
       const near = suggest(token.text, this.columns.keys());
-      const remedy = near === undefined ? `write a column that the stages before measure, or ${JSON.stringify(token.text)} in quotes` : `write ${near}`;
+      const remedy =
+        near === undefined ? `write a column that the stages before measure, or ${JSON.stringify(token.text)} in quotes` : `write ${near}`;
       throw ruleError(`${JSON.stringify(this.text)} names an unknown column ${token.text} at character ${token.at}`, this.location, remedy);
     }
     return { column: token.text };

@@ -25,9 +25,15 @@ const condition: fc.Arbitrary<readonly [string, (a: number, b: number) => boolea
     { maxDepth: 4 },
     fc.integer({ min: -3, max: 3 }).map((n) => [`a < ${n}`, (a: number) => a < n] as const),
     fc.integer({ min: -3, max: 3 }).map((n) => [`b >= ${n}`, (_: number, b: number) => b >= n] as const),
-    fc.tuple(tie("tree"), tie("tree")).map(([x, y]) => [`(${x[0]}) and (${y[0]})`, (a: number, b: number) => x[1](a, b) && y[1](a, b)] as const),
-    fc.tuple(tie("tree"), tie("tree")).map(([x, y]) => [`(${x[0]}) or (${y[0]})`, (a: number, b: number) => x[1](a, b) || y[1](a, b)] as const),
-    fc.tuple(tie("tree"), tie("tree")).map(([x, y]) => [`(${x[0]}) unless (${y[0]})`, (a: number, b: number) => x[1](a, b) && !y[1](a, b)] as const),
+    fc
+      .tuple(tie("tree"), tie("tree"))
+      .map(([x, y]) => [`(${x[0]}) and (${y[0]})`, (a: number, b: number) => x[1](a, b) && y[1](a, b)] as const),
+    fc
+      .tuple(tie("tree"), tie("tree"))
+      .map(([x, y]) => [`(${x[0]}) or (${y[0]})`, (a: number, b: number) => x[1](a, b) || y[1](a, b)] as const),
+    fc
+      .tuple(tie("tree"), tie("tree"))
+      .map(([x, y]) => [`(${x[0]}) unless (${y[0]})`, (a: number, b: number) => x[1](a, b) && !y[1](a, b)] as const),
     tie("tree").map((x) => [`not (${x[0]})`, (a: number, b: number) => !x[1](a, b)] as const),
   ),
 })).tree;
@@ -73,7 +79,10 @@ describe("rules", () => {
         () => parseExpression(text, columns, "file:3:4"),
         (error) => {
           if (!(error instanceof LapidaryError)) return false;
-          deepStrictEqual([error.code, error.location, message.test(error.message), remedy.test(error.remedy)], ["LAP_DATA_RULE", "file:3:4", true, true]);
+          deepStrictEqual(
+            [error.code, error.location, message.test(error.message), remedy.test(error.remedy)],
+            ["LAP_DATA_RULE", "file:3:4", true, true],
+          );
           return true;
         },
       );
@@ -85,27 +94,50 @@ describe("rules", () => {
 
   it("the rules of a preset give the reasons of the published filters", () => {
     const { rules } = parseRule("gopher", "preset gopher-2021", presetColumns, "here");
-    for (const text of ["", "one two three", "the of and ".repeat(40), "# ... \n- x\n- y\n", "Words with that and have, of which the length differs.\n".repeat(9)]) {
+    for (const text of [
+      "",
+      "one two three",
+      "the of and ".repeat(40),
+      "# ... \n- x\n- y\n",
+      "Words with that and have, of which the length differs.\n".repeat(9),
+    ]) {
       const measures: Readonly<Record<string, number>> = { ...measureText(text, patternWords).measures };
-      strictEqual(firstRule(rules, (column) => measures[column] ?? Number.NaN)?.reason, droppedBy(parts, measureText(text, patternWords).measures));
+      strictEqual(
+        firstRule(rules, (column) => measures[column] ?? Number.NaN)?.reason,
+        droppedBy(parts, measureText(text, patternWords).measures),
+      );
     }
   });
 
   it("a limit of a preset changes one rule, in the file and in a question", () => {
-    const inFile = parseRule("gopher", "preset gopher-2021 with gopher.words_min = 5, gopher.alphabetic_min = 60%", presetColumns, "here").rules;
+    const inFile = parseRule(
+      "gopher",
+      "preset gopher-2021 with gopher.words_min = 5, gopher.alphabetic_min = 60%",
+      presetColumns,
+      "here",
+    ).rules;
     const { rules } = parseRule("gopher", "preset gopher-2021", presetColumns, "here");
     const change = limitChangeOf("gopher.words_min = 5");
     const alphabetic = limitChangeOf("gopher.alphabetic_min=0.6");
     if (change === undefined || alphabetic === undefined) throw new Error("a change of a limit was not understood");
     deepStrictEqual(withLimit(withLimit(rules, change, "here"), alphabetic, "here"), inFile);
     strictEqual(inFile.filter((rule, i) => rule !== rules[i] && JSON.stringify(rule) !== JSON.stringify(rules[i])).length, 2);
-    throws(() => withLimit(rules, { measure: "gopher.word", side: "min", value: 1 }, "here"), { code: "LAP_DATA_RULE", remedy: /gopher\.words_min/ });
+    throws(() => withLimit(rules, { measure: "gopher.word", side: "min", value: 1 }, "here"), {
+      code: "LAP_DATA_RULE",
+      remedy: /gopher\.words_min/,
+    });
   });
 
   it("an unknown preset and a preset without its measures are refused with a remedy", () => {
     throws(() => parseRule("g", "preset gopher-2020", presetColumns, "here"), { code: "LAP_DATA_RULE", remedy: /gopher-2021/ });
-    throws(() => parseRule("g", "preset gopher-2021", columns, "here"), { code: "LAP_DATA_RULE", remedy: /add gopher to the stage measure/ });
-    throws(() => parseRule("g", "preset gopher-2021 with words = 4", presetColumns, "here"), { code: "LAP_DATA_RULE", message: /invalid limit/ });
+    throws(() => parseRule("g", "preset gopher-2021", columns, "here"), {
+      code: "LAP_DATA_RULE",
+      remedy: /add gopher to the stage measure/,
+    });
+    throws(() => parseRule("g", "preset gopher-2021 with words = 4", presetColumns, "here"), {
+      code: "LAP_DATA_RULE",
+      message: /invalid limit/,
+    });
   });
 
   it("an expression is JSON, so that it can be part of a key", () => {

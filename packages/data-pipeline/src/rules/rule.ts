@@ -27,7 +27,7 @@ const presetParts = {
   "c4-2020": ["c4_quality"],
   "fineweb-2024": ["fineweb_quality"],
 } as const;
-export const presetNames: readonly string[] = Object.keys(presetParts);
+const presetNames: readonly string[] = Object.keys(presetParts);
 const isPreset = (name: string): name is keyof typeof presetParts => Object.hasOwn(presetParts, name);
 
 const presetPattern = /^preset\s+(\S+)(?:\s+with\s+(.+))?$/s;
@@ -67,12 +67,23 @@ export function parseRule(name: string, text: string, columns: Columns, location
   let rules = presetRules(name, presetName);
   for (const change of (changes ?? "").split(",").filter((each) => each.trim() !== "")) {
     const limit = limitChangeOf(change);
-    if (limit === undefined) throw ruleError(`rule ${name} has an invalid limit ${JSON.stringify(change.trim())}`, location, "write a limit such as gopher.words_min = 40");
+    if (limit === undefined)
+      throw ruleError(
+        `rule ${name} has an invalid limit ${JSON.stringify(change.trim())}`,
+        location,
+        "write a limit such as gopher.words_min = 40",
+      );
     rules = withLimit(rules, limit, location);
   }
-  const missing = rules.flatMap(({ drop }) => (drop.kind === "compare" && "column" in drop.left ? [drop.left.column] : [])).find((column) => !columns.has(column));
+  const missing = rules
+    .flatMap(({ drop }) => (drop.kind === "compare" && "column" in drop.left ? [drop.left.column] : []))
+    .find((column) => !columns.has(column));
   if (missing !== undefined)
-    throw ruleError(`preset ${presetName} needs the measure ${missing}`, location, `add ${missing === "characters" ? "gopher" : groupOf(missing)} to the stage measure before the rules`);
+    throw ruleError(
+      `preset ${presetName} needs the measure ${missing}`,
+      location,
+      `add ${missing === "characters" ? "gopher" : groupOf(missing)} to the stage measure before the rules`,
+    );
   return { rules, cutsLines: presetName === "c4-2020" };
 }
 
@@ -83,7 +94,12 @@ const groupOf = (column: string): string => {
 };
 
 function presetRules(name: string, preset: keyof typeof presetParts): readonly Rule[] {
-  const parts = presetParts[preset].map((part) => ensure(published.find((each) => each.name === part), part));
+  const parts = presetParts[preset].map((part) =>
+    ensure(
+      published.find((each) => each.name === part),
+      part,
+    ),
+  );
   return parts.flatMap(({ rules }) =>
     rules.map(({ reason, measure, below, above }): Rule => {
       const [op, value] = below === undefined ? ([">", above ?? Number.POSITIVE_INFINITY] as const) : (["<", below] as const);
@@ -102,7 +118,11 @@ export function withLimit(rules: readonly Rule[], { measure, side, value }: Limi
   const names = rules.flatMap((rule) => limitNamesOf(rule));
   const wanted = `${measure}_${side}`;
   if (!names.includes(wanted))
-    throw ruleError(`no rule has a limit ${wanted}`, location, `write ${suggest(wanted, names) ?? "a limit"}; the limits are ${names.join(", ")}`);
+    throw ruleError(
+      `no rule has a limit ${wanted}`,
+      location,
+      `write ${suggest(wanted, names) ?? "a limit"}; the limits are ${names.join(", ")}`,
+    );
   return rules.map((rule) =>
     rule.drop.kind === "compare" && limitNamesOf(rule).includes(wanted)
       ? { ...rule, drop: { kind: "compare", left: { column: measure }, op, right: { value } } }

@@ -29,7 +29,9 @@ export function lockRun(out: string): () => void {
 function holderOf(path: string): ProcessId | undefined {
   try {
     const holder = JSON.parse(readFileSync(path, "utf8")) as Partial<ProcessId>;
-    return typeof holder.pid === "number" && typeof holder.started === "string" ? { ...holder, pid: holder.pid, started: holder.started } : undefined;
+    return typeof holder.pid === "number" && typeof holder.started === "string"
+      ? { ...holder, pid: holder.pid, started: holder.started }
+      : undefined;
   } catch (error) {
     if (isSystemError(error) || error instanceof SyntaxError) return undefined;
     throw error;

@@ -79,7 +79,10 @@ describe("runs of pipelines", function () {
     const [read, measure, rule, redact, tokenize] = first.stages.map(({ counts }) => counts);
     deepStrictEqual([read?.in, read?.out, read?.dropped], [44, 43, { "bad JSON": 1 }]);
     deepStrictEqual([measure?.in, rule?.in, redact?.in, tokenize?.in], [43, 43, rule?.out, redact?.out]);
-    strictEqual((rule?.in ?? 0) - (rule?.out ?? 0), Object.values(rule?.dropped ?? {}).reduce((sum, n) => sum + n, 0));
+    strictEqual(
+      (rule?.in ?? 0) - (rule?.out ?? 0),
+      Object.values(rule?.dropped ?? {}).reduce((sum, n) => sum + n, 0),
+    );
     ok((rule?.dropped["short"] ?? 0) > 0);
     strictEqual(redact?.cut?.["email"], "jane.roe@lapidary-mail.org".length);
     const published = await verifyPublished(join(directory(), "out"));
@@ -97,7 +100,11 @@ describe("runs of pipelines", function () {
 
   it("the kept documents do not depend on shards, and bytes do not depend on the number of workers", async () => {
     const results = [];
-    for (const [out, shard, workers] of [["one", 1e6, 1], ["three", 3000, 3], ["again", 3000, 1]] as const) {
+    for (const [out, shard, workers] of [
+      ["one", 1e6, 1],
+      ["three", 3000, 3],
+      ["again", 3000, 1],
+    ] as const) {
       await runFile(pipelineIn(directory(), { out, shard }), { workers });
       results.push(objectDigests(join(directory(), out)));
     }
@@ -113,7 +120,10 @@ describe("runs of pipelines", function () {
       await runFile(file, {
         startRunner: (out) => {
           const runner = localRunner(out);
-          return { ...runner, request: (message) => (ran.push(`${message.task.stage} ${message.task.shard?.shard.name ?? ""}`), runner.request(message)) };
+          return {
+            ...runner,
+            request: (message) => (ran.push(`${message.task.stage} ${message.task.shard?.shard.name ?? ""}`), runner.request(message)),
+          };
         },
       });
       return ran;
@@ -150,7 +160,10 @@ describe("runs of pipelines", function () {
     const file = pipelineIn(directory(), { expect: 10 });
     await rejects(runFile(file), (error: Error & { readonly code?: string; readonly location?: string; readonly exit?: number }) => {
       deepStrictEqual([error.code, error.exit], ["LAP_DATA_EXPECT", 1]);
-      match(error.message, /the stage rules dropped \d+ of 43 documents .*short \d+[\s\S]*at most 10 %[\s\S]*\n {2}[0-9a-f]{12} short: "Text/);
+      match(
+        error.message,
+        /the stage rules dropped \d+ of 43 documents .*short \d+[\s\S]*at most 10 %[\s\S]*\n {2}[0-9a-f]{12} short: "Text/,
+      );
       match(error.location ?? "", /out\.yaml:6:5$/);
       return true;
     });
@@ -193,7 +206,10 @@ describe("runs of pipelines", function () {
         kill: () => undefined,
       };
     };
-    await rejects(runFile(pipelineIn(directory()), { startRunner: start }), { code: "LAP_DATA_STAGE_DIED", message: /rules ended 9 times: SIGKILL/ });
+    await rejects(runFile(pipelineIn(directory()), { startRunner: start }), {
+      code: "LAP_DATA_STAGE_DIED",
+      message: /rules ended 9 times: SIGKILL/,
+    });
   });
 
   it("a stored part that is cut or changed is computed again, with the same bytes", async () => {
@@ -203,8 +219,13 @@ describe("runs of pipelines", function () {
     const whole = objectDigests(out);
     const [read] = pipelineStatus(out).stages;
     ok(read !== undefined);
-    for (const damage of [(path: string) => truncateSync(path, 40), (path: string) => writeFileSync(path, readFileSync(path, "utf8").replace("Text", "Txet"))]) {
-      const plan = JSON.parse(readFileSync(join(out, "plan.json"), "utf8")) as { readonly stages: readonly { readonly accounts: readonly { readonly key: string }[] }[] };
+    for (const damage of [
+      (path: string) => truncateSync(path, 40),
+      (path: string) => writeFileSync(path, readFileSync(path, "utf8").replace("Text", "Txet")),
+    ]) {
+      const plan = JSON.parse(readFileSync(join(out, "plan.json"), "utf8")) as {
+        readonly stages: readonly { readonly accounts: readonly { readonly key: string }[] }[];
+      };
       const store = new ObjectStore(out);
       damage(join(out, "objects", plan.stages[0]?.accounts[0]?.key ?? "", "part-0"));
       store.remove(plan.stages[1]?.accounts[0]?.key ?? "");

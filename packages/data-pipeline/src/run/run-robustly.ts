@@ -49,7 +49,12 @@ export async function runRobustly(
 }
 
 /** The first document that ends the process when the stage runs on it alone; undefined if none does. */
-async function findDeadly(store: ObjectStore, task: Task, setAside: readonly string[], request: Request): Promise<ViewDocument | undefined> {
+async function findDeadly(
+  store: ObjectStore,
+  task: Task,
+  setAside: readonly string[],
+  request: Request,
+): Promise<ViewDocument | undefined> {
   const documents = task.shard?.view.documents;
   if (documents === undefined) return undefined;
   const isDeadly = async (rows: readonly [number, number]): Promise<boolean> =>

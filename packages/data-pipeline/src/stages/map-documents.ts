@@ -7,7 +7,7 @@ import type { StageOutput } from "./stage.js";
 export const killsTheStage = "kills the stage";
 
 /** A part of a text that a stage removes or replaces. Offsets are UTF-16. */
-export interface Replacement {
+interface Replacement {
   readonly start: number;
   readonly end: number;
   readonly by: string;
@@ -24,10 +24,7 @@ export type Decision =
   | undefined;
 
 /** The output of a map or join that edits documents: one decision for each. Only edited documents are written. */
-export async function* editDocuments(
-  view: ShardView,
-  decide: (document: ViewDocument) => Decision | Promise<Decision>,
-): StageOutput {
+export async function* editDocuments(view: ShardView, decide: (document: ViewDocument) => Decision | Promise<Decision>): StageOutput {
   const account = new Account();
   async function* edits(): AsyncGenerator<Edit> {
     for await (const document of view.documents()) {

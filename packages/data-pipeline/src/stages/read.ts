@@ -25,7 +25,10 @@ async function* readShard(view: ShardView, { text, id }: ReadSettings): StageOut
   async function* documents(): AsyncGenerator<object> {
     for (const { path, file, range } of view.files) {
       const input = { path, source: view.source, file, ...(text === undefined ? {} : { textField: text }) };
-      const found = readFile({ ...input, ...(id === undefined ? {} : { nameField: id }), ...(range === undefined ? {} : { range }) }, account);
+      const found = readFile(
+        { ...input, ...(id === undefined ? {} : { nameField: id }), ...(range === undefined ? {} : { range }) },
+        account,
+      );
       for await (const document of found) yield storedDocument(document);
     }
   }
@@ -41,4 +44,3 @@ const storedDocument = ({ id, name, file, place, mediaType, text }: SourceDocume
   ...(mediaType === "text/html" ? { html: true } : {}),
   text,
 });
-

@@ -46,17 +46,23 @@ const words = "the of and to model trains on data that people wrote with care be
 /** A text of sentences that depends on its number. */
 export const proseOf = (number: number, sentences = 6): string =>
   Array.from({ length: sentences }, (_, s) => {
-    const line = Array.from({ length: 9 + ((number + s) % 5) }, (_, w) => words[(number * 7 + s * 3 + w * (1 + (number % 3))) % words.length]);
+    const line = Array.from(
+      { length: 9 + ((number + s) % 5) },
+      (_, w) => words[(number * 7 + s * 3 + w * (1 + (number % 3))) % words.length],
+    );
     return `Text ${number} says ${line.join(" ")}.`;
   }).join("\n");
 
 /** JSON lines with texts. */
-export const jsonlOf = (texts: readonly string[]): string => texts.map((text, i) => `${JSON.stringify({ id: `doc-${i}`, text })}\n`).join("");
+export const jsonlOf = (texts: readonly string[]): string =>
+  texts.map((text, i) => `${JSON.stringify({ id: `doc-${i}`, text })}\n`).join("");
 
 /** All objects of an output directory: path → digest. */
 export function objectDigests(out: string): Readonly<Record<string, string>> {
   const root = join(out, "objects");
   const files = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   const paths = files.map((entry) => join(entry.parentPath, entry.name)).sort();
-  return Object.fromEntries(paths.map((path) => [path.slice(root.length + 1), createHash("sha256").update(readFileSync(path)).digest("hex")]));
+  return Object.fromEntries(
+    paths.map((path) => [path.slice(root.length + 1), createHash("sha256").update(readFileSync(path)).digest("hex")]),
+  );
 }
