@@ -71,7 +71,7 @@ function writeCorpus() {
       else if (kind === 1 && earlier !== undefined) content = `${earlier} ${sentence()}`;
       else if (kind === 2) content += ` ${passages[below(passages.length)]}`;
       else if (kind === 4) content += ` Write to ${words[below(words.length)]}@velmora-post.net.`;
-      else if (kind === 3 && row % 5 === 0) content += ` ${item.query} ${item.label}`;
+      else if (kind === 3) content += ` ${item.query} ${item.label}`;
       recent[below(100)] = content;
       const line = `${JSON.stringify({ id: `${file}-${row}`, text: content })}\n`;
       writeFileSync(output, line);
