@@ -1,6 +1,6 @@
 // Kills planners, workers and Redis of a pipeline at random instants, and compares what is stored with an undisturbed run.
 //
-//   node tools/data/kill-workers.mjs [--megabytes N] [--kills N] [--workers N] [--seed N] [--directory DIR]
+//   node tools/data/kill-workers.mjs [--megabytes N] [--kills N] [--workers N] [--pause-ms N] [--seed N] [--directory DIR]
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -25,6 +25,7 @@ const { values } = parseArgs({
     megabytes: { type: "string", default: "2" },
     kills: { type: "string", default: "10" },
     workers: { type: "string", default: "2" },
+    "pause-ms": { type: "string", default: "3000" },
     seed: { type: "string", default: "1" },
     directory: { type: "string", default: mkdtempSync(join(tmpdir(), "lapidary-kill-workers-")) },
   },
@@ -184,7 +185,10 @@ try {
   for (const name of Object.keys(starts)) starts[name]();
   while (done < kills) {
     const { exited } = running.get("planner");
-    const ended = await Promise.race([exited, new Promise((resolve) => setTimeout(() => resolve(undefined), 300 + below(3000)))]);
+    const ended = await Promise.race([
+      exited,
+      new Promise((resolve) => setTimeout(() => resolve(undefined), below(number(values["pause-ms"])))),
+    ]);
     if (ended !== undefined) {
       if (ended[0] === 0) {
         runs++;
