@@ -7,7 +7,7 @@ import type {
   RunResult,
   StageAccount,
   StageFate,
-} from "@lapidary/data-pipeline";
+} from "@lapidary/offline/data-pipeline";
 import { formatBytes, formatCount, textTable } from "@lapidary/std";
 
 const right = (title: string): { readonly title: string; readonly align: "right" } => ({ title, align: "right" });

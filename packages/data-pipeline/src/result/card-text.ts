@@ -1,14 +1,27 @@
+import { join } from "node:path";
 import type { Histogram } from "@lapidary/data-store";
-import { formatBytes } from "@lapidary/std";
+import { formatBytes, replaceFile } from "@lapidary/std";
 import type { DatasetCard, LimitCard, StageCard } from "./card.js";
+
+/**
+ * Writes `card.md` and `card.json` to the directory of the dataset.
+ *
+ * @returns their paths
+ */
+export function writeCard(out: string, card: DatasetCard): readonly string[] {
+  const [text, json] = [join(out, "card.md"), join(out, "card.json")];
+  replaceFile(text, cardText(card));
+  replaceFile(json, `${JSON.stringify(card, null, 1)}\n`);
+  return [text, json];
+}
 
 /** The card as Markdown. */
 export function cardText(card: DatasetCard): string {
   const { sources, stages, limits, tokenizer, isPublished } = card;
   const parts = [
     "# Data card",
-    isPublished ? "" : "**The pipeline has no published dataset yet.**\n",
-    `Pipeline: \`${card.file}\``,
+    ...(isPublished ? [] : ["\n**The pipeline has no published dataset yet.**"]),
+    `\nPipeline: \`${card.file}\``,
     "\n## Sources\n",
     table(
       ["source", "licence", "documents", "text", "tokens", "share"],
@@ -39,7 +52,7 @@ export function cardText(card: DatasetCard): string {
     ...(limits.length === 0 ? [] : ["\n## Limits\n", limitTable(limits)]),
     ...(tokenizer === undefined ? [] : ["\n## Tokenizer\n", `\`${tokenizer.file}\`, ${tokenizer.vocab_size} ids.`]),
   ];
-  return `${parts.filter((part) => part !== "").join("\n")}\n`;
+  return `${parts.join("\n")}\n`;
 }
 
 function stageText({ stage, dropped, cut, bySource, examples, changedNothing, in: all }: StageCard): readonly string[] {

@@ -26,7 +26,7 @@ export interface DatasetCard {
   readonly isPublished: boolean;
 }
 
-export interface SourceCard {
+interface SourceCard {
   readonly licence: string;
   readonly documents: number;
   readonly bytes: number;

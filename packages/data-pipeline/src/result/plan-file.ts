@@ -36,7 +36,7 @@ const planFile = z.object({
 /** `plan.json`: what a pipeline consists of, for the commands that read its results. */
 export type PlanFile = Readonly<z.infer<typeof planFile>>;
 
-export const planFileName = "plan.json";
+const planFileName = "plan.json";
 
 export function planFileOf(pipeline: Pipeline, plan: Plan): PlanFile {
   const byKey = new Map(plan.tasks.map((task) => [task.key, task]));

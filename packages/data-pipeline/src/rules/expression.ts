@@ -47,19 +47,3 @@ function compare(left: Scalar, op: Comparison, right: Scalar): boolean {
       return left !== right;
   }
 }
-
-/** The columns that a condition reads. */
-export function columnsOf(expression: Expression): readonly string[] {
-  const of = (operand: Operand): readonly string[] => ("column" in operand ? [operand.column] : []);
-  switch (expression.kind) {
-    case "compare":
-      return [...of(expression.left), ...of(expression.right)];
-    case "in":
-      return of(expression.left);
-    case "and":
-    case "or":
-      return expression.terms.flatMap(columnsOf);
-    case "not":
-      return columnsOf(expression.term);
-  }
-}

@@ -27,7 +27,7 @@ const presetParts = {
   "c4-2020": ["c4_quality"],
   "fineweb-2024": ["fineweb_quality"],
 } as const;
-export const presetNames: readonly string[] = Object.keys(presetParts);
+const presetNames: readonly string[] = Object.keys(presetParts);
 const isPreset = (name: string): name is keyof typeof presetParts => Object.hasOwn(presetParts, name);
 
 const presetPattern = /^preset\s+(\S+)(?:\s+with\s+(.+))?$/s;

@@ -33,7 +33,7 @@ export function checkLosses(pipeline: Pipeline, task: Task, counts: AccountCount
     code: "LAP_DATA_EXPECT",
     message: `the stage ${task.stage} dropped ${lossText(counts)}; at most ${Math.round(100 * expect)} % are expected${examples.join("")}`,
     location,
-    remedy: "correct the stage; or write `expect: 90%` beside it if the loss is intended. `lapidary data card` shows all reasons",
+    remedy: "correct the stage; or write `expect: 90%` under it if the loss is intended. `lapidary data card` shows all reasons",
   });
 }
 

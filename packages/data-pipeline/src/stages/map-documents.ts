@@ -7,7 +7,7 @@ import type { StageOutput } from "./stage.js";
 export const killsTheStage = "kills the stage";
 
 /** A part of a text that a stage removes or replaces. Offsets are UTF-16. */
-export interface Replacement {
+interface Replacement {
   readonly start: number;
   readonly end: number;
   readonly by: string;

@@ -9,7 +9,7 @@ import { piiNames } from "./pii-names.js";
 import { proseShare } from "./prose.js";
 import type { Stage } from "./stage.js";
 
-export const measureGroups = ["language", "gopher", "c4", "fineweb", "quality", "safety", "pii"] as const;
+const measureGroups = ["language", "gopher", "c4", "fineweb", "quality", "safety", "pii"] as const;
 type Group = (typeof measureGroups)[number];
 
 const groups = z.array(z.enum(measureGroups)).min(1);
@@ -68,7 +68,7 @@ function toxicity(phrases: number, text: string): readonly number[] {
 const columnsOf = ({ of }: MeasureSettings): Columns =>
   new Map(of.flatMap((group) => [...(isPublished(group) ? numbers(namesOf[group]) : otherGroups[group].columns)]));
 
-/** Numbers and labels of documents, stored as columns beside the texts. A measure has no threshold: rules do. */
+/** Numbers and labels of documents, stored as columns next to the texts. A measure has no threshold: rules do. */
 export const measure: Stage<MeasureSettings> = {
   settings,
   changes: false,

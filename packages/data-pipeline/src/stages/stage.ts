@@ -31,13 +31,13 @@ interface StepBase {
   readonly code: string;
 }
 
-export interface MapStep<Settings> extends StepBase {
+interface MapStep<Settings> extends StepBase {
   readonly shape: "map";
   readonly writes: OutputKind;
   run(view: ShardView, settings: Settings): StageOutput;
 }
 
-export interface ScatterStep<Settings> extends StepBase {
+interface ScatterStep<Settings> extends StepBase {
   readonly shape: "scatter";
   /** @param bytes of all texts that come in, so that a partition fits in memory */
   partitions(settings: Settings, bytes: number): number;
@@ -56,14 +56,14 @@ export interface GatherInputs {
   readonly scratch: string;
 }
 
-export interface GatherStep<Settings> extends StepBase {
+interface GatherStep<Settings> extends StepBase {
   readonly shape: "gather";
   /** How many gathers run; `before` is the number of partitions of the step before. Each reads its part of all inputs. */
   partitions(settings: Settings, before: number): number;
   run(inputs: GatherInputs, partition: number, partitions: number, settings: Settings): StageOutput;
 }
 
-export interface JoinStep<Settings> extends StepBase {
+interface JoinStep<Settings> extends StepBase {
   readonly shape: "join";
   readonly writes: "edits" | "columns" | "tokens";
   /** @param shard the place of the shard among all shards */
@@ -78,7 +78,7 @@ export interface Stage<Settings> {
   files?(settings: Settings): readonly string[];
   /** The settings with absolute paths. Default: no setting is a path. */
   located?(settings: Settings, resolvePath: (path: string) => string): Settings;
-  /** What the key depends on beside the content of the files. Default: all settings. Paths must not be part of it. */
+  /** What the key depends on apart from the content of the files. Default: all settings. Paths must not be part of it. */
   config?(settings: Settings): JsonValue;
   /**
    * Checks settings against the columns that are there before the stage, and returns the columns that it adds.

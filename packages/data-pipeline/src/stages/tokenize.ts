@@ -144,7 +144,7 @@ async function* encodeShardOf(view: ShardView, tokenizer: TextTokenizer, locatio
 const withTokens = (counts: AccountCounts): AccountCounts => ({ tokens: 0, ...counts });
 
 /** @throws LapidaryError LAP_DATA_TOKENIZER */
-export function endOf({ control }: TextTokenizer, location: string): number {
+function endOf({ control }: TextTokenizer, location: string): number {
   if (control.eos !== undefined) return control.eos;
   throw new LapidaryError({
     code: "LAP_DATA_TOKENIZER",
