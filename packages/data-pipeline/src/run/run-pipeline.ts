@@ -2,7 +2,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type AccountCounts, mergeAccounts, ObjectStore } from "@lapidary/data-store";
 import type { PublishedDataset } from "@lapidary/mixture";
-import { ensure, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import type { Pipeline } from "../file/pipeline-file.js";
 import { digestFiles } from "../plan/digest-files.js";
 import { FileIndex } from "../plan/file-index.js";

@@ -1,6 +1,6 @@
 declare module "s3rver" {
   /** A server with the interface of S3, over a directory. */
-  export default class S3rver {
+  class S3rver {
     constructor(options: {
       readonly address: string;
       readonly port: number;
@@ -11,4 +11,5 @@ declare module "s3rver" {
     run(): Promise<{ readonly port: number }>;
     close(): Promise<void>;
   }
+  export = S3rver;
 }
