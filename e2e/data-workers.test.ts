@@ -11,7 +11,7 @@ describe("a pipeline on workers", function () {
     const script = join(root, "tools/kill-workers/main.mjs");
     const output = execFileSync(
       process.execPath,
-      [script, "--megabytes", "0.1", "--pause-ms", "2000", "--kills", String(kills), "--seed", "2"],
+      [script, "--megabytes", "0.2", "--pause-ms", "2000", "--kills", String(kills), "--seed", "2"],
       {
         encoding: "utf8",
       },

@@ -76,7 +76,7 @@ function writeCorpus() {
       else if (kind === 2) content += ` ${passages[below(passages.length)]}`;
       else if (kind === 4) content += ` Write to ${words[below(words.length)]}@velmora-post.net.`;
       else if (kind === 3) content += ` ${item?.query} ${item?.label}`;
-      recent[below(100)] = content;
+      recent[row % 100] = content;
       const line = `${JSON.stringify({ id: `${file}-${row}`, text: content })}\n`;
       writeFileSync(output, line);
       bytes += line.length;
@@ -86,7 +86,7 @@ function writeCorpus() {
   const stages = [
     "  - measure: [gopher]",
     "  - rules: { short: 'gopher.words < 150' }",
-    "  - dedup: { exact: { scope: all }, near: {}, substring: {}, keep_by: [gopher.words, length, id] }",
+    "  - dedup: { exact: { scope: all }, near: { scope: all }, substring: {}, keep_by: [gopher.words, length, id] }",
     "  - decontaminate: { items: ./evals/*.jsonl, also_report: [gpt3-13] }",
     "  - redact: { email: <email> }",
   ];
