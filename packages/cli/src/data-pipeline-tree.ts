@@ -22,6 +22,11 @@ export const pipelineCommands: readonly CommandSpec[] = [
     arguments: [pipelineFile],
     options: [
       { flags: "--workers <number>", description: "processes that compute (default: one for each core)", value: "whole" },
+      {
+        flags: "--redis <url>",
+        description:
+          "give the tasks to the workers of this Redis, see `data worker`; auto: REDIS_URL, or the private server of the state directory",
+      },
       { flags: "--check", description: "also compare every stored byte with its account, and fail if a stage changed nothing" },
     ],
     examples: ["lapidary data run configs/data/installed-docs.yaml", "lapidary data run pipeline.yaml --workers 8 --check --json"],
@@ -29,8 +34,23 @@ export const pipelineCommands: readonly CommandSpec[] = [
       (await import("./commands/data-pipeline.js")).runData(context, {
         file: args.required("file"),
         workers: args.number("workers"),
+        redis: args.text("redis"),
         check: args.flag("check"),
       }),
+  },
+  {
+    name: "worker",
+    summary: "compute tasks of `data run --redis`, on any host that has the sources and the output at the same paths; Ctrl-C ends it",
+    options: [
+      {
+        flags: "--redis <url>",
+        description: "the Redis of the planner (default: auto: REDIS_URL, or the private server of the state directory)",
+      },
+      { flags: "--cores <number>", description: "processes that compute (default: one for each core)", value: "whole" },
+    ],
+    examples: ["lapidary data worker --redis redis://10.0.0.5:6379 --cores 16", "lapidary data worker --cores 2"],
+    run: async (context, args) =>
+      (await import("./commands/data-worker.js")).runDataWorker(context, { redis: args.text("redis"), cores: args.number("cores") }),
   },
   {
     name: "status",

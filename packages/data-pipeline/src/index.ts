@@ -1,4 +1,5 @@
 export { readPipeline } from "./file/pipeline-file.js";
+export type { Plan, Task } from "./plan/plan.js";
 export { datasetCard, idleStages } from "./result/card.js";
 export { cardText, writeCard } from "./result/card-text.js";
 export { collectGarbage } from "./result/collect-garbage.js";
@@ -11,3 +12,6 @@ export { type RuleEffect, whatIf } from "./result/whatif.js";
 export { type DocumentHistory, type StageFate, whyDocument } from "./result/why.js";
 export { Progress } from "./run/progress.js";
 export { type RunResult, runPipeline } from "./run/run-pipeline.js";
+export { runRobustly, type SetAside } from "./run/run-robustly.js";
+export { childProcess, type ExecutorContext, type TaskExecutor } from "./run/task-executor.js";
+export type { TaskRunner } from "./run/task-process.js";

@@ -23,16 +23,22 @@ import { ExitCode, formatBytes, formatDuration, LapidaryError } from "@lapidary/
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
+import { withTaskQueue } from "./data-worker.js";
 import { differenceText, effectText, historyText, runText, stageTableText, stateText } from "./data-pipeline-text.js";
 
 export interface DataRunOptions {
   readonly file: string;
   readonly workers: number | undefined;
+  /** A URL or `auto`. Default: this process runs the workers. */
+  readonly redis: string | undefined;
   readonly check: boolean;
 }
 
 /** `lapidary data run FILE` computes what the store of a pipeline lacks, and publishes its dataset. */
-export async function runData(context: Context, { file, workers = availableParallelism(), check }: DataRunOptions): Promise<ExitCode> {
+export async function runData(
+  context: Context,
+  { file, workers = availableParallelism(), redis, check }: DataRunOptions,
+): Promise<ExitCode> {
   const { console, clock, cwd, home, interrupts } = context;
   if (workers === 0) throw argumentError("invalid number of workers: 0", "--workers", "write at least 1");
   const pipeline = readPipeline(resolve(cwd, file));
@@ -40,13 +46,18 @@ export async function runData(context: Context, { file, workers = availableParal
   const reporter = consoleReporter(console);
   const progress = new Progress(clock, reporter.progress);
   const started = clock.monotonic();
-  const result = await runPipeline({ pipeline, workers, signal: interrupts.signal, progress, warn: reporter.warn }).finally(reporter.end);
+  const options = { pipeline, workers, signal: interrupts.signal, progress, warn: reporter.warn };
+  const result = await (redis === undefined
+    ? runPipeline(options)
+    : withTaskQueue(context, redis, reporter.warn, (executor) => runPipeline({ ...options, executor }))
+  ).finally(reporter.end);
   if (check) await checkResult(pipeline.out, result);
   const seconds = (clock.monotonic() - started) / 1000;
   const rates = progress.rates();
   console.result(
     { ...runJson(pipeline.out, result), seconds, checked: check, mb_per_second: rates },
-    () => `${runText(pipeline.out, result)}\n${formatDuration(1000 * seconds)}, ${workers} worker processes`,
+    () =>
+      `${runText(pipeline.out, result)}\n${formatDuration(1000 * seconds)}${redis === undefined ? `, ${workers} worker processes` : ""}`,
   );
   return ExitCode.done;
 }

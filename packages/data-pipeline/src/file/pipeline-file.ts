@@ -32,8 +32,10 @@ const pipeline = z.strictObject({
 
 export type SourceSettings = z.output<typeof source>;
 
-/** A stage of the list `stages`. */
-interface StageItem {
+/** A stage of the list `stages`, or one pass of it. */
+export interface StageItem {
+  /** The place in the list. */
+  readonly item: number;
   readonly stage: ListedStage;
   /** Checked, with absolute paths. */
   readonly settings: JsonValue;
@@ -78,13 +80,13 @@ export function parsePipeline(text: string, file: string): Pipeline {
   if (Object.keys(sources).length === 0) throw pipelineError("no source", yaml.locationOf(["sources"]), "name at least one source");
   const directory = dirname(file);
   let columns: Columns = documentColumns;
-  const stages = items.map((item, index) => {
+  const stages = items.flatMap((item, index) => {
     const read = readItem(item, index, columns, yaml, directory);
     columns = read.columns;
-    return read.item;
+    return read.items;
   });
-  const last = stages.findIndex(({ stage }) => stage === "tokenize");
-  if (last >= 0 && last < stages.length - 1)
+  const last = stages.find(({ stage }) => stage === "tokenize")?.item ?? items.length;
+  if (last < items.length - 1)
     throw pipelineError("a stage after tokenize has no effect", yaml.locationOf(["stages", last + 1]), "move tokenize to the end");
   return {
     file,
@@ -102,7 +104,7 @@ function readItem(
   before: Columns,
   yaml: YamlText,
   directory: string,
-): { readonly item: StageItem; readonly columns: Columns } {
+): { readonly items: readonly StageItem[]; readonly columns: Columns } {
   const path = ["stages", index];
   const keys = Object.keys(item).filter((key) => key !== "expect");
   const unknown = keys.find((key) => !isListed(key));
@@ -113,7 +115,14 @@ function readItem(
   const expect = share.default(defaultExpect).safeParse(item["expect"]);
   if (!expect.success) throw schemaError(expect.error, share, yaml, [...path, "expect"]);
   const read = readSettings(name, item[name], before, yaml, [...path, name], directory);
-  return { item: { stage: name, settings: read.settings, expect: expect.data }, columns: read.columns };
+  const items = passesOf(name, read.settings).map((settings) => ({ item: index, stage: name, settings, expect: expect.data }));
+  return { items, columns: read.columns };
+}
+
+function passesOf<Name extends ListedStage>(name: Name, settings: JsonValue): readonly JsonValue[] {
+  const stage: Stage<SettingsOf[Name]> = stageTable[name];
+  const passes = stage.passes?.(settingsAs(name, settings));
+  return passes === undefined ? [settings] : (passes as readonly unknown[] as readonly JsonValue[]);
 }
 
 const isListed = (key: string): key is ListedStage => (listedStages as readonly string[]).includes(key);

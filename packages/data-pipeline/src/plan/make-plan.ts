@@ -62,7 +62,6 @@ interface StageContext {
 /** The objects that the step before wrote. */
 interface Written {
   readonly keys: readonly string[];
-  readonly sources: readonly string[];
   /** How many parts each has. */
   readonly partitions: number;
 }
@@ -78,7 +77,8 @@ function planStage<Name extends StageName>(
   const bytes = states.reduce((sum, { shard }) => sum + shard.files.reduce((total, file) => total + file.bytes, 0), 0);
   const tasks: Task[] = [];
   let accounts: StagePlan["accounts"] = [];
-  let written: Written = { keys: [], sources: [], partitions: 0 };
+  const sources = states.map(({ shard }) => shard.source);
+  let written: Written = { keys: [], partitions: 0 };
   for (const [step, definition] of stage.steps(shared).entries()) {
     const partitions = partitionsOf(definition, shared, bytes, written.partitions);
     const settingsFor = (state: ShardState | undefined): JsonValue => settingsOf(state?.shard.source ?? "");
@@ -97,40 +97,26 @@ function planStage<Name extends StageName>(
       definition.shape === "gather"
         ? Array.from({ length: partitions }, (_, partition): Task => {
             const settings = settingsFor(states[0]);
-            const key = keyOf(settings, written.keys, [partition, partitions, [...written.sources]]);
-            return {
-              ...base,
-              key,
-              settings,
-              partition,
-              partitions,
-              inputs: written.keys,
-              inputSources: written.sources,
-              after: written.keys,
-            };
+            const key = keyOf(settings, written.keys, [partition, partitions, sources]);
+            return { ...base, key, settings, partition, partitions, inputs: written.keys, inputSources: sources, after: written.keys };
           })
         : states.map((state, ordinal): Task => {
             const settings = settingsFor(state);
-            const isJoin = definition.shape === "join";
-            const inputs = isJoin ? written.keys : [];
+            const inputs = definition.shape === "map" ? [] : written.keys;
             const before = viewInputs(state);
-            const extra = asJson({ source: state.shard.source, partitions, ordinal: isJoin ? ordinal : 0 });
+            const extra = asJson({ source: state.shard.source, partitions, ordinal: inputs.length > 0 ? ordinal : 0 });
             const key = keyOf(settings, [...before, ...inputs], extra);
             const { documents, edits, columns: tables } = state.view;
             const after = [...(documents === undefined ? [] : [documents]), ...edits, ...tables, ...inputs];
             const shard = { shard: state.shard, ordinal, view: state.view };
-            return { ...base, key, settings, shard, partition: 0, partitions, inputs, inputSources: written.sources, after };
+            return { ...base, key, settings, shard, partition: 0, partitions, inputs, inputSources: sources, after };
           });
     tasks.push(...made);
     if (definition.shape === "map" || definition.shape === "join") {
       for (const [i, state] of states.entries()) applyOutput(state, definition.writes, made[i]?.key ?? "");
       accounts = made.map(({ key, shard }) => ({ source: shard?.shard.source ?? "", shard: shard?.shard.name ?? "", key }));
     }
-    written = {
-      keys: made.map(({ key }) => key),
-      sources: definition.shape === "gather" ? [] : states.map(({ shard }) => shard.source),
-      partitions,
-    };
+    written = { keys: made.map(({ key }) => key), partitions };
   }
   return { tasks, accounts };
 }

@@ -23,7 +23,7 @@ export interface Task {
   readonly partition: number;
   /** How many parts a scatter writes, and how many gathers a step has. */
   readonly partitions: number;
-  /** Keys of the objects that a gather or a join reads, and the sources of the shards that wrote them. */
+  /** Keys of the objects that the step before wrote, and the sources of all shards of the stage. */
   readonly inputs: readonly string[];
   readonly inputSources: readonly string[];
   /** The keys that must be in the store before the task runs. */

@@ -4,7 +4,7 @@ import { isSystemError, LapidaryError, replaceFile, systemError } from "@lapidar
 import { z } from "zod";
 import type { Pipeline } from "../file/pipeline-file.js";
 import type { Plan } from "../plan/plan.js";
-import { stageName } from "../stages/settings.js";
+import { type StageName, stageName } from "../stages/settings.js";
 
 const key = z.string();
 const view = z.object({ documents: key.optional(), edits: z.array(key), columns: z.array(key) });
@@ -29,6 +29,8 @@ const planFile = z.object({
   keys: z.array(key),
   /** The object of a tokenizer that the pipeline trains. */
   trained: key.optional(),
+  /** The object of what the corpus has of evaluation sets. */
+  contamination: key.optional(),
 });
 
 /** `plan.json`: what a pipeline consists of, for the commands that read its results. */
@@ -58,14 +60,20 @@ export function planFileOf(pipeline: Pipeline, plan: Plan): PlanFile {
       ...(tokens === undefined ? {} : { tokens }),
     })),
     keys: [...new Set(plan.tasks.map(({ key }) => key))],
-    ...trainedKey(plan),
+    ...keyWithoutShard(plan, "tokenize", "trained"),
+    ...keyWithoutShard(plan, "decontaminate", "contamination"),
   };
 }
 
-const trainedKey = ({ tasks }: Plan): { readonly trained?: string } => {
-  const task = tasks.find(({ stage, shard }) => stage === "tokenize" && shard === undefined);
-  return task === undefined ? {} : { trained: task.key };
-};
+/** The key of the last object of a stage that all shards share. */
+function keyWithoutShard(
+  { tasks }: Plan,
+  stage: StageName,
+  name: "trained" | "contamination",
+): { readonly trained?: string; readonly contamination?: string } {
+  const task = tasks.findLast((each) => each.stage === stage && each.shard === undefined);
+  return task === undefined ? {} : { [name]: task.key };
+}
 
 const viewOf = (view: Plan["shards"][number]["view"] | undefined): PlanFile["shards"][number]["view"] => ({
   ...(view?.documents === undefined ? {} : { documents: view.documents }),

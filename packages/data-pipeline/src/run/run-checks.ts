@@ -42,5 +42,6 @@ function expectOf(pipeline: Pipeline, { stage, stageIndex }: Task): { readonly e
   const hasExtract = Object.values(pipeline.sources).some(({ extract }) => extract !== undefined);
   const at = stageIndex - (hasExtract ? 2 : 1);
   if (stage === "read" || stage === "extract") return { expect: defaultExpect, location: pipeline.locationOf(["sources"]) };
-  return { expect: pipeline.stages[at]?.expect ?? defaultExpect, location: pipeline.locationOf(["stages", at, stage]) };
+  const found = pipeline.stages[at];
+  return { expect: found?.expect ?? defaultExpect, location: pipeline.locationOf(["stages", found?.item ?? at, stage]) };
 }

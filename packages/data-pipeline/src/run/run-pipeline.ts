@@ -11,12 +11,14 @@ import { makeShards } from "../plan/make-shards.js";
 import type { Plan, Task } from "../plan/plan.js";
 import { planFileOf, type PlanFile, writePlanFile } from "../result/plan-file.js";
 import { publish } from "../result/publish.js";
+import { publishContamination } from "../result/publish-contamination.js";
 import { type StageAccount, stageAccounts } from "../result/stage-accounts.js";
-import { TaskProcess, type TaskRunner } from "./task-process.js";
+import type { TaskRunner } from "./task-process.js";
 import { execute, TaskFailure } from "./execute.js";
 import { Progress } from "./progress.js";
-import { runRobustly, type SetAside } from "./run-robustly.js";
 import { lockRun } from "./run-lock.js";
+import type { SetAside } from "./run-robustly.js";
+import { type ExecutorContext, localExecutor, type TaskExecutor } from "./task-executor.js";
 import { checkDamage, checkLosses } from "./run-checks.js";
 
 export interface RunOptions {
@@ -28,6 +30,8 @@ export interface RunOptions {
   readonly warn: (text: string) => void;
   /** Starts what computes the tasks of one worker. Default: a child process. */
   readonly startRunner?: ((out: string) => TaskRunner) | undefined;
+  /** Computes the tasks elsewhere. Default: `workers` runners of this process. */
+  readonly executor?: ((context: ExecutorContext) => TaskExecutor) | undefined;
 }
 
 export interface RunResult {
@@ -54,7 +58,8 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
   const release = lockRun(pipeline.out);
   try {
     const store = new ObjectStore(pipeline.out);
-    store.removeUnfinished();
+    // Workers of other processes may have outputs in progress.
+    if (options.executor === undefined) store.removeUnfinished();
     mkdirSync(join(pipeline.out, "objects"), { recursive: true });
     const index = new FileIndex(join(pipeline.out, "files.json"));
     const shards = await makeShards(pipeline, index, (file) => {
@@ -66,6 +71,7 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
     const planFile = planFileOf(pipeline, plan);
     writePlanFile(pipeline.out, planFile);
     const { computed, setAside } = await computeRepaired(options, store, plan);
+    await publishContamination(pipeline.out, store, planFile);
     const dataset = await publish(pipeline.out, store, planFile);
     return {
       plan: planFile,
@@ -113,38 +119,28 @@ async function removeDamaged(store: ObjectStore, task: Task): Promise<readonly s
   return removed;
 }
 
-const childProcess = (out: string): TaskRunner => new TaskProcess(out, new URL("./child-main.js", import.meta.url));
-
 async function compute(options: RunOptions, store: ObjectStore, plan: Plan): Promise<Computed> {
-  const { pipeline, workers, signal, progress, warn, startRunner = childProcess } = options;
-  const runners = Array.from({ length: workers }, () => startRunner(pipeline.out));
+  const { pipeline, workers, signal, progress, warn, startRunner } = options;
   const setAside: SetAside[] = [];
   const accounts = new StageProgress(plan);
   let computed = 0;
-  const killAll = (): void => {
-    for (const each of runners) each.kill();
+  const onSetAside = (document: SetAside): void => {
+    setAside.push(document);
+    warn(`document ${document.id} ends the process of the stage ${document.stage} (${document.shard}), and is set aside`);
   };
-  signal.addEventListener("abort", killAll);
+  const context = { out: pipeline.out, store, plan, signal, onSetAside, warn };
+  const executor = options.executor?.(context) ?? localExecutor(context, workers, startRunner);
+  const onAbort = (): void => executor.close();
+  signal.addEventListener("abort", onAbort);
   progress.start(plan);
   try {
     await execute({
       store,
       tasks: plan.tasks,
-      workers,
-      run: async (task, worker) => {
+      workers: executor.slots,
+      run: async (task, slot) => {
         progress.begin(task);
-        const runner = ensure(runners[worker], "a runner");
-        const request: TaskRunner["request"] = async (message) => {
-          signal.throwIfAborted();
-          const outcome = await runner.request(message);
-          // The abort killed the process: the document did not.
-          signal.throwIfAborted();
-          return outcome;
-        };
-        return runRobustly(store, task, request, (document) => {
-          setAside.push(document);
-          warn(`document ${document.id} ends the process of the stage ${document.stage} (${document.shard}), and is set aside`);
-        });
+        return executor.run(task, slot);
       },
       onObject: (task, object, isNew) => {
         if (isNew) computed++;
@@ -158,8 +154,8 @@ async function compute(options: RunOptions, store: ObjectStore, plan: Plan): Pro
   } catch (error) {
     throw error instanceof TaskFailure && signal.aborted ? signal.reason : error;
   } finally {
-    signal.removeEventListener("abort", killAll);
-    killAll();
+    signal.removeEventListener("abort", onAbort);
+    executor.close();
     progress.end();
   }
 }

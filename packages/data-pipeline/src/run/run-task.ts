@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import type { ObjectStore, StoredObject } from "@lapidary/data-store";
 import { assert, ensure } from "@lapidary/std";
 import { settingsAs } from "../file/pipeline-file.js";
@@ -22,7 +23,7 @@ export interface TaskLimits {
  * @throws LapidaryError LAP_DATA_STORE if an input is damaged, and what the stage throws
  */
 export async function runTask(store: ObjectStore, task: Task, { setAside }: TaskLimits): Promise<StoredObject> {
-  return store.write(task.key, () => outputOf(store, task, viewOf(store, task, { setAside })));
+  return withScratch(store, (scratch) => store.write(task.key, () => outputOf(store, task, viewOf(store, task, { setAside }), scratch)));
 }
 
 /** Runs a part of a task and stores nothing. Returns the ids of the documents that the part has. */
@@ -38,9 +39,21 @@ export async function probeTask(store: ObjectStore, task: Task, limits: TaskLimi
       }
     },
   };
-  const output = outputOf(store, task, observed);
-  for (let next = await output.next(); next.done !== true; next = await output.next()) for await (const _chunk of next.value);
+  await withScratch(store, async (scratch) => {
+    const output = outputOf(store, task, observed, scratch);
+    for (let next = await output.next(); next.done !== true; next = await output.next()) for await (const _chunk of next.value);
+  });
   return ids;
+}
+
+/** Files of a step while it runs. What a killed process left is removed with the unfinished objects. */
+async function withScratch<T>(store: ObjectStore, use: (scratch: string) => Promise<T>): Promise<T> {
+  const scratch = store.makeScratch();
+  try {
+    return await use(scratch);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }
 
 function viewOf(store: ObjectStore, { shard, columns }: Task, { setAside, rows }: TaskLimits): ShardView | undefined {
@@ -49,11 +62,16 @@ function viewOf(store: ObjectStore, { shard, columns }: Task, { setAside, rows }
   return openView(store, { shard: shard.shard, keys: shard.view, columns: types, setAside: new Set(setAside), rows });
 }
 
-function outputOf(store: ObjectStore, task: Task, view: ShardView | undefined): StageOutput {
-  return outputOfStage(store, task.stage, task, view);
+function outputOf(store: ObjectStore, task: Task, view: ShardView | undefined, scratch: string): StageOutput {
+  return outputOfStage(task.stage, task, view, () => gatherInputs(store, task, scratch));
 }
 
-function outputOfStage<Name extends StageName>(store: ObjectStore, name: Name, task: Task, view: ShardView | undefined): StageOutput {
+function outputOfStage<Name extends StageName>(
+  name: Name,
+  task: Task,
+  view: ShardView | undefined,
+  inputs: () => GatherInputs,
+): StageOutput {
   const stage: Stage<SettingsOf[Name]> = stageTable[name];
   const settings = settingsAs(name, task.settings);
   const step = ensure(stage.steps(settings)[task.step], `step ${task.step} of ${name}`);
@@ -61,17 +79,19 @@ function outputOfStage<Name extends StageName>(store: ObjectStore, name: Name, t
     case "map":
       return step.run(ensure(view, "a view"), settings);
     case "scatter":
-      return step.run(ensure(view, "a view"), settings, task.partitions);
+      assert(task.shard !== undefined, "a scatter has a shard");
+      return step.run(ensure(view, "a view"), inputs(), task.shard.ordinal, settings, task.partitions);
     case "gather":
-      return step.run(gatherInputs(store, task), task.partition, task.partitions, settings);
+      return step.run(inputs(), task.partition, task.partitions, settings);
     case "join":
       assert(task.shard !== undefined, "a join has a shard");
-      return step.run(ensure(view, "a view"), gatherInputs(store, task), task.shard.ordinal, settings);
+      return step.run(ensure(view, "a view"), inputs(), task.shard.ordinal, settings);
   }
 }
 
-const gatherInputs = (store: ObjectStore, { inputs, inputSources }: Task): GatherInputs => ({
+const gatherInputs = (store: ObjectStore, { inputs, inputSources }: Task, scratch: string): GatherInputs => ({
   objects: inputs.map((key) => storedObject(store, key)),
   read: (object, partition) => store.read(object, partition),
   sources: inputSources,
+  scratch,
 });

@@ -11,7 +11,7 @@ import type { ShardView } from "../view/view.js";
  *     gather   part p of each input → one object of P' parts                    pairs, counts, components
  *     join     one shard and what the last gather wrote → edits                 remove, cut, annotate
  *
- * A gather reads what the step before it wrote: part p of the object of each shard after a scatter, and part p of the object
+ * A scatter after a gather reads what the gather wrote, such as places to look at again. A gather reads what the step before it wrote: part p of the object of each shard after a scatter, and part p of the object
  * of each partition after another gather. Memory is bounded by one shard or one partition.
  */
 export type Step<Settings> = MapStep<Settings> | ScatterStep<Settings> | GatherStep<Settings> | JoinStep<Settings>;
@@ -41,16 +41,19 @@ interface ScatterStep<Settings> extends StepBase {
   readonly shape: "scatter";
   /** @param bytes of all texts that come in, so that a partition fits in memory */
   partitions(settings: Settings, bytes: number): number;
-  run(view: ShardView, settings: Settings, partitions: number): StageOutput;
+  /** @param shard the place of the shard among all shards */
+  run(view: ShardView, inputs: GatherInputs, shard: number, settings: Settings, partitions: number): StageOutput;
 }
 
-/** The objects that a gather or a join reads, in the order of shards or partitions. */
+/** The objects of the step before, in the order of shards or partitions; none for the first step. */
 export interface GatherInputs {
   readonly objects: readonly StoredObject[];
   /** The bytes of a part. Their digest is checked at the end. */
   read(object: StoredObject, partition: number): AsyncIterable<Buffer>;
-  /** The source of each shard, if the objects are those of shards. */
+  /** The source of each shard of the stage. */
   readonly sources: readonly string[];
+  /** An empty directory on the disk of the store, for files that the step needs while it runs. */
+  readonly scratch: string;
 }
 
 interface GatherStep<Settings> extends StepBase {
@@ -63,7 +66,7 @@ interface GatherStep<Settings> extends StepBase {
 interface JoinStep<Settings> extends StepBase {
   readonly shape: "join";
   readonly writes: "edits" | "columns" | "tokens";
-  /** @param shard the place of the shard among all shards that were scattered */
+  /** @param shard the place of the shard among all shards */
   run(view: ShardView, inputs: GatherInputs, shard: number, settings: Settings): StageOutput;
 }
 
@@ -83,6 +86,8 @@ export interface Stage<Settings> {
    * @throws LapidaryError LAP_DATA_RULE
    */
   columns?(settings: Settings, before: ReadonlyMap<string, "number" | "text">): ReadonlyMap<string, "number" | "text">;
+  /** The settings of each pass, if each is to see what the one before left. Default: one pass with all settings. */
+  passes?(settings: Settings): readonly Settings[];
   steps(settings: Settings): readonly Step<Settings>[];
   /** Whether the stage exists to remove or change documents. `--check` fails if such a stage changed nothing. */
   readonly changes: boolean;

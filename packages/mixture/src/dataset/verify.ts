@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { stat } from "node:fs/promises";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { damagedDataset, unreadable } from "./dataset-error.js";
 import { type BytesPerId, type PublishedDataset, type PublishedShard, readPublished } from "./published-dataset.js";
@@ -16,7 +15,7 @@ export async function verifyPublished(root: string): Promise<PublishedDataset> {
   checkTokenizerFile(root, dataset);
   for (const { shards } of Object.values(dataset.sources))
     for (const shard of shards) {
-      await checkShardSizes(root, shard, dataset.bytes_per_id);
+      checkShardSizes(root, shard, dataset.bytes_per_id);
       const found = await describeShard(root, shard, dataset.bytes_per_id);
       if (found.sha256 !== shard.sha256)
         throw damagedDataset(join(root, shard.tokens), `the digest of the shard is ${found.sha256}, not ${shard.sha256}`);
@@ -38,15 +37,15 @@ export function checkTokenizerFile(root: string, { tokenizer }: PublishedDataset
 }
 
 /** Compares sizes alone: a file that is missing or truncated. @throws LapidaryError LAP_DATA_DATASET */
-export async function checkShardSizes(root: string, shard: PublishedShard, bytesPerId: BytesPerId): Promise<void> {
-  await checkSize(join(root, shard.tokens), shard.token_count * bytesPerId);
-  await checkSize(join(root, shard.documents), shard.document_count * recordBytes);
+export function checkShardSizes(root: string, shard: PublishedShard, bytesPerId: BytesPerId): void {
+  checkSize(join(root, shard.tokens), shard.token_count * bytesPerId);
+  checkSize(join(root, shard.documents), shard.document_count * recordBytes);
 }
 
-async function checkSize(path: string, expected: number): Promise<void> {
+function checkSize(path: string, expected: number): void {
   let size: number;
   try {
-    ({ size } = await stat(path));
+    ({ size } = statSync(path));
   } catch (error) {
     throw unreadable(path, error);
   }

@@ -2,10 +2,10 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { GraphBuilder, interpret, parseGraph, printGraph, type Tensor, tensor, tensorType, type Value, verifyGraph } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { expectText } from "@lapidary/std/testing";
-import { type GemmaConfig, gemma, gemmaConfigSchema, gemmaParams, logitsOf, parameterCount } from "./index.js";
+import { type ModelConfig, buildModel, modelConfigSchema, paramsOf, logitsOf, parameterCount } from "./index.js";
 import { ints, maxAbsDifference, normals } from "./testing.js";
 
-const tiny = gemmaConfigSchema.parse({
+const tiny = modelConfigSchema.parse({
   vocabSize: 11,
   modelDim: 12,
   layers: 2,
@@ -16,11 +16,11 @@ const tiny = gemmaConfigSchema.parse({
   contextLength: 8,
 });
 
-const weights = (config: GemmaConfig): Map<string, Tensor> =>
-  new Map(gemmaParams(config).map(({ name, dims }, i) => [name, normals(i + 1, dims, 0.3)]));
+const weights = (config: ModelConfig): Map<string, Tensor> =>
+  new Map(paramsOf(config).map(({ name, dims }, i) => [name, normals(i + 1, dims, 0.3)]));
 
-function logits(config: GemmaConfig, params: ReadonlyMap<string, Tensor>, tokens: Tensor): Tensor {
-  const model = gemma(config);
+function logits(config: ModelConfig, params: ReadonlyMap<string, Tensor>, tokens: Tensor): Tensor {
+  const model = buildModel(config);
   const g = new GraphBuilder("logits");
   const values = new Map<string, Value>(model.params.map(({ name, dims }) => [name, g.parameter(name, tensorType("f32", dims))]));
   g.output("logits", logitsOf(model, g, values, g.parameter("tokens", tensorType("i32", tokens.dims))));
@@ -38,7 +38,7 @@ function repeatHeads(x: Tensor, heads: number, times: number): Tensor {
 
 describe("gemma", () => {
   it("2B and 7B have the parameter counts of the Gemma report", () => {
-    const b2 = gemma({
+    const b2 = buildModel({
       vocabSize: 256128,
       modelDim: 2048,
       layers: 18,
@@ -50,7 +50,7 @@ describe("gemma", () => {
       ropeTheta: 10000,
       normEps: 1e-6,
     });
-    const b7 = gemma({
+    const b7 = buildModel({
       vocabSize: 256128,
       modelDim: 3072,
       layers: 28,
@@ -91,13 +91,13 @@ describe("gemma", () => {
     const second = logits(tiny, params, ints([1, 3], [2, 7, 7]));
     ok(maxAbsDifference(second, tensor("f32", [1, 3, 11], both.data.slice(33))) < 1e-12);
     strictEqual(
-      gemmaParams(tiny).some(({ name }) => name.includes("lm_head")),
+      paramsOf(tiny).some(({ name }) => name.includes("lm_head")),
       false,
     );
   });
 
   it("the graph equals its snapshot, and its text parses to the same graph", () => {
-    const model = gemma({ ...tiny, layers: 1 });
+    const model = buildModel({ ...tiny, layers: 1 });
     const g = new GraphBuilder("forward");
     const values = new Map<string, Value>(
       model.params.map(({ name, dims, logicalAxes }) => [name, g.parameter(name, tensorType("f32", dims), logicalAxes, "param")]),
@@ -106,13 +106,13 @@ describe("gemma", () => {
     const graph = g.finish();
     verifyGraph(graph);
     deepStrictEqual(printGraph(parseGraph(printGraph(graph))), printGraph(graph));
-    expectText(printGraph(graph), new URL("../src/gemma.graph.txt", import.meta.url));
+    expectText(printGraph(graph), new URL("../src/decoder.graph.txt", import.meta.url));
   });
 
   it("the schema rejects invalid shapes", () => {
-    strictEqual(gemmaConfigSchema.safeParse({ ...tiny, kvHeads: 3 }).success, false);
-    strictEqual(gemmaConfigSchema.safeParse({ ...tiny, headDim: 7 }).success, false);
-    strictEqual(gemmaConfigSchema.safeParse({ ...tiny, normEps: Number.NaN }).success, false);
-    strictEqual(gemmaConfigSchema.safeParse({ ...tiny, experts: 8 }).success, false);
+    strictEqual(modelConfigSchema.safeParse({ ...tiny, kvHeads: 3 }).success, false);
+    strictEqual(modelConfigSchema.safeParse({ ...tiny, headDim: 7 }).success, false);
+    strictEqual(modelConfigSchema.safeParse({ ...tiny, normEps: Number.NaN }).success, false);
+    strictEqual(modelConfigSchema.safeParse({ ...tiny, experts: 8 }).success, false);
   });
 });
