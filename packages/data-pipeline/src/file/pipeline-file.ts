@@ -33,7 +33,7 @@ const pipeline = z.strictObject({
 export type SourceSettings = z.output<typeof source>;
 
 /** A stage of the list `stages`, or one pass of it. */
-export interface StageItem {
+interface StageItem {
   /** The place in the list. */
   readonly item: number;
   readonly stage: ListedStage;
