@@ -297,6 +297,35 @@ describe("runs of pipelines", function () {
     match(cardText(datasetCard(join(directory(), "out"))), /### redact\n\nThis stage changed nothing\./);
   });
 
+  it("pages are read as their main text, and a key without an effect is an error at its line", async () => {
+    const page = (text: string): string =>
+      `<html><body><nav><a href="/">Home</a> <a href="/all">All pages</a></nav><main><p>${text.replaceAll("\n", "</p><p>")}</p></main></body></html>`;
+    writeText(join(directory(), "pages/a.html"), page(texts[5] ?? ""));
+    writeText(join(directory(), "pages/empty.html"), "<html><body><nav><a href='/'>Home</a></nav></body></html>");
+    const file = writeText(
+      join(directory(), "p.yaml"),
+      "sources:\n  pages: { read: ./pages, licence: own, extract: main-text }\nstages:\n  - measure: [gopher]\nout: ./out\n",
+    );
+    const { stages, dataset } = await runFile(file);
+    deepStrictEqual(
+      stages.map(({ stage, counts }) => [stage, counts.in, counts.out, counts.dropped]),
+      [
+        ["read", 2, 2, {}],
+        ["extract", 2, 1, { "no main text": 1 }],
+        ["measure", 1, 1, {}],
+      ],
+    );
+    strictEqual(dataset, undefined);
+    strictEqual(stages[1]?.counts.bytes, Buffer.byteLength((texts[5] ?? "").replaceAll("\n", "\n\n")));
+    deepStrictEqual((await whyDocument(join(directory(), "out"), "empty.html:whole"))[0]?.stages.at(-1), {
+      stage: "extract",
+      kind: "dropped",
+      reason: "no main text",
+    });
+    writeFileSync(file, readFileSync(file, "utf8").replace("extract: main-text", "text: body"));
+    await rejects(runFile(file), { code: "LAP_DATA_PIPELINE", message: /text has no effect/, location: /p\.yaml:2:41$/ });
+  });
+
   it("documents keep their tokens under a tokenizer that is given", async () => {
     await runFile(pipelineIn(directory(), { tokenizer: "train: { size: 700 }" }));
     const { tokenizer } = readPublished(join(directory(), "out"));
