@@ -1,5 +1,4 @@
 export { readPipeline } from "./file/pipeline-file.js";
-export type { Plan, Task } from "./plan/plan.js";
 export { datasetCard, idleStages } from "./result/card.js";
 export { cardText, writeCard } from "./result/card-text.js";
 export { collectGarbage } from "./result/collect-garbage.js";
@@ -15,3 +14,4 @@ export { type RunResult, runPipeline } from "./run/run-pipeline.js";
 export { runRobustly, type SetAside } from "./run/run-robustly.js";
 export { childProcess, type ExecutorContext, type TaskExecutor } from "./run/task-executor.js";
 export type { TaskRunner } from "./run/task-process.js";
+export type { Plan, Task } from "./plan/plan.js";

@@ -3,10 +3,10 @@ import { mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from "nod
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { temporaryDirectory } from "@lapidary/std/testing";
-import S3rver from "s3rver";
 import { Account, type AccountCounts } from "./account.js";
 import { ObjectStore } from "./object-store.js";
 import { S3Store } from "./s3-store.js";
+import { type S3Server, s3ServerClass } from "./testing/s3-server.js";
 import { objectKey, type OutputStore, type StoredObject } from "./stored-object.js";
 
 const key = objectKey({ code: "1", config: {}, inputs: ["x"] });
@@ -146,11 +146,15 @@ describe("stores of outputs", function () {
   });
 
   describe("an S3-compatible server", () => {
-    let server: S3rver;
+    let server: S3Server;
+    let Server: Awaited<ReturnType<typeof s3ServerClass>>;
     let port = 0;
+    before(async () => {
+      Server = await s3ServerClass();
+    });
     beforeEach(async () => {
       mkdirSync(join(directory(), "server"));
-      server = new S3rver({
+      server = new Server({
         address: "127.0.0.1",
         port: 0,
         silent: true,
@@ -194,7 +198,7 @@ describe("stores of outputs", function () {
           bucket: "data",
           prefix: "",
           region: "us-east-1",
-          accessKeyId: "nobody",
+          accessKeyId: "stranger",
           secretAccessKey: "wrong",
         },
         join(directory(), "scratch"),

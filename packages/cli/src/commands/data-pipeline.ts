@@ -19,11 +19,11 @@ import {
   whyDocument,
   writeCard,
 } from "@lapidary/offline/data-pipeline";
+import { withTaskQueue } from "@lapidary/offline/data-worker";
 import { ExitCode, formatBytes, formatDuration, LapidaryError } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
-import { withTaskQueue } from "./data-worker.js";
 import { differenceText, effectText, historyText, runText, stageTableText, stateText } from "./data-pipeline-text.js";
 
 export interface DataRunOptions {
@@ -39,7 +39,7 @@ export async function runData(
   context: Context,
   { file, workers = availableParallelism(), redis, check }: DataRunOptions,
 ): Promise<ExitCode> {
-  const { console, clock, cwd, home, interrupts } = context;
+  const { console, clock, cwd, root, home, env, interrupts } = context;
   if (workers === 0) throw argumentError("invalid number of workers: 0", "--workers", "write at least 1");
   const pipeline = readPipeline(resolve(cwd, file));
   rememberRun(home, pipeline.out);
@@ -49,7 +49,7 @@ export async function runData(
   const options = { pipeline, workers, signal: interrupts.signal, progress, warn: reporter.warn };
   const result = await (redis === undefined
     ? runPipeline(options)
-    : withTaskQueue(context, redis, reporter.warn, (executor) => runPipeline({ ...options, executor }))
+    : withTaskQueue({ redis, root, home, env, warn: reporter.warn }, (executor) => runPipeline({ ...options, executor }))
   ).finally(reporter.end);
   if (check) await checkResult(pipeline.out, result);
   const seconds = (clock.monotonic() - started) / 1000;
