@@ -8,10 +8,10 @@ describe("a pipeline on workers", function () {
 
   it("ends with the bytes of an undisturbed run on this host, although workers, planner and Redis are killed", () => {
     const kills = 2;
-    const script = join(root, "tools/data/kill-workers.mjs");
+    const script = join(root, "tools/kill-workers/main.mjs");
     const output = execFileSync(
       process.execPath,
-      [script, "--megabytes", "0.1", "--pause-ms", "2000", "--kills", String(kills), "--seed", "2"],
+      [script, "--megabytes", "0.2", "--pause-ms", "2000", "--kills", String(kills), "--seed", "2"],
       {
         encoding: "utf8",
       },

@@ -26,7 +26,7 @@ export interface ShardQueueOptions {
 const attempts = 3;
 const firstPause_ms = 500;
 
-/** Finished jobs stay so long, in case nobody asks for them. */
+/** Finished jobs stay so long, for planners that ask later. */
 const keptSeconds = 3600;
 
 export const defaultShardQueue = "shards";

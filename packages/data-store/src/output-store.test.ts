@@ -198,7 +198,7 @@ describe("stores of outputs", function () {
           bucket: "data",
           prefix: "",
           region: "us-east-1",
-          accessKeyId: "nobody",
+          accessKeyId: "stranger",
           secretAccessKey: "wrong",
         },
         join(directory(), "scratch"),

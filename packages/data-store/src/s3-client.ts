@@ -18,7 +18,7 @@ export interface S3Address {
   readonly sessionToken?: string | undefined;
 }
 
-export type S3Body = { readonly bytes: Uint8Array } | { readonly file: string; readonly size: number };
+type S3Body = { readonly bytes: Uint8Array } | { readonly file: string; readonly size: number };
 
 export interface S3Request {
   readonly method: "GET" | "PUT" | "DELETE";

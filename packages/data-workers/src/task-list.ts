@@ -16,7 +16,7 @@ const directoryOf = (out: string): string => join(out, "tasks");
 const pathOf = ({ out, list }: TaskPointer): string => join(directoryOf(out), `${list}.jsonl`);
 
 /**
- * Writes the tasks of a plan beside its outputs, and removes the lists of earlier plans. A task can name many inputs, and Redis is memory.
+ * Writes the tasks of a plan next to its outputs, and removes the lists of earlier plans. A task can name many inputs, and Redis is memory.
  *
  * @throws LapidaryError LAP_FILE_…
  */

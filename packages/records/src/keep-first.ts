@@ -44,7 +44,7 @@ export function keepFirst(members: RecordStream, ranks: RecordStream, path: stri
  * @param ranks (node, rank), sorted by node
  * @returns (group, rank, node, rest), sorted
  */
-export function joinRanks(members: RecordStream, ranks: RecordStream, groupBytes: number, options: KeepOptions): RecordFile {
+function joinRanks(members: RecordStream, ranks: RecordStream, groupBytes: number, options: KeepOptions): RecordFile {
   const rankBytes = ranks.width - nodeBytes;
   const restBytes = members.width - nodeBytes - groupBytes;
   const sort = new ExternalSort(groupBytes + rankBytes + nodeBytes + restBytes, sortOptions(options, "ranked"));

@@ -44,30 +44,6 @@ export function copyRecord(from: Uint8Array, at: number, to: Uint8Array, toAt: n
   for (let i = 0; i < width; i++) to[toAt + i] = from[at + i] ?? 0;
 }
 
-/**
- * The records of another stream in another form.
- *
- * @param write fills the record `to`, which is at 0
- */
-export function mapRecords(
-  stream: RecordStream,
-  width: number,
-  write: (from: Uint8Array, at: number, to: Uint8Array) => void,
-): RecordStream {
-  const bytes = new Uint8Array(width);
-  return {
-    width,
-    bytes,
-    at: 0,
-    next() {
-      if (!stream.next()) return false;
-      write(stream.bytes, stream.at, bytes);
-      return true;
-    },
-    close: () => stream.close(),
-  };
-}
-
 /** With fewer records, the counts of 65,536 digits would take longer than a second pass. */
 const minRecordsOfWideDigits = 10_000;
 

@@ -22,7 +22,7 @@ const setReport = z.object({
   /** Documents that published rules find. */
   also: z.record(z.string(), count),
 });
-export type SetReport = z.infer<typeof setReport>;
+type SetReport = z.infer<typeof setReport>;
 
 /** By name of the evaluation set. */
 export const contaminationReport = z.record(z.string(), setReport);

@@ -13,7 +13,7 @@ import { RowRecords } from "./row-records.js";
 import { digestBytes, digestOf, keyBytes, putKey, type Scope, scopeOf } from "./scope.js";
 import { cutSpans, replacements } from "./spans.js";
 
-export interface SubstringSettings {
+interface SubstringSettings {
   /** Bytes of a window. */
   readonly bytes: number;
   /** Copies of a window that stay. */

@@ -52,7 +52,7 @@ shard: ${shard}
 }
 
 /** A runner that counts its runs, and whose process dies at texts that `isDeadly` names. */
-function deadlyRunner(deadly: string): { readonly start: (out: string) => TaskRunner; readonly requests: string[] } {
+function deadlyRunner(deadly: readonly string[]): { readonly start: (out: string) => TaskRunner; readonly requests: string[] } {
   const requests: string[] = [];
   const start = (out: string): TaskRunner => {
     const local = localRunner(out);
@@ -61,7 +61,7 @@ function deadlyRunner(deadly: string): { readonly start: (out: string) => TaskRu
       const outcome = await local.request({ ...message, kind: "probe" });
       const ids = outcome.kind === "probed" && task.stage === "measure" ? outcome.ids : [];
       requests.push(`${kind} ${task.stage}`);
-      if (ids.includes(deadly) && !limits.setAside.includes(deadly)) return { kind: "died", why: "SIGSEGV" };
+      if (ids.some((id) => deadly.includes(id) && !limits.setAside.includes(id))) return { kind: "died", why: "SIGSEGV" };
       return kind === "run" ? local.request(message) : outcome;
     };
     return { request, kill: () => undefined };
@@ -180,20 +180,20 @@ describe("runs of pipelines", function () {
     match(cardText(datasetCard(join(directory(), "out"))), /Damaged file of web: `c\.jsonl\.gz` \(not gzip\)/);
   });
 
-  it("a document that ends the process is found, set aside and counted, and all others are kept", async () => {
+  it("each document that ends the process is found, set aside and counted, and all others are kept", async () => {
     const file = pipelineIn(directory());
     const calm = await runFile(pipelineIn(directory(), { out: "calm" }));
-    const [victim] = await whyDocument(join(directory(), "calm"), "a.jsonl:line 8");
-    const { start, requests } = deadlyRunner(victim?.id ?? "");
+    const found = await Promise.all([1, 2, 5, 8].map((line) => whyDocument(join(directory(), "calm"), `a.jsonl:line ${line}`)));
+    const victims = found.flat().map(({ id }) => id);
+    strictEqual(victims.length, 4);
+    const { start, requests } = deadlyRunner(victims);
     const result = await runFile(file, { startRunner: start, workers: 1 });
-    deepStrictEqual(
-      result.setAside.map(({ stage, id }) => [stage, id]),
-      [["measure", victim?.id]],
-    );
-    deepStrictEqual(result.stages[1]?.counts.dropped, { "kills the stage": 1 });
-    strictEqual(result.stages[2]?.counts.in, (calm.stages[2]?.counts.in ?? 0) - 1);
-    ok(requests.filter((each) => each === "probe measure").length < 12);
-    const [history] = await whyDocument(join(directory(), "out"), victim?.id ?? "");
+    deepStrictEqual([...new Set(result.setAside.map(({ stage }) => stage))], ["measure"]);
+    deepStrictEqual(result.setAside.map(({ id }) => id).sort(), [...victims].sort());
+    deepStrictEqual(result.stages[1]?.counts.dropped, { "kills the stage": 4 });
+    strictEqual(result.stages[2]?.counts.in, (calm.stages[2]?.counts.in ?? 0) - 4);
+    ok(requests.filter((each) => each === "probe measure").length < 4 * 8);
+    const [history] = await whyDocument(join(directory(), "out"), victims[0] ?? "");
     deepStrictEqual(history?.stages.at(-1), { stage: "measure", kind: "dropped", reason: "kills the stage" });
   });
 
@@ -295,6 +295,35 @@ describe("runs of pipelines", function () {
     const { stages } = await runFile(file);
     deepStrictEqual(idleStages(stages), ["redact"]);
     match(cardText(datasetCard(join(directory(), "out"))), /### redact\n\nThis stage changed nothing\./);
+  });
+
+  it("pages are read as their main text, and a key without an effect is an error at its line", async () => {
+    const page = (text: string): string =>
+      `<html><body><nav><a href="/">Home</a> <a href="/all">All pages</a></nav><main><p>${text.replaceAll("\n", "</p><p>")}</p></main></body></html>`;
+    writeText(join(directory(), "pages/a.html"), page(texts[5] ?? ""));
+    writeText(join(directory(), "pages/empty.html"), "<html><body><nav><a href='/'>Home</a></nav></body></html>");
+    const file = writeText(
+      join(directory(), "p.yaml"),
+      "sources:\n  pages: { read: ./pages, licence: own, extract: main-text }\nstages:\n  - measure: [gopher]\nout: ./out\n",
+    );
+    const { stages, dataset } = await runFile(file);
+    deepStrictEqual(
+      stages.map(({ stage, counts }) => [stage, counts.in, counts.out, counts.dropped]),
+      [
+        ["read", 2, 2, {}],
+        ["extract", 2, 1, { "no main text": 1 }],
+        ["measure", 1, 1, {}],
+      ],
+    );
+    strictEqual(dataset, undefined);
+    strictEqual(stages[1]?.counts.bytes, Buffer.byteLength((texts[5] ?? "").replaceAll("\n", "\n\n")));
+    deepStrictEqual((await whyDocument(join(directory(), "out"), "empty.html:whole"))[0]?.stages.at(-1), {
+      stage: "extract",
+      kind: "dropped",
+      reason: "no main text",
+    });
+    writeFileSync(file, readFileSync(file, "utf8").replace("extract: main-text", "text: body"));
+    await rejects(runFile(file), { code: "LAP_DATA_PIPELINE", message: /text has no effect/, location: /p\.yaml:2:41$/ });
   });
 
   it("documents keep their tokens under a tokenizer that is given", async () => {

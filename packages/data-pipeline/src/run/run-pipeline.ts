@@ -2,24 +2,24 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { type AccountCounts, mergeAccounts, ObjectStore } from "@lapidary/data-store";
 import type { PublishedDataset } from "@lapidary/mixture";
-import { ensure, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import type { Pipeline } from "../file/pipeline-file.js";
 import { digestFiles } from "../plan/digest-files.js";
 import { FileIndex } from "../plan/file-index.js";
 import { makePlan } from "../plan/make-plan.js";
 import { makeShards } from "../plan/make-shards.js";
 import type { Plan, Task } from "../plan/plan.js";
-import { planFileOf, type PlanFile, writePlanFile } from "../result/plan-file.js";
+import { type PlanFile, planFileOf, writePlanFile } from "../result/plan-file.js";
 import { publish } from "../result/publish.js";
 import { publishContamination } from "../result/publish-contamination.js";
 import { type StageAccount, stageAccounts } from "../result/stage-accounts.js";
-import type { TaskRunner } from "./task-process.js";
 import { execute, TaskFailure } from "./execute.js";
 import { Progress } from "./progress.js";
+import { checkDamage, checkLosses } from "./run-checks.js";
 import { lockRun } from "./run-lock.js";
 import type { SetAside } from "./run-robustly.js";
 import { type ExecutorContext, localExecutor, type TaskExecutor } from "./task-executor.js";
-import { checkDamage, checkLosses } from "./run-checks.js";
+import type { TaskRunner } from "./task-process.js";
 
 export interface RunOptions {
   readonly pipeline: Pipeline;

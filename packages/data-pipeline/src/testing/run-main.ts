@@ -9,4 +9,4 @@ const progress = new Progress(systemClock, (phase) => {
   if (phase === "run the pipeline") stdout.write(`${phase}\n`);
 });
 const pipeline = readPipeline(argv[2] ?? "");
-await runPipeline({ pipeline, workers: 2, signal: new AbortController().signal, progress, warn: () => undefined });
+await runPipeline({ pipeline, workers: 1, signal: new AbortController().signal, progress, warn: () => undefined });

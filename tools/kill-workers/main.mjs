@@ -1,6 +1,6 @@
 // Kills planners, workers and Redis of a pipeline at random instants, and compares what is stored with an undisturbed run.
 //
-//   node tools/data/kill-workers.mjs [--megabytes N] [--kills N] [--workers N] [--pause-ms N] [--seed N] [--directory DIR]
+//   node tools/kill-workers/main.mjs [--megabytes N] [--kills N] [--workers N] [--pause-ms N] [--seed N] [--directory DIR]
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -15,6 +15,7 @@ import { redisServer } from "../setup/checks.mjs";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const lapidary = join(root, "packages/cli/bin/lapidary.mjs");
 
+/** @param {string | undefined} text */
 const number = (text) => {
   const value = Number(text);
   if (!Number.isFinite(value) || value < 0) throw new Error(`not a number: ${text}`);
@@ -30,12 +31,12 @@ const { values } = parseArgs({
     directory: { type: "string", default: mkdtempSync(join(tmpdir(), "lapidary-kill-workers-")) },
   },
 });
-const [megabytes, kills, workers, seed] = [values.megabytes, values.kills, values.workers, values.seed].map(number);
+const [megabytes, kills, workers] = [number(values.megabytes), number(values.kills), number(values.workers)];
 const directory = values.directory;
 mkdirSync(directory, { recursive: true });
 
 /** mulberry32 */
-const state = { value: seed };
+const state = { value: number(values.seed) };
 function random() {
   state.value = (state.value + 0x6d2b79f5) >>> 0;
   let t = state.value;
@@ -43,6 +44,7 @@ function random() {
   t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
   return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
 }
+/** @param {number} limit */
 const below = (limit) => Math.floor(random() * limit);
 
 /** Texts with copies, near-duplicates, common passages and items of an evaluation set. */
@@ -51,9 +53,10 @@ function writeCorpus() {
     Array.from({ length: 3 + below(7) }, () => String.fromCharCode(97 + below(26))).join(""),
   );
   const sentence = () => `${Array.from({ length: 8 + below(12) }, () => words[below(words.length)]).join(" ")}.`;
-  const text = (sentences) => Array.from({ length: sentences }, sentence).join(" ");
+  const text = (/** @type {number} */ sentences) => Array.from({ length: sentences }, sentence).join(" ");
   const passages = Array.from({ length: 20 }, () => text(3));
   const items = Array.from({ length: 20 }, (_, i) => ({ id: `item-${i}`, query: text(3), label: text(1) }));
+  /** @type {string[]} */
   const recent = [];
   mkdirSync(join(directory, "evals"), { recursive: true });
   writeFileSync(join(directory, "evals/items.jsonl"), items.map((item) => `${JSON.stringify(item)}\n`).join(""));
@@ -72,8 +75,8 @@ function writeCorpus() {
       else if (kind === 1 && earlier !== undefined) content = `${earlier} ${sentence()}`;
       else if (kind === 2) content += ` ${passages[below(passages.length)]}`;
       else if (kind === 4) content += ` Write to ${words[below(words.length)]}@velmora-post.net.`;
-      else if (kind === 3) content += ` ${item.query} ${item.label}`;
-      recent[below(100)] = content;
+      else if (kind === 3) content += ` ${item?.query} ${item?.label}`;
+      recent[row % 100] = content;
       const line = `${JSON.stringify({ id: `${file}-${row}`, text: content })}\n`;
       writeFileSync(output, line);
       bytes += line.length;
@@ -83,11 +86,11 @@ function writeCorpus() {
   const stages = [
     "  - measure: [gopher]",
     "  - rules: { short: 'gopher.words < 150' }",
-    "  - dedup: { exact: { scope: all }, near: {}, substring: {}, keep_by: [gopher.words, length, id] }",
+    "  - dedup: { exact: { scope: all }, near: { scope: all }, substring: {}, keep_by: [gopher.words, length, id] }",
     "  - decontaminate: { items: ./evals/*.jsonl, also_report: [gpt3-13] }",
     "  - redact: { email: <email> }",
   ];
-  const pipeline = (out) =>
+  const pipeline = (/** @type {string} */ out) =>
     [
       "sources:",
       "  web: { read: ./in/web/*.jsonl, licence: CC0-1.0 }",
@@ -100,17 +103,18 @@ function writeCorpus() {
   for (const out of ["calm", "killed"]) writeFileSync(join(directory, `${out}.yaml`), `${pipeline(out)}\n`);
 }
 
-/** Path and digest of each file of the objects of a plan. */
+/**
+ * Path and digest of each file of the objects of a plan.
+ * @param {string} out
+ */
 function digests(out) {
-  const { keys } = JSON.parse(readFileSync(join(directory, out, "plan.json"), "utf8"));
+  const { keys } = /** @type {{ keys: string[] }} */ (JSON.parse(readFileSync(join(directory, out, "plan.json"), "utf8")));
   return new Map(
     keys.flatMap((key) =>
-      readdirSync(join(directory, out, "objects", key)).map((file) => [
-        `${key}/${file}`,
-        createHash("sha256")
-          .update(readFileSync(join(directory, out, "objects", key, file)))
-          .digest("hex"),
-      ]),
+      readdirSync(join(directory, out, "objects", key)).map((file) => {
+        const bytes = readFileSync(join(directory, out, "objects", key, file));
+        return /** @type {const} */ ([`${key}/${file}`, createHash("sha256").update(bytes).digest("hex")]);
+      }),
     ),
   );
 }
@@ -118,21 +122,36 @@ function digests(out) {
 async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
-  const { port } = server.address();
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
   server.close();
   await once(server, "close");
   return port;
 }
 
-/** Processes that are started again when they end. */
+/**
+ * Processes that are started again when they end.
+ * @type {Map<string, { child: import("node:child_process").ChildProcess, exited: Promise<unknown[]> }>}
+ */
 const running = new Map();
 const log = openSync(join(directory, "processes.log"), "a");
+/**
+ * @param {string} name
+ * @param {string} command
+ * @param {string[]} args
+ */
 function start(name, command, args) {
   const child = spawn(command, args, { stdio: ["ignore", log, log], env: { ...process.env, LAPIDARY_HOME: join(directory, "home") } });
   running.set(name, { child, exited: once(child, "exit") });
 }
+/** @param {string} name */
+function found(name) {
+  const process = running.get(name);
+  if (process === undefined) throw new Error(`${name} was not started`);
+  return process;
+}
+/** @param {string} name */
 async function kill(name) {
-  const { child, exited } = running.get(name);
+  const { child, exited } = found(name);
   child.kill("SIGKILL");
   await exited;
 }
@@ -147,6 +166,7 @@ const port = await freePort();
 const { path: binary } = redisServer({ env: process.env });
 if (binary === undefined) throw new Error("there is no Redis server; run `npm run setup redis`");
 const redis = ["--redis", `redis://127.0.0.1:${port}`];
+/** @type {Record<string, () => void>} */
 const starts = {
   redis: () => {
     mkdirSync(join(directory, "redis"), { recursive: true });
@@ -169,6 +189,7 @@ const starts = {
 for (let i = 0; i < workers; i++)
   starts[`worker-${i}`] = () => start(`worker-${i}`, process.execPath, [lapidary, "data", "worker", "--cores", "1", ...redis]);
 
+/** @type {Record<string, number>} */
 const counts = {};
 let [done, runs] = [0, 0];
 const check = () => {
@@ -182,9 +203,9 @@ const check = () => {
   execFileSync(process.execPath, [lapidary, "data", "status", join(directory, "killed.yaml"), "--json"], { stdio: ["ignore", log, log] });
 };
 try {
-  for (const name of Object.keys(starts)) starts[name]();
+  for (const start of Object.values(starts)) start();
   while (done < kills) {
-    const { exited } = running.get("planner");
+    const { exited } = found("planner");
     const ended = await Promise.race([
       exited,
       new Promise((resolve) => setTimeout(() => resolve(undefined), below(number(values["pause-ms"])))),
@@ -195,11 +216,11 @@ try {
         check();
         rmSync(join(directory, "killed"), { recursive: true });
       }
-      starts.planner();
+      starts["planner"]?.();
       continue;
     }
     const names = Object.keys(starts);
-    const victim = names[below(names.length)];
+    const victim = names[below(names.length)] ?? "redis";
     await kill(victim);
     // One of two killed servers loses all data.
     const isWiped = victim === "redis" && below(2) === 0;
@@ -207,12 +228,12 @@ try {
     const what = isWiped ? "redis, wiped" : victim.replace(/-.*/, "");
     counts[what] = (counts[what] ?? 0) + 1;
     done++;
-    starts[victim]();
+    starts[victim]?.();
   }
   for (;;) {
-    const [code] = await running.get("planner").exited;
+    const [code] = await found("planner").exited;
     if (code === 0) break;
-    starts.planner();
+    starts["planner"]?.();
   }
   runs++;
   check();
