@@ -1,4 +1,5 @@
 import type { CommandSpec } from "./command-line/spec.js";
+import { pipelineCommands } from "./data-pipeline-tree.js";
 
 const examplesArgument = {
   name: "file",
@@ -14,9 +15,10 @@ const exampleFormat = {
 /** `lapidary data …`. */
 export const dataCommands: CommandSpec = {
   name: "data",
-  summary: "show, check and filter files of examples for post-training",
+  summary: "make training data by pipelines; show, check and filter files of examples for post-training",
   group: "Utilities:",
   commands: [
+    ...pipelineCommands,
     {
       name: "show",
       summary: "the tokens of a row with their training mask, and the rows that are refused",

@@ -32,7 +32,7 @@ export function runReport(report: Report, metrics: readonly MetricsRow[], { colu
     heading("Checkpoint"),
     `  ${report.checkpoint}`,
     `  ${paint.dim(`sample it:  lapidary sample ${report.id} "your prompt"`)}`,
-    `  ${paint.dim(`export it:  lapidary ckpt export ${report.id} -o DIR   (safetensors; transformers loads a Gemma model)`)}`,
+    `  ${paint.dim(`export it:  lapidary ckpt export ${report.id} -o DIR   (safetensors; transformers loads it)`)}`,
   ].join("\n");
 }
 

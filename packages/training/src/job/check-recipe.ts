@@ -1,5 +1,4 @@
 import { parseChecker } from "@lapidary/evaluation";
-import { isDecoder } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { type ConfigSource, valueAt } from "./config-source.js";
 import { isRecipePath, type JobFile, type RecipeName } from "./job-schema.js";
@@ -222,20 +221,12 @@ function checkRewards({ rl, reward, train }: JobFile, refuse: Refuse): void {
 }
 
 /** @throws LapidaryError `LAP_CONFIG_VALUE` for an adapter of a model whose projections LoRA cannot change */
-export function checkAdapter({ recipe, lora, model }: ResolvedJob, source: ConfigSource): void {
-  if (!isDecoder(model.config)) return;
-  if (recipe !== undefined && recipe !== "sft")
-    throw new LapidaryError({
-      code: "LAP_CONFIG_VALUE",
-      message: `the recipe ${recipe} cannot train the family of ${model.name}`,
-      location: source.locationOf(["recipe"]),
-      remedy: "use a Gemma model",
-    });
-  if (lora === undefined) return;
+export function checkAdapter({ lora, model }: ResolvedJob, source: ConfigSource): void {
+  if (lora === undefined || model.config.fusedProjections !== true) return;
   throw new LapidaryError({
     code: "LAP_CONFIG_VALUE",
-    message: `the family of ${model.name} has no adapters`,
+    message: `the projections of ${model.name} are fused, and LoRA changes single projections`,
     location: source.locationOf(["lora"]),
-    remedy: "remove lora to train all weights, or use a Gemma model",
+    remedy: "remove lora to train all weights, or set model.fused_projections to false",
   });
 }

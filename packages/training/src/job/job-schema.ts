@@ -342,7 +342,11 @@ export const jobFileSchema = z.strictObject({
     .regex(jobNamePattern, "must be 1 to 64 of a-z 0-9 . _ - and begin with a letter or digit")
     .optional()
     .describe("The file's name by default"),
-  model: z.union([z.string().min(1), modelFileSchema]).describe("Name of a file of configs/models, a path, or the model itself"),
+  model: z
+    .union([z.string().min(1), modelFileSchema])
+    .describe(
+      "Name of a file of configs/models, a path, the directory of a Hugging Face checkpoint (its config.json), or the model itself",
+    ),
   pod: z.union([z.string().min(1), podFileSchema]).describe("Name of a file of configs/pods, a path, or the pod itself"),
   pods: z.number().int().min(1).max(64).default(1).describe("Number of pods, connected by the data-centre network"),
   slice: extentSchema.optional().describe("Rectangle of chips in each pod; the whole pod by default"),
