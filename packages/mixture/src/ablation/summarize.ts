@@ -21,7 +21,7 @@ export interface AblationSettings {
 }
 
 /** A value with its range over the seeds: each seed fits models of its own runs alone. */
-export interface SeedRange {
+interface SeedRange {
   readonly value: number;
   readonly low: number;
   readonly high: number;

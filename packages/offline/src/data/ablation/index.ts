@@ -1,2 +1,2 @@
 export { type AblationReport, ablationReport } from "./ablation-report.js";
-export { type PlannedAblation, planAblation } from "./plan-ablation.js";
+export { planAblation } from "./plan-ablation.js";

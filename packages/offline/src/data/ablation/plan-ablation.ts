@@ -8,7 +8,7 @@ import { type PipelineSubmission, readPipelineSubmission } from "../../job/submi
 import { type AblationFile, type LocatedAblation, readAblationFile } from "./ablation-file.js";
 
 /** A run of an ablation before it is trained. */
-export interface PlannedRun {
+interface PlannedRun {
   /** The name of its job in the pipeline. */
   readonly name: string;
   readonly size: "small" | "large";
