@@ -157,6 +157,27 @@ export const dataCommands: CommandSpec = {
         (await import("./commands/data-trace.js")).dataAt(context, { run: args.required("run"), step: args.required("step") }),
     },
     {
+      name: "ablate",
+      summary: "train small models on mixtures of the sources of a pipeline, and recommend a mixture",
+      arguments: [{ name: "file", description: "the sizes, mixtures and seeds of an ablation", completes: "file" }],
+      options: [
+        { flags: "--pipeline <directory>", description: "the sources, instead of those of the file", completes: "directory" },
+        { flags: "--name <name>", description: "the name of the pipeline of its runs; the same name continues" },
+        { flags: "-o, --output <file>", description: "the report as JSON", completes: "file", access: "write" },
+      ],
+      examples: [
+        "lapidary data ablate configs/ablations/small.yaml --pipeline ./data/v3",
+        "lapidary data ablate mine.yaml -o report.json --json",
+      ],
+      run: async (context, args) =>
+        (await import("./commands/data-ablate.js")).ablateData(context, {
+          file: args.required("file"),
+          pipeline: args.text("pipeline"),
+          name: args.text("name"),
+          output: args.text("output"),
+        }),
+    },
+    {
       name: "judge",
       summary: "answer the questions of a directory of fixtures, for its judge.py",
       arguments: [

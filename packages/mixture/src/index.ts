@@ -1,8 +1,10 @@
 export { fitAblation } from "./ablation/ablation.js";
+export { designMixtures } from "./ablation/design.js";
 export { recommendMixture } from "./ablation/recommend.js";
+export { type AblationSummary, meanGoal, type SeededRun, summarizeAblation } from "./ablation/summarize.js";
 export { damagedDataset } from "./dataset/dataset-error.js";
 export { DocumentTable } from "./dataset/document-table.js";
-export { splitShard, type ShardSplit } from "./dataset/held-out.js";
+export { splitShard } from "./dataset/held-out.js";
 export {
   type BytesPerId,
   bytesPerId,

@@ -10,7 +10,7 @@ export interface ShardSplit {
 }
 
 /** Ids below it are held out. The first 48 bits decide, so a document is in the same part in every dataset. */
-export const heldOutBound = (fraction: number): string =>
+const heldOutBound = (fraction: number): string =>
   Math.round(fraction * 2 ** 48)
     .toString(16)
     .padStart(12, "0");

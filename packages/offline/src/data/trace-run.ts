@@ -12,7 +12,7 @@ import { readJobFile } from "../job/job-file.js";
 import { runDirectory } from "../runs/runs.js";
 
 /** A step of a run that trained on a document. */
-export interface DocumentStep {
+interface DocumentStep {
   /** From 1. */
   readonly step: number;
   readonly row: number;
@@ -106,7 +106,7 @@ export async function batchAt(directories: Directories, run: string, step: numbe
 const nameOf = (dataset: MixtureDataset, source: number): string => ensure(dataset.manifest.sources[source], "source").name;
 
 /** The rows that a run trains on, checked against its newest checkpoint. The caller closes the dataset. */
-export async function openRunData(
+async function openRunData(
   directories: Directories,
   run: string,
 ): Promise<{ readonly dataset: MixtureDataset; readonly directory: string; readonly job: ResolvedJob }> {

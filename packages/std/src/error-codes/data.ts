@@ -20,6 +20,7 @@ export const dataErrors = {
   LAP_DATA_NO_SOURCES: { exit: ExitCode.usage, recoverable: false, summary: "The run does not train on the sources of a pipeline." },
   LAP_DATA_DOCUMENT: { exit: ExitCode.notFound, recoverable: false, summary: "No source has the document, or several have it." },
   LAP_DATA_STEP: { exit: ExitCode.notFound, recoverable: false, summary: "The run has no step with this number." },
+  LAP_ABLATION_RUNS: { exit: ExitCode.other, recoverable: false, summary: "A run of an ablation has no result." },
   LAP_JUDGE_TASK: { exit: ExitCode.usage, recoverable: false, summary: "`lapidary data judge` does not know the task." },
   LAP_DATA_PIPELINE: { exit: ExitCode.usage, recoverable: false, summary: "A pipeline file of training data has a mistake." },
   LAP_DATA_RULE: { exit: ExitCode.usage, recoverable: false, summary: "A rule on measures of documents has a mistake." },
