@@ -65,7 +65,7 @@ function benchText({ core, repetitions, peer, stages }: BenchReport): string {
         goal === undefined ? "-" : `${goal}x${ratio === undefined ? "" : ratio >= goal ? " met" : " missed"}`,
       ]),
     ),
-    `${core === undefined ? "not bound to a core" : `core ${core}`}, median of ${repetitions}; ${
+    `${core === undefined ? "not bound to a core" : `core ${core}`}, MB of text a second of processor time, median of ${repetitions}; ${
       peer === undefined ? "no peer was measured: give --peer PYTHON with datatrove and sentencepiece" : `in turn with ${versions.join(", ")}`
     }`,
   ].join("\n");

@@ -38,9 +38,10 @@ export interface BenchRequest {
 export interface StageReport {
   readonly stage: string;
   readonly ours: StageTimes;
+  /** MB of text for each second of processor time. */
   readonly mb_per_s: number;
   readonly peer?: { readonly name: string; readonly times: StageTimes; readonly mb_per_s: number } | undefined;
-  /** Our speed divided by that of the peer: the median over repetitions, each of which runs both one after the other. */
+  /** Our speed divided by that of the peer: the median over repetitions, each of which runs both one after the other on the same core. */
   readonly ratio?: number | undefined;
   readonly goal?: number | undefined;
 }
@@ -153,7 +154,8 @@ function reportOf(stage: Stage, pairs: readonly Pair[]): StageReport {
   };
 }
 
-const speedOf = ({ bytes, seconds }: StageTimes): number => bytes / 1e6 / seconds;
+/** By processor time of all threads, because other programs may use the core too. */
+const speedOf = ({ bytes, cpu_s }: StageTimes): number => bytes / 1e6 / cpu_s;
 
 /** The item whose number is the lower median. `items` has one or more. */
 function medianBy<T>(items: readonly T[], number: (item: T) => number): T {

@@ -51,12 +51,12 @@ function redacted(text: string): string {
 /** The keys of the bands of a signature, 8 bytes each. */
 function signatureBytes({ text }: BenchDocument): Uint8Array {
   const signature = minHash(shingleHashes(plainWords(text), 5));
-  return new Uint8Array(Float64Array.from(signature === undefined ? [] : bandKeys(signature)).buffer);
+  return new Uint8Array(new Float64Array(signature === undefined ? [] : bandKeys(signature)).buffer);
 }
 
 function tokenizing(path: string): StageFunction {
   const tokenizer = new SentencePieceTokenizer(readFileSync(path), path);
-  return ({ text }) => new Uint8Array(Uint32Array.from(tokenizer.encode(text)).buffer);
+  return ({ text }) => new Uint8Array(new Uint32Array(tokenizer.encode(text)).buffer);
 }
 
 /** All stages, in the order of a pipeline. */
@@ -89,12 +89,16 @@ export const stages: readonly Stage[] = [
   },
   {
     name: "filters",
-    summary: "all measures and rules of Gopher, C4 and FineWeb, and the language of each document; the peer has no language",
+    summary: "the filters of Gopher, C4 and FineWeb in a row, and the language of what they keep; the peer has no language",
     peer: "datatrove",
     goal: 15,
     open({ fixtures }) {
       const [language, filter] = [languageOf(fixtures), presetFilter(presets.map(({ name }) => name))];
-      return (document) => (language(document.text) === "code" ? undefined : filter(document));
+      // As in the peer, a filter of the row does not see what a filter before it dropped.
+      return (document) => {
+        const kept = filter(document);
+        return kept === undefined || language(document.text) === "code" ? undefined : kept;
+      };
     },
   },
   {
