@@ -1,4 +1,4 @@
-export { measureText } from "./measures.js";
+export { TextMeter } from "./measures.js";
 export { presets } from "./presets.js";
 export { droppedBy } from "./rules.js";
 export { patternWords, whitespaceWords } from "./words.js";

@@ -10,7 +10,7 @@ import {
   shingleHashes,
 } from "@lapidary/detectors";
 import { LapidaryError, suggest } from "@lapidary/std";
-import { droppedBy, measureText, patternWords, presets } from "@lapidary/text-filters";
+import { droppedBy, patternWords, presets, TextMeter } from "@lapidary/text-filters";
 import { SentencePieceTokenizer } from "@lapidary/tokenizer";
 import { z } from "zod";
 import { fixtureRows } from "../judge/fixtures.js";
@@ -23,9 +23,10 @@ const itemsOf = (fixtures: string): z.infer<typeof item>[] => fixtureRows(fixtur
 
 /** Keeps a text that no rule of these presets drops. */
 function presetFilter(names: readonly string[]): StageFunction {
+  const meter = new TextMeter(patternWords);
   const chosen = presets.filter(({ name }) => names.includes(name));
   return (document) => {
-    const { measures } = measureText(document.text, patternWords);
+    const { measures } = meter.measure(document.text);
     return chosen.every(({ rules }) => droppedBy(rules, measures) === undefined) ? jsonLine(document) : undefined;
   };
 }
