@@ -1,4 +1,5 @@
 import { hash32 } from "@lapidary/std";
+import { finish, stringHash } from "../word-hash.js";
 
 /**
  * MinHash signatures (Broder 1997) of 14 bands of 8 hashes. Two texts with Jaccard similarity s share a band with probability 1 − (1 − s⁸)¹⁴: 0.05 at
@@ -16,17 +17,15 @@ const multipliers = Int32Array.from({ length: hashes }, (_, i) => hash32(i, 1) |
 const offsets = Int32Array.from({ length: hashes }, (_, i) => hash32(i, 2));
 
 /** 32-bit hashes of all runs of `size` words, in order; none if the text has fewer words. */
-export function shingleHashes(words: readonly string[], size: number): Uint32Array {
-  const known = new Map<string, number>();
-  const wordHashes = Uint32Array.from(words, (word) => {
-    let hash = known.get(word);
-    if (hash === undefined) known.set(word, (hash = wordHash(word)));
-    return hash;
-  });
-  const shingles = new Uint32Array(Math.max(0, words.length - size + 1));
+export const shingleHashes = (words: readonly string[], size: number): Uint32Array =>
+  shinglesOf(Uint32Array.from(words, stringHash), words.length, size);
+
+/** The same from the hashes of words. */
+export function shinglesOf(words: Uint32Array, count: number, size: number): Uint32Array {
+  const shingles = new Uint32Array(Math.max(0, count - size + 1));
   for (let i = 0; i < shingles.length; i++) {
     let hash = size;
-    for (let j = i; j < i + size; j++) hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) + (wordHashes[j] ?? 0);
+    for (let j = i; j < i + size; j++) hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d) + (words[j] ?? 0);
     shingles[i] = finish(hash);
   }
   return shingles;
@@ -58,19 +57,4 @@ export function bandKeys(signature: Uint32Array): number[] {
     }
     return (high >>> 11) * 2 ** 32 + (low >>> 0);
   });
-}
-
-function wordHash(word: string): number {
-  let hash = word.length;
-  for (let i = 0; i < word.length; i++) hash = Math.imul(hash ^ word.charCodeAt(i), 0x01000193);
-  return finish(hash);
-}
-
-/** The finaliser of murmur3. */
-function finish(value: number): number {
-  let hash = value ^ (value >>> 16);
-  hash = Math.imul(hash, 0x85ebca6b);
-  hash ^= hash >>> 13;
-  hash = Math.imul(hash, 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

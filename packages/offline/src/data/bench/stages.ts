@@ -6,15 +6,15 @@ import {
   findPii,
   LanguageClassifier,
   minHash,
-  plainWords,
-  shingleHashes,
+  plainWordScanner,
+  shinglesOf,
 } from "@lapidary/detectors";
 import { LapidaryError, suggest } from "@lapidary/std";
 import { droppedBy, patternWords, presets, TextMeter } from "@lapidary/text-filters";
 import { SentencePieceTokenizer } from "@lapidary/tokenizer";
 import { z } from "zod";
 import { fixtureRows } from "../judge/fixtures.js";
-import { type BenchDocument, jsonLine, type Stage, type StageFunction } from "./stage.js";
+import { jsonLine, type Stage, type StageFunction } from "./stage.js";
 
 const item = z.object({ id: z.string(), query: z.string(), label: z.string(), context: z.string().optional() });
 const labelled = z.object({ language: z.string().nullable(), text: z.string() });
@@ -50,9 +50,13 @@ function redacted(text: string): string {
 }
 
 /** The keys of the bands of a signature, 8 bytes each. */
-function signatureBytes({ text }: BenchDocument): Uint8Array {
-  const signature = minHash(shingleHashes(plainWords(text), 5));
-  return new Uint8Array(new Float64Array(signature === undefined ? [] : bandKeys(signature)).buffer);
+function signing(): StageFunction {
+  const scanner = plainWordScanner();
+  return ({ text }) => {
+    const { hashes, count } = scanner.read(text);
+    const signature = minHash(shinglesOf(hashes, count, 5));
+    return new Uint8Array(new Float64Array(signature === undefined ? [] : bandKeys(signature)).buffer);
+  };
 }
 
 function tokenizing(path: string): StageFunction {
@@ -112,14 +116,14 @@ export const stages: readonly Stage[] = [
       ({ name, text }) =>
         jsonLine({ name, text: redacted(text) }),
   },
-  { name: "signatures", summary: "MinHash signatures, 14 × 8 of 5 words", peer: "datatrove", goal: 25, open: () => signatureBytes },
+  { name: "signatures", summary: "MinHash signatures, 14 × 8 of 5 words", peer: "datatrove", goal: 25, open: signing },
   {
     name: "decontaminate",
     summary: "the rule of the peer: 12 words of an evaluation item",
     peer: "datatrove",
     goal: 15,
     open({ fixtures }) {
-      const rule = datatroveRule(patternWords.words, true);
+      const rule = datatroveRule(patternWords, true);
       for (const each of itemsOf(fixtures)) rule.add(each);
       return (document) => (rule.isContaminated(document.text) ? undefined : jsonLine(document));
     },
