@@ -31,20 +31,40 @@ export function shinglesOf(words: Uint32Array, count: number, size: number): Uin
   return shingles;
 }
 
+/** Hash functions that one pass over the shingles computes. It divides their number. */
+const functionsAtOnce = 4;
+/** Flips the order of signed numbers to that of unsigned ones, because V8 compares signed numbers of 32 bits without floats. */
+const signBit = 0x80000000 | 0;
+
 /** @returns the least hash of all shingles for each hash function, [112]; undefined without shingles */
 export function minHash(shingles: Uint32Array): Uint32Array | undefined {
   if (shingles.length === 0) return undefined;
   const signature = new Uint32Array(hashes);
-  for (let i = 0; i < hashes; i++) {
-    const [a = 0, b = 0] = [multipliers[i], offsets[i]];
-    let least = 0xffffffff;
-    for (let j = 0; j < shingles.length; j++) {
-      const hash = (Math.imul(a, shingles[j] ?? 0) + b) >>> 0;
-      if (hash < least) least = hash;
-    }
-    signature[i] = least;
-  }
+  for (let i = 0; i < hashes; i += functionsAtOnce) leastHashes(new Int32Array(shingles.buffer, shingles.byteOffset, shingles.length), i, signature);
   return signature;
+}
+
+/** Writes the least hashes of four functions, which are in registers together. */
+function leastHashes(shingles: Int32Array, first: number, signature: Uint32Array): void {
+  const [a0 = 0, a1 = 0, a2 = 0, a3 = 0] = multipliers.subarray(first, first + functionsAtOnce);
+  const [b0 = 0, b1 = 0, b2 = 0, b3 = 0] = offsets.subarray(first, first + functionsAtOnce);
+  const [c0, c1, c2, c3] = [(b0 ^ signBit) | 0, (b1 ^ signBit) | 0, (b2 ^ signBit) | 0, (b3 ^ signBit) | 0];
+  let [least0, least1, least2, least3] = [0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff];
+  for (let i = 0; i < shingles.length; i++) {
+    const shingle = shingles[i] ?? 0;
+    const hash0 = (Math.imul(a0, shingle) + c0) | 0;
+    const hash1 = (Math.imul(a1, shingle) + c1) | 0;
+    const hash2 = (Math.imul(a2, shingle) + c2) | 0;
+    const hash3 = (Math.imul(a3, shingle) + c3) | 0;
+    if (hash0 < least0) least0 = hash0;
+    if (hash1 < least1) least1 = hash1;
+    if (hash2 < least2) least2 = hash2;
+    if (hash3 < least3) least3 = hash3;
+  }
+  signature[first] = least0 ^ signBit;
+  signature[first + 1] = least1 ^ signBit;
+  signature[first + 2] = least2 ^ signBit;
+  signature[first + 3] = least3 ^ signBit;
 }
 
 /** A 53-bit key of each band, [14]. Texts meet if they have an equal key in one band; different bands have different keys. */

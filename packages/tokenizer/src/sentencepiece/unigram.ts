@@ -54,31 +54,32 @@ export class UnigramSegmenter implements Segmenter {
   }
 
   segment(text: string, ids: number[], unknown: (character: string) => void): void {
+    const output = { ids, unknown };
     let [start, hash, before, total] = [0, 0, 0, 0];
     for (let at = 0; at < text.length; at++) {
       const unit = text.charCodeAt(at);
       const kind = Neighbors.classOf(unit);
       if (at > start && !this.#neighbors.mayJoin(before, kind)) {
-        total = this.#append({ text, start, end: at, hash, total, ids, unknown });
+        total = this.#append(text, start, at, hash, total, output);
         [start, hash] = [at, 0];
       }
       before = kind;
       hash = Math.imul(hash ^ unit, 0x01000193);
     }
-    if (start < text.length) this.#append({ text, start, end: text.length, hash, total, ids, unknown });
+    if (start < text.length) this.#append(text, start, text.length, hash, total, output);
   }
 
   /** Appends the ids of a part. Returns the total of the text up to its end. */
-  #append({ text, start, end, hash, total, ids, unknown }: Part): number {
+  #append(text: string, start: number, end: number, hash: number, total: number, output: Output): number {
     const length = end - start;
     const error = this.#errorOf(length, total);
     const cache = length <= maxCachedLength && error < Infinity ? this.#cache : undefined;
     const known = cache?.find(text, start, end, hash) ?? noPiece;
     if (cache !== undefined && known >= 0 && (this.#leads[known] ?? 0) > error)
-      return this.#push(cache.symbols, cache.firstSymbol(known), cache.endSymbol(known), { total, ids, unknown });
+      return this.#push(cache.symbols, cache.firstSymbol(known), cache.endSymbol(known), total, output);
     const ended = this.#bestPath(text, start, end, total);
     const count = this.#readPath(text, start, length);
-    this.#push(this.#symbols, 0, count, { total, ids, unknown });
+    this.#push(this.#symbols, 0, count, total, output);
     const lead = this.#leastLead(length) - error;
     if (cache !== undefined && known < 0 && lead > 0)
       this.#leads[cache.add(text, start, end, hash, this.#symbols.subarray(0, count))] = lead;
@@ -92,7 +93,7 @@ export class UnigramSegmenter implements Segmenter {
   }
 
   /** Appends symbols, and adds their scores to the total as the reference does. */
-  #push(symbols: Int32Array, first: number, end: number, { total, ids, unknown }: Pick<Part, "total" | "ids" | "unknown">): number {
+  #push(symbols: Int32Array, first: number, end: number, total: number, { ids, unknown }: Output): number {
     let sum = total;
     for (let i = first; i < end; i++) {
       const symbol = symbols[i] ?? 0;
@@ -185,14 +186,8 @@ export class UnigramSegmenter implements Segmenter {
   }
 }
 
-/** A part of a text, and what is known when it is reached. */
-interface Part {
-  readonly text: string;
-  readonly start: number;
-  readonly end: number;
-  readonly hash: number;
-  /** Of the best segmentation of the text before the part. */
-  readonly total: number;
+/** What receives the ids of a text. */
+interface Output {
   readonly ids: number[];
   readonly unknown: (character: string) => void;
 }
