@@ -143,7 +143,11 @@ export const dataCommands: CommandSpec = {
           completes: "directory",
           access: "read",
         },
-        { flags: "--mb <number>", description: "repeat the texts with changes up to this size (default 16; with --in: once)", value: "whole" },
+        {
+          flags: "--mb <number>",
+          description: "repeat the texts with changes up to this size (default 16; with --in: once)",
+          value: "whole",
+        },
         { flags: "--out <directory>", description: "keep what the stages write", completes: "directory", access: "write" },
         {
           flags: "--tokenizer <file>",
@@ -151,13 +155,14 @@ export const dataCommands: CommandSpec = {
           completes: "file",
           access: "read",
         },
-        { flags: "--peer <python>", description: "a Python with datatrove and sentencepiece: they run in turn with ours", completes: "file" },
+        {
+          flags: "--peer <python>",
+          description: "a Python with datatrove and sentencepiece: they run in turn with ours",
+          completes: "file",
+        },
         { flags: "--repeat <number>", description: "repetitions; the median counts (default 1; with --peer 3)", value: "whole" },
       ],
-      examples: [
-        "lapidary data bench --stage filters --stage tokenize --mb 100",
-        "lapidary data bench --peer ./venv/bin/python --json",
-      ],
+      examples: ["lapidary data bench --stage filters --stage tokenize --mb 100", "lapidary data bench --peer ./venv/bin/python --json"],
       run: async (context, args) =>
         (await import("./commands/data-bench.js")).benchDataStages(context, {
           stages: args.list("stage"),

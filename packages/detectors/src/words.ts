@@ -24,9 +24,7 @@ const wordRule: CharacterRule = {
   roleOf(character) {
     const plain = character.normalize("NFKD").replace(dropped, "");
     if (plain.includes("Σ")) return { kind: "contextual", text: plain };
-    return roleOfText(plain.toLowerCase(), (each) =>
-      isUnspaced.test(each) ? "single" : isWordPart.test(each) ? "joined" : "separator",
-    );
+    return roleOfText(plain.toLowerCase(), (each) => (isUnspaced.test(each) ? "single" : isWordPart.test(each) ? "joined" : "separator"));
   },
 };
 

@@ -5,9 +5,7 @@ export const isSpace = (unit: number): boolean =>
   unit <= 0x20 ? unit === 0x20 || (unit >= 0x09 && unit <= 0x0d) || unit >= 0x1c : unit >= 0x85 && isWideSpace(unit);
 
 const isWideSpace = (unit: number): boolean =>
-  unit === 0x85 ||
-  unit === 0xa0 ||
-  (unit >= 0x1680 && (unit === 0x1680 || (unit >= 0x2000 && unit <= 0x200a) || otherSpaces.has(unit)));
+  unit === 0x85 || unit === 0xa0 || (unit >= 0x1680 && (unit === 0x1680 || (unit >= 0x2000 && unit <= 0x200a) || otherSpaces.has(unit)));
 
 const otherSpaces: ReadonlySet<number> = new Set([0x2028, 0x2029, 0x202f, 0x205f, 0x3000]);
 

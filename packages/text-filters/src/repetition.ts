@@ -92,7 +92,14 @@ export class RepetitionMeter {
 
   /** Numbers the runs of `size` words from those of one word less. Returns how many differ. */
   #countRuns({ ids, count }: WordList, size: number): number {
-    const [runs, keys, others, values, occurrences, first] = [this.#runs, this.#keys, this.#others, this.#values, this.#occurrences, this.#first];
+    const [runs, keys, others, values, occurrences, first] = [
+      this.#runs,
+      this.#keys,
+      this.#others,
+      this.#values,
+      this.#occurrences,
+      this.#first,
+    ];
     const starts = Math.max(0, count - size + 1);
     const mask = this.#clear(starts);
     let distinct = 0;

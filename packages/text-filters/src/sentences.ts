@@ -24,5 +24,4 @@ export function sentenceCount(text: string): number {
   return end < text.length || count === 0 ? count + 1 : count;
 }
 
-const isMark = (unit: number): boolean =>
-  unit < 0x80 ? unit === 0x2e || unit === 0x21 || unit === 0x3f : marks.has(unit);
+const isMark = (unit: number): boolean => (unit < 0x80 ? unit === 0x2e || unit === 0x21 || unit === 0x3f : marks.has(unit));

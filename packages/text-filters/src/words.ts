@@ -1,7 +1,7 @@
 import { isSpace, splitSpaces } from "./python-text.js";
 
 /** How a character takes part in words: it separates them, belongs to a word with its neighbours, or is a word of its own. */
-export type WordRole = "separator" | "joined" | "single";
+type WordRole = "separator" | "joined" | "single";
 
 /** How a text becomes words. The measures of words depend on it, so a pipeline names it. */
 export interface WordSplitter {

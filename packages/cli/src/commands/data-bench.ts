@@ -66,7 +66,9 @@ function benchText({ core, repetitions, peer, stages }: BenchReport): string {
       ]),
     ),
     `${core === undefined ? "not bound to a core" : `core ${core}`}, MB of text a second of processor time, median of ${repetitions}; ${
-      peer === undefined ? "no peer was measured: give --peer PYTHON with datatrove and sentencepiece" : `in turn with ${versions.join(", ")}`
+      peer === undefined
+        ? "no peer was measured: give --peer PYTHON with datatrove and sentencepiece"
+        : `in turn with ${versions.join(", ")}`
     }`,
   ].join("\n");
 }

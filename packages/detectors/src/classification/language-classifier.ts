@@ -47,7 +47,9 @@ export class LanguageClassifier {
       const times = runs.times[bucket] ?? 0;
       const row = rows[bucket] ?? noRow;
       if (row === noRow) unseen += times;
-      else for (let label = 0, at = row * labels; label < labels; label++, at++) scores[label] = (scores[label] ?? 0) + times * (logs[at] ?? 0);
+      else
+        for (let label = 0, at = row * labels; label < labels; label++, at++)
+          scores[label] = (scores[label] ?? 0) + times * (logs[at] ?? 0);
     }
     for (let label = 0; label < labels; label++) scores[label] = (scores[label] ?? 0) + unseen * (this.#unseen[label] ?? 0);
     return ensure(this.#labels[scores.indexOf(Math.max(...scores))], "label");
@@ -78,8 +80,7 @@ interface LabelCounts {
 function rowsOf(counts: readonly LabelCounts[]): Int32Array {
   const rows = new Int32Array(buckets).fill(noRow);
   let count = 0;
-  for (let bucket = 0; bucket < buckets; bucket++)
-    if (counts.some(({ byBucket }) => (byBucket[bucket] ?? 0) > 1)) rows[bucket] = count++;
+  for (let bucket = 0; bucket < buckets; bucket++) if (counts.some(({ byBucket }) => (byBucket[bucket] ?? 0) > 1)) rows[bucket] = count++;
   return rows;
 }
 

@@ -40,7 +40,8 @@ const signBit = 0x80000000 | 0;
 export function minHash(shingles: Uint32Array): Uint32Array | undefined {
   if (shingles.length === 0) return undefined;
   const signature = new Uint32Array(hashes);
-  for (let i = 0; i < hashes; i += functionsAtOnce) leastHashes(new Int32Array(shingles.buffer, shingles.byteOffset, shingles.length), i, signature);
+  for (let i = 0; i < hashes; i += functionsAtOnce)
+    leastHashes(new Int32Array(shingles.buffer, shingles.byteOffset, shingles.length), i, signature);
   return signature;
 }
 

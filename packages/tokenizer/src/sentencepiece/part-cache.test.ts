@@ -1,9 +1,7 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { PartCache } from "./part-cache.js";
 
-const symbolsOf = (cache: PartCache, part: number): number[] => [
-  ...cache.symbols.subarray(cache.firstSymbol(part), cache.endSymbol(part)),
-];
+const symbolsOf = (cache: PartCache, part: number): number[] => [...cache.symbols.subarray(cache.firstSymbol(part), cache.endSymbol(part))];
 
 describe("the cache of parts", () => {
   const text = "one two six";

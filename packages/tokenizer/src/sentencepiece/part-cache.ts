@@ -36,7 +36,6 @@ export class PartCache {
     return this.#symbolEnds[part + 1] ?? 0;
   }
 
-
   /** Adds a part that is not cached, of at most 2²⁰ units and symbols. Returns its number. */
   add(text: string, start: number, end: number, hash: number, symbols: Int32Array): number {
     let [unitEnd, symbolEnd] = [this.#unitEnds[this.#count] ?? 0, this.#symbolEnds[this.#count] ?? 0];

@@ -31,7 +31,8 @@ export function* repeatedTexts(texts: readonly string[], bytes: number): Generat
 
 function pagesOf(text: string): string[] {
   const pages: string[] = [];
-  for (let start = 0; start < text.length; start += maxCharacters) pages.push(text.slice(start, start + maxCharacters).replace(/\p{Cs}/gu, "\ufffd"));
+  for (let start = 0; start < text.length; start += maxCharacters)
+    pages.push(text.slice(start, start + maxCharacters).replace(/\p{Cs}/gu, "\ufffd"));
   return pages.filter((page, i) => i === 0 || page.length >= minCharacters);
 }
 

@@ -7,7 +7,7 @@ export interface BenchDocument {
 /** Handles one document. Returns the bytes that the stage writes for it; undefined if the document is dropped. */
 export type StageFunction = (document: BenchDocument) => string | Uint8Array | undefined;
 
-/** The files that stages read beside the corpus; absolute. */
+/** The files that stages read in addition to the corpus; absolute. */
 export interface StageFiles {
   /** The directory of fixtures with labelled documents and evaluation items. */
   readonly fixtures: string;
