@@ -62,7 +62,7 @@ const vocabSize = 256_000;
 const trainingBytes = 32e6;
 /** datatrove reads a part of the corpus of this size, because it takes minutes for the whole. */
 const peerMegabytes = 2;
-const stageProcess = fileURLToPath(new URL("stage-process.js", import.meta.url));
+const stageMain = fileURLToPath(new URL("stage-main.js", import.meta.url));
 
 /**
  * Times stages of a data pipeline, each in a process of its own on one core; those of the peer in turn with ours.
@@ -130,7 +130,7 @@ async function runOurs({ work, corpus, files, pin, request }: StageRunner, stage
   const directory = request.output ?? join(work, "ours");
   await mkdir(directory, { recursive: true });
   const input = { stage: stage.name, corpus, output: join(directory, stage.name), files };
-  return stageTimes.parse(await output([...pin, process.execPath, stageProcess, JSON.stringify(input)], request.env));
+  return stageTimes.parse(await output([...pin, process.execPath, stageMain, JSON.stringify(input)], request.env));
 }
 
 async function runPeer({ work, files, pin, request }: StageRunner, peer: Peer, stage: Stage, corpus: string): Promise<StageTimes> {
