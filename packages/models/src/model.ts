@@ -1,7 +1,7 @@
 import type { GraphBuilder, LogicalAxes, Value } from "@lapidary/ir";
 
 /** How the elements of a parameter are drawn. Normal numbers have mean 0 and standard deviation `scale`. */
-export type ParamInit = { readonly kind: "normal"; readonly scale: number } | { readonly kind: "zeros" };
+export type ParamInit = { readonly kind: "normal"; readonly scale: number } | { readonly kind: "zeros" | "ones" };
 
 /** One weight array. Names and layouts are those of its Hugging Face checkpoint; a projection is [out, in]. */
 export interface ParamSpec {

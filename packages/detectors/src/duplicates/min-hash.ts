@@ -1,6 +1,12 @@
 import { hash32 } from "@lapidary/std";
 import { finish, stringHash } from "../word-hash.js";
 
+/** The form of a signature. */
+export interface SignatureShape {
+  readonly bands: number;
+  readonly rowsPerBand: number;
+}
+
 /**
  * MinHash signatures (Broder 1997) of 14 bands of 8 hashes. Two texts with Jaccard similarity s share a band with probability 1 − (1 − s⁸)¹⁴: 0.05 at
  * s = 0.5, 0.56 at 0.7, 0.92 at 0.8, 1.00 at 0.9.
@@ -10,11 +16,7 @@ import { finish, stringHash } from "../word-hash.js";
  */
 export const bands = 14;
 export const rowsPerBand = 8;
-const hashes = bands * rowsPerBand;
-
-/** Hash function i is x → a[i]·x + b[i] modulo 2³². The least value depends on the high bits, in which the family is 2-universal. */
-const multipliers = Int32Array.from({ length: hashes }, (_, i) => hash32(i, 1) | 1);
-const offsets = Int32Array.from({ length: hashes }, (_, i) => hash32(i, 2));
+const defaultShape: SignatureShape = { bands, rowsPerBand };
 
 /** 32-bit hashes of all runs of `size` words, in order; none if the text has fewer words. */
 export const shingleHashes = (words: readonly string[], size: number): Uint32Array =>
@@ -31,25 +33,30 @@ export function shinglesOf(words: Uint32Array, count: number, size: number): Uin
   return shingles;
 }
 
-/** Hash functions that one pass over the shingles computes. It divides their number. */
+/** Hash functions that one pass over the shingles computes. */
 const functionsAtOnce = 4;
 /** Flips the order of signed numbers to that of unsigned ones, because V8 compares signed numbers of 32 bits without floats. */
 const signBit = 0x80000000 | 0;
 
-/** @returns the least hash of all shingles for each hash function, [112]; undefined without shingles */
-export function minHash(shingles: Uint32Array): Uint32Array | undefined {
+/**
+ * Hash function i is x → a[i]·x + b[i] modulo 2³². The least value depends on the high bits, in which the family is 2-universal.
+ *
+ * @returns the least hash of all shingles for each hash function, [bands × rowsPerBand]; undefined without shingles
+ */
+export function minHash(shingles: Uint32Array, shape: SignatureShape = defaultShape): Uint32Array | undefined {
   if (shingles.length === 0) return undefined;
-  const signature = new Uint32Array(hashes);
-  for (let i = 0; i < hashes; i += functionsAtOnce)
-    leastHashes(new Int32Array(shingles.buffer, shingles.byteOffset, shingles.length), i, signature);
+  const signed = new Int32Array(shingles.buffer, shingles.byteOffset, shingles.length);
+  const signature = new Uint32Array(shape.bands * shape.rowsPerBand);
+  for (let i = 0; i < signature.length; i += functionsAtOnce) leastHashes(signed, i, signature);
   return signature;
 }
 
-/** Writes the least hashes of four functions, which are in registers together. */
+/** Writes the least hashes of four functions, which are in registers together. Those after the end of the signature are not written. */
 function leastHashes(shingles: Int32Array, first: number, signature: Uint32Array): void {
-  const [a0 = 0, a1 = 0, a2 = 0, a3 = 0] = multipliers.subarray(first, first + functionsAtOnce);
-  const [b0 = 0, b1 = 0, b2 = 0, b3 = 0] = offsets.subarray(first, first + functionsAtOnce);
-  const [c0, c1, c2, c3] = [(b0 ^ signBit) | 0, (b1 ^ signBit) | 0, (b2 ^ signBit) | 0, (b3 ^ signBit) | 0];
+  const multiplier = (i: number): number => hash32(first + i, 1) | 1;
+  const offset = (i: number): number => hash32(first + i, 2) ^ signBit;
+  const [a0, a1, a2, a3] = [multiplier(0), multiplier(1), multiplier(2), multiplier(3)];
+  const [c0, c1, c2, c3] = [offset(0), offset(1), offset(2), offset(3)];
   let [least0, least1, least2, least3] = [0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff];
   for (let i = 0; i < shingles.length; i++) {
     const shingle = shingles[i] ?? 0;
@@ -68,11 +75,11 @@ function leastHashes(shingles: Int32Array, first: number, signature: Uint32Array
   signature[first + 3] = least3 ^ signBit;
 }
 
-/** A 53-bit key of each band, [14]. Texts meet if they have an equal key in one band; different bands have different keys. */
-export function bandKeys(signature: Uint32Array): number[] {
-  return Array.from({ length: bands }, (_, band) => {
+/** A 53-bit key of each band, [bands]. Texts meet if they have an equal key in one band; different bands have different keys. */
+export function bandKeys(signature: Uint32Array, shape: SignatureShape = defaultShape): number[] {
+  return Array.from({ length: shape.bands }, (_, band) => {
     let [high, low] = [band, ~band];
-    for (let at = band * rowsPerBand; at < (band + 1) * rowsPerBand; at++) {
+    for (let at = band * shape.rowsPerBand; at < (band + 1) * shape.rowsPerBand; at++) {
       high = hash32(high, signature[at] ?? 0);
       low = hash32(signature[at] ?? 0, low);
     }
