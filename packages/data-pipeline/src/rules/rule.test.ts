@@ -103,10 +103,7 @@ describe("rules", () => {
       "Words with that and have, of which the length differs.\n".repeat(9),
     ]) {
       const measures: Readonly<Record<string, number>> = { ...meter.measure(text).measures };
-      strictEqual(
-        firstRule(rules, (column) => measures[column] ?? Number.NaN)?.reason,
-        droppedBy(parts, meter.measure(text).measures),
-      );
+      strictEqual(firstRule(rules, (column) => measures[column] ?? Number.NaN)?.reason, droppedBy(parts, meter.measure(text).measures));
     }
   });
 
