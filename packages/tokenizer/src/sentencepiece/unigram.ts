@@ -55,11 +55,12 @@ export class UnigramSegmenter implements Segmenter {
 
   segment(text: string, ids: number[], unknown: (character: string) => void): void {
     const output = { ids, unknown };
+    const neighbors = this.#neighbors;
     let [start, hash, before, total] = [0, 0, 0, 0];
     for (let at = 0; at < text.length; at++) {
       const unit = text.charCodeAt(at);
       const kind = Neighbors.classOf(unit);
-      if (at > start && !this.#neighbors.mayJoin(before, kind)) {
+      if (at > start && !neighbors.mayJoin(before, kind)) {
         total = this.#append(text, start, at, hash, total, output);
         [start, hash] = [at, 0];
       }
@@ -94,14 +95,15 @@ export class UnigramSegmenter implements Segmenter {
 
   /** Appends symbols, and adds their scores to the total as the reference does. */
   #push(symbols: Int32Array, first: number, end: number, total: number, { ids, unknown }: Output): number {
+    const scores = this.#scores;
     let sum = total;
     for (let i = first; i < end; i++) {
       const symbol = symbols[i] ?? 0;
-      if (symbol < this.#scores.length) {
+      if (symbol < scores.length) {
         ids.push(symbol);
-        sum = Math.fround((this.#scores[symbol] ?? 0) + sum);
+        sum = Math.fround((scores[symbol] ?? 0) + sum);
       } else {
-        unknown(String.fromCodePoint(symbol - this.#scores.length));
+        unknown(String.fromCodePoint(symbol - scores.length));
         sum = Math.fround(this.#unknownScore + sum);
       }
     }
