@@ -135,6 +135,48 @@ export const dataCommands: CommandSpec = {
         }),
     },
     {
+      name: "bench",
+      summary: "the speed of each stage of a data pipeline on one core, in MB of text a second",
+      options: [
+        { flags: "--stage <name>", description: "only this stage, such as filters or tokenize; repeatable", repeatable: true },
+        {
+          flags: "--in <directory>",
+          description: "texts: JSON lines, Parquet, WARC, HTML or text (default: the texts of e2e/golden/data)",
+          completes: "directory",
+          access: "read",
+        },
+        {
+          flags: "--mb <number>",
+          description: "repeat the texts with changes up to this size (default 16; with --in: once)",
+          value: "whole",
+        },
+        { flags: "--out <directory>", description: "keep what the stages write", completes: "directory", access: "write" },
+        {
+          flags: "--tokenizer <file>",
+          description: "a SentencePiece model (default: 256,000 pieces, trained on the texts)",
+          completes: "file",
+          access: "read",
+        },
+        {
+          flags: "--peer <python>",
+          description: "a Python with datatrove and sentencepiece: they run in turn with ours",
+          completes: "file",
+        },
+        { flags: "--repeat <number>", description: "repetitions; the median counts (default 1; with --peer 3)", value: "whole" },
+      ],
+      examples: ["lapidary data bench --stage filters --stage tokenize --mb 100", "lapidary data bench --peer ./venv/bin/python --json"],
+      run: async (context, args) =>
+        (await import("./commands/data-bench.js")).benchDataStages(context, {
+          stages: args.list("stage"),
+          input: args.text("in"),
+          megabytes: args.number("mb"),
+          output: args.text("out"),
+          tokenizer: args.text("tokenizer"),
+          peer: args.text("peer"),
+          repetitions: args.number("repeat"),
+        }),
+    },
+    {
       name: "where",
       summary: "the steps of a run that trained on a document",
       arguments: [

@@ -5,9 +5,9 @@ export { datatroveRule, janitorRule, type PublishedRule } from "./decontaminatio
 export { maskedExcerpt } from "./finding.js";
 export { type IdentityOptions, findMistakenIdentity } from "./identity.js";
 export { connectedComponents, type Pair } from "./duplicates/components.js";
-export { bandKeys, minHash, shingleHashes } from "./duplicates/min-hash.js";
+export { bandKeys, minHash, shinglesOf } from "./duplicates/min-hash.js";
 export { MinHashIndex } from "./duplicates/min-hash-index.js";
-export { plainWords } from "./duplicates/plain-words.js";
+export { plainWordScanner } from "./duplicates/plain-words.js";
 export { repeatedWindows } from "./duplicates/repeated-windows.js";
 export { windowAnchors, windowsAround } from "./duplicates/window-anchors.js";
 export { type EvaluationText, isShort, OverlapIndex } from "./overlap.js";

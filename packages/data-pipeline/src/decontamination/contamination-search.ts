@@ -7,8 +7,8 @@ export const publishedRules = ["datatrove-12", "datatrove-12-query", "gpt3-13"] 
 export type PublishedName = (typeof publishedRules)[number];
 
 const openRule: Readonly<Record<PublishedName, () => PublishedRule>> = {
-  "datatrove-12": () => datatroveRule(patternWords.words, false),
-  "datatrove-12-query": () => datatroveRule(patternWords.words, true),
+  "datatrove-12": () => datatroveRule(patternWords, false),
+  "datatrove-12-query": () => datatroveRule(patternWords, true),
   "gpt3-13": janitorRule,
 };
 

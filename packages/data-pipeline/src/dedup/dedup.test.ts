@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { join } from "node:path";
 import { mergeAccounts } from "@lapidary/data-store";
-import { bandKeys, connectedComponents, minHash, type Pair, plainWords, repeatedWindows, shingleHashes } from "@lapidary/detectors";
+import { bandKeys, connectedComponents, minHash, type Pair, plainWordScanner, repeatedWindows, shinglesOf } from "@lapidary/detectors";
 import { seededRandom } from "@lapidary/std";
 import { prose, temporaryDirectory } from "@lapidary/std/testing";
 import fc from "fast-check";
@@ -42,7 +42,8 @@ function inMemoryClusters(documents: readonly SmallDocument[]): string[][] {
   const first = new Map<number, number>();
   const meetings: Pair[] = [];
   for (const [number, { text }] of documents.entries()) {
-    const signature = minHash(shingleHashes(plainWords(text), 5));
+    const words = plainWordScanner().read(text);
+    const signature = minHash(shinglesOf(words.hashes, words.count, 5));
     for (const key of signature === undefined ? [] : bandKeys(signature)) {
       const earlier = first.get(key);
       if (earlier === undefined) first.set(key, number);

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { bandKeys, minHash, plainWords, shingleHashes } from "@lapidary/detectors";
+import { bandKeys, minHash, plainWordScanner, shinglesOf } from "@lapidary/detectors";
 import { Account } from "@lapidary/data-store";
 import { hashString } from "@lapidary/std";
 import {
@@ -59,20 +59,24 @@ export interface NearSettings {
 }
 
 /** Documents with an equal bucket of their MinHash signatures. */
-export const nearCopies = ({ grams, buckets, hashes, scope }: NearSettings): CopyMethod => ({
-  reason: "near-duplicate",
-  keyBytes,
-  keys: (view, document) => {
-    const shape = { bands: buckets, rowsPerBand: hashes };
-    const signature = minHash(shingleHashes(plainWords(document.text), grams), shape);
-    const scopeHash = hashString(scopeOf(scope, view, document));
-    return (signature === undefined ? [] : bandKeys(signature, shape)).map((key) => {
-      const bytes = Buffer.alloc(keyBytes);
-      putKey(bytes, 0, Math.floor(key / 2 ** 32), key % 2 ** 32, scopeHash);
-      return bytes;
-    });
-  },
-});
+export function nearCopies({ grams, buckets, hashes, scope }: NearSettings): CopyMethod {
+  const shape = { bands: buckets, rowsPerBand: hashes };
+  const scanner = plainWordScanner();
+  return {
+    reason: "near-duplicate",
+    keyBytes,
+    keys: (view, document) => {
+      const words = scanner.read(document.text);
+      const signature = minHash(shinglesOf(words.hashes, words.count, grams), shape);
+      const scopeHash = hashString(scopeOf(scope, view, document));
+      return (signature === undefined ? [] : bandKeys(signature, shape)).map((key) => {
+        const bytes = Buffer.alloc(keyBytes);
+        putKey(bytes, 0, Math.floor(key / 2 ** 32), key % 2 ** 32, scopeHash);
+        return bytes;
+      });
+    },
+  };
+}
 
 /** Bytes of texts for each partition of keys. A power of two of them, so that a new shard seldom changes the number. */
 const partitionTextBytes = 2 ** 30;

@@ -1,5 +1,5 @@
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
-import { measureText, patternWords, presets, droppedBy } from "@lapidary/text-filters";
+import { patternWords, presets, droppedBy, TextMeter } from "@lapidary/text-filters";
 import { LapidaryError } from "@lapidary/std";
 import fc from "fast-check";
 import { type Expression, holds, type Scalar } from "./expression.js";
@@ -88,7 +88,8 @@ describe("rules", () => {
       );
     });
 
-  const measured = measureText("The words of a text that is short.", patternWords).measures;
+  const meter = new TextMeter(patternWords);
+  const measured = meter.measure("The words of a text that is short.").measures;
   const presetColumns: Columns = new Map(Object.keys(measured).map((name) => [name, "number"]));
   const parts = ["gopher_repetition", "gopher_quality"].flatMap((name) => presets.find((preset) => preset.name === name)?.rules ?? []);
 
@@ -101,11 +102,8 @@ describe("rules", () => {
       "# ... \n- x\n- y\n",
       "Words with that and have, of which the length differs.\n".repeat(9),
     ]) {
-      const measures: Readonly<Record<string, number>> = { ...measureText(text, patternWords).measures };
-      strictEqual(
-        firstRule(rules, (column) => measures[column] ?? Number.NaN)?.reason,
-        droppedBy(parts, measureText(text, patternWords).measures),
-      );
+      const measures: Readonly<Record<string, number>> = { ...meter.measure(text).measures };
+      strictEqual(firstRule(rules, (column) => measures[column] ?? Number.NaN)?.reason, droppedBy(parts, meter.measure(text).measures));
     }
   });
 

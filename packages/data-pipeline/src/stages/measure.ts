@@ -1,5 +1,5 @@
 import { findPii, UnsafeDetector } from "@lapidary/detectors";
-import { type MeasureName, measureText, patternWords, whitespaceWords, type WordSplitter } from "@lapidary/text-filters";
+import { type MeasureName, patternWords, TextMeter, whitespaceWords, type WordSplitter } from "@lapidary/text-filters";
 import { z } from "zod";
 import type { Columns } from "../rules/parse-expression.js";
 import type { Value } from "../view/view.js";
@@ -29,7 +29,7 @@ interface MeasureGroup {
 const numbers = (names: readonly string[]): Columns => new Map(names.map((name) => [name, "number"]));
 
 /** All groups of measures of texts are measured in one pass. */
-const names = Object.keys(measureText("", patternWords).measures) as readonly MeasureName[];
+const names = Object.keys(new TextMeter(patternWords).measure("").measures) as readonly MeasureName[];
 const namesOf: Readonly<Record<"gopher" | "c4" | "fineweb", readonly MeasureName[]>> = {
   gopher: names.filter((name) => /^(characters$|gopher\.|repetition\.)/.test(name)),
   c4: names.filter((name) => name.startsWith("c4.")),
@@ -87,9 +87,9 @@ export const measure: Stage<MeasureSettings> = {
 function measurer({ of, words }: MeasureSettings): (document: { readonly text: string }) => readonly Value[] {
   const splitter = words === "pattern" ? patternWords : whitespaceWords;
   const others = new Map(of.flatMap((group) => (isPublished(group) ? [] : [[group, otherGroups[group].open(splitter)] as const])));
-  const needsAll = of.some(isPublished);
+  const meter = of.some(isPublished) ? new TextMeter(splitter) : undefined;
   return ({ text }) => {
-    const published = needsAll ? measureText(text, splitter).measures : undefined;
+    const published = meter?.measure(text).measures;
     return of.flatMap((group) =>
       isPublished(group) ? namesOf[group].map((name) => published?.[name] ?? Number.NaN) : (others.get(group)?.(text) ?? []),
     );

@@ -6,6 +6,13 @@ export const dataErrors = {
   LAP_FIXTURES: { exit: ExitCode.usage, recoverable: false, summary: "A file of fixtures has another form than its task reads." },
   LAP_MIXTURE_STAGES: { exit: ExitCode.usage, recoverable: false, summary: "The stages of a mixture overlap, or have invalid weights." },
   LAP_MIXTURE_EMPTY: { exit: ExitCode.usage, recoverable: false, summary: "A source of a mixture has a weight and no sequences." },
+  LAP_BENCH_STAGE: { exit: ExitCode.usage, recoverable: false, summary: "`lapidary data bench` does not know the stage." },
+  LAP_BENCH_PEER: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A program that `lapidary data bench` runs cannot be started, or fails.",
+    remedy: "give a Python with datatrove 0.10, spacy and sentencepiece, or leave --peer out",
+  },
   LAP_MIXTURE_EXHAUSTED: {
     exit: ExitCode.usage,
     recoverable: false,
