@@ -23,7 +23,7 @@ Moved& MovedPages() {
 }
 
 /** A page that cannot be moved stays as it is: only the speed depends on it. */
-void Move(uintptr_t first, uintptr_t end) {
+void Move([[maybe_unused]] uintptr_t first, [[maybe_unused]] uintptr_t end) {
 #if defined(__linux__)
   constexpr int collapse = 25;  // MADV_COLLAPSE; older headers lack it
   void* const begin = reinterpret_cast<void*>(first * kLargePage);
