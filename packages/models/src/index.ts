@@ -1,5 +1,6 @@
 export { countedLoss, meanLoss, tokenLosses } from "./cross-entropy.js";
 export { buildModel, paramsOf } from "./decoder.js";
+export { balanceLoss, type Routing } from "./layers/experts.js";
 export { logicalAxes } from "./decoder-params.js";
 export { f32Number } from "./f32-number.js";
 export { type FamilyName, familyNames } from "./families.js";
@@ -9,6 +10,7 @@ export { segmentBias } from "./layers/segments.js";
 export { type LoraConfig, loraAdapters, loraName, loraParams, loraTargets, loraWeights } from "./lora.js";
 export {
   canonicalConfig,
+  expertsOf,
   familyOf,
   isTied,
   type LayerType,
