@@ -1,5 +1,4 @@
 import type { GraphBuilder, LogicalAxes, Value } from "@lapidary/ir";
-import type { Routing } from "./layers/experts.js";
 
 /** How the elements of a parameter are drawn. Normal numbers have mean 0 and standard deviation `scale`. */
 export type ParamInit = { readonly kind: "normal"; readonly scale: number } | { readonly kind: "zeros" | "ones" };
@@ -32,6 +31,14 @@ export interface Adapter {
 export interface KeysAndValues {
   readonly keys: Value;
   readonly values: Value;
+}
+
+/** The decisions of the router of one layer, [B, T, E] each. */
+export interface Routing {
+  /** Softmax of the router's logits. */
+  readonly probabilities: Value;
+  /** 1 for the chosen experts of a token, 0 for the others. It has no gradient. */
+  readonly chosen: Value;
 }
 
 /** What changes attention or weights. Without options a model computes whole rows of one document each. */

@@ -1,17 +1,10 @@
 import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
+import type { Routing } from "../model.js";
 import { gatedMlp } from "./gated-mlp.js";
 import { type Projection, project } from "./projection.js";
 
 // B batch · T positions · D model dim · E experts · F width of an expert
-
-/** The decisions of the router of one layer, [B, T, E] each. */
-export interface Routing {
-  /** Softmax of the router's logits. */
-  readonly probabilities: Value;
-  /** 1 for the chosen experts of a token, 0 for the others. It has no gradient. */
-  readonly chosen: Value;
-}
 
 /** The k most probable experts of each token; of equal ones the first. Softmax is computed in f32. */
 export function route(g: GraphBuilder, logits: Value, perToken: number): Routing {
