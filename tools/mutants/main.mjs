@@ -3,12 +3,11 @@
  * `npm run mutants`: plants mistakes of one expression in the built code of a package and runs its tests against each, with StrykerJS.
  * Prints the share that the tests notice, and writes the survivors to a file. Exits with 1 if the share is below the package's goal.
  */
-import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { provideCachedPackages } from "../cached-packages.mjs";
 import { readFlags } from "../flags.mjs";
-import { publish } from "../setup/cache.mjs";
 import { underSession } from "../setup/main.mjs";
 import { Session, SetupError } from "../setup/session.mjs";
 import { makeSandbox } from "./sandbox.mjs";
@@ -28,27 +27,6 @@ const { values } = readFlags(
 
 const session = new Session();
 const here = join(session.root, "tools/mutants");
-
-/** StrykerJS in the cache, as pinned by `package-lock.json`. */
-async function provideStryker() {
-  const lock = readFileSync(join(here, "package-lock.json"));
-  const directory = join(session.cache, `mutants-${createHash("sha256").update(lock).digest("hex").slice(0, 16)}`);
-  if (existsSync(directory)) return directory;
-  session.report.say("installs StrykerJS in the cache (about 70 MB)");
-  await publish(session, directory, async (temporary) => {
-    mkdirSync(temporary, { recursive: true });
-    for (const name of ["package.json", "package-lock.json"]) copyFileSync(join(here, name), join(temporary, name));
-    const installed = await session.run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", temporary]);
-    if (installed.code !== 0)
-      throw new SetupError({
-        code: "LAP_SETUP_NPM",
-        message: "StrykerJS cannot be installed",
-        output: installed.tail,
-        remedy: "see what npm says, and run the command again",
-      });
-  });
-  return directory;
-}
 
 /**
  * @param {string} stryker
@@ -89,7 +67,7 @@ if (target === undefined) {
   process.exit(2);
 }
 const ok = await underSession(session, async () => {
-  const stryker = await provideStryker();
+  const stryker = await provideCachedPackages(session, "mutants");
   const sandbox = makeSandbox(session.root);
   session.unfinished.add(sandbox);
   try {

@@ -1,4 +1,5 @@
 import type { CommandSpec } from "./command-line/spec.js";
+import { pipelineCommands } from "./data-pipeline-tree.js";
 
 const examplesArgument = {
   name: "file",
@@ -14,9 +15,10 @@ const exampleFormat = {
 /** `lapidary data …`. */
 export const dataCommands: CommandSpec = {
   name: "data",
-  summary: "show, check and filter files of examples for post-training",
+  summary: "make training data by pipelines; show, check and filter files of examples for post-training",
   group: "Utilities:",
   commands: [
+    ...pipelineCommands,
     {
       name: "show",
       summary: "the tokens of a row with their training mask, and the rows that are refused",
@@ -131,6 +133,28 @@ export const dataCommands: CommandSpec = {
           vocab: args.number("vocab"),
           bytes: args.number("bytes"),
         }),
+    },
+    {
+      name: "where",
+      summary: "the steps of a run that trained on a document",
+      arguments: [
+        { name: "document", description: "the id of a document, or its first digits" },
+        { name: "run", description: "a run whose job has data.pipeline", completes: "run" },
+      ],
+      examples: ["lapidary data where 3fa41c09 mixed-1", "lapidary data where 3fa41c09 mixed-1 --json"],
+      run: async (context, args) =>
+        (await import("./commands/data-trace.js")).whereData(context, { document: args.required("document"), run: args.required("run") }),
+    },
+    {
+      name: "at",
+      summary: "what was in the batch of a step of a run: sources, documents, text",
+      arguments: [
+        { name: "run", description: "a run whose job has data.pipeline", completes: "run" },
+        { name: "step", description: "the step, counted from 1" },
+      ],
+      examples: ["lapidary data at mixed-1 1234", "lapidary data at mixed-1 1234 --json"],
+      run: async (context, args) =>
+        (await import("./commands/data-trace.js")).dataAt(context, { run: args.required("run"), step: args.required("step") }),
     },
     {
       name: "judge",

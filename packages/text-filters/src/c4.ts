@@ -23,6 +23,9 @@ export interface C4Result {
   readonly text: string;
 }
 
+/** The text that the filter of C4 leaves. */
+export const c4Text = (text: string): string => c4Filter(text).text;
+
 export function c4Filter(text: string): C4Result {
   const kept: string[] = [];
   let sentences = 0;

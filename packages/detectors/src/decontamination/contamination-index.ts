@@ -111,12 +111,16 @@ export class ContaminationIndex {
 
   /** The item that the document holds with the largest share; undefined if it holds none. */
   find(text: string): Contamination | undefined {
-    const document = words(text);
-    const found = [...this.#longItems(document), ...this.#shortItems(document)];
-    return found.reduce<Contamination | undefined>(
+    return this.findAll(text).reduce<Contamination | undefined>(
       (best, each) => (best === undefined || each.share > best.share ? each : best),
       undefined,
     );
+  }
+
+  /** All items that the document holds. */
+  findAll(text: string): readonly Contamination[] {
+    const document = words(text);
+    return [...this.#longItems(document), ...this.#shortItems(document)];
   }
 
   *#longItems(document: readonly string[]): Generator<Contamination> {
@@ -157,6 +161,12 @@ export class ContaminationIndex {
       }
   }
 }
+
+/** The words of a passage, at most `maxWords`, without markup, case and punctuation. */
+export const passageText = (text: string, { start, end }: Contamination, maxWords: number): string =>
+  words(text)
+    .slice(start, Math.min(end, start + maxWords))
+    .join(" ");
 
 /** The runs end where a sentence before the question ends, and no frame of the item, such as its instruction, is before them. */
 function isQuotation(hits: readonly Hit[], { query, sentenceEnds }: IndexedItem, document: Uint32Array): boolean {

@@ -1,5 +1,11 @@
 import { hash32 } from "@lapidary/std";
 
+/** The form of a signature. */
+export interface SignatureShape {
+  readonly bands: number;
+  readonly rowsPerBand: number;
+}
+
 /**
  * MinHash signatures (Broder 1997) of 14 bands of 8 hashes. Two texts with Jaccard similarity s share a band with probability 1 − (1 − s⁸)¹⁴: 0.05 at
  * s = 0.5, 0.56 at 0.7, 0.92 at 0.8, 1.00 at 0.9.
@@ -9,11 +15,7 @@ import { hash32 } from "@lapidary/std";
  */
 export const bands = 14;
 export const rowsPerBand = 8;
-const hashes = bands * rowsPerBand;
-
-/** Hash function i is x → a[i]·x + b[i] modulo 2³². The least value depends on the high bits, in which the family is 2-universal. */
-const multipliers = Int32Array.from({ length: hashes }, (_, i) => hash32(i, 1) | 1);
-const offsets = Int32Array.from({ length: hashes }, (_, i) => hash32(i, 2));
+const defaultShape: SignatureShape = { bands, rowsPerBand };
 
 /** 32-bit hashes of all runs of `size` words, in order; none if the text has fewer words. */
 export function shingleHashes(words: readonly string[], size: number): Uint32Array {
@@ -32,12 +34,16 @@ export function shingleHashes(words: readonly string[], size: number): Uint32Arr
   return shingles;
 }
 
-/** @returns the least hash of all shingles for each hash function, [112]; undefined without shingles */
-export function minHash(shingles: Uint32Array): Uint32Array | undefined {
+/**
+ * Hash function i is x → a[i]·x + b[i] modulo 2³². The least value depends on the high bits, in which the family is 2-universal.
+ *
+ * @returns the least hash of all shingles for each hash function, [bands × rowsPerBand]; undefined without shingles
+ */
+export function minHash(shingles: Uint32Array, shape: SignatureShape = defaultShape): Uint32Array | undefined {
   if (shingles.length === 0) return undefined;
-  const signature = new Uint32Array(hashes);
-  for (let i = 0; i < hashes; i++) {
-    const [a = 0, b = 0] = [multipliers[i], offsets[i]];
+  const signature = new Uint32Array(shape.bands * shape.rowsPerBand);
+  for (let i = 0; i < signature.length; i++) {
+    const [a, b] = [hash32(i, 1) | 1, hash32(i, 2) | 0];
     let least = 0xffffffff;
     for (let j = 0; j < shingles.length; j++) {
       const hash = (Math.imul(a, shingles[j] ?? 0) + b) >>> 0;
@@ -48,11 +54,11 @@ export function minHash(shingles: Uint32Array): Uint32Array | undefined {
   return signature;
 }
 
-/** A 53-bit key of each band, [14]. Texts meet if they have an equal key in one band; different bands have different keys. */
-export function bandKeys(signature: Uint32Array): number[] {
-  return Array.from({ length: bands }, (_, band) => {
+/** A 53-bit key of each band, [bands]. Texts meet if they have an equal key in one band; different bands have different keys. */
+export function bandKeys(signature: Uint32Array, shape: SignatureShape = defaultShape): number[] {
+  return Array.from({ length: shape.bands }, (_, band) => {
     let [high, low] = [band, ~band];
-    for (let at = band * rowsPerBand; at < (band + 1) * rowsPerBand; at++) {
+    for (let at = band * shape.rowsPerBand; at < (band + 1) * shape.rowsPerBand; at++) {
       high = hash32(high, signature[at] ?? 0);
       low = hash32(signature[at] ?? 0, low);
     }

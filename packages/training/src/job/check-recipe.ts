@@ -19,6 +19,17 @@ const corpusKeys = [
   ["data", "vocab"],
 ] as const;
 
+/** Keys that only the sources of a pipeline have. */
+const pipelineKeys = [
+  ["data", "pipeline"],
+  ["data", "mixture"],
+  ["data", "repeat"],
+  ["data", "seed"],
+] as const;
+
+/** Keys of a corpus or of examples that a pipeline replaces. */
+const replacedKeys = [...exampleKeys, ...corpusKeys, ["data", "tokenizer"]] as const;
+
 /** Keys that only a user's recipe has. */
 const keysOfModules = ["recipe_hash", "options", "sets"] as const satisfies readonly (keyof JobFile)[];
 
@@ -66,6 +77,7 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
   for (const key of keysOfModules)
     if (file[key] !== undefined && !isRecipePath(recipe))
       throw refuse([key], `${key} is not a key of the recipe ${recipe}`, "name the module of a recipe, such as `recipe: ./mine.mjs`");
+  if (checkPipeline(file, refuse, given)) return;
   if (isRecipePath(recipe)) return checkDataOfModule(file, refuse, given);
   if (recipe === "pretrain") {
     const key = given(exampleKeys);
@@ -100,6 +112,25 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
 }
 
 type Refuse = (path: readonly string[], message: string, remedy: string) => LapidaryError;
+
+/** @returns whether the job trains on the sources of a pipeline */
+function checkPipeline(
+  file: JobFile,
+  refuse: Refuse,
+  given: (paths: readonly (readonly string[])[]) => readonly string[] | undefined,
+): boolean {
+  const { recipe = "pretrain", data } = file;
+  const key = given(pipelineKeys);
+  if (key === undefined) return false;
+  if (recipe !== "pretrain" && !isRecipePath(recipe))
+    throw refuse(key, `${key.join(".")} is not a key of the recipe ${recipe}`, "write `recipe: pretrain`, or remove the key");
+  if (data.pipeline === undefined)
+    throw refuse(key, `${key.join(".")} needs data.pipeline`, "name the directory that `lapidary data run` wrote in data.pipeline");
+  const other = given(replacedKeys);
+  if (other !== undefined)
+    throw refuse(other, `${other.join(".")} is not a key of a job with data.pipeline`, "remove it: the pipeline has text and tokenizer");
+  return true;
+}
 
 /** A user's recipe trains on a corpus, or on rows of examples like sft. */
 function checkDataOfModule(
@@ -136,6 +167,7 @@ const trainingKeys = [
   ["data", "filters"],
   ["data", "tokenizer"],
   ...corpusKeys,
+  ...pipelineKeys,
 ] as const;
 
 /** The keys of a comparison of two models. */

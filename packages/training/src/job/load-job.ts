@@ -244,13 +244,15 @@ interface DataContext {
 
 /** The data of a job with absolute paths and the defaults of its recipe. */
 function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute, environment }: DataContext): ResolvedJob["data"] {
-  const { tokenizer, path, ...rest } = data;
+  const { tokenizer, path, pipeline, ...rest } = data;
   const evaluation = data.eval ?? (path === undefined ? undefined : [{ path }]);
-  const vocab = data.vocab ?? (givenTokenizer(data, { init }) === undefined ? vocabSize : undefined);
+  const needsVocab = pipeline === undefined && givenTokenizer(data, { init }) === undefined;
+  const vocab = data.vocab ?? (needsVocab ? vocabSize : undefined);
   const examples = <T extends { readonly path: string }>(files: readonly T[], key: string): T[] =>
     files.map((entry) => ({ ...entry, path: absolute(entry.path, "data", key) }));
   return {
     ...rest,
+    ...(pipeline === undefined ? {} : { pipeline: absolute(pipeline, "data", "pipeline") }),
     ...(vocab === undefined ? {} : { vocab }),
     ...(tokenizer === undefined
       ? {}
