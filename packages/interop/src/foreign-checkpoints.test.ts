@@ -311,8 +311,8 @@ describe("checkpoints of other tools", () => {
   for (const [keys, key] of [
     [{ model_type: "gemma2" }, "architectures"],
     [{ model_type: "qwen2" }, "model_type"],
-    [{ model_type: "mixtral", num_local_experts: 8 }, "num_local_experts"],
-    [{ model_type: "qwen3_moe", num_experts: 128 }, "num_experts"],
+    [{ model_type: "deepseek_v3", n_routed_experts: 256 }, "n_routed_experts"],
+    [{ model_type: "qwen2_moe", num_experts: 64 }, "num_experts"],
     [{ model_type: undefined }, "model_type"],
     [{ hidden_act: "silu" }, "hidden_act"],
     [{ hidden_activation: "gelu" }, "hidden_activation"],

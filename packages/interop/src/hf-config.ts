@@ -4,7 +4,7 @@ import { ensure, LapidaryError, type Warning } from "@lapidary/std";
 import { z } from "zod";
 import { fileKind, rejectOtherKind } from "./file-kind.js";
 import { configError } from "./hf-error.js";
-import { type HfFamily, hfFamilies, layerTypeOfHf } from "./hf-families.js";
+import { type HfFamily, hfExpertsSchema, hfFamilies, layerTypeOfHf } from "./hf-families.js";
 import { checkHfKeys, unknownHfKeys } from "./hf-keys.js";
 import { formatValue, type Json } from "./hf-requirements.js";
 import { ropesFromHf, ropesToHf } from "./hf-rope.js";
@@ -58,6 +58,13 @@ const optionKeys: Readonly<Record<string, string>> = {
   layerTypes: "layer_types",
   ropeScaling: "rope_parameters",
   windowRope: "rope_parameters",
+  experts: "num_experts",
+  "experts.count": "num_experts",
+  "experts.perToken": "num_experts_per_tok",
+  "experts.mlpDim": "moe_intermediate_size",
+  "experts.auxWeight": "router_aux_loss_coef",
+  "experts.every": "decoder_sparse_step",
+  "experts.denseLayers": "mlp_only_layers",
 };
 
 /** Keys whose null says that the model has no such part. Null means the default for other keys. */
@@ -99,6 +106,7 @@ function familyConfigFromHf(json: unknown, file: string): ModelConfig {
       logitCap: has("final_logit_softcapping") ? hf.final_logit_softcapping : undefined,
       window,
       layerTypes: has("layer_types") && window !== undefined ? types : undefined,
+      experts: family.experts?.(check(hfExpertsSchema.safeParse(complete, reported), file, (key) => key)),
       ropeScaling: ropes.full.scaling,
       windowRope: window === undefined || ropes.window === undefined ? undefined : given(ropes.window),
     }),
@@ -193,12 +201,15 @@ export function modelConfigFromHf(json: unknown, file = "config.json"): ModelCon
 }
 
 /**
- * JSON with the configuration of a model. transformers 5 checks types, and a cap without a fraction would be an integer to it.
+ * JSON with the configuration of a model. transformers 5 checks types, and a cap or a weight without a fraction would be an integer to it.
  *
  * @param value contains what `modelConfigToHf` returned
  */
 export const hfJsonText = (value: unknown, indent = 2): string =>
-  `${JSON.stringify(value, null, indent)}\n`.replace(/("(?:attn|final)_logit_softcapping": \d+)(?=,?\n)/g, "$1.0");
+  `${JSON.stringify(value, null, indent)}\n`.replace(
+    /("(?:attn_logit_softcapping|final_logit_softcapping|router_aux_loss_coef|router_jitter_noise)": \d+)(?=,?\n)/g,
+    "$1.0",
+  );
 
 /** The ids of control tokens in a `config.json`; undefined if it lacks an end-of-text id. */
 export async function readControlIds(file: string): Promise<ControlIds | undefined> {
@@ -286,7 +297,8 @@ function check<T>(result: z.ZodSafeParseResult<T>, file: string, keyName: (key: 
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const [first = "", ...rest] = (issue?.path ?? []).map(String);
-  const key = [keyName(first), ...rest].join(".");
+  const path = [first, ...rest].join(".");
+  const key = keyName(path) === path ? [keyName(first), ...rest].join(".") : keyName(path);
   throw configError(
     file,
     key,

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { hfJsonText, modelConfigFromHf, modelConfigToHf, parseHfConfig } from "./hf-config.js";
 import { hfFamilies } from "./hf-families.js";
 
-const bundles = ["gemma2", "gemma3", "llama", "qwen3"] as const;
+const bundles = ["gemma2", "gemma3", "llama", "qwen3", "mixtral", "qwen3moe"] as const;
 type Json = Record<string, unknown>;
 
 const jsonOf = (bundle: string): Json =>
@@ -32,6 +32,23 @@ function scalings(): fc.Arbitrary<NonNullable<ModelConfig["ropeScaling"]>> {
   return fc.oneof(fc.record({ kind: fc.constant("linear" as const), factor }), fc.constant(llama3));
 }
 
+/** The experts of a mixture. Mixtral has them in every layer. */
+function experts(family: string): fc.Arbitrary<Pick<ModelConfig, "experts">> {
+  const all = { count: 4, perToken: 2, mlpDim: dims.mlpDim, normalize: true, every: 1, denseLayers: [] };
+  const auxWeight = fc.constantFrom(0, 0.02, 1);
+  if (family === "mixtral") return auxWeight.map((weight) => ({ experts: { ...all, auxWeight: weight } }));
+  if (family !== "qwen3moe") return fc.constant({});
+  return fc
+    .record({
+      auxWeight,
+      normalize: fc.boolean(),
+      every: fc.integer({ min: 1, max: 3 }),
+      denseLayers: fc.subarray([0, 1, 2]),
+      mlpDim: fc.constant(6),
+    })
+    .map((own) => ({ experts: { ...all, ...own } }));
+}
+
 /** Configurations of all families of transformers, with any of the options that the family has. */
 const configs: fc.Arbitrary<ModelConfig> = fc.constantFrom(...hfFamilies).chain(({ name }) =>
   fc
@@ -45,15 +62,15 @@ const configs: fc.Arbitrary<ModelConfig> = fc.constantFrom(...hfFamilies).chain(
       ropeScaling: scalings(),
       windowRope: rope,
     })
-    .chain((options) => fc.subarray(Object.entries(options)))
-    .map((options) => ({ ...dims, family: name, ...Object.fromEntries(options) }))
+    .chain((options) => fc.tuple(fc.subarray(Object.entries(options)), experts(name)))
+    .map(([options, mixture]) => ({ ...dims, family: name, ...Object.fromEntries(options), ...mixture }))
     .map((config) => modelConfigSchema.safeParse(config).data)
     .filter((config) => config !== undefined),
 );
 
 describe("families in config.json", () => {
   it("the configuration of each bundle has what its family adds", () => {
-    const [gemma2, gemma3, llama, qwen3] = bundles.map((bundle) => read(jsonOf(bundle)));
+    const [gemma2, gemma3, llama, qwen3, mixtral, qwen3moe] = bundles.map((bundle) => read(jsonOf(bundle)));
     deepStrictEqual(
       [gemma2?.attentionCap, gemma2?.logitCap, gemma2?.queryScalar, gemma2?.window, gemma2?.layerTypes],
       [2, 3, 24, 6, ["window", "full"]],
@@ -62,6 +79,9 @@ describe("families in config.json", () => {
     deepStrictEqual([gemma3?.ropeScaling, gemma3?.windowRope], [{ kind: "linear", factor: 8 }, { theta: 100 }]);
     deepStrictEqual(llama?.ropeScaling, { kind: "llama3", factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalContext: 64 });
     deepStrictEqual(qwen3, { ...qwen3, family: "qwen3", ropeTheta: 1000, headDim: 16 });
+    const experts = { normalize: true, auxWeight: 0.02, every: 1, denseLayers: [] };
+    deepStrictEqual(mixtral?.experts, { ...experts, count: 4, perToken: 2, mlpDim: 48 });
+    deepStrictEqual(qwen3moe?.experts, { ...experts, count: 8, perToken: 2, mlpDim: 16, every: 2 });
   });
 
   it("a written config.json reads back as the same model, for every family and option", () => {
@@ -123,7 +143,9 @@ describe("families in config.json", () => {
       ["gemma2", { final_logit_softcapping: -3 }, "final_logit_softcapping"],
     ] as const)
       rejects({ ...jsonOf(bundle), ...change }, key);
-    rejects({ ...jsonOf("llama"), model_type: "mixtral", num_local_experts: 4 }, "num_local_experts");
+    rejects({ ...jsonOf("llama"), model_type: "deepseek_v3", n_routed_experts: 4 }, "n_routed_experts");
+    rejects({ ...jsonOf("mixtral"), router_jitter_noise: 0.1 }, "router_jitter_noise");
+    rejects({ ...jsonOf("mixtral"), num_experts_per_tok: 5 }, "num_experts_per_tok");
     rejects({ ...jsonOf("llama"), model_type: "phi3" }, "model_type");
   });
 
@@ -133,10 +155,11 @@ describe("families in config.json", () => {
     match(warnings.map(({ message }) => message).join(), /frobnicate \(3\)/);
   });
 
-  it("caps are written with a fraction, because transformers 5 rejects integers", () => {
+  it("caps and weights are written with a fraction, because transformers 5 rejects integers", () => {
     const text = hfJsonText(modelConfigToHf(read(jsonOf("gemma2"))));
     match(text, /"attn_logit_softcapping": 2\.0,\n/);
     match(text, /"final_logit_softcapping": 3\.0,\n/);
+    match(hfJsonText(modelConfigToHf(read(jsonOf("mixtral")))), /"router_jitter_noise": 0\.0,\n/);
     match(hfJsonText(modelConfigToHf(read(jsonOf("gemma3")))), /"final_logit_softcapping": null/);
   });
 });

@@ -1,5 +1,6 @@
+import { z } from "zod";
 import { type FamilyName, type LayerType, type ModelConfig, layerTypesOf, traitsOf } from "@lapidary/models";
-import { only, type Requirement } from "./hf-requirements.js";
+import { none, only, type Requirement } from "./hf-requirements.js";
 
 /** The keys that decide the types of layers. */
 interface HfLayers {
@@ -10,6 +11,21 @@ interface HfLayers {
   readonly sliding_window_pattern?: number | null | undefined;
   readonly _sliding_window_pattern?: number | null | undefined;
 }
+
+/** The keys of a mixture of experts, with the defaults of the family. */
+export const hfExpertsSchema = z.looseObject({
+  intermediate_size: z.number(),
+  num_local_experts: z.number().nullish(),
+  num_experts: z.number().nullish(),
+  num_experts_per_tok: z.number(),
+  router_aux_loss_coef: z.number(),
+  output_router_logits: z.boolean(),
+  moe_intermediate_size: z.number().nullish(),
+  norm_topk_prob: z.boolean().nullish(),
+  decoder_sparse_step: z.number().nullish(),
+  mlp_only_layers: z.array(z.number()).nullish(),
+});
+type HfExperts = z.infer<typeof hfExpertsSchema>;
 
 /** How the `config.json` of one class of transformers describes a model. */
 export interface HfFamily {
@@ -24,6 +40,8 @@ export interface HfFamily {
   readonly required: Readonly<Record<string, Requirement>>;
   /** The types of layers without the key layer_types; all are full by default. */
   readonly layerTypes?: (hf: HfLayers) => readonly LayerType[];
+  /** The experts of a configuration with the defaults. */
+  readonly experts?: (hf: HfExperts) => NonNullable<ModelConfig["experts"]>;
   /** Keys of its own in a written configuration. */
   readonly written: (config: ModelConfig) => Readonly<Record<string, unknown>>;
 }
@@ -46,6 +64,16 @@ const silu: Readonly<Record<string, Requirement>> = {
   hidden_act: only("the activation SiLU (silu)", "silu", "swish"),
   hidden_activation: only("the activation SiLU (silu)", "silu", "swish"),
 };
+
+const expertDefaults = { normalize: true, every: 1, denseLayers: [] };
+
+/** transformers adds the auxiliary loss only if the router's logits are an output. */
+const auxWeightOf = ({ output_router_logits: isOutput, router_aux_loss_coef: weight }: HfExperts): number => (isOutput ? weight : 0);
+
+const writtenBalance = (experts: ModelConfig["experts"]): Record<string, unknown> => ({
+  output_router_logits: (experts?.auxWeight ?? 0) > 0,
+  router_aux_loss_coef: experts?.auxWeight ?? 0,
+});
 
 const gemma: HfFamily = {
   name: "gemma",
@@ -168,6 +196,96 @@ export const hfFamilies: readonly HfFamily[] = [
       ...writtenWindow(config),
       use_sliding_window: config.window !== undefined,
       max_window_layers: config.layers,
+    }),
+  },
+  {
+    ...llama,
+    name: "mixtral",
+    modelType: "mixtral",
+    architecture: "MixtralForCausalLM",
+    used: [...llama.used, "sliding_window", "num_local_experts", "num_experts_per_tok", "router_aux_loss_coef", "output_router_logits"],
+    defaults: {
+      ...llama.defaults,
+      max_position_embeddings: 131072,
+      rms_norm_eps: 1e-5,
+      num_experts_per_tok: 2,
+      num_local_experts: 8,
+      output_router_logits: false,
+      router_aux_loss_coef: 0.001,
+    },
+    required: { ...silu, router_jitter_noise: none("noise of the router") },
+    layerTypes: ({ num_hidden_layers: layers, sliding_window: window }) =>
+      repeat(layers, () => (typeof window === "number" ? "window" : "full")),
+    experts: (hf) => ({
+      ...expertDefaults,
+      count: hf.num_local_experts ?? 0,
+      perToken: hf.num_experts_per_tok,
+      mlpDim: hf.intermediate_size,
+      auxWeight: auxWeightOf(hf),
+    }),
+    written: ({ window, experts }) => ({
+      sliding_window: window ?? null,
+      num_local_experts: experts?.count,
+      num_experts_per_tok: experts?.perToken,
+      intermediate_size: experts?.mlpDim,
+      router_jitter_noise: 0,
+      ...writtenBalance(experts),
+    }),
+  },
+  {
+    ...llama,
+    name: "qwen3moe",
+    modelType: "qwen3_moe",
+    architecture: "Qwen3MoeForCausalLM",
+    used: [
+      ...llama.used,
+      "sliding_window",
+      "use_sliding_window",
+      "num_local_experts",
+      "num_experts",
+      "num_experts_per_tok",
+      "moe_intermediate_size",
+      "norm_topk_prob",
+      "decoder_sparse_step",
+      "mlp_only_layers",
+      "router_aux_loss_coef",
+      "output_router_logits",
+    ],
+    defaults: {
+      ...llama.defaults,
+      max_position_embeddings: 32768,
+      num_key_value_heads: 4,
+      use_sliding_window: false,
+      sliding_window: 4096,
+      num_experts_per_tok: 8,
+      moe_intermediate_size: 768,
+      norm_topk_prob: false,
+      decoder_sparse_step: 1,
+      output_router_logits: false,
+      router_aux_loss_coef: 0.001,
+    },
+    layerTypes: ({ num_hidden_layers: layers, sliding_window: window, use_sliding_window: uses }) =>
+      repeat(layers, () => (uses === true && typeof window === "number" ? "window" : "full")),
+    experts: (hf) => ({
+      ...expertDefaults,
+      count: hf.num_experts ?? hf.num_local_experts ?? 128,
+      perToken: hf.num_experts_per_tok,
+      mlpDim: hf.moe_intermediate_size ?? 768,
+      normalize: hf.norm_topk_prob ?? false,
+      auxWeight: auxWeightOf(hf),
+      every: hf.decoder_sparse_step ?? 1,
+      denseLayers: hf.mlp_only_layers ?? [],
+    }),
+    written: ({ window, experts }) => ({
+      sliding_window: window ?? null,
+      use_sliding_window: window !== undefined,
+      num_experts: experts?.count,
+      num_experts_per_tok: experts?.perToken,
+      moe_intermediate_size: experts?.mlpDim,
+      norm_topk_prob: experts?.normalize,
+      decoder_sparse_step: experts?.every,
+      mlp_only_layers: experts?.denseLayers,
+      ...writtenBalance(experts),
     }),
   },
 ];

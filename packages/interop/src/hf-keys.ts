@@ -1,7 +1,7 @@
 import type { Warning } from "@lapidary/std";
 import { configError } from "./hf-error.js";
 import { type HfFamily, hfFamilies, hfFamilyOf, labelOf } from "./hf-families.js";
-import { formatValue, isObject, type Json, only, type Requirement } from "./hf-requirements.js";
+import { formatValue, isObject, type Json, none, only, type Requirement } from "./hf-requirements.js";
 
 /**
  * Every key that a `config.json` may have is in one of three groups: the model is built from it (`hf-config.ts`, `hf-families.ts`), it must have the
@@ -22,8 +22,6 @@ const used: ReadonlySet<string> = new Set([
   "rope_theta",
   "tie_word_embeddings",
 ]);
-
-const none = (what: string): Requirement => only(`no ${what}`, false, 0);
 
 const tanhGelu = "the tanh form of GELU (gelu_pytorch_tanh)";
 
@@ -164,7 +162,7 @@ function familyOfJson(json: Json, file: string): HfFamily {
     throw configError(
       file,
       experts,
-      `${experts} is ${formatValue(json[experts])} (model_type ${formatValue(type)}): Lapidary has no mixture of experts`,
+      `${experts} is ${formatValue(json[experts])} (model_type ${formatValue(type)}); Lapidary supports the experts of ${hfFamilies.flatMap((one) => (one.experts === undefined ? [] : [one.modelType])).join(", ")}`,
     );
   if (type === undefined && typeof json["error"] === "string")
     throw configError(file, "model_type", `the file is an error reply of a server, not a configuration: ${formatValue(json["error"])}`);
@@ -190,7 +188,9 @@ export function unknownHfKeys(json: unknown, file: string): Warning[] {
       place: `${file}: hidden_act`,
       remedy: "write hidden_act: gelu_pytorch_tanh if the model was trained with this form",
     });
-  const known = new Set([...used, "architectures", ...Object.keys(required), ...(hfFamilyOf(json["model_type"])?.used ?? [])]);
+  const family = hfFamilyOf(json["model_type"]);
+  const ofFamily = [...(family?.used ?? []), ...Object.keys(family?.required ?? {})];
+  const known = new Set([...used, "architectures", ...Object.keys(required), ...ofFamily]);
   const unknown = Object.keys(json).filter((key) => !known.has(key) && !harmless.test(key) && json[key] !== null && json[key] !== false);
   if (unknown.length > 0)
     warnings.push({

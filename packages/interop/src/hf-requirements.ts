@@ -9,6 +9,8 @@ export interface Requirement {
 
 export const only = (has: string, ...values: readonly unknown[]): Requirement => ({ holds: (value) => values.includes(value), has });
 
+export const none = (what: string): Requirement => only(`no ${what}`, false, 0);
+
 export const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
 
 export const formatValue = (value: unknown): string => {

@@ -1,5 +1,6 @@
 import type { ModelConfig } from "./model-config.js";
-import { isTied, traitsOf } from "./model-config.js";
+import { ensure } from "@lapidary/std";
+import { expertsOf, isTied, traitsOf } from "./model-config.js";
 import type { ParamInit, ParamSpec } from "./model.js";
 
 /** The logical axes of parameters, batch and activations of a model. Rules may name these axes. */
@@ -74,18 +75,39 @@ function layerParams(config: ModelConfig, layer: number): ParamSpec[] {
   const { modelDim: D, heads: H, headDim: E, mlpDim: F } = config;
   // The two that add to the residual stream are scaled by the number of layers.
   const intoResidual = (width: number): ParamInit => ({ kind: "normal", scale: 1 / Math.sqrt(width * 2 * config.layers) });
+  const experts = expertsOf(config, layer);
   const [into, gates] = config.fusedProjections === true ? fusedProjections(config) : projections(config);
   const norms = layerNorms(config);
   const weights: ParamSpec[] = [
     ...into,
     { name: "self_attn.o_proj", dims: [D, H * E], logicalAxes: ["embed", `heads/${H}`], init: intoResidual(H * E) },
-    ...gates,
-    { name: "mlp.down_proj", dims: [D, F], logicalAxes: ["embed", "mlp"], init: intoResidual(F) },
+    ...(experts === undefined
+      ? [...gates, { name: "mlp.down_proj", dims: [D, F], logicalAxes: ["embed", "mlp"], init: intoResidual(F) }]
+      : expertParams(config, experts, intoResidual(experts.mlpDim))),
     ...[norms.beforeAttention, norms.afterAttention ?? norms.beforeMlp].map((name) => norm(config, name, D)),
     ...(norms.afterMlp === undefined ? [] : [norms.beforeMlp, norms.afterMlp].map((name) => norm(config, name, D))),
     ...(traitsOf(config).qkNorm ? ["self_attn.q_norm", "self_attn.k_norm"].map((name) => norm(config, name, E)) : []),
   ];
   return weights.map((spec) => ({ ...spec, name: layerWeight(layer, spec.name), block: layer }));
+}
+
+/** The router and every expert of a layer. */
+function expertParams(
+  config: ModelConfig,
+  { count, mlpDim: F }: NonNullable<ModelConfig["experts"]>,
+  intoResidual: ParamInit,
+): ParamSpec[] {
+  const D = config.modelDim;
+  const names = ensure(traitsOf(config).experts, "names of experts");
+  const of = (e: number, part: "gate" | "up" | "down"): string => `${names.experts}.${e}.${names[part]}`;
+  return [
+    { name: names.router, dims: [count, D], logicalAxes: [null, "embed"], init: fanIn(D) },
+    ...Array.from({ length: count }, (_, e): ParamSpec[] => [
+      { name: of(e, "gate"), dims: [F, D], logicalAxes: ["mlp", "embed"], init: fanIn(D) },
+      { name: of(e, "up"), dims: [F, D], logicalAxes: ["mlp", "embed"], init: fanIn(D) },
+      { name: of(e, "down"), dims: [D, F], logicalAxes: ["embed", "mlp"], init: intoResidual },
+    ]).flat(),
+  ];
 }
 
 /** The projections of queries, keys and values, and those of the MLP. */

@@ -6,7 +6,8 @@ import { gatedMlp } from "./layers/gated-mlp.js";
 import { type Projection, project } from "./layers/projection.js";
 import { rmsNorm } from "./layers/rms-norm.js";
 import { softCap } from "./layers/soft-cap.js";
-import { isTied, layerTypeOf, type ModelConfig, traitsOf } from "./model-config.js";
+import { mixExperts, route } from "./layers/experts.js";
+import { expertsOf, isTied, layerTypeOf, type ModelConfig, traitsOf } from "./model-config.js";
 import type { HiddenOptions, Model, ParamSpec, ParamValues } from "./model.js";
 
 /** Logical axes of the residual stream [B, T, D]. Their names differ from those of params and batch, so that rules for these leave activations alone. */
@@ -22,6 +23,7 @@ export const buildModel = (config: ModelConfig): Model => ({
   contextLength: config.contextLength,
   params: decoderParams(config),
   attention: { blocks: config.layers, kvHeads: config.kvHeads, headDim: config.headDim },
+  ...((config.experts?.auxWeight ?? 0) > 0 ? { balanceWeight: config.experts?.auxWeight } : {}),
   hidden: (g, params, tokens, options = {}) => hidden(g, config, { params, tokens, options }),
   unembed: (g, params, x) => unembed(g, config, params, x),
 });
@@ -79,6 +81,17 @@ function hidden(g: GraphBuilder, config: ModelConfig, { params, tokens, options 
       x = g.named("after_attn", g.add(x, attended), residual);
       const fed = g.scope("mlp", () => {
         const y = g.named("norm", normed(x, norms.beforeMlp));
+        const experts = expertsOf(config, i);
+        if (experts !== undefined) {
+          const names = ensure(traitsOf(config).experts, "names of experts");
+          const routing = route(g, project(g, "router", y, projection(names.router)), experts.perToken);
+          options.onRouting?.(routing);
+          const all = Array.from({ length: experts.count }, (_, e) => {
+            const of = (part: "gate" | "up" | "down"): Projection => projection(`${names.experts}.${e}.${names[part]}`);
+            return { gate: of("gate"), up: of("up"), down: of("down") };
+          });
+          return mixExperts(g, y, routing, all, experts.normalize);
+        }
         const fused = config.fusedProjections === true ? splitProjection(g, "gate_up", y, param(at("mlp.gate_up_proj")), "mlp") : undefined;
         const out = gatedMlp(
           g,

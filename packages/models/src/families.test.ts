@@ -15,6 +15,7 @@ import {
   prefill,
   ropeFrequency,
 } from "./index.js";
+import { balanceLoss, route } from "./layers/experts.js";
 import { ropeTables } from "./layers/rope.js";
 import { windowBlocks } from "./layers/window-blocks.js";
 import { evaluate, ints, maxAbsDifference, normals } from "./testing.js";
@@ -36,6 +37,8 @@ const examples: Readonly<Record<string, ModelConfig>> = {
   llama: config({ family: "llama", ropeTheta: 1000, ropeScaling: llama3 }),
   mistral: config({ family: "mistral", window: 3 }),
   qwen3: config({ family: "qwen3", tied: true }),
+  mixtral: config({ family: "mixtral", experts: { count: 3, perToken: 2, mlpDim: 10 } }),
+  qwen3moe: config({ family: "qwen3moe", experts: { count: 4, perToken: 1, mlpDim: 6, every: 2, normalize: false } }),
 };
 
 const weightsOf = (model: ModelConfig): Map<string, Tensor> =>
@@ -236,11 +239,51 @@ describe("families of models", () => {
     );
   });
 
+  it("the router chooses the k most probable experts, and of equal ones the first", () => {
+    const logits = tensor("f32", [1, 3, 4], [1, 3, 2, 0, 5, 5, 5, 5, 0, 1, 1, 1]);
+    const chosen = evaluate({ logits }, (g, v) => route(g, v("logits"), 2).chosen);
+    deepStrictEqual([...chosen.data], [0, 1, 1, 0, 1, 1, 0, 0, 0, 1, 1, 0]);
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 6 }), fc.integer(), (count, some, key) => {
+        const perToken = Math.min(count, some);
+        const { data } = evaluate({ logits: normals(key, [1, 5, count]) }, (g, v) => route(g, v("logits"), perToken).chosen);
+        for (let t = 0; t < 5; t++)
+          strictEqual(
+            data.subarray(t * count, (t + 1) * count).reduce((a, b) => a + b),
+            perToken,
+          );
+      }),
+    );
+  });
+
+  it("the balance loss multiplies sums over all layers, and is 1 times k for balanced experts", () => {
+    const inputs = { a: tensor("f32", [1, 2, 2], [0.9, 0.1, 0.8, 0.2]), b: tensor("f32", [1, 2, 2], [0.1, 0.9, 0.2, 0.8]) };
+    const loss = (names: readonly ("a" | "b")[]): number =>
+      ensure(
+        evaluate(inputs, (g, v) =>
+          balanceLoss(
+            g,
+            names.map((name) => ({
+              probabilities: v(name),
+              chosen: g.select(g.compare(v(name), g.splat(0.5, v(name).type), "GT"), g.splat(1, v(name).type), g.splat(0, v(name).type)),
+            })),
+          ),
+        ).data[0],
+        "loss",
+      );
+    ok(Math.abs(loss(["a"]) - 2 * 0.85) < 1e-12);
+    ok(Math.abs(loss(["a", "b"]) - 1) < 1e-12);
+  });
+
   it("a configuration has only the options of its family", () => {
     const issues = (fields: object): string[] =>
       (modelConfigSchema.safeParse({ ...shape, ...fields }).error?.issues ?? []).map(({ path }) => path.join("."));
     deepStrictEqual(issues({ logitCap: 3 }), ["logitCap"]);
     deepStrictEqual(issues({ family: "llama", window: 3 }), ["window"]);
+    deepStrictEqual(issues({ family: "llama", experts: { count: 4, perToken: 2, mlpDim: 10 } }), ["experts"]);
+    deepStrictEqual(issues({ family: "qwen3moe" }), ["experts"]);
+    deepStrictEqual(issues({ family: "mixtral", experts: { count: 4, perToken: 2, mlpDim: 10, every: 2 } }), ["experts"]);
+    deepStrictEqual(issues({ family: "mixtral", experts: { count: 4, perToken: 5, mlpDim: 10 } }), ["experts.perToken"]);
     deepStrictEqual(issues({ family: "gemma2", layerTypes: ["window"] }), ["window"]);
     deepStrictEqual(issues({ family: "qwen3", fusedProjections: true }), ["fusedProjections", "fusedProjections"]);
     deepStrictEqual(issues({ family: "llama", ropeScaling: { ...llama3, highFreqFactor: 1 } }), ["ropeScaling.highFreqFactor"]);

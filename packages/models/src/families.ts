@@ -1,3 +1,12 @@
+/** The module of a router, and those of one expert below it. */
+interface ExpertNames {
+  readonly router: string;
+  readonly experts: string;
+  readonly gate: string;
+  readonly up: string;
+  readonly down: string;
+}
+
 /** What distinguishes a family of models from the others. `decoder.ts` builds every family from these values. */
 export interface FamilyTraits {
   /** For people. */
@@ -13,6 +22,8 @@ export interface FamilyTraits {
   readonly scaledEmbedding: boolean;
   /** Whether the embedding is also the output projection; a configuration can differ. */
   readonly tied: boolean;
+  /** The names of a layer's router and experts in a checkpoint; undefined if a family has no experts. */
+  readonly experts?: ExpertNames;
   /** The keys of a configuration that only some families have. A checkpoint of another family could not express them. */
   readonly options: readonly FamilyOption[];
 }
@@ -27,6 +38,7 @@ export const familyOptions = [
   "ropeScaling",
   "windowRope",
   "fusedProjections",
+  "experts",
 ] as const;
 type FamilyOption = (typeof familyOptions)[number];
 
@@ -71,8 +83,21 @@ export const families = {
   llama,
   mistral: { ...llama, label: "Mistral", options: ["tied", "window", "ropeScaling"] },
   qwen3: { ...llama, label: "Qwen 3", qkNorm: true, options: ["tied", "window", "layerTypes", "ropeScaling"] },
+  mixtral: {
+    ...llama,
+    label: "Mixtral",
+    experts: { router: "block_sparse_moe.gate", experts: "block_sparse_moe.experts", gate: "w1", up: "w3", down: "w2" },
+    options: ["tied", "window", "ropeScaling", "experts"],
+  },
+  qwen3moe: {
+    ...llama,
+    label: "Qwen 3 MoE",
+    qkNorm: true,
+    experts: { router: "mlp.gate", experts: "mlp.experts", gate: "gate_proj", up: "up_proj", down: "down_proj" },
+    options: ["tied", "window", "ropeScaling", "experts"],
+  },
   /** The decoder of the published MaxText runs: a Llama whose norms multiply by 1 + weight. */
-  decoder: { ...llama, label: "Decoder", norm: "one_plus", options: familyOptions },
+  decoder: { ...llama, label: "Decoder", norm: "one_plus", options: familyOptions.filter((option) => option !== "experts") },
 } as const satisfies Record<string, FamilyTraits>;
 
 export type FamilyName = keyof typeof families;

@@ -1,5 +1,6 @@
 export { countedLoss, meanLoss, tokenLosses } from "./cross-entropy.js";
 export { buildModel, paramsOf } from "./decoder.js";
+export { balanceLoss } from "./layers/experts.js";
 export { logicalAxes } from "./decoder-params.js";
 export { f32Number } from "./f32-number.js";
 export { type FamilyName, familyNames } from "./families.js";
@@ -22,4 +23,4 @@ export {
   ropeScalingSchema,
   traitsOf,
 } from "./model-config.js";
-export { type HiddenOptions, type Model, type ParamInit, type ParamSpec, type ParamValues, logitsOf, parameterCount } from "./model.js";
+export { type HiddenOptions, type Model, type ParamInit, type ParamSpec, type ParamValues, type Routing, logitsOf, parameterCount } from "./model.js";

@@ -29,6 +29,30 @@ export const ropeScalingSchema = z.discriminatedUnion("kind", [
     }),
 ]);
 
+/** A mixture of experts in the place of the MLP of some layers. */
+const expertsSchema = z
+  .strictObject({
+    /** Experts of a layer. */
+    count,
+    /** Experts that compute each token. */
+    perToken: count,
+    /** Width of each of gate and up of an expert. */
+    mlpDim: count,
+    /** Whether the weights of the chosen experts of a token are divided by their sum. */
+    normalize: z.boolean().default(true),
+    /** Weight of the auxiliary loss that balances the experts; 0 for none. */
+    auxWeight: f32Number.min(0).default(0),
+    /** Every n-th layer has experts. */
+    every: count.default(1),
+    /** Layers that have an MLP all the same. */
+    denseLayers: z.array(z.number().int().min(0)).default([]),
+  })
+  .refine((experts) => experts.perToken <= experts.count, { path: ["perToken"], error: "must be at most the number of experts" });
+
+/** A checkpoint of Mixtral has no keys for other values. */
+const isMixtral = (mlpDim: number, { normalize, every, denseLayers, ...experts }: z.infer<typeof expertsSchema>): boolean =>
+  normalize && every === 1 && denseLayers.length === 0 && experts.mlpDim === mlpDim;
+
 /** `full`: a position attends to all earlier positions. `window`: to the last `window` positions, itself included. */
 const layerTypeSchema = z.enum(["full", "window"]);
 
@@ -70,6 +94,7 @@ export const modelConfigSchema = z
     windowRope: z.strictObject({ theta: f32Number.gt(1), scaling: ropeScalingSchema.optional() }).optional(),
     /** One array for q, k and v, one for gate and up: fewer and larger matmuls and collectives. Requires kvHeads = heads. */
     fusedProjections: z.boolean().optional(),
+    experts: expertsSchema.optional(),
   })
   .superRefine((config, context) => {
     const { label, options }: FamilyTraits = families[config.family ?? "gemma"];
@@ -81,6 +106,14 @@ export const modelConfigSchema = z
   .refine((config) => config.fusedProjections !== true || config.heads === config.kvHeads, {
     path: ["fusedProjections"],
     error: "requires kvHeads equal to heads",
+  })
+  .refine((config) => config.experts !== undefined || (families[config.family ?? "gemma"] as FamilyTraits).experts === undefined, {
+    path: ["experts"],
+    error: "is missing, and the family is a mixture of experts",
+  })
+  .refine(({ family, mlpDim, experts }) => family !== "mixtral" || experts === undefined || isMixtral(mlpDim, experts), {
+    path: ["experts"],
+    error: "must be in every layer, be as wide as mlpDim, and have normalized weights: those of Mixtral are",
   })
   .refine((config) => config.window !== undefined || !(config.layerTypes ?? []).includes("window"), {
     path: ["window"],
@@ -109,6 +142,10 @@ export const isTied = (config: Pick<ModelConfig, "family" | "tied">): boolean =>
 
 export const layerTypeOf = ({ window, layerTypes }: ModelConfig, layer: number): LayerType =>
   layerTypes?.[layer % layerTypes.length] ?? (window === undefined ? "full" : "window");
+
+/** The experts of a layer; undefined if it has an MLP. */
+export const expertsOf = ({ experts }: ModelConfig, layer: number): ModelConfig["experts"] =>
+  experts !== undefined && (layer + 1) % experts.every === 0 && !experts.denseLayers.includes(layer) ? experts : undefined;
 
 export const layerTypesOf = (config: ModelConfig): LayerType[] =>
   Array.from({ length: config.layers }, (_, layer) => layerTypeOf(config, layer));

@@ -24,6 +24,7 @@ const weightKeys = [
   "rope_scaling",
   "window_rope",
   "fused_projections",
+  "experts",
 ] as const satisfies readonly (keyof ModelFile)[];
 
 /** @throws LAP_INIT_MISMATCH naming each key of `model` that differs */

@@ -221,7 +221,14 @@ function checkRewards({ rl, reward, train }: JobFile, refuse: Refuse): void {
 }
 
 /** @throws LapidaryError `LAP_CONFIG_VALUE` for an adapter of a model whose projections LoRA cannot change */
-export function checkAdapter({ lora, model }: ResolvedJob, source: ConfigSource): void {
+export function checkAdapter({ recipe, lora, model }: ResolvedJob, source: ConfigSource): void {
+  if (recipe !== undefined && (model.config.experts?.auxWeight ?? 0) > 0)
+    throw new LapidaryError({
+      code: "LAP_CONFIG_VALUE",
+      message: `the recipe ${recipe} has no auxiliary loss, and ${model.name} has one with the weight ${model.config.experts?.auxWeight}`,
+      location: source.locationOf(["recipe"]),
+      remedy: "set model.experts.aux_weight to 0, or use another model",
+    });
   if (lora === undefined || model.config.fusedProjections !== true) return;
   throw new LapidaryError({
     code: "LAP_CONFIG_VALUE",

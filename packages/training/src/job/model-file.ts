@@ -2,6 +2,7 @@ import { canonicalConfig, familyNames, type ModelConfig, modelConfigSchema, rope
 import { z } from "zod";
 
 const shape = modelConfigSchema.shape;
+const experts = shape.experts.unwrap().shape;
 const [linear, llama3] = ropeScalingSchema.options;
 
 const ropeScaling = z
@@ -49,6 +50,18 @@ export const modelFileSchema = z
       .strictObject({ theta: z.number(), scaling: ropeScaling })
       .optional()
       .describe("Rotary embedding of the layers of type window; that of the others by default"),
+    experts: z
+      .strictObject({
+        count: experts.count,
+        per_token: experts.perToken,
+        mlp_dim: experts.mlpDim,
+        normalize: experts.normalize,
+        aux_weight: experts.auxWeight,
+        every: experts.every,
+        dense_layers: experts.denseLayers,
+      })
+      .optional()
+      .describe("Mixture of experts in the place of the MLP of every n-th layer"),
     fused_projections: shape.fusedProjections.describe("For a decoder: one array for q, k and v, and one for gate and up"),
   })
   .superRefine((file, context) => {
