@@ -24,6 +24,7 @@ export const setupErrors = {
   LAP_SETUP_DISK: { exit: ExitCode.other, recoverable: false, summary: "The disk is full." },
   LAP_SETUP_FILES: { exit: ExitCode.other, recoverable: false, summary: "The set-up cannot read or write a file." },
   LAP_TOOL_USAGE: { exit: ExitCode.usage, recoverable: false, summary: "An option of a tool is invalid." },
+  LAP_TOOL_MUTANTS: { exit: ExitCode.other, recoverable: false, summary: "Mutation testing ended before its report." },
   LAP_XLA_PYTHON: { exit: ExitCode.other, recoverable: false, summary: "No suitable Python for JAX is installed." },
   LAP_XLA_VENV: { exit: ExitCode.other, recoverable: false, summary: "The Python environment for JAX cannot be created." },
   LAP_XLA_SPACE: { exit: ExitCode.other, recoverable: false, summary: "The disk is too full for JAX and the TPU compiler." },
