@@ -23,4 +23,13 @@ export {
   ropeScalingSchema,
   traitsOf,
 } from "./model-config.js";
-export { type HiddenOptions, type Model, type ParamInit, type ParamSpec, type ParamValues, type Routing, logitsOf, parameterCount } from "./model.js";
+export {
+  type HiddenOptions,
+  type Model,
+  type ParamInit,
+  type ParamSpec,
+  type ParamValues,
+  type Routing,
+  logitsOf,
+  parameterCount,
+} from "./model.js";
