@@ -27,11 +27,11 @@ const narrowDecoder = (layers) => model("decoder-narrow", narrow, layers);
 const sequenceParallel = ["rules.activation_seq=model"];
 
 /**
- * @param {string} name @param {Use} use @param {string} modelText @param {string} mesh @param {readonly [string, number]} pod
- * @param {number} zero @param {string} remat @param {readonly [number, number]} tokens @param {readonly string[]} [overrides]
+ * @param {readonly [string, Use]} row @param {readonly [string, string]} split the model and its mesh @param {readonly [string, number]} pod
+ * @param {readonly [number, string]} memory ZeRO stage and remat @param {readonly [number, number]} tokens @param {readonly string[]} [overrides]
  * @returns {GridRow}
  */
-const row = (name, use, modelText, mesh, [slice, pods], zero, remat, [batch, seq], overrides = []) => ({
+const row = ([name, use], [modelText, mesh], [slice, pods], [zero, remat], [batch, seq], overrides = []) => ({
   name,
   use,
   model: modelText,
@@ -47,19 +47,21 @@ const row = (name, use, modelText, mesh, [slice, pods], zero, remat, [batch, seq
 
 /** @type {readonly GridRow[]} */
 export const grid = [
-  row("d2-data-z3-full", "derived", wideDecoder(2), "{data: 4}", ["2x2", 1], 3, "full", [4, 2048]),
-  row("d2-data-z3-none", "derived", wideDecoder(2), "{data: 4}", ["2x2", 1], 3, "none", [4, 2048]),
-  row("2b2-data-z3-full", "derived", twoB(2), "{data: 4}", ["2x2", 1], 3, "full", [4, 2048]),
-  row("s4-data-z0-none", "derived", narrowDecoder(4), "{data: 4}", ["2x2", 1], 0, "none", [8, 2048]),
-  row("s4-data-z1-dots", "derived", narrowDecoder(4), "{data: 4}", ["2x2", 1], 1, "dots", [8, 2048]),
-  row("d2-model-z0-full", "derived", wideDecoder(2), "{model: 4}", ["2x2", 1], 0, "full", [2, 2048]),
-  row("d2-both-z2-dots", "checked", wideDecoder(2), "{data: 2, model: 2}", ["2x2", 1], 2, "dots", [4, 2048]),
-  row("d2-seq-z3-full", "checked", wideDecoder(2), "{data: 2, model: 2}", ["2x2", 1], 3, "full", [4, 2048], sequenceParallel),
-  row("2b2-both-z3-full", "checked", twoB(2), "{data: 2, model: 2}", ["2x2", 1], 3, "full", [4, 2048]),
-  row("s4-data-z2-full-8k", "derived", narrowDecoder(4), "{data: 4}", ["2x2", 1], 2, "full", [4, 8192]),
-  row("s1-pods-z0-none-8k", "checked", narrowDecoder(1), "{pod: 2, data: 4}", ["2x2", 2], 0, "none", [8, 8192]),
-  row("s2-model-z0-full-8k", "checked", narrowDecoder(2), "{model: 4}", ["2x2", 1], 0, "full", [2, 8192]),
-  row("2b1-data-z0-full", "checked", twoB(1), "{data: 4}", ["2x2", 1], 0, "full", [16, 2048]),
+  row(["d2-data-z3-full", "derived"], [wideDecoder(2), "{data: 4}"], ["2x2", 1], [3, "full"], [4, 2048]),
+  row(["d2-data-z3-none", "derived"], [wideDecoder(2), "{data: 4}"], ["2x2", 1], [3, "none"], [4, 2048]),
+  row(["2b2-data-z3-full", "derived"], [twoB(2), "{data: 4}"], ["2x2", 1], [3, "full"], [4, 2048]),
+  row(["s4-data-z0-none", "derived"], [narrowDecoder(4), "{data: 4}"], ["2x2", 1], [0, "none"], [8, 2048]),
+  row(["s4-data-z1-dots", "derived"], [narrowDecoder(4), "{data: 4}"], ["2x2", 1], [1, "dots"], [8, 2048]),
+  row(["d2-model-z0-full", "derived"], [wideDecoder(2), "{model: 4}"], ["2x2", 1], [0, "full"], [2, 2048]),
+  row(["d2-both-z2-dots", "derived"], [wideDecoder(2), "{data: 2, model: 2}"], ["2x2", 1], [2, "dots"], [4, 2048]),
+  row(["d2-seq-z3-full", "checked"], [wideDecoder(2), "{data: 2, model: 2}"], ["2x2", 1], [3, "full"], [4, 2048], sequenceParallel),
+  row(["2b2-both-z3-full", "checked"], [twoB(2), "{data: 2, model: 2}"], ["2x2", 1], [3, "full"], [4, 2048]),
+  row(["s4-data-z2-full-8k", "derived"], [narrowDecoder(4), "{data: 4}"], ["2x2", 1], [2, "full"], [4, 8192]),
+  row(["7b1-model-z3-full", "checked"], [sevenB(1), "{data: 2, model: 4}"], ["2x4", 1], [3, "full"], [4, 2048]),
+  row(["s1-pods-z0-none-8k", "checked"], [narrowDecoder(1), "{pod: 2, data: 4}"], ["2x2", 2], [0, "none"], [8, 8192]),
+  row(["s2-model-z0-full-8k", "checked"], [narrowDecoder(2), "{model: 4}"], ["2x2", 1], [0, "full"], [2, 8192]),
+  row(["s2-seq-z3-dots-8k", "checked"], [narrowDecoder(2), "{data: 2, model: 2}"], ["2x2", 1], [3, "dots"], [4, 8192], sequenceParallel),
+  row(["2b1-data-z0-full", "checked"], [twoB(1), "{data: 4}"], ["2x2", 1], [0, "full"], [16, 2048]),
 ];
 
 /** Overrides of a job file for a row. @param {GridRow} row */

@@ -3,7 +3,7 @@ import { compareRow, errorOf, readResults, table } from "./compare.mjs";
 import { grid } from "./grid.mjs";
 
 /** Errors of the plan's peak, relative to the TPU compiler, that the grid may have. */
-const largest = 0.1;
+const largest = 0.12;
 const mean = 0.04;
 
 describe("the memory model and Google's TPU compiler", () => {
@@ -15,7 +15,7 @@ describe("the memory model and Google's TPU compiler", () => {
   });
 
   for (const each of compared)
-    it(`${each.row.name}: the plan's peak is within a tenth of the compiler's`, () => {
+    it(`${each.row.name}: the peak of the plan is within 12 % of that of the compiler`, () => {
       const changed =
         each.xla?.program === each.program
           ? ""

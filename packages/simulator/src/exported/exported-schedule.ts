@@ -7,7 +7,8 @@ import type { WrittenValues } from "./written-values.js";
  * The order in which XLA computes the exported step, as far as it decides the memory:
  *
  *  1. a gather is done directly before its first reader, and a reduction directly after its operand;
- *  2. gradients of vectors (of norms) are computed after the backward pass, because one collective reduces all of them;
+ *  2. gradients of vectors (of norms) are computed after the backward pass, because one collective reduces all of them. With split
+ *     activations this does not happen: each block waits for a reduction of its own;
  *  3. if the backward pass of a block gathers weights, gradients of weights are computed while gathers are in flight: that of the
  *     weight whose gather is next, and after the backward pass of attention those of all other weights of the block;
  *  4. if it does not, but gradients are reduced, reductions are combined over blocks: these gradients of a block are computed after the
@@ -33,7 +34,7 @@ class OrderBuilder {
     readonly graph: Graph,
     readonly written: WrittenValues,
   ) {
-    this.#late = vectorGradients(graph);
+    this.#late = vectorGradients(graph, written);
     this.#gradients = weightGradients(graph);
     this.#postponed = postponedGradients(graph, written, this.#gradients);
     this.#waiting = new Set([...this.#postponed.values()].flat().map(({ id }) => id));
@@ -91,7 +92,9 @@ const readsOne = (value: Value, ids: ReadonlySet<ValueId>): boolean =>
   ops[value.op].communicates || value.op === "reshape" || value.op === "transpose" ? value.inputs.some((id) => ids.has(id)) : false;
 
 /** Rule 2: gradients of vectors, and the collectives that reduce them. */
-function vectorGradients(graph: Graph): Set<ValueId> {
+function vectorGradients(graph: Graph, written: WrittenValues): Set<ValueId> {
+  const isVectorGradient = ({ op, role, inputs }: Value): boolean =>
+    op === "reduce" && role === "gradient" && !inputs.some((id) => written.sources(id).some(({ op: source }) => ops[source].communicates));
   const late = new Set<ValueId>();
   for (const { id, op, inputs } of graph.values) {
     if (!ops[op].communicates) continue;
@@ -100,8 +103,6 @@ function vectorGradients(graph: Graph): Set<ValueId> {
   }
   return late;
 }
-
-const isVectorGradient = ({ op, role }: Value): boolean => op === "reduce" && role === "gradient";
 
 /** Rules 3 and 4: by the last matmul of attention in the backward pass of a block, the gradients of weights that follow it. */
 function postponedGradients(graph: Graph, written: WrittenValues, gradients: ReadonlySet<ValueId>): Map<ValueId, Value[]> {

@@ -45,6 +45,12 @@ export class WrittenValues {
     return (this.#users[id] ?? []).flatMap((user) => (this.isView(this.at(user)) ? this.readers(user) : [user]));
   }
 
+  /** The written values and parameters from which a reader of `id` computes it. */
+  sources(id: ValueId): Value[] {
+    const value = this.at(id);
+    return value.op === "parameter" || this.isWritten(id) ? [value] : value.inputs.flatMap((input) => this.sources(input));
+  }
+
   /** Whether a value, or a view of it, is a result of the step. */
   isOutput(id: ValueId): boolean {
     return this.#outputs.has(id) || (this.#users[id] ?? []).some((user) => this.isView(this.at(user)) && this.isOutput(user));
