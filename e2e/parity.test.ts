@@ -1,6 +1,6 @@
 import { ok, strictEqual } from "node:assert/strict";
 import { openPool, openSession, type SessionOptions } from "@lapidary/trainer";
-import { gemmaParams } from "@lapidary/models";
+import { paramsOf } from "@lapidary/models";
 import { meshSize, parseMesh } from "@lapidary/topology";
 import { defaultRules, parityFailures, parityTolerances, readParityBundle, runParity } from "@lapidary/training";
 import { Home } from "./support/cli.js";
@@ -100,7 +100,7 @@ describe("parity with PyTorch", function () {
         workers,
         executor,
         zero,
-        rules: defaultRules(mesh, gemmaParams(bundle.config)),
+        rules: defaultRules(mesh, paramsOf(bundle.config)),
       });
       try {
         const distances = await runParity(bundle, session, chunks);
@@ -122,7 +122,7 @@ describe("strategies on the numbers of PyTorch", function () {
       mesh,
       workers: 2,
       zero: 3,
-      rules: defaultRules(mesh, gemmaParams(bundle.config)),
+      rules: defaultRules(mesh, paramsOf(bundle.config)),
       bucketBytes: 16384,
     });
     try {

@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { gemmaParams } from "@lapidary/models";
+import { paramsOf } from "@lapidary/models";
 import { type PostCheck, readPostBundle, runPostParity } from "@lapidary/post-training";
 import { parseMesh } from "@lapidary/topology";
 import { openPool, openSession } from "@lapidary/trainer";
@@ -64,7 +64,7 @@ describe("parity with TRL, PEFT and transformers", function () {
     it(`parity holds for post/${name} on ${text}, ZeRO ${zero}, ${workers} workers`, async () => {
       const bundle = await readPostBundle(golden(`post/${name}`));
       const mesh = parseMesh(text);
-      const rules = defaultRules(mesh, gemmaParams(bundle.config));
+      const rules = defaultRules(mesh, paramsOf(bundle.config));
       const session = await openSession({ mesh, workers, zero, rules, environment: process.env, ...(pool === undefined ? {} : { pool }) });
       try {
         expectParity(await runPostParity(bundle, session));

@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { gemma, gemmaConfigSchema, type ParamSpec } from "@lapidary/models";
+import { buildModel, modelConfigSchema, type ParamSpec } from "@lapidary/models";
 import { scoreParams, withValueModel } from "@lapidary/post-training";
 import { type ArrayData, handleOf, stepIndex } from "@lapidary/protocol";
 import { ensure, normalAt } from "@lapidary/std";
@@ -17,8 +17,8 @@ import {
 } from "@lapidary/trainer";
 import { defaultRules } from "@lapidary/training";
 
-const model = gemma(
-  gemmaConfigSchema.parse({ vocabSize: 32, modelDim: 16, layers: 2, heads: 4, kvHeads: 4, headDim: 4, mlpDim: 32, contextLength: 16 }),
+const model = buildModel(
+  modelConfigSchema.parse({ vocabSize: 32, modelDim: 16, layers: 2, heads: 4, kvHeads: 4, headDim: 4, mlpDim: 32, contextLength: 16 }),
 );
 
 const weightsOf = (params: readonly ParamSpec[], stream: number): Map<string, ArrayData> =>

@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { type Program, bytesPerChip, collectivesOf, stateBytesPerChip } from "@lapidary/compiler";
 import { sizeOf } from "@lapidary/ir";
-import { gemma, parameterCount } from "@lapidary/models";
+import { buildModel, parameterCount } from "@lapidary/models";
 import { compileStep, gemma2b, gemma7b, nano16, strategies } from "./support/strategies.js";
 
 /** Counts of the collectives that move more than a number for each token, by kind, axis and phase. */
@@ -58,7 +58,7 @@ describe("strategies on nano16 and 256 chips", function () {
     strictEqual(counts["all_gather data backward"], matrices);
     strictEqual(counts["reduce_scatter data backward"], params);
     const held = stateBytesPerChip(program.chip);
-    const whole = 4 * parameterCount(gemma(nano16));
+    const whole = 4 * parameterCount(buildModel(nano16));
     const normBytes = 4 * norms * nano16.modelDim;
     // All 256 chips split matrices. Rules do not split norms over model, so only the 16 chips of data split them.
     strictEqual(held.params, (whole - normBytes) / 256 + normBytes / 16);
@@ -150,7 +150,7 @@ describe("Gemma on the pods it was trained on", function () {
     strictEqual(collectivesOf(program.chip).filter((v) => "axes" in v.attrs && v.attrs.axes.join() === "pod").length, all);
     const held = stateBytesPerChip(program.chip);
     const total = 786_825_216 + 7_751_248_896;
-    strictEqual(parameterCount(gemma(gemma7b)), total);
+    strictEqual(parameterCount(buildModel(gemma7b)), total);
     const normParams = 57 * 3072;
     strictEqual(held.params, (4 * (total - normParams)) / 256 + (4 * normParams) / 16);
     // ZeRO-3: 16 bytes of parameter, gradient and moments for each parameter, over the chips of a pod.
@@ -165,7 +165,7 @@ describe("Gemma on the pods it was trained on", function () {
       { remat: "full" },
     );
     const total = 524_550_144 + 1_981_884_416;
-    strictEqual(parameterCount(gemma(gemma2b)), total);
+    strictEqual(parameterCount(buildModel(gemma2b)), total);
     strictEqual(stateBytesPerChip(program.chip).params, (4 * total) / 256);
     deepStrictEqual([...new Set(collectivesOf(program.chip).flatMap((v) => ("axes" in v.attrs ? [v.attrs.axes.join("+")] : [])))].sort(), [
       "data",

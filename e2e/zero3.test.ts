@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { parametersOf, sizeOf } from "@lapidary/ir";
-import { gemma } from "@lapidary/models";
+import { buildModel } from "@lapidary/models";
 import { openSession, type Session } from "@lapidary/trainer";
 import { handleOf, stepIndex } from "@lapidary/protocol";
 import { ensure } from "@lapidary/std";
@@ -19,7 +19,7 @@ async function heldAfterInit(
   const rules = { batch: ["data"], heads: ["model"], kv_heads: ["model"], mlp: ["model"], vocab: ["model"] };
   const session: Session = await openSession({ mesh, workers: 2, zero, rules, environment: process.env });
   try {
-    const graph = initGraph(trainState(gemma(nano16), optimizer), 1);
+    const graph = initGraph(trainState(buildModel(nano16), optimizer), 1);
     const program = compile(graph, compileOptions({ mesh: mesh.axes, rules, zero }, graph));
     const hash = await session.group.load(program);
     const names = graph.outputs.map((o) => o.name);
@@ -35,7 +35,7 @@ async function heldAfterInit(
 describe("ZeRO-3", function () {
   this.timeout(120_000);
   const mesh = makeMesh({ data: 16, model: 16 });
-  const params = new Map(gemma(nano16).params.map((p) => [p.name, sizeOf(p.dims) * 4]));
+  const params = new Map(buildModel(nano16).params.map((p) => [p.name, sizeOf(p.dims) * 4]));
 
   it("with ZeRO-3 a worker has, per chip, 1/256 of every matrix and its moments, and 1/16 of arrays that no rule splits over model", async () => {
     const { held, workers } = await heldAfterInit(mesh, 3);

@@ -1,7 +1,4 @@
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { root } from "./cli.js";
-import { runSuccessfully } from "./xla.js";
+import { importCached } from "@lapidary/std/testing";
 
 /** The part of the client of the OpenAI API that the test uses. */
 interface OpenAiClient {
@@ -29,6 +26,5 @@ interface OpenAiModule {
 
 /** The pinned npm package `openai`, from the cache. Downloads it if it is missing. */
 export async function openAiModule(): Promise<OpenAiModule> {
-  const path = (await runSuccessfully(process.execPath, [join(root, "tools/openai-client.mjs")])).stdout.trim();
-  return (await import(pathToFileURL(path).href)) as OpenAiModule;
+  return (await importCached("openai", "openai")) as OpenAiModule;
 }

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { type Program, compile, type RematPolicy } from "@lapidary/compiler";
-import { type GemmaConfig, gemma } from "@lapidary/models";
+import { type ModelConfig, buildModel } from "@lapidary/models";
 import { makeMesh } from "@lapidary/topology";
 import { resolveJob, trainStep, zeroOptions } from "@lapidary/training";
 
@@ -44,7 +44,7 @@ export const strategies = {
   "multi-pod": strategyOf("tensor-zero-3", { pod: 2, data: 8, model: 16 }),
 } as const;
 
-export const nano16: GemmaConfig = {
+export const nano16: ModelConfig = {
   vocabSize: 512,
   modelDim: 64,
   layers: 2,
@@ -56,7 +56,7 @@ export const nano16: GemmaConfig = {
   ropeTheta: 10000,
   normEps: 1e-6,
 };
-export const gemma7b: GemmaConfig = {
+export const gemma7b: ModelConfig = {
   vocabSize: 256128,
   modelDim: 3072,
   layers: 28,
@@ -68,7 +68,7 @@ export const gemma7b: GemmaConfig = {
   ropeTheta: 10000,
   normEps: 1e-6,
 };
-export const gemma2b: GemmaConfig = {
+export const gemma2b: ModelConfig = {
   vocabSize: 256128,
   modelDim: 2048,
   layers: 18,
@@ -82,7 +82,7 @@ export const gemma2b: GemmaConfig = {
 };
 
 export function compileStep(
-  config: GemmaConfig,
+  config: ModelConfig,
   strategy: Strategy,
   shape: { batch: number; seq: number },
   options: { clip?: number; remat?: RematPolicy; bucketBytes?: number } = {},
@@ -93,7 +93,7 @@ export function compileStep(
     schedule: { name: "constant", warmup: 0 },
     clip: options.clip,
   } as const;
-  const graph = trainStep(gemma(config), update, shape);
+  const graph = trainStep(buildModel(config), update, shape);
   return compile(graph, {
     mesh: makeMesh(strategy.mesh),
     rules: strategy.rules,

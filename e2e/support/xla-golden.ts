@@ -2,14 +2,14 @@ import { compile, type LogicalAxisRules, type Program } from "@lapidary/compiler
 import {
   type ArrayData,
   f32Array,
-  gemmaConfigToHf,
+  modelConfigToHf,
   i32Array,
   jaxVersion,
   orbaxVersion,
   writeXlaExport,
   type XlaState,
 } from "@lapidary/interop";
-import { gemma } from "@lapidary/models";
+import { buildModel } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { meshSize, parseMesh } from "@lapidary/topology";
 import { type ParityBundle, readParityBundle, trainState, trainStep } from "@lapidary/training";
@@ -39,7 +39,7 @@ export const goldenCases = {
 export async function compileGolden({ bundle: name, mesh, rules }: GoldenCase): Promise<{ bundle: ParityBundle; program: Program }> {
   const bundle = await readParityBundle(golden(name));
   const { config, update, batch, seq } = bundle;
-  const graph = trainStep(gemma(config), update, { batch, seq });
+  const graph = trainStep(buildModel(config), update, { batch, seq });
   return { bundle, program: compile(graph, { mesh: parseMesh(mesh), rules, zero: { stage: 3, axes: ["data"] } }) };
 }
 
@@ -47,7 +47,7 @@ export async function compileGolden({ bundle: name, mesh, rules }: GoldenCase): 
 export async function exportGolden(directory: string, golden: GoldenCase): Promise<readonly number[]> {
   const { bundle, program } = await compileGolden(golden);
   const { config, update, batches, weights, expected } = bundle;
-  const states = trainState(gemma(config), update.optimizer).map(({ name, role, weight = "" }): [string, XlaState] => [
+  const states = trainState(buildModel(config), update.optimizer).map(({ name, role, weight = "" }): [string, XlaState] => [
     name,
     role === "param" ? { kind: "array", array: ensure(weights.get(weight), name) } : { kind: "zeros" },
   ]);
@@ -66,7 +66,7 @@ export async function exportGolden(directory: string, golden: GoldenCase): Promi
         (["tokens", "targets", "mask"] as const).map((name) => [name, stacked(batches.map((batch) => ensure(batch.get(name), name)))]),
       ),
     },
-    model: gemmaConfigToHf(config),
+    model: modelConfigToHf(config),
     modelFiles: new Map(),
     compileFiles: new Map(),
     launch: {

@@ -26,14 +26,44 @@ export function instructionsOf(flags) {
   return has("avx2") ? "AVX2" : "neither AVX2 nor AVX-512";
 }
 
-/** @param {string} document the current text @param {string} kind @param {string} body @returns {string} the text with this section first */
+/**
+ * The text with this section first. Parts of the section that other runs wrote stay, unless `body` has them.
+ *
+ * @param {string} document the current text @param {string} kind @param {string} body @returns {string}
+ */
 export function withSection(document, kind, body) {
-  const others = document
-    .split(/^## /m)
-    .slice(1)
-    .filter((section) => section.slice(0, section.indexOf("\n")).trim() !== kind);
-  return [intro, ...[`${kind}\n\n${body.trim()}\n`, ...others].map((section) => `## ${section.trimEnd()}\n`)].join("\n");
+  const sections = document.split(/^## /m).slice(1);
+  const isOwn = (/** @type {string} */ section) => section.slice(0, section.indexOf("\n")).trim() === kind;
+  const parts = partsOf(sections.find(isOwn) ?? "").filter((part) => !body.includes(`### ${titleOf(part)}\n`));
+  const own = [body.trim(), ...parts.map((part) => `### ${part.trim()}`)].filter((text) => text !== "").join("\n\n");
+  return [
+    intro,
+    ...[`${kind}\n\n${own}\n`, ...sections.filter((section) => !isOwn(section))].map((section) => `## ${section.trimEnd()}\n`),
+  ].join("\n");
 }
+
+/**
+ * The text with one part of a section, and the rest of the section as it was.
+ *
+ * @param {string} document the current text @param {string} kind @param {string} title @param {string} body @returns {string}
+ */
+export function withPart(document, kind, title, body) {
+  const section = document.split(/^## /m).find((each) => each.slice(0, each.indexOf("\n")).trim() === kind);
+  const whole = section === undefined ? "" : section.slice(section.indexOf("\n"));
+  const before = whole.split(/^### /m)[0] ?? "";
+  const parts = partsOf(section ?? "").filter((part) => titleOf(part) !== title);
+  return withSection(
+    document,
+    kind,
+    [before.trim(), ...parts.map((part) => `### ${part.trim()}`), `### ${title}\n\n${body.trim()}`].join("\n\n"),
+  );
+}
+
+/** @param {string} section */
+const partsOf = (section) => section.split(/^### /m).slice(1);
+
+/** @param {string} part */
+const titleOf = (part) => part.slice(0, part.indexOf("\n")).trim();
 
 /**
  * Each line as a paragraph of Markdown, in lines of at most 120 characters.

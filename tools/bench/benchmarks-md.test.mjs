@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { instructionsOf, paragraphs, withSection } from "./benchmarks-md.mjs";
+import { instructionsOf, paragraphs, withPart, withSection } from "./benchmarks-md.mjs";
 
 describe("docs/benchmarks.md", () => {
   it("the page has a section for each kind of processor, the newest first, and a run replaces only its own section", () => {
@@ -12,6 +12,19 @@ describe("docs/benchmarks.md", () => {
     );
     assert.ok(three.includes("second of A") && three.includes("first of B") && !three.includes("first of A"));
     assert.equal(withSection(three, "A, AVX2", "second of A\n"), three);
+  });
+
+  it("a run of one part replaces only this part, and a run of all steps keeps the parts of its section", () => {
+    const steps = withSection(withSection("", "B, AVX2", "other\n"), "A, AVX2", "steps\n");
+    const one = withPart(withPart(steps, "A, AVX2", "Data", "first"), "A, AVX2", "Data", "second");
+    assert.deepEqual(
+      [...one.matchAll(/^#+ (.*)$/gm)].map(([, title]) => title),
+      ["Benchmarks", "A, AVX2", "Data", "B, AVX2"],
+    );
+    assert.ok(one.includes("steps") && one.includes("second") && !one.includes("first"));
+    const again = withSection(one, "A, AVX2", "newer\n");
+    assert.ok(again.includes("newer\n\n### Data\n\nsecond") && !again.includes("steps"));
+    assert.ok(withPart("", "C", "Data", "only").includes("## C\n\n### Data\n\nonly"));
   });
 
   it("a section names the instruction set that decides the speed of matmuls", () => {

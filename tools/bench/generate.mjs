@@ -38,11 +38,11 @@ class Generator {
       mesh,
       workers,
       zero: 0,
-      rules: training.defaultRules(mesh, models.gemmaParams(config)),
+      rules: training.defaultRules(mesh, models.paramsOf(config)),
       environment: process.env,
       log: (/** @type {string} */ worker, /** @type {string} */ line) => process.stderr.write(`${worker}: ${line}\n`),
     });
-    const generator = new Generator(session, models.gemma(config), training, models, config);
+    const generator = new Generator(session, models.buildModel(config), training, models, config);
     await generator.#prepare();
     return generator;
   }

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { processorFlags } from "../setup/kernels.mjs";
-import { instructionsOf, paragraphs, withSection } from "./benchmarks-md.mjs";
+import { instructionsOf, paragraphs, withPart, withSection } from "./benchmarks-md.mjs";
 
 const seconds = (/** @type {number | undefined} */ s) =>
   s === undefined ? "" : s < 0.1 ? `${(s * 1000).toFixed(1)} ms` : `${s.toFixed(2)} s`;
@@ -62,7 +62,6 @@ export function writeBenchmarks(root, { peak, pinned, workers, pairs, measured, 
   const met = verdicts.filter((verdict) => verdict.met).length;
   const table = (/** @type {readonly string[]} */ head, /** @type {readonly (readonly string[])[]} */ lines) =>
     [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
-  const model = cpus()[0]?.model ?? "?";
   const text = `${new Date().toISOString().slice(0, 10)}, ${pairs} repetitions each, ${pinned === undefined ? `${workers} cores` : `cores ${pinned}`}, ${(totalmem() / 2 ** 30).toFixed(0)} GB, Linux ${release()}, ${workers} single-threaded workers.
 Peak of these cores in f32 (matmuls of TensorFlow): ${peak.toFixed(0)} GFLOP/s.
 
@@ -141,8 +140,14 @@ ${met} goals met, ${verdicts.length - met} missed.
 `;
   mkdirSync(join(root, "docs"), { recursive: true });
   const path = join(root, "docs/benchmarks.md");
-  writeFileSync(
-    path,
-    withSection(existsSync(path) ? readFileSync(path, "utf8") : "", `${model}, ${instructionsOf(processorFlags())}`, text),
-  );
+  writeFileSync(path, withSection(existsSync(path) ? readFileSync(path, "utf8") : "", processorKind(), text));
+}
+
+/** The name of the section of this processor. */
+const processorKind = () => `${cpus()[0]?.model ?? "?"}, ${instructionsOf(processorFlags())}`;
+
+/** Writes one part of the section of this processor. @param {string} root @param {string} title @param {string} body */
+export function writeBenchmarkPart(root, title, body) {
+  const path = join(root, "docs/benchmarks.md");
+  writeFileSync(path, withPart(existsSync(path) ? readFileSync(path, "utf8") : "", processorKind(), title, body));
 }

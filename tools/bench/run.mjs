@@ -12,12 +12,13 @@ import { processorFlags } from "../setup/kernels.mjs";
 import { Report } from "../setup/report.mjs";
 import { Session, projectRoot } from "../setup/session.mjs";
 import { flopOf, nameOf, parseMeshText } from "./case.mjs";
+import { checkData, dataTable, measureData } from "./data.mjs";
 import { measureDurability } from "./durability.mjs";
 import { goals, grid, gridLimits, checkGoal, checkDurability } from "./goals.mjs";
 import { generateModels, measureGenerate, printGenerate } from "./generate.mjs";
 import { Jax, median } from "./jax.mjs";
 import { Ours } from "./ours.mjs";
-import { printCase, printDurability, printGrid, writeBenchmarks } from "./report.mjs";
+import { printCase, printDurability, printGrid, writeBenchmarkPart, writeBenchmarks } from "./report.mjs";
 import { measurePeak } from "./peak-flops.mjs";
 import { waitForIdle } from "./wait-for-idle.mjs";
 
@@ -29,6 +30,7 @@ const { values } = readFlags(
   `npm run bench                                                all goals, and steps on pods of three sizes; writes this processor's section of docs/benchmarks.md
 npm run bench -- --case micro --mesh 16x16 --pairs 3 --json  one case; also --batch N, --numerics f32|mxu, --remat POLICY
 npm run bench -- --case generate --torch PYTHON              generation; PYTHON has torch and transformers; --skip MODEL,…
+npm run bench -- --case data --peer PYTHON                    data stages; PYTHON has datatrove and sentencepiece; writes their table
 npm run bench -- --no-jax                                    Lapidary alone
 npm run bench -- --skip mini,micro@256x1                     without these: JAX takes 13 GB for them
 npm run bench -- --only durability                           the cost of checkpoints and replicas`,
@@ -42,6 +44,7 @@ npm run bench -- --only durability                           the cost of checkpo
     skip: { type: "string", default: "" },
     only: { type: "string", among: ["durability"] },
     torch: { type: "string" },
+    peer: { type: "string" },
     jax: { type: "boolean", default: true },
     json: { type: "boolean", default: false },
   },
@@ -72,6 +75,14 @@ if (values.case === "generate") {
     say(printGenerate(measured));
   }
   if (values.json) process.stdout.write(`${JSON.stringify({ generate: found, load: loadavg()[0] })}\n`);
+} else if (values.case === "data") {
+  const task = session.report.begin("data", "measuring");
+  const report = await measureData({ python: values.peer, pairs, tell: (what) => task.update(what) });
+  task.end("measured");
+  if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
+  say(dataTable(report));
+  if (values.peer !== undefined) writeBenchmarkPart(projectRoot, "Training data", dataTable(report));
+  conclude(checkData(report));
 } else if (values.case !== undefined) {
   const mesh = parseMeshText(values.mesh);
   const numerics = /** @type {"f32" | "mxu"} */ (values.numerics);

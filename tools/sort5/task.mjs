@@ -1,5 +1,5 @@
 /** What the parts of sort5 share: the model, the tokens, a session on a pod, and evaluations. */
-import { gemma, gemmaConfigSchema } from "@lapidary/models";
+import { buildModel, modelConfigSchema } from "@lapidary/models";
 import { byteTokenizer, encodeForTuning, encodePrompt, endAnswer } from "@lapidary/data";
 import { handleOf, stepIndex } from "@lapidary/protocol";
 import { rolloutLogProbs, sftStep, trainedStates } from "@lapidary/post-training";
@@ -12,7 +12,7 @@ import { ascending, demonstration, question } from "./data.mjs";
 /** @typedef {ReadonlyMap<string, ArrayData>} Weights by the name of the model */
 
 const shape = { vocabSize: 288, modelDim: 64, layers: 2, heads: 16, kvHeads: 16, headDim: 4, mlpDim: 128, contextLength: 64 };
-export const model = gemma(gemmaConfigSchema.parse(shape));
+export const model = buildModel(modelConfigSchema.parse(shape));
 
 /** Tokens of a prompt, and of an answer: five digits, `<end_of_turn>`, line break. */
 export const promptTokens = 21;

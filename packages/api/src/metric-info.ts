@@ -1,6 +1,6 @@
 /** What the metrics of recipes mean. Pure functions, for every program that shows metrics. */
 
-const metricKinds = ["reward", "kl", "completions", "preference", "ratio", "value", "time", "other"] as const;
+const metricKinds = ["heldout", "reward", "kl", "completions", "preference", "ratio", "value", "time", "other"] as const;
 export type MetricKind = (typeof metricKinds)[number];
 
 /** `score` has the unit of the rewards. `number` has none. */
@@ -34,6 +34,7 @@ const rule = (name: string, kind: MetricKind, title: string, unit: MetricUnit, m
 
 /** The first rule that matches a name decides. A recipe of a user has the same charts if its metrics have these names. */
 const rules: readonly Rule[] = [
+  rule("heldout_loss\\.(.+)", "heldout", "Held-out loss, {1}", "nats", "Loss of held-out documents of the source {1}."),
   rule("seconds_(.+)", "time", "Time of {1}", "seconds", "The part of the step that {1} takes."),
   rule("(.+)_ms", "time", "Time of {1}", "milliseconds", "The part of the step that {1} takes."),
   rule("(?:tokens_per_s_(.+)|(.+)_tokens_per_s)", "time", "Tokens per second of {1}", "tokens/s", "Tokens that {1} computes in a second."),
@@ -189,6 +190,7 @@ export function metricInfo(name: string): MetricInfo {
 }
 
 const kindTitles: Readonly<Record<MetricKind, readonly [title: string, about: string]>> = {
+  heldout: ["Held-out loss by source", "How well the model predicts documents of each source that it has not seen."],
   reward: ["Reward", "What the policy is trained to increase."],
   kl: ["KL", "How far the policy is from the reference. A reward that rises with a large KL may be hacked."],
   completions: ["Completions", "What the policy writes."],

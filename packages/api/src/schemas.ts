@@ -183,6 +183,8 @@ export const jobSummarySchema = z.object({
   /** Of the last step. */
   metrics: recipeMetricsSchema.optional(),
   heldout_loss: float.optional(),
+  /** By source, of a run that trains on a mixture. */
+  heldout_losses: z.record(z.string(), float).optional(),
   unigram_loss: float.optional(),
   slice: sliceSchema.optional(),
   error: errorSchema.optional(),
@@ -421,6 +423,8 @@ const trainingReportSchema = z.object({
   tokens: count,
   train_loss: float,
   heldout_loss: float,
+  /** By source, of a run that trains on a mixture. */
+  heldout_losses: z.record(z.string(), float).optional(),
   unigram_loss: float,
   sample: z.object({ prompt: z.string(), text: z.string() }),
   /** Absolute path of the last checkpoint. */

@@ -9,7 +9,7 @@ export {
   verifyCheckpoint,
 } from "./checkpoint-store.js";
 export { type Disk, checksumsOf, nodeDisk, nodeDiskWith } from "./disk.js";
-export { StepLog, firstDigest, readStepLog } from "./step-log.js";
+export { batchOfStep, StepLog, firstDigest, readStepLog } from "./step-log.js";
 export { type Manifest, manifestName, parseManifest, printManifest } from "./manifest.js";
 export { type SharedMemory, nativeDisk } from "./native-disk.js";
 export { type Fence, RunFence } from "./run-fence.js";

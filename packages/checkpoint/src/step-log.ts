@@ -108,7 +108,7 @@ export class StepLog {
 
   /** Number, from 0, of the batch of a step. */
   batchOf(step: number): number {
-    return step - 1 + this.#skips.filter((skip) => skip.step <= step).length;
+    return batchOfStep(step, this.#skips);
   }
 
   /** Skips the batch of the next step permanently. */
@@ -211,20 +211,27 @@ export class StepLog {
   }
 }
 
-/** The committed steps and the attempts of a run, from its file. */
+/** Number, from 0, of the batch of a step of a run that skipped batches. */
+export const batchOfStep = (step: number, skips: readonly Skip[]): number => step - 1 + skips.filter((skip) => skip.step <= step).length;
+
+/** The committed steps, the attempts and the skipped batches of a run, from its file. */
 export function readStepLog(
   disk: Pick<Disk, "readText">,
   runDirectory: string,
-): { readonly commits: Commit[]; readonly attempts: Attempt[] } {
+): { readonly commits: Commit[]; readonly attempts: Attempt[]; readonly skips: readonly Skip[] } {
   const commits: Commit[] = [];
   const attempts: Attempt[] = [];
+  let skips: readonly Skip[] = [];
   for (const line of readStepLogText(disk.readText(join(runDirectory, stepLogFile))).lines) {
     if ("attempt" in line) {
       attempts.push(line);
-      if (line.rewinds) while ((commits.at(-1)?.step ?? 0) > line.from) commits.pop();
+      if (!line.rewinds) continue;
+      while ((commits.at(-1)?.step ?? 0) > line.from) commits.pop();
+      skips = skips.filter(({ step }) => step <= line.from);
     } else if ("digest" in line) commits.push(line);
+    else skips = [...skips, line];
   }
-  return { commits, attempts };
+  return { commits, attempts, skips };
 }
 
 function readStepLogText(text = ""): { lines: Line[]; bytes: number; size: number } {

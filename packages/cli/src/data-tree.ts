@@ -1,4 +1,5 @@
 import type { CommandSpec } from "./command-line/spec.js";
+import { pipelineCommands } from "./data-pipeline-tree.js";
 
 const examplesArgument = {
   name: "file",
@@ -14,9 +15,10 @@ const exampleFormat = {
 /** `lapidary data …`. */
 export const dataCommands: CommandSpec = {
   name: "data",
-  summary: "show, check and filter files of examples for post-training",
+  summary: "make training data by pipelines; show, check and filter files of examples for post-training",
   group: "Utilities:",
   commands: [
+    ...pipelineCommands,
     {
       name: "show",
       summary: "the tokens of a row with their training mask, and the rows that are refused",
@@ -130,6 +132,91 @@ export const dataCommands: CommandSpec = {
           output: args.required("output"),
           vocab: args.number("vocab"),
           bytes: args.number("bytes"),
+        }),
+    },
+    {
+      name: "bench",
+      summary: "the speed of each stage of a data pipeline on one core, in MB of text a second",
+      options: [
+        { flags: "--stage <name>", description: "only this stage, such as filters or tokenize; repeatable", repeatable: true },
+        {
+          flags: "--in <directory>",
+          description: "texts: JSON lines, Parquet, WARC, HTML or text (default: the texts of e2e/golden/data)",
+          completes: "directory",
+          access: "read",
+        },
+        {
+          flags: "--mb <number>",
+          description: "repeat the texts with changes up to this size (default 16; with --in: once)",
+          value: "whole",
+        },
+        { flags: "--out <directory>", description: "keep what the stages write", completes: "directory", access: "write" },
+        {
+          flags: "--tokenizer <file>",
+          description: "a SentencePiece model (default: 256,000 pieces, trained on the texts)",
+          completes: "file",
+          access: "read",
+        },
+        {
+          flags: "--peer <python>",
+          description: "a Python with datatrove and sentencepiece: they run in turn with ours",
+          completes: "file",
+        },
+        { flags: "--repeat <number>", description: "repetitions; the median counts (default 1; with --peer 3)", value: "whole" },
+      ],
+      examples: ["lapidary data bench --stage filters --stage tokenize --mb 100", "lapidary data bench --peer ./venv/bin/python --json"],
+      run: async (context, args) =>
+        (await import("./commands/data-bench.js")).benchDataStages(context, {
+          stages: args.list("stage"),
+          input: args.text("in"),
+          megabytes: args.number("mb"),
+          output: args.text("out"),
+          tokenizer: args.text("tokenizer"),
+          peer: args.text("peer"),
+          repetitions: args.number("repeat"),
+        }),
+    },
+    {
+      name: "where",
+      summary: "the steps of a run that trained on a document",
+      arguments: [
+        { name: "document", description: "the id of a document, or its first digits" },
+        { name: "run", description: "a run whose job has data.pipeline", completes: "run" },
+      ],
+      examples: ["lapidary data where 3fa41c09 mixed-1", "lapidary data where 3fa41c09 mixed-1 --json"],
+      run: async (context, args) =>
+        (await import("./commands/data-trace.js")).whereData(context, { document: args.required("document"), run: args.required("run") }),
+    },
+    {
+      name: "at",
+      summary: "what was in the batch of a step of a run: sources, documents, text",
+      arguments: [
+        { name: "run", description: "a run whose job has data.pipeline", completes: "run" },
+        { name: "step", description: "the step, counted from 1" },
+      ],
+      examples: ["lapidary data at mixed-1 1234", "lapidary data at mixed-1 1234 --json"],
+      run: async (context, args) =>
+        (await import("./commands/data-trace.js")).dataAt(context, { run: args.required("run"), step: args.required("step") }),
+    },
+    {
+      name: "ablate",
+      summary: "train small models on mixtures of the sources of a pipeline, and recommend a mixture",
+      arguments: [{ name: "file", description: "the sizes, mixtures and seeds of an ablation", completes: "file" }],
+      options: [
+        { flags: "--pipeline <directory>", description: "the sources, instead of those of the file", completes: "directory" },
+        { flags: "--name <name>", description: "the name of the pipeline of its runs; the same name continues" },
+        { flags: "-o, --output <file>", description: "the report as JSON", completes: "file", access: "write" },
+      ],
+      examples: [
+        "lapidary data ablate configs/ablations/small.yaml --pipeline ./data/v3",
+        "lapidary data ablate mine.yaml -o report.json --json",
+      ],
+      run: async (context, args) =>
+        (await import("./commands/data-ablate.js")).ablateData(context, {
+          file: args.required("file"),
+          pipeline: args.text("pipeline"),
+          name: args.text("name"),
+          output: args.text("output"),
         }),
     },
     {

@@ -10,7 +10,7 @@ import {
 } from "@lapidary/data";
 import { type Judgement, judgementFromLogits, type VerdictTokens } from "@lapidary/evaluation";
 import { HfCheckpoint } from "@lapidary/interop";
-import { isDecoder } from "@lapidary/models";
+import { traitsOf } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { decodeAfter, hashOfTokenizer, type TextTokenizer, tokenizerTooLarge, withTurnTokens } from "@lapidary/tokenizer";
 import type { Sampling } from "@lapidary/training";
@@ -126,7 +126,7 @@ export async function readAnswerModel(name: string, { directory, run, step }: Ch
     directory,
     ...(run === undefined ? {} : { run }),
     ...(step === undefined ? {} : { step }),
-    architecture: isDecoder(config) ? "Decoder" : "Gemma",
+    architecture: traitsOf(config).label,
     vocabulary: hashOfTokenizer(files),
     context,
     ...encoder,

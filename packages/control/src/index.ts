@@ -3,4 +3,6 @@ export { EventStream } from "./event-stream.js";
 export type { Job } from "./job.js";
 export { type JobHandlers, JobQueue } from "./job-queue.js";
 export { HeldLease, type Lease, Leases } from "./leases.js";
-export { type Store } from "./store.js";
+export { openStore, type Store } from "./store.js";
+export { ShardQueue } from "./shard-queue.js";
+export { ShardWorker } from "./shard-worker.js";

@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { asJson, canonicalJson, type JsonValue, LapidaryError, ensure, replaceFile } from "@lapidary/std";
+import { asJson, canonicalJson, counted, type JsonValue, LapidaryError, ensure, replaceFile } from "@lapidary/std";
 import { parseTorus, printMesh } from "@lapidary/topology";
 import {
   type InitNames,
   type JobText,
   type JobValue,
+  hasSameHistory,
   jobFileText,
   loadLocatedJob,
   meshOf,
@@ -103,7 +104,18 @@ export function prepareResume(run: Run, root: string, overrides: readonly string
         location: key,
       });
   }
+  checkHistory(run, before, after);
   if (overrides.length > 0) replaceFile(join(run.directory, runFiles.resume), `${JSON.stringify({ overrides: all })}\n`);
+}
+
+/** Weights of steps that the run has trained cannot change. @throws LAP_MIXTURE_HISTORY */
+function checkHistory({ summary: { step } }: Run, before: ResolvedJob, after: ResolvedJob): void {
+  if (hasSameHistory(before, after, step)) return;
+  throw new LapidaryError({
+    code: "LAP_MIXTURE_HISTORY",
+    message: `the run has trained ${counted(step, "step")}, and data.mixture has other weights for them now`,
+    location: "data.mixture",
+  });
 }
 
 /** The first key under which two values differ: `train.optimizer.lr`. */
@@ -138,7 +150,8 @@ const immutableOnResume: Readonly<Record<string, (job: ResolvedJob) => JsonValue
   compare: ({ compare, orders }) => asJson(compare === undefined ? null : { ...compare, orders }),
   model: ({ model }) => asJson(model),
   seed: ({ seed }) => seed,
-  data: ({ data }) => asJson(data),
+  // The stages that have not begun may change, and `checkHistory` compares the others.
+  data: ({ data: { mixture: _, repeat: __, ...data } }) => asJson(data),
   train: ({ train: { steps: _, eval: __, init: ___, ...train } }) => asJson(train),
 };
 

@@ -5,14 +5,14 @@ import { join } from "node:path";
 import { ownTokenizerFile, trainTokenizer } from "@lapidary/tokenizer";
 import { f32Array, fromTensor, i32Array, toTensor, writeHfCheckpoint } from "@lapidary/interop";
 import { GraphBuilder, interpret } from "@lapidary/ir";
-import { type GemmaConfig, gemma } from "@lapidary/models";
+import { type ModelConfig, buildModel } from "@lapidary/models";
 import { ensure, normalAt } from "@lapidary/std";
 import { makeMesh, parseMesh } from "@lapidary/topology";
 import { defaultRules, evalStep, greedy, paramName } from "@lapidary/training";
 import { openSampler, openPool, openSession } from "@lapidary/trainer";
 import { aliveOf } from "./testing/harness.js";
 
-const config: GemmaConfig = {
+const config: ModelConfig = {
   vocabSize: 300,
   modelDim: 16,
   layers: 1,
@@ -24,7 +24,7 @@ const config: GemmaConfig = {
   ropeTheta: 10_000,
   normEps: 1e-6,
 };
-const model = gemma(config);
+const model = buildModel(config);
 const weights = new Map(
   model.params.map(({ name, dims }, key) => {
     const size = dims.reduce((a, b) => a * b, 1);

@@ -1,4 +1,7 @@
 import { LapidaryError } from "@lapidary/std";
+import { z } from "zod";
+import { type DroppedExample, droppedExample, maxExamples, smallestExamples } from "./examples.js";
+import { binOf, type Histogram, mergeHistograms, sortedBins } from "./histogram.js";
 
 /** A file that could not be read to its end, and why. */
 export interface FileError {
@@ -15,7 +18,31 @@ export interface AccountCounts {
   /** UTF-8 bytes of the delivered texts. */
   readonly bytes: number;
   readonly errors: readonly FileError[];
+  /** UTF-8 bytes that were removed from delivered texts, by reason. */
+  readonly cut?: Readonly<Record<string, number>> | undefined;
+  /** Ids of the delivered texts, if the stage encodes them. */
+  readonly tokens?: number | undefined;
+  /** A uniform sample of the dropped documents. */
+  readonly examples?: readonly DroppedExample[] | undefined;
+  /** Of each measure, if the stage measures. */
+  readonly histograms?: Readonly<Record<string, Histogram>> | undefined;
 }
+
+const count = z.number().int().nonnegative();
+const counts = z.record(z.string(), count);
+
+/** The form of a stored account. */
+export const accountSchema = z.object({
+  in: count,
+  out: count,
+  dropped: counts,
+  bytes: count,
+  errors: z.array(z.object({ file: z.string(), reason: z.string() })),
+  cut: counts.optional(),
+  tokens: count.optional(),
+  examples: z.array(z.object({ id: z.string(), reason: z.string(), excerpt: z.string() })).optional(),
+  histograms: z.record(z.string(), counts).optional(),
+});
 
 /**
  * Counts the documents of one stage. Each document enters, and is then delivered or dropped. The three are counted
@@ -27,6 +54,10 @@ export class Account {
   #bytes = 0;
   readonly #dropped = new Map<string, number>();
   readonly #errors: FileError[] = [];
+  readonly #cut = new Map<string, number>();
+  readonly #histograms = new Map<string, Map<string, number>>();
+  #examples: readonly DroppedExample[] = [];
+  #tokens: number | undefined;
 
   enter(documents = 1): void {
     this.#in += documents;
@@ -41,6 +72,30 @@ export class Account {
     if (documents > 0) this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + documents);
   }
 
+  /** Drops a document whose id and text are known. It can become an example. */
+  dropDocument({ id, text }: { readonly id: string; readonly text: string }, reason: string): void {
+    this.drop(reason);
+    const last = this.#examples[maxExamples - 1];
+    if (last === undefined || id < last.id) this.#examples = smallestExamples([...this.#examples, droppedExample(id, reason, text)]);
+  }
+
+  /** Bytes that the stage removed from a text that it delivers. */
+  cut(reason: string, bytes: number): void {
+    if (bytes > 0) this.#cut.set(reason, (this.#cut.get(reason) ?? 0) + bytes);
+  }
+
+  encode(tokens: number): void {
+    this.#tokens = (this.#tokens ?? 0) + tokens;
+  }
+
+  /** A value of a measure of one document. */
+  observe(measure: string, value: number): void {
+    const bins = this.#histograms.get(measure) ?? new Map<string, number>();
+    this.#histograms.set(measure, bins);
+    const bin = binOf(value);
+    bins.set(bin, (bins.get(bin) ?? 0) + 1);
+  }
+
   /** A file has an error. Documents that were delivered before it stay delivered. */
   fail(file: string, reason: string): void {
     this.#errors.push({ file, reason });
@@ -49,7 +104,17 @@ export class Account {
   /** @throws LapidaryError LAP_DATA_ACCOUNT if documents are missing */
   counts(location: string): AccountCounts {
     const dropped = sorted(this.#dropped);
-    return checkAccount({ in: this.#in, out: this.#out, dropped, bytes: this.#bytes, errors: [...this.#errors] }, location);
+    const details = {
+      ...(this.#cut.size === 0 ? {} : { cut: sorted(this.#cut) }),
+      ...(this.#tokens === undefined ? {} : { tokens: this.#tokens }),
+      ...(this.#examples.length === 0 ? {} : { examples: this.#examples }),
+      ...(this.#histograms.size === 0 ? {} : { histograms: mergeHistograms([this.#binned()]) }),
+    };
+    return checkAccount({ in: this.#in, out: this.#out, dropped, bytes: this.#bytes, errors: [...this.#errors], ...details }, location);
+  }
+
+  #binned(): Record<string, Histogram> {
+    return Object.fromEntries([...this.#histograms].map(([name, bins]) => [name, sortedBins(bins)]));
   }
 }
 
@@ -59,14 +124,32 @@ export class Account {
  * @throws LapidaryError LAP_DATA_ACCOUNT if one of the accounts does not add up
  */
 export function mergeAccounts(accounts: readonly AccountCounts[], location: string): AccountCounts {
-  const dropped = new Map<string, number>();
-  for (const account of accounts)
-    for (const [reason, count] of Object.entries(checkAccount(account, location).dropped))
-      dropped.set(reason, (dropped.get(reason) ?? 0) + count);
+  for (const account of accounts) checkAccount(account, location);
   const sum = (of: (account: AccountCounts) => number): number => accounts.reduce((total, account) => total + of(account), 0);
+  const dropped = sumByReason(accounts.map((account) => account.dropped));
   const errors = accounts.flatMap((account) => account.errors);
-  const merged = { in: sum((a) => a.in), out: sum((a) => a.out), dropped: sorted(dropped), bytes: sum((a) => a.bytes), errors };
+  const merged = { in: sum((a) => a.in), out: sum((a) => a.out), dropped, bytes: sum((a) => a.bytes), errors, ...mergeDetails(accounts) };
   return checkAccount(merged, location);
+}
+
+/** A detail is absent if no account has it. */
+function mergeDetails(accounts: readonly AccountCounts[]): Pick<AccountCounts, "cut" | "tokens" | "examples" | "histograms"> {
+  const cut = accounts.flatMap((account) => (account.cut === undefined ? [] : [account.cut]));
+  const tokens = accounts.flatMap((account) => (account.tokens === undefined ? [] : [account.tokens]));
+  const examples = accounts.flatMap((account) => account.examples ?? []);
+  const histograms = accounts.flatMap((account) => (account.histograms === undefined ? [] : [account.histograms]));
+  return {
+    ...(cut.length === 0 ? {} : { cut: sumByReason(cut) }),
+    ...(tokens.length === 0 ? {} : { tokens: tokens.reduce((total, each) => total + each, 0) }),
+    ...(examples.length === 0 ? {} : { examples: smallestExamples(examples) }),
+    ...(histograms.length === 0 ? {} : { histograms: mergeHistograms(histograms) }),
+  };
+}
+
+function sumByReason(counts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sums = new Map<string, number>();
+  for (const each of counts) for (const [reason, count] of Object.entries(each)) sums.set(reason, (sums.get(reason) ?? 0) + count);
+  return sorted(sums);
 }
 
 /**

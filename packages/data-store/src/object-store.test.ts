@@ -7,7 +7,8 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import { Account, type AccountCounts } from "./account.js";
-import { ObjectStore, objectKey, type StoredObject } from "./object-store.js";
+import { ObjectStore } from "./object-store.js";
+import { objectKey, type StoredObject } from "./stored-object.js";
 import { keyOf, partsOfObject } from "./testing/objects.js";
 
 const main = fileURLToPath(new URL("./testing/store-main.js", import.meta.url));

@@ -1,55 +1,21 @@
 import { createHash, randomUUID } from "node:crypto";
-import { mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { createReadStream, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { asJson, canonicalJson, isSystemError, type JsonValue, LapidaryError, systemError } from "@lapidary/std";
-import { z } from "zod";
+import { isSystemError, systemError } from "@lapidary/std";
 import { type AccountCounts, checkAccount } from "./account.js";
-
-/** All that an output depends on. A stage that depends on anything else, such as the time, gets no key. */
-export interface StageKey {
-  /** The version of the code of the stage. */
-  readonly code: string;
-  readonly config: JsonValue;
-  /** Keys of the objects that the stage reads, or digests of files, in order. */
-  readonly inputs: readonly string[];
-}
-
-export interface StoredPart {
-  /** `part-0`, `part-1`, … */
-  readonly name: string;
-  readonly bytes: number;
-  readonly sha256: string;
-}
-
-/** An output of a stage that is complete. */
-export interface StoredObject {
-  readonly key: string;
-  readonly account: AccountCounts;
-  readonly parts: readonly StoredPart[];
-}
-
-const count = z.number().int().nonnegative();
-const storedObject = z.object({
-  key: z.string(),
-  account: z.object({
-    in: count,
-    out: count,
-    dropped: z.record(z.string(), count),
-    bytes: count,
-    errors: z.array(z.object({ file: z.string(), reason: z.string() })),
-  }),
-  parts: z.array(z.object({ name: z.string().regex(/^part-\d+$/), bytes: count, sha256: z.string() })),
-});
+import {
+  accountBytes,
+  checkEqual,
+  damaged,
+  type OutputStore,
+  parseStoredObject,
+  type StoredObject,
+  type StoredPart,
+  writePart,
+} from "./stored-object.js";
 
 const accountFile = "account.json";
-
-/** SHA-256 of the canonical JSON of a key, in hex. */
-export function objectKey({ code, config, inputs }: StageKey): string {
-  return createHash("sha256")
-    .update(canonicalJson({ code, config, inputs: [...inputs] }))
-    .digest("hex");
-}
 
 /**
  * The outputs of stages in a directory that any number of processes share.
@@ -61,7 +27,7 @@ export function objectKey({ code, config, inputs }: StageKey): string {
  * An object is complete or absent: its directory is synced, then renamed into place. Nothing is overwritten. Two processes
  * that compute one key write equal bytes, and the first that ends is kept.
  */
-export class ObjectStore {
+export class ObjectStore implements OutputStore {
   readonly #root: string;
 
   constructor(root: string) {
@@ -88,10 +54,7 @@ export class ObjectStore {
       if (error.code === "ENOENT") return undefined;
       throw systemError(error, { doing: "read an output of a stage", place: path });
     }
-    const read = storedObject.safeParse(asJsonText(text));
-    if (!read.success || read.data.key !== key) throw damaged(path, "its account has another form");
-    checkAccount(read.data.account, path);
-    return read.data;
+    return parseStoredObject(text, key, path);
   }
 
   /**
@@ -116,6 +79,29 @@ export class ObjectStore {
   }
 
   /**
+   * The bytes of a part, compared with their digest at the end.
+   *
+   * @throws LapidaryError LAP_DATA_STORE after the last chunk if they differ; LAP_FILE_…
+   */
+  async *read(object: StoredObject, index: number): AsyncGenerator<Buffer> {
+    const part = object.parts[index];
+    if (part === undefined) throw damaged(this.#directory(object.key), `it has no part-${index}`);
+    const path = this.pathOf(object, part);
+    const hash = createHash("sha256");
+    try {
+      for await (const chunk of createReadStream(path, { highWaterMark: 256 * 1024 })) {
+        hash.update(chunk as Buffer);
+        yield chunk as Buffer;
+      }
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      if (error.code === "ENOENT") throw damaged(path, "it is missing");
+      throw systemError(error, { doing: "read an output of a stage", place: path });
+    }
+    if (hash.digest("hex") !== part.sha256) throw damaged(path, "its bytes differ from its account");
+  }
+
+  /**
    * Compares the bytes of an object with its account.
    *
    * @throws LapidaryError LAP_DATA_STORE with the part that differs
@@ -126,6 +112,17 @@ export class ObjectStore {
       const found = await digestOf(path);
       if (found === undefined) throw damaged(path, "it is missing");
       if (found.bytes !== part.bytes || found.sha256 !== part.sha256) throw damaged(path, "its bytes differ from its account");
+    }
+  }
+
+  /** An empty directory on the disk of the store, for files of a stage while it runs. Its user removes it. */
+  makeScratch(): string {
+    const path = join(this.#root, "unfinished", `scratch.${randomUUID()}`);
+    try {
+      mkdirSync(path, { recursive: true });
+      return path;
+    } catch (error) {
+      throw isSystemError(error) ? systemError(error, { doing: "make a directory for a stage", place: path }) : error;
     }
   }
 
@@ -152,9 +149,7 @@ export class ObjectStore {
       if (!isSystemError(error) || !["ENOTEMPTY", "EEXIST"].includes(error.code)) throw error;
       const first = this.find(written.key);
       if (first === undefined) throw damaged(this.#directory(written.key), "it has no account");
-      if (canonicalJson(asJson(first)) !== canonicalJson(asJson(written)))
-        throw damaged(this.#directory(written.key), "another process computed other bytes for it, so the stage is not deterministic");
-      return first;
+      return checkEqual(first, written, this.#directory(written.key));
     }
     await sync(objects);
     return written;
@@ -171,29 +166,12 @@ async function writeObject(
     const next = await produced.next();
     if (next.done === true) {
       const object = { key, account: checkAccount(next.value, key), parts };
-      await writePart(directory, accountFile, [Buffer.from(`${canonicalJson(asJson(object))}\n`)]);
+      await writePart(directory, accountFile, [accountBytes(object)]);
       await sync(directory);
       return object;
     }
     parts.push(await writePart(directory, `part-${parts.length}`, next.value));
   }
-}
-
-async function writePart(directory: string, name: string, chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<StoredPart> {
-  const hash = createHash("sha256");
-  let bytes = 0;
-  const file = await open(join(directory, name), "wx");
-  try {
-    for await (const chunk of chunks) {
-      hash.update(chunk);
-      bytes += chunk.length;
-      for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten;
-    }
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  return { name, bytes, sha256: hash.digest("hex") };
 }
 
 /** The digest of a file; undefined if there is none. */
@@ -223,16 +201,3 @@ async function sync(directory: string): Promise<void> {
     await handle.close();
   }
 }
-
-/** The value of a JSON text; undefined if it is not JSON. */
-function asJsonText(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-const damaged = (location: string, why: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_DATA_STORE", message: `the output of a stage cannot be used: ${why}`, location });

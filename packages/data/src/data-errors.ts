@@ -126,6 +126,15 @@ export function indivisibleCorpus(place: string): LapidaryError {
   );
 }
 
+export function nothingHeldOut(place: string, source: string, documents: number, fraction: number): LapidaryError {
+  return usage(
+    "LAP_DATA_TOO_SMALL",
+    `the source ${source} has ${counted(documents, "document")}, and the hash of none is in the held-out ${fraction * 100} %`,
+    place,
+    "raise data.held_out, or add documents to the source",
+  );
+}
+
 export function tooSmallForBatch(place: string, rows: number, batch: number, seq: number): LapidaryError {
   return usage(
     "LAP_DATA_TOO_SMALL",

@@ -5,13 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { sizeOf } from "@lapidary/ir";
-import { gemmaConfigSchema, paramsOf } from "@lapidary/models";
+import { modelConfigSchema, paramsOf } from "@lapidary/models";
 import { LapidaryError, ensure, normalAt } from "@lapidary/std";
 import { HfCheckpoint } from "./hf-checkpoint.js";
-import { gemmaConfigToHf } from "./hf-config.js";
+import { modelConfigToHf } from "./hf-config.js";
 import type { SafetensorsDtype } from "./safetensors-header.js";
 
-const config = gemmaConfigSchema.parse({
+const config = modelConfigSchema.parse({
   vocabSize: 7,
   modelDim: 6,
   layers: 2,
@@ -73,7 +73,7 @@ describe("checkpoints of other tools", () => {
   let directory: string;
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "lapidary-"));
-    write("config.json", JSON.stringify(gemmaConfigToHf(config)));
+    write("config.json", JSON.stringify(modelConfigToHf(config)));
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 
@@ -85,7 +85,7 @@ describe("checkpoints of other tools", () => {
   };
   const rename = (to: (name: string) => string): void =>
     write("model.safetensors", fileOf(new Map([...weights()].map(([name, stored]) => [to(name), stored]))));
-  const hf = (keys: Record<string, unknown>): void => write("config.json", JSON.stringify({ ...gemmaConfigToHf(config), ...keys }));
+  const hf = (keys: Record<string, unknown>): void => write("config.json", JSON.stringify({ ...modelConfigToHf(config), ...keys }));
 
   /** Checks the warnings, then all parameters. */
   const reads = async (warning?: RegExp): Promise<void> => {
@@ -309,9 +309,10 @@ describe("checkpoints of other tools", () => {
     });
 
   for (const [keys, key] of [
-    [{ model_type: "gemma2" }, "model_type"],
-    [{ model_type: "llama" }, "model_type"],
-    [{ model_type: "gemma3_text", sliding_window: 512 }, "model_type"],
+    [{ model_type: "gemma2" }, "architectures"],
+    [{ model_type: "qwen2" }, "model_type"],
+    [{ model_type: "deepseek_v3", n_routed_experts: 256 }, "n_routed_experts"],
+    [{ model_type: "qwen2_moe", num_experts: 64 }, "num_experts"],
     [{ model_type: undefined }, "model_type"],
     [{ hidden_act: "silu" }, "hidden_act"],
     [{ hidden_activation: "gelu" }, "hidden_activation"],

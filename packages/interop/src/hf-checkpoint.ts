@@ -8,7 +8,7 @@ import type { ArrayData } from "./array-data.js";
 import { writeFileAtomic } from "./atomic-file.js";
 import { isAdapterFile, isWeightFile, noConfig, notACheckpoint } from "./checkpoint-survey.js";
 import { isFile, openWeights } from "./weight-files.js";
-import { type ControlIds, modelConfigToHf, readHfConfigWithWarnings } from "./hf-config.js";
+import { type ControlIds, hfJsonText, modelConfigToHf, readHfConfigWithWarnings } from "./hf-config.js";
 import { checkFinite } from "./finite.js";
 import { matchTensors, type MatchedTensors } from "./match-tensors.js";
 import { SafetensorsFile, writeSafetensors } from "./safetensors.js";
@@ -189,7 +189,7 @@ export async function readBackHfCheckpoint(directory: string, tensors: ReadonlyM
 }
 
 /**
- * Writes a checkpoint directory; `GemmaForCausalLM.from_pretrained` loads that of a Gemma. Each file is replaced atomically, the weights before config.json.
+ * Writes a checkpoint directory; `AutoModelForCausalLM.from_pretrained` loads it, unless the family is `decoder`. Each file is replaced atomically, the weights before config.json.
  *
  * @param tensors all parameters of the model, by Hugging Face name
  * @param extra additional files by name, such as those of a tokenizer
@@ -213,7 +213,5 @@ export async function writeHfCheckpoint(
   await writeSafetensors(join(directory, "model.safetensors"), new Map(ordered), { format: "pt" });
   for (const [name, text] of extra)
     await writeFileAtomic(join(directory, name), [typeof text === "string" ? Buffer.from(text, "utf8") : text]);
-  await writeFileAtomic(join(directory, "config.json"), [
-    Buffer.from(`${JSON.stringify(modelConfigToHf(config, control), null, 2)}\n`, "utf8"),
-  ]);
+  await writeFileAtomic(join(directory, "config.json"), [Buffer.from(hfJsonText(modelConfigToHf(config, control)), "utf8")]);
 }

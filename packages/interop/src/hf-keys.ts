@@ -1,12 +1,14 @@
-import { LapidaryError, type Warning } from "@lapidary/std";
+import type { Warning } from "@lapidary/std";
+import { configError } from "./hf-error.js";
+import { type HfFamily, hfFamilies, hfFamilyOf, labelOf } from "./hf-families.js";
+import { formatValue, isObject, type Json, none, only, type Requirement } from "./hf-requirements.js";
 
 /**
- * Every key that the `config.json` of a Gemma may have is in one of three groups: the model is built from it (`hf-config.ts`), it must have the value of
- * Gemma 1 (`required`), or it does not change what the model computes (`harmless`). Any other key is reported, because it may change the model.
+ * Every key that a `config.json` may have is in one of three groups: the model is built from it (`hf-config.ts`, `hf-families.ts`), it must have the
+ * value of the family (`required`), or it does not change what the model computes (`harmless`). Any other key is reported, because it may change the model.
  */
-type Json = Readonly<Record<string, unknown>>;
 
-/** The dimensions and constants that the model is built from. */
+/** The dimensions and constants that a model of any family is built from. */
 const used: ReadonlySet<string> = new Set([
   "vocab_size",
   "hidden_size",
@@ -18,24 +20,15 @@ const used: ReadonlySet<string> = new Set([
   "max_position_embeddings",
   "rms_norm_eps",
   "rope_theta",
+  "tie_word_embeddings",
 ]);
-
-/** The required value of a key. Absent and null always mean the value of Gemma 1. */
-interface Requirement {
-  readonly holds: (value: unknown, config: Json) => boolean;
-  /** The property of Gemma 1; completes the sentence "Gemma 1 has …". */
-  readonly has: string;
-}
-
-const only = (has: string, ...values: readonly unknown[]): Requirement => ({ holds: (value) => values.includes(value), has });
-const none = (what: string): Requirement => only(`no ${what}`, false, 0);
 
 const tanhGelu = "the tanh form of GELU (gelu_pytorch_tanh)";
 
+/** The values of Gemma 1, which are those of every family that does not say otherwise. */
 const required: Readonly<Record<string, Requirement>> = {
   hidden_act: { holds: (value, config) => value === "gelu_pytorch_tanh" || (value === "gelu" && !meansExactGelu(config)), has: tanhGelu },
   hidden_activation: only(tanhGelu, "gelu_pytorch_tanh"),
-  tie_word_embeddings: only("an output head that is the embedding", true),
   attention_bias: none("biases in attention"),
   mlp_bias: none("biases in the MLP"),
   use_bias: none("biases"),
@@ -95,11 +88,6 @@ const required: Readonly<Record<string, Requirement>> = {
   text_config: { holds: () => false, has: "text alone: this is a multimodal model" },
   vision_config: { holds: () => false, has: "text alone: this is a multimodal model" },
   audio_config: { holds: () => false, has: "text alone: this is a multimodal model" },
-  architectures: {
-    holds: (value) =>
-      Array.isArray(value) && (value as unknown[]).every((name) => typeof name === "string" && /^(Flax|TF)?Gemma(?!\d)/.test(name)),
-    has: "the class GemmaForCausalLM",
-  },
 };
 
 /** The first releases wrote "gelu" for the tanh form. From transformers 4.48 on, "gelu" is the exact form (`GemmaMLP`), regardless of hidden_activation. */
@@ -113,27 +101,41 @@ const harmless = new RegExp(
   `^(_name_or_path|_commit_hash|_attn_implementation\\w*|_flash_attn\\w*|_from_model_config|_diffusers_version|model_type|transformers_version|torch_dtype|dtype|use_cache|initializer_range|(bos|eos|pad|sep|unk|cls|mask|decoder_start|forced_bos|forced_eos|image|boi|eoi)_token_(id|index)|name_or_path|attn_implementation|output_(attentions|hidden_states|scores)|return_dict(_in_generate)?|torchscript|use_bfloat16|tf_legacy_loss|chunk_size_feed_forward|is_decoder|id2label|label2id|num_labels|problem_type|finetuning_task|task_specific_params|tokenizer_class|prefix|cache_implementation|gradient_checkpointing|model_max_length|max_length|min_length|do_sample|early_stopping|num_beams|num_beam_groups|diversity_penalty|temperature|top_k|top_p|typical_p|repetition_penalty|length_penalty|no_repeat_ngram_size|encoder_no_repeat_ngram_size|bad_words_ids|num_return_sequences|exponential_decay_length_penalty|suppress_tokens|begin_suppress_tokens|remove_invalid_values|unsloth_.*|transformers\\.js_config|use_flash_attn|use_return_dict|output_router_logits)$`,
 );
 
-const isObject = (value: unknown): value is Json => typeof value === "object" && value !== null && !Array.isArray(value);
-
 function isPlainRope(value: unknown): boolean {
   if (!isObject(value)) return false;
   const { rope_theta: _, rope_type: type = "default", type: legacy = "default", partial_rotary_factor: share = 1, ...rest } = value;
   return type === "default" && legacy === "default" && share === 1 && Object.values(rest).every((one) => one === null || one === undefined);
 }
 
+/** The required values of a family. A key that its models are built from has none. */
+const requirementsOf = (family: HfFamily): [string, Requirement][] => [
+  ...Object.entries({ ...required, ...family.required }).filter(([key]) => !family.used.includes(key)),
+  [
+    "architectures",
+    {
+      holds: (value) => Array.isArray(value) && (value as unknown[]).every((name) => isClassOf(family, name)),
+      has: `the class ${family.architecture}`,
+    },
+  ],
+];
+
+/** Whether a class of transformers, such as FlaxGemmaModel, belongs to a family. */
+const isClassOf = ({ architecture }: HfFamily, name: unknown): boolean =>
+  typeof name === "string" && new RegExp(`^(Flax|TF)?${architecture.replace("ForCausalLM", "")}(?!\\d)`).test(name);
+
 /**
- * Rejects a configuration that is not Gemma 1, or that contradicts itself.
+ * Rejects a configuration whose family is not known, that is not of its family, or that contradicts itself.
  *
  * @throws LAP_CHECKPOINT_CONFIG with the key
  */
-export function checkHfKeys(json: unknown, file: string): void {
+export function checkHfKeys(json: unknown, file: string): HfFamily {
   if (!isObject(json)) throw configError(file, "", "it is not an object of keys and values");
-  checkFamily(json, file);
-  for (const [key, { holds, has }] of Object.entries(required)) {
+  const family = familyOfJson(json, file);
+  for (const [key, { holds, has }] of requirementsOf(family)) {
     const value = json[key];
     if (value === undefined || value === null || holds(value, json)) continue;
     const inner = isObject(value) && /^rope/.test(key) ? ropeKey(value) : "";
-    throw configError(file, `${key}${inner}`, `${key} is ${formatValue(value)}, and Gemma 1 has ${has}`);
+    throw configError(file, `${key}${inner}`, `${key} is ${formatValue(value)}, and ${labelOf(family)} has ${has}`);
   }
   const { rope_theta: theta, rope_parameters: rope } = json;
   if (isObject(rope) && typeof theta === "number" && typeof rope["rope_theta"] === "number" && rope["rope_theta"] !== theta)
@@ -142,6 +144,7 @@ export function checkHfKeys(json: unknown, file: string): void {
       "rope_theta",
       `rope_theta is ${theta}, rope_parameters.rope_theta is ${rope["rope_theta"]}: they contradict each other`,
     );
+  return family;
 }
 
 /** The key within a rope setting that changes the plain rotary embedding. */
@@ -150,9 +153,17 @@ const ropeKey = (value: Json): string => {
   return key === undefined ? "" : `.${key}`;
 };
 
-function checkFamily(json: Json, file: string): void {
+function familyOfJson(json: Json, file: string): HfFamily {
   const type = json["model_type"];
-  if (type === "gemma") return;
+  const family = hfFamilyOf(type);
+  if (family !== undefined) return family;
+  const experts = ["num_local_experts", "num_experts", "n_routed_experts"].find((key) => typeof json[key] === "number" && json[key] > 0);
+  if (experts !== undefined)
+    throw configError(
+      file,
+      experts,
+      `${experts} is ${formatValue(json[experts])} (model_type ${formatValue(type)}); Lapidary supports the experts of ${hfFamilies.flatMap((one) => (one.experts === undefined ? [] : [one.modelType])).join(", ")}`,
+    );
   if (type === undefined && typeof json["error"] === "string")
     throw configError(file, "model_type", `the file is an error reply of a server, not a configuration: ${formatValue(json["error"])}`);
   if (type === undefined && ("text_config" in json || "vision_config" in json))
@@ -160,7 +171,9 @@ function checkFamily(json: Json, file: string): void {
   throw configError(
     file,
     "model_type",
-    type === undefined ? "it has no model_type" : `model_type is ${formatValue(type)}; Lapidary supports only Gemma 1 ("gemma")`,
+    type === undefined
+      ? "it has no model_type"
+      : `model_type is ${formatValue(type)}; Lapidary supports ${hfFamilies.map((one) => one.modelType).join(", ")}`,
   );
 }
 
@@ -175,9 +188,10 @@ export function unknownHfKeys(json: unknown, file: string): Warning[] {
       place: `${file}: hidden_act`,
       remedy: "write hidden_act: gelu_pytorch_tanh if the model was trained with this form",
     });
-  const unknown = Object.keys(json).filter(
-    (key) => !used.has(key) && !Object.hasOwn(required, key) && !harmless.test(key) && json[key] !== null && json[key] !== false,
-  );
+  const family = hfFamilyOf(json["model_type"]);
+  const ofFamily = [...(family?.used ?? []), ...Object.keys(family?.required ?? {})];
+  const known = new Set([...used, "architectures", ...Object.keys(required), ...ofFamily]);
+  const unknown = Object.keys(json).filter((key) => !known.has(key) && !harmless.test(key) && json[key] !== null && json[key] !== false);
   if (unknown.length > 0)
     warnings.push({
       code: "LAP_CHECKPOINT_CONFIG_KEY",
@@ -187,15 +201,3 @@ export function unknownHfKeys(json: unknown, file: string): Warning[] {
     });
   return warnings;
 }
-
-const formatValue = (value: unknown): string => {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 120 ? `${text.slice(0, 120)}…` : text;
-};
-
-export const configError = (file: string, key: string, problem: string): LapidaryError =>
-  new LapidaryError({
-    code: "LAP_CHECKPOINT_CONFIG",
-    message: `unsupported model configuration: ${problem}`,
-    location: key === "" ? file : `${file}: ${key}`,
-  });

@@ -4,7 +4,7 @@ export { writeDirectoryAtomic } from "./atomic-directory.js";
 export { noConfig, notACheckpoint } from "./checkpoint-survey.js";
 export { checkFinite } from "./finite.js";
 export { HfCheckpoint, readBackHfCheckpoint, readHfCheckpoint, writeHfCheckpoint } from "./hf-checkpoint.js";
-export { gemmaConfigToHf, modelConfigFromHf, modelConfigToHf, readControlIds, readHfConfig, readJson } from "./hf-config.js";
+export { modelConfigFromHf, modelConfigToHf, parseHfConfig, readControlIds, readHfConfig, readJson } from "./hf-config.js";
 export { checkOptimizerState } from "./optimizer-state.js";
 export { decodeSafetensors, readSafetensors, SafetensorsFile, safetensorsHead, writeSafetensors } from "./safetensors.js";
 export { globalModule, outputSharding, perDeviceModule } from "./stablehlo/module.js";

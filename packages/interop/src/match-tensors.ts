@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { sameDims, sizeOf } from "@lapidary/ir";
-import { isDecoder, type ModelConfig, type ParamSpec } from "@lapidary/models";
+import { isTied, layerTypeOf, type ModelConfig, type ParamSpec, ropeFrequency, ropeOf, traitsOf } from "@lapidary/models";
 import { ensure, suggest, type Warning } from "@lapidary/std";
 import { mergeAdapter } from "./checkpoint-survey.js";
 import { withDirectory } from "./file-kind.js";
@@ -101,7 +101,7 @@ function headAsEmbedding(
   { name, dims }: ParamSpec,
   warnings: Warning[],
 ): string | undefined {
-  if (isDecoder(config) || name !== embedding) return undefined;
+  if (!isTied(config) || name !== embedding) return undefined;
   const head = [...found].find(
     ([stored, file]) => originalName(stored, renaming) === outputHead && sameDims(file.dimsOf(stored) ?? [], dims),
   )?.[0];
@@ -173,18 +173,18 @@ function shapeRemedy(name: string, found: readonly number[], wanted: readonly nu
 /** The redundant tensor, if a tensor that is not a parameter repeats a value that the model computes; otherwise undefined. */
 function redundancyOf({ config, renaming }: Context, tensor: StoredTensor, embedded: StoredTensor): RedundantTensor | undefined {
   const name = originalName(tensor.name, renaming);
-  if (name === outputHead && !isDecoder(config)) return tiedHead(tensor, embedded);
+  if (name === outputHead && isTied(config)) return tiedHead(tensor, embedded, config);
   const layer = /^model\.(?:layers\.(\d+)\.self_attn\.)?rotary_emb\.inv_freq$/.exec(name ?? "");
-  if (layer !== null && Number(layer[1] ?? 0) < config.layers) return frequencies(tensor, config);
+  if (layer !== null && Number(layer[1] ?? 0) < config.layers) return frequencies(tensor, config, Number(layer[1] ?? 0));
   return undefined;
 }
 
 const dropHead = `remove ${outputHead} from the file if the embedding is the head, or tie it: write the values of ${embedding} under this name too`;
 
-function tiedHead(tensor: StoredTensor, embedded: StoredTensor): RedundantTensor {
+function tiedHead(tensor: StoredTensor, embedded: StoredTensor, config: ModelConfig): RedundantTensor {
   const { file, name } = tensor;
   const [found, wanted] = [dimsOfStored(tensor), dimsOfStored(embedded)];
-  const noHead = "Gemma 1 has no separate output head, because it uses the embedding";
+  const noHead = `the ${traitsOf(config).label} of config.json has no separate output head, because it uses the embedding`;
   if (!sameDims(found, wanted))
     throw tensorError(
       file.path,
@@ -205,8 +205,10 @@ function tiedHead(tensor: StoredTensor, embedded: StoredTensor): RedundantTensor
 /** Relative error of a stored frequency, by dtype: half a unit in the last place, and the same for the power that was computed in f32. */
 const roundings: Readonly<Record<string, number>> = { F32: 2 ** -20, F16: 2 ** -10, BF16: 2 ** -7 };
 
-/** The frequencies theta^(−2i/E) of rotary embedding (`models/layers/rope.ts`), which older exports stored as buffers. */
-function frequencies(tensor: StoredTensor, { headDim, ropeTheta }: ModelConfig): RedundantTensor {
+/** The frequencies of rotary embedding (`models/layers/rope.ts`), which older exports stored as buffers. */
+function frequencies(tensor: StoredTensor, config: ModelConfig, index: number): RedundantTensor {
+  const { headDim } = config;
+  const rope = ropeOf(config, layerTypeOf(config, index));
   const { file, name } = tensor;
   const found = dimsOfStored(tensor);
   const rounding = roundings[file.dtypeOf(name) ?? "F32"];
@@ -223,14 +225,14 @@ function frequencies(tensor: StoredTensor, { headDim, ropeTheta }: ModelConfig):
     check: async () => {
       const { data } = await file.read(name);
       const at = [...data].findIndex((value, i) => {
-        const wanted = ropeTheta ** ((-2 * i) / headDim);
+        const wanted = ropeFrequency(rope, i, headDim);
         return !(Math.abs(value - wanted) <= rounding * wanted + 2 ** -25);
       });
       if (at >= 0)
         throw tensorError(
           file.path,
           name,
-          `element ${at} is ${data[at]}, rope_theta ${ropeTheta} gives ${ropeTheta ** ((-2 * at) / headDim)}`,
+          `element ${at} is ${data[at]}, rope_theta ${rope.theta} gives ${ropeFrequency(rope, at, headDim)}`,
           remedy,
         );
     },
@@ -240,7 +242,12 @@ function frequencies(tensor: StoredTensor, { headDim, ropeTheta }: ModelConfig):
 // ---- errors of missing and rejected tensors ----
 
 /** Name patterns of tensors that other models, tools or trainers write. */
-const origins: readonly { readonly pattern: RegExp; readonly what: string; readonly remedy: string }[] = [
+const origins: readonly {
+  readonly pattern: RegExp;
+  /** Takes the family of the model. */
+  readonly what: string | ((label: string) => string);
+  readonly remedy: string;
+}[] = [
   {
     pattern: /\.(lora_[AB]|lora_embedding_[AB]|lora_magnitude_vector|base_layer|modules_to_save|ia3_l|hada_w\d)\b/,
     what: "the model contains an adapter that is not merged",
@@ -264,10 +271,10 @@ const origins: readonly { readonly pattern: RegExp; readonly what: string; reado
   },
   {
     pattern: /\.(q_norm|k_norm|pre_feedforward_layernorm|post_feedforward_layernorm)\.weight$/,
-    what: "this norm exists in Gemma 2 and 3, not in Gemma 1",
-    remedy: "use a checkpoint of Gemma 1",
+    what: (label) => `norms of this name exist in Gemma 2 and 3 and some in Qwen 3, not in ${label}`,
+    remedy: "set model_type in config.json to the family of the weights",
   },
-  { pattern: /\.bias$/, what: "Gemma 1 has no biases", remedy: "use a checkpoint without biases" },
+  { pattern: /\.bias$/, what: (label) => `${label} has no biases`, remedy: "use a checkpoint without biases" },
   {
     pattern: /\.(qkv_proj|gate_up_proj|query_key_value|Wqkv|W_pack)\.weight$/,
     what: "the projections are fused",
@@ -280,13 +287,18 @@ const origins: readonly { readonly pattern: RegExp; readonly what: string; reado
   },
 ];
 
-const originOf = (name: string): (typeof origins)[number] | undefined => origins.find(({ pattern }) => pattern.test(name));
+function originOf(name: string, config: ModelConfig): { readonly what: string; readonly remedy: string } | undefined {
+  const origin = origins.find(({ pattern }) => pattern.test(name));
+  if (origin === undefined) return undefined;
+  const { what, remedy } = origin;
+  return { what: typeof what === "string" ? what : what(traitsOf(config).label), remedy };
+}
 
 function missingError(context: Context, param: string): Error {
   const { directory, params, found, renaming, config } = context;
   const names = [...found.keys()];
   const missing = params.filter(({ name }) => !renaming.stored.has(name)).map(({ name }) => name);
-  const foreign = names.map((name) => ({ name, origin: originOf(name) })).find(({ origin }) => origin !== undefined);
+  const foreign = names.map((name) => ({ name, origin: originOf(name, config) })).find(({ origin }) => origin !== undefined);
   if (foreign?.origin !== undefined)
     return tensorError(
       directory,
@@ -336,7 +348,7 @@ function unmatchedError({ config, params, renaming }: Context, { file, name }: S
       `${problem}: it belongs to layer ${layer}, config.json defines layers 0 to ${config.layers - 1}`,
       `set num_hidden_layers in config.json to ${layersIn(others)} (and model.layers of the job), or remove these layers`,
     );
-  const origin = originOf(name);
+  const origin = originOf(name, config);
   if (origin !== undefined)
     return tensorError(file.path, name, `${problem}: ${origin.what}`, withDirectory(origin.remedy, dirname(file.path)));
   const near = suggest(

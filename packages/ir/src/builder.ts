@@ -135,6 +135,13 @@ export class GraphBuilder implements GradientBuilder {
     return renamed;
   }
 
+  /** The value with another full name. */
+  renamed(value: Value, name: string): Value {
+    const renamed = { ...value, name } as Value;
+    this.values[value.id] = renamed;
+    return renamed;
+  }
+
   get(id: ValueId): Value {
     return ensure(this.values[id], `value ${id}`);
   }

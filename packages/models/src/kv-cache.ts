@@ -1,6 +1,6 @@
 import { type GraphBuilder, type LogicalAxes, tensorType, type Value } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
-import { hiddenBias } from "./layers/attention.js";
+import { hiddenBias } from "./layers/hidden-bias.js";
 import type { HiddenOptions, KeysAndValues, Model, ParamValues } from "./model.js";
 
 /** Rows of a generation over all chips, and the positions that their cache holds. */

@@ -1,7 +1,7 @@
 import type { GraphBuilder, LogicalAxes, Value } from "@lapidary/ir";
 
 /** How the elements of a parameter are drawn. Normal numbers have mean 0 and standard deviation `scale`. */
-export type ParamInit = { readonly kind: "normal"; readonly scale: number } | { readonly kind: "zeros" };
+export type ParamInit = { readonly kind: "normal"; readonly scale: number } | { readonly kind: "zeros" | "ones" };
 
 /** One weight array. Names and layouts are those of its Hugging Face checkpoint; a projection is [out, in]. */
 export interface ParamSpec {
@@ -33,6 +33,14 @@ export interface KeysAndValues {
   readonly values: Value;
 }
 
+/** The decisions of the router of one layer, [B, T, E] each. */
+export interface Routing {
+  /** Softmax of the router's logits. */
+  readonly probabilities: Value;
+  /** 1 for the chosen experts of a token, 0 for the others. It has no gradient. */
+  readonly chosen: Value;
+}
+
 /** What changes attention or weights. Without options a model computes whole rows of one document each. */
 export interface HiddenOptions {
   /** f32[B, T, S] in the place of the causal mask: 0 if position t may attend to position s, else `hiddenBias`. */
@@ -41,6 +49,8 @@ export interface HiddenOptions {
   readonly firstPosition?: Value;
   /** Receives the new keys and values of a block, and returns the keys and values that the block attends to. */
   readonly attendTo?: (block: number, fresh: KeysAndValues) => KeysAndValues;
+  /** Receives the decisions of the router of each layer that has experts. */
+  readonly onRouting?: (routing: Routing) => void;
   /** Adapters by the name of the weight that they change. */
   readonly adapters?: ReadonlyMap<string, Adapter>;
 }
@@ -56,6 +66,8 @@ export interface Model {
   readonly params: readonly ParamSpec[];
   /** Blocks, and the shape of the keys that each has for a position. */
   readonly attention: { readonly blocks: number; readonly kvHeads: number; readonly headDim: number };
+  /** Weight of the auxiliary loss of a mixture of experts (`balanceLoss`). Absent: the model has none. */
+  readonly balanceWeight?: number | undefined;
   /** tokens i32[B,T] → final hidden state f32[B,T,D], normalised. Position t depends on tokens 0 to t, unless the options say otherwise. */
   hidden(g: GraphBuilder, params: ParamValues, tokens: Value, options?: HiddenOptions): Value;
   /** Hidden state [..., D] → logits [..., V]. */

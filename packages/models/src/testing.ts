@@ -1,11 +1,11 @@
 import { GraphBuilder, interpret, sizeOf, type Tensor, tensor, tensorType, type Value } from "@lapidary/ir";
 import { ensure, normalAt } from "@lapidary/std";
-import type { GemmaConfig } from "./gemma-config.js";
+import type { ModelConfig } from "./model-config.js";
 
 /** Helpers for tests. */
 
 /** A model of one layer, for tests whose numbers do not matter. */
-export const tinyGemma: GemmaConfig = {
+export const tinyGemma: ModelConfig = {
   vocabSize: 32,
   modelDim: 8,
   layers: 1,
@@ -19,7 +19,7 @@ export const tinyGemma: GemmaConfig = {
 };
 
 /** The smallest of them, for tests that compare every weight. */
-export const smallestGemma: GemmaConfig = { ...tinyGemma, vocabSize: 8, modelDim: 4, headDim: 2, mlpDim: 6, contextLength: 4 };
+export const smallestGemma: ModelConfig = { ...tinyGemma, vocabSize: 8, modelDim: 4, headDim: 2, mlpDim: 6, contextLength: 4 };
 
 /** Normal numbers of a stream, as an array. */
 export const normals = (key: number, dims: readonly number[], scale = 1): Tensor =>

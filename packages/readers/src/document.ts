@@ -25,6 +25,8 @@ export interface FileInput {
   readonly textField?: string;
   /** The field or column of the identifier. Default `id`. */
   readonly nameField?: string;
+  /** Whole lines of a JSONL file that is not compressed; `line` is the number of the first one. Default: the whole file. */
+  readonly range?: { readonly start: number; readonly end: number; readonly line: number };
   /** Longer lines, records and files are dropped. Default 64 MiB. */
   readonly maxDocumentBytes?: number;
 }

@@ -44,7 +44,7 @@ function documentsOf(
   account: Account,
 ): AsyncGenerator<FoundDocument, string | undefined> {
   const name = input.file.replace(/\.(gz|gzip|zst|zstd)$/i, "");
-  const pieces = (): Pieces => unpackedPieces(input.path, packing);
+  const pieces = (): Pieces => unpackedPieces(input.path, packing, input.range);
   if (/\.(jsonl|ndjson)$/i.test(name)) return readJsonl(pieces(), input, account);
   if (/\.(parquet|pq)$/i.test(name)) return readParquet(input, account);
   if (/\.(warc|wet)$/i.test(name)) return readWarc(pieces(), input, account);

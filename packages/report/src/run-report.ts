@@ -32,7 +32,7 @@ export function runReport(report: Report, metrics: readonly MetricsRow[], { colu
     heading("Checkpoint"),
     `  ${report.checkpoint}`,
     `  ${paint.dim(`sample it:  lapidary sample ${report.id} "your prompt"`)}`,
-    `  ${paint.dim(`export it:  lapidary ckpt export ${report.id} -o DIR   (safetensors; transformers loads a Gemma model)`)}`,
+    `  ${paint.dim(`export it:  lapidary ckpt export ${report.id} -o DIR   (safetensors; transformers loads it)`)}`,
   ].join("\n");
 }
 
@@ -41,6 +41,9 @@ function lossText(report: TrainingReport): string {
   const below = unigram_loss - heldout_loss;
   return [
     `  held-out loss  ${heldout_loss.toFixed(3)}   text that the model has not seen (perplexity ${perplexity(heldout_loss)})`,
+    ...Object.entries(report.heldout_losses ?? {}).map(
+      ([source, loss]) => `    ${source}: ${loss.toFixed(3)} (perplexity ${perplexity(loss)})`,
+    ),
     `  unigram loss   ${unigram_loss.toFixed(3)}   the same text, when only the frequency of tokens is known (${perplexity(unigram_loss)})`,
     `  training loss  ${train_loss.toFixed(3)}   at the last step`,
     `  ${below > 0 ? `The model is ${below.toFixed(3)} nats per token better than word counts` : "The model is not better than word counts yet"}, after ${counted(steps, "step")} and ${formatCount(tokens)} tokens.`,

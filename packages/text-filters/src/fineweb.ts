@@ -1,9 +1,4 @@
-import { codePoints, countOf, isBlank } from "./python-text.js";
-import { endsSentence } from "./punctuation.js";
-import { duplicatesOf } from "./repetition.js";
-
-/** A line is short if it has at most this many code points. */
-const shortLine = 30;
+import type { LineCounts } from "./lines.js";
 
 /** Measures of FineWeb's filter (arXiv 2406.17557, section 3.6), of lines that are not blank. */
 export interface FineWebMeasures {
@@ -18,14 +13,12 @@ export interface FineWebMeasures {
   readonly "fineweb.line_feeds": number;
 }
 
-export function fineWebMeasures(text: string, words: readonly string[], characters: number): FineWebMeasures {
-  const lines = text.split("\n").filter((line) => !isBlank(line));
-  const feeds = countOf(text, "\n");
+export function fineWebMeasures(lines: LineCounts, words: number, characters: number): FineWebMeasures {
   return {
-    "fineweb.lines": words.length === 0 ? 0 : lines.length,
-    "fineweb.ended_lines": lines.filter(endsSentence).length / lines.length,
-    "fineweb.short_lines": lines.filter((line) => line.length <= 2 * shortLine && codePoints(line) <= shortLine).length / lines.length,
-    "fineweb.duplicate_characters": duplicatesOf(lines).characters / (characters - feeds),
-    "fineweb.line_feeds": feeds / words.length,
+    "fineweb.lines": words === 0 ? 0 : lines.visible,
+    "fineweb.ended_lines": lines.ended / lines.visible,
+    "fineweb.short_lines": lines.short / lines.visible,
+    "fineweb.duplicate_characters": lines.visibleDuplicateCharacters / (characters - lines.feeds),
+    "fineweb.line_feeds": lines.feeds / words,
   };
 }

@@ -1,8 +1,8 @@
-import { codePoints, countOf, splitLines, stripEnd, stripStart } from "./python-text.js";
-import { isSymbolWord } from "./punctuation.js";
+import { countOf, forEachLine, skipSpaces, skipSpacesBack } from "./python-text.js";
+import type { WordList } from "./word-list.js";
 
 const stopWords = ["the", "be", "to", "of", "and", "that", "have", "with"];
-const letter = /\p{L}/u;
+const [bullet, hyphen] = [0x2022, 0x2d];
 
 /** Measures of the quality filter of Gopher (arXiv 2112.11446, appendix A1.1). Shares are NaN for a text without words or lines. */
 export interface GopherMeasures {
@@ -22,40 +22,34 @@ export interface GopherMeasures {
   readonly "gopher.stop_words": number;
 }
 
-export function gopherMeasures(text: string, words: readonly string[]): GopherMeasures {
-  const lines = splitLines(text);
-  const starts = lines.map(stripStart);
-  const ends = lines.map(stripEnd);
-  const share = (of: readonly string[], test: (line: string) => boolean): number => of.filter(test).length / lines.length;
-  const { plain, characters, alphabetic, distinct } = countWords(words);
+export function gopherMeasures(text: string, words: WordList): GopherMeasures {
+  const { count } = words;
+  let [lines, bullets, ellipses] = [0, 0, 0];
+  forEachLine(text, (start, end) => {
+    lines++;
+    const first = skipSpaces(text, start, end);
+    const unit = first < end ? text.charCodeAt(first) : 0;
+    if (unit === bullet || unit === hyphen) bullets++;
+    const last = skipSpacesBack(text, first, end);
+    if (last > first && (text.startsWith("…", last - 1) || (last - first >= 3 && text.startsWith("...", last - 3)))) ellipses++;
+  });
+  let [plain, characters, alphabetic] = [0, 0, 0];
+  for (let word = 0; word < words.distinct; word++) {
+    const times = words.times[word] ?? 0;
+    if (words.isSymbol[word] !== 1) {
+      plain += times;
+      characters += times * (words.characters[word] ?? 0);
+    }
+    if (words.hasLetter[word] === 1) alphabetic += times;
+  }
   return {
     "gopher.words": plain,
     "gopher.word_length": characters / plain,
-    "gopher.hashes": countOf(text, "#") / words.length,
-    "gopher.ellipses": (countOf(text, "...") + countOf(text, "…")) / words.length,
-    "gopher.bullet_lines": share(starts, (line) => line.startsWith("•") || line.startsWith("-")),
-    "gopher.ellipsis_lines": share(ends, (line) => line.endsWith("...") || line.endsWith("…")),
-    "gopher.alphabetic": alphabetic / words.length,
-    "gopher.stop_words": stopWords.filter((word) => distinct.has(word)).length,
+    "gopher.hashes": countOf(text, "#") / count,
+    "gopher.ellipses": (countOf(text, "...") + countOf(text, "…")) / count,
+    "gopher.bullet_lines": bullets / lines,
+    "gopher.ellipsis_lines": ellipses / lines,
+    "gopher.alphabetic": alphabetic / count,
+    "gopher.stop_words": stopWords.filter((word) => words.has(word)).length,
   };
-}
-
-/** Equal words are examined once. */
-function countWords(words: readonly string[]): {
-  readonly plain: number;
-  readonly characters: number;
-  readonly alphabetic: number;
-  readonly distinct: ReadonlyMap<string, number>;
-} {
-  const distinct = new Map<string, number>();
-  for (const word of words) distinct.set(word, (distinct.get(word) ?? 0) + 1);
-  let [plain, characters, alphabetic] = [0, 0, 0];
-  for (const [word, times] of distinct) {
-    if (!isSymbolWord(word)) {
-      plain += times;
-      characters += times * codePoints(word);
-    }
-    if (letter.test(word)) alphabetic += times;
-  }
-  return { plain, characters, alphabetic, distinct };
 }

@@ -1,11 +1,13 @@
 import { deepStrictEqual, equal, ok } from "node:assert/strict";
-import { type MeasureName, measureText } from "./measures.js";
+import { type MeasureName, TextMeter } from "./measures.js";
 import { presets } from "./presets.js";
 import { droppedBy } from "./rules.js";
 import { patternWords, whitespaceWords } from "./words.js";
 
+const meter = new TextMeter(patternWords);
+
 const verdict = (name: string, text: string): string | undefined =>
-  droppedBy(presets.find((preset) => preset.name === name)?.rules ?? [], measureText(text, patternWords).measures);
+  droppedBy(presets.find((preset) => preset.name === name)?.rules ?? [], meter.measure(text).measures);
 
 /** Different words with one stop word in four. */
 const prose = (words: number): string =>
@@ -17,7 +19,7 @@ const prose = (words: number): string =>
 
 describe("presets", () => {
   it("every rule keeps a text at its limit and drops a text just past it", () => {
-    const all = Object.fromEntries(Object.keys(measureText("a", patternWords).measures).map((name) => [name, Number.NaN]));
+    const all = Object.fromEntries(Object.keys(meter.measure("a").measures).map((name) => [name, Number.NaN]));
     for (const { rules } of presets)
       for (const rule of rules) {
         const at = rule.below ?? rule.above ?? Number.NaN;
@@ -58,7 +60,7 @@ describe("presets", () => {
       "It goes on...",
     ].join("\n");
     const padded = `${text}\n${"It is a line of the text.\n".repeat(5)}`;
-    const { measures, c4Text } = measureText(padded, patternWords);
+    const { measures, c4Text } = meter.measure(padded);
     equal(measures["c4.sentences"], 6);
     equal(c4Text, `It was built in 1201.\n${"It is a line of the text.\n".repeat(5)}`.trim());
   });

@@ -1,37 +1,62 @@
 // Texts as Python sees them. The published filters are Python programs, and their verdicts depend on its white space, lines and lengths.
 
-const space = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+/** A UTF-16 unit that `str.isspace()` accepts; no such character has two units. */
+export const isSpace = (unit: number): boolean =>
+  unit <= 0x20 ? unit === 0x20 || (unit >= 0x09 && unit <= 0x0d) || unit >= 0x1c : unit >= 0x85 && isWideSpace(unit);
 
-const leading = new RegExp(`^[${space}]+`, "u");
-const isSpace = new RegExp(`[${space}]`, "u");
-const visible = new RegExp(`[^${space}]`, "u");
-const notSpaces = new RegExp(`[^${space}]+`, "gu");
-const lineEnd = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/u;
+const isWideSpace = (unit: number): boolean =>
+  unit === 0x85 || unit === 0xa0 || (unit >= 0x1680 && (unit === 0x1680 || (unit >= 0x2000 && unit <= 0x200a) || otherSpaces.has(unit)));
 
-/** `str.lstrip()` */
-export const stripStart = (text: string): string => text.replace(leading, "");
+const otherSpaces: ReadonlySet<number> = new Set([0x2028, 0x2029, 0x202f, 0x205f, 0x3000]);
 
-/** `str.rstrip()`, in linear time: a regular expression for the end of a text is quadratic in runs of white space. */
-export function stripEnd(text: string): string {
-  let end = text.length;
-  while (end > 0 && isSpace.test(text.charAt(end - 1))) end--;
-  return text.slice(0, end);
+/** Where `str.lstrip()` would begin, within a part of a text. */
+export function skipSpaces(text: string, start: number, end: number): number {
+  let at = start;
+  while (at < end && isSpace(text.charCodeAt(at))) at++;
+  return at;
+}
+
+/** Where `str.rstrip()` would end, within a part of a text. */
+export function skipSpacesBack(text: string, start: number, end: number): number {
+  let at = end;
+  while (at > start && isSpace(text.charCodeAt(at - 1))) at--;
+  return at;
 }
 
 /** `str.strip()` */
-export const strip = (text: string): string => stripEnd(stripStart(text));
+export function strip(text: string): string {
+  const start = skipSpaces(text, 0, text.length);
+  return text.slice(start, skipSpacesBack(text, start, text.length));
+}
 
 /** `str.strip() == ""` */
-export const isBlank = (text: string): boolean => !visible.test(text);
+export const isBlank = (text: string): boolean => skipSpaces(text, 0, text.length) === text.length;
 
 /** `str.split()` */
-export const splitSpaces = (text: string): string[] => text.match(notSpaces) ?? [];
+export function splitSpaces(text: string): string[] {
+  const words: string[] = [];
+  for (let at = skipSpaces(text, 0, text.length); at < text.length; at = skipSpaces(text, at, text.length)) {
+    const start = at;
+    while (at < text.length && !isSpace(text.charCodeAt(at))) at++;
+    words.push(text.slice(start, at));
+  }
+  return words;
+}
 
-/** `str.splitlines()` */
-export function splitLines(text: string): string[] {
-  const lines = text.split(lineEnd);
-  if (lines.at(-1) === "") lines.pop();
-  return lines;
+const isLineEnd = (unit: number): boolean =>
+  unit <= 0x1e ? (unit >= 0x0a && unit <= 0x0d) || unit >= 0x1c : unit === 0x85 || unit === 0x2028 || unit === 0x2029;
+
+/** The lines of `str.splitlines()`, as places in the text. */
+export function forEachLine(text: string, onLine: (start: number, end: number) => void): void {
+  let start = 0;
+  for (let at = 0; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (!isLineEnd(unit)) continue;
+    onLine(start, at);
+    if (unit === 0x0d && text.charCodeAt(at + 1) === 0x0a) at++;
+    start = at + 1;
+  }
+  if (start < text.length) onLine(start, text.length);
 }
 
 /** `len(str)`: code points. */

@@ -1,8 +1,9 @@
 import { deepStrictEqual, equal } from "node:assert/strict";
 import fc from "fast-check";
 import { codePoints } from "./python-text.js";
-import { duplicateSizes, repetitionMeasures, topSizes } from "./repetition.js";
-import { patternWords } from "./words.js";
+import { TextMeter } from "./measures.js";
+import { duplicateSizes, topSizes } from "./repetition.js";
+import { patternWords, whitespaceWords } from "./words.js";
 
 /** Characters of repeated runs by the definition: a repeated run is skipped, and a new one moves the window by one word. */
 function repeatedByDefinition(words: readonly string[], n: number): number {
@@ -32,19 +33,23 @@ function topByDefinition(words: readonly string[], n: number): number {
 const someWords = fc.array(fc.constantFrom("a", "b", "ab", "aab", "𝒳", "é"), { maxLength: 120 });
 
 describe("measures of repetition", () => {
+  const meter = new TextMeter(whitespaceWords);
+
   it("repeated runs and the most frequent run have the characters of their definitions, in random texts", () => {
     fc.assert(
       fc.property(someWords, (words) => {
-        const measures = repetitionMeasures("x", words, 1);
-        for (const n of duplicateSizes) equal(measures[`repetition.duplicate_${n}`], repeatedByDefinition(words, n));
-        for (const n of topSizes) equal(measures[`repetition.top_${n}`], topByDefinition(words, n));
+        const text = `${words.join(" ")} `;
+        const { measures } = meter.measure(text);
+        const share = (characters: number): number => characters / codePoints(text);
+        for (const n of duplicateSizes) equal(measures[`repetition.duplicate_${n}`], share(repeatedByDefinition(words, n)));
+        for (const n of topSizes) equal(measures[`repetition.top_${n}`], share(topByDefinition(words, n)));
       }),
     );
   });
 
   it("lines and paragraphs count from their second occurrence, by number and by characters", () => {
     const text = "one\ntwo\none\n\n\none\ntwo\none";
-    const measures = repetitionMeasures(text, patternWords.words(text), codePoints(text));
+    const { measures } = new TextMeter(patternWords).measure(text);
     deepStrictEqual(
       [
         measures["repetition.paragraphs"],

@@ -1,4 +1,6 @@
-import { codePoints, strip } from "./python-text.js";
+import { duplicatesOf, type LineCounts } from "./lines.js";
+import { strip } from "./python-text.js";
+import { base, slotMask, slotOf, type WordList } from "./word-list.js";
 
 /** Runs of words whose most frequent one counts, by number of words. */
 export const topSizes = [2, 3, 4] as const;
@@ -22,183 +24,182 @@ export interface RepetitionMeasures {
   readonly "repetition.duplicate_10": number;
 }
 
-/**
- * @param words of the text, in order
- * @param characters code points of the text, at least 1
- */
-export function repetitionMeasures(text: string, words: readonly string[], characters: number): RepetitionMeasures {
-  const paragraphs = strip(text).split(/\n{2,}/);
-  const lines = text.split(/\n+/);
-  const [byParagraph, byLine] = [duplicatesOf(paragraphs), duplicatesOf(lines)];
-  const table = wordTable(words);
-  const [top2, top3, top4] = topCharacters(table);
-  const runs = new RepeatedRuns(words, table.lengths);
-  const share = (n: number): number => runs.characters(n) / characters;
-  return {
-    "repetition.paragraphs": byParagraph.count / paragraphs.length,
-    "repetition.paragraph_characters": byParagraph.characters / characters,
-    "repetition.lines": byLine.count / lines.length,
-    "repetition.line_characters": byLine.characters / characters,
-    "repetition.top_2": top2 / characters,
-    "repetition.top_3": top3 / characters,
-    "repetition.top_4": top4 / characters,
-    "repetition.duplicate_5": share(5),
-    "repetition.duplicate_6": share(6),
-    "repetition.duplicate_7": share(7),
-    "repetition.duplicate_8": share(8),
-    "repetition.duplicate_9": share(9),
-    "repetition.duplicate_10": share(10),
-  };
-}
+/** Measures repetition. The tables of a text are used again for the next. */
+export class RepetitionMeter {
+  /** Of runs that begin at each word: the number of the run, which is equal for equal runs. */
+  #runs = new Int32Array(0);
+  /** Of each different run: its occurrences and its first word. */
+  #occurrences = new Int32Array(0);
+  #first = new Int32Array(0);
+  /** Open addressing: two parts of a key and the value plus 1; or a hash and the first word of a run plus 1. */
+  #keys = new Int32Array(0);
+  #others = new Int32Array(0);
+  #values = new Int32Array(0);
+  /** Code points and hash of the joined words before each word. */
+  #characters = new Int32Array(0);
+  #prefix = new Int32Array(0);
+  /** The base to the power of each length. */
+  #powers = Int32Array.of(1);
 
-/** Parts that equal an earlier one, and their characters. */
-export function duplicatesOf(parts: readonly string[]): { readonly count: number; readonly characters: number } {
-  const seen = new Set<string>();
-  let [count, characters] = [0, 0];
-  for (const part of parts) {
-    if (!seen.has(part)) seen.add(part);
-    else [count, characters] = [count + 1, characters + codePoints(part)];
+  measure(text: string, words: WordList, lines: LineCounts): RepetitionMeasures {
+    this.#reserve(words);
+    const characters = words.textCharacters;
+    const stripped = strip(text);
+    const paragraphs = stripped.includes("\n\n") ? stripped.split(/\n{2,}/) : [stripped];
+    const byParagraph = duplicatesOf(paragraphs);
+    const empty = emptyLines(text);
+    const [top2, top3, top4] = this.#topCharacters(words);
+    this.#readPrefixes(words);
+    const share = (n: number): number => this.#repeatedCharacters(words, n) / characters;
+    return {
+      "repetition.paragraphs": byParagraph.count / paragraphs.length,
+      "repetition.paragraph_characters": byParagraph.characters / characters,
+      "repetition.lines": (lines.duplicates + Math.max(0, empty - 1)) / (lines.lines + empty),
+      "repetition.line_characters": lines.duplicateCharacters / characters,
+      "repetition.top_2": top2 / characters,
+      "repetition.top_3": top3 / characters,
+      "repetition.top_4": top4 / characters,
+      "repetition.duplicate_5": share(5),
+      "repetition.duplicate_6": share(6),
+      "repetition.duplicate_7": share(7),
+      "repetition.duplicate_8": share(8),
+      "repetition.duplicate_9": share(9),
+      "repetition.duplicate_10": share(10),
+    };
   }
-  return { count, characters };
-}
 
-interface WordTable {
-  /** For each word a number; equal words have equal numbers, below `distinct`. */
-  readonly ids: Int32Array;
-  readonly distinct: number;
-  /** Code points of each word. */
-  readonly lengths: Int32Array;
-}
+  /**
+   * Characters of the most frequent run of 2, 3 and 4 words, with blanks between words, times its occurrences. Of equally frequent runs the first in the
+   * text counts. The number of a run is made from that of the run without its last word, so that numbers are equal only for equal runs.
+   */
+  #topCharacters(words: WordList): [number, number, number] {
+    this.#runs.set(words.ids.subarray(0, words.count));
+    const found = topSizes.map((size) => {
+      const distinct = this.#countRuns(words, size);
+      let [top, times] = [0, 0];
+      for (let run = 0; run < distinct; run++) {
+        const count = this.#occurrences[run] ?? 0;
+        if (count > times) [top, times] = [this.#first[run] ?? 0, count];
+      }
+      if (times === 0) return 0;
+      let characters = size - 1;
+      for (let i = top; i < top + size; i++) characters += words.characters[words.ids[i] ?? 0] ?? 0;
+      return characters * times;
+    });
+    const [two = 0, three = 0, four = 0] = found;
+    return [two, three, four];
+  }
 
-function wordTable(words: readonly string[]): WordTable {
-  const known = new Map<string, number>();
-  const ids = new Int32Array(words.length);
-  const lengths = new Int32Array(words.length);
-  const lengthById: number[] = [];
-  for (const [i, word] of words.entries()) {
-    let id = known.get(word);
-    if (id === undefined) {
-      id = known.size;
-      known.set(word, id);
-      lengthById.push(codePoints(word));
+  /** Numbers the runs of `size` words from those of one word less. Returns how many differ. */
+  #countRuns({ ids, count }: WordList, size: number): number {
+    const [runs, keys, others, values, occurrences, first] = [
+      this.#runs,
+      this.#keys,
+      this.#others,
+      this.#values,
+      this.#occurrences,
+      this.#first,
+    ];
+    const starts = Math.max(0, count - size + 1);
+    const mask = this.#clear(starts);
+    let distinct = 0;
+    for (let i = 0; i < starts; i++) {
+      const [run, last] = [runs[i] ?? 0, ids[i + size - 1] ?? 0];
+      let slot = slotOf(Math.imul(run, base) + Math.imul(last, 0x9e3779b1)) & mask;
+      let value = (values[slot] ?? 0) - 1;
+      while (value >= 0 && (keys[slot] !== run || others[slot] !== last)) {
+        slot = (slot + 1) & mask;
+        value = (values[slot] ?? 0) - 1;
+      }
+      if (value < 0) {
+        value = distinct++;
+        keys[slot] = run;
+        others[slot] = last;
+        values[slot] = value + 1;
+        occurrences[value] = 1;
+        first[value] = i;
+      } else occurrences[value] = (occurrences[value] ?? 0) + 1;
+      runs[i] = value;
     }
-    ids[i] = id;
-    lengths[i] = lengthById[id] ?? 0;
+    return distinct;
   }
-  return { ids, distinct: known.size, lengths };
-}
 
-/**
- * Characters of the most frequent run of 2, 3 and 4 words, with blanks between words, times its occurrences. Of equally frequent runs the first in the text
- * counts. The number of a run is made from that of the run without its last word, so that numbers are equal only for equal runs.
- */
-function topCharacters({ ids, distinct, lengths }: WordTable): [number, number, number] {
-  const found: number[] = [];
-  let runs = ids;
-  for (const size of topSizes) {
-    const count = Math.max(0, ids.length - size + 1);
-    const next = new Int32Array(count);
-    const known = new Map<number, number>();
-    const occurrences: number[] = [];
-    const first: number[] = [];
+  #readPrefixes({ ids, offsets, count, hashes, characters }: WordList): void {
+    const [prefix, before, powers] = [this.#prefix, this.#characters, this.#powers];
+    let [hash, sum] = [0, 0];
     for (let i = 0; i < count; i++) {
-      const key = (runs[i] ?? 0) * distinct + (ids[i + size - 1] ?? 0);
-      let run = known.get(key);
-      if (run === undefined) {
-        run = known.size;
-        known.set(key, run);
-        occurrences.push(0);
-        first.push(i);
-      }
-      occurrences[run] = (occurrences[run] ?? 0) + 1;
-      next[i] = run;
-    }
-    runs = next;
-    found.push(mostFrequent(occurrences, first, lengths, size));
-  }
-  const [two = 0, three = 0, four = 0] = found;
-  return [two, three, four];
-}
-
-function mostFrequent(occurrences: readonly number[], first: readonly number[], lengths: Int32Array, size: number): number {
-  let [top, times] = [0, 0];
-  for (const [run, count] of occurrences.entries()) if (count > times) [top, times] = [first[run] ?? 0, count];
-  if (times === 0) return 0;
-  let characters = size - 1;
-  for (let i = top; i < top + size; i++) characters += lengths[i] ?? 0;
-  return characters * times;
-}
-
-/** The multiplier of the rolling hash; odd, so that powers stay invertible modulo 2^32. */
-const base = 0x01000193;
-
-/** Finds runs of words whose joined letters occurred before. Words are joined without blanks, as the published filter does. */
-class RepeatedRuns {
-  readonly #joined: string;
-  /** Offsets of words in the joined text, in UTF-16 units; one more than words. */
-  readonly #offsets: Int32Array;
-  /** Code points before each word. */
-  readonly #characters: Int32Array;
-  /** Hash of the joined text before each word, and the power of the base for that length. */
-  readonly #prefix: Int32Array;
-  readonly #power: Int32Array;
-
-  constructor(words: readonly string[], lengths: Int32Array) {
-    this.#joined = words.join("");
-    this.#offsets = new Int32Array(words.length + 1);
-    this.#characters = new Int32Array(words.length + 1);
-    this.#prefix = new Int32Array(words.length + 1);
-    this.#power = new Int32Array(this.#joined.length + 1);
-    let [offset, hash, power] = [0, 0, 1];
-    this.#power[0] = 1;
-    for (const [i, word] of words.entries()) {
-      for (let j = 0; j < word.length; j++) {
-        hash = (Math.imul(hash, base) + word.charCodeAt(j) + 1) | 0;
-        power = Math.imul(power, base);
-        this.#power[offset + j + 1] = power;
-      }
-      offset += word.length;
-      this.#offsets[i + 1] = offset;
-      this.#prefix[i + 1] = hash;
-      this.#characters[i + 1] = (this.#characters[i] ?? 0) + (lengths[i] ?? 0);
+      const id = ids[i] ?? 0;
+      const length = (offsets[i + 1] ?? 0) - (offsets[i] ?? 0);
+      hash = (Math.imul(hash, powers[length] ?? 0) + (hashes[id] ?? 0)) | 0;
+      sum += characters[id] ?? 0;
+      prefix[i + 1] = hash;
+      before[i + 1] = sum;
     }
   }
 
-  /** Characters of runs of `size` words that occurred before. A repeated run is skipped as a whole; a new one moves the window by one word. */
-  characters(size: number): number {
-    const last = this.#offsets.length - 1 - size;
-    if (last < 0) return 0;
-    const mask = (1 << (32 - Math.clz32(2 * (last + 1)))) - 1;
-    /** Open addressing: the first word of a run, plus 1. */
-    const slots = new Int32Array(mask + 1);
-    let [repeated, i] = [0, 0];
-    while (i <= last) {
-      const isRepeated = this.#find(slots, mask, i, size);
-      if (isRepeated) repeated += (this.#characters[i + size] ?? 0) - (this.#characters[i] ?? 0);
-      i += isRepeated ? size : 1;
+  /**
+   * Characters of runs of `size` words whose joined letters occurred before. Words are joined without blanks, as the published filter does. A repeated run
+   * is skipped as a whole; a new one moves the window by one word.
+   */
+  #repeatedCharacters(words: WordList, size: number): number {
+    const [prefix, before, powers, hashes, values] = [this.#prefix, this.#characters, this.#powers, this.#keys, this.#values];
+    const { offsets } = words;
+    const last = words.count - size;
+    const mask = this.#clear(last + 1);
+    let repeated = 0;
+    for (let run = 0; run <= last; ) {
+      const length = (offsets[run + size] ?? 0) - (offsets[run] ?? 0);
+      const hash = ((prefix[run + size] ?? 0) - Math.imul(prefix[run] ?? 0, powers[length] ?? 0)) | 0;
+      let slot = slotOf(hash) & mask;
+      let other = (values[slot] ?? 0) - 1;
+      while (other >= 0 && (hashes[slot] !== hash || !isEqualRun(words, run, other, size))) {
+        slot = (slot + 1) & mask;
+        other = (values[slot] ?? 0) - 1;
+      }
+      if (other >= 0) {
+        repeated += (before[run + size] ?? 0) - (before[run] ?? 0);
+        run += size;
+      } else {
+        hashes[slot] = hash;
+        values[slot] = ++run;
+      }
     }
     return repeated;
   }
 
-  /** Whether the run is in the table; it is afterwards. */
-  #find(slots: Int32Array, mask: number, run: number, size: number): boolean {
-    const hash = this.#hash(run, size);
-    for (let slot = (hash ^ (hash >>> 15)) & mask; ; slot = (slot + 1) & mask) {
-      const other = (slots[slot] ?? 0) - 1;
-      if (other < 0) {
-        slots[slot] = run + 1;
-        return false;
-      }
-      if (this.#hash(other, size) === hash && this.#text(other, size) === this.#text(run, size)) return true;
+  /** Empties a table for a number of entries. Returns its greatest slot. */
+  #clear(entries: number): number {
+    const mask = slotMask(Math.max(1, entries));
+    this.#values.fill(0, 0, mask + 1);
+    return mask;
+  }
+
+  #reserve({ count, offsets }: WordList): void {
+    if (this.#runs.length <= count) {
+      const size = 2 * count + 256;
+      [this.#runs, this.#occurrences, this.#first] = [new Int32Array(size), new Int32Array(size), new Int32Array(size)];
+      [this.#characters, this.#prefix] = [new Int32Array(size), new Int32Array(size)];
+      const slots = slotMask(size) + 1;
+      [this.#keys, this.#others, this.#values] = [new Int32Array(slots), new Int32Array(slots), new Int32Array(slots)];
     }
+    const units = offsets[count] ?? 0;
+    if (this.#powers.length > units) return;
+    const powers = new Int32Array(2 * units + 256).fill(1);
+    for (let i = 1; i < powers.length; i++) powers[i] = Math.imul(powers[i - 1] ?? 1, base);
+    this.#powers = powers;
   }
+}
 
-  #hash(run: number, size: number): number {
-    const [start = 0, end = 0] = [this.#offsets[run], this.#offsets[run + size]];
-    return ((this.#prefix[run + size] ?? 0) - Math.imul(this.#prefix[run] ?? 0, this.#power[end - start] ?? 0)) | 0;
-  }
+/** The letters of both runs are equal. */
+function isEqualRun({ joined, offsets }: WordList, a: number, b: number, size: number): boolean {
+  const [start = 0, end = 0, other = 0] = [offsets[a], offsets[a + size], offsets[b]];
+  if ((offsets[b + size] ?? 0) - other !== end - start) return false;
+  for (let i = start, j = other; i < end; i++, j++) if (joined[i] !== joined[j]) return false;
+  return true;
+}
 
-  #text(run: number, size: number): string {
-    return this.#joined.slice(this.#offsets[run], this.#offsets[run + size]);
-  }
+/** Empty parts of the text between runs of line feeds: before the first and after the last. */
+function emptyLines(text: string): number {
+  if (text === "") return 1;
+  return Number(text.startsWith("\n")) + Number(text.endsWith("\n"));
 }

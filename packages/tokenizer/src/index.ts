@@ -23,6 +23,7 @@ export { inspectTokenizer } from "./inspect.js";
 export { withTurnTokens } from "./turn-tokens.js";
 export { otherVocabulary, tokenizerTooLarge } from "./tokenizer-errors.js";
 export { SentencePieceTokenizer } from "./sentencepiece/sentencepiece-tokenizer.js";
+export { asUnigram } from "./sentencepiece/unigram-model.js";
 export { readTextLines } from "./sentencepiece/training/read-text-lines.js";
 export { trainSentencePiece } from "./sentencepiece/training/train-sentencepiece.js";
 export { trainTokenizer } from "./train.js";

@@ -1,5 +1,6 @@
 export { checkSameModel } from "./inputs/same-model.js";
 export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-inputs.js";
+export { hasSameHistory, mixtureRequestOf } from "./inputs/pipeline-data.js";
 export { modelOfSet } from "./inputs/check-parameter-set.js";
 export { podAxis } from "./job/axis-names.js";
 export { compileJob } from "./job/compile-job.js";
@@ -24,6 +25,7 @@ export {
   needsInit,
   printJob,
   trainsOnExamples,
+  trainsOnPipeline,
   zeroOptions,
 } from "./job/resolved-job.js";
 export { jobWarnings, shardingFindings } from "./job/sharding-findings.js";

@@ -113,7 +113,7 @@ export async function exportCheckpoint(context: Context, from: string, output: s
       { directory: target, files, run: location.run ?? null, step: location.step ?? null, warnings },
       () => `${target}: ${files.join(", ")}`,
     );
-    console.say(`in Python: GemmaForCausalLM.from_pretrained(${JSON.stringify(output)})`);
+    console.say(`in Python: AutoModelForCausalLM.from_pretrained(${JSON.stringify(output)})`);
   } finally {
     reporter.end();
   }

@@ -62,6 +62,19 @@ const ids = (g: GraphBuilder, dims: readonly number[], rows: number): Value => {
   return g.convert(g.scale(counted, rows / 3), "i32");
 };
 
+/** An op on bits of the integer part, which does not change along the range. */
+const bitwise = (name: "bitwise_and" | "bitwise_or" | "bitwise_xor" | "shift_left" | "shift_right_arithmetic"): GradientCase[] => [
+  {
+    what: name,
+    dims: [square],
+    range: [5.2, 5.8],
+    build: (g, x) => {
+      const whole = g.convert(x, "i32");
+      return g.multiply(x, g.convert(g.op(name, [whole, g.splat(1, whole.type)], {}), "f32"));
+    },
+  },
+];
+
 /** Cases of every op that a differentiated graph can contain: an op without a case is a compile error. */
 const cases: { readonly [N in LocalOpName]: readonly GradientCase[] } = {
   parameter: [{ what: "parameter", dims: [square], build: (_, x) => x }],
@@ -85,6 +98,29 @@ const cases: { readonly [N in LocalOpName]: readonly GradientCase[] } = {
         const zero = g.splat(0, a.type);
         return g.select(g.and(g.compare(a, zero, "GT"), g.compare(b, zero, "LT")), g.multiply(a, b), g.scale(a, 3));
       },
+    },
+  ],
+  power: [{ what: "power", dims: [square, square], range: [0.5, 2], build: (g, a, b) => g.op("power", [a, b], {}) }],
+  remainder: [
+    {
+      what: "remainder",
+      dims: [square, square],
+      range: [1.1, 1.4],
+      build: (g, a, b) => g.op("remainder", [g.scale(a, 4), g.scale(b, 1.5)], {}),
+    },
+  ],
+  atan2: [{ what: "atan2", dims: [square, square], range: [0.5, 2], build: (g, a, b) => g.op("atan2", [a, b], {}) }],
+  bitwise_and: bitwise("bitwise_and"),
+  bitwise_or: bitwise("bitwise_or"),
+  bitwise_xor: bitwise("bitwise_xor"),
+  shift_left: bitwise("shift_left"),
+  shift_right_arithmetic: bitwise("shift_right_arithmetic"),
+  bitcast_convert: [
+    {
+      what: "bitcast_convert",
+      dims: [square],
+      build: (g, x) => g.op("bitcast_convert", [g.op("bitcast_convert", [x], { dtype: "i32" })], { dtype: "f32" }),
+      stopped: true,
     },
   ],
   compare: directions.map((direction) => ({

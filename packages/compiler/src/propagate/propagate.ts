@@ -51,7 +51,9 @@ class Propagation {
     this.#graph = graph;
     this.#mesh = options.mesh;
     this.#seeds = seedsOfGraph(graph, options);
-    this.#dims = graph.values.map((value) => value.type.dims.map(() => ({ atoms: [], closed: isClosed(value, options) })));
+    this.#dims = graph.values.map((value) =>
+      value.type.dims.map((_, d) => ({ atoms: [], closed: isClosed(value, options) && options.open?.get(value.name)?.[d] !== true })),
+    );
     this.#origins = graph.values.map(() => new Map());
     this.#opOrigins = graph.values.map(() => new Map());
     this.#rules = graph.values.map((value) => factorsOf(graph, value));

@@ -10,6 +10,8 @@ export interface PropagateOptions {
   readonly undivided?: LogicalAxisRules;
   /** Given shardings, by value name, with precedence over all rules (tests, constraints of the user). */
   readonly constraints?: ReadonlyMap<string, Sharding>;
+  /** Dims that propagation may split further, by value name, although the value is constrained or a state. */
+  readonly open?: ReadonlyMap<string, readonly boolean[]>;
   /** Shardings of states, by name, instead of those of ZeRO and with the same priority. `costsOfAlternatives` sets them. */
   readonly assumed?: ReadonlyMap<string, Sharding>;
 }

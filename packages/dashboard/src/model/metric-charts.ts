@@ -44,6 +44,7 @@ export function metricText(value: number | null | undefined, unit: MetricUnit): 
 export const axisText = (value: number, unit: MetricUnit): string => formats[unit](value);
 
 export const kindColours: Readonly<Record<MetricKind, string>> = {
+  heldout: kinds.vermilion,
   reward: kinds.blue,
   kl: kinds.vermilion,
   completions: kinds.green,

@@ -19,6 +19,6 @@ export const parseResponse = (text: string): unknown => JSON.parse(text, revived
 
 function revived(key: string, value: unknown): unknown {
   if (floats.has(key)) return floatOf(value) ?? value;
-  if (key !== "metrics" || typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  if ((key !== "metrics" && key !== "heldout_losses") || typeof value !== "object" || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value).map(([name, metric]: [string, unknown]) => [name, floatOf(metric) ?? metric]));
 }

@@ -1,4 +1,5 @@
 import type { EvalRow, JobDetail, LogLine, StateEvent, StreamEvent, TrainRow } from "@lapidary/api";
+import { heldoutLossesOf } from "@lapidary/api/heldout-losses";
 import type { Snapshot } from "@lapidary/api/view-api";
 import type { Comparison } from "@lapidary/api/comparison";
 import { SampleHistory } from "@lapidary/api/completion-samples";
@@ -81,7 +82,7 @@ export class RunData {
         } else {
           while ((this.evals.at(-1)?.step ?? -1) >= row.step) this.evals.pop();
           append(this.evals, row, limits.evals);
-          this.job = { ...this.job, heldout_loss: row.heldout_loss, unigram_loss: row.unigram_loss };
+          this.job = { ...this.job, heldout_loss: row.heldout_loss, ...heldoutLossesOf(row.metrics), unigram_loss: row.unigram_loss };
         }
         return;
       }

@@ -1,4 +1,4 @@
-import { objectKey } from "../object-store.js";
+import { objectKey } from "../stored-object.js";
 
 export const partsOfObject = 3;
 

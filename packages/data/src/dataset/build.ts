@@ -23,7 +23,7 @@ import { bytesPerToken, TokenWriter } from "./token-file.js";
 import { TokenCounts } from "./unigram.js";
 
 /** The stages of preparing, in order. */
-type PrepareStage = "read the corpus" | "read the examples" | "train the tokenizer" | "read the tokenizer" | "encode";
+type PrepareStage = "read the corpus" | "read the examples" | "read the shards" | "train the tokenizer" | "read the tokenizer" | "encode";
 
 export interface PrepareProgress {
   readonly stage: PrepareStage;

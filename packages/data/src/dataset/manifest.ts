@@ -6,7 +6,7 @@ import { badDataset } from "../data-errors.js";
 
 const count = z.number().int().nonnegative();
 
-const splitSchema = z.strictObject({
+export const splitSchema = z.strictObject({
   documents: count,
   /** In the file, `<bos>` and `<eos>` included. */
   tokens: count,

@@ -5,6 +5,8 @@ import { Worker } from "node:worker_threads";
 import { errorFromJSON, LapidaryError, assertNever } from "@lapidary/std";
 import { isProcessAlive, processSpace } from "@lapidary/std/process-id";
 import type { OnPrepareProgress } from "./build.js";
+import { MixtureDataset } from "../mixed/mixture-dataset.js";
+import { type MixtureRequest, mixtureKey } from "../mixed/mixture-request.js";
 import { RowDataset } from "../rows/row-dataset.js";
 import { type RowsRequest, rowsKey } from "../rows/rows-request.js";
 import { type Dataset, openCorpus } from "./dataset.js";
@@ -44,6 +46,17 @@ export async function prepareDataset(options: PrepareOptions): Promise<Dataset> 
 export async function prepareRows(request: RowsRequest, options: PrepareWork): Promise<RowDataset> {
   return prepareDirectory({ kind: "rows", request, key: rowsKey(request) }, openRows, options);
 }
+
+/**
+ * The rows of a run over a mixture, as `prepareDataset` does it for a corpus. Copies no tokens.
+ *
+ * @throws LapidaryError `LAP_DATA_…` for a damaged dataset; `LAP_MIXTURE_…` for stages that cannot be trained
+ */
+export async function prepareMixture(request: MixtureRequest, options: PrepareWork): Promise<MixtureDataset> {
+  return prepareDirectory({ kind: "mixture", request, key: mixtureKey(request) }, openMixture, options);
+}
+
+const openMixture = (directory: string): MixtureDataset => new MixtureDataset(directory);
 
 const openRows = (directory: string): RowDataset => new RowDataset(directory);
 

@@ -67,11 +67,9 @@ export const rowsFiles = {
   lengths: (split: SplitName): string => `${split}-lengths.bin`,
 } as const;
 
-/** Whether a directory has a dataset of rows. @throws LapidaryError `LAP_DATA_DATASET` */
-export function hasRows(directory: string): boolean {
-  const json = readManifestJson(directory);
-  return typeof json === "object" && json !== null && "format" in json && json.format === "lapidary-rows";
-}
+/** Whether a manifest is that of a dataset of rows. */
+export const hasRows = (json: unknown): boolean =>
+  typeof json === "object" && json !== null && "format" in json && json.format === "lapidary-rows";
 
 /** @throws LapidaryError `LAP_DATA_DATASET` */
 export function readRowsManifest(directory: string): RowsManifest {

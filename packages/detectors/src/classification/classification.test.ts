@@ -1,6 +1,7 @@
 import { equal, ok } from "node:assert/strict";
 import { seededRandom } from "@lapidary/std";
 import { prose } from "@lapidary/std/testing";
+import fc from "fast-check";
 import { LanguageClassifier } from "./language-classifier.js";
 import { layoutOf } from "./layout.js";
 import { type LabelledDocument, LayoutClassifier } from "./layout-classifier.js";
@@ -57,4 +58,33 @@ describe("the classifier of languages", () => {
     ] as const)
       equal(classifier.classify(text), label);
   });
+
+  it("the label has the highest sum of the logarithms of all runs of 1 to 4 characters, in random texts", () => {
+    const labelled = ["ab ba", "bbb ٣ a", "é 1\n\nb 😀", "\ud83d a1b"].map((text, i) => ({ text, label: `l${i}` }));
+    const trained = new LanguageClassifier(labelled);
+    const parts = fc.constantFrom("a", "b", " ", "\n", "1", "٣", "é", "😀", "\ud83d", "\u3000", "q");
+    fc.assert(
+      fc.property(fc.array(parts, { maxLength: 30 }), (all) => {
+        const text = all.join("");
+        const scores = labelled.map((own) => scoreByDefinition(own.text, text));
+        const best = Math.max(...scores);
+        ok((scores[Number(trained.classify(text).slice(1))] ?? Number.NaN) >= best - 1e-4);
+      }),
+    );
+  });
 });
+
+/** The logarithm of the probability of a text under the runs of another, with 0.02 added to each of 2¹⁸ counts. */
+function scoreByDefinition(training: string, text: string): number {
+  const counts = new Map<string, number>();
+  for (const run of runsOf(training)) counts.set(run, (counts.get(run) ?? 0) + 1);
+  const total = 0.02 * 2 ** 18 + runsOf(training).length;
+  return runsOf(text).reduce((sum, run) => sum + Math.log(((counts.get(run) ?? 0) + 0.02) / total), 0);
+}
+
+function runsOf(text: string): string[] {
+  const characters = Array.from(` ${text} `.replace(/\p{Nd}/gu, "0").replace(/\s+/gu, " "));
+  return characters.flatMap((_, start) =>
+    [1, 2, 3, 4].flatMap((size) => (start + size <= characters.length ? [characters.slice(start, start + size).join("")] : [])),
+  );
+}

@@ -1,5 +1,8 @@
-import { shingleHashes } from "../duplicates/min-hash.js";
-import { wordsOf } from "../words.js";
+import { shingleHashes, shinglesOf } from "../duplicates/min-hash.js";
+import { stringHash } from "../word-hash.js";
+import type { HashedWords } from "../word-scanner.js";
+import { wordScanner, wordsOf } from "../words.js";
+import { HashFilter } from "./hash-filter.js";
 import { withoutMarkup } from "./without-markup.js";
 
 /** A question of an evaluation set. */
@@ -75,8 +78,11 @@ interface Hit extends Run {
 export class ContaminationIndex {
   readonly #items: IndexedItem[] = [];
   readonly #runs: ReadonlyMap<number, Run>;
-  /** By the first two words of the question. */
-  readonly #short = new Map<string, ShortItem[]>();
+  readonly #runFilter = new HashFilter();
+  /** By the hash of the first two words of the question. */
+  readonly #short = new Map<number, ShortItem[]>();
+  readonly #shortFilter = new HashFilter();
+  readonly #scanner = wordScanner();
 
   constructor(items: Iterable<EvaluationItem>) {
     const runs = new Map<number, Run>();
@@ -86,7 +92,11 @@ export class ContaminationIndex {
       const query = words(item.query);
       const label = words(item.label);
       if (query.length < shortWords) {
-        const key = query.slice(0, 2).join(" ");
+        const [first, second] = query;
+        // One word is not evidence.
+        if (first === undefined || second === undefined) continue;
+        const key = twoWords(stringHash(first), stringHash(second));
+        this.#shortFilter.add(key);
         this.#short.set(key, [...(this.#short.get(key) ?? []), { id: item.id, query, label }]);
         continue;
       }
@@ -107,23 +117,29 @@ export class ContaminationIndex {
       this.#items.push({ id: item.id, ownOfQuery, own, query, sentenceEnds: sentenceEnds(item.query) });
     }
     this.#runs = runs;
+    for (const run of runs.keys()) this.#runFilter.add(run);
   }
 
   /** The item that the document holds with the largest share; undefined if it holds none. */
   find(text: string): Contamination | undefined {
-    const document = words(text);
-    const found = [...this.#longItems(document), ...this.#shortItems(document)];
-    return found.reduce<Contamination | undefined>(
+    return this.findAll(text).reduce<Contamination | undefined>(
       (best, each) => (best === undefined || each.share > best.share ? each : best),
       undefined,
     );
   }
 
-  *#longItems(document: readonly string[]): Generator<Contamination> {
+  /** All items that the document holds. */
+  findAll(text: string): readonly Contamination[] {
+    const document = this.#scanner.read(withoutMarkup(text));
+    return [...this.#longItems(document), ...this.#shortItems(document)];
+  }
+
+  *#longItems(document: HashedWords): Generator<Contamination> {
     const hits = new Map<number, Hit[]>();
-    const documentRuns = shingleHashes(document, runWords);
-    for (const [at, hash] of documentRuns.entries()) {
-      const run = this.#runs.get(hash);
+    const documentRuns = shinglesOf(document.hashes, document.count, runWords);
+    for (let at = 0; at < documentRuns.length; at++) {
+      const hash = documentRuns[at] ?? 0;
+      const run = this.#runFilter.has(hash) ? this.#runs.get(hash) : undefined;
       if (run === undefined) continue;
       const ofItem = hits.get(run.item);
       if (ofItem === undefined) hits.set(run.item, [{ ...run, at }]);
@@ -142,12 +158,15 @@ export class ContaminationIndex {
     }
   }
 
-  *#shortItems(document: readonly string[]): Generator<Contamination> {
-    for (let start = 0; start < document.length; start++)
-      for (const { id, query, label } of this.#short.get(`${document[start]} ${document[start + 1]}`) ?? []) {
+  *#shortItems(document: HashedWords): Generator<Contamination> {
+    const { count, hashes } = document;
+    for (let start = 0; start + 1 < count; start++) {
+      const key = twoWords(hashes[start] ?? 0, hashes[start + 1] ?? 0);
+      if (!this.#shortFilter.has(key)) continue;
+      for (const { id, query, label } of this.#short.get(key) ?? []) {
         if (!isAt(document, start, query)) continue;
         const from = Math.max(0, start - answerDistance - label.length);
-        const to = Math.min(document.length - label.length, start + query.length + answerDistance);
+        const to = Math.min(count - label.length, start + query.length + answerDistance);
         for (let at = from; at <= to; at++) {
           const overlaps = at < start + query.length && at + label.length > start;
           if (overlaps || !isAt(document, at, label)) continue;
@@ -155,8 +174,17 @@ export class ContaminationIndex {
           break;
         }
       }
+    }
   }
 }
+
+const twoWords = (first: number, second: number): number => Math.imul(first ^ (second >>> 15) ^ (second << 17), 0x2c1b3c6d) >>> 0;
+
+/** The words of a passage, at most `maxWords`, without markup, case and punctuation. */
+export const passageText = (text: string, { start, end }: Contamination, maxWords: number): string =>
+  words(text)
+    .slice(start, Math.min(end, start + maxWords))
+    .join(" ");
 
 /** The runs end where a sentence before the question ends, and no frame of the item, such as its instruction, is before them. */
 function isQuotation(hits: readonly Hit[], { query, sentenceEnds }: IndexedItem, document: Uint32Array): boolean {
@@ -189,7 +217,7 @@ function covered(hits: readonly Hit[], ownOfQuery: number): { readonly query: nu
   return { query: [...isCovered].filter((own) => own < ownOfQuery).length, all: isCovered.size };
 }
 
-const isAt = (document: readonly string[], start: number, part: readonly string[]): boolean =>
-  part.length > 0 && part.every((word, i) => document[start + i] === word);
+const isAt = (document: HashedWords, start: number, part: readonly string[]): boolean =>
+  part.length > 0 && start + part.length <= document.count && part.every((word, i) => document.word(start + i) === word);
 
 const words = (text: string): readonly string[] => wordsOf(withoutMarkup(text));

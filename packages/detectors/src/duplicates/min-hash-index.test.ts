@@ -1,6 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { seededRandom } from "@lapidary/std";
 import { prose } from "@lapidary/std/testing";
+import { wordScanner } from "../words.js";
 import { MinHashIndex, signatureOf, similarityOf } from "./min-hash-index.js";
 import { OverlapIndex } from "../overlap.js";
 import { nGrams, wordsOf } from "../words.js";
@@ -16,11 +17,13 @@ function pairOf(name: string, size: number, similarity: number): readonly [strin
   return [[...shared, ...own("a")].join(" "), [...shared, ...own("b")].join(" ")];
 }
 
+const signature = (text: string): Uint32Array => signatureOf(wordScanner().read(text)) ?? new Uint32Array();
+
 describe("MinHash", () => {
   it("the share of equal hashes estimates the Jaccard similarity", () => {
     for (const similarity of [0.2, 0.5, 0.8]) {
       const pairs = Array.from({ length: 20 }, (_, i) => pairOf(`p${i}x`, 200, similarity));
-      const estimates = pairs.map(([a, b]) => similarityOf(signatureOf(a) ?? new Uint32Array(), signatureOf(b) ?? new Uint32Array()));
+      const estimates = pairs.map(([a, b]) => similarityOf(signature(a), signature(b)));
       const mean = estimates.reduce((sum, each) => sum + each, 0) / estimates.length;
       // The standard deviation of the mean is at most 0.5 / √(112 · 20) = 0.011.
       ok(Math.abs(mean - similarity) < 0.04, `${mean} estimates ${similarity}`);

@@ -1,5 +1,6 @@
-import { bandKeys, bands, minHash, rowsPerBand, shingleHashes } from "./min-hash.js";
-import { wordsOf } from "../words.js";
+import { wordScanner } from "../words.js";
+import type { HashedWords } from "../word-scanner.js";
+import { bandKeys, bands, minHash, rowsPerBand, shinglesOf } from "./min-hash.js";
 
 /** An earlier text that is nearly the same. */
 export interface NearDuplicate {
@@ -14,6 +15,7 @@ const shingleWords = 5;
 
 /** Finds near-duplicates by MinHash on runs of 5 words. */
 export class MinHashIndex {
+  readonly #scanner = wordScanner();
   /** The signatures of all texts. */
   readonly #signatures: Uint32Array[] = [];
   /** Hash of a band → the first text with each content of the band. */
@@ -22,7 +24,7 @@ export class MinHashIndex {
   /** Adds a text. @returns the earliest text that shares a band with it */
   add(text: string): NearDuplicate | undefined {
     const number = this.#signatures.length;
-    const signature = signatureOf(text);
+    const signature = signatureOf(this.#scanner.read(text));
     this.#signatures.push(signature ?? new Uint32Array(0));
     if (signature === undefined) return undefined;
     let of = number;
@@ -48,9 +50,8 @@ export class MinHashIndex {
 }
 
 /** @returns undefined for a text without words */
-export function signatureOf(text: string): Uint32Array | undefined {
-  const words = wordsOf(text);
-  return minHash(shingleHashes(words, Math.min(shingleWords, Math.max(1, words.length))));
+export function signatureOf({ count, hashes }: HashedWords): Uint32Array | undefined {
+  return minHash(shinglesOf(hashes, count, Math.min(shingleWords, Math.max(1, count))));
 }
 
 /** The share of equal hashes: an estimate of the Jaccard similarity with standard deviation √(s(1 − s) / 112). */

@@ -1,3 +1,4 @@
+import { hash32 } from "@lapidary/std";
 import { deepStrictEqual, equal, notDeepStrictEqual } from "node:assert/strict";
 import { bandKeys, bands, minHash, shingleHashes } from "./min-hash.js";
 import { plainWords } from "./plain-words.js";
@@ -34,5 +35,19 @@ describe("signatures of documents", () => {
       );
     }
     equal(new Set(bandKeys(new Uint32Array(112))).size, bands);
+  });
+
+  it("a signature of any shape has the least hash of each function", () => {
+    const shingles = Uint32Array.from({ length: 50 }, (_, i) => hash32(i, 7));
+    for (const shape of [
+      { bands: 1, rowsPerBand: 1 },
+      { bands: 3, rowsPerBand: 5 },
+      { bands: 14, rowsPerBand: 8 },
+    ]) {
+      const least = (i: number): number =>
+        Math.min(...Array.from(shingles, (shingle) => (Math.imul(hash32(i, 1) | 1, shingle) + hash32(i, 2)) >>> 0));
+      const expected = Array.from({ length: shape.bands * shape.rowsPerBand }, (_, i) => least(i));
+      deepStrictEqual([...(minHash(shingles, shape) ?? [])], expected);
+    }
   });
 });

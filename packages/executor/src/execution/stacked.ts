@@ -1,6 +1,6 @@
 import { type HostCollective, type HostProgram, lower } from "@lapidary/compiler";
 import type { Peers } from "@lapidary/fabric";
-import { type CollectiveName, type TensorType, ops } from "@lapidary/ir";
+import { type CollectiveName, type OpName, type TensorType, ops } from "@lapidary/ir";
 import { type CallName, type GroupLayout, type ProgramTensors, type WorkerRank, programTensors } from "@lapidary/protocol";
 import { type Clock, assert, ensure } from "@lapidary/std";
 import { atomsSize } from "@lapidary/topology";
@@ -363,6 +363,12 @@ class Binder {
     return nodes.reduce((count, { inputs }) => count + inputs.filter((id) => id === operand).length, 0) === 1;
   }
 
+  /** The op of a node, or of the array that it is a view of. */
+  #opOf(id: NodeId | undefined): OpName | undefined {
+    const node = id === undefined ? undefined : this.plan.nodes[id];
+    return node?.op === "reshape" ? this.#opOf(node.inputs[0]) : node?.op;
+  }
+
   #kernelContext(node: PlanNode): KernelContext<KernelName> {
     const inputs = node.inputs.map((id) => ensure(this.plan.nodes[id], "operand"));
     return {
@@ -371,6 +377,7 @@ class Binder {
       inputs: inputs.map(({ type }, i) => ({ ...type, dims: node.operandDims?.[i] ?? type.dims })),
       output: node.type,
       fewRows: this.plan.fewRows,
+      leftOp: this.#opOf(node.inputs[0]),
       // Without bf16 matmuls, separate nodes round the operands, once for all matmuls that share them.
       numerics: this.options.device.hasBf16Matmul ? this.options.numerics : "f32",
       inputPlacements: inputs.map((input, i) => this.#placementOf(node, i, input.type)),

@@ -100,7 +100,7 @@ const dotGeneral: Kernel<"dot_general"> = {
   native: (context, native) => {
     const { attrs, inputs, output, fewRows = false } = context;
     const plan = fewRows ? planFewRows(attrs, inputs[0]?.dims ?? [], inputs[1]?.dims ?? []) : undefined;
-    return plan === undefined ? bindDot(context, native) : native.bindDot(encodeFewRows(plan, output.dims));
+    return plan === undefined ? bindDot(context, native) : native.bindDot(encodeFewRows(plan, output.dims, context.leftOp));
   },
 };
 

@@ -4,7 +4,7 @@ import { type Kernel, type KernelTable, operand } from "./kernel.js";
 import { roundToBf16 } from "./bf16.js";
 
 /** An op of one or more operands of type `T`. */
-function simple<N extends UnaryName | BinaryName | "stop_gradient" | "and">(
+function simple<N extends UnaryName | BinaryName | "stop_gradient" | "and" | "power" | "remainder" | "atan2">(
   tensorflow: string,
   tfjs: (tf: TfjsCore, a: DeviceTensor, b: DeviceTensor) => DeviceTensor,
   typed = true,
@@ -86,6 +86,50 @@ const divide: Kernel<"divide"> = {
   native: ({ output }, native) => native.bind(output.dtype === "i32" ? "TruncateDiv" : "RealDiv", [native.type("T", output.dtype)]),
 };
 
+/** `a − b · trunc(a / b)`: the remainder of tfjs has the sign of `b`. */
+function truncatedRemainder(tf: TfjsCore, a: DeviceTensor, b: DeviceTensor): DeviceTensor {
+  return tf.tidy(() => tf.mul(tf.sign(a), tf.mod(tf.abs(a), tf.abs(b))));
+}
+
+/** tfjs has no ops on bits: the processor computes them on the arrays. */
+function bitwise<N extends "bitwise_and" | "bitwise_or" | "bitwise_xor" | "shift_left" | "shift_right_arithmetic">(
+  tensorflow: string,
+  formula: (a: number, b: number) => number,
+): Kernel<N> {
+  return {
+    tfjs: ({ device: { tf }, output: { dims } }) => {
+      const whole = (x: DeviceTensor): Int32Array => {
+        const spread = tf.broadcastTo(x, [...dims]);
+        const data = spread.dataSync<"int32">();
+        spread.dispose();
+        return data;
+      };
+      return (inputs) => {
+        const [a, b] = [whole(operand(inputs, 0)), whole(operand(inputs, 1))];
+        return tf.tensor(
+          a.map((x, i) => formula(x, b[i] ?? 0)),
+          [...dims],
+          "int32",
+        );
+      };
+    },
+    native: (_context, native) => native.bind(tensorflow, [native.type("T", "i32")]),
+  };
+}
+
+const bitcastConvert: Kernel<"bitcast_convert"> = {
+  tfjs: ({ device: { tf }, attrs: { dtype } }) => {
+    return (inputs) => {
+      const x = operand(inputs, 0);
+      const bits = x.dataSync().slice();
+      const data = dtype === "f32" ? new Float32Array(bits.buffer) : new Int32Array(bits.buffer);
+      return tf.tensor(data, x.shape, dtype === "f32" ? "float32" : "int32");
+    };
+  },
+  native: ({ attrs: { dtype }, inputs }, native) =>
+    native.bind("Bitcast", [native.type("T", inputs[0]?.dtype ?? "f32"), native.type("type", dtype)]),
+};
+
 export const elementwiseKernels: { readonly [N in ElementwiseName]: KernelTable[N] } = {
   negate: simple("Neg", (tf, x) => tf.neg(x)),
   exponential: simple("Exp", (tf, x) => tf.exp(x)),
@@ -96,6 +140,11 @@ export const elementwiseKernels: { readonly [N in ElementwiseName]: KernelTable[
   cosine: simple("Cos", (tf, x) => tf.cos(x)),
   sine: simple("Sin", (tf, x) => tf.sin(x)),
   abs: simple("Abs", (tf, x) => tf.abs(x)),
+  log_plus_one: simple("Log1p", (tf, x) => tf.log1p(x)),
+  exponential_minus_one: simple("Expm1", (tf, x) => tf.expm1(x)),
+  erf: simple("Erf", (tf, x) => tf.erf(x)),
+  erfc: simple("Erfc", (tf, x) => tf.tidy(() => tf.sub(1, tf.erf(x)))),
+  floor: simple("Floor", (tf, x) => tf.floor(x)),
   stop_gradient: simple("Identity", (_tf, x) => x.clone()),
   add: simple("AddV2", (tf, a, b) => tf.add(a, b)),
   subtract: simple("Sub", (tf, a, b) => tf.sub(a, b)),
@@ -104,6 +153,15 @@ export const elementwiseKernels: { readonly [N in ElementwiseName]: KernelTable[
   maximum: simple("Maximum", (tf, a, b) => tf.maximum(a, b)),
   minimum: simple("Minimum", (tf, a, b) => tf.minimum(a, b)),
   and: simple("LogicalAnd", (tf, a, b) => tf.logicalAnd(a, b), false),
+  power: simple("Pow", (tf, a, b) => tf.pow(a, b)),
+  remainder: simple("TruncateMod", truncatedRemainder),
+  atan2: simple("Atan2", (tf, a, b) => tf.atan2(a, b)),
+  bitwise_and: bitwise("BitwiseAnd", (a, b) => a & b),
+  bitwise_or: bitwise("BitwiseOr", (a, b) => a | b),
+  bitwise_xor: bitwise("BitwiseXor", (a, b) => a ^ b),
+  shift_left: bitwise("LeftShift", (a, b) => a << b),
+  shift_right_arithmetic: bitwise("RightShift", (a, b) => a >> b),
+  bitcast_convert: bitcastConvert,
   compare,
   convert,
   select,

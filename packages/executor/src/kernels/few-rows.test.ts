@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type DimPair, GraphBuilder, type Value, interpret, tensorType } from "@lapidary/ir";
+import { type DimPair, type Graph, GraphBuilder, type Tensor, type Value, interpret, tensor, tensorType } from "@lapidary/ir";
 import { ensure, seededRandom } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
 import { loadPlan, runPlan } from "../execution/testing.js";
@@ -130,6 +130,92 @@ describe("LapidaryDot", () => {
       ),
       { numRuns: 150 },
     ));
+
+  it("multiplies rows of 1, 7, 8, 9 and 16 with weights of edge sizes as the interpreter does", async () => {
+    for (const m of [1, 7, 8, 9, 16])
+      for (const [n, k] of [
+        [1023, 1],
+        [1, 1023],
+        [7, 1023],
+        [1023, 9],
+        [17, 513],
+        [8, 8],
+      ] as const) {
+        const graph = decodeLike((g) => g.dotGeneral(g.parameter("x", f(m, k)), g.parameter("w", f(n, k)), [], [[1, 1]])).finish();
+        const inputs = randomInputsOf(seededRandom(n + k), graph);
+        const y = ensure((await runPlan(device, graph, inputs)).get("y"), "y");
+        const want = ensure(interpret(graph, inputs).get("y"), "y");
+        assert.ok(scaledDifference(y, want) < 1e-5, `${m} rows, ${n} columns, depth ${k}`);
+      }
+  });
+
+  /** The weights of a softmax, and values of `heads` heads. Positions outside of [first, end) are hidden. */
+  const attention = (heads: number, positions: number, width: number): Graph =>
+    decodeLike((g) => {
+      const dims = [2, heads, 1, positions];
+      const scores = g.add(g.parameter("scores", f(...dims)), g.broadcastInDim(g.parameter("bias", f(positions)), dims, [3]));
+      return g.dotGeneral(
+        g.exponential(scores),
+        g.parameter("values", f(2, positions, heads, width)),
+        [
+          [0, 0],
+          [1, 2],
+        ],
+        [[3, 1]],
+      );
+    }).finish();
+
+  it("reads only the values of visible positions, whatever the others hold", async () => {
+    if (device.native?.hasDot !== true) return;
+    const random = seededRandom(11);
+    for (const heads of [3, 9, 16])
+      for (const width of [2, 9, 16, 32, 64, 130])
+        for (const positions of [2, 9, 33, 127]) {
+          const graph = attention(heads, positions, width);
+          const inputs = randomInputsOf(random, graph);
+          const first = Math.floor(random.next() * positions);
+          const end = first + Math.floor(random.next() * (positions - first + 1));
+          const isHidden = (position: number): boolean => position < first || position >= end;
+          const bias = Float64Array.from({ length: positions }, (_, s) => (isHidden(s) ? -1e30 : 0));
+          const values = ensure(inputs.get("values"), "values");
+          const given = new Map<string, Tensor>([...inputs, ["bias", tensor("f32", [positions], bias)]]);
+          const want = ensure(interpret(graph, given).get("y"), "y");
+          // Hidden positions whose vector of sixteen has a visible one are read. All others are NaN here.
+          const isRead = (position: number): boolean =>
+            first < end && position >= Math.floor(first / 16) * 16 && position < Math.ceil(end / 16) * 16;
+          const spoiled = Float64Array.from(values.data, (value, i) =>
+            isRead(Math.floor(i / (heads * width)) % positions) ? value : Number.NaN,
+          );
+          const actual = ensure((await runPlan(device, graph, given)).get("y"), "y");
+          given.set("values", tensor("f32", values.dims, spoiled));
+          const label = `${heads} heads of ${width}, ${first} to ${end} of ${positions}`;
+          assert.ok(scaledDifference(actual, want) < 1e-5, label);
+          assert.deepEqual(ensure((await runPlan(device, graph, given)).get("y"), "y").data, actual.data, label);
+        }
+  });
+
+  it("an infinite or missing number at a visible position is in the result", async () => {
+    const graph = attention(16, 40, 16);
+    const inputs = randomInputsOf(seededRandom(3), graph);
+    inputs.set("bias", tensor("f32", [40], new Float64Array(40)));
+    const values = ensure(inputs.get("values"), "values");
+    const rowOf = (position: number, head: number): number => (position * 16 + head) * 16;
+    values.data[rowOf(39, 2)] = Number.POSITIVE_INFINITY;
+    values.data[rowOf(0, 5) + 3] = Number.NaN;
+    const { data } = ensure((await runPlan(device, graph, inputs)).get("y"), "y");
+    assert.equal(data[2 * 16], Number.POSITIVE_INFINITY);
+    assert.ok(Number.isNaN(data[5 * 16 + 3]));
+    assert.equal(data.filter((value) => !Number.isFinite(value)).length, 2);
+  });
+
+  it("other matmuls read all numbers, so that 0 times an infinite number is NaN", async () => {
+    const graph = decodeLike((g) => g.dotGeneral(g.parameter("x", f(2, 40)), g.parameter("w", f(40, 3)), [], [[1, 0]])).finish();
+    const inputs = randomInputsOf(seededRandom(3), graph);
+    inputs.set("x", tensor("f32", [2, 40], new Float64Array(80)));
+    ensure(inputs.get("w"), "w").data[0] = Number.POSITIVE_INFINITY;
+    const { data } = ensure((await runPlan(device, graph, inputs)).get("y"), "y");
+    assert.deepEqual([...data], [Number.NaN, 0, 0, Number.NaN, 0, 0]);
+  });
 
   it("a row has the same bits in a matmul of any number of rows", async () => {
     const product = (rows: number): Promise<Float64Array> => {

@@ -1,4 +1,4 @@
-import { type OpAttrs, dotLayout } from "@lapidary/ir";
+import { type OpAttrs, type OpName, dotLayout } from "@lapidary/ir";
 
 /** Rows of the left operand up to which `LapidaryDot` is used. More rows repay packing and transposing the operands. */
 const mostRows = 16;
@@ -64,9 +64,23 @@ export function planFewRows(
   };
 }
 
-/** The plan in numbers, as `Decode` of cpp/kernels/dot.cc reads it. @param dims of the result */
-export const encodeFewRows = ({ m, n, k, row, column, depth, batch }: FewRowsPlan, dims: readonly number[]): Int32Array =>
-  Int32Array.from([m, n, k, row, column, depth, batch.length, ...batch.flatMap(({ size, a, b }) => [size, a, b]), ...dims]);
+/**
+ * The plan in numbers, as `Decode` of cpp/kernels/dot.cc reads it.
+ *
+ * @param dims of the result
+ * @param leftOp the op of the left operand. The exponential of a hidden score is exactly 0. If the columns of the right operand are contiguous, the
+ *   kernel does not read its hidden positions, so that attention reads the filled part of a cache only. An infinite value or NaN there has no effect.
+ */
+export const encodeFewRows = (
+  { m, n, k, row, column, depth, batch }: FewRowsPlan,
+  dims: readonly number[],
+  leftOp: OpName | undefined,
+): Int32Array =>
+  Int32Array.from([
+    ...[m, n, k, row, column, depth, Number(leftOp === "exponential"), batch.length],
+    ...batch.flatMap(({ size, a, b }) => [size, a, b]),
+    ...dims,
+  ]);
 
 /** Dims with their strides in a contiguous array. */
 function stridedDims(dims: readonly number[]): Strided[] {

@@ -1,4 +1,4 @@
-import type { LocalOpName, OpAttrs, TensorType } from "@lapidary/ir";
+import type { LocalOpName, OpAttrs, OpName, TensorType } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import type { Device } from "../device/device.js";
 import type { Bound, NativeOps } from "../device/native-ops.js";
@@ -20,6 +20,8 @@ export interface KernelContext<N extends KernelName> {
   readonly numerics: Numerics;
   /** Whether matmuls with few rows use `LapidaryDot`, whose sums have another order. Default: false. */
   readonly fewRows?: boolean;
+  /** The op that computes the first operand, or the array that the operand is a view of. */
+  readonly leftOp?: OpName | undefined;
   /** The positions of the elements of operands and result in the whole arrays. */
   readonly inputPlacements: readonly Placement[];
   readonly outputPlacement: Placement;

@@ -12,6 +12,7 @@ import {
   tensorType,
   unaryNames,
   unaryOps,
+  type Value,
 } from "@lapidary/ir";
 import { ensure, seededRandom, uniformAt } from "@lapidary/std";
 import { type Device, openDevice } from "../device/device.js";
@@ -51,6 +52,34 @@ const ofIntegers = (name: UnaryName | BinaryName): Build => {
     );
 };
 
+/** Cases of an op on two floats with its own kernel, one with an operand that repeats along a dim. */
+const real = (name: "power" | "remainder" | "atan2", range: readonly [number, number]): Build[] => [
+  (g) => g.op(name, [within(g, g.parameter("x", f(2, 3)), range), within(g, g.parameter("y", f(2, 3)), range)], {}),
+  (g) =>
+    g.op(name, [within(g, g.parameter("x", f(2, 3)), range), g.broadcastInDim(within(g, g.parameter("y", f(3)), range), [2, 3], [1])], {}),
+];
+/** Cases of an op on bits, also of numbers below zero. */
+const bits = (name: "bitwise_and" | "bitwise_or" | "bitwise_xor" | "shift_left" | "shift_right_arithmetic", amount?: number): Build[] => {
+  const large = (g: GraphBuilder, x: Value): Value => g.multiply(x, g.splat(-715827883, x.type));
+  return [
+    (g) =>
+      g.op(
+        name,
+        [large(g, g.parameter("x", i(2, 3))), amount === undefined ? large(g, g.parameter("y", i(2, 3))) : g.splat(amount, i(2, 3))],
+        {},
+      ),
+    (g) =>
+      g.op(
+        name,
+        [
+          large(g, g.parameter("x", i(2, 3))),
+          g.broadcastInDim(amount === undefined ? g.parameter("y", i(3)) : g.splat(amount, i(3)), [2, 3], [1]),
+        ],
+        {},
+      ),
+  ];
+};
+
 /** At least one case for each op. The table is total, so that a new kernel needs a case. */
 const cases: { readonly [N in KernelName]: readonly Build[] } = {
   ...tableOf(unaryNames, unary),
@@ -78,6 +107,18 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
   maximum: [...binary("maximum"), ofIntegers("maximum")],
   minimum: [...binary("minimum"), ofIntegers("minimum")],
   and: [(g) => g.and(g.parameter("x", tensorType("pred", [2, 3])), g.parameter("y", tensorType("pred", [2, 3])))],
+  power: real("power", [0.5, 2]),
+  remainder: [...real("remainder", [0.5, 2]), (g) => g.op("remainder", [g.scale(g.parameter("x", i(4)), 6), g.splat(4, i(4))], {})],
+  atan2: real("atan2", [-2, 2]),
+  bitwise_and: bits("bitwise_and"),
+  bitwise_or: bits("bitwise_or"),
+  bitwise_xor: bits("bitwise_xor"),
+  shift_left: bits("shift_left", 5),
+  shift_right_arithmetic: bits("shift_right_arithmetic", 3),
+  bitcast_convert: [
+    (g) => g.op("bitcast_convert", [g.parameter("x", f(2, 3))], { dtype: "i32" }),
+    (g) => g.op("bitcast_convert", [g.offset(g.parameter("x", i(4)), 0x3f800000)], { dtype: "f32" }),
+  ],
   compare: (["EQ", "NE", "LT", "LE", "GT", "GE"] as const).flatMap((direction): Build[] => [
     (g) => g.compare(g.parameter("x", i(9)), g.parameter("y", i(9)), direction),
     (g) => g.compare(g.parameter("x", f(3)), g.parameter("y", f(3)), direction),

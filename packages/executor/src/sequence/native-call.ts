@@ -22,7 +22,10 @@ export interface NativeCall {
 }
 
 /** The data of a kernel node. */
-export type NodeContext = Pick<KernelContext<KernelName>, "inputs" | "output" | "inputPlacements" | "outputPlacement" | "fewRows">;
+export type NodeContext = Pick<
+  KernelContext<KernelName>,
+  "inputs" | "output" | "inputPlacements" | "outputPlacement" | "fewRows" | "leftOp"
+>;
 
 /** A fused kernel as a call. */
 export const fusedNativeCall = (device: Device, call: FusedCall): NativeCall => ({
@@ -92,10 +95,10 @@ type MakeCall = (kind: NativeCall["kind"], numbers: readonly number[]) => Native
 function dotOf(
   node: PlanNodeOf<"dot_general">,
   [left, right]: readonly TensorType[],
-  { output, fewRows = false }: NodeContext,
+  { output, fewRows = false, leftOp }: NodeContext,
 ): Int32Array | undefined {
   const plan = fewRows ? planFewRows(node.attrs, left?.dims ?? [], right?.dims ?? []) : undefined;
-  return plan === undefined ? undefined : encodeFewRows(plan, output.dims);
+  return plan === undefined ? undefined : encodeFewRows(plan, output.dims, leftOp);
 }
 
 function gatherCall(_node: PlanNodeOf<"gather">, { inputs, inputPlacements, output }: NodeContext, call: MakeCall): NativeCall | undefined {

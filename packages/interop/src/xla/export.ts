@@ -11,6 +11,7 @@ import { writeSafetensors } from "../safetensors.js";
 import { globalModule, perDeviceModule } from "../stablehlo/module.js";
 import { shardingConstraints } from "../stablehlo/sharding-constraints.js";
 import type { WriterOptions } from "../stablehlo/writer.js";
+import { hfJsonText } from "../hf-config.js";
 import { drawNormal, type XlaInitSpec } from "./initial-state.js";
 import { jobSet, type LaunchTarget, slurmScript } from "./launch-files.js";
 import { type InitialState, type ManifestData, type ManifestFields, makeManifest, textFiles, type XlaManifest } from "./manifest.js";
@@ -144,7 +145,7 @@ async function writeFiles(directory: string, job: XlaExport, whole: string, chip
     initial,
   };
   const manifest = makeManifest(program, fields);
-  await write(files.manifest, `${JSON.stringify(manifest, null, 1)}\n`);
+  await write(files.manifest, hfJsonText(manifest, 1));
   return { manifest, textBytes: whole.length + chip.length, files: written };
 }
 

@@ -4,7 +4,7 @@ import { type ArrayData, f32Array } from "../array-data.js";
 import type { InitialState } from "./manifest.js";
 
 /** A specification from which `run.py` draws a state. */
-export type XlaInitSpec = Extract<InitialState, { kind: "zeros" | "normal" }>;
+export type XlaInitSpec = Exclude<InitialState, { kind: "file" }>;
 
 /**
  * The init spec of every output of an init program. One op draws each output.
@@ -17,6 +17,7 @@ export function initSpecsOf(init: Graph): Map<string, XlaInitSpec> {
       const value = ensure(init.values[id], name);
       if (value.op === "rng_normal") return [name, { kind: "normal", key: value.attrs.key, scale: value.attrs.scale }];
       if (value.op === "constant" && value.attrs.value === 0) return [name, { kind: "zeros" }];
+      if (value.op === "constant" && value.attrs.value === 1) return [name, { kind: "ones" }];
       throw new LapidaryError({
         code: "LAP_EXPORT_INIT",
         message: `cannot export ${name}: its initial value comes from ${value.op}, which has no init spec`,

@@ -42,9 +42,9 @@ interface ManifestArray {
   readonly initial?: InitialState;
 }
 
-/** The initial value of a state: zeros, numbers of Lapidary's generator (`normalAt(key, i) · scale`), or an array in a file of the export. */
+/** The initial value of a state: zeros, ones, numbers of Lapidary's generator (`normalAt(key, i) · scale`), or an array in a file of the export. */
 export type InitialState =
-  | { readonly kind: "zeros" }
+  | { readonly kind: "zeros" | "ones" }
   | { readonly kind: "normal"; readonly key: number; readonly scale: number }
   | { readonly kind: "file"; readonly file: string; readonly tensor: string };
 

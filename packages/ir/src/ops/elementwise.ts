@@ -3,6 +3,7 @@ import type { GradientBuilder } from "../gradient-builder.js";
 import type { Value } from "../graph.js";
 import { type OpDef, type OpTraits, type Preserved, defineOp, elementwiseFactors, linearInFirst, notLinear, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
+import { erf, erfc } from "../special-functions.js";
 import { tensor } from "../tensor.js";
 import { type Dtype, type TensorType, isFloat, sameDims, sameType, sizeOf, tensorType } from "../types.js";
 
@@ -17,6 +18,12 @@ interface UnaryAttrs {
   cosine: Empty;
   sine: Empty;
   abs: Empty;
+  log_plus_one: Empty;
+  exponential_minus_one: Empty;
+  erf: Empty;
+  /** 1 − erf(x), exact also where erf(x) is near 1. */
+  erfc: Empty;
+  floor: Empty;
 }
 
 /** Attributes of the ops with two operands of one type that is not pred. */
@@ -35,6 +42,20 @@ interface ElementwiseAttrs extends UnaryAttrs, BinaryAttrs {
   stop_gradient: Empty;
   convert: { readonly dtype: Dtype };
   and: Empty;
+  /** `a` to the power of `b`. */
+  power: Empty;
+  /** The remainder of a division that truncates towards zero: it has the sign of `a`. */
+  remainder: Empty;
+  atan2: Empty;
+  bitwise_and: Empty;
+  bitwise_or: Empty;
+  bitwise_xor: Empty;
+  /** `a` shifted left by `b` bits, from 0 to 31. */
+  shift_left: Empty;
+  /** `a` shifted right by `b` bits, from 0 to 31, with copies of its sign. */
+  shift_right_arithmetic: Empty;
+  /** The same 32 bits as another type: f32 or i32. */
+  bitcast_convert: { readonly dtype: Dtype };
   compare: { readonly direction: CompareDirection };
   /** (pred, on true, on false). */
   select: Empty;
@@ -138,14 +159,19 @@ function binary<N extends OpName>({ name, linearIn, formula, gradient, ...traits
     linearIn: () => linearIn,
     evaluate: ([a, b], _, out) => {
       const [x, y] = [a?.data ?? new Float64Array(), b?.data ?? new Float64Array()];
+      const exact = out.dtype === "i32" ? (v: number, w: number): number => wrapped(name, formula, v, w) : formula;
       return tensor(
         out.dtype,
         out.dims,
-        x.map((v, i) => formula(v, y[i] ?? 0)),
+        x.map((v, i) => exact(v, y[i] ?? 0)),
       );
     },
   });
 }
+
+/** The result on i32: it keeps the lowest 32 bits, and a quotient is truncated towards zero. */
+const wrapped = (name: OpName, formula: (a: number, b: number) => number, a: number, b: number): number =>
+  name === "multiply" ? Math.imul(a, b) : Math.trunc(formula(a, b)) | 0;
 
 const unaryFormula = <N extends UnaryName>(def: Omit<Unary<N>, "fusible"> & FormulaDef<Interval>): UnaryDef<N> => {
   const { stablehlo, domain, smooth, ...op } = def;
@@ -357,7 +383,71 @@ export const unaryOps: { readonly [N in UnaryName]: UnaryDef<N> } = {
     formula: Math.abs,
     gradient: (g, x, _y, grad) => g.select(g.compare(x, g.splat(0, x.type), "GE"), grad, g.negate(grad)),
   }),
+  log_plus_one: unaryFormula({
+    name: "log_plus_one",
+    integers: false,
+    linear: false,
+    transcendental: true,
+    rounds: true,
+    stablehlo: "log_plus_one",
+    domain: [-0.5, 2],
+    smooth: true,
+    formula: Math.log1p,
+    gradient: (g, x, _y, grad) => g.divide(grad, g.add(x, g.splat(1, x.type))),
+  }),
+  exponential_minus_one: unaryFormula({
+    name: "exponential_minus_one",
+    integers: false,
+    linear: false,
+    transcendental: true,
+    rounds: true,
+    stablehlo: "exponential_minus_one",
+    domain: anywhere,
+    smooth: true,
+    formula: Math.expm1,
+    gradient: (g, _x, y, grad) => g.multiply(grad, g.add(y, g.splat(1, y.type))),
+  }),
+  erf: unaryFormula({
+    name: "erf",
+    integers: false,
+    linear: false,
+    transcendental: true,
+    rounds: true,
+    stablehlo: "erf",
+    domain: anywhere,
+    smooth: true,
+    formula: erf,
+    gradient: (g, x, _y, grad) => gaussianSlope(g, x, grad, 2 / Math.sqrt(Math.PI)),
+  }),
+  erfc: unaryFormula({
+    name: "erfc",
+    integers: false,
+    linear: false,
+    transcendental: true,
+    rounds: true,
+    stablehlo: "erfc",
+    domain: anywhere,
+    smooth: true,
+    formula: erfc,
+    gradient: (g, x, _y, grad) => gaussianSlope(g, x, grad, -2 / Math.sqrt(Math.PI)),
+  }),
+  floor: unaryFormula({
+    name: "floor",
+    integers: false,
+    linear: false,
+    transcendental: false,
+    rounds: false,
+    stablehlo: "floor",
+    domain: [0.25, 0.75],
+    smooth: true,
+    formula: Math.floor,
+    gradient: (g, x, _y, grad) => g.multiply(grad, g.splat(0, x.type)),
+  }),
 };
+
+/** `grad · scale · exp(−x²)`: the derivative of erf and erfc. */
+const gaussianSlope = (g: GradientBuilder, x: Value, grad: Value, scale: number): Value =>
+  g.multiply(grad, g.multiply(g.splat(scale, x.type), g.exponential(g.negate(g.multiply(x, x)))));
 
 export const binaryOps: { readonly [N in BinaryName]: BinaryDef<N> } = {
   add: binaryFormula({
@@ -459,12 +549,98 @@ const and = binary<"and">(
   true,
 );
 
+const realBinary = { preserves: [], linearIn: [], transcendental: true, rounds: true, fusible: "none" } as const;
+
+const power = binary<"power">({
+  ...realBinary,
+  name: "power",
+  formula: (a, b) => a ** b,
+  gradient: (g, a, b, y, grad) => [g.multiply(grad, g.divide(g.multiply(y, b), a)), g.multiply(grad, g.multiply(y, g.log(a)))],
+});
+
+const remainder = binary<"remainder">({
+  ...realBinary,
+  name: "remainder",
+  formula: (a, b) => a % b,
+  // The quotient is a whole number, whose derivative is zero.
+  gradient: (g, a, b, y, grad) => [grad, g.negate(g.multiply(grad, g.divide(g.subtract(a, y), b)))],
+});
+
+const atan2 = binary<"atan2">({
+  ...realBinary,
+  name: "atan2",
+  formula: Math.atan2,
+  gradient: (g, a, b, _y, grad) => {
+    const scaled = g.divide(grad, g.add(g.multiply(a, a), g.multiply(b, b)));
+    return [g.multiply(scaled, b), g.negate(g.multiply(scaled, a))];
+  },
+});
+
+const bits = <N extends "bitwise_and" | "bitwise_or" | "bitwise_xor" | "shift_left" | "shift_right_arithmetic">(
+  name: N,
+  formula: (a: number, b: number) => number,
+): OpDef<N> => {
+  const def = binary<N>({
+    name,
+    preserves: [],
+    linearIn: [],
+    transcendental: false,
+    rounds: false,
+    fusible: "none",
+    formula,
+    gradient: () => [undefined, undefined],
+  } as unknown as Binary<N>);
+  const type: OpDef<N>["type"] = (inputs, attrs) => {
+    if (inputs[0]?.dtype !== "i32") throw new ShapeError(name, "needs i32 operands", inputs);
+    return def.type(inputs, attrs);
+  };
+  return { ...def, type };
+};
+
+const bitcastConvert = defineOp({
+  ...elementwise,
+  name: "bitcast_convert",
+  arity: 1,
+  transcendental: false,
+  rounds: false,
+  fusible: "none",
+  preserves: [],
+  type: (inputs, { dtype }) => {
+    const [x] = inputs;
+    const isWord = (type: Dtype | undefined): boolean => type === "f32" || type === "i32";
+    if (x === undefined || !isWord(x.dtype) || !isWord(dtype))
+      throw new ShapeError("bitcast_convert", "converts between f32 and i32", inputs);
+    return tensorType(dtype, x.dims);
+  },
+  vjp: () => [undefined],
+  linearIn: notLinear,
+  evaluate: ([x], { dtype }, out) => {
+    const view = new DataView(new ArrayBuffer(4));
+    const cast = (v: number): number => {
+      if (x?.dtype === dtype) return v;
+      if (dtype === "f32") view.setInt32(0, v);
+      else view.setFloat32(0, v);
+      return dtype === "f32" ? view.getFloat32(0) : view.getInt32(0);
+    };
+    return tensor(dtype, out.dims, (x?.data ?? new Float64Array()).map(cast));
+  },
+});
+
 export const elementwiseOps: { readonly [N in ElementwiseName]: OpDef<N> } = {
   ...unaryOps,
   ...binaryOps,
   stop_gradient: stopGradient,
   convert,
   and,
+  power,
+  remainder,
+  atan2,
+  bitwise_and: bits("bitwise_and", (a, b) => a & b),
+  bitwise_or: bits("bitwise_or", (a, b) => a | b),
+  bitwise_xor: bits("bitwise_xor", (a, b) => a ^ b),
+  shift_left: bits("shift_left", (a, b) => a << b),
+  shift_right_arithmetic: bits("shift_right_arithmetic", (a, b) => a >> b),
+  bitcast_convert: bitcastConvert,
   compare,
   select,
 };

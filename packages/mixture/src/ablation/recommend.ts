@@ -9,7 +9,7 @@ import type { LossModel, MixtureShares } from "./loss-models.js";
 export function recommendMixture(predict: LossModel, most: MixtureShares, seed = 0): number[] {
   const random = seededRandom(seed);
   const starts = Array.from({ length: 32 }, () =>
-    filled(
+    sharesWithin(
       most.map(() => random.next()),
       most,
     ),
@@ -42,7 +42,7 @@ function descend(predict: LossModel, start: readonly number[], most: MixtureShar
 }
 
 /** Weights as shares within the limits: what exceeds a limit goes to the sources below their limits, by their weights. */
-function filled(weights: readonly number[], most: MixtureShares): number[] {
+export function sharesWithin(weights: readonly number[], most: MixtureShares): number[] {
   const shares = most.map(() => 0);
   for (let round = 0; round < most.length; round++) {
     const left = 1 - shares.reduce((sum, each) => sum + each, 0);

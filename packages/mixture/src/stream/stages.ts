@@ -46,6 +46,20 @@ export function sharesOf(sources: readonly string[], stages: readonly Stage[]): 
   };
 }
 
+/**
+ * The weights of the first `steps` steps in one form: equal values mean equal rows, because rows of a step depend on the steps before it alone.
+ */
+export function historyOf(
+  sources: readonly string[],
+  stages: readonly Stage[],
+  steps: number,
+): readonly { readonly from: number; readonly ramp: number; readonly weights: readonly string[] }[] {
+  const past = stages
+    .filter(({ from }) => from < steps)
+    .map(({ from, ramp = 0, weights }) => ({ from, ramp, weights: integerWeights(sources, weights).map(String) }));
+  return past.filter(({ weights }, i) => weights.join() !== past[i - 1]?.weights.join());
+}
+
 function integerWeights(sources: readonly string[], weights: Readonly<Record<string, number>>): readonly bigint[] {
   const largest = Math.max(...Object.values(weights));
   const integers = sources.map((source) => BigInt(Math.round(((weights[source] ?? 0) / largest) * 10 ** places)));

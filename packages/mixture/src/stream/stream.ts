@@ -1,9 +1,9 @@
 import { hash32, LapidaryError } from "@lapidary/std";
-import { permute } from "./permutation.js";
+import { permute, unpermute } from "./permutation.js";
 import { Quotas } from "./quotas.js";
 import { type Stage, sharesOf } from "./stages.js";
 
-interface StreamSource {
+export interface StreamSource {
   readonly name: string;
   /** Number of sequences. */
   readonly sequences: number;
@@ -58,12 +58,55 @@ export class MixtureStream {
   row(step: number, row: number): StreamRow {
     const { sources, batch, seed } = this.#settings;
     const { counts, before } = this.#quotas.at(step);
-    let rank = permute(row, batch, hash32(hash32(seed, 1), step));
+    let rank = permute(row, batch, stepKey(seed, step));
     let source = 0;
     while (rank >= (counts[source] ?? 0)) rank -= counts[source++] ?? 0;
     const { sequences } = sources[source] ?? { sequences: 1 };
     const number = (before[source] ?? 0) + rank;
     const epoch = Math.floor(number / sequences);
-    return { source, epoch, index: permute(number % sequences, sequences, hash32(hash32(hash32(seed, 2), source), epoch)) };
+    return { source, epoch, index: permute(number % sequences, sequences, epochKey(seed, source, epoch)) };
+  }
+
+  get sources(): readonly StreamSource[] {
+    return this.#settings.sources;
+  }
+
+  /** How many rows of each source the first steps have. */
+  rowsBefore(step: number): readonly number[] {
+    return this.#quotas.at(step).before;
+  }
+
+  /** The inverse of `row`: all rows of the first steps that have a sequence of a source, in the order of the steps. */
+  find(source: number, index: number, steps: number): { readonly step: number; readonly row: number; readonly epoch: number }[] {
+    const { sources, batch, seed } = this.#settings;
+    const { sequences } = sources[source] ?? { sequences: 1 };
+    const total = this.rowsBefore(steps)[source] ?? 0;
+    const found: { readonly step: number; readonly row: number; readonly epoch: number }[] = [];
+    for (let epoch = 0; epoch * sequences < total; epoch++) {
+      const number = epoch * sequences + unpermute(index, sequences, epochKey(seed, source, epoch));
+      if (number >= total) continue;
+      const step = this.#stepOf(source, number, steps);
+      const { counts, before } = this.#quotas.at(step);
+      const rank = number - (before[source] ?? 0) + counts.slice(0, source).reduce((sum, each) => sum + each, 0);
+      found.push({ step, row: unpermute(rank, batch, stepKey(seed, step)), epoch });
+    }
+    return found;
+  }
+
+  /** The step that has row `number` of a source: the last step before which the source has at most so many rows. */
+  #stepOf(source: number, number: number, steps: number): number {
+    let [low, high] = [0, steps - 1];
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2);
+      if ((this.#quotas.at(middle).before[source] ?? 0) <= number) low = middle;
+      else high = middle - 1;
+    }
+    return low;
   }
 }
+
+/** The key of the order of sources in a batch. */
+const stepKey = (seed: number, step: number): number => hash32(hash32(seed, 1), step);
+
+/** The key of the order of sequences in an epoch of a source. */
+const epochKey = (seed: number, source: number, epoch: number): number => hash32(hash32(hash32(seed, 2), source), epoch);

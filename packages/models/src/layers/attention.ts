@@ -1,56 +1,70 @@
 import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
+import { ensure } from "@lapidary/std";
+import { type LayerType, layerTypesOf, type ModelConfig, ropeOf } from "../model-config.js";
 import type { HiddenOptions, KeysAndValues } from "../model.js";
-import { lowRank, type Projection, project } from "./projection.js";
+import { hiddenBias } from "./hidden-bias.js";
+import { lowRank, type Projection } from "./projection.js";
 import { applyRope, type RopeTables, ropeTables, scaleTables } from "./rope.js";
+import { softCap } from "./soft-cap.js";
+import { blockBias, keysOfBlocks, toBlocks, type WindowBlocks, windowBlocks } from "./window-blocks.js";
 
 // B batch · T query positions · S key positions (T without a cache) · D model dim · K kv heads · G query heads of one kv head · E head dim
 
-/** Tables that all layers share, computed once per graph. */
+/** Tables that all layers of a type share, computed once per graph. */
 export interface AttentionTables {
-  /** Rotations of the queries, multiplied by the scale E^-½ of the scores. */
+  /** Rotations of the queries, multiplied by the scale of the scores. */
   readonly queryRope: RopeTables;
   readonly keyRope: RopeTables;
-  /** [T, S] or [B, T, S]: 0 if position t may attend to position s, `hiddenBias` otherwise. */
+  /** [T, S] or [B, T, S]: 0 if position t may attend to position s, `hiddenBias` otherwise. With blocks, [block, query, key]. */
   readonly bias: Value;
+  /** Blocks of attention with a window, so that scores outside the window are not computed. */
+  readonly blocks?: WindowBlocks | undefined;
 }
 
-/** The tables of a graph. A bias in the options takes the place of the causal mask. */
-export const attentionTables = (
+/** The tables of each type of layers that a model has. A bias in the options takes the place of the causal mask. */
+export function attentionTables(
   g: GraphBuilder,
   positions: number,
-  { headDim, ropeTheta }: { readonly headDim: number; readonly ropeTheta: number },
-  { attentionBias, firstPosition }: HiddenOptions,
-): AttentionTables =>
-  g.scope("tables", () => {
-    const keyRope = ropeTables(g, { positions, first: firstPosition }, headDim, ropeTheta);
-    const queryRope = scaleTables(g, keyRope, 1 / Math.sqrt(headDim));
-    return { keyRope, queryRope, bias: attentionBias ?? causalBias(g, positions) };
+  config: ModelConfig,
+  { attentionBias, firstPosition, attendTo }: HiddenOptions,
+): (type: LayerType) => AttentionTables {
+  const types = new Set(layerTypesOf(config));
+  const queryScale = 1 / Math.sqrt(config.queryScalar ?? config.headDim);
+  const tablesOf = g.scope("tables", () => {
+    const ropes = (type: LayerType): Pick<AttentionTables, "queryRope" | "keyRope"> => {
+      const keyRope = ropeTables(g, { positions, first: firstPosition }, config.headDim, ropeOf(config, type));
+      return { keyRope, queryRope: scaleTables(g, keyRope, queryScale) };
+    };
+    const first = ropes(types.has("full") ? "full" : "window");
+    const window = config.window ?? Infinity;
+    // A given bias or a cache decides by itself which keys there are.
+    const blocks = attentionBias === undefined && attendTo === undefined ? windowBlocks(positions, window) : undefined;
+    const visible = attentionBias ?? (types.has("full") || blocks === undefined ? causalBias(g, positions) : undefined);
+    const tables = new Map<LayerType, AttentionTables>();
+    if (types.has("full")) tables.set("full", { ...first, bias: ensure(visible, "bias") });
+    if (types.has("window"))
+      tables.set("window", {
+        ...(types.has("full") && config.windowRope !== undefined ? ropes("window") : first),
+        bias: blocks === undefined ? windowBias(g, ensure(visible, "bias"), window, firstPosition) : blockBias(g, blocks, window),
+        blocks,
+      });
+    return tables;
   });
+  return (type) => ensure(tablesOf.get(type), type);
+}
 
 /** The options' hook for the keys and values of one block. */
 export const attendToOf = ({ attendTo }: HiddenOptions, block: number): AttendOptions["attendTo"] =>
   attendTo === undefined ? undefined : (fresh) => attendTo(block, fresh);
 
-export interface AttentionWeights {
-  /** [K·G·E, D]; head h = k·G + g reads kv head k. */
-  readonly q: Projection;
-  /** [K·E, D] */
-  readonly k: Projection;
-  /** [K·E, D] */
-  readonly v: Projection;
-  /** [D, K·G·E] */
-  readonly o: Projection;
-}
-
-export interface AttentionShape {
+interface AttentionShape {
   readonly kvHeads: number;
   /** Query heads of one kv head. */
   readonly groups: number;
   readonly headDim: number;
+  /** Scores s become cap · tanh(s / cap). */
+  readonly cap?: number | undefined;
 }
-
-/** exp of a score plus this number is exactly 0 in f32, and so is its gradient. */
-export const hiddenBias = -1e30;
 
 function causalBias(g: GraphBuilder, positions: number): Value {
   const type = tensorType("i32", [positions, positions]);
@@ -59,26 +73,16 @@ function causalBias(g: GraphBuilder, positions: number): Value {
   return g.named("causal_bias", g.select(isVisible, g.splat(0, bias), g.splat(hiddenBias, bias)));
 }
 
-/**
- * Causal attention with K key-value heads for K·G query heads: multi-query (K = 1), grouped and multi-head (G = 1) use
- * one formula, because queries have a separate dim for their kv head. No head is repeated.
- *
- * The division by the sums over S follows the matmul with v, because that array is smaller than the scores.
- *
- * @param x [B, T, D], normalised
- * @returns [B, T, D], what the block adds to the residual stream
- */
-export function attention(
-  g: GraphBuilder,
-  x: Value,
-  weights: AttentionWeights,
-  shape: AttentionShape,
-  tables: AttentionTables,
-  attendTo?: AttendOptions["attendTo"],
-): Value {
-  const projected = (name: "q" | "k" | "v"): Value =>
-    project(g, name, x, weights[name], ["batch", "seq", name === "q" ? "heads" : "kv_heads"]);
-  return attend(g, x.type.dims, projected, { o: weights.o, shape, tables, attendTo });
+/** A bias that also hides the positions before the last `window` positions. The first query is at `first`, 0 by default. */
+function windowBias(g: GraphBuilder, bias: Value, window: number, first: Value | undefined): Value {
+  const dims = bias.type.dims;
+  const last = dims.length - 1;
+  if (window >= (dims[last] ?? 0)) return bias;
+  const type = tensorType("i32", dims);
+  const row = g.iota(type, last - 1);
+  const query = first === undefined ? row : g.add(row, g.broadcastInDim(first, dims, []));
+  const isInWindow = g.compare(g.iota(type, last), g.offset(query, -window), "GT");
+  return g.named("window_bias", g.select(isInWindow, bias, g.splat(hiddenBias, bias.type)));
 }
 
 /** What attention needs besides its projections. */
@@ -87,66 +91,65 @@ export interface AttendOptions {
   readonly o: Projection;
   readonly shape: AttentionShape;
   readonly tables: AttentionTables;
+  /** Normalises each head of the queries or keys [..., E]. */
+  readonly normalizeHeads?: ((x: Value, of: "q" | "k") => Value) | undefined;
   /** Receives the new keys and values, and returns those to attend to. */
   readonly attendTo?: ((fresh: KeysAndValues) => KeysAndValues) | undefined;
 }
 
 /**
- * Attention from projections.
+ * Causal attention with K key-value heads for K·G query heads: multi-query (K = 1), grouped and multi-head (G = 1) use
+ * one formula, because queries have a separate dim for their kv head. No head is repeated.
+ *
+ * The division by the sums over S follows the matmul with v, because that array is smaller than the scores.
  *
  * @param dims [B, T, D]
- * @param projected q [B, T, K·G·E], k and v [B, T, K·E]
+ * @param projected q [B, T, K·G·E], head h = k·G + g reads kv head k; k and v [B, T, K·E]
+ * @returns [B, T, D], what the block adds to the residual stream
  */
 export function attend(
   g: GraphBuilder,
-  [B = 0, T = 0, D = 0]: readonly number[],
+  [B = 0, T = 0]: readonly number[],
   projected: (name: "q" | "k" | "v") => Value,
-  { o, shape, tables, attendTo }: AttendOptions,
+  { o, shape, tables, normalizeHeads = (x) => x, attendTo }: AttendOptions,
 ): Value {
-  const { kvHeads: K, groups: G, headDim: E } = shape;
-  const q = g.named("q_rope", applyRope(g, g.reshape(projected("q"), [B, T, K, G, E]), tables.queryRope));
+  const { kvHeads: K, groups: G, headDim: E, cap } = shape;
+  const q = g.named("q_rope", applyRope(g, normalizeHeads(g.reshape(projected("q"), [B, T, K, G, E]), "q"), tables.queryRope));
   const fresh: KeysAndValues = {
-    keys: g.named("k_rope", applyRope(g, g.reshape(projected("k"), [B, T, K, E]), tables.keyRope)),
+    keys: g.named("k_rope", applyRope(g, normalizeHeads(g.reshape(projected("k"), [B, T, K, E]), "k"), tables.keyRope)),
     values: g.reshape(projected("v"), [B, T, K, E]),
   };
-  const { keys: k, values: v } = attendTo === undefined ? fresh : attendTo(fresh);
+  const { keys, values } = attendTo === undefined ? fresh : attendTo(fresh);
+  const { blocks, bias } = tables;
+  const [queries, k, v] =
+    blocks === undefined ? [q, keys, values] : [toBlocks(g, q, blocks), keysOfBlocks(g, keys, blocks), keysOfBlocks(g, values, blocks)];
 
-  const scores = g.named(
-    "scores",
-    g.dotGeneral(
-      q,
-      k,
-      [
-        [0, 0],
-        [2, 2],
-      ],
-      [[4, 3]],
-    ),
-  ); // [B, K, T, G, S]
+  // The leading dims are [B], or [B, block]. L is their number.
+  const L = blocks === undefined ? 1 : 2;
+  const leading = Array.from({ length: L }, (_, d) => [d, d] as const);
+  const scores = g.named("scores", g.dotGeneral(queries, k, [...leading, [L + 1, L + 1]], [[L + 3, L + 2]])); // [..., K, T, G, S]
   const dims = scores.type.dims;
-  const masked = g.add(scores, g.broadcastInDim(tables.bias, dims, tables.bias.type.dims.length === 2 ? [2, 4] : [0, 2, 4]));
-  const max = g.stopGradient(g.reduce(masked, [4], "max"));
-  const e = g.named("exp_scores", g.exponential(g.subtract(masked, g.broadcastInDim(max, dims, [0, 1, 2, 3]))));
+  const ofBias = [...(bias.type.dims.length === 2 ? [] : [L - 1]), L + 1, L + 3];
+  const masked = g.add(softCap(g, scores, cap), g.broadcastInDim(bias, dims, ofBias));
+  const rows = dims.map((_, d) => d).slice(0, L + 3);
+  const max = g.stopGradient(g.reduce(masked, [L + 3], "max"));
+  const e = g.named("exp_scores", g.exponential(g.subtract(masked, g.broadcastInDim(max, dims, rows))));
   // One division per row. The multiplication by its inverse, and the gradient, are passes over the whole array without division.
-  const sum = g.reduce(e, [4], "sum"); // [B, K, T, G]
+  const sum = g.reduce(e, [L + 3], "sum"); // [..., K, T, G]
   const inverse = g.divide(g.splat(1, sum.type), sum);
 
-  const weighted = g.dotGeneral(
-    e,
-    v,
-    [
-      [0, 0],
-      [1, 2],
-    ],
-    [[4, 1]],
-  ); // [B, K, T, G, E]
-  const heads = g.named("heads", g.multiply(weighted, g.broadcastInDim(inverse, weighted.type.dims, [0, 1, 2, 3])));
+  const weighted = g.dotGeneral(e, v, [...leading, [L, L + 1]], [[L + 3, L]]); // [..., K, T, G, E]
+  const heads = g.named("heads", g.multiply(weighted, g.broadcastInDim(inverse, weighted.type.dims, rows)));
   const contracting = [
-    [1, 1],
-    [3, 2],
-    [4, 3],
+    [L, 1],
+    [L + 2, 2],
+    [L + 3, 3],
   ] as const;
-  const times = (weight: Value): Value => g.dotGeneral(heads, g.reshape(weight, [weight.type.dims[0] ?? 0, K, G, E]), [], contracting);
+  const times = (weight: Value): Value => {
+    const width = weight.type.dims[0] ?? 0;
+    const product = g.dotGeneral(heads, g.reshape(weight, [width, K, G, E]), [], contracting);
+    return blocks === undefined ? product : g.reshape(product, [B, T, width]);
+  };
   const out = g.named("out", times(o.weight));
   return o.adapter === undefined ? out : g.named("out_lora", g.add(out, lowRank(g, times(o.adapter.a), o.adapter)));
 }

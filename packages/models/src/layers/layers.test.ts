@@ -3,7 +3,7 @@ import { type Tensor, tensor } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { countedLoss, meanLoss, tokenLosses } from "../cross-entropy.js";
 import { evaluate, ints, maxAbsDifference, normals } from "../testing.js";
-import { geluTanh } from "./geglu.js";
+import { geluTanh } from "./gated-mlp.js";
 import { rmsNorm } from "./rms-norm.js";
 import { applyRope, ropeTables } from "./rope.js";
 
@@ -14,7 +14,7 @@ describe("rms norm", () => {
     const x = tensor("f32", [1, 2], [3, 4]);
     const rms = Math.sqrt(12.5 + 1e-6);
     close(
-      evaluate({ x, w: tensor("f32", [2], [0, 1]) }, (g, v) => rmsNorm(g, v("x"), v("w"), 1e-6)),
+      evaluate({ x, w: tensor("f32", [2], [0, 1]) }, (g, v) => rmsNorm(g, v("x"), v("w"), { norm: "one_plus", eps: 1e-6 })),
       [3 / rms, 8 / rms],
     );
   });
@@ -34,7 +34,7 @@ describe("gelu", () => {
 
 describe("rope", () => {
   const rotated = (x: Tensor): Tensor =>
-    evaluate({ x }, (g, v) => applyRope(g, v("x"), ropeTables(g, { positions: x.dims[1] ?? 0 }, x.dims[3] ?? 0, 10000)));
+    evaluate({ x }, (g, v) => applyRope(g, v("x"), ropeTables(g, { positions: x.dims[1] ?? 0 }, x.dims[3] ?? 0, { theta: 10000 })));
 
   it("RoPE rotates the pair (i, i + E/2) by t · theta^(-2i/E)", () => {
     const [T, E] = [3, 4];

@@ -1,5 +1,5 @@
 import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
-import { hiddenBias } from "./attention.js";
+import { hiddenBias } from "./hidden-bias.js";
 
 /**
  * The attention bias of rows that hold several documents: position t attends to the positions s ≤ t of its own segment.

@@ -104,12 +104,49 @@ void MultiplyAlongDepth(const Dot& dot, const float* a, const float* b, float* c
   for (; i < dot.m; i++) DotRows<1, 16>(dot, a + i * dot.row, b, c + i * dot.n, j, end, i == 0);
 }
 
+/**
+ * Rows of B between a prefetch and its use. Hardware prefetching stops at the end of a page, which has
+ * few of them.
+ */
+constexpr int64_t kRowsAhead = 8;
+
+/** Positions along k. */
+struct Span {
+  int64_t begin, end;
+};
+
+/** Whether up to sixteen numbers of each of `rows` rows are 0. */
+bool IsZero(const float* a, int64_t rows, int64_t stride, int64_t count) {
+  for (int64_t i = 0; i < rows; i++) {
+    const Vector x = LoadFirst(a + i * stride, count);
+    // A NaN is not 0.
+    if (_mm512_cmp_ps_mask((__m512)x, _mm512_setzero_ps(), _CMP_NEQ_UQ) != 0) return false;
+  }
+  return true;
+}
+
+/** The span of k outside of which `rows` rows of A are 0, in whole vectors. */
+Span SpanOf(const Dot& dot, const float* a, int64_t rows, int64_t stride) {
+  Span span = {0, dot.k};
+  if (!dot.skips_zeros) return span;
+  const auto is_zero = [&](int64_t at) {
+    return IsZero(a + at, rows, stride, std::min(kLanes, dot.k - at));
+  };
+  while (span.begin < span.end && is_zero(span.begin)) span.begin += kLanes;
+  if (span.begin >= span.end) return {0, 0};
+  for (int64_t last = (dot.k - 1) / kLanes * kLanes; is_zero(last); last -= kLanes) span.end = last;
+  return span;
+}
+
 /** Numbers of a row of C: `vectors` whole vectors. */
 template <int vectors>
 void SumOfRows(const float* a, const float* b, float* c, int64_t k, int64_t depth) {
   Vector sum[vectors] = {};
   for (int64_t at = 0; at < k; at++, b += depth)
-    for (int v = 0; v < vectors; v++) sum[v] += a[at] * Load(b + v * kLanes);
+    for (int v = 0; v < vectors; v++) {
+      _mm_prefetch(b + kRowsAhead * depth + v * kLanes, _MM_HINT_T0);
+      sum[v] += a[at] * Load(b + v * kLanes);
+    }
   for (int v = 0; v < vectors; v++) Store(c + v * kLanes, sum[v]);
 }
 
@@ -123,35 +160,43 @@ void LastOfRow(const float* a, const float* b, float* c, int64_t k, int64_t dept
 /** One matmul with n contiguous in B. */
 void MultiplyAlongColumns(const Dot& dot, const float* a, const float* b, float* c) {
   for (int64_t i = 0; i < dot.m; i++) {
-    const float* x = a + i * dot.row;
+    const Span span = SpanOf(dot, a + i * dot.row, 1, 0);
+    const float* x = a + i * dot.row + span.begin;
+    const float* y = b + span.begin * dot.depth;
+    const int64_t k = span.end - span.begin;
     float* to = c + i * dot.n;
     int64_t j = 0;
-    for (; j + 8 * kLanes <= dot.n; j += 8 * kLanes)
-      SumOfRows<8>(x, b + j, to + j, dot.k, dot.depth);
-    for (; j + 2 * kLanes <= dot.n; j += 2 * kLanes)
-      SumOfRows<2>(x, b + j, to + j, dot.k, dot.depth);
-    for (; j + kLanes <= dot.n; j += kLanes) SumOfRows<1>(x, b + j, to + j, dot.k, dot.depth);
-    if (j < dot.n) LastOfRow(x, b + j, to + j, dot.k, dot.depth, dot.n - j);
+    for (; j + 8 * kLanes <= dot.n; j += 8 * kLanes) SumOfRows<8>(x, y + j, to + j, k, dot.depth);
+    for (; j + 2 * kLanes <= dot.n; j += 2 * kLanes) SumOfRows<2>(x, y + j, to + j, k, dot.depth);
+    for (; j + kLanes <= dot.n; j += kLanes) SumOfRows<1>(x, y + j, to + j, k, dot.depth);
+    if (j < dot.n) LastOfRow(x, y + j, to + j, k, dot.depth, dot.n - j);
   }
 }
 
 /**
- * Several matmuls of one row and one vector at once, with n contiguous in B: the heads of
- * attention, whose values are neighbours in memory.
+ * Several matmuls of one row at once, with n contiguous in B: the heads of attention, whose values
+ * are neighbours in memory. A row of C has `vectors` vectors, or fewer numbers than one.
  */
-template <int count>
+template <int count, int vectors>
 void SumOfRowsOfBatches(const Dot& dot, const BatchDim& dim, const float* a, const float* b,
                         float* c) {
-  Vector sum[count] = {};
-  for (int64_t at = 0; at < dot.k; at++, b += dot.depth)
+  const Span span = SpanOf(dot, a, count, dim.a);
+  const bool is_whole = dot.n == vectors * kLanes;
+  b += span.begin * dot.depth;
+  Vector sum[count * vectors] = {};
+  for (int64_t at = span.begin; at < span.end; at++, b += dot.depth)
     for (int g = 0; g < count; g++)
-      sum[g] += a[g * dim.a + at] *
-                (dot.n == kLanes ? Load(b + g * dim.b) : LoadFirst(b + g * dim.b, dot.n));
+      for (int v = 0; v < vectors; v++) {
+        const float* y = b + g * dim.b + v * kLanes;
+        _mm_prefetch(y + kRowsAhead * dot.depth, _MM_HINT_T0);
+        sum[g * vectors + v] += a[g * dim.a + at] * (is_whole ? Load(y) : LoadFirst(y, dot.n));
+      }
   for (int g = 0; g < count; g++)
-    if (dot.n == kLanes)
-      Store(c + g * dot.n, sum[g]);
-    else
-      StoreFirst(c + g * dot.n, dot.n, sum[g]);
+    for (int v = 0; v < vectors; v++)
+      if (is_whole)
+        Store(c + g * dot.n + v * kLanes, sum[g * vectors + v]);
+      else
+        StoreFirst(c + g * dot.n, dot.n, sum[g * vectors + v]);
 }
 
 /** All matmuls of the last batch dim, with k contiguous in B. */
@@ -186,16 +231,24 @@ void ComputeAlongDepth(const Dot& dot, const BatchDim& dim, const float* a, cons
 void ComputeAlongColumns(const Dot& dot, const BatchDim& dim, const float* a, const float* b,
                          float* c) {
   const bool is_vector = dot.m == 1 && dot.n <= kLanes;
+  const bool is_pair = dot.m == 1 && dot.n == 2 * kLanes;
+  const bool is_quad = dot.m == 1 && dot.n == 4 * kLanes;
   for (int64_t g = 0; g < dim.size;) {
     const float* x = a + g * dim.a;
     const float* y = b + g * dim.b;
     float* to = c + g * dot.m * dot.n;
     const int64_t left = dim.size - g;
     if (is_vector && left >= 16) {
-      SumOfRowsOfBatches<16>(dot, dim, x, y, to);
+      SumOfRowsOfBatches<16, 1>(dot, dim, x, y, to);
       g += 16;
     } else if (is_vector && left >= 4) {
-      SumOfRowsOfBatches<4>(dot, dim, x, y, to);
+      SumOfRowsOfBatches<4, 1>(dot, dim, x, y, to);
+      g += 4;
+    } else if (is_pair && left >= 8) {
+      SumOfRowsOfBatches<8, 2>(dot, dim, x, y, to);
+      g += 8;
+    } else if (is_quad && left >= 4) {
+      SumOfRowsOfBatches<4, 4>(dot, dim, x, y, to);
       g += 4;
     } else {
       MultiplyAlongColumns(dot, x, y, to);
@@ -270,14 +323,19 @@ class LapidaryDot : public OpKernel {
 
 REGISTER_KERNEL_BUILDER(Name("LapidaryDot").Device(tensorflow::DEVICE_CPU), LapidaryDot);
 
-/** m, n, k, row, column, depth, number of batch dims, (size, a, b) of each, dims of the result. */
+/**
+ * m, n, k, row, column, depth, whether zeros are skipped, number of batch dims, (size, a, b) of each,
+ * dims of the result.
+ */
 std::shared_ptr<const Dot> Decode(const int32_t* code, size_t length) {
-  constexpr size_t kHead = 7;
+  constexpr size_t kHead = 8;
   if (length < kHead) return nullptr;
   auto dot = std::make_shared<Dot>();
   dot->m = code[0], dot->n = code[1], dot->k = code[2];
   dot->row = code[3], dot->column = code[4], dot->depth = code[5];
-  const size_t rank = code[6] < 0 ? length : static_cast<size_t>(code[6]);
+  if (code[6] != 0 && code[6] != 1) return nullptr;
+  dot->skips_zeros = code[6] == 1;
+  const size_t rank = code[7] < 0 ? length : static_cast<size_t>(code[7]);
   if (rank > length || kHead + 3 * rank > length) return nullptr;
   if (dot->m < 1 || dot->n < 1 || dot->k < 1 || dot->row < 0) return nullptr;
   if (dot->column < 0 || dot->depth < 0 || (dot->column != 1 && dot->depth != 1)) return nullptr;

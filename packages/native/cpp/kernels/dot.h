@@ -16,6 +16,8 @@ struct BatchDim {
 struct Dot {
   int64_t m = 0, n = 0, k = 0;
   int64_t row = 0, column = 0, depth = 0;
+  /** Whether positions along k whose numbers in A are all 0 are not read in B, and so are none. */
+  bool skips_zeros = false;
   std::vector<BatchDim> batch;
   std::vector<int64_t> dims;  // of the result
 

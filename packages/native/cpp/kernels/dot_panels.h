@@ -36,10 +36,18 @@ LAPIDARY_INLINE Vector SumsOfLanes(const Vector (&x)[16]) {
   return join(join(quads[0], quads[1]), join(quads[2], quads[3]));
 }
 
-/** Rows and columns of a block of MultiplyPanels, and its length along k, so that a panel of A stays in the first-level cache. */
+/**
+ * Rows and columns of a block of MultiplyPanels, and its length along k, so that a panel of A stays in
+ * the first-level cache.
+ */
 constexpr int64_t kPanelRows = 8, kPanelColumns = 2, kPanelDepth = 512;
-/** Columns whose sums are kept while k is traversed in pieces. */
-constexpr int64_t kGroupColumns = 16;
+/** Columns whose sums are kept while k is traversed in pieces, and the pairs of them. */
+constexpr int64_t kGroupColumns = 16, kGroupPairs = kGroupColumns / kPanelColumns;
+/**
+ * Numbers of B between a prefetch and its use. The sums over eight rows of fewer numbers take less
+ * time than a read from the last-level cache.
+ */
+constexpr int64_t kPrefetchDistance = 2048;
 
 /** Two columns of B from some k on. */
 struct ColumnPair {
@@ -47,15 +55,18 @@ struct ColumnPair {
 };
 
 /**
- * Adds the products of a panel of A (chunks of eight rows of sixteen numbers) and two columns of B to sixteen sums. Prefetches the columns that
- * are read next.
+ * Adds the products of a panel of A (chunks of eight rows of sixteen numbers) and two columns of B to
+ * sixteen sums. Prefetches the columns of `later` if the template parameter is true.
  */
-LAPIDARY_INLINE void AddPanel(const float* panel, const ColumnPair& b, const ColumnPair& next,
+template <bool prefetches>
+LAPIDARY_INLINE void AddPanel(const float* panel, const ColumnPair& b, const ColumnPair& later,
                               int64_t k, Vector (&sum)[16]) {
   int64_t at = 0;
   for (; at + kLanes <= k; at += kLanes, panel += kPanelRows * kLanes) {
-    _mm_prefetch(next.data[0] + at, _MM_HINT_T0);
-    _mm_prefetch(next.data[1] + at, _MM_HINT_T0);
+    if (prefetches) {
+      _mm_prefetch(later.data[0] + at, _MM_HINT_T0);
+      _mm_prefetch(later.data[1] + at, _MM_HINT_T0);
+    }
     const Vector y0 = Load(b.data[0] + at), y1 = Load(b.data[1] + at);
 #pragma GCC unroll 8
     for (int i = 0; i < kPanelRows; i++) {
@@ -84,9 +95,29 @@ struct Panels {
   }
 };
 
+/** Columns j and j + 1 from k on. A column after the last repeats the last one. */
+LAPIDARY_INLINE ColumnPair ColumnsAt(const Dot& dot, const float* b, int64_t j, int64_t k) {
+  const int64_t first = std::min(j, dot.n - 1), second = std::min(j + 1, dot.n - 1);
+  return {{b + first * dot.column + k, b + second * dot.column + k}};
+}
+
+/** The pair of columns that is read some pairs, at most a group, after pair `pair` of a group. */
+LAPIDARY_INLINE ColumnPair LaterColumns(const Dot& dot, const float* b, int64_t group, int64_t k,
+                                        int64_t pair) {
+  if (pair >= kGroupPairs) {
+    pair -= kGroupPairs;
+    k += kPanelDepth;
+    if (k >= dot.k) {
+      k = 0;
+      group += kGroupColumns;
+    }
+  }
+  return ColumnsAt(dot, b, group + pair * kPanelColumns, k);
+}
+
 /**
- * One matmul of a multiple of eight rows with k contiguous in B. A is copied into panels in the order in which it is read, because rows of some
- * lengths compete for the same cache lines. B is read once.
+ * One matmul of a multiple of eight rows with k contiguous in B. A is copied into panels in the order
+ * in which it is read, because rows of some lengths compete for the same cache lines. B is read once.
  */
 void MultiplyPanels(const Dot& dot, int64_t rows, const float* a, const float* b, float* c) {
   static thread_local Panels memory;
@@ -101,21 +132,18 @@ void MultiplyPanels(const Dot& dot, int64_t rows, const float* a, const float* b
       panels[(i / kPanelRows * chunks + chunk) * kPanelRows + i % kPanelRows] =
           left >= kLanes ? Load(x) : LoadFirst(x, left);
     }
+  const int64_t ahead = std::clamp<int64_t>(
+      kPrefetchDistance / (kPanelColumns * std::min(dot.k, kPanelDepth)), 1, kGroupPairs);
   for (int64_t j0 = 0; j0 < dot.n; j0 += kGroupColumns) {
     const int64_t end = std::min(dot.n, j0 + kGroupColumns);
     for (int64_t k0 = 0; k0 < dot.k; k0 += kPanelDepth) {
       const int64_t deep = std::min(kPanelDepth, dot.k - k0);
       const bool is_last = k0 + deep == dot.k;
       for (int64_t j = j0; j < end; j += kPanelColumns) {
-        // The column after the last repeats it. Its results are not stored.
-        const int64_t second = std::min(j + 1, dot.n - 1);
-        const ColumnPair pair = {{b + j * dot.column + k0, b + second * dot.column + k0}};
-        const bool ends = j + kPanelColumns >= end;
-        const int64_t next_k = !ends ? k0 : is_last ? 0 : k0 + deep;
-        const int64_t next_j = std::min(!ends ? j + kPanelColumns : is_last ? end : j0, dot.n - 1);
-        const int64_t next_second = std::min(next_j + 1, dot.n - 1);
-        const ColumnPair next = {
-            {b + next_j * dot.column + next_k, b + next_second * dot.column + next_k}};
+        const bool has_second = j + 1 < dot.n;
+        // The results of a column that repeats the last one are not stored.
+        const ColumnPair pair = ColumnsAt(dot, b, j, k0);
+        const ColumnPair later = LaterColumns(dot, b, j0, k0, (j - j0) / kPanelColumns + ahead);
         for (int64_t g = 0; g < groups; g++) {
           Vector sum[16];
           Vector* const kept = sums + ((j - j0) / kPanelColumns * groups + g) * 16;
@@ -123,8 +151,12 @@ void MultiplyPanels(const Dot& dot, int64_t rows, const float* a, const float* b
             for (int v = 0; v < 16; v++) sum[v] = Vector{};
           else
             for (int v = 0; v < 16; v++) sum[v] = kept[v];
-          AddPanel(reinterpret_cast<const float*>(panels + (g * chunks + k0 / kLanes) * kPanelRows),
-                   pair, g + 1 == groups ? next : pair, deep, sum);
+          const float* panel =
+              reinterpret_cast<const float*>(panels + (g * chunks + k0 / kLanes) * kPanelRows);
+          if (g == 0)
+            AddPanel<true>(panel, pair, later, deep, sum);
+          else
+            AddPanel<false>(panel, pair, later, deep, sum);
           if (!is_last) {
             for (int v = 0; v < 16; v++) kept[v] = sum[v];
             continue;
@@ -132,7 +164,7 @@ void MultiplyPanels(const Dot& dot, int64_t rows, const float* a, const float* b
           float results[16];
           Store(results, SumsOfLanes(sum));
           float* to = c + g * kPanelRows * dot.n + j;
-          if (second > j)
+          if (has_second)
             for (int i = 0; i < kPanelRows; i++, to += dot.n) std::memcpy(to, results + 2 * i, 8);
           else
             for (int i = 0; i < kPanelRows; i++, to += dot.n) *to = results[2 * i];

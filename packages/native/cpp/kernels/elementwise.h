@@ -34,6 +34,11 @@ inline float Formula(Op<kRsqrt>, float x) { return 1.0f / std::sqrt(x); }
 inline float Formula(Op<kCosine>, float x) { return std::cos(x); }
 inline float Formula(Op<kSine>, float x) { return std::sin(x); }
 inline float Formula(Op<kAbs>, float x) { return std::fabs(x); }
+inline float Formula(Op<kLogPlusOne>, float x) { return std::log1p(x); }
+inline float Formula(Op<kExponentialMinusOne>, float x) { return std::expm1(x); }
+inline float Formula(Op<kErf>, float x) { return std::erf(x); }
+inline float Formula(Op<kErfc>, float x) { return std::erfc(x); }
+inline float Formula(Op<kFloor>, float x) { return std::floor(x); }
 inline float Formula(Op<kCopy>, float x) { return x; }
 
 // ---------------------------------------------------------------- two operands

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fused_runner.h"
+#include "large_pages.h"
 #include "sequence.h"
 #include "strided.h"
 #include "tensorflow/core/framework/op.h"
@@ -132,6 +133,8 @@ class LapidarySequence : public OpKernel {
       OP_REQUIRES(context, x.NumElements() == value.elements && type == value.type,
                   absl::InvalidArgumentError("operands have the sizes of the plan"));
       memory_[v] = Bytes(x);
+      // The runs of a sequence read the same weights and cache.
+      if (value.Bytes() >= large_pages::kLeastBytes) large_pages::Use(memory_[v], value.Bytes());
     }
     for (size_t c = 0; c < runners_.size(); c++) Run(sequence_->calls[c], runners_[c].get());
   }

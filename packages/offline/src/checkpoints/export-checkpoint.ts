@@ -17,7 +17,7 @@ export interface ReadableCheckpoint {
   /** Names of the files that `write` creates. */
   readonly files: readonly string[];
   readonly warnings: readonly Warning[];
-  /** Writes the files that `GemmaForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` load, and reads them back. */
+  /** Writes the files that `AutoModelForCausalLM.from_pretrained` and `AutoTokenizer.from_pretrained` load, and reads them back. */
   readonly write: (target: string) => Promise<void>;
 }
 

@@ -1,5 +1,5 @@
 import { HfCheckpoint } from "@lapidary/interop";
-import { buildModel, isDecoder, type ModelConfig, parameterCount } from "@lapidary/models";
+import { buildModel, type ModelConfig, parameterCount, traitsOf } from "@lapidary/models";
 import type { Warning } from "@lapidary/std";
 import type { CheckpointLocation } from "./resolve-checkpoint.js";
 
@@ -9,7 +9,8 @@ interface ModelSize
 
 export interface CheckpointContents {
   readonly config: ModelSize;
-  readonly architecture: "Decoder" | "Gemma";
+  /** The family of the model. */
+  readonly architecture: string;
   readonly parameters: number;
   readonly tensors: readonly { readonly name: string; readonly dims: readonly number[]; readonly parameters: number }[];
   /** Tensors that repeat another tensor. */
@@ -30,7 +31,7 @@ export async function inspectCheckpoint(
     warnings.forEach(onWarning);
     return {
       config,
-      architecture: isDecoder(config) ? "Decoder" : "Gemma",
+      architecture: traitsOf(config).label,
       parameters: parameterCount(buildModel(config)),
       tensors: params.map(({ name, dims }) => ({ name, dims, parameters: dims.reduce((a, b) => a * b, 1) })),
       redundant,

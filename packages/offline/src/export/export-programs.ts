@@ -1,9 +1,9 @@
 import type { Program } from "@lapidary/compiler";
 import { i32Array, f32Array, type XlaExport } from "@lapidary/interop";
-import { prepareRows, type PrepareWork, type RowDataset } from "@lapidary/data";
+import { MixtureDataset, type PrepareWork, prepareMixture, prepareRows, type RowDataset } from "@lapidary/data";
 import { ensure, LapidaryError } from "@lapidary/std";
 import { compileJob, loadRecipe, statesOfJob } from "@lapidary/trainer/recipes";
-import { givenTokenizer, isRecipePath, type ResolvedJob, rowsRequestOf, type StateSpec } from "@lapidary/training";
+import { givenTokenizer, mixtureRequestOf, isRecipePath, type ResolvedJob, rowsRequestOf, type StateSpec } from "@lapidary/training";
 
 /** The most bytes of rows that an export has. */
 const maxRowBytes = 1 << 28;
@@ -35,6 +35,9 @@ export const exportedProgram = (job: ResolvedJob): { readonly program: Program; 
 export const prepareExamples = (job: ResolvedJob, work: PrepareWork): Promise<RowDataset> =>
   prepareRows(rowsRequestOf(job, ensure(givenTokenizer(job.data, job.train), "the tokenizer of the checkpoint")), work);
 
+/** The rows of a job over the sources of a pipeline. */
+export const prepareSources = (job: ResolvedJob, work: PrepareWork): Promise<MixtureDataset> => prepareMixture(mixtureRequestOf(job), work);
+
 /**
  * The batches of all steps of a job as arrays [steps, batch, seq]. If they have more than 256 MiB, the export has the first steps, and `run.py` repeats them.
  *
@@ -42,20 +45,23 @@ export const prepareExamples = (job: ResolvedJob, work: PrepareWork): Promise<Ro
  */
 export function batchesOf(
   { seed, train: { steps, batch, seq } }: ResolvedJob,
-  dataset: RowDataset,
+  dataset: RowDataset | MixtureDataset,
 ): Extract<XlaExport["data"], { kind: "batches" }> {
   const size = batch * seq;
   const count = Math.max(1, Math.min(steps, Math.floor(maxRowBytes / (16 * size))));
   const total = count * size;
-  const [tokens, targets, segments, mask] = [new Int32Array(total), new Int32Array(total), new Int32Array(total), new Float32Array(total)];
+  const [tokens, targets, mask] = [new Int32Array(total), new Int32Array(total), new Float32Array(total)];
+  const segments = dataset instanceof MixtureDataset ? undefined : new Int32Array(total);
   for (let step = 0; step < count; step++) {
     const made = dataset.batch({ split: "train", seed, step, batch, seq });
     tokens.set(made.tokens, step * size);
     targets.set(made.targets, step * size);
-    segments.set(ensure(made.segments, "segments"), step * size);
+    segments?.set(ensure(made.segments, "segments"), step * size);
     mask.set(made.mask, step * size);
   }
   const dims = [count, batch, seq];
-  const ints = Object.entries({ tokens, targets, segments }).map(([name, data]) => [name, i32Array(dims, data)] as const);
+  const ints = Object.entries({ tokens, targets, ...(segments === undefined ? {} : { segments }) }).map(
+    ([name, data]) => [name, i32Array(dims, data)] as const,
+  );
   return { kind: "batches", steps: count, arrays: new Map([...ints, ["mask", f32Array(dims, mask)]]) };
 }

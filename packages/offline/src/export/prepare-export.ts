@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { openHome } from "@lapidary/api/home-directory";
-import { type AnyDataset, datasetFiles, prepareDataset, type PrepareWork, RowDataset } from "@lapidary/data";
+import { type AnyDataset, datasetFiles, prepareDataset, type PrepareWork, Dataset } from "@lapidary/data";
 import {
   modelConfigToHf,
   HfCheckpoint,
@@ -28,12 +28,13 @@ import {
   type StateSpec,
   tokenizerRequest,
   trainsOnExamples,
+  trainsOnPipeline,
 } from "@lapidary/training";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
 import { compileFiles } from "@lapidary/tpu-compiler";
 import { compileSubject, knownChips } from "../compile/compile-subject.js";
 import type { Directories } from "../directories.js";
-import { batchesOf, checkExportable, exportedProgram, prepareExamples } from "./export-programs.js";
+import { batchesOf, checkExportable, exportedProgram, prepareExamples, prepareSources } from "./export-programs.js";
 import { exportedAttention } from "../job/exported-attention.js";
 import { readTraceableJob } from "../job/job-file.js";
 import type { Reporter } from "../reporter.js";
@@ -124,12 +125,19 @@ async function preparedData(job: ResolvedJob, { root, home }: Directories, repor
     onProgress: ({ stage, done, total }) =>
       reporter.progress(`prepare the data: ${stage}`, `${Math.floor((100 * done) / Math.max(1, total))} %`),
   };
-  const dataset = trainsOnExamples(job)
-    ? await prepareExamples(job, work)
-    : await prepareDataset({ ...work, corpus: corpusOf(job, root), tokenizer: tokenizerRequest(job), heldOutFraction: job.data.held_out });
+  const dataset = trainsOnPipeline(job)
+    ? await prepareSources(job, work)
+    : trainsOnExamples(job)
+      ? await prepareExamples(job, work)
+      : await prepareDataset({
+          ...work,
+          corpus: corpusOf(job, root),
+          tokenizer: tokenizerRequest(job),
+          heldOutFraction: job.data.held_out,
+        });
   try {
     checkTokenizerSize(job, dataset.manifest.vocabSize);
-    if (!(dataset instanceof RowDataset)) dataset.requireBatch(job.train);
+    if (dataset instanceof Dataset) dataset.requireBatch(job.train);
     return dataset;
   } catch (error) {
     dataset.close();
@@ -164,7 +172,7 @@ const stateForm = (job: ResolvedJob): XlaExport["initialState"] =>
 
 function dataOf(job: ResolvedJob, dataset: AnyDataset | undefined): XlaExport["data"] {
   if (dataset === undefined) return { kind: "none" };
-  if (dataset instanceof RowDataset) return batchesOf(job, dataset);
+  if (!(dataset instanceof Dataset)) return batchesOf(job, dataset);
   const { directory, manifest } = dataset;
   return {
     kind: "tokens",

@@ -1,4 +1,4 @@
-import { type GemmaConfig, gemmaParams } from "@lapidary/models";
+import { type ModelConfig, paramsOf } from "@lapidary/models";
 import { counted, raceAbort } from "@lapidary/std";
 import { type Session, openSession } from "@lapidary/trainer";
 import { defaultRules } from "@lapidary/training";
@@ -16,7 +16,7 @@ export interface ParityEnvironment {
 /** Runs `use` on a worker group of its own, which ends with it. */
 export async function withParitySession<T>(
   { mesh, zero, numerics, executor, workers }: ParityPlan,
-  config: GemmaConfig,
+  config: ModelConfig,
   { env, signal }: ParityEnvironment,
   reporter: Reporter,
   use: (session: Session) => Promise<T>,
@@ -28,7 +28,7 @@ export async function withParitySession<T>(
     numerics,
     executor,
     zero,
-    rules: defaultRules(mesh, gemmaParams(config)),
+    rules: defaultRules(mesh, paramsOf(config)),
     environment: env,
     log: (worker, line) => reporter.detail(`${worker}: ${line}`),
   });

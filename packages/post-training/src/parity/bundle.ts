@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ArrayData, readHfCheckpoint } from "@lapidary/interop";
-import { type GemmaConfig, type LoraConfig, type Model, type ParamSpec, gemma, isDecoder, loraParams } from "@lapidary/models";
+import { type ModelConfig, type LoraConfig, type Model, type ParamSpec, buildModel, loraParams } from "@lapidary/models";
 import type { Warning } from "@lapidary/std";
-import { bundleError, type LossChunks, type UpdateConfig } from "@lapidary/training";
+import type { LossChunks, UpdateConfig } from "@lapidary/training";
 import { scoreParams } from "../programs/score-model.js";
 import { PostBundleFile } from "./bundle-file.js";
 import { type ChatResults, type Manifest, manifestError, readAdapterConfig, readChatResults, readManifest } from "./manifest.js";
@@ -22,7 +22,7 @@ import { type ChatResults, type Manifest, manifestError, readAdapterConfig, read
  */
 export interface PostBundle {
   readonly directory: string;
-  readonly config: GemmaConfig;
+  readonly config: ModelConfig;
   readonly model: Model;
   readonly warnings: readonly Warning[];
   readonly manifest: Manifest;
@@ -49,9 +49,8 @@ export const isPostBundle = (directory: string): boolean =>
 /** @throws LAP_PARITY_… and LAP_CHECKPOINT_… naming the file and the tensor or key */
 export async function readPostBundle(directory: string): Promise<PostBundle> {
   const { config, tensors: policy, warnings } = await readHfCheckpoint(directory);
-  if (isDecoder(config)) throw bundleError(join(directory, "config.json"), "model_type", "the model is a decoder; parity requires Gemma");
   const manifest = await readManifest(directory);
-  const model = gemma(config);
+  const model = buildModel(config);
   const { lr, betas, eps, weight_decay } = manifest.adamw;
   const adapter = await readAdapterConfig(join(directory, "lora"));
   if (adapter.r !== manifest.lora.r || adapter.lora_alpha !== manifest.lora.alpha)

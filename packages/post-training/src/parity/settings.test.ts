@@ -1,7 +1,7 @@
 import { deepStrictEqual, notStrictEqual, ok } from "node:assert/strict";
 import { type ArrayData, f32Array, i32Array } from "@lapidary/interop";
 import { parametersOf, printGraph } from "@lapidary/ir";
-import { gemma, loraParams } from "@lapidary/models";
+import { buildModel, loraParams } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import type { GraphRunner } from "@lapidary/training";
 import { scoreParams } from "../programs/score-model.js";
@@ -96,7 +96,7 @@ describe("a bundle with other settings", () => {
 /** A bundle of zeros with other dims. Its settings are those of the golden bundle, except for groups of 3 rows. */
 function reshaped(golden: PostBundle): PostBundle {
   const config = { ...golden.config, vocabSize: 300, modelDim: 24, layers: 1, heads: 2, kvHeads: 2, headDim: 8, mlpDim: 20 };
-  const model = gemma(config);
+  const model = buildModel(config);
   const [B, P, C, T, V, N] = [6, 5, 7, 9, config.vocabSize, 4];
   const lora = { rank: 2, alpha: 6, targets: ["q_proj", "up_proj"] as const };
   const weights = (params: readonly { readonly name: string; readonly dims: readonly number[] }[]): Map<string, ArrayData> =>

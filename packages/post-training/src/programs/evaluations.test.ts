@@ -1,14 +1,14 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
 import { interpret, type Tensor, tensor } from "@lapidary/ir";
-import { gemma, gemmaConfigSchema, loraParams } from "@lapidary/models";
+import { buildModel, modelConfigSchema, loraParams } from "@lapidary/models";
 import { ensure, seededRandom } from "@lapidary/std";
 import { klToReference, logProbs, rolloutLogProbs } from "./evaluations.js";
 import { rlStep } from "./rl-step.js";
 import { inSet, trainedStates } from "./trained-model.js";
 
 const vocabSize = 11;
-const model = gemma(
-  gemmaConfigSchema.parse({ vocabSize, modelDim: 8, layers: 1, heads: 2, kvHeads: 1, headDim: 4, mlpDim: 12, contextLength: 12 }),
+const model = buildModel(
+  modelConfigSchema.parse({ vocabSize, modelDim: 8, layers: 1, heads: 2, kvHeads: 1, headDim: 4, mlpDim: 12, contextLength: 12 }),
 );
 const [batch, seq] = [4, 6];
 const shape = { batch, seq, segments: true };

@@ -2,7 +2,7 @@ import { ok } from "node:assert/strict";
 import { compile, lower } from "@lapidary/compiler";
 import { runChips, runHosts } from "@lapidary/compiler/testing";
 import { type Graph, interpret, parametersOf, sizeOf, type Tensor, tensor } from "@lapidary/ir";
-import { gemma, gemmaConfigSchema, type LoraConfig, type Model } from "@lapidary/models";
+import { buildModel, modelConfigSchema, type LoraConfig, type Model } from "@lapidary/models";
 import { ensure, type Random, seededRandom } from "@lapidary/std";
 import { makeMesh, makeWorkerGrid, type Mesh, meshSize } from "@lapidary/topology";
 import { compileOptions, decodeProgram, defaultRules, prefillProgram, type UpdateConfig } from "@lapidary/training";
@@ -42,7 +42,7 @@ function randomCase(seed: number): ShardedCase {
     mesh,
     zero: pick([0, 1, 2, 3]),
     bucketBytes: pick([0, 256]),
-    model: gemma(gemmaConfigSchema.parse(config)),
+    model: buildModel(modelConfigSchema.parse(config)),
     // The fewest rows that the mesh and the groups divide.
     batch: Array.from({ length: 48 }, (_, i) => i + 1).find((n) => n % (pod * data) === 0 && n % generations === 0) ?? 48,
     generations,

@@ -21,18 +21,24 @@ const maxHeldBytes = 32 * 1024 * 1024;
  *
  * A member whose checksum fails becomes a gap. A file that ends too early gives what can be read, and a gap at the end.
  *
+ * @param range of a file that is not compressed; `end` is exclusive
  * @throws an error of the file system
  */
-export async function* unpackedPieces(path: string, packing: "gzip" | "zstd" | "none"): Pieces {
+export async function* unpackedPieces(
+  path: string,
+  packing: "gzip" | "zstd" | "none",
+  range?: { readonly start: number; readonly end: number },
+): Pieces {
   if (packing === "none") {
-    for await (const chunk of fileBytes(path)) yield chunk;
+    for await (const chunk of fileBytes(path, range)) yield chunk;
     return undefined;
   }
   const read = packing === "gzip" ? readGzip : readZstd;
   return yield* trustedPieces(() => read(new ByteReader(fileBytes(path))));
 }
 
-const fileBytes = (path: string): AsyncIterable<Buffer> => createReadStream(path, { highWaterMark: 256 * 1024 });
+const fileBytes = (path: string, range?: { readonly start: number; readonly end: number }): AsyncIterable<Buffer> =>
+  createReadStream(path, { highWaterMark: 256 * 1024, ...(range === undefined ? {} : { start: range.start, end: range.end - 1 }) });
 
 /** @param open reads the members from the first on */
 export async function* trustedPieces(open: () => AsyncIterable<MemberEvent>, limitBytes = maxHeldBytes): Pieces {

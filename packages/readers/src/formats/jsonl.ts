@@ -11,7 +11,9 @@ const blankLine = /^[ \t\r]*$/;
 
 /** One document for each line that is a JSON object with a text. Returns the error of the file. */
 export async function* readJsonl(pieces: Pieces, input: FileInput, account: Account): AsyncGenerator<FoundDocument, string | undefined> {
-  const lines = readLines(textPieces(pieces), input.maxDocumentBytes ?? defaultMaxDocumentBytes);
+  // The format of a file is known by its first bytes, which a range may lack.
+  const text = input.range === undefined ? textPieces(pieces) : pieces;
+  const lines = readLines(text, input.maxDocumentBytes ?? defaultMaxDocumentBytes, input.range?.line);
   for (;;) {
     const next = await lines.next();
     if (next.done === true) return next.value;

@@ -12,11 +12,12 @@ export interface Line {
  * The lines of a text. A line that a gap cuts off is left out. Returns the error of the file.
  *
  * @param maxBytes of a line; memory is bounded by it
+ * @param first the number of the first line
  */
-export async function* readLines(pieces: Pieces, maxBytes: number): AsyncGenerator<Line, string | undefined> {
+export async function* readLines(pieces: Pieces, maxBytes: number, first = 1): AsyncGenerator<Line, string | undefined> {
   const parts: Buffer[] = [];
   let bytes = 0;
-  let number = 1;
+  let number = first;
   const line = (): Line => {
     const found = { number: number++, bytes: bytes > maxBytes ? undefined : Buffer.concat(parts) };
     parts.length = bytes = 0;

@@ -22,7 +22,8 @@ export const checkpointErrors = {
     exit: ExitCode.usage,
     recoverable: false,
     summary: "Lapidary cannot compute the model that config.json describes.",
-    remedy: "use a checkpoint of Gemma 1 (model_type gemma) whose config.json contains all of its dimensions, or a checkpoint of Lapidary",
+    remedy:
+      "use a checkpoint of a supported family (docs/model-families.md) whose config.json contains all of its dimensions, or a checkpoint of Lapidary",
   },
   LAP_CHECKPOINT_TENSOR: {
     exit: ExitCode.usage,

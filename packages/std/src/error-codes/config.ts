@@ -153,4 +153,15 @@ export const configErrors = {
     summary: "An op between parameters and loss has no derivative.",
     remedy: "differentiate before partition, or stop the gradient at this value",
   },
+  LAP_IMPORT_TEXT: { exit: ExitCode.usage, recoverable: false, summary: "A StableHLO text cannot be parsed." },
+  LAP_IMPORT_BYTECODE: { exit: ExitCode.usage, recoverable: false, summary: "A file is MLIR bytecode, and not text." },
+  LAP_IMPORT_FORM: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "An operation is written in a short form that the reader does not know.",
+  },
+  LAP_IMPORT_OP: { exit: ExitCode.usage, recoverable: false, summary: "A StableHLO text has operations that cannot be converted." },
+  LAP_IMPORT_SHARDING: { exit: ExitCode.usage, recoverable: false, summary: "A sharding or mesh of a StableHLO text is not supported." },
+  LAP_IMPORT_INPUT: { exit: ExitCode.usage, recoverable: false, summary: "An input of an imported step is missing or has another type." },
+  LAP_IMPORT_SIZE: { exit: ExitCode.doesNotFit, recoverable: false, summary: "An imported step has more values than the limit." },
 } as const satisfies ErrorTable;

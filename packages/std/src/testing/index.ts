@@ -1,3 +1,4 @@
+export { importCached } from "./cached-package.js";
 export { expectText } from "./expect-text.js";
 export { type FuzzTarget, hostileBytes, hostileText } from "./fuzz.js";
 export { prose } from "./prose.js";

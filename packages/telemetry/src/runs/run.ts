@@ -29,6 +29,7 @@ import {
   nameSchema,
   type WarningJson,
 } from "@lapidary/api";
+import { heldoutLossesOf } from "@lapidary/api/heldout-losses";
 import { type SlicePlace } from "@lapidary/api/api-values";
 import { describeEvent } from "@lapidary/api/describe-event";
 import type { RunEvent } from "@lapidary/api/run-events";
@@ -419,7 +420,8 @@ function fold(before: JobSummary, event: Parameters<Journal["append"]>[0]): JobS
     }
     case "metrics": {
       const row = event.data;
-      if (row.kind === "eval") return { ...before, heldout_loss: row.heldout_loss, unigram_loss: row.unigram_loss };
+      if (row.kind === "eval")
+        return { ...before, heldout_loss: row.heldout_loss, ...heldoutLossesOf(row.metrics), unigram_loss: row.unigram_loss };
       const { step, loss, tokens_per_s, eta_s, metrics } = row;
       return { ...before, step, loss, tokens_per_s, eta_s, ...(metrics === undefined ? {} : { metrics }) };
     }

@@ -85,7 +85,7 @@ export class BpeSegmenter implements Segmenter {
     const known = cache.find(text, start, end, hash);
     const part = known >= 0 ? known : cache.add(text, start, end, hash, this.#mergeByScan(text, start, end));
     const last = cache.endSymbol(part);
-    for (let i = cache.firstSymbol(part); i < last; i++) this.#push(cache.symbol(i), ids, unknown);
+    for (let i = cache.firstSymbol(part); i < last; i++) this.#push(cache.symbols[i] ?? 0, ids, unknown);
   }
 
   #push(symbol: number, ids: number[], unknown: (character: string) => void): void {

@@ -1,11 +1,7 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { PartCache } from "./part-cache.js";
 
-function symbolsOf(cache: PartCache, part: number): number[] {
-  const symbols: number[] = [];
-  for (let i = cache.firstSymbol(part); i < cache.endSymbol(part); i++) symbols.push(cache.symbol(i));
-  return symbols;
-}
+const symbolsOf = (cache: PartCache, part: number): number[] => [...cache.symbols.subarray(cache.firstSymbol(part), cache.endSymbol(part))];
 
 describe("the cache of parts", () => {
   const text = "one two six";

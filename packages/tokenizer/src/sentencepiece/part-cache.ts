@@ -1,5 +1,6 @@
 /** Maximum number of cached parts, of their UTF-16 units and of their symbols. A full cache is cleared. It then has 12 MB. */
-const [maxParts, maxUnits, maxSymbols] = [1 << 17, 1 << 20, 1 << 20];
+export const maxParts = 1 << 17;
+const [maxUnits, maxSymbols] = [1 << 20, 1 << 20];
 const slotCount = maxParts * 2;
 
 /**
@@ -14,7 +15,8 @@ export class PartCache {
   readonly #unitEnds = new Int32Array(maxParts + 1);
   readonly #symbolEnds = new Int32Array(maxParts + 1);
   readonly #units = new Uint16Array(maxUnits);
-  readonly #symbols = new Int32Array(maxSymbols);
+  /** The symbols of all parts, one part after the other. */
+  readonly symbols = new Int32Array(maxSymbols);
   #count = 0;
 
   /** The number of the part at `start` to `end` of `text`; −1 if it is not cached. */
@@ -34,11 +36,6 @@ export class PartCache {
     return this.#symbolEnds[part + 1] ?? 0;
   }
 
-  /** An element of the symbols of all parts. */
-  symbol(at: number): number {
-    return this.#symbols[at] ?? 0;
-  }
-
   /** Adds a part that is not cached, of at most 2²⁰ units and symbols. Returns its number. */
   add(text: string, start: number, end: number, hash: number, symbols: Int32Array): number {
     let [unitEnd, symbolEnd] = [this.#unitEnds[this.#count] ?? 0, this.#symbolEnds[this.#count] ?? 0];
@@ -48,7 +45,7 @@ export class PartCache {
     }
     const part = this.#count++;
     for (let i = start; i < end; i++) this.#units[unitEnd++] = text.charCodeAt(i);
-    this.#symbols.set(symbols, symbolEnd);
+    this.symbols.set(symbols, symbolEnd);
     this.#hashes[part] = hash;
     this.#unitEnds[part + 1] = unitEnd;
     this.#symbolEnds[part + 1] = symbolEnd + symbols.length;

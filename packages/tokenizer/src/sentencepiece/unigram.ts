@@ -1,4 +1,6 @@
 import { type Piece, PieceType } from "./model-proto.js";
+import { Neighbors } from "./neighbors.js";
+import { maxParts, PartCache } from "./part-cache.js";
 import { PieceTrie } from "./piece-trie.js";
 import type { Segmenter } from "./segmenter.js";
 
@@ -7,76 +9,195 @@ const unknownPenalty = 10;
 /** Where the total of a path exceeds this, the reference subtracts it from all totals, because floats lose precision. */
 const resetThreshold = 100_000;
 const noPiece = -1;
+/** Longer parts are not cached. */
+const maxCachedLength = 64;
+/** Half the distance of adjacent floats, relative to the number. */
+const rounding = 2 ** -24;
 
 /**
  * The segmentation of the highest total score (`EncodeOptimized` in unigram_model.cc), by the algorithm of Viterbi. Sums have the precision of the
  * reference, 32 bits, because a rounded sum can decide between two segmentations. The time is linear in the text.
+ *
+ * No piece joins the characters at a boundary of parts (see `Neighbors`), so each segmentation of a text consists of segmentations of its parts. The best
+ * one of a part depends on the text before it only by the rounding of sums. So a cached segmentation is used if its lead over all others is larger than
+ * what rounding can change:
+ *
+ *     lead of each choice on the best path  >  roundings of both sums  =  2 · characters · |total| · 2⁻²⁴
  */
 export class UnigramSegmenter implements Segmenter {
   readonly #trie = new PieceTrie();
-  /** The score of each piece; NaN for an unused piece. */
+  readonly #neighbors: Neighbors;
+  /** The score of each piece, also of symbols that a user defined; NaN for an unused piece. */
   readonly #scores: Float64Array;
-  readonly #isUserDefined: Uint8Array;
   readonly #unknownScore: number;
+  /** No score of one character is further from 0. */
+  readonly #maxScore: number;
+  readonly #cache = new PartCache();
+  /** For each cached part: the least lead of a choice on its best path, without the error of the sums that it was measured with. */
+  readonly #leads = new Float64Array(maxParts);
+  /** For each position of a part: the best total, its lead over the next one, and the start and the piece of its last step. */
+  #best = new Float32Array(0);
+  #lead = new Float64Array(0);
+  #starts = new Int32Array(0);
+  #pieces = new Int32Array(0);
+  /** The symbols of the part that was segmented last: pieces, or the number of pieces plus the code point of an unknown character. */
+  #symbols = new Int32Array(0);
 
   /** @param ids of the pieces, by their texts */
   constructor(pieces: readonly Piece[], ids: ReadonlyMap<string, number>) {
-    this.#scores = Float64Array.from(pieces, ({ score, type }) => (type === PieceType.unused ? Number.NaN : score));
-    this.#isUserDefined = Uint8Array.from(pieces, ({ type }) => Number(type === PieceType.userDefined));
+    this.#scores = Float64Array.from(pieces, scoreOf);
     for (const [text, id] of ids) this.#trie.add(text, id);
+    this.#neighbors = new Neighbors(ids.keys());
     const lowest = pieces.reduce((least, { score, type }) => (type === PieceType.normal ? Math.min(least, score) : least), Infinity);
     this.#unknownScore = Math.fround(lowest - unknownPenalty);
+    this.#maxScore = this.#scores.reduce((most, score) => (Math.abs(score) > most ? Math.abs(score) : most), Math.abs(this.#unknownScore));
   }
 
   segment(text: string, ids: number[], unknown: (character: string) => void): void {
-    const { starts, pieces } = this.#bestPath(text);
-    const ends: number[] = [];
-    for (let end = text.length; end > 0; end = starts[end] ?? 0) ends.push(end);
-    for (const end of ends.reverse()) {
-      const piece = pieces[end] ?? noPiece;
-      if (piece >= 0) ids.push(piece);
-      else unknown(text.slice(starts[end], end));
+    const output = { ids, unknown };
+    const neighbors = this.#neighbors;
+    let [start, hash, before, total] = [0, 0, 0, 0];
+    for (let at = 0; at < text.length; at++) {
+      const unit = text.charCodeAt(at);
+      const kind = Neighbors.classOf(unit);
+      if (at > start && !neighbors.mayJoin(before, kind)) {
+        total = this.#append(text, start, at, hash, total, output);
+        [start, hash] = [at, 0];
+      }
+      before = kind;
+      hash = Math.imul(hash ^ unit, 0x01000193);
     }
+    if (start < text.length) this.#append(text, start, text.length, hash, total, output);
   }
 
-  /** For each position: the start and the id of the last piece of the best segmentation that ends there. */
-  #bestPath(text: string): { readonly starts: Int32Array; readonly pieces: Int32Array } {
-    const length = text.length;
-    const best = new Float32Array(length + 1);
-    const starts = new Int32Array(length + 1).fill(-1);
-    const pieces = new Int32Array(length + 1);
+  /** Appends the ids of a part. Returns the total of the text up to its end. */
+  #append(text: string, start: number, end: number, hash: number, total: number, output: Output): number {
+    const length = end - start;
+    const error = this.#errorOf(length, total);
+    const cache = length <= maxCachedLength && error < Infinity ? this.#cache : undefined;
+    const known = cache?.find(text, start, end, hash) ?? noPiece;
+    if (cache !== undefined && known >= 0 && (this.#leads[known] ?? 0) > error)
+      return this.#push(cache.symbols, cache.firstSymbol(known), cache.endSymbol(known), total, output);
+    const ended = this.#bestPath(text, start, end, total);
+    const count = this.#readPath(text, start, length);
+    this.#push(this.#symbols, 0, count, total, output);
+    const lead = this.#leastLead(length) - error;
+    if (cache !== undefined && known < 0 && lead > 0)
+      this.#leads[cache.add(text, start, end, hash, this.#symbols.subarray(0, count))] = lead;
+    return ended;
+  }
+
+  /** By how much two totals at the end of a part can be wrong together; infinite if the reference may rebase its totals within the part. */
+  #errorOf(length: number, total: number): number {
+    const largest = Math.abs(total) + length * this.#maxScore;
+    return largest < resetThreshold ? 2 * length * largest * rounding : Infinity;
+  }
+
+  /** Appends symbols, and adds their scores to the total as the reference does. */
+  #push(symbols: Int32Array, first: number, end: number, total: number, { ids, unknown }: Output): number {
+    const scores = this.#scores;
+    let sum = total;
+    for (let i = first; i < end; i++) {
+      const symbol = symbols[i] ?? 0;
+      if (symbol < scores.length) {
+        ids.push(symbol);
+        sum = Math.fround((scores[symbol] ?? 0) + sum);
+      } else {
+        unknown(String.fromCodePoint(symbol - scores.length));
+        sum = Math.fround(this.#unknownScore + sum);
+      }
+    }
+    return sum;
+  }
+
+  /** Fills the arrays of positions. Returns the best total at the end. */
+  #bestPath(text: string, partStart: number, partEnd: number, total: number): number {
+    const length = partEnd - partStart;
+    this.#reserve(length);
+    const [best, lead, starts, pieces, trie, scores] = [this.#best, this.#lead, this.#starts, this.#pieces, this.#trie, this.#scores];
+    starts.fill(-1, 0, length + 1);
+    best[0] = total;
     let frontier = 0;
     for (let start = 0; start < length; ) {
       if (Math.abs(best[start] ?? 0) > resetThreshold) rebase(best, start, frontier);
       const here = best[start] ?? 0;
-      const extend = (end: number, piece: number, score: number): void => {
-        const total = Math.fround(score + here);
-        frontier = Math.max(frontier, end);
-        if (starts[end] !== -1 && total <= (best[end] ?? 0)) return;
-        [best[end], starts[end], pieces[end]] = [total, start, piece];
-      };
-      const next = start + ((text.codePointAt(start) ?? 0) > 0xffff ? 2 : 1);
+      const next = start + ((text.codePointAt(partStart + start) ?? 0) > 0xffff ? 2 : 1);
       let isPiece = false;
-      for (let node = 0, end = start; end < length; ) {
-        node = this.#trie.next(node, text.charCodeAt(end++));
+      for (let node = 0, end = start; ; ) {
+        let piece = noPiece;
+        let score = this.#unknownScore;
+        node = end < length ? trie.next(node, text.charCodeAt(partStart + end++)) : noPiece;
+        if (node < 0) {
+          if (isPiece) break;
+          // A character without a piece is unknown.
+          [end, isPiece] = [next, true];
+        } else {
+          piece = trie.idAt(node);
+          if (piece < 0) continue;
+          score = scores[piece] ?? Number.NaN;
+          if (score !== score) continue;
+          if (end === next) isPiece = true;
+        }
+        const sum = Math.fround(score + here);
+        if (end > frontier) frontier = end;
+        if (starts[end] === -1) lead[end] = Infinity;
+        else {
+          const difference = sum - (best[end] ?? 0);
+          if (difference <= 0) {
+            if (-difference < (lead[end] ?? 0)) lead[end] = -difference;
+            if (node < 0) break;
+            continue;
+          }
+          lead[end] = difference;
+        }
+        best[end] = sum;
+        starts[end] = start;
+        pieces[end] = piece;
         if (node < 0) break;
-        const piece = this.#trie.idAt(node);
-        const score = piece < 0 ? Number.NaN : this.#scoreOf(piece, text, start, end);
-        if (Number.isNaN(score)) continue;
-        extend(end, piece, score);
-        if (end === next) isPiece = true;
       }
-      if (!isPiece) extend(next, noPiece, this.#unknownScore);
       start = next;
     }
-    return { starts, pieces };
+    return best[length] ?? 0;
   }
 
-  /** A symbol that a user defined scores higher than other pieces, by its bytes. */
-  #scoreOf(piece: number, text: string, start: number, end: number): number {
-    if (this.#isUserDefined[piece] !== 1) return this.#scores[piece] ?? Number.NaN;
-    return Math.fround(0.1 * (Buffer.byteLength(text.slice(start, end)) - 1));
+  /** The symbols of the best path. Returns their number. */
+  #readPath(text: string, partStart: number, length: number): number {
+    let count = 0;
+    for (let end = length; end > 0; end = this.#starts[end] ?? 0) count++;
+    let at = count;
+    for (let end = length; end > 0; ) {
+      const start = this.#starts[end] ?? 0;
+      const piece = this.#pieces[end] ?? noPiece;
+      this.#symbols[--at] = piece >= 0 ? piece : this.#scores.length + (text.codePointAt(partStart + start) ?? 0);
+      end = start;
+    }
+    return count;
   }
+
+  #leastLead(length: number): number {
+    let least = Infinity;
+    for (let end = length; end > 0; end = this.#starts[end] ?? 0) least = Math.min(least, this.#lead[end] ?? 0);
+    return least;
+  }
+
+  #reserve(length: number): void {
+    if (this.#starts.length > length) return;
+    const size = Math.max(2 * this.#starts.length, length + 1, 256);
+    [this.#best, this.#lead, this.#symbols] = [new Float32Array(size), new Float64Array(size), new Int32Array(size)];
+    [this.#starts, this.#pieces] = [new Int32Array(size), new Int32Array(size)];
+  }
+}
+
+/** What receives the ids of a text. */
+interface Output {
+  readonly ids: number[];
+  readonly unknown: (character: string) => void;
+}
+
+/** A symbol that a user defined scores higher than other pieces, by its bytes. */
+function scoreOf({ text, score, type }: Piece): number {
+  if (type === PieceType.unused) return Number.NaN;
+  return type === PieceType.userDefined ? Math.fround(0.1 * (Buffer.byteLength(text) - 1)) : score;
 }
 
 /** Subtracts the total at `start` from those at `start` to `end`. Positions without a path have no total. */

@@ -5,6 +5,7 @@ import { ensure, LapidaryError } from "@lapidary/std";
 import { paramName, stepName } from "@lapidary/training";
 import type { CheckpointContent, CheckpointParts, VerifiedCheckpoint } from "@lapidary/checkpoint";
 import { adapterConfig, rewardConfig, type CheckpointForm, type WeightsFile, weightsFiles } from "./checkpoint-form.js";
+import { dataDigestKey } from "./data-history.js";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
 
@@ -35,19 +36,21 @@ function configFile(form: CheckpointForm, control: ControlTokens): [string, Chec
  * @param state the files of weights and moments
  * @param constant `staticFiles` of the run
  * @param heldout further metrics of the evaluation of the state
+ * @param dataDigest of the rows of the steps so far, if the run trains on a mixture
  */
 export function checkpointOf(
   state: CheckpointFiles,
   constant: CheckpointFiles,
   about: CheckpointContent["about"],
   heldout?: Readonly<Record<string, number>>,
+  dataDigest?: string,
 ): CheckpointContent {
   const { run, step, time, heldout_loss } = about;
   const evaluation = {
     ...(heldout_loss === undefined ? {} : { heldout_loss }),
     ...(heldout === undefined ? {} : { heldout_metrics: heldout }),
   };
-  const stateInfo = { run, step, time, ...evaluation };
+  const stateInfo = { run, step, time, ...evaluation, ...(dataDigest === undefined ? {} : { [dataDigestKey]: dataDigest }) };
   return { about, files: new Map([...state, ...constant, json(checkpointFiles.state, stateInfo)]) };
 }
 

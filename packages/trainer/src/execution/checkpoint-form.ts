@@ -69,11 +69,19 @@ const peftHead = `base_model.model.${scoreWeight}`;
 /** `config.json` of a reward model, which has one label. */
 export const rewardConfig = (config: Readonly<Record<string, unknown>>): object => ({
   ...config,
-  architectures: ["GemmaForSequenceClassification"],
+  architectures: classifierOf(config["architectures"]),
   id2label: { 0: "score" },
   label2id: { score: 0 },
   problem_type: "regression",
 });
+
+/** The classes of transformers that classify with a language model: GemmaForSequenceClassification. Gemma 3 has one for text alone. */
+const classifierOf = (architectures: unknown): string[] =>
+  (Array.isArray(architectures) ? (architectures as unknown[]) : []).map((name) =>
+    String(name)
+      .replace("ForCausalLM", "ForSequenceClassification")
+      .replace(/^Gemma3For/, "Gemma3TextFor"),
+  );
 
 /** PEFT's description of an adapter. */
 export const adapterConfig = ({

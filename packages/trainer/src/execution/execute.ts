@@ -1,10 +1,11 @@
 import { join } from "node:path";
-import { chatTokenizer, promptOfUser } from "@lapidary/data";
+import { chatTokenizer, MixtureDataset, promptOfUser } from "@lapidary/data";
 import { epochOf, type ProgramHash } from "@lapidary/protocol";
 import { type LapidaryError, ensure, raceAbort, type Warning } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { givenTokenizer, meshOf, needsInit, type ResolvedJob, trainsOnExamples } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, TrainingReport } from "@lapidary/api";
+import { heldoutLossesOf } from "@lapidary/api/heldout-losses";
 import { type CheckpointContent, nodeDisk, nativeDisk, RunFence } from "@lapidary/checkpoint";
 import type { WorkerGroup } from "@lapidary/cluster";
 import type { ProgramSet } from "../programs/build.js";
@@ -250,8 +251,9 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   const checkpointed = (files: CheckpointFiles, step: number, ledger: string, groupSize: number): CheckpointContent => {
     const about = { run: run.id, step, time: clock.now(), mesh: printMesh(meshOf(job)), zero: job.zero };
     const made = { workers: groupSize, program: stepHash(job, set), ledger };
-    if (heldout?.step !== step) return checkpointOf(files, constant, { ...about, ...made });
-    return checkpointOf(files, constant, { ...about, ...made, heldout_loss: heldout.loss }, heldout.more);
+    const digest = dataset instanceof MixtureDataset ? dataset.digest(step) : undefined;
+    if (heldout?.step !== step) return checkpointOf(files, constant, { ...about, ...made }, undefined, digest);
+    return checkpointOf(files, constant, { ...about, ...made, heldout_loss: heldout.loss }, heldout.more, digest);
   };
 
   let lastDurable_ms = clock.monotonic();
@@ -323,6 +325,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     tokens: trained.tokens,
     train_loss: trained.loss,
     heldout_loss: ensure(heldout, "evaluation at the end").loss,
+    ...heldoutLossesOf(heldout?.more),
     unigram_loss: unigramNats,
     sample,
     checkpoint: trained.checkpoint.path,

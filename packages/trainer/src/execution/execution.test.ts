@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { filesOfTrained, trainTokenizer } from "@lapidary/tokenizer";
 import { readHfCheckpoint, readSafetensors } from "@lapidary/interop";
-import { gemma } from "@lapidary/models";
+import { buildModel } from "@lapidary/models";
 import { tinyGemma } from "@lapidary/models/testing";
 import { ensure, type Clock, raceAbort } from "@lapidary/std";
 import { replicated } from "@lapidary/ir";
@@ -193,7 +193,7 @@ describe("checkpoints", () => {
   const directory = temporaryDirectory();
   const config = { ...tinyGemma, vocabSize: 300 };
   const form = { kind: "model", config } as const;
-  const specs = gemma(config).params;
+  const specs = buildModel(config).params;
   const tokenizer = trainTokenizer(["some text to learn a few pieces from"], { vocabSize: 300 });
   const valueOf = (name: string): number => name.replace(/^params\//, "").length;
   const arrayOf = (name: string): ArrayData => {

@@ -3,8 +3,10 @@ import {
   type Dataset,
   type DatasetRequest,
   findPrepared,
+  type MixtureDataset,
   type PrepareWork,
   prepareDataset,
+  prepareMixture,
   prepareRows,
   readPairs,
   readPrompts,
@@ -18,13 +20,16 @@ import {
   checkTokenizerSize,
   corpusOf,
   givenTokenizer,
+  mixtureRequestOf,
   needsInit,
   type ResolvedJob,
   rowsRequestOf,
   tokenizerRequest,
   trainsOnExamples,
+  trainsOnPipeline,
 } from "@lapidary/training";
 import type { RecipeInputs } from "../recipes/recipe.js";
+import { checkDataHistory } from "./data-history.js";
 import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
 import { throttle } from "./throttle.js";
 
@@ -39,14 +44,40 @@ export interface DataOptions {
 }
 
 export type RunDataset = RecipeInputs["dataset"];
+type ExamplesDataset = Exclude<RunDataset, Dataset | MixtureDataset>;
 
 /**
  * The dataset of a job, prepared before or now. Records what it has in the run.
  *
  * @throws LapidaryError for a corpus, examples or a tokenizer that cannot be used
  */
-export const prepareData = (options: DataOptions, signal: AbortSignal): Promise<RunDataset> =>
-  trainsOnExamples(options.job) ? prepareExamples(options, signal) : prepareText(options, signal);
+export function prepareData(options: DataOptions, signal: AbortSignal): Promise<RunDataset> {
+  if (trainsOnPipeline(options.job)) return prepareSources(options, signal);
+  return trainsOnExamples(options.job) ? prepareExamples(options, signal) : prepareText(options, signal);
+}
+
+/** The rows of a job over the sources of a pipeline. Steps that the run has trained keep their rows. */
+async function prepareSources({ run, job, cacheDir, clock }: DataOptions, signal: AbortSignal): Promise<MixtureDataset> {
+  const work: PrepareWork = { cacheDir: join(cacheDir, "datasets"), signal, onProgress: progressOf(run, clock, signal) };
+  const dataset = await prepareMixture(mixtureRequestOf(job), work);
+  try {
+    await checkDataHistory(run, dataset);
+  } catch (error) {
+    dataset.close();
+    throw error;
+  }
+  const { splits, unigramNats, corpus, vocabSize } = dataset.manifest;
+  run.record({ type: "tokenizer_ready", ids: vocabSize, origin: "given", path: corpus });
+  run.record({
+    type: "dataset_ready",
+    corpus,
+    documents: splits.train.documents,
+    tokens: splits.train.tokens,
+    heldout_tokens: splits.heldout.tokens,
+    unigram_loss: unigramNats,
+  });
+  return dataset;
+}
 
 async function prepareText({ run, job, root, cacheDir, clock }: DataOptions, signal: AbortSignal): Promise<Dataset> {
   const own = runTokenizer(run);
@@ -110,7 +141,7 @@ function warnOnce(run: Run, warning: Warning | undefined): void {
  * The dataset of a job that trains on examples. A resumed run keeps the tokenizer of its checkpoints, even if that of `train.init` has changed. A run
  * that trains an adapter or has a reference needs `train.init` in every attempt, so it uses the tokenizer of that checkpoint.
  */
-async function prepareExamples({ run, job, cacheDir, clock }: DataOptions, signal: AbortSignal): Promise<Exclude<RunDataset, Dataset>> {
+async function prepareExamples({ run, job, cacheDir, clock }: DataOptions, signal: AbortSignal): Promise<ExamplesDataset> {
   const own = needsInit(job) ? undefined : runTokenizer(run);
   const tokenizer = own ?? ensure(givenTokenizer(job.data, job.train), "the tokenizer of the checkpoint");
   const work: PrepareWork = { cacheDir: join(cacheDir, "datasets"), signal, onProgress: progressOf(run, clock, signal) };
@@ -127,7 +158,7 @@ async function prepareExamples({ run, job, cacheDir, clock }: DataOptions, signa
 }
 
 /** Examples that workers read from files, or examples that the steps of the run send to the workers. */
-async function readExamples(job: ResolvedJob, request: RowsRequest, work: PrepareWork): Promise<Exclude<RunDataset, Dataset>> {
+async function readExamples(job: ResolvedJob, request: RowsRequest, work: PrepareWork): Promise<ExamplesDataset> {
   switch (job.recipe) {
     case "reward":
       return readPairs({ ...request, rowsPerExample: 2, chanceLoss: Math.LN2, margin: job.reward_model?.margin ?? 0 }, work.signal);
@@ -146,7 +177,7 @@ async function readExamples(job: ResolvedJob, request: RowsRequest, work: Prepar
 /** The loss of the policy that training starts from. */
 const dpoChanceLoss = (dpo: ResolvedJob["dpo"]): number => (dpo?.loss === "ipo" ? 1 / (2 * dpo.beta) ** 2 : Math.LN2);
 
-function recordExamples(run: Run, { manifest: { corpus, refused, filters } }: Exclude<RunDataset, Dataset>): void {
+function recordExamples(run: Run, { manifest: { corpus, refused, filters } }: ExamplesDataset): void {
   for (const { filter, checked, removed, removedByKind } of filters)
     run.record({ type: "examples_filtered", corpus, filter, checked, removed, kinds: removedByKind });
   const [first] = refused.first;

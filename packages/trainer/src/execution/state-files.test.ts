@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { crc32 } from "@lapidary/fabric";
 import { decodeSafetensors } from "@lapidary/interop";
 import { replicated, sizeOf } from "@lapidary/ir";
-import { type GemmaConfig, gemma } from "@lapidary/models";
+import { type ModelConfig, buildModel } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { bytesOfNumbers, handleOf, type StagedTensor, type TensorSpec } from "@lapidary/protocol";
 import type { StagingReport } from "@lapidary/cluster";
@@ -11,7 +11,7 @@ import type { SharedMemory } from "@lapidary/checkpoint";
 import { Staging } from "./staging.js";
 import { StateFiles } from "./state-files.js";
 
-const config: GemmaConfig = {
+const config: ModelConfig = {
   vocabSize: 30,
   modelDim: 8,
   layers: 2,
@@ -23,7 +23,7 @@ const config: GemmaConfig = {
   ropeTheta: 10_000,
   normEps: 1e-6,
 };
-const dims = new Map(gemma(config).params.map((spec) => [spec.name, spec.dims]));
+const dims = new Map(buildModel(config).params.map((spec) => [spec.name, spec.dims]));
 const names = [...dims.keys()];
 const moments = ["adam_m", "adam_v"].flatMap((kind) => names.map((name) => `${kind}/${name}`));
 const dimsOf = (value: string): readonly number[] => ensure(dims.get(value.slice(value.indexOf("/") + 1)), value);

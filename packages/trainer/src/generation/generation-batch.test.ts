@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { f32Array } from "@lapidary/interop";
-import { type GemmaConfig, gemma } from "@lapidary/models";
+import { type ModelConfig, buildModel } from "@lapidary/models";
 import { ensure, normalAt, seededRandom } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
 import { generate, greedy, nextTokenLogits, paramName } from "@lapidary/training";
@@ -9,7 +9,7 @@ import { openSession, type Session } from "../session.js";
 import { GenerationBatch, type GenerationSeat } from "./generation-batch.js";
 
 const context = 24;
-const config: GemmaConfig = {
+const config: ModelConfig = {
   vocabSize: 50,
   modelDim: 16,
   layers: 2,
@@ -21,7 +21,7 @@ const config: GemmaConfig = {
   ropeTheta: 10_000,
   normEps: 1e-6,
 };
-const model = gemma(config);
+const model = buildModel(config);
 
 /** Random sequences of the given lengths. */
 const sequences = (lengths: readonly number[], seed: number): number[][] => {
@@ -89,7 +89,7 @@ describe("a generation batch", function () {
     });
 
   it("the batch computes all sequences again when the cache is full, and then continues to decode", async () => {
-    const long = new GenerationBatch(session, gemma({ ...config, contextLength: 200 }), 200);
+    const long = new GenerationBatch(session, buildModel({ ...config, contextLength: 200 }), 200);
     const seats = [long.join(), long.join()];
     const texts = sequences([3, 1], 7);
     const longWhole = new NextToken(

@@ -1,6 +1,6 @@
 import { buildModel } from "@lapidary/models";
 import { evalStep, initGraph, nextTokenLogits, trainMetrics, trainState, trainStep } from "@lapidary/training";
-import { openLossSteps } from "./loss-steps.js";
+import { heldoutSourcesOf, openLossSteps } from "./loss-steps.js";
 import type { Recipe } from "./recipe.js";
 
 /**
@@ -31,5 +31,5 @@ export const pretrain: Recipe = {
       frozen: [],
     };
   },
-  open: (run) => openLossSteps(pretrain, run),
+  open: (run, inputs) => openLossSteps(pretrain, run, heldoutSourcesOf(inputs)),
 };

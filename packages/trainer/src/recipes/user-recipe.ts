@@ -2,7 +2,7 @@ import { importRecipe, type RecipeDefinition, stepProgram, userGraphs } from "@l
 import { ensure } from "@lapidary/std";
 import { isRecipePath, modelOfSet, paramName, type RecipePath, type ResolvedJob, trainMetrics } from "@lapidary/training";
 import { loadWeights } from "../execution/checkpoints.js";
-import { openLossSteps } from "./loss-steps.js";
+import { heldoutSourcesOf, openLossSteps } from "./loss-steps.js";
 import type { Recipe, RecipeInputs, RecipeRun, RecipeSteps } from "./recipe.js";
 import { UserSteps } from "./user-steps.js";
 
@@ -46,7 +46,7 @@ async function open(path: RecipePath, run: RecipeRun, inputs: RecipeInputs): Pro
   const { parameters, outputs } = run.tensors(stepProgram);
   const metrics = outputs.filter(({ id, dims }) => dims.length === 0 && !run.states.includes(id)).map(({ id }) => id);
   const read = batchArrays.filter((name) => parameters.some(({ id }) => id === name));
-  const plain = await openLossSteps({ stepProgram, batchArrays: read, metrics }, run);
+  const plain = await openLossSteps({ stepProgram, batchArrays: read, metrics }, run, heldoutSourcesOf(inputs));
   return run.hasController ? UserSteps.open({ path, run, inputs, metrics, batchArrays, plain }) : plain;
 }
 

@@ -4,7 +4,8 @@ import { checkCorpus, checkExampleFile, checkRequest, corpusSpec, type CorpusSpe
 import { firstPieceId } from "@lapidary/tokenizer";
 import { HfCheckpoint } from "@lapidary/interop";
 import { isSystemError, LapidaryError, systemError, type Warning } from "@lapidary/std";
-import { type ResolvedJob, trainsOnExamples } from "../job/resolved-job.js";
+import { checkPipelineData } from "./pipeline-data.js";
+import { type ResolvedJob, trainsOnExamples, trainsOnPipeline } from "../job/resolved-job.js";
 import { checkGivenTokenizer, givenTokenizer, newTokenizerWarnings, tokenizerRequest } from "../job/job-tokenizer.js";
 import { checkRewardModel } from "./check-reward.js";
 import { checkParameterSet } from "./check-parameter-set.js";
@@ -48,7 +49,8 @@ export async function checkInputs(job: ResolvedJob, options: InputCheckOptions):
   const { projectRoot, locationOf, readsCorpus = true, readsInit = true, readsTokenizer = true, isPending = () => false } = options;
   const { data, train } = job;
   if (readsCorpus && trainsOnExamples(job)) await checkExamples(job, locationOf);
-  if (readsCorpus && !trainsOnExamples(job)) {
+  if (readsCorpus && trainsOnPipeline(job)) await withKeyLocation(["data", "pipeline"], locationOf, () => checkPipelineData(job));
+  if (readsCorpus && !trainsOnExamples(job) && !trainsOnPipeline(job)) {
     checkVocabulary(job, locationOf);
     await withKeyLocation(["data", "held_out"], locationOf, () =>
       checkRequest({ corpus: corpusOf(job, projectRoot), tokenizer: tokenizerRequest(job), heldOutFraction: data.held_out }),
@@ -80,7 +82,7 @@ export async function checkInputs(job: ResolvedJob, options: InputCheckOptions):
               : error;
           }
         });
-  if (!readsCorpus || !readsInit) return warnings;
+  if (!readsCorpus || !readsInit || trainsOnPipeline(job)) return warnings;
   const tokenizerIsPending = initIsPending && data.tokenizer === undefined;
   if (readsTokenizer && !tokenizerIsPending && givenTokenizer(data, train) !== undefined)
     await withKeyLocation(data.tokenizer === undefined ? ["train", "init"] : ["data", "tokenizer"], locationOf, () =>

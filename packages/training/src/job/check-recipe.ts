@@ -1,5 +1,4 @@
 import { parseChecker } from "@lapidary/evaluation";
-import { isDecoder } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { type ConfigSource, valueAt } from "./config-source.js";
 import { isRecipePath, type JobFile, type RecipeName } from "./job-schema.js";
@@ -19,6 +18,17 @@ const corpusKeys = [
   ["data", "max_bytes"],
   ["data", "vocab"],
 ] as const;
+
+/** Keys that only the sources of a pipeline have. */
+const pipelineKeys = [
+  ["data", "pipeline"],
+  ["data", "mixture"],
+  ["data", "repeat"],
+  ["data", "seed"],
+] as const;
+
+/** Keys of a corpus or of examples that a pipeline replaces. */
+const replacedKeys = [...exampleKeys, ...corpusKeys, ["data", "tokenizer"]] as const;
 
 /** Keys that only a user's recipe has. */
 const keysOfModules = ["recipe_hash", "options", "sets"] as const satisfies readonly (keyof JobFile)[];
@@ -67,6 +77,7 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
   for (const key of keysOfModules)
     if (file[key] !== undefined && !isRecipePath(recipe))
       throw refuse([key], `${key} is not a key of the recipe ${recipe}`, "name the module of a recipe, such as `recipe: ./mine.mjs`");
+  if (checkPipeline(file, refuse, given)) return;
   if (isRecipePath(recipe)) return checkDataOfModule(file, refuse, given);
   if (recipe === "pretrain") {
     const key = given(exampleKeys);
@@ -101,6 +112,25 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
 }
 
 type Refuse = (path: readonly string[], message: string, remedy: string) => LapidaryError;
+
+/** @returns whether the job trains on the sources of a pipeline */
+function checkPipeline(
+  file: JobFile,
+  refuse: Refuse,
+  given: (paths: readonly (readonly string[])[]) => readonly string[] | undefined,
+): boolean {
+  const { recipe = "pretrain", data } = file;
+  const key = given(pipelineKeys);
+  if (key === undefined) return false;
+  if (recipe !== "pretrain" && !isRecipePath(recipe))
+    throw refuse(key, `${key.join(".")} is not a key of the recipe ${recipe}`, "write `recipe: pretrain`, or remove the key");
+  if (data.pipeline === undefined)
+    throw refuse(key, `${key.join(".")} needs data.pipeline`, "name the directory that `lapidary data run` wrote in data.pipeline");
+  const other = given(replacedKeys);
+  if (other !== undefined)
+    throw refuse(other, `${other.join(".")} is not a key of a job with data.pipeline`, "remove it: the pipeline has text and tokenizer");
+  return true;
+}
 
 /** A user's recipe trains on a corpus, or on rows of examples like sft. */
 function checkDataOfModule(
@@ -137,6 +167,7 @@ const trainingKeys = [
   ["data", "filters"],
   ["data", "tokenizer"],
   ...corpusKeys,
+  ...pipelineKeys,
 ] as const;
 
 /** The keys of a comparison of two models. */
@@ -191,19 +222,18 @@ function checkRewards({ rl, reward, train }: JobFile, refuse: Refuse): void {
 
 /** @throws LapidaryError `LAP_CONFIG_VALUE` for an adapter of a model whose projections LoRA cannot change */
 export function checkAdapter({ recipe, lora, model }: ResolvedJob, source: ConfigSource): void {
-  if (!isDecoder(model.config)) return;
-  if (recipe !== undefined && recipe !== "sft")
+  if (recipe !== undefined && (model.config.experts?.auxWeight ?? 0) > 0)
     throw new LapidaryError({
       code: "LAP_CONFIG_VALUE",
-      message: `the recipe ${recipe} cannot train the family of ${model.name}`,
+      message: `the recipe ${recipe} has no auxiliary loss, and ${model.name} has one with the weight ${model.config.experts?.auxWeight}`,
       location: source.locationOf(["recipe"]),
-      remedy: "use a Gemma model",
+      remedy: "set model.experts.aux_weight to 0, or use another model",
     });
-  if (lora === undefined) return;
+  if (lora === undefined || model.config.fusedProjections !== true) return;
   throw new LapidaryError({
     code: "LAP_CONFIG_VALUE",
-    message: `the family of ${model.name} has no adapters`,
+    message: `the projections of ${model.name} are fused, and LoRA changes single projections`,
     location: source.locationOf(["lora"]),
-    remedy: "remove lora to train all weights, or use a Gemma model",
+    remedy: "remove lora to train all weights, or set model.fused_projections to false",
   });
 }

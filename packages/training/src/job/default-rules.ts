@@ -1,4 +1,4 @@
-import { gemmaLogicalAxes, type ParamSpec } from "@lapidary/models";
+import { logicalAxes, type ParamSpec } from "@lapidary/models";
 import { LapidaryError, ensure, suggest } from "@lapidary/std";
 import { axisAtoms, atomsSize, type Mesh, printMesh } from "@lapidary/topology";
 import { axisMeaning, isKnownAxis, podAxis } from "./axis-names.js";
@@ -21,7 +21,7 @@ const defaults: Readonly<Record<string, readonly string[]>> = {
  */
 export function defaultRules(mesh: Mesh, params: readonly ParamSpec[]): Record<string, string[]> {
   const units = unitsOfParams(params);
-  return Object.fromEntries(gemmaLogicalAxes.map((logical) => [logical, defaultRule(logical, mesh, units).applied]));
+  return Object.fromEntries(logicalAxes.map((logical) => [logical, defaultRule(logical, mesh, units).applied]));
 }
 
 /** The number of units of each dim, by logical axis. */
@@ -103,7 +103,7 @@ export function resolveRules(
   for (const logical of Object.keys(own)) checkOwnRule(logical, own[logical], mesh, units, source);
   const rules: Record<string, string[]> = {};
   const unapplied: Record<string, string[]> = {};
-  for (const logical of gemmaLogicalAxes) {
+  for (const logical of logicalAxes) {
     if (Object.hasOwn(own, logical)) {
       rules[logical] = axesOf(own[logical]);
       continue;
@@ -160,13 +160,13 @@ function checkOwnRule(logical: string, rule: JobFile["rules"][string] | undefine
 }
 
 function checkLogical(logical: string, location: string): void {
-  if ((gemmaLogicalAxes as readonly string[]).includes(logical)) return;
-  const near = suggest(logical, gemmaLogicalAxes);
+  if ((logicalAxes as readonly string[]).includes(logical)) return;
+  const near = suggest(logical, logicalAxes);
   throw new LapidaryError({
     code: "LAP_RULE_UNKNOWN",
     message: `no tensor has a logical axis "${logical}"`,
     location,
-    remedy: near === undefined ? `logical axes are ${gemmaLogicalAxes.join(", ")}` : `did you mean "${near}"?`,
+    remedy: near === undefined ? `logical axes are ${logicalAxes.join(", ")}` : `did you mean "${near}"?`,
   });
 }
 

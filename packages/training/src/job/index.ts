@@ -1,4 +1,5 @@
 /** Job files without the training code: `@lapidary/training/job`. */
+export { readConfigValue } from "./read-config-value.js";
 export { axisMeaning, isKnownAxis, knownAxes } from "./axis-names.js";
 export { isRecipePath } from "./job-schema.js";
 export { type JobText, type JobValue, type LocatedJob, readJobText, resolveLocatedJob } from "./load-job.js";

@@ -84,7 +84,33 @@ const trainExamplesSchema = examplesSchema.extend({
   share: z.number().gt(0).max(1).optional().describe("Share of the examples of an epoch; by default each example is used once an epoch"),
 });
 
+/** A number of steps, or a share of `train.steps`. */
+const stepsSchema = z.union([
+  z.number().int().nonnegative(),
+  z.string().regex(/^(?:100(?:\.0+)?|\d{1,2}(?:\.\d+)?)%$/, "must be a number of steps, or a share of train.steps such as 90%"),
+]);
+
+/** Weights of the sources of a pipeline from a step on. */
+const mixtureStageSchema = z.strictObject({
+  from: stepsSchema.describe("The first step, from 0, or a share of train.steps such as 90%"),
+  ramp: stepsSchema.optional().describe("Steps in which the weights change linearly from those of the stage before; 0 by default"),
+  weights: z.record(z.string().min(1), z.number().nonnegative()).describe("Weight of each source, on any scale; 0 by default"),
+});
+
+const passes = z.number().int().positive();
+
 const dataSchema = z.strictObject({
+  pipeline: z.string().min(1).optional().describe("Directory that `lapidary data run` wrote: token shards of several sources"),
+  mixture: z
+    .array(mixtureStageSchema)
+    .min(1)
+    .optional()
+    .describe("Weights of the sources of data.pipeline, by step; in proportion to their tokens by default"),
+  repeat: z
+    .union([passes, z.record(z.string().min(1), passes)])
+    .optional()
+    .describe("How often the sources of data.pipeline may be read: a number for all, or numbers by source; once by default"),
+  seed: z.number().int().optional().describe("Seed of the order of the rows of data.pipeline; seed by default"),
   train: z.array(trainExamplesSchema).min(1).optional().describe("sft, reward, dpo, rl: files of examples to train on"),
   eval: z
     .array(examplesSchema)
@@ -316,7 +342,11 @@ export const jobFileSchema = z.strictObject({
     .regex(jobNamePattern, "must be 1 to 64 of a-z 0-9 . _ - and begin with a letter or digit")
     .optional()
     .describe("The file's name by default"),
-  model: z.union([z.string().min(1), modelFileSchema]).describe("Name of a file of configs/models, a path, or the model itself"),
+  model: z
+    .union([z.string().min(1), modelFileSchema])
+    .describe(
+      "Name of a file of configs/models, a path, the directory of a Hugging Face checkpoint (its config.json), or the model itself",
+    ),
   pod: z.union([z.string().min(1), podFileSchema]).describe("Name of a file of configs/pods, a path, or the pod itself"),
   pods: z.number().int().min(1).max(64).default(1).describe("Number of pods, connected by the data-centre network"),
   slice: extentSchema.optional().describe("Rectangle of chips in each pod; the whole pod by default"),

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GraphBuilder } from "@lapidary/ir";
-import { gemma, gemmaLogicalAxes, parameterCount } from "@lapidary/models";
+import { buildModel, logicalAxes, parameterCount } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import fc from "fast-check";
 import { jobFuzzTarget } from "../testing/fuzz.js";
@@ -391,7 +391,7 @@ describe("resolved jobs", () => {
 
   it("the compiler options have the rules of the axes that a graph has", () => {
     const job = resolved();
-    const model = gemma(job.model.config);
+    const model = buildModel(job.model.config);
     const step = trainStep(model, job.train, { batch: job.train.batch, seq: job.train.seq });
     ok("batch" in compileOptions(job, step).rules && "heads" in compileOptions(job, step).rules);
     ok(!("batch" in compileOptions(job, initProgram(model, job.train.optimizer, 0)).rules));
@@ -401,15 +401,58 @@ describe("resolved jobs", () => {
 
   it("the rules cover every logical axis of a graph", () => {
     const job = resolved();
-    const step = trainStep(gemma(job.model.config), job.train, { batch: 32, seq: 8 });
+    const step = trainStep(buildModel(job.model.config), job.train, { batch: 32, seq: 8 });
     const carried = new Set(step.values.flatMap(({ logicalAxes }) => (logicalAxes ?? []).flatMap((axis) => axis?.split("/")[0] ?? [])));
-    deepStrictEqual([...carried].sort(), [...gemmaLogicalAxes].sort());
+    deepStrictEqual([...carried].sort(), [...logicalAxes].sort());
   });
 
   it("gemma-2b and gemma-7b have the parameter counts of the Gemma report", () => {
     const count = (name: string): number =>
-      parameterCount(gemma(loadJob(join(environment.configsDir, "jobs", `${name}.yaml`), [], environment).model.config));
+      parameterCount(buildModel(loadJob(join(environment.configsDir, "jobs", `${name}.yaml`), [], environment).model.config));
     deepStrictEqual([count("gemma-2b"), count("gemma-7b")], [524_550_144 + 1_981_884_416, 786_825_216 + 7_751_248_896]);
+  });
+
+  it("the models of other families have their published parameter counts", () => {
+    const job = { path: join(environment.configsDir, "jobs", "gemma-2b.yaml"), small: ["train.seq=1024"] };
+    const count = (name: string): number =>
+      parameterCount(buildModel(loadJob(job.path, [`model=${name}`, ...job.small], environment).model.config));
+    deepStrictEqual(
+      ["gemma-2-2b", "gemma-3-1b", "llama-3.1-8b", "qwen3-8b"].map(count),
+      [2_614_341_888, 999_885_952, 8_030_261_248, 8_190_735_360],
+    );
+  });
+
+  it("a directory with the config.json of a checkpoint is a model, and prints as one", () => {
+    const bundle = fileURLToPath(new URL("../../../../e2e/golden/families/gemma2", import.meta.url));
+    const { model } = resolved(base, `model=${bundle}`, "train.seq=32");
+    deepStrictEqual(
+      [model.name, model.config.family, model.config.layerTypes, model.config.attentionCap],
+      ["gemma2", "gemma2", ["window", "full"], 2],
+    );
+    deepStrictEqual(resolved(printJob(resolved(base, `model=${bundle}`, "train.seq=32"))).model, model);
+    throws(() => resolved(base, `model=${join(bundle, "..")}`, "train.seq=32"), /config.json/);
+  });
+
+  it("a model has only the keys of its family", () => {
+    const wrong = (override: string, text: RegExp): void => {
+      throws(
+        () =>
+          resolved(
+            base.replace(
+              /model: .*/,
+              "model: { family: llama, vocab_size: 512, model_dim: 64, layers: 2, heads: 4, kv_heads: 1, head_dim: 16, mlp_dim: 256, context_length: 32 }",
+            ),
+            override,
+          ),
+        text,
+      );
+    };
+    wrong("model.window=8", /Llama has no such option/);
+    wrong(
+      "model.rope_scaling={ kind: llama3, factor: 8, low_freq_factor: 4, high_freq_factor: 1, original_context: 64 }",
+      /must be larger/,
+    );
+    wrong("model.kv_heads=3", /must divide heads/);
   });
 
   it("the JSON Schema of job files describes keys", () => {

@@ -1,6 +1,7 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path";
 import { defaultCorpus } from "@lapidary/data";
+import { parseHfConfig } from "@lapidary/interop";
 import { buildModel } from "@lapidary/models";
 import { type ErrorCode, LapidaryError, suggest, type Warning } from "@lapidary/std";
 import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary/topology";
@@ -24,7 +25,7 @@ import {
   ppoDefaults,
   type RewardSourceFile,
 } from "./job-schema.js";
-import { modelConfigOf, type ModelFile, modelFileSchema } from "./model-file.js";
+import { modelConfigOf, type ModelFile, modelFileOf, modelFileSchema } from "./model-file.js";
 import { podAxis } from "./axis-names.js";
 import { applyOverride } from "./override.js";
 import { type PodFile, podFileSchema } from "./pod-file.js";
@@ -121,7 +122,7 @@ export function resolveLocatedJob(
     isAbsolute(path) ? path : resolve(source.isOverridden(keys) ? environment.base : base, path);
 
   const files: NamedFiles = { configsDir: environment.configsDir, source, absolute };
-  const model = named<ModelFile>("model", modelFileSchema, job.model, files);
+  const { model, warnings: modelWarnings } = modelOf(job.model, files);
   const pod = named<PodFile>("pod", podFileSchema, job.pod, files);
   const strategy = job.strategy === undefined ? undefined : named<StrategyFile>("strategy", strategyFileSchema, job.strategy, files);
 
@@ -183,8 +184,25 @@ export function resolveLocatedJob(
   checkAdapter(resolved, source);
   checkAxes(resolved, source);
   const locationOf: LocatedJob["locationOf"] = (path) => source.locationOf(path.join(".") === "train.init" ? initKeys(job) : path);
-  return { job: resolved, locationOf, warnings };
+  return { job: resolved, locationOf, warnings: [...warnings, ...modelWarnings] };
 }
+
+/** The model of a job: a value, a named file, or the `config.json` of a Hugging Face checkpoint. */
+function modelOf(
+  of: JobFile["model"],
+  files: NamedFiles,
+): { readonly model: ModelFile & { readonly name: string }; readonly warnings: readonly Warning[] } {
+  const directory =
+    typeof of === "string" && /[/\\]|^\.+$/.test(of) ? files.absolute(of, "model").replace(/\/config\.json$/, "") : undefined;
+  const path = directory === undefined ? undefined : join(directory, "config.json");
+  if (directory === undefined || path === undefined || !isDirectory(directory))
+    return { model: named<ModelFile>("model", modelFileSchema, of, files), warnings: [] };
+  const text = readText(path, files.source.locationOf(["model"]), codeOf.model, "name a directory with the config.json of a checkpoint");
+  const { config, warnings } = parseHfConfig(text, path);
+  return { model: { ...modelFileOf("", config), name: nameOf(basename(directory)) }, warnings };
+}
+
+const isDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
 interface NamedFiles {
   readonly configsDir: string;
@@ -226,13 +244,15 @@ interface DataContext {
 
 /** The data of a job with absolute paths and the defaults of its recipe. */
 function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute, environment }: DataContext): ResolvedJob["data"] {
-  const { tokenizer, path, ...rest } = data;
+  const { tokenizer, path, pipeline, ...rest } = data;
   const evaluation = data.eval ?? (path === undefined ? undefined : [{ path }]);
-  const vocab = data.vocab ?? (givenTokenizer(data, { init }) === undefined ? vocabSize : undefined);
+  const needsVocab = pipeline === undefined && givenTokenizer(data, { init }) === undefined;
+  const vocab = data.vocab ?? (needsVocab ? vocabSize : undefined);
   const examples = <T extends { readonly path: string }>(files: readonly T[], key: string): T[] =>
     files.map((entry) => ({ ...entry, path: absolute(entry.path, "data", key) }));
   return {
     ...rest,
+    ...(pipeline === undefined ? {} : { pipeline: absolute(pipeline, "data", "pipeline") }),
     ...(vocab === undefined ? {} : { vocab }),
     ...(tokenizer === undefined
       ? {}

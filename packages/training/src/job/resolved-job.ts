@@ -70,6 +70,9 @@ export const needsInit = ({ recipe, lora }: Pick<ResolvedJob, "recipe" | "lora">
 /** Whether a job trains on rows of examples. If not, it trains on a corpus. */
 export const trainsOnExamples = ({ data }: Pick<ResolvedJob, "data">): boolean => data.train !== undefined;
 
+/** Whether a job trains on the sources of a pipeline. */
+export const trainsOnPipeline = ({ data }: Pick<ResolvedJob, "data">): boolean => data.pipeline !== undefined;
+
 export const meshOf = (job: ResolvedJob): Mesh => makeMesh(job.mesh);
 
 /** Axes over which ZeRO splits states: those of the batch inside a pod. Pods replicate states, so only gradients use the network. */
@@ -110,7 +113,7 @@ export function jobFileOf(job: ResolvedJob): JobFile {
     ...(compare === undefined
       ? { train }
       : { compare: { ...compare, batch: train.batch, seq: train.seq }, checkpoint: undefined as never }),
-    data: compare !== undefined ? promptsOnly(data) : trainsOnExamples(job) ? examplesOnly(data) : data,
+    data: compare !== undefined ? promptsOnly(data) : trainsOnExamples(job) || trainsOnPipeline(job) ? withoutCorpus(data) : data,
     model: modelFileOf(model.name, model.config),
     mesh: Object.fromEntries(mesh.map(({ name, size }) => [name, size])),
     rules: Object.fromEntries(
@@ -124,8 +127,8 @@ export function jobFileOf(job: ResolvedJob): JobFile {
   };
 }
 
-/** Without the keys of a corpus, which a recipe that trains on examples refuses. */
-function examplesOnly({ corpus: _, text_field: __, max_bytes: ___, vocab: ____, ...data }: ResolvedJob["data"]): JobFile["data"] {
+/** Without the keys of a corpus, which a job that trains on examples or on a pipeline refuses. */
+function withoutCorpus({ corpus: _, text_field: __, max_bytes: ___, vocab: ____, ...data }: ResolvedJob["data"]): JobFile["data"] {
   return data as JobFile["data"];
 }
 

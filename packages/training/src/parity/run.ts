@@ -1,6 +1,6 @@
 import { type ArrayData, f32Array } from "@lapidary/interop";
 import type { Graph } from "@lapidary/ir";
-import { gemma } from "@lapidary/models";
+import { buildModel } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { gradientName, paramName, trainState } from "../step/train-state.js";
 import type { LossChunks } from "../step/token-loss.js";
@@ -20,7 +20,7 @@ export interface GraphRunner {
 
 /** The graphs of a parity run: the plain train step, and one that also returns logits and gradients. */
 function parityGraphs({ config, update, batch, seq }: ParityBundle, chunks: LossChunks | undefined): { train: Graph; inspect: Graph } {
-  const model = gemma(config);
+  const model = buildModel(config);
   return {
     train: trainStep(model, update, { batch, seq }, { chunks }),
     inspect: trainStep(model, update, { batch, seq }, { withGradients: true, withLogits: true, chunks }),
@@ -37,7 +37,7 @@ export async function runParity(bundle: ParityBundle, runner: GraphRunner, chunk
   const { expected } = bundle;
   const graphs = parityGraphs(bundle, chunks);
   const initial = initialState(bundle);
-  const weightNames = gemma(bundle.config).params.map(({ name }) => name);
+  const weightNames = buildModel(bundle.config).params.map(({ name }) => name);
   const inspect = (batch: ParityBatch): Promise<ReadonlyMap<string, ArrayData>> =>
     runner.run("inspect", graphs.inspect, new Map([...initial, ...batch]));
 
@@ -70,7 +70,7 @@ export async function runParity(bundle: ParityBundle, runner: GraphRunner, chunk
 /** The weights of the bundle, and zeros for the other states. */
 function initialState({ config, update, weights }: ParityBundle): Map<string, ArrayData> {
   return new Map(
-    trainState(gemma(config), update.optimizer).map(({ name, dims, role, weight }) => [
+    trainState(buildModel(config), update.optimizer).map(({ name, dims, role, weight }) => [
       name,
       (role === "param" ? weights.get(weight ?? "") : undefined) ?? f32Array(dims, new Float32Array(dims.reduce((a, b) => a * b, 1))),
     ]),

@@ -32,5 +32,5 @@ function draw(g: GraphBuilder, { name, dims, init }: StateSpec, seed: number): V
   // Each state needs its own constant; `splat` would share one.
   return init.kind === "normal"
     ? g.rngNormal(dims, hash32(seed, hashString(name)), init.scale)
-    : g.op("constant", [], { value: 0, dims, dtype: "f32" });
+    : g.op("constant", [], { value: init.kind === "ones" ? 1 : 0, dims, dtype: "f32" });
 }

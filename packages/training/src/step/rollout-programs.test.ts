@@ -1,7 +1,7 @@
 import { deepStrictEqual, notDeepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { compile } from "@lapidary/compiler";
 import { type Graph, interpret, parametersOf, printSharding, type Tensor, tensor, verifyGraph } from "@lapidary/ir";
-import { gemma, gemmaConfigSchema } from "@lapidary/models";
+import { buildModel, modelConfigSchema } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
 import { optimizerSchema } from "../optimizer/optimizer-config.js";
@@ -19,8 +19,8 @@ import {
 import { paramName } from "./train-state.js";
 
 const vocabSize = 13;
-const model = gemma(
-  gemmaConfigSchema.parse({ vocabSize, modelDim: 8, layers: 1, heads: 2, kvHeads: 1, headDim: 4, mlpDim: 12, contextLength: 12 }),
+const model = buildModel(
+  modelConfigSchema.parse({ vocabSize, modelDim: 8, layers: 1, heads: 2, kvHeads: 1, headDim: 4, mlpDim: 12, contextLength: 12 }),
 );
 const weights = new Map(
   [...interpret(initProgram(model, optimizerSchema.parse({ name: "sgd", lr: 1 }), 1), new Map())].filter(([name]) => name !== "step"),

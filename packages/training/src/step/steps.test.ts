@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { type Graph, interpret, parametersOf, type Tensor, tensor, verifyGraph } from "@lapidary/ir";
-import { gemma, gemmaConfigSchema } from "@lapidary/models";
+import { buildModel, modelConfigSchema } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { optimizerSchema, scheduleSchema } from "../optimizer/optimizer-config.js";
 import { evalStep, nextTokenLogits } from "./eval-step.js";
@@ -8,8 +8,8 @@ import { initProgram } from "./init-program.js";
 import { trainState } from "./train-state.js";
 import { trainMetrics, trainStep } from "./train-step.js";
 
-const model = gemma(
-  gemmaConfigSchema.parse({ vocabSize: 13, modelDim: 8, layers: 1, heads: 2, kvHeads: 1, headDim: 4, mlpDim: 12, contextLength: 6 }),
+const model = buildModel(
+  modelConfigSchema.parse({ vocabSize: 13, modelDim: 8, layers: 1, heads: 2, kvHeads: 1, headDim: 4, mlpDim: 12, contextLength: 6 }),
 );
 const optimizer = optimizerSchema.parse({ name: "adamw", lr: 0.05, weight_decay: 0.01 });
 const update = { steps: 30, optimizer, schedule: scheduleSchema.parse({ name: "cosine", warmup: 3 }), clip: 1 };

@@ -2,7 +2,7 @@ import { ok, strictEqual, throws } from "node:assert/strict";
 import { compile, lower, type Program, summarizeCollectives } from "@lapidary/compiler";
 import { runChips, runHosts } from "@lapidary/compiler/testing";
 import { type Graph, interpret, parametersOf, sizeOf, type Tensor, tensor, verifyGraph } from "@lapidary/ir";
-import { gemma, gemmaConfigSchema, type Model } from "@lapidary/models";
+import { buildModel, modelConfigSchema, type Model } from "@lapidary/models";
 import { ensure, type Random, seededRandom } from "@lapidary/std";
 import { makeMesh, makeWorkerGrid, type Mesh, meshSize, printMesh } from "@lapidary/topology";
 import fc from "fast-check";
@@ -22,7 +22,7 @@ const update: UpdateConfig = {
 };
 const vocabSize = 24;
 const config = { vocabSize, modelDim: 8, layers: 1, heads: 2, kvHeads: 1, headDim: 4, mlpDim: 12, contextLength: 24 };
-const model = gemma(gemmaConfigSchema.parse(config));
+const model = buildModel(modelConfigSchema.parse(config));
 
 /** Random values for the parameters of a step. Rows count unequal numbers of targets. */
 function randomInputs(graph: Graph, random: Random): Map<string, Tensor> {
@@ -118,7 +118,7 @@ function checkCase(seed: number): void {
 }
 
 /** A model whose logits are its largest arrays. */
-const wide: Model = gemma(gemmaConfigSchema.parse({ ...config, vocabSize: 960, contextLength: 64 }));
+const wide: Model = buildModel(modelConfigSchema.parse({ ...config, vocabSize: 960, contextLength: 64 }));
 
 function wideStep(count: number, mesh: Record<string, number>, zero: 0 | 3): Program {
   const sizes = makeMesh(mesh);

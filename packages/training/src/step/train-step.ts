@@ -1,10 +1,10 @@
 import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
-import type { Model } from "@lapidary/models";
+import { balanceLoss, type Model, type Routing } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 import { applyUpdate } from "./apply-update.js";
 import { type BatchShape, batchParameters } from "./batch-inputs.js";
-import { type LossChunks, stepLoss } from "./token-loss.js";
+import { type LossChunks, type Objective, stepLoss } from "./token-loss.js";
 import { paramName, stateParameter, trainState } from "./train-state.js";
 
 export interface TrainStepOptions {
@@ -38,11 +38,25 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
   const weights = new Map(model.params.map(({ name }) => [name, state(paramName(name))]));
   const { tokens, targets, mask } = batchParameters(g, shape);
 
-  const hidden = model.hidden(g, weights, tokens);
+  const routings: Routing[] = [];
+  const hidden = model.hidden(g, weights, tokens, { onRouting: (routing) => void routings.push(routing) });
   const inputs = { weights, hidden, targets, mask };
-  const { loss, count, known, logits } = stepLoss(g, model, inputs, { chunks: options.chunks, trained: [...weights.values()] });
+  const objective = stepLoss(g, model, inputs, { chunks: options.chunks, trained: [...weights.values()] });
+  const { loss, count, known, logits } = withBalance(g, model, objective, routings);
   const metrics = new Map([["tokens_counted", count]]);
   applyUpdate(g, config, { params: model.params, states, loss, known, metrics, withGradients: options.withGradients === true });
   if (options.withLogits === true) g.output("logits", logits());
   return g.finish();
+}
+
+/** Adds the weighted auxiliary loss of a mixture of experts. It counts every token of the batch, whether its target counts or not. */
+function withBalance(g: GraphBuilder, { balanceWeight }: Model, objective: Objective, routings: readonly Routing[]): Objective {
+  if (balanceWeight === undefined || routings.length === 0) return objective;
+  const balance = g.scale(balanceLoss(g, routings), balanceWeight);
+  const { known } = objective;
+  return {
+    ...objective,
+    loss: g.add(objective.loss, balance),
+    ...(known === undefined ? {} : { known: [...known, { value: balance, cotangent: g.scalar(1) }] }),
+  };
 }

@@ -30,6 +30,8 @@ def initial_states(manifest: Manifest, layout: Layout) -> list[jax.Array]:
         match source.get("kind"):
             case "zeros":
                 return np.zeros(_size(array.dims, index), np.float32)
+            case "ones":
+                return np.ones(_size(array.dims, index), np.float32)
             case "normal":
                 return normal(source["key"], _flat(array.dims, index), source["scale"])
             case "file":

@@ -13,8 +13,8 @@ export const decontamination: JudgeTask = {
   *answers(fixtures) {
     const items = fixtureRows(fixtures, "decontamination/evals.jsonl", item);
     const published = [
-      { rule: "datatrove", tokenizer: "pattern", by: datatroveRule(patternWords.words, false) },
-      { rule: "datatrove_query", tokenizer: "pattern", by: datatroveRule(patternWords.words, true) },
+      { rule: "datatrove", tokenizer: "pattern", by: datatroveRule(patternWords, false) },
+      { rule: "datatrove_query", tokenizer: "pattern", by: datatroveRule(patternWords, true) },
       { rule: "janitor", by: janitorRule() },
     ];
     for (const { by } of published) for (const each of items) by.add(each);

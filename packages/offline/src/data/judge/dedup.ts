@@ -1,4 +1,4 @@
-import { bandKeys, connectedComponents, minHash, type Pair, plainWords, repeatedWindows, shingleHashes } from "@lapidary/detectors";
+import { bandKeys, connectedComponents, minHash, type Pair, plainWordScanner, repeatedWindows, shinglesOf } from "@lapidary/detectors";
 import { z } from "zod";
 import { fixtureFiles, fixtureRows } from "./fixtures.js";
 import type { JudgeTask } from "./task.js";
@@ -15,6 +15,7 @@ const windowBytes = 100;
 export const pairs: JudgeTask = {
   name: "pairs",
   *answers(fixtures) {
+    const keysOf = keysBy();
     const keys = new Map(documents(fixtures).map(({ id, text }) => [id, keysOf(text)]));
     for (const { a, b } of fixtureRows(fixtures, "dedup/pairs.jsonl", pair)) {
       const others = new Set(keys.get(b));
@@ -28,6 +29,7 @@ export const clusters: JudgeTask = {
   name: "clusters",
   *answers(fixtures) {
     const all = documents(fixtures);
+    const keysOf = keysBy();
     const first = new Map<number, number>();
     const meetings: Pair[] = [];
     for (const [number, { text }] of all.entries())
@@ -56,7 +58,12 @@ export const substrings: JudgeTask = {
 const documents = (fixtures: string): Document[] =>
   fixtureFiles(fixtures, "dedup", /^shard-\d+\.jsonl$/).flatMap((file) => fixtureRows(fixtures, file, document));
 
-function keysOf(text: string): number[] {
-  const signature = minHash(shingleHashes(plainWords(text), shingleWords));
-  return signature === undefined ? [] : bandKeys(signature);
+/** The keys of a text, with one scanner for all texts. */
+function keysBy(): (text: string) => number[] {
+  const scanner = plainWordScanner();
+  return (text) => {
+    const { hashes, count } = scanner.read(text);
+    const signature = minHash(shinglesOf(hashes, count, shingleWords));
+    return signature === undefined ? [] : bandKeys(signature);
+  };
 }

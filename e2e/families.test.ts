@@ -1,0 +1,43 @@
+import { strictEqual } from "node:assert/strict";
+import { paramsOf } from "@lapidary/models";
+import { parseMesh } from "@lapidary/topology";
+import { openPool, openSession } from "@lapidary/trainer";
+import { defaultRules, parityFailures, parityTolerances, readParityBundle, runParity } from "@lapidary/training";
+import { golden } from "./support/golden.js";
+
+describe("parity of model families with transformers", function () {
+  this.timeout(300_000);
+  let pool: Awaited<ReturnType<typeof openPool>>;
+  before(async () => {
+    pool = await openPool({ environment: process.env, workers: 4 });
+  });
+  after(() => pool.close());
+
+  const cases = [
+    { bundle: "gemma2", mesh: "data=2,model=2", zero: 3, workers: 2, executor: "stacked" },
+    { bundle: "gemma2", mesh: "model=4", zero: 0, workers: 1, executor: "stacked" },
+    { bundle: "gemma3", mesh: "data=4", zero: 2, workers: 4, executor: "stacked" },
+    { bundle: "gemma3", mesh: "data=2,model=2", zero: 1, workers: 1, executor: "stacked" },
+    { bundle: "llama", mesh: "data=4,model=4", zero: 3, workers: 4, executor: "stacked" },
+    { bundle: "llama", mesh: "pod=2,model=2", zero: 1, workers: 2, executor: "chipwise" },
+    { bundle: "qwen3", mesh: "data=2,model=2", zero: 3, workers: 2, executor: "stacked" },
+    { bundle: "qwen3", mesh: "data=2", zero: 2, workers: 1, executor: "stacked" },
+    { bundle: "mixtral", mesh: "data=2,model=2", zero: 3, workers: 2, executor: "stacked" },
+    { bundle: "mixtral", mesh: "data=2", zero: 1, workers: 1, executor: "stacked", pieces: 4 },
+    { bundle: "qwen3moe", mesh: "data=4,model=2", zero: 3, workers: 4, executor: "stacked" },
+    { bundle: "qwen3moe", mesh: "model=2", zero: 0, workers: 1, executor: "stacked" },
+  ] as const;
+  for (const { bundle: name, mesh: text, zero, workers, executor, ...loss } of cases)
+    it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}`, async () => {
+      const bundle = await readParityBundle(golden(`families/${name}`));
+      const chunks = "pieces" in loss ? { count: loss.pieces, seqParts: 1 } : undefined;
+      const mesh = parseMesh(text);
+      const rules = defaultRules(mesh, paramsOf(bundle.config));
+      const session = await openSession({ mesh, workers, executor, zero, rules, environment: process.env, pool });
+      try {
+        strictEqual(parityFailures(await runParity(bundle, session, chunks), parityTolerances("f32")).join("; "), "");
+      } finally {
+        await session.close();
+      }
+    });
+});

@@ -1,0 +1,85 @@
+import { readFileSync } from "node:fs";
+import { sep } from "node:path";
+import { isSystemError, LapidaryError, systemError } from "@lapidary/std";
+import { z } from "zod";
+
+/** A question of an evaluation set. */
+export interface SetItem {
+  /** The name of the file, see `setNames`. */
+  readonly set: string;
+  readonly id: string;
+  readonly query: string;
+  readonly label: string;
+  /** A part of the query that anyone may have, such as a passage of a public text. */
+  readonly context?: string | undefined;
+}
+
+const text = z.union([z.string(), z.number().transform(String)]);
+const line = z
+  .looseObject({
+    id: text.optional(),
+    query: text.optional(),
+    question: text.optional(),
+    prompt: text.optional(),
+    label: text.optional(),
+    answer: text.optional(),
+    completion: text.optional(),
+    context: text.optional(),
+  })
+  .transform(({ id, query, question, prompt, label, answer, completion, context }) => ({
+    id,
+    query: query ?? question ?? prompt,
+    label: label ?? answer ?? completion ?? "",
+    context,
+  }));
+
+/**
+ * The items of JSONL files. The question is in `query`, `question` or `prompt`, and the answer in `label`, `answer` or `completion`.
+ *
+ * @throws LapidaryError LAP_DATA_EVALUATION_SET, LAP_FILE_…
+ */
+export function readEvaluationSets(files: readonly string[]): readonly SetItem[] {
+  const names = setNames(files);
+  return files.flatMap((file, at) =>
+    contentOf(file)
+      .split("\n")
+      .flatMap((content, i): SetItem[] => {
+        if (content.trim() === "") return [];
+        const { id, query, label, context } = itemOf(content, `${file}:${i + 1}`);
+        return [{ set: names[at] ?? file, id: id ?? `line ${i + 1}`, query, label, context }];
+      }),
+  );
+}
+
+/** The name of each file, with as many of its directories as are needed to tell the files apart. */
+export function setNames(files: readonly string[]): readonly string[] {
+  for (let parts = 1; ; parts++) {
+    const names = files.map((file) => file.split(sep).slice(-parts).join("/"));
+    if (new Set(names).size === new Set(files).size) return names;
+  }
+}
+
+function contentOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw isSystemError(error) ? systemError(error, { doing: "read an evaluation set", place: file }) : error;
+  }
+}
+
+function itemOf(content: string, location: string): z.output<typeof line> & { readonly query: string } {
+  const refused = (why: string): LapidaryError =>
+    new LapidaryError({ code: "LAP_DATA_EVALUATION_SET", message: `an item of an evaluation set cannot be used: ${why}`, location });
+  let value: unknown;
+  try {
+    value = JSON.parse(content);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw refused("the line is not JSON");
+  }
+  const parsed = line.safeParse(value);
+  if (!parsed.success) throw refused("a field of the question or the answer is neither a text nor a number");
+  const { query } = parsed.data;
+  if (query === undefined || query.trim() === "") throw refused("it has no question");
+  return { ...parsed.data, query };
+}

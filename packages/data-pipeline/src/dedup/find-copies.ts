@@ -1,0 +1,237 @@
+import { join } from "node:path";
+import { bandKeys, minHash, plainWordScanner, shinglesOf } from "@lapidary/detectors";
+import { Account } from "@lapidary/data-store";
+import { hashString } from "@lapidary/std";
+import {
+  compareRecords,
+  componentsOnDisk,
+  copyRecord,
+  ExternalSort,
+  keepFirst,
+  pairBytes,
+  type RecordFile,
+  type RecordStream,
+  RecordWriter,
+  readRecords,
+} from "@lapidary/records";
+import { editDocuments } from "../stages/map-documents.js";
+import type { GatherInputs, StageOutput, Step } from "../stages/stage.js";
+import type { ShardView, ViewDocument } from "../view/view.js";
+import { putRank, rankBytes } from "./rank.js";
+import {
+  dealt,
+  forEachRecord,
+  partitioned,
+  partOfShard,
+  partsOfShards,
+  placeBytes,
+  putRow,
+  putShard,
+  recordBytes,
+  rowAt,
+  rowBytes,
+  shardAt,
+} from "./record-parts.js";
+import { digestBytes, digestOf, keyBytes, putKey, type Scope, scopeOf } from "./scope.js";
+
+/** A way to find documents that are copies: two documents with an equal key are. */
+export interface CopyMethod {
+  /** The beginning of the reason of a document that is dropped. */
+  readonly reason: string;
+  readonly keyBytes: number;
+  readonly keys: (view: ShardView, document: ViewDocument) => readonly Uint8Array[];
+}
+
+/** Documents with equal texts. */
+export const exactCopies = (scope: Scope): CopyMethod => ({
+  reason: "copy",
+  keyBytes: digestBytes,
+  keys: (view, document) => [digestOf(document.text, scopeOf(scope, view, document))],
+});
+
+export interface NearSettings {
+  /** Words of a shingle. */
+  readonly grams: number;
+  readonly buckets: number;
+  /** Hashes of a bucket. */
+  readonly hashes: number;
+  readonly scope: Scope;
+}
+
+/** Documents with an equal bucket of their MinHash signatures. */
+export function nearCopies({ grams, buckets, hashes, scope }: NearSettings): CopyMethod {
+  const shape = { bands: buckets, rowsPerBand: hashes };
+  const scanner = plainWordScanner();
+  return {
+    reason: "near-duplicate",
+    keyBytes,
+    keys: (view, document) => {
+      const words = scanner.read(document.text);
+      const signature = minHash(shinglesOf(words.hashes, words.count, grams), shape);
+      const scopeHash = hashString(scopeOf(scope, view, document));
+      return (signature === undefined ? [] : bandKeys(signature, shape)).map((key) => {
+        const bytes = Buffer.alloc(keyBytes);
+        putKey(bytes, 0, Math.floor(key / 2 ** 32), key % 2 ** 32, scopeHash);
+        return bytes;
+      });
+    },
+  };
+}
+
+/** Bytes of texts for each partition of keys. A power of two of them, so that a new shard seldom changes the number. */
+const partitionTextBytes = 2 ** 30;
+export const partitionsFor = (bytes: number): number => 2 ** Math.min(10, Math.max(0, Math.ceil(Math.log2(bytes / partitionTextBytes))));
+
+/**
+ * Drops the copies of documents, and keeps the first of each cluster by rank.
+ *
+ *     keys        each shard      → (key, row) in P partitions, and (row, rank) in one more
+ *     pairs       each partition  → (place, place) of documents with an equal key
+ *     clusters    all pairs       → (place, kept place) of each document that is not kept
+ *     drop        each shard      → edits
+ */
+export function copySteps<S>(methodOf: (settings: S) => CopyMethod, keepByOf: (settings: S) => readonly string[]): readonly Step<S>[] {
+  return [
+    {
+      shape: "scatter",
+      name: "keys",
+      code: "1",
+      partitions: (_, bytes) => partitionsFor(bytes) + 1,
+      run: (view, inputs, _, settings, partitions) => scatterKeys(view, inputs, methodOf(settings), keepByOf(settings), partitions),
+    },
+    {
+      shape: "gather",
+      name: "pairs",
+      code: "1",
+      partitions: (_, before) => before,
+      run: (inputs, partition, partitions, settings) =>
+        partition < partitions - 1
+          ? gatherPairs(inputs, partition, methodOf(settings).keyBytes)
+          : gatherRanks(inputs, partition, rankBytes(keepByOf(settings))),
+    },
+    {
+      shape: "gather",
+      name: "clusters",
+      code: "1",
+      partitions: () => 1,
+      run: (inputs, _, __, settings) => gatherClusters(inputs, rankBytes(keepByOf(settings))),
+    },
+    {
+      shape: "join",
+      name: "drop",
+      code: "1",
+      writes: "edits",
+      run: (view, inputs, shard, settings) => dropCopies(view, inputs, shard, methodOf(settings).reason),
+    },
+  ];
+}
+
+async function* scatterKeys(
+  view: ShardView,
+  { scratch }: GatherInputs,
+  method: CopyMethod,
+  keepBy: readonly string[],
+  partitions: number,
+): StageOutput {
+  const account = new Account();
+  const keys = new ExternalSort(method.keyBytes + rowBytes, { directory: join(scratch, "sort") });
+  const ranks = new RecordWriter(join(scratch, "ranks"), rowBytes + rankBytes(keepBy));
+  const [keyed, ranked] = [Buffer.alloc(method.keyBytes + rowBytes), Buffer.alloc(rowBytes + rankBytes(keepBy))];
+  for await (const document of view.documents()) {
+    account.enter();
+    account.deliver(document.text);
+    if (view.setAside.has(document.id)) continue;
+    putRow(ranked, 0, document.row);
+    putRank(ranked, rowBytes, keepBy, document);
+    ranks.add(ranked);
+    putRow(keyed, method.keyBytes, document.row);
+    for (const key of method.keys(view, document)) {
+      keyed.set(key);
+      keys.add(keyed);
+    }
+  }
+  yield* partitioned(keys.finish(join(scratch, "keys")), partitions - 1);
+  yield recordBytes(ranks.finish());
+  return account.counts(view.name);
+}
+
+/** A document that shares keys with others is paired with the least place of each key, which suffices for their component. */
+async function* gatherPairs(inputs: GatherInputs, partition: number, keyBytes: number): StageOutput {
+  const sort = new ExternalSort(keyBytes + placeBytes, { directory: join(inputs.scratch, "sort") });
+  const placed = new Uint8Array(keyBytes + placeBytes);
+  for (const [shard, object] of inputs.objects.entries()) {
+    putShard(placed, keyBytes, shard);
+    await forEachRecord(inputs.read(object, partition), keyBytes + rowBytes, (bytes, at) => {
+      copyRecord(bytes, at, placed, 0, keyBytes);
+      copyRecord(bytes, at + keyBytes, placed, keyBytes + placeBytes - rowBytes, rowBytes);
+      sort.add(placed);
+    });
+  }
+  const pairs = new ExternalSort(pairBytes, { directory: join(inputs.scratch, "sort-pairs"), isUnique: true });
+  const sorted = readRecords(sort.finish(join(inputs.scratch, "placed")));
+  const [first, pair] = [new Uint8Array(keyBytes + placeBytes), new Uint8Array(pairBytes)];
+  for (let isFirst = true; sorted.next(); isFirst = false) {
+    if (isFirst || compareRecords(first, 0, sorted.bytes, sorted.at, keyBytes) !== 0) {
+      copyRecord(sorted.bytes, sorted.at, first, 0, first.length);
+      continue;
+    }
+    copyRecord(first, keyBytes, pair, 0, placeBytes);
+    copyRecord(sorted.bytes, sorted.at + keyBytes, pair, placeBytes, placeBytes);
+    pairs.add(pair);
+  }
+  yield recordBytes(pairs.finish(join(inputs.scratch, "pairs")));
+  return noDocuments(partition);
+}
+
+/** (place, rank) of all documents. Shards are in the order of places. */
+async function* gatherRanks(inputs: GatherInputs, partition: number, rankBytes: number): StageOutput {
+  const ranks = new RecordWriter(join(inputs.scratch, "ranks"), placeBytes + rankBytes);
+  const ranked = new Uint8Array(placeBytes + rankBytes);
+  for (const [shard, object] of inputs.objects.entries()) {
+    putShard(ranked, 0, shard);
+    await forEachRecord(inputs.read(object, partition), rowBytes + rankBytes, (bytes, at) => {
+      copyRecord(bytes, at, ranked, placeBytes - rowBytes, rowBytes + rankBytes);
+      ranks.add(ranked);
+    });
+  }
+  yield recordBytes(ranks.finish());
+  return noDocuments(partition);
+}
+
+async function* gatherClusters(inputs: GatherInputs, rankBytes: number): StageOutput {
+  const { scratch, objects } = inputs;
+  const pairs = await localCopy(inputs, [0, objects.length - 1], pairBytes, join(scratch, "pairs"));
+  const ranks = await localCopy(inputs, [objects.length - 1, objects.length], placeBytes + rankBytes, join(scratch, "ranks"));
+  const members = componentsOnDisk(pairs, join(scratch, "members"), { directory: join(scratch, "components") });
+  const dropped = keepFirst(readRecords(members), ranks, join(scratch, "dropped"), { directory: scratch });
+  yield* dealtToShards(dropped, inputs.sources.length);
+  return noDocuments(0);
+}
+
+/** The records of some objects in a file: computations on disk read a file several times, or together with another. */
+async function localCopy(inputs: GatherInputs, [from, to]: readonly [number, number], width: number, path: string): Promise<RecordStream> {
+  const writer = new RecordWriter(path, width);
+  for (const object of inputs.objects.slice(from, to))
+    await forEachRecord(inputs.read(object, 0), width, (bytes, at) => writer.add(bytes, at));
+  return readRecords(writer.finish());
+}
+
+/** Records that begin with a place, in parts by shard. */
+export const dealtToShards = (file: RecordFile, shards: number): AsyncGenerator<AsyncGenerator<Buffer>> =>
+  dealt(file, partsOfShards(shards), (bytes, at) => partOfShard(shardAt(bytes, at), shards));
+
+/** The reason names the source of the kept document, so that the accounts count the losses by pair of sources. */
+async function* dropCopies(view: ShardView, inputs: GatherInputs, shard: number, reason: string): StageOutput {
+  const keptSource = new Map<number, string>();
+  for (const object of inputs.objects)
+    await forEachRecord(inputs.read(object, partOfShard(shard, inputs.sources.length)), pairBytes, (bytes, at) => {
+      if (shardAt(bytes, at) === shard) keptSource.set(rowAt(bytes, at), inputs.sources[shardAt(bytes, at + placeBytes)] ?? "");
+    });
+  return yield* editDocuments(view, ({ row }) => {
+    const source = keptSource.get(row);
+    return source === undefined ? undefined : { drop: `${reason} of ${source}` };
+  });
+}
+
+/** A step that no document passes. */
+export const noDocuments = (partition: number): ReturnType<Account["counts"]> => new Account().counts(`partition ${partition}`);

@@ -1,0 +1,51 @@
+import type { JsonValue } from "@lapidary/std";
+import type { StageName } from "../stages/settings.js";
+import type { ViewKeys } from "../view/view.js";
+import type { Shard } from "./shard.js";
+
+/**
+ * One object to compute. A task is JSON: an executor can send it to a child process or to another host. Its key says all
+ * that its bytes depend on. Keys need no results, so a plan is made before anything is computed.
+ */
+export interface Task {
+  readonly key: string;
+  /** The place of the stage in the pipeline, from 0. */
+  readonly stageIndex: number;
+  readonly stage: StageName;
+  /** The place of the step in its stage. */
+  readonly step: number;
+  readonly settings: JsonValue;
+  /** The columns that the stages before give, with their types. */
+  readonly columns: Readonly<Record<string, "number" | "text">>;
+  /** Of a map, scatter or join. */
+  readonly shard?: { readonly shard: Shard; readonly ordinal: number; readonly view: ViewKeys } | undefined;
+  /** Of a gather: which partition. */
+  readonly partition: number;
+  /** How many parts a scatter writes, and how many gathers a step has. */
+  readonly partitions: number;
+  /** Keys of the objects that the step before wrote, and the sources of all shards of the stage. */
+  readonly inputs: readonly string[];
+  readonly inputSources: readonly string[];
+  /** The keys that must be in the store before the task runs. */
+  readonly after: readonly string[];
+}
+
+export interface StagePlan {
+  readonly stage: StageName;
+  readonly settings: JsonValue;
+  /** The columns that the stages before give, with their types. */
+  readonly columns: Readonly<Record<string, "number" | "text">>;
+  /** The share of its documents that it may drop. */
+  readonly expect: number;
+  /** The tasks whose accounts are those of the stage: one for each shard. */
+  readonly accounts: readonly { readonly source: string; readonly shard: string; readonly key: string }[];
+}
+
+/** What a pipeline consists of. */
+export interface Plan {
+  readonly stages: readonly StagePlan[];
+  /** In the order of their dependencies. */
+  readonly tasks: readonly Task[];
+  /** The view of each shard after the last stage, and its tokens. */
+  readonly shards: readonly { readonly shard: Shard; readonly view: ViewKeys; readonly tokens: string | undefined }[];
+}

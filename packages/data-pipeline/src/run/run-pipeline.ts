@@ -1,0 +1,181 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type AccountCounts, mergeAccounts, ObjectStore } from "@lapidary/data-store";
+import type { PublishedDataset } from "@lapidary/mixture";
+import { LapidaryError } from "@lapidary/std";
+import type { Pipeline } from "../file/pipeline-file.js";
+import { digestFiles } from "../plan/digest-files.js";
+import { FileIndex } from "../plan/file-index.js";
+import { makePlan } from "../plan/make-plan.js";
+import { makeShards } from "../plan/make-shards.js";
+import type { Plan, Task } from "../plan/plan.js";
+import { type PlanFile, planFileOf, writePlanFile } from "../result/plan-file.js";
+import { publish } from "../result/publish.js";
+import { publishContamination } from "../result/publish-contamination.js";
+import { type StageAccount, stageAccounts } from "../result/stage-accounts.js";
+import { execute, TaskFailure } from "./execute.js";
+import { Progress } from "./progress.js";
+import { checkDamage, checkLosses } from "./run-checks.js";
+import { lockRun } from "./run-lock.js";
+import type { SetAside } from "./run-robustly.js";
+import { type ExecutorContext, localExecutor, type TaskExecutor } from "./task-executor.js";
+import type { TaskRunner } from "./task-process.js";
+
+export interface RunOptions {
+  readonly pipeline: Pipeline;
+  /** Processes that compute. */
+  readonly workers: number;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+  readonly warn: (text: string) => void;
+  /** Starts what computes the tasks of one worker. Default: a child process. */
+  readonly startRunner?: ((out: string) => TaskRunner) | undefined;
+  /** Computes the tasks elsewhere. Default: `workers` runners of this process. */
+  readonly executor?: ((context: ExecutorContext) => TaskExecutor) | undefined;
+}
+
+export interface RunResult {
+  readonly plan: PlanFile;
+  /** Objects that this run computed, and those that it found. */
+  readonly computed: number;
+  readonly found: number;
+  readonly setAside: readonly SetAside[];
+  readonly stages: readonly StageAccount[];
+  readonly dataset: PublishedDataset | undefined;
+}
+
+/** Damaged objects are computed again, but not for ever. */
+const maxRepairs = 3;
+
+/**
+ * Runs a pipeline: computes what its store lacks, and publishes the dataset. A run that was interrupted at any instant goes on,
+ * and ends with the bytes of an undisturbed run.
+ *
+ * @throws LapidaryError LAP_DATA_DAMAGED, LAP_DATA_EXPECT, LAP_DATA_ACCOUNT, LAP_DATA_STAGE_DIED, LAP_DATA_BUSY, …
+ */
+export async function runPipeline(options: RunOptions): Promise<RunResult> {
+  const { pipeline, progress } = options;
+  const release = lockRun(pipeline.out);
+  try {
+    const store = new ObjectStore(pipeline.out);
+    // Workers of other processes may have outputs in progress.
+    if (options.executor === undefined) store.removeUnfinished();
+    mkdirSync(join(pipeline.out, "objects"), { recursive: true });
+    const index = new FileIndex(join(pipeline.out, "files.json"));
+    const shards = await makeShards(pipeline, index, (file) => {
+      options.signal.throwIfAborted();
+      progress.reading(file);
+    });
+    index.save();
+    const plan = makePlan(pipeline, shards, digestFiles(pipeline));
+    const planFile = planFileOf(pipeline, plan);
+    writePlanFile(pipeline.out, planFile);
+    const { computed, setAside } = await computeRepaired(options, store, plan);
+    await publishContamination(pipeline.out, store, planFile);
+    const dataset = await publish(pipeline.out, store, planFile);
+    return {
+      plan: planFile,
+      computed,
+      found: planFile.keys.length - computed,
+      setAside,
+      stages: stageAccounts(store, planFile),
+      dataset,
+    };
+  } finally {
+    release();
+  }
+}
+
+interface Computed {
+  readonly computed: number;
+  readonly setAside: readonly SetAside[];
+}
+
+/** A damaged object is removed and computed again. */
+async function computeRepaired(options: RunOptions, store: ObjectStore, plan: Plan): Promise<Computed> {
+  for (let repairs = 0; ; repairs++)
+    try {
+      return await compute(options, store, plan);
+    } catch (error) {
+      if (!(error instanceof TaskFailure)) throw error;
+      const isDamage = error.cause instanceof LapidaryError && error.cause.code === "LAP_DATA_STORE";
+      const removed = isDamage && repairs < maxRepairs ? await removeDamaged(store, error.task) : [];
+      if (removed.length === 0) throw error.cause;
+      for (const location of removed) options.warn(`${location} is damaged, and is computed again`);
+    }
+}
+
+async function removeDamaged(store: ObjectStore, task: Task): Promise<readonly string[]> {
+  const removed: string[] = [];
+  for (const key of task.after)
+    try {
+      const object = store.find(key);
+      if (object !== undefined) await store.verify(object);
+    } catch (error) {
+      if (!(error instanceof LapidaryError) || error.code !== "LAP_DATA_STORE") throw error;
+      store.remove(key);
+      removed.push(error.location ?? key);
+    }
+  return removed;
+}
+
+async function compute(options: RunOptions, store: ObjectStore, plan: Plan): Promise<Computed> {
+  const { pipeline, workers, signal, progress, warn, startRunner } = options;
+  const setAside: SetAside[] = [];
+  const accounts = new StageProgress(plan);
+  let computed = 0;
+  const onSetAside = (document: SetAside): void => {
+    setAside.push(document);
+    warn(`document ${document.id} ends the process of the stage ${document.stage} (${document.shard}), and is set aside`);
+  };
+  const context = { out: pipeline.out, store, plan, signal, onSetAside, warn };
+  const executor = options.executor?.(context) ?? localExecutor(context, workers, startRunner);
+  const onAbort = (): void => executor.close();
+  signal.addEventListener("abort", onAbort);
+  progress.start(plan);
+  try {
+    await execute({
+      store,
+      tasks: plan.tasks,
+      workers: executor.slots,
+      run: async (task, slot) => {
+        progress.begin(task);
+        return executor.run(task, slot);
+      },
+      onObject: (task, object, isNew) => {
+        if (isNew) computed++;
+        progress.add(task, object, isNew);
+        checkDamage(pipeline, task, object);
+        const finished = accounts.add(task, object.account);
+        if (finished !== undefined) checkLosses(pipeline, task, finished);
+      },
+    });
+    return { computed, setAside };
+  } catch (error) {
+    throw error instanceof TaskFailure && signal.aborted ? signal.reason : error;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    executor.close();
+    progress.end();
+  }
+}
+
+/** Collects the accounts of stages until all shards are there. */
+class StageProgress {
+  readonly #left: Map<number, Set<string>>;
+  readonly #accounts = new Map<number, AccountCounts[]>();
+
+  constructor({ stages }: Plan) {
+    this.#left = new Map(stages.map(({ accounts }, i) => [i, new Set(accounts.map(({ key }) => key))]));
+  }
+
+  /** The account of the stage, if this was its last shard. */
+  add({ stageIndex, key, stage }: Task, account: AccountCounts): AccountCounts | undefined {
+    const left = this.#left.get(stageIndex);
+    if (left?.delete(key) !== true) return undefined;
+    const accounts = this.#accounts.get(stageIndex) ?? [];
+    this.#accounts.set(stageIndex, accounts);
+    accounts.push(account);
+    return left.size === 0 ? mergeAccounts(accounts, stage) : undefined;
+  }
+}

@@ -1,0 +1,53 @@
+import type { ObjectStore, StoredObject } from "@lapidary/data-store";
+import { ensure } from "@lapidary/std";
+import type { Plan, Task } from "../plan/plan.js";
+import { runRobustly, type SetAside } from "./run-robustly.js";
+import { TaskProcess, type TaskRunner } from "./task-process.js";
+
+/** Computes the tasks of a plan. */
+export interface TaskExecutor {
+  /** Calls of `run` at the same time, at most. */
+  readonly slots: number;
+  /** @param slot 0 to slots − 1; calls with the same slot do not overlap */
+  run(task: Task, slot: number): Promise<StoredObject>;
+  /** Ends what runs. */
+  close(): void;
+}
+
+export interface ExecutorContext {
+  /** The output directory of the pipeline. */
+  readonly out: string;
+  readonly store: ObjectStore;
+  readonly plan: Plan;
+  readonly signal: AbortSignal;
+  readonly onSetAside: (document: SetAside) => void;
+  readonly warn: (text: string) => void;
+}
+
+/** Computes the tasks of one worker in a child process. */
+export const childProcess = (out: string): TaskRunner => new TaskProcess(out, new URL("./child-main.js", import.meta.url));
+
+/** Computes tasks by `workers` runners of this process. */
+export function localExecutor(
+  { out, store, signal, onSetAside }: ExecutorContext,
+  workers: number,
+  startRunner: (out: string) => TaskRunner = childProcess,
+): TaskExecutor {
+  const runners = Array.from({ length: workers }, () => startRunner(out));
+  return {
+    slots: workers,
+    run(task, slot) {
+      const request: TaskRunner["request"] = async (message) => {
+        signal.throwIfAborted();
+        const outcome = await ensure(runners[slot], `runner ${slot}`).request(message);
+        // The abort killed the process: the document did not.
+        signal.throwIfAborted();
+        return outcome;
+      };
+      return runRobustly(store, task, request, onSetAside);
+    },
+    close() {
+      for (const each of runners) each.kill();
+    },
+  };
+}

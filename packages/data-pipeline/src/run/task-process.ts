@@ -1,0 +1,66 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { errorFromJSON } from "@lapidary/std";
+import type { ChildReply, ChildRequest } from "./child-protocol.js";
+
+/** What a process of a stage did: it answered, or it ended. */
+export type Outcome = Extract<ChildReply, { readonly kind: "stored" | "probed" }> | { readonly kind: "died"; readonly why: string };
+
+/** Computes tasks, one at a time. */
+export interface TaskRunner {
+  /** @throws LapidaryError of the task */
+  request(request: ChildRequest): Promise<Outcome>;
+  kill(): void;
+}
+
+/** Computes tasks in one child process at a time. A process that ended is replaced at the next request. */
+export class TaskProcess implements TaskRunner {
+  #child: ChildProcess | undefined;
+  #stderr = "";
+  readonly #main: URL;
+  readonly #out: string;
+
+  /** @param main the program of the process; it calls `serveTasks` */
+  constructor(out: string, main: URL) {
+    [this.#out, this.#main] = [out, main];
+  }
+
+  /** @throws LapidaryError of the task */
+  async request(request: ChildRequest): Promise<Outcome> {
+    const child = (this.#child ??= this.#start());
+    const replied = new AbortController();
+    const reply = once(child, "message", { signal: replied.signal }).then(([message]): ChildReply => message as ChildReply);
+    const ended = once(child, "exit", { signal: replied.signal }).then(([code, signal]): Outcome => {
+      const how = signal === null ? `exit code ${String(code)}` : String(signal);
+      return { kind: "died", why: [how, this.#stderr.trim().split("\n").at(-1)].filter((each) => each !== "").join(": ") };
+    });
+    child.send(request, () => undefined);
+    try {
+      const first = await Promise.race([reply, ended]);
+      if (first.kind === "failed") throw errorFromJSON(first.error);
+      if (first.kind === "crashed") return { kind: "died", why: first.stack };
+      return first;
+    } finally {
+      replied.abort();
+      await Promise.allSettled([reply, ended]);
+    }
+  }
+
+  kill(): void {
+    this.#child?.kill("SIGKILL");
+    this.#child = undefined;
+  }
+
+  #start(): ChildProcess {
+    this.#stderr = "";
+    const child = fork(this.#main, [this.#out], { stdio: ["ignore", "ignore", "pipe", "ipc"] });
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-4000);
+    });
+    // A process can also end between two requests.
+    child.once("exit", () => {
+      if (this.#child === child) this.#child = undefined;
+    });
+    return child;
+  }
+}

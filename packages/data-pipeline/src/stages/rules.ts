@@ -1,0 +1,73 @@
+import { asJson } from "@lapidary/std";
+import { c4Text } from "@lapidary/text-filters";
+import { z } from "zod";
+import type { Columns } from "../rules/parse-expression.js";
+import { firstRule, parseRule, type RuleSet } from "../rules/rule.js";
+import type { Value, ViewDocument } from "../view/view.js";
+import { type Decision, editDocuments } from "./map-documents.js";
+import type { Stage } from "./stage.js";
+
+/** Name → a condition that drops a document, or `preset NAME`. */
+const settings = z.record(z.string().regex(/^[\w-]+$/), z.string());
+export type RulesSettings = z.infer<typeof settings>;
+
+/** Columns that every document has without a measure. `bytes` are those of its text in UTF-8. */
+export const documentColumns: Columns = new Map([
+  ["source", "text"],
+  ["file", "text"],
+  ["name", "text"],
+  ["bytes", "number"],
+]);
+
+/** @throws LapidaryError LAP_DATA_RULE */
+export function ruleSetOf(rules: RulesSettings, columns: Columns, location = "rules"): RuleSet {
+  const sets = Object.entries(rules).map(([name, text]) => parseRule(name, text, columns, `${location}.${name}`));
+  return { rules: sets.flatMap((set) => set.rules), cutsLines: sets.some((set) => set.cutsLines) };
+}
+
+/** The value of a column of a document. */
+export const columnValue = (document: ViewDocument, source: string, column: string): Value => {
+  switch (column) {
+    case "source":
+      return source;
+    case "file":
+      return document.file;
+    case "name":
+      return document.name;
+    case "bytes":
+      return Buffer.byteLength(document.text);
+    default:
+      return document.values[column] ?? Number.NaN;
+  }
+};
+
+/** Named conditions on measures. The first one that holds drops the document, and is its reason. */
+export const rules: Stage<RulesSettings> = {
+  settings,
+  changes: true,
+  columns: (settings, before) => {
+    ruleSetOf(settings, before);
+    return before;
+  },
+  config: (settings) => asJson(settings),
+  steps: () => [
+    {
+      shape: "map",
+      name: "rules",
+      code: "1",
+      writes: "edits",
+      run: (view, settings) => {
+        const set = ruleSetOf(settings, view.columns);
+        return editDocuments(view, (document) => decide(document, view.source, set));
+      },
+    },
+  ],
+};
+
+function decide(document: ViewDocument, source: string, { rules, cutsLines }: RuleSet): Decision {
+  const rule = firstRule(rules, (column) => columnValue(document, source, column));
+  if (rule !== undefined) return { drop: rule.reason };
+  if (!cutsLines) return undefined;
+  const text = c4Text(document.text);
+  return text === document.text ? undefined : { text, reason: "c4 lines" };
+}

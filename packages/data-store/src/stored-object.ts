@@ -1,0 +1,113 @@
+import { createHash } from "node:crypto";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { asJson, canonicalJson, type JsonValue, LapidaryError } from "@lapidary/std";
+import { z } from "zod";
+import { type AccountCounts, accountSchema, checkAccount } from "./account.js";
+
+/** All that an output depends on. A stage that depends on anything else, such as the time, gets no key. */
+export interface StageKey {
+  /** The version of the code of the stage. */
+  readonly code: string;
+  readonly config: JsonValue;
+  /** Keys of the objects that the stage reads, or digests of files, in order. */
+  readonly inputs: readonly string[];
+}
+
+export interface StoredPart {
+  /** `part-0`, `part-1`, … */
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** An output of a stage that is complete. */
+export interface StoredObject {
+  readonly key: string;
+  readonly account: AccountCounts;
+  readonly parts: readonly StoredPart[];
+}
+
+/**
+ * Where stages keep their outputs. An object is complete or absent, and nothing is overwritten. Any number of processes share a store; two that compute one
+ * key write equal bytes, and the first that ends is kept.
+ */
+export interface OutputStore {
+  /** @throws LapidaryError LAP_DATA_STORE, LAP_DATA_ACCOUNT */
+  find(key: string): StoredObject | undefined | Promise<StoredObject | undefined>;
+  /** The bytes of a part. Their digest is compared at the end. */
+  read(object: StoredObject, index: number): AsyncIterable<Buffer>;
+  /** Does no work if the key is there. `produce` gives the parts in order, each as a stream of bytes, and returns the account. */
+  write(key: string, produce: () => AsyncGenerator<AsyncIterable<Uint8Array>, AccountCounts>): Promise<StoredObject>;
+  /** Compares the bytes of an object with its account. */
+  verify(object: StoredObject): Promise<void>;
+  /** Removes an object, so that it is computed again. */
+  remove(key: string): void | Promise<void>;
+  /** An empty directory on this machine, for files of a stage while it runs. Its user removes it. */
+  makeScratch(): string;
+}
+
+const storedObject = z.object({
+  key: z.string(),
+  account: accountSchema,
+  parts: z.array(z.object({ name: z.string().regex(/^part-\d+$/), bytes: z.number().int().nonnegative(), sha256: z.string() })),
+});
+
+/** SHA-256 of the canonical JSON of a key, in hex. */
+export function objectKey({ code, config, inputs }: StageKey): string {
+  return createHash("sha256")
+    .update(canonicalJson({ code, config, inputs: [...inputs] }))
+    .digest("hex");
+}
+
+/** The account of an object as it is stored. */
+export const accountBytes = (object: StoredObject): Buffer => Buffer.from(`${canonicalJson(asJson(object))}\n`);
+
+/** @throws LapidaryError LAP_DATA_STORE, LAP_DATA_ACCOUNT */
+export function parseStoredObject(text: string, key: string, location: string): StoredObject {
+  const read = storedObject.safeParse(asJsonText(text));
+  if (!read.success || read.data.key !== key) throw damaged(location, "its account has another form");
+  checkAccount(read.data.account, location);
+  return read.data;
+}
+
+/** The object that another process stored first, if it equals the written one. */
+export function checkEqual(first: StoredObject, written: StoredObject, location: string): StoredObject {
+  if (canonicalJson(asJson(first)) === canonicalJson(asJson(written))) return first;
+  throw damaged(location, "another process computed other bytes for it, so the stage is not deterministic");
+}
+
+/** Writes a part to a new file, and syncs it. */
+export async function writePart(
+  directory: string,
+  name: string,
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+): Promise<StoredPart> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  const file = await open(join(directory, name), "wx");
+  try {
+    for await (const chunk of chunks) {
+      hash.update(chunk);
+      bytes += chunk.length;
+      for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten;
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return { name, bytes, sha256: hash.digest("hex") };
+}
+
+/** The value of a JSON text; undefined if it is not JSON. */
+function asJsonText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+export const damaged = (location: string, why: string): LapidaryError =>
+  new LapidaryError({ code: "LAP_DATA_STORE", message: `the output of a stage cannot be used: ${why}`, location });

@@ -1,0 +1,2 @@
+export { queueExecutor } from "./queue-executor.js";
+export { TaskWorker } from "./task-worker.js";

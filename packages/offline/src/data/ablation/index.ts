@@ -1,0 +1,2 @@
+export { type AblationReport, ablationReport } from "./ablation-report.js";
+export { planAblation } from "./plan-ablation.js";

@@ -1,0 +1,87 @@
+import { deepStrictEqual } from "node:assert/strict";
+import { join } from "node:path";
+import { temporaryDirectory } from "@lapidary/std/testing";
+import fc from "fast-check";
+import { componentsOnDisk, pairBytes } from "./components.js";
+import { keepFirst } from "./keep-first.js";
+import { readRecords } from "./record-file.js";
+import { node, pairsOf, streamOf } from "./testing/records.js";
+
+type Pair = readonly [number, number];
+
+const pairStream = (pairs: readonly Pair[]): ReturnType<typeof streamOf> =>
+  streamOf(
+    pairs.map(([a, b]) => [...node(a), ...node(b)]),
+    pairBytes,
+  );
+
+/** By union of sets, one pair after another. */
+function byDefinition(pairs: readonly Pair[]): Pair[] {
+  let sets: Set<number>[] = [];
+  for (const [a, b] of pairs) {
+    if (a === b) continue;
+    const touched = sets.filter((set) => set.has(a) || set.has(b));
+    sets = [...sets.filter((set) => !touched.includes(set)), new Set([a, b, ...touched.flatMap((set) => [...set])])];
+  }
+  return sets.flatMap((set) => [...set].map((each): Pair => [each, Math.min(...set)])).sort(([a], [b]) => a - b);
+}
+
+describe("connected components on disk", () => {
+  const directory = temporaryDirectory();
+  const components = (pairs: readonly Pair[], memoryBytes = 100): Pair[] =>
+    pairsOf(
+      readRecords(componentsOnDisk(pairStream(pairs), join(directory(), "result"), { directory: join(directory(), "work"), memoryBytes })),
+    );
+
+  it("the components of random pairs are the unions of their sets, in every order of the pairs", () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(30), fc.nat(30)), { maxLength: 40 }), (pairs) => {
+        deepStrictEqual(components(pairs), byDefinition(pairs));
+        deepStrictEqual(components(pairs.toReversed().map(([a, b]): Pair => [b, a])), byDefinition(pairs));
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it("a chain of 500 nodes and a star are one component each, whatever the order of their numbers", () => {
+    const numbers = Array.from({ length: 500 }, (_, i) => (i * 137) % 503);
+    const chain = numbers.slice(1).map((number, i): Pair => [numbers[i] ?? 0, number]);
+    deepStrictEqual(
+      components(chain, 2000),
+      numbers.toSorted((a, b) => a - b).map((number): Pair => [number, 0]),
+    );
+    const star = Array.from({ length: 50 }, (_, i): Pair => [1000 + i, 2000]);
+    deepStrictEqual(new Set(components(star, 2000).map(([, least]) => least)), new Set([1000]));
+  });
+
+  it("the member with the least rank is kept, whatever the numbers of the nodes", () => {
+    const [nodes, pairs] = [
+      fc.shuffledSubarray([...Array(20).keys()], { minLength: 20 }),
+      fc.array(fc.tuple(fc.nat(19), fc.nat(19)), { maxLength: 15 }),
+    ];
+    fc.assert(
+      fc.property(nodes, pairs, (numberOf, some) => {
+        // Document i has rank i, and the number numberOf[i].
+        const documentOf = new Map(numberOf.map((number, document) => [number, document]));
+        const number = (document: number): number => numberOf[document] ?? 0;
+        const members = componentsOnDisk(pairStream(some.map(([a, b]): Pair => [number(a), number(b)])), join(directory(), "members"), {
+          directory: join(directory(), "work"),
+          memoryBytes: 200,
+        });
+        const ranks = streamOf(
+          [...numberOf.keys()].map((each) => [...node(each), documentOf.get(each) ?? 0]),
+          7,
+        );
+        const dropped = pairsOf(
+          readRecords(keepFirst(readRecords(members), ranks, join(directory(), "dropped"), { directory: directory(), memoryBytes: 200 })),
+        );
+        const documents = dropped.map((pair) => pair.map((each) => documentOf.get(each) ?? -1)).sort(([a = 0], [b = 0]) => a - b);
+        deepStrictEqual(
+          documents,
+          byDefinition(some).filter(([document, least]) => document !== least),
+        );
+      }),
+      { numRuns: 25 },
+    );
+  });
+});

@@ -1,0 +1,198 @@
+import { ShapeError, type Value } from "@lapidary/ir";
+import type { Block, Operation, Region, ValueUse } from "../text/syntax.js";
+import { stringOf } from "./attribute-values.js";
+import { type Item, uniformOf } from "./item.js";
+import { type Lowering, OpContext, Unconvertible } from "./lowering.js";
+import { converterOf } from "./converters.js";
+import { nameOf, phaseOf } from "./phase.js";
+
+/** Where the conversion is: the names that are visible, and the loops and calls around. */
+export interface Frame {
+  readonly names: Map<string, readonly Item[]>;
+  readonly outer?: Frame;
+  /** The functions whose calls are being inlined. */
+  readonly calls: readonly string[];
+  /** The turn of the loop over the blocks of the model, and its number of turns. */
+  readonly turn?: { readonly index: number; readonly turns: number };
+}
+
+/** Converts the operations of a block, and returns the operands of its last operation. */
+export function runBlock(low: Lowering, block: Block, args: readonly Item[], around: Omit<Frame, "names">): readonly Item[] {
+  const frame: Frame = { ...around, names: new Map() };
+  block.arguments.forEach(({ name }, i) => frame.names.set(name, args.slice(i, i + 1)));
+  for (const op of block.operations) {
+    low.countOperation();
+    const items = op.operands.map((use) => lookUp(low, frame, op, use));
+    if (op.name === "func.return" || op.name === "stablehlo.return" || op.name === "sdy.return") return items;
+    const results = convertOperation(low, op, items, frame);
+    let next = 0;
+    for (const { name, count } of op.results) {
+      frame.names.set(name, results.slice(next, next + count));
+      next += count;
+    }
+  }
+  return [];
+}
+
+function lookUp(low: Lowering, frame: Frame, op: Operation, { name, index }: ValueUse): Item {
+  for (let at: Frame | undefined = frame; at !== undefined; at = at.outer) {
+    const item = at.names.get(name)?.[index];
+    if (item !== undefined) return item;
+  }
+  low.refuse(op, `no operation defines %${name}${index === 0 ? "" : `#${index}`}`);
+  return { element: "f32", dims: [], kind: "known", known: { kind: "uniform", value: 0 } };
+}
+
+/** Converts one operation in its pass and block. What cannot be converted is noted, and the conversion goes on. */
+function convertOperation(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
+  try {
+    return structural(low, op, args, frame) ?? simple(low, op, args, frame);
+  } catch (error) {
+    if (error instanceof Unconvertible || error instanceof ShapeError) return low.refuse(op, error.message);
+    throw error;
+  }
+}
+
+function simple(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
+  const converter = converterOf(op.name);
+  if (converter === undefined) return low.refuse(op, "the operation is not supported");
+  const source = low.sourceOf(op);
+  const phase = phaseOf(source.path);
+  const name = nameOf(source.path);
+  const build = (): readonly Item[] => low.at(source, () => converter(new OpContext(low, op, args)));
+  const named = (): readonly Item[] => (name === "" ? build() : low.b.scope(name, build));
+  return low.b.inPhase(phase, () => low.b.inBlock(blockOf(frame, phase), named));
+}
+
+/** The block of the model: the turn of the loop over its blocks, which the backward pass runs from the last block to the first. */
+function blockOf({ turn }: Frame, phase: string): number | undefined {
+  if (turn === undefined) return undefined;
+  return phase === "forward" ? turn.index : turn.turns - 1 - turn.index;
+}
+
+/** Operations that contain or call others. */
+function structural(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] | undefined {
+  switch (op.name) {
+    case "func.call":
+      return call(low, op, args, frame, stringOf(op.attributes.get("callee")));
+    case "stablehlo.composite": {
+      const name = stringOf(op.attributes.get("name")) ?? "";
+      const inner = op.attributes.get("composite_attributes");
+      if (converterOf(name) !== undefined)
+        return simple(
+          low,
+          { ...op, name, attributes: new Map([...op.attributes, ...(inner?.kind === "dictionary" ? inner.entries : [])]) },
+          args,
+          frame,
+        );
+      return call(low, op, args, frame, stringOf(op.attributes.get("decomposition")));
+    }
+    case "stablehlo.while":
+      return unroll(low, op, args, frame);
+    case "stablehlo.case":
+    case "stablehlo.if":
+      return branch(low, op, args, frame);
+    default:
+      return undefined;
+  }
+}
+
+function call(low: Lowering, op: Operation, args: readonly Item[], frame: Frame, callee: string | undefined): readonly Item[] {
+  const block = low.functions.get(callee ?? "")?.regions[0]?.blocks[0];
+  if (block === undefined) throw new Unconvertible(`no function is named @${callee ?? ""}`);
+  if (frame.calls.includes(callee ?? "")) throw new Unconvertible("functions call one another without end");
+  if (block.arguments.length !== args.length)
+    throw new Unconvertible(`@${callee} has ${block.arguments.length} arguments, and the call ${args.length}`);
+  return runBlock(low, block, args, { calls: [...frame.calls, callee ?? ""], ...(frame.turn === undefined ? {} : { turn: frame.turn }) });
+}
+
+const only = (region: Region | undefined): Block => {
+  const [block, second] = region?.blocks ?? [];
+  if (block === undefined || second !== undefined) throw new Unconvertible("a region with several blocks is not supported");
+  return block;
+};
+
+/** Unrolls a loop whose condition is known before every turn. */
+function unroll(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
+  const [condition, body] = [only(op.regions[0]), only(op.regions[1])];
+  const around = { outer: frame, calls: frame.calls };
+  const turns = frame.turn === undefined && hasProduct(low, body, 0) ? turnsOf(low, condition, body, args, around) : undefined;
+  let carried = args;
+  for (let index = 0; ; index++) {
+    const [test] = runBlock(low, condition, carried, { ...around, ...(frame.turn === undefined ? {} : { turn: frame.turn }) });
+    const goesOn = test === undefined ? undefined : uniformOf(test);
+    if (goesOn === undefined)
+      throw new Unconvertible("the number of its turns depends on data; only loops with a constant number of turns are supported");
+    if (goesOn === 0) return carried;
+    if (index >= low.limits.turns) throw new Unconvertible(`it has more than ${low.limits.turns} turns`);
+    const turn = turns === undefined ? frame.turn : { index, turns };
+    const next = runBlock(low, body, carried, { ...around, ...(turn === undefined ? {} : { turn }) });
+    if (next.length !== carried.length) throw new Unconvertible("its body returns another number of values than it carries");
+    carried = next;
+  }
+}
+
+/** Whether the loop is over blocks of the model: its body or a function that it calls has a matmul. */
+function hasProduct(low: Lowering, block: Block, depth: number): boolean {
+  return block.operations.some(
+    (op) =>
+      op.name === "stablehlo.dot_general" ||
+      op.regions.some(({ blocks }) => blocks.some((inner) => hasProduct(low, inner, depth))) ||
+      (op.name === "func.call" &&
+        depth < 20 &&
+        (low.functions.get(stringOf(op.attributes.get("callee")) ?? "")?.regions[0]?.blocks ?? []).some((inner) =>
+          hasProduct(low, inner, depth + 1),
+        )),
+  );
+}
+
+/** The number of turns of a loop whose counter is compared with a constant: the counter's bound minus its start, for steps of 1. */
+function turnsOf(low: Lowering, condition: Block, _body: Block, args: readonly Item[], around: Omit<Frame, "names">): number | undefined {
+  const counter = condition.arguments.findIndex(({ name }) =>
+    condition.operations.some((op) => op.name === "stablehlo.compare" && op.operands[0]?.name === name),
+  );
+  const start = counter < 0 ? undefined : args[counter];
+  const first = start === undefined ? undefined : uniformOf(start);
+  if (start === undefined || first === undefined) return undefined;
+  for (let n = 0; n <= low.limits.turns; n++) {
+    const item: Item = { element: start.element, dims: start.dims, kind: "known", known: { kind: "uniform", value: first + n } };
+    const [test] = runBlock(
+      low,
+      condition,
+      args.map((arg, i) => (i === counter ? item : arg)),
+      around,
+    );
+    if (test === undefined || uniformOf(test) !== 1) return n;
+  }
+  return undefined;
+}
+
+/** The branch of a known index; otherwise all branches, and a choice of their results. */
+function branch(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
+  const [selector] = args;
+  if (selector === undefined) throw new Unconvertible("it has no index");
+  const around = { outer: frame, calls: frame.calls, ...(frame.turn === undefined ? {} : { turn: frame.turn }) };
+  const regions = op.regions.map(only);
+  const last = regions.length - 1;
+  const known = uniformOf(selector);
+  // `if` has the branch for true first; `case` takes the last branch for an index outside of its range.
+  const chosen =
+    known === undefined ? undefined : op.name === "stablehlo.if" ? (known === 0 ? 1 : 0) : known < 0 || known > last ? last : known;
+  const taken = chosen === undefined ? undefined : regions[chosen];
+  if (taken !== undefined) return runBlock(low, taken, [], around);
+  const results = regions.map((block) => runBlock(low, block, [], around));
+  const { b } = low;
+  const index = low.value(selector);
+  return op.resultTypes.map((_, r) => {
+    let chosenItem = results[last]?.[r];
+    for (let i = last - 1; i >= 0; i--) {
+      const item = results[i]?.[r];
+      if (item === undefined || chosenItem === undefined) throw new Unconvertible("a branch returns too few values");
+      const test: Value = index.type.dtype === "pred" ? index : b.compare(index, b.splat(i, index.type), "EQ");
+      const [x, y] = [low.value(item), low.value(chosenItem)];
+      chosenItem = low.item(item.element, b.select(b.broadcastInDim(test, x.type.dims, []), x, y));
+    }
+    if (chosenItem === undefined) throw new Unconvertible("it has no branches");
+    return chosenItem;
+  });
+}

@@ -1,0 +1,59 @@
+import { stringOf } from "./attribute-values.js";
+import { contractionConverters } from "./contraction.js";
+import { denseItem } from "./dense.js";
+import { elementwiseConverters } from "./elementwise.js";
+import { indexingConverters } from "./indexing.js";
+import { type Converter, Unconvertible } from "./lowering.js";
+import { shapeConverters } from "./shape.js";
+import { decides, shardingOf } from "./sharding.js";
+import { windowConverters } from "./window.js";
+
+const constant: Converter = (c) => {
+  const item = denseItem(c.result(), c.op.attributes.get("value"));
+  if (typeof item === "string") throw new Unconvertible(item);
+  return [item];
+};
+
+/** A barrier only prevents that equal values are merged. Recomputed values have their own pass, and passes are not merged. */
+const barrier: Converter = (c) => c.args;
+
+const constraint: Converter = (c) => {
+  const sharding = shardingOf(c.op.attributes.get("sharding"));
+  if (sharding === undefined) throw new Unconvertible("its sharding is not readable");
+  if (!decides(sharding)) return [c.arg(0)];
+  return c.results(c.low.constrain(c.arg(0), sharding));
+};
+
+/** Calls of XLA that only state something about a value. */
+const customCall: Converter = (c) => {
+  const target = stringOf(c.op.attributes.get("call_target_name")) ?? "";
+  if (target === "annotate_device_placement" || target === "xla.sdy.FuncResultSharding") return c.args;
+  throw new Unconvertible(`a call of @${target} is not supported`);
+};
+
+const others: Readonly<Record<string, Converter>> = {
+  "stablehlo.constant": constant,
+  "stablehlo.optimization_barrier": barrier,
+  "stablehlo.custom_call": customCall,
+  "sdy.sharding_constraint": constraint,
+  "sdy.reshard": constraint,
+};
+
+/** Elementwise and other operations that `chlo` has in addition to StableHLO. */
+const chlo: readonly string[] = ["square", "top_k", "erf", "erfc", "tan", "is_inf"];
+
+const byName: Readonly<Record<string, Converter>> = {
+  ...elementwiseConverters,
+  ...shapeConverters,
+  ...contractionConverters,
+  ...indexingConverters,
+  ...windowConverters,
+};
+
+/** The converter of an operation; undefined if the operation is not supported. */
+export function converterOf(name: string): Converter | undefined {
+  if (Object.hasOwn(others, name)) return others[name];
+  const [dialect, op = ""] = name.split(".");
+  const isKnown = dialect === "stablehlo" ? op !== "square" && op !== "top_k" : dialect === "chlo" && chlo.includes(op);
+  return isKnown && Object.hasOwn(byName, op) ? byName[op] : undefined;
+}

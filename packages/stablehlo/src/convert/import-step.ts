@@ -1,0 +1,202 @@
+import { LapidaryError } from "@lapidary/std";
+import { type Graph, type TensorType, type ValueRole, tensorType, verifyGraph } from "@lapidary/ir";
+import { parseModule } from "../text/parse.js";
+import type { Attribute, Attributes, Operation, SourceModule } from "../text/syntax.js";
+import { integer, stringOf } from "./attribute-values.js";
+import { runBlock } from "./control.js";
+import { type Item, dtypeOf } from "./item.js";
+import { type Limits, Lowering, type Refusal, staticTypeOf } from "./lowering.js";
+import { type MeshAxis, type TextSharding, meshOf, shardingOf } from "./sharding.js";
+
+/** An argument of the step: a leaf of its state or of its batch. */
+export interface StepArgument {
+  /** The name of the parameter in the graph: `state.0.blocks.down`. */
+  readonly name: string;
+  /** The name in the user's program: `state[0]['blocks']['down']`. */
+  readonly leaf: string;
+  readonly type: TensorType;
+  /** The element type of the text. ui32 are i32 with the same bits in the graph. */
+  readonly element: string;
+  readonly role: ValueRole;
+  readonly sharding?: TextSharding;
+}
+
+export interface StepResult {
+  /** The name of the output: that of the argument that the result renews, or its own. */
+  readonly name: string;
+  readonly leaf: string;
+  readonly type: TensorType;
+  /** The argument that has this value in the next step. */
+  readonly renews?: number;
+  readonly sharding?: TextSharding;
+}
+
+/** A step of a user, as a graph that the compiler partitions. */
+export interface ImportedStep {
+  readonly graph: Graph;
+  /** The axes of the mesh that the text names, major to minor; undefined if it names none. */
+  readonly mesh?: readonly MeshAxis[];
+  readonly arguments: readonly StepArgument[];
+  readonly results: readonly StepResult[];
+  /** Shardings that the text states, by name of the value. */
+  readonly constraints: ReadonlyMap<string, TextSharding>;
+  /** By value of the graph, the line of the user's program, if the text has locations. */
+  readonly lines: readonly (string | undefined)[];
+}
+
+const defaultLimits: Limits = { turns: 1024, values: 400_000 };
+
+/** Reads the text of a step and converts its function `@main`. Calls are inlined and loops unrolled. */
+export function importStep(text: string, file: string, limits: Limits = defaultLimits): ImportedStep {
+  const module = parseModule(text, file);
+  const operations = module.operation.regions[0]?.blocks.flatMap((block) => block.operations) ?? [];
+  const functions = new Map(
+    operations.flatMap((op) => (op.name === "func.func" ? [[stringOf(op.attributes.get("sym_name")) ?? "", op]] : [])),
+  );
+  const main = functions.get("main");
+  const [block, second] = main?.regions[0]?.blocks ?? [];
+  if (main === undefined || block === undefined || second !== undefined)
+    throw new LapidaryError({
+      code: "LAP_IMPORT_TEXT",
+      message: "the module has no function @main of one block",
+      location: file,
+      remedy: "write the text of a jitted step: `jax.jit(step).lower(…).as_text()`",
+    });
+  const mesh = meshOfModule(module, operations);
+  const low = new Lowering(module, functions, limits, stringOf(module.operation.attributes.get("sym_name")) ?? "step");
+  const args = readArguments(low, main);
+  const items = args.map(({ name, type, element, role }) => low.item(element, low.b.parameter(name, type, undefined, role)));
+  const returned = runBlock(low, block, items, { calls: ["main"] });
+  const results = readResults(low, main, args, returned);
+  if (low.refusals.length > 0) throw refusalError(file, low.refusals);
+  for (const { name, sharding } of args) if (sharding !== undefined) low.constraints.set(name, sharding);
+  const graph = low.b.finish();
+  verifyGraph(graph);
+  return {
+    graph,
+    ...(mesh === undefined ? {} : { mesh }),
+    arguments: args,
+    results,
+    constraints: low.constraints.byName(),
+    lines: low.lines,
+  };
+}
+
+/** The mesh of a text. Meshes of equal axes are one mesh. */
+function meshOfModule({ file }: SourceModule, operations: readonly Operation[]): readonly MeshAxis[] | undefined {
+  const meshes = operations.filter(({ name }) => name === "sdy.mesh").map((op) => ({ op, ...meshOf(op) }));
+  const [first] = meshes.filter(({ axes }) => axes.length > 0);
+  const refuse = (op: Operation, message: string, remedy: string): LapidaryError =>
+    new LapidaryError({ code: "LAP_IMPORT_SHARDING", message, location: `${file}:${op.line}`, remedy });
+  for (const { op, axes, reordered } of meshes) {
+    if (reordered)
+      throw refuse(op, "the devices of the mesh are not in row-major order", "make the mesh with `jax.make_mesh`, or with an AbstractMesh");
+    const differs = axes.length > 0 && JSON.stringify(axes) !== JSON.stringify(first?.axes);
+    if (differs) throw refuse(op, "the text has several meshes with different axes", "use one mesh in the whole step");
+  }
+  return first?.axes;
+}
+
+const attributesOf = (op: Operation, key: string): Attributes[] => {
+  const list = op.attributes.get(key);
+  return list?.kind === "array" ? list.items.map((item) => (item.kind === "dictionary" ? item.entries : new Map<string, Attribute>())) : [];
+};
+
+/** `state[0]['blocks']['down']` → `state.0.blocks.down`. */
+const graphName = (leaf: string): string =>
+  leaf
+    .replace(/\[['"]?([^\]'"]*)['"]?\]/g, ".$1")
+    .replace(/[^\w.\-]+/g, "_")
+    .replace(/\.{2,}/g, ".")
+    .replace(/^\.+|\.+$/g, "") || "value";
+
+/** A name that no other leaf has. */
+function unique(name: string, taken: Set<string>): string {
+  let own = name;
+  for (let n = 2; taken.has(own); n++) own = `${name}_${n}`;
+  taken.add(own);
+  return own;
+}
+
+const optimizerLeaf = /(?:^|[^a-z])(?:opt|opt_state|mu|nu|momentum|trace|count|m|v)(?:[^a-z]|$)/i;
+
+function readArguments(low: Lowering, main: Operation): StepArgument[] {
+  const attributes = attributesOf(main, "arg_attrs");
+  const taken = new Set<string>();
+  return (main.regions[0]?.blocks[0]?.arguments ?? []).map((argument, i) => {
+    const own = attributes[i] ?? new Map<string, Attribute>();
+    const found = low.sourceOf({
+      ...main,
+      ...(argument.location === undefined ? { location: { kind: "unknown" } } : { location: argument.location }),
+    }).path;
+    const leaf = found === "" ? argument.name : found;
+    const type = staticTypeOf(argument.type);
+    const dtype = type === undefined ? undefined : dtypeOf(type.element);
+    if (type === undefined || dtype === undefined) low.refuse(main, `argument ${leaf} has a type that is not supported`);
+    const sharding = shardingOf(own.get("sdy.sharding"));
+    const isState = own.has("tf.aliasing_output") || own.has("jax.buffer_donor");
+    return {
+      name: unique(graphName(leaf), taken),
+      leaf,
+      type: tensorType(dtype ?? "f32", type?.dims ?? []),
+      element: type?.element ?? "f32",
+      role: !isState ? "batch" : optimizerLeaf.test(leaf) ? "optimizer" : "param",
+      ...(sharding === undefined ? {} : { sharding }),
+    };
+  });
+}
+
+function readResults(low: Lowering, main: Operation, args: readonly StepArgument[], returned: readonly Item[]): StepResult[] {
+  const attributes = attributesOf(main, "res_attrs");
+  const renewedBy = renewals(main);
+  const taken = new Set(args.map(({ name }) => name));
+  return returned.map((item, i) => {
+    const own = attributes[i] ?? new Map<string, Attribute>();
+    const leaf = stringOf(own.get("jax.result_info")) ?? `result${i}`;
+    const renews = renewedBy.get(i);
+    const name = (renews === undefined ? undefined : args[renews]?.name) ?? unique(graphName(leaf), taken);
+    const sharding = shardingOf(own.get("sdy.sharding"));
+    if (dtypeOf(item.element) === undefined) low.refuse(main, `result ${leaf} has the type ${item.element}, which is not supported`);
+    else {
+      const value = low.outputValue(item, sharding);
+      low.b.output(name, value);
+    }
+    return {
+      name,
+      leaf,
+      type: tensorType(dtypeOf(item.element) ?? "f32", item.dims),
+      ...(renews === undefined ? {} : { renews }),
+      ...(sharding === undefined ? {} : { sharding }),
+    };
+  });
+}
+
+/** Result → the argument whose buffer it takes over. */
+function renewals(main: Operation): Map<number, number> {
+  const of = new Map<number, number>();
+  attributesOf(main, "arg_attrs").forEach((attributes, argument) => {
+    const result = attributes.get("tf.aliasing_output");
+    if (result?.kind === "number") of.set(integer({ ...main, attributes }, "tf.aliasing_output") ?? 0, argument);
+  });
+  return of;
+}
+
+/** All operations that cannot be converted, with counts. */
+function refusalError(file: string, refusals: readonly Refusal[]): LapidaryError {
+  const groups = new Map<string, Refusal[]>();
+  for (const refusal of refusals) {
+    const what = `${refusal.op}: ${refusal.reason}`;
+    groups.set(what, [...(groups.get(what) ?? []), refusal]);
+  }
+  const lines = [...groups].map(([what, all]) => {
+    const [first] = all;
+    const source = first?.source === undefined ? "" : `, from ${first.source}`;
+    return `${what} (${all.length === 1 ? "once" : `${all.length} times`}, first at line ${first?.line}${source})`;
+  });
+  return new LapidaryError({
+    code: "LAP_IMPORT_OP",
+    message: `${refusals.length} operations cannot be converted: ${lines.slice(0, 20).join("; ")}${lines.length > 20 ? `; and ${lines.length - 20} more kinds` : ""}`,
+    location: `${file}:${refusals[0]?.line ?? 1}`,
+    remedy: "write these parts of the step with other operations; the text names the line of each",
+  });
+}

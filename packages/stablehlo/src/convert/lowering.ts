@@ -1,0 +1,179 @@
+import { LapidaryError, ensure } from "@lapidary/std";
+import { type Phase, type Value, GraphBuilder, sizeOf } from "@lapidary/ir";
+import type { Operation, SourceModule, Type } from "../text/syntax.js";
+import { type Item, type ItemType, dtypeOf, isFloatElement, materializeKnown, typeOf, uniform } from "./item.js";
+import { type Source, locationReader } from "./location.js";
+import { Constraints } from "./constraints.js";
+import { type TextSharding, decides } from "./sharding.js";
+
+export interface Limits {
+  /** The most turns of one loop that are unrolled. */
+  readonly turns: number;
+  /** The most values of the graph. */
+  readonly values: number;
+}
+
+/** Operations of the text for each value of the graph that the limit allows. Most operations on indices add no value. */
+const operationsPerValue = 5;
+
+/** An operation that the conversion does not support. */
+export interface Refusal {
+  readonly op: string;
+  readonly reason: string;
+  readonly line: number;
+  /** The line of the user's program. */
+  readonly source?: string;
+}
+
+/** Where the conversion is in the program: which values it makes. */
+export interface Place {
+  readonly phase: Phase;
+  readonly block?: number;
+}
+
+/** The state of one conversion: the graph so far, and what could not be converted. */
+export class Lowering {
+  readonly b: GraphBuilder;
+  readonly refusals: Refusal[] = [];
+  /** By value of the graph, the line of the user's program. */
+  readonly lines: (string | undefined)[] = [];
+  readonly sourceOf: (operation: Operation) => Source;
+  readonly constraints: Constraints;
+  #operations = 0;
+  readonly #materialized = new Map<Item, Value>();
+
+  constructor(
+    readonly module: SourceModule,
+    readonly functions: ReadonlyMap<string, Operation>,
+    readonly limits: Limits,
+    name: string,
+  ) {
+    this.b = new GraphBuilder(name);
+    this.constraints = new Constraints(this.b);
+    const read = locationReader(module);
+    this.sourceOf = (operation) => read(operation.location);
+  }
+
+  /** Notes that an operation cannot be converted, and returns results of its types, so that all refusals are found in one pass. */
+  refuse(op: Operation, reason: string): Item[] {
+    const { line } = this.sourceOf(op);
+    this.refusals.push({ op: op.name, reason, line: op.line, ...(line === undefined ? {} : { source: line }) });
+    return op.resultTypes.map((type) => uniform(staticTypeOf(type) ?? { element: "f32", dims: [] }, 0));
+  }
+
+  /** Counts an operation of the text, once for every call and turn. Functions that call others twice multiply them without end. */
+  countOperation(): void {
+    if (++this.#operations > operationsPerValue * this.limits.values) throw this.#tooLarge();
+  }
+
+  /** The value of an item in the graph. */
+  value(item: Item): Value {
+    if (item.kind === "value") return item.value;
+    const known = this.#materialized.get(item);
+    if (known !== undefined) return known;
+    const dtype = ensure(dtypeOf(item.element), "element type of the graph");
+    const made =
+      item.kind === "known"
+        ? materializeKnown(this.b, item, item.known, dtype, item.make)
+        : this.b.concatenate(
+            item.segments.map((segment) => this.value(segment.item)),
+            item.dimension,
+          );
+    if (made === undefined)
+      throw new Unconvertible(`an array of ${sizeOf(item.dims)} different constants is not supported: pass it as an argument`);
+    if (this.b.values.length > this.limits.values) throw this.#tooLarge();
+    this.#materialized.set(item, made);
+    return made;
+  }
+
+  /** An item for a value of the graph. Its element type is that of the text. */
+  item(element: string, value: Value): Item {
+    if (this.b.values.length > this.limits.values) throw this.#tooLarge();
+    return { element, dims: value.type.dims, kind: "value", value };
+  }
+
+  /** The item with a sharding that the text states. A value that no input changes needs none. */
+  constrain(item: Item, sharding: TextSharding): Item {
+    return item.kind === "known" ? item : this.item(item.element, this.constraints.constrain(this.value(item), sharding));
+  }
+
+  /** The value of a result of the step. */
+  outputValue(item: Item, sharding: TextSharding | undefined): Value {
+    const value = this.value(item);
+    return sharding === undefined || !decides(sharding) ? value : this.constraints.constrain(value, sharding);
+  }
+
+  /** Runs `make` for an operation, and notes the line of the user's program for the values that it adds. */
+  at(source: Source, make: () => readonly Item[]): readonly Item[] {
+    const before = this.b.values.length;
+    const results = make();
+    if (source.line !== undefined) for (let id = before; id < this.b.values.length; id++) this.lines[id] ??= source.line;
+    return results;
+  }
+
+  #tooLarge(): LapidaryError {
+    return new LapidaryError({
+      code: "LAP_IMPORT_SIZE",
+      message: `the step has more than ${this.limits.values} values after its calls are inlined and its loops are unrolled`,
+      location: this.module.file,
+      remedy: "shorten its loops, or raise import.values",
+    });
+  }
+}
+
+/** The reason why an operation cannot be converted. The conversion reports it with the position of the operation. */
+export class Unconvertible extends Error {}
+
+/** The static type of a value of the text; undefined for types that are not arrays, and for arrays of unknown size. */
+export function staticTypeOf(type: Type | undefined): ItemType | undefined {
+  if (type?.kind !== "tensor") return undefined;
+  const dims = type.dims.filter((d) => d !== null);
+  return dims.length === type.dims.length ? { element: type.element, dims } : undefined;
+}
+
+/** One operation during its conversion. */
+export class OpContext {
+  constructor(
+    readonly low: Lowering,
+    readonly op: Operation,
+    readonly args: readonly Item[],
+  ) {}
+
+  get b(): GraphBuilder {
+    return this.low.b;
+  }
+
+  arg(i: number): Item {
+    const item = this.args[i];
+    if (item === undefined) throw new Unconvertible(`operand ${i} is missing`);
+    return item;
+  }
+
+  value(i: number): Value {
+    return this.low.value(this.arg(i));
+  }
+
+  /** The type of a result. */
+  result(i = 0): ItemType {
+    const type = staticTypeOf(this.op.resultTypes[i]);
+    if (type === undefined) throw new Unconvertible("the sizes of its result are not known before the program runs");
+    return type;
+  }
+
+  /** Results from values of the graph, with the element types of the text. Checks the dims that the text states. */
+  results(...values: readonly (Value | Item)[]): Item[] {
+    return values.map((value, i) => {
+      const type = this.result(i);
+      const item = "kind" in value ? value : this.low.item(type.element, value);
+      if (item.dims.join() !== type.dims.join())
+        throw new Unconvertible(
+          `the text states the dims [${type.dims.join(", ")}] for its result, and its operands give [${item.dims.join(", ")}]`,
+        );
+      if (item.element !== type.element && !(isFloatElement(item.element) === isFloatElement(type.element) && item.kind === "value"))
+        throw new Unconvertible(`the text states the element type ${type.element} for its result, and its operands give ${item.element}`);
+      return item.element === type.element ? item : { ...item, ...typeOf(type) };
+    });
+  }
+}
+
+export type Converter = (c: OpContext) => readonly Item[];

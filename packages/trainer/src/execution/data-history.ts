@@ -1,0 +1,29 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { MixtureDataset } from "@lapidary/data";
+import { LapidaryError } from "@lapidary/std";
+import { type Run, runFiles } from "@lapidary/telemetry";
+import { checkpointFiles, listCheckpoints } from "./checkpoints.js";
+
+/** The key of `train_state.json` with the digest of the rows that the steps of the checkpoint had. */
+export const dataDigestKey = "data_digest";
+
+/**
+ * Compares the rows of the steps that a run has trained with those of a dataset: its newest checkpoint has their digest.
+ *
+ * @throws LapidaryError LAP_MIXTURE_HISTORY
+ */
+export async function checkDataHistory({ directory }: Pick<Run, "directory">, dataset: Pick<MixtureDataset, "digest">): Promise<void> {
+  const newest = (await listCheckpoints(join(directory, runFiles.checkpoints))).at(-1);
+  if (newest === undefined || newest.step === 0) return;
+  const path = join(newest.path, checkpointFiles.state);
+  const state: unknown = JSON.parse(readFileSync(path, "utf8"));
+  const digest =
+    typeof state === "object" && state !== null ? Object.entries(state).find(([key]) => key === dataDigestKey)?.[1] : undefined;
+  if (digest === undefined || digest === dataset.digest(newest.step)) return;
+  throw new LapidaryError({
+    code: "LAP_MIXTURE_HISTORY",
+    message: `the first ${newest.step} steps of the run had other rows than the job gives them now: a source, a stage that has begun, or the length of the run has changed`,
+    location: path,
+  });
+}
