@@ -3,6 +3,7 @@
  *
  *     node tools/calibrate/main.mjs            compile, fit, print the constants and the table of residuals
  *     node tools/calibrate/main.mjs --write    also write them to configs/chips/*.yaml and docs/simulator.md
+ *     node tools/calibrate/main.mjs --xla      compare the memory model with Google's TPU compiler (`xla/compare.mjs`)
  *
  * Four constants, eight runs on v5e. Every run is also predicted from a fit of the other seven. For v4, two constants are fitted to two runs, and two
  * more runs are predicted. Needs a build and takes some minutes.
@@ -14,6 +15,12 @@ import { analyse, parseChip, simulateAnalysed, utilisation } from "@lapidary/sim
 import { compileJob, loadJob } from "@lapidary/training";
 import { parseTorus } from "@lapidary/topology";
 import { leastSquares } from "./least-squares.mjs";
+import { compareGrid } from "./xla/compare.mjs";
+
+if (process.argv.includes("--xla")) {
+  compareGrid(process.argv.slice(2));
+  process.exit();
+}
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "../..");

@@ -7,6 +7,7 @@ import type { AttentionForm } from "./cost/attention.js";
 import { fuse } from "./cost/fusion.js";
 import { type KernelCost, type KernelWork, kernelCost, kernelWork } from "./cost/kernel-cost.js";
 import type { ComputeDtype } from "./cost/storage.js";
+import { exportedMemory } from "./exported/exported-memory.js";
 import type { Machine } from "./machine.js";
 import { type Placement, checkPlacement } from "./network/placement.js";
 import { memoryOfChip, offloadedValues } from "./result/memory-of-chip.js";
@@ -37,11 +38,13 @@ export interface Analysis {
   /** By value, the position of the kernel that writes it. */
   readonly writtenAt: ReadonlyMap<ValueId, ValueId>;
   readonly memory: MemoryPlan;
+  /** The values of a step in the order whose positions are the steps of `memory`. */
+  readonly memoryOrder: readonly ValueId[];
   readonly flops: ModelFlops;
 }
 
 /** The prediction of one step of a program on a machine. */
-export interface Simulation extends Pick<Analysis, "program" | "compute" | "attention" | "memory" | "flops"> {
+export interface Simulation extends Pick<Analysis, "program" | "compute" | "attention" | "memory" | "memoryOrder" | "flops"> {
   readonly machine: Machine;
   readonly placement: Placement;
   readonly kernels: readonly KernelCost[];
@@ -58,6 +61,11 @@ export interface Simulation extends Pick<Analysis, "program" | "compute" | "atte
 export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype, attention: AttentionForm = "flash"): Analysis {
   const fusion = fuse(program.chip, program.schedule.order, attention);
   const offloaded = offloadedValues(program);
+  // Plain attention is that of the exported step, which XLA compiles.
+  const { plan, order } =
+    attention === "plain"
+      ? exportedMemory(program, compute)
+      : { plan: memoryOfChip(program, fusion, compute, offloaded), order: program.schedule.order };
   return {
     program,
     compute,
@@ -67,7 +75,8 @@ export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype,
     writtenAt: new Map(
       fusion.kernels.flatMap(({ writes, members }) => writes.map((id) => [id, ensure(members.at(-1), "member")] as const)),
     ),
-    memory: memoryOfChip(program, fusion, compute, offloaded),
+    memory: plan,
+    memoryOrder: order,
     flops: modelFlops(program.global),
   };
 }
@@ -82,7 +91,7 @@ export function simulate(program: Program, machine: Machine, options: SimulateOp
 }
 
 export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: readonly Fault[] = []): Simulation {
-  const { program, compute, attention, memory, flops } = analysis;
+  const { program, compute, attention, memory, memoryOrder, flops } = analysis;
   const placement: Placement = { mesh: program.mesh, chip: machine.chip, slice: machine.torus, pods: machine.pods };
   checkPlacement(placement);
   const kernels = analysis.work.map((work) => kernelCost(work, { chip: machine.chip, compute }));
@@ -112,6 +121,7 @@ export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: r
     stragglerDelaySeconds,
     stepSeconds: timeline.seconds + stragglerDelaySeconds,
     memory,
+    memoryOrder,
     flops,
   };
 }

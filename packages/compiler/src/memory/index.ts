@@ -1,4 +1,5 @@
 export {
+  type AddedBuffer,
   type MemoryClass,
   type MemoryPlan,
   liveBytes,

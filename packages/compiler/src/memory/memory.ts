@@ -45,7 +45,12 @@ export interface MemoryView {
   readonly fused: readonly boolean[];
   /** Values that have no buffer between two steps, because the host stores them: after `after` and before `reload`. */
   readonly offloaded?: ReadonlyMap<ValueId, { readonly after: number; readonly reload: number }>;
+  /** Buffers that the compiler of the chip adds to those of the values: copies, and working memory of collectives. */
+  readonly added?: readonly AddedBuffer[];
 }
+
+/** A buffer for a value, next to the value's own. Times are steps, as in `MemoryPlan`. */
+export type AddedBuffer = Pick<BufferPlan, "value" | "bytes" | "from" | "to">;
 
 export function planMemory(
   graph: Graph,
@@ -53,7 +58,8 @@ export function planMemory(
   view: MemoryView = { bytes: (value) => bytesOf(value.type), fused: fusedValues(graph) },
 ): MemoryPlan {
   const lifetimes = new Lifetimes(graph, schedule, view);
-  const buffers = placeBuffers(graph.values.flatMap((value) => lifetimes.buffersOf(value)));
+  const added = (view.added ?? []).map((buffer) => ({ ...buffer, kind: "temporary" as const }));
+  const buffers = placeBuffers([...graph.values.flatMap((value) => lifetimes.buffersOf(value)), ...added]);
   const live = liveBytes(buffers, schedule.order.length);
   const peakStep = live.total.reduce((best, bytes, i) => (bytes > (live.total[best] ?? 0) ? i : best), 0);
   return {

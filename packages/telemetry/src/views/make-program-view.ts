@@ -108,10 +108,10 @@ const viewCollectives = (program: Program): ViewCollective[] =>
   collectiveGroups(program).map(({ explained, first }) => ({ ...explained, first }));
 
 function viewMemory(chip: Graph, plan: MemoryPlan, times: StepTimes, limit: number): ViewMemory {
-  const steps = times.at_us.length - 1;
+  const steps = times.memory_at_us.length - 1;
   const { byClass } = liveBytes(plan.buffers, steps);
   // Index 0 of the live bytes is the time before the first step.
-  const atOf = (step: number): number => times.at_us[Math.max(0, Math.min(step, steps))] ?? 0;
+  const atOf = (step: number): number => times.memory_at_us[Math.max(0, Math.min(step, steps))] ?? 0;
   const last = steps + 1;
   const points = Math.min(curvePoints, last + 1);
   const edges = Array.from({ length: points }, (_, i) => Math.floor((i * (last + 1)) / points));

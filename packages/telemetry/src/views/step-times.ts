@@ -20,6 +20,8 @@ export interface StepTimes {
   readonly exposed_us: number;
   /** The time of each position of the schedule, and one entry more for the end. */
   readonly at_us: readonly number[];
+  /** The same for the steps of the memory plan, whose order may differ. */
+  readonly memory_at_us: readonly number[];
   /** In drawing order. */
   readonly lanes: readonly string[];
 }
@@ -56,12 +58,19 @@ export function stepTimes(program: Program, { chip, slice, pods, compute, attent
     now = Math.max(now, time.start_us + time.duration_us);
     return begin;
   });
+  const timeOf = new Map(program.schedule.order.map((id, i) => [id, at_us[i] ?? 0]));
+  let latest = 0;
+  const memory_at_us = simulation.memoryOrder.map((id) => {
+    latest = Math.max(latest, timeOf.get(id) ?? 0);
+    return latest;
+  });
   return {
     simulation,
     values,
     total_us,
     exposed_us: micros(timeline.waits.reduce((sum, { from, to }) => sum + to - from, 0)),
     at_us: [...at_us, total_us],
+    memory_at_us: [...memory_at_us, total_us],
     lanes: [computeLane, ...[...lanes].sort((a, b) => a.split("+").length - b.split("+").length || a.localeCompare(b))],
   };
 }

@@ -1,0 +1,150 @@
+import type { Program, Schedule } from "@lapidary/compiler";
+import { type Graph, type Value, type ValueId, ops, passOf } from "@lapidary/ir";
+import { ensure } from "@lapidary/std";
+import type { WrittenValues } from "./written-values.js";
+
+/**
+ * The order in which XLA computes the exported step, as far as it decides the memory:
+ *
+ *  1. a gather is done directly before its first reader, and a reduction directly after its operand;
+ *  2. gradients of vectors (of norms) are computed after the backward pass, because one collective reduces all of them. With split
+ *     activations this does not happen: each block waits for a reduction of its own;
+ *  3. if the backward pass of a block gathers weights, gradients of weights are computed while gathers are in flight: that of the
+ *     weight whose gather is next, and after the backward pass of attention those of all other weights of the block;
+ *  4. if it does not, but gradients are reduced, reductions are combined over blocks: these gradients of a block are computed after the
+ *     backward pass of the attention of the block before it.
+ */
+export function exportedSchedule({ chip }: Program, written: WrittenValues): Schedule {
+  const order = new OrderBuilder(chip, written).build();
+  const step = new Map(order.map((id, i) => [id, i]));
+  const startBefore = new Map<ValueId, number>();
+  for (const { id, op } of chip.values) if (ops[op].communicates) startBefore.set(id, step.get(id) ?? 0);
+  return { order, startBefore };
+}
+
+class OrderBuilder {
+  readonly #order: ValueId[] = [];
+  readonly #placed = new Set<ValueId>();
+  readonly #postponed: ReadonlyMap<ValueId, readonly Value[]>;
+  readonly #late: ReadonlySet<ValueId>;
+  readonly #gradients: ReadonlySet<ValueId>;
+  readonly #waiting: ReadonlySet<ValueId>;
+
+  constructor(
+    readonly graph: Graph,
+    readonly written: WrittenValues,
+  ) {
+    this.#late = vectorGradients(graph, written);
+    this.#gradients = weightGradients(graph);
+    this.#postponed = postponedGradients(graph, written, this.#gradients);
+    this.#waiting = new Set([...this.#postponed.values()].flat().map(({ id }) => id));
+  }
+
+  build(): ValueId[] {
+    const waiting = this.#waiting;
+    const isLater = (value: Value): boolean =>
+      value.op === "all_gather" || this.#late.has(value.id) || waiting.has(value.id) || readsOne(value, waiting);
+    for (const value of this.graph.values) {
+      if (isLater(value)) continue;
+      this.#place(value);
+      for (const gradient of this.#postponed.get(value.id) ?? []) this.#placeWithReduction(gradient);
+    }
+    for (const value of this.graph.values) this.#place(value);
+    return this.#order;
+  }
+
+  #place(value: Value): void {
+    if (this.#placed.has(value.id) || value.op === "parameter") return;
+    this.#placed.add(value.id);
+    const gradients = this.#gradientsBefore(value);
+    for (const { inputs } of [...gradients, value]) for (const id of inputs) this.#place(this.written.at(id));
+    for (const gradient of gradients) this.#placeWithReduction(gradient);
+    this.#order.push(value.id);
+  }
+
+  /** The gradients of weights that are computed while the gather of a matmul of the backward pass is in flight. */
+  #gradientsBefore(value: Value): Value[] {
+    if (value.op !== "dot_general" || value.scope.phase !== "backward" || value.role === "gradient") return [];
+    const operands = value.inputs.map((id) => this.#source(id));
+    if (!operands.some(({ op, role }) => op === "all_gather" && role === "param")) return [];
+    return operands
+      .filter(({ op }) => op !== "all_gather")
+      .flatMap(({ id }) => this.written.readers(id))
+      .map((id) => this.written.at(id))
+      .filter((reader) => this.#gradients.has(reader.id) && !this.#waiting.has(reader.id) && reader.id !== value.id);
+  }
+
+  #source(id: ValueId): Value {
+    const value = this.written.at(id);
+    return this.written.isView(value) ? this.#source(ensure(value.inputs[0], "operand")) : value;
+  }
+
+  #placeWithReduction(value: Value): void {
+    this.#place(value);
+    for (const id of this.written.readers(value.id)) {
+      const reader = this.written.at(id);
+      if (ops[reader.op].communicates) this.#placeWithReduction(reader);
+    }
+  }
+}
+
+const readsOne = (value: Value, ids: ReadonlySet<ValueId>): boolean =>
+  ops[value.op].communicates || value.op === "reshape" || value.op === "transpose" ? value.inputs.some((id) => ids.has(id)) : false;
+
+/** Rule 2: gradients of vectors, and the collectives that reduce them. */
+function vectorGradients(graph: Graph, written: WrittenValues): Set<ValueId> {
+  const isVectorGradient = ({ op, role, inputs }: Value): boolean =>
+    op === "reduce" && role === "gradient" && !inputs.some((id) => written.sources(id).some(({ op: source }) => ops[source].communicates));
+  const late = new Set<ValueId>();
+  for (const { id, op, inputs } of graph.values) {
+    if (!ops[op].communicates) continue;
+    const reduced = inputs.filter((input) => late.has(input) || isVectorGradient(ensure(graph.values[input], "operand")));
+    if (reduced.length > 0) for (const value of [...reduced, id]) late.add(value);
+  }
+  return late;
+}
+
+/** Rules 3 and 4: by the last matmul of attention in the backward pass of a block, the gradients of weights that follow it. */
+function postponedGradients(graph: Graph, written: WrittenValues, gradients: ReadonlySet<ValueId>): Map<ValueId, Value[]> {
+  const postponed = new Map<ValueId, Value[]>();
+  const attentions = new Map<number, ValueId>();
+  const blocks = backwardOfBlocks(graph);
+  for (const [block, values] of blocks) {
+    const last = values.findLast((value) => value.op === "dot_general" && value.attrs.batch.length > 0);
+    if (last !== undefined) attentions.set(block, last.id);
+  }
+  for (const [block, values] of blocks) {
+    const own = attentions.get(block);
+    if (own === undefined) continue;
+    const [, ...rest] = values.filter(({ id }) => gradients.has(id) && id < own);
+    const isGathered = values.some(({ op, role }) => op === "all_gather" && role === "param");
+    const isReduced = (value: Value): boolean => written.readers(value.id).some((id) => ops[written.at(id).op].communicates);
+    if (rest.length === 0 || !(isGathered || rest.some(isReduced))) continue;
+    const after = isGathered ? own : (attentions.get(block - 1) ?? own);
+    postponed.set(after, [...(postponed.get(after) ?? []), ...rest]);
+  }
+  return postponed;
+}
+
+function backwardOfBlocks(graph: Graph): Map<number, Value[]> {
+  const blocks = new Map<number, Value[]>();
+  for (const value of graph.values) {
+    const { block, phase } = value.scope;
+    if (block === undefined || passOf(phase) !== "backward") continue;
+    const values = blocks.get(block);
+    if (values === undefined) blocks.set(block, [value]);
+    else values.push(value);
+  }
+  return blocks;
+}
+
+/** Matmuls whose results, or views of them, are gradients of weights. */
+function weightGradients(graph: Graph): Set<ValueId> {
+  const found = new Set<ValueId>();
+  for (const { id, op, role, inputs } of graph.values) {
+    if (role !== "gradient") continue;
+    const source = op === "reshape" || op === "transpose" ? inputs[0] : id;
+    if (source !== undefined && graph.values[source]?.op === "dot_general") found.add(source);
+  }
+  return found;
+}
