@@ -4,12 +4,14 @@ import { stringOf } from "./attribute-values.js";
 import { type Item, uniformOf } from "./item.js";
 import { type Lowering, OpContext, Unconvertible } from "./lowering.js";
 import { converterOf } from "./converters.js";
-import { nameOf, phaseOf } from "./phase.js";
+import { joinPath, nameOf, phaseOf } from "./phase.js";
 
 /** Where the conversion is: the names that are visible, and the loops and calls around. */
 export interface Frame {
   readonly names: Map<string, readonly Item[]>;
   readonly outer?: Frame;
+  /** The path of the call that is being inlined, in the user's program. */
+  readonly path?: string;
   /** The functions whose calls are being inlined. */
   readonly calls: readonly string[];
   /** The turn of the loop over the blocks of the model, and its number of turns. */
@@ -57,9 +59,12 @@ function simple(low: Lowering, op: Operation, args: readonly Item[], frame: Fram
   const converter = converterOf(op.name);
   if (converter === undefined) return low.refuse(op, "the operation is not supported");
   const source = low.sourceOf(op);
-  const phase = phaseOf(source.path);
-  const name = nameOf(source.path);
-  const build = (): readonly Item[] => low.at(source, () => converter(new OpContext(low, op, args)));
+  const path = joinPath(frame.path, source.path);
+  const phase = phaseOf(path);
+  const name = nameOf(path);
+  const convert = (): readonly Item[] => converter(new OpContext(low, op, args));
+  const { line } = source;
+  const build = line === undefined ? convert : (): readonly Item[] => low.b.inLine(line, convert);
   const named = (): readonly Item[] => (name === "" ? build() : low.b.scope(name, build));
   return low.b.inPhase(phase, () => low.b.inBlock(blockOf(frame, phase), named));
 }
@@ -103,7 +108,8 @@ function call(low: Lowering, op: Operation, args: readonly Item[], frame: Frame,
   if (frame.calls.includes(callee ?? "")) throw new Unconvertible("functions call one another without end");
   if (block.arguments.length !== args.length)
     throw new Unconvertible(`@${callee} has ${block.arguments.length} arguments, and the call ${args.length}`);
-  return runBlock(low, block, args, { calls: [...frame.calls, callee ?? ""], ...(frame.turn === undefined ? {} : { turn: frame.turn }) });
+  const path = joinPath(frame.path, low.sourceOf(op).path);
+  return runBlock(low, block, args, { path, calls: [...frame.calls, callee ?? ""], ...(frame.turn === undefined ? {} : { turn: frame.turn }) });
 }
 
 const only = (region: Region | undefined): Block => {
@@ -115,7 +121,7 @@ const only = (region: Region | undefined): Block => {
 /** Unrolls a loop whose condition is known before every turn. */
 function unroll(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
   const [condition, body] = [only(op.regions[0]), only(op.regions[1])];
-  const around = { outer: frame, calls: frame.calls };
+  const around = { outer: frame, calls: frame.calls, path: frame.path ?? "" };
   const turns = frame.turn === undefined && hasProduct(low, body, 0) ? turnsOf(low, condition, body, args, around) : undefined;
   let carried = args;
   for (let index = 0; ; index++) {
@@ -171,7 +177,7 @@ function turnsOf(low: Lowering, condition: Block, _body: Block, args: readonly I
 function branch(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
   const [selector] = args;
   if (selector === undefined) throw new Unconvertible("it has no index");
-  const around = { outer: frame, calls: frame.calls, ...(frame.turn === undefined ? {} : { turn: frame.turn }) };
+  const around = { outer: frame, calls: frame.calls, path: frame.path ?? "", ...(frame.turn === undefined ? {} : { turn: frame.turn }) };
   const regions = op.regions.map(only);
   const last = regions.length - 1;
   const known = uniformOf(selector);
