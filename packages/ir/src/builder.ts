@@ -67,6 +67,11 @@ export class GraphBuilder implements GradientBuilder {
     return this.inScope(makeScope(this.current.phase, block, this.current.chunk), build);
   }
 
+  /** Sets the line of the user's program of values made inside `build`. */
+  inLine<T>(line: string, build: () => T): T {
+    return this.inScope({ ...this.current, line }, build);
+  }
+
   /** Sets the pass of values made inside `build`. */
   inPhase<T>(phase: Phase, build: () => T): T {
     return this.inScope(makeScope(phase, this.current.block, this.current.chunk), build);

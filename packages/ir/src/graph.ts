@@ -48,6 +48,8 @@ export interface Scope {
   readonly block?: number;
   readonly chunk?: number;
   readonly phase: Phase;
+  /** The line of the user's program from which an imported value comes: `train.py:41`. The text form omits it. */
+  readonly line?: string;
 }
 
 /** The pass that computes a value. `recompute` repeats forward work in the backward pass; `update` is the optimizer. */
@@ -58,9 +60,10 @@ export const phases: readonly Phase[] = ["forward", "backward", "recompute", "up
 export const passOf = (phase: Phase): Exclude<Phase, "recompute"> => (phase === "recompute" ? "backward" : phase);
 
 /** A scope without keys that are undefined. */
-export const makeScope = (phase: Phase, block: number | undefined, chunk?: number): Scope => ({
+export const makeScope = (phase: Phase, block: number | undefined, chunk?: number, line?: string): Scope => ({
   ...(block === undefined ? {} : { block }),
   ...(chunk === undefined ? {} : { chunk }),
+  ...(line === undefined ? {} : { line }),
   phase,
 });
 

@@ -22,7 +22,26 @@ export interface FitText {
 
 /** The tables of `lapidary plan`. */
 export function planText({ report, budget, shards, lossChunks, otherAttention }: StepPlan, fit: FitText, paint: Paint): string {
-  const right = (title: string): { title: string; align: "right" } => ({ title, align: "right" });
+  return [
+    `${paint.bold(`${seconds(report.step_time_s)} a step`)} on ${counted(report.chips, `${report.chip} chip`)} (${report.pods === 1 ? "one pod" : `${report.pods} pods`}, ${report.torus} of each), mesh ${report.mesh}`,
+    `${formatCount(report.parameters)} parameters · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts)${calibrationNote(report)} · bound by ${report.bound}`,
+    `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
+    ...(lossChunks === 1 ? [] : [lossChunksText(lossChunks)]),
+    ...(otherAttention === undefined ? [] : [attentionLine(otherAttention)]),
+    ...reportTables(report, report.fits ? [] : fitLines(report, fit, paint), paint),
+    "",
+    paint.bold("Shards"),
+    textTable(
+      [{ title: "  tensor" }, { title: "dims", align: "right" }, { title: "split over" }, right("of a chip"), right("bytes")],
+      shardRows(shards),
+    ),
+  ].join("\n");
+}
+
+const right = (title: string): { title: string; align: "right" } => ({ title, align: "right" });
+
+/** Where time and memory go, the most expensive kernels, and the collectives. `misfit` follows the memory. */
+export function reportTables(report: PlanReport, misfit: readonly string[], paint: Paint): string[] {
   const lines = (title: string, rows: readonly (readonly string[])[]): string[] => [
     "",
     paint.bold(title),
@@ -35,11 +54,6 @@ export function planText({ report, budget, shards, lossChunks, otherAttention }:
       .join("\n"),
   ];
   return [
-    `${paint.bold(`${seconds(report.step_time_s)} a step`)} on ${counted(report.chips, `${report.chip} chip`)} (${report.pods === 1 ? "one pod" : `${report.pods} pods`}, ${report.torus} of each), mesh ${report.mesh}`,
-    `${formatCount(report.parameters)} parameters · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts)${calibrationNote(report)} · bound by ${report.bound}`,
-    `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
-    ...(lossChunks === 1 ? [] : [lossChunksText(lossChunks)]),
-    ...(otherAttention === undefined ? [] : [attentionLine(otherAttention)]),
     ...lines("Where the time goes", timeRows(report)),
     ...lines(`HBM of a chip (limit ${gigabytes(report.hbm_limit)})`, [
       ...(["params", "optimizer", "gradients", "activations", "temporary"] as const).map((kind) => [
@@ -48,7 +62,7 @@ export function planText({ report, budget, shards, lossChunks, otherAttention }:
       ]),
       ["peak of all together", `${gigabytes(report.hbm_bytes.peak)} ${report.fits ? paint.green("fits") : paint.red("does not fit")}`],
     ]),
-    ...(report.fits ? [] : fitLines(report, fit, paint)),
+    ...misfit,
     "",
     paint.bold("The most expensive kernels, those of all layers together"),
     textTable(
@@ -71,13 +85,7 @@ export function planText({ report, budget, shards, lossChunks, otherAttention }:
         ]),
     ),
     paint.dim("`lapidary explain` gives the reason of each"),
-    "",
-    paint.bold("Shards"),
-    textTable(
-      [{ title: "  tensor" }, { title: "dims", align: "right" }, { title: "split over" }, right("of a chip"), right("bytes")],
-      shardRows(shards),
-    ),
-  ].join("\n");
+  ];
 }
 
 /** @param count more than one piece */

@@ -17,6 +17,9 @@ import type { Context } from "../context.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
 import { lossChunksText } from "@lapidary/report/plan-text";
 import type { Paint } from "@lapidary/report/paint";
+import { explainedStepText } from "@lapidary/report/step-file-text";
+import { isStepFile } from "@lapidary/offline/step-file";
+import { meshSize } from "@lapidary/topology";
 import { readJob } from "./job-file.js";
 
 export interface ExplainRequest {
@@ -37,6 +40,7 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   const { console } = context;
   const overrides = request.words.filter((word) => word.includes("="));
   const names = request.words.filter((word) => !word.includes("="));
+  if (isStepFile(request.job)) return explainImported(context, request);
   if (names.length > 1) throw usage(`${names.length} names were given: ${names.join(", ")}`, "explain one value at a time");
   const job = await readJob(context, request.job, overrides);
   const warnings = jobWarnings(job);
@@ -66,6 +70,19 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   console.result({ job: jobName, program, programs, chips, mesh, loss_chunks: lossChunks, collectives, warnings }, () =>
     collectivesText(job, explained, console.paint),
   );
+  return ExitCode.done;
+}
+
+/** Explains the collectives of a step that JAX exported. */
+async function explainImported(context: Context, { job, words }: ExplainRequest): Promise<ExitCode> {
+  const { console } = context;
+  const { compileStepFile, explainStepFile } = await import("@lapidary/offline/step-file");
+  const subject = compileStepFile(job, context.cwd, words);
+  const { warnings, name, mesh } = subject;
+  for (const warning of warnings) console.warn(warning);
+  const explained = explainStepFile(subject);
+  const axes = Object.fromEntries(mesh.axes.map((axis) => [axis.name, axis.size]));
+  console.result({ job: name, chips: meshSize(mesh), mesh: axes, ...explained, warnings }, () => explainedStepText(subject, explained, console.paint));
   return ExitCode.done;
 }
 

@@ -7,6 +7,8 @@ import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { checkOutput, writeOutputFile } from "../output/output.js";
 import { fitLines, planText, removeRepetition, searchText } from "@lapidary/report/plan-text";
+import { plannedStepText } from "@lapidary/report/step-file-text";
+import { isStepFile } from "@lapidary/offline/step-file";
 import { programsText } from "@lapidary/report/programs-text";
 import type { Console } from "../terminal/console.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
@@ -35,6 +37,7 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
       "--write",
       "add --search, or leave --write out",
     );
+  if (isStepFile(request.job)) return planImported(context, request);
   const job = await readJob(context, request.job, request.overrides);
   if (request.write !== undefined) checkOutput({ kind: "file", path: resolve(context.cwd, request.write), what: "the job file" });
   const read: PlanSubject["read"] = (more) => readJobFile(context, request.job, [...request.overrides, ...more]).job;
@@ -67,6 +70,23 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
   if (console.options.json || (request.output ?? "table") !== "table")
     console.warn(fitLines(report, fit, makePaint(false)).join("").trim());
   return ExitCode.doesNotFit;
+}
+
+/** Times a step that JAX exported. */
+async function planImported(context: Context, { job, overrides, chip, output, search, program }: PlanRequest): Promise<ExitCode> {
+  const { console } = context;
+  if (search || program !== undefined || output === "html")
+    throw argumentError(
+      `${search ? "--search" : program !== undefined ? "--program" : "-o html"} needs a job file, and ${job} is the text of a step`,
+      job,
+      "plan the step without it; its text states the mesh and the shardings",
+    );
+  const { compileStepFile, planStepFile } = await import("@lapidary/offline/step-file");
+  const subject = compileStepFile(job, context.cwd, overrides);
+  const { report, warnings, shards } = planStepFile(subject, context.root, chip);
+  for (const warning of warnings) console.warn(warning);
+  show(console, output, { job: subject.name, ...report, shards, warnings }, { table: () => plannedStepText(report, console.paint), html: () => "" });
+  return report.fits ? ExitCode.done : ExitCode.doesNotFit;
 }
 
 /** `--json` has precedence over `-o`. */

@@ -20,6 +20,8 @@ export interface ExplainedCollective {
   readonly share: number;
   readonly phase: string;
   readonly why: string;
+  /** The line of the user's program, for an imported step with locations. */
+  readonly source?: string;
 }
 
 /** The collectives of a program with their causes, most bytes first. Equal collectives of different blocks are one entry. */
@@ -34,7 +36,7 @@ export function collectiveGroups(program: Program): { readonly explained: Explai
     const bytes = bytesPerChip(value, ensure(program.chip.values[ensure(value.inputs[0], "operand")], "operand"));
     total += bytes;
     const name = withoutBlocks(value.name, blocks);
-    const key = JSON.stringify([value.op, value.attrs, name, value.type, value.scope.phase]);
+    const key = JSON.stringify([value.op, value.attrs, name, value.type, value.scope.phase, value.scope.line]);
     const group = groups.get(key) ?? { first: value, value: name, count: 0, bytes: 0 };
     group.count++;
     group.bytes += bytes;
@@ -53,6 +55,7 @@ export function collectiveGroups(program: Program): { readonly explained: Explai
         share: total === 0 ? 0 : bytes / total,
         phase: first.scope.phase,
         why: count === 1 ? (first.cause ?? "") : withoutBlocks(first.cause ?? "", blocks),
+        ...(first.scope.line === undefined ? {} : { source: first.scope.line }),
       },
     }));
 }

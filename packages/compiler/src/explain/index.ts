@@ -1,5 +1,6 @@
 export { type Alternative, costsOfAlternatives } from "./alternatives.js";
 export {
+  type ExplainedCollective,
   type ExplainedValue,
   type ProgramDifference,
   collectiveGroups,

@@ -62,7 +62,7 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
         { dims: [1, ...operand.type.dims] },
         {
           name: operand.name,
-          scope: makeScope(phase, operand.scope.block, operand.scope.chunk),
+          scope: makeScope(phase, operand.scope.block, operand.scope.chunk, operand.scope.line),
           sharding: stacked(ensure(operand.sharding, "sharding")),
         },
       );

@@ -169,6 +169,7 @@ class Partitioner {
     const made = reshard(this.#g, this.#mesh, best.from, wanted, {
       cause: reasonFor(this.#propagated, this.#mesh, value, ensure(best.from.sharding, "sharding"), wanted, request),
       phase: request.phase,
+      line: request.use?.scope.line,
     });
     for (const step of this.#g.values.slice(before)) {
       this.#keep(id, step);

@@ -33,9 +33,12 @@ export function reshard(
   mesh: Mesh,
   from: Value,
   target: Sharding,
-  { cause, phase }: { readonly cause: string; readonly phase: Phase },
+  { cause, phase, line }: { readonly cause: string; readonly phase: Phase; readonly line?: string | undefined },
 ): Value {
-  const path = new ReshardPath(g, mesh, from, target, { cause, scope: makeScope(phase, from.scope.block, from.scope.chunk) });
+  const path = new ReshardPath(g, mesh, from, target, {
+    cause,
+    scope: makeScope(phase, from.scope.block, from.scope.chunk, line ?? from.scope.line),
+  });
   path.reducePartialSums();
   path.moveBetweenDims();
   path.sliceFreeAtoms();

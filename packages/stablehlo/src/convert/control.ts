@@ -4,12 +4,16 @@ import { stringOf } from "./attribute-values.js";
 import { type Item, uniformOf } from "./item.js";
 import { type Lowering, OpContext, Unconvertible } from "./lowering.js";
 import { converterOf } from "./converters.js";
-import { nameOf, phaseOf } from "./phase.js";
+import { joinPath, nameOf, phaseOf } from "./phase.js";
 
 /** Where the conversion is: the names that are visible, and the loops and calls around. */
 export interface Frame {
   readonly names: Map<string, readonly Item[]>;
   readonly outer?: Frame;
+  /** The path of the call that is being inlined, in the user's program. */
+  readonly path?: string;
+  /** The line of that call, for operations of a function that have none. */
+  readonly line?: string | undefined;
   /** The functions whose calls are being inlined. */
   readonly calls: readonly string[];
   /** The turn of the loop over the blocks of the model, and its number of turns. */
@@ -57,9 +61,12 @@ function simple(low: Lowering, op: Operation, args: readonly Item[], frame: Fram
   const converter = converterOf(op.name);
   if (converter === undefined) return low.refuse(op, "the operation is not supported");
   const source = low.sourceOf(op);
-  const phase = phaseOf(source.path);
-  const name = nameOf(source.path);
-  const build = (): readonly Item[] => low.at(source, () => converter(new OpContext(low, op, args)));
+  const path = joinPath(frame.path, source.path);
+  const phase = phaseOf(path);
+  const name = nameOf(path);
+  const convert = (): readonly Item[] => converter(new OpContext(low, op, args));
+  const line = source.line ?? frame.line;
+  const build = line === undefined ? convert : (): readonly Item[] => low.b.inLine(line, convert);
   const named = (): readonly Item[] => (name === "" ? build() : low.b.scope(name, build));
   return low.b.inPhase(phase, () => low.b.inBlock(blockOf(frame, phase), named));
 }
@@ -103,7 +110,10 @@ function call(low: Lowering, op: Operation, args: readonly Item[], frame: Frame,
   if (frame.calls.includes(callee ?? "")) throw new Unconvertible("functions call one another without end");
   if (block.arguments.length !== args.length)
     throw new Unconvertible(`@${callee} has ${block.arguments.length} arguments, and the call ${args.length}`);
-  return runBlock(low, block, args, { calls: [...frame.calls, callee ?? ""], ...(frame.turn === undefined ? {} : { turn: frame.turn }) });
+  const source = low.sourceOf(op);
+  const path = joinPath(frame.path, source.path);
+  const line = source.line ?? frame.line;
+  return runBlock(low, block, args, { path, line, calls: [...frame.calls, callee ?? ""], ...(frame.turn === undefined ? {} : { turn: frame.turn }) });
 }
 
 const only = (region: Region | undefined): Block => {
@@ -115,7 +125,7 @@ const only = (region: Region | undefined): Block => {
 /** Unrolls a loop whose condition is known before every turn. */
 function unroll(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
   const [condition, body] = [only(op.regions[0]), only(op.regions[1])];
-  const around = { outer: frame, calls: frame.calls };
+  const around = { outer: frame, calls: frame.calls, path: frame.path ?? "", line: frame.line };
   const turns = frame.turn === undefined && hasProduct(low, body, 0) ? turnsOf(low, condition, body, args, around) : undefined;
   let carried = args;
   for (let index = 0; ; index++) {
@@ -171,7 +181,7 @@ function turnsOf(low: Lowering, condition: Block, _body: Block, args: readonly I
 function branch(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
   const [selector] = args;
   if (selector === undefined) throw new Unconvertible("it has no index");
-  const around = { outer: frame, calls: frame.calls, ...(frame.turn === undefined ? {} : { turn: frame.turn }) };
+  const around = { outer: frame, calls: frame.calls, path: frame.path ?? "", line: frame.line, ...(frame.turn === undefined ? {} : { turn: frame.turn }) };
   const regions = op.regions.map(only);
   const last = regions.length - 1;
   const known = uniformOf(selector);

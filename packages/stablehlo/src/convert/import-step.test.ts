@@ -150,11 +150,11 @@ describe("conversion of a StableHLO step", () => {
   });
 
   it("gives values the passes and the source lines of their locations", () => {
-    const { graph, lines } = importStep(goldenText("gpt_scan_remat/step.loc.mlir"), "gpt");
+    const { graph } = importStep(goldenText("gpt_scan_remat/step.loc.mlir"), "gpt");
     const products = graph.values.filter(({ op }) => op === "dot_general");
     deepEqual(new Set(products.map(({ scope }) => scope.phase)), new Set(["forward", "backward", "recompute"]));
     ok(new Set(products.map(({ scope }) => scope.block)).size > 2);
-    ok(products.every(({ id }) => /^make_stablehlo\.py:\d+$/.test(lines[id] ?? "")));
+    ok(products.every(({ scope }) => /^make_stablehlo\.py:\d+$/.test(scope.line ?? "")));
   });
 
   it("converts the short and the located text of one step to the same operations", () => {

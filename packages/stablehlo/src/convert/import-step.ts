@@ -6,6 +6,7 @@ import { integer, stringOf } from "./attribute-values.js";
 import { runBlock } from "./control.js";
 import { type Item, dtypeOf } from "./item.js";
 import { type Limits, Lowering, type Refusal, staticTypeOf } from "./lowering.js";
+import { markUpdate } from "./phase.js";
 import { type MeshAxis, type TextSharding, meshOf, shardingOf } from "./sharding.js";
 
 /** An argument of the step: a leaf of its state or of its batch. */
@@ -40,8 +41,6 @@ export interface ImportedStep {
   readonly results: readonly StepResult[];
   /** Shardings that the text states, by name of the value. */
   readonly constraints: ReadonlyMap<string, TextSharding>;
-  /** By value of the graph, the line of the user's program, if the text has locations. */
-  readonly lines: readonly (string | undefined)[];
 }
 
 const defaultLimits: Limits = { turns: 1024, values: 400_000 };
@@ -70,6 +69,7 @@ export function importStep(text: string, file: string, limits: Limits = defaultL
   const results = readResults(low, main, args, returned);
   if (low.refusals.length > 0) throw refusalError(file, low.refusals);
   for (const { name, sharding } of args) if (sharding !== undefined) low.constraints.set(name, sharding);
+  markUpdate(low.b.values);
   const graph = low.b.finish();
   verifyGraph(graph);
   return {
@@ -78,7 +78,6 @@ export function importStep(text: string, file: string, limits: Limits = defaultL
     arguments: args,
     results,
     constraints: low.constraints.byName(),
-    lines: low.lines,
   };
 }
 

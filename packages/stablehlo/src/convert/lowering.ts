@@ -35,8 +35,6 @@ export interface Place {
 export class Lowering {
   readonly b: GraphBuilder;
   readonly refusals: Refusal[] = [];
-  /** By value of the graph, the line of the user's program. */
-  readonly lines: (string | undefined)[] = [];
   readonly sourceOf: (operation: Operation) => Source;
   readonly constraints: Constraints;
   #operations = 0;
@@ -101,14 +99,6 @@ export class Lowering {
   outputValue(item: Item, sharding: TextSharding | undefined): Value {
     const value = this.value(item);
     return sharding === undefined || !decides(sharding) ? value : this.constraints.constrain(value, sharding);
-  }
-
-  /** Runs `make` for an operation, and notes the line of the user's program for the values that it adds. */
-  at(source: Source, make: () => readonly Item[]): readonly Item[] {
-    const before = this.b.values.length;
-    const results = make();
-    if (source.line !== undefined) for (let id = before; id < this.b.values.length; id++) this.lines[id] ??= source.line;
-    return results;
   }
 
   #tooLarge(): LapidaryError {

@@ -13,6 +13,7 @@ export const warningCodes = {
   LAP_EXAMPLES_REFUSED: { summary: "Some rows of the examples cannot be used." },
   LAP_HOME_CLOSED: { summary: "The state directory was open to other users and is now private." },
   LAP_HOME_OPEN: { summary: "Other users can enter the state directory." },
+  LAP_IMPORT_FREE: { summary: "Arguments of an imported step have no sharding, and the compiler chooses one." },
   LAP_JUDGE_CONTRADICTS: { summary: "The judge often contradicts itself when the order of the answers changes." },
   LAP_JUDGE_FAMILY: { summary: "The judge has the architecture and the vocabulary of the candidate, and may prefer its answers." },
   LAP_JUDGE_LENGTH: { summary: "The longer answer wins often." },

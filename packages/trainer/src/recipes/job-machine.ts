@@ -6,7 +6,11 @@ import { parseTorus } from "@lapidary/topology";
 import type { ResolvedJob } from "@lapidary/training";
 
 /** The machine of a job, with the chip of its pod or with another chip of `configs/chips`. @throws LAP_CHIP_UNKNOWN */
-export function machineOf({ pod, pods, slice }: Pick<ResolvedJob, "pod" | "pods" | "slice">, root: string, chip = pod.chip): Machine {
+export function machineOf(
+  { pod, pods, slice }: Pick<ResolvedJob, "pods" | "slice"> & { readonly pod: Pick<ResolvedJob["pod"], "chip"> },
+  root: string,
+  chip = pod.chip,
+): Machine {
   return { chip: readChip(root, chip), pods, torus: parseTorus(slice) };
 }
 
