@@ -54,7 +54,7 @@ describe("explain and plan of a step that JAX exported", function () {
 
   it("a mesh that contradicts the text, an unknown argument and an axis that does not divide are refused", () => {
     strictEqual(failure(() => read("llama_fsdp8/step.loc.mlir", "mesh.data=4")).code, "LAP_IMPORT_SHARDING");
-    strictEqual(failure(() => read("gpt_adamw/step.loc.mlir", "mesh.data=4", "shard.nobody=data")).code, "LAP_IMPORT_SHARDING");
+    strictEqual(failure(() => read("gpt_adamw/step.loc.mlir", "mesh.data=4", "shard.unknown=data")).code, "LAP_IMPORT_SHARDING");
     strictEqual(failure(() => read("mlp_sgd/step.mlir", "mesh.data=3", "shard.arg6=data,-")).code, "LAP_MESH_INDIVISIBLE");
     strictEqual(failure(() => read("mlp_sgd/step.mlir", "train.steps=3")).code, "LAP_CONFIG_OVERRIDE");
   });

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { compile } from "@lapidary/compiler";
 import { type Graph, interpret, type Tensor, tensor } from "@lapidary/ir";
-import { givenShardings, importStep, type ImportedStep, meshOfStep } from "@lapidary/stablehlo";
+import { givenShardings, type ImportedStep, importStep, meshOfStep } from "@lapidary/stablehlo";
 import { ensure } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { root } from "./support/cli.js";

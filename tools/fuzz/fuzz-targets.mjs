@@ -12,6 +12,7 @@ import {
 import { frameFuzzTarget } from "../../packages/fabric/dist/testing/fuzz.js";
 import { safetensorsFuzzTarget } from "../../packages/interop/dist/testing/fuzz.js";
 import { openServingFuzzTarget } from "../../packages/serving/dist/testing/fuzz.js";
+import { stablehloFuzzTarget } from "../../packages/stablehlo/dist/testing/fuzz.js";
 import { modelFuzzTarget } from "../../packages/tokenizer/dist/testing/fuzz.js";
 import { jobFuzzTarget } from "../../packages/training/dist/testing/fuzz.js";
 
@@ -27,6 +28,7 @@ export async function openTargets() {
       frameFuzzTarget,
       safetensorsFuzzTarget,
       modelFuzzTarget,
+      stablehloFuzzTarget,
       manifestFuzzTarget,
       stepLogFuzzTarget,
       jobFuzzTarget(join(root, "configs")),

@@ -10,12 +10,11 @@ export {
   bytesPerId,
   isPublished,
   type PublishedDataset,
-  type PublishedShard,
   type PublishedSource,
   readPublished,
   writePublished,
 } from "./dataset/published-dataset.js";
-export { describeShard, type EncodedShard, encodeShard, type ShardDocument } from "./dataset/shard.js";
+export { encodeShard, type ShardDocument } from "./dataset/shard.js";
 export { TokenStream } from "./dataset/token-stream.js";
 export { checkShardSizes, checkTokenizerFile, verifyPublished } from "./dataset/verify.js";
 export { permute } from "./stream/permutation.js";

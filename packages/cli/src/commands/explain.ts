@@ -1,25 +1,24 @@
 import {
   type CostedValue,
   compareJobs,
-  explainJob,
-  explainJobValue,
   type ExplainedProgram,
   type ExplainOptions,
+  explainJob,
+  explainJobValue,
   jobWarnings,
   type PrintedStage,
-  printedStages,
   type ProgramDifference,
+  printedStages,
   stageText,
 } from "@lapidary/offline/explain";
 import type { ResolvedJob } from "@lapidary/offline/job-file";
-import { ExitCode, LapidaryError, type Warning, counted, formatBytes, suggest, textTable } from "@lapidary/std";
+import { isStepFile } from "@lapidary/offline/step-file";
+import type { Paint } from "@lapidary/report/paint";
+import { lossChunksText } from "@lapidary/report/plan-text";
+import { explainedStepText } from "@lapidary/report/step-file-text";
+import { counted, ExitCode, formatBytes, LapidaryError, suggest, textTable, type Warning } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
-import { lossChunksText } from "@lapidary/report/plan-text";
-import type { Paint } from "@lapidary/report/paint";
-import { explainedStepText } from "@lapidary/report/step-file-text";
-import { isStepFile } from "@lapidary/offline/step-file";
-import { meshSize } from "@lapidary/topology";
 import { readJob } from "./job-file.js";
 
 export interface ExplainRequest {
@@ -78,11 +77,11 @@ async function explainImported(context: Context, { job, words }: ExplainRequest)
   const { console } = context;
   const { compileStepFile, explainStepFile } = await import("@lapidary/offline/step-file");
   const subject = compileStepFile(job, context.cwd, words);
-  const { warnings, name, mesh } = subject;
+  const { warnings, name, mesh, chips } = subject;
   for (const warning of warnings) console.warn(warning);
   const explained = explainStepFile(subject);
   const axes = Object.fromEntries(mesh.axes.map((axis) => [axis.name, axis.size]));
-  console.result({ job: name, chips: meshSize(mesh), mesh: axes, ...explained, warnings }, () => explainedStepText(subject, explained, console.paint));
+  console.result({ job: name, chips, mesh: axes, ...explained, warnings }, () => explainedStepText(subject, explained, console.paint));
   return ExitCode.done;
 }
 

@@ -2,9 +2,9 @@ import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { compile, type ExplainedCollective, explainCollectives, type Program, type WeightShards, weightShards } from "@lapidary/compiler";
 import { calibrationWarning, type Machine, type PlanReport, planReport, simulate } from "@lapidary/simulator";
-import { type GivenShardings, givenShardings, importStep, type ImportedStep, meshOfStep } from "@lapidary/stablehlo";
+import { type GivenShardings, givenShardings, type ImportedStep, importStep, meshOfStep } from "@lapidary/stablehlo";
 import { isSystemError, LapidaryError, systemError, type Warning } from "@lapidary/std";
-import { chipCount, type Mesh, meshSize, parseTorus } from "@lapidary/topology";
+import { chipCount, type Mesh, meshSize, parseTorus, printMesh } from "@lapidary/topology";
 import { machineOf } from "@lapidary/trainer/recipes";
 
 /** Whether a word of the command line names the text of a step instead of a job. */
@@ -25,6 +25,9 @@ export interface StepFile {
   readonly file: string;
   readonly step: ImportedStep;
   readonly mesh: Mesh;
+  readonly chips: number;
+  /** The mesh as the command line writes it. */
+  readonly meshText: string;
   readonly options: StepOptions;
   readonly program: Program;
   readonly given: GivenShardings;
@@ -40,7 +43,8 @@ export function compileStepFile(path: string, cwd: string, words: readonly strin
   const given = givenShardings(step, mesh, path, options.shardings);
   const { constraints, open } = given;
   const program = compile(step.graph, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints, open, verify: false });
-  return { name: basename(path, ".mlir"), file, step, mesh, options, program, given, warnings: freeWarnings(step, mesh, given) };
+  const about = { name: basename(path, ".mlir"), file, chips: meshSize(mesh), meshText: printMesh(mesh) };
+  return { ...about, step, mesh, options, program, given, warnings: freeWarnings(step, mesh, given) };
 }
 
 function readText(file: string, path: string): string {
@@ -51,7 +55,7 @@ function readText(file: string, path: string): string {
   }
 }
 
-/** Arguments whose sharding nobody states, if there are several chips. */
+/** Arguments without a stated sharding, if there are several chips. */
 function freeWarnings(step: ImportedStep, mesh: Mesh, { free }: GivenShardings): Warning[] {
   if (meshSize(mesh) === 1 || free.length === 0) return [];
   const all = free.length === step.arguments.length;
@@ -72,7 +76,11 @@ function readOptions(words: readonly string[]): StepOptions {
     const equals = word.indexOf("=");
     const [key, value] = [word.slice(0, Math.max(0, equals)), word.slice(equals + 1)];
     if (key.startsWith("mesh.") && /^\d+$/.test(value)) mesh[key.slice("mesh.".length)] = Number(value);
-    else if (key.startsWith("shard.")) shardings.set(key.slice("shard.".length), value.split(",").map((dim) => (dim === "-" || dim === "" ? [] : dim.split("+"))));
+    else if (key.startsWith("shard."))
+      shardings.set(
+        key.slice("shard.".length),
+        value.split(",").map((dim) => (dim === "-" || dim === "" ? [] : dim.split("+"))),
+      );
     else if (key === "slice") found.slice = value;
     else if (key === "pods" && /^[1-9]\d{0,4}$/.test(value)) found.pods = Number(value);
     else if (key === "numerics" && (value === "f32" || value === "mxu")) found.numerics = value;

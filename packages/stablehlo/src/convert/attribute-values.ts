@@ -1,7 +1,7 @@
 import type { Attribute, Operation } from "../text/syntax.js";
 
 /** Whole numbers of an attribute in any of the forms that versions of StableHLO print: `array<i64: 1>`, `dense<[1]> : …`, `[1]`. */
-export function integersOf(attribute: Attribute | undefined): number[] | undefined {
+function integersOf(attribute: Attribute | undefined): number[] | undefined {
   switch (attribute?.kind) {
     case "denseArray":
       return attribute.items.map((item) => (item === "true" ? 1 : item === "false" ? 0 : Number(item)));

@@ -1,6 +1,6 @@
-import { LapidaryError } from "@lapidary/std";
-import { type Mesh, atomsSize, makeMesh, parseAtoms } from "@lapidary/topology";
 import type { Sharding, TensorType } from "@lapidary/ir";
+import { LapidaryError } from "@lapidary/std";
+import { atomsSize, type Mesh, makeMesh, parseAtoms } from "@lapidary/topology";
 import type { ImportedStep, StepArgument } from "./import-step.js";
 import { type TextSharding } from "./sharding.js";
 

@@ -1,8 +1,8 @@
-import { type Dtype, type Value, sizeOf, tensorType } from "@lapidary/ir";
+import { type Dtype, tensorType, type Value } from "@lapidary/ir";
 import type { Operation, Region } from "../text/syntax.js";
 import { bodyOf, dimensionLists, integer, integers } from "./attribute-values.js";
-import { type Item, dtypeOf, uniform, uniformOf } from "./item.js";
-import { type Converter, type OpContext, Unconvertible, staticTypeOf } from "./lowering.js";
+import { dtypeOf, type Item, uniform, uniformOf } from "./item.js";
+import { type Converter, type OpContext, Unconvertible } from "./lowering.js";
 
 const dotGeneral: Converter = (c) => {
   const numbers = dimensionLists(bodyOf(c.op.attributes.get("dot_dimension_numbers")));

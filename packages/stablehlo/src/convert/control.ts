@@ -1,9 +1,9 @@
 import { ShapeError, type Value } from "@lapidary/ir";
 import type { Block, Operation, Region, ValueUse } from "../text/syntax.js";
 import { stringOf } from "./attribute-values.js";
+import { converterOf } from "./converters.js";
 import { type Item, uniformOf } from "./item.js";
 import { type Lowering, OpContext, Unconvertible } from "./lowering.js";
-import { converterOf } from "./converters.js";
 import { joinPath, nameOf, phaseOf } from "./phase.js";
 
 /** Where the conversion is: the names that are visible, and the loops and calls around. */
@@ -113,7 +113,12 @@ function call(low: Lowering, op: Operation, args: readonly Item[], frame: Frame,
   const source = low.sourceOf(op);
   const path = joinPath(frame.path, source.path);
   const line = source.line ?? frame.line;
-  return runBlock(low, block, args, { path, line, calls: [...frame.calls, callee ?? ""], ...(frame.turn === undefined ? {} : { turn: frame.turn }) });
+  return runBlock(low, block, args, {
+    path,
+    line,
+    calls: [...frame.calls, callee ?? ""],
+    ...(frame.turn === undefined ? {} : { turn: frame.turn }),
+  });
 }
 
 const only = (region: Region | undefined): Block => {
@@ -181,7 +186,13 @@ function turnsOf(low: Lowering, condition: Block, _body: Block, args: readonly I
 function branch(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
   const [selector] = args;
   if (selector === undefined) throw new Unconvertible("it has no index");
-  const around = { outer: frame, calls: frame.calls, path: frame.path ?? "", line: frame.line, ...(frame.turn === undefined ? {} : { turn: frame.turn }) };
+  const around = {
+    outer: frame,
+    calls: frame.calls,
+    path: frame.path ?? "",
+    line: frame.line,
+    ...(frame.turn === undefined ? {} : { turn: frame.turn }),
+  };
   const regions = op.regions.map(only);
   const last = regions.length - 1;
   const known = uniformOf(selector);

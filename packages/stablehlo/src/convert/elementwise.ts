@@ -2,8 +2,8 @@ import type { CompareDirection, Dtype, Value } from "@lapidary/ir";
 import { sizeOf, tensorType } from "@lapidary/ir";
 import { bodyOf, integer } from "./attribute-values.js";
 import {
-  type Item,
   dtypeOf,
+  type Item,
   isFloatElement,
   isUnsigned,
   knownItem,
@@ -171,7 +171,7 @@ const reducePrecision: Converter = (c) => {
 };
 
 /** The result of an elementwise op on operands that no input changes; undefined if an input changes one, or if the array is too large. */
-export function foldItems(c: OpContext, formula: Formula): Item | undefined {
+function foldItems(c: OpContext, formula: Formula): Item | undefined {
   const type = c.result();
   if (c.args.length === 0 || c.args.some((item) => item.kind !== "known")) return undefined;
   const scalarLike = c.args.every((item) => item.kind === "known" && item.known.kind === "uniform");

@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
+import { interpret, parametersOf, type Tensor, tensor } from "@lapidary/ir";
 import { LapidaryError } from "@lapidary/std";
-import { type Tensor, interpret, parametersOf, tensor } from "@lapidary/ir";
 import fc from "fast-check";
 import { stablehloFuzzTarget } from "../testing/fuzz.js";
 import { goldenText } from "../testing/golden.js";

@@ -1,13 +1,13 @@
+import { type Graph, type TensorType, tensorType, type ValueRole, verifyGraph } from "@lapidary/ir";
 import { LapidaryError } from "@lapidary/std";
-import { type Graph, type TensorType, type ValueRole, tensorType, verifyGraph } from "@lapidary/ir";
 import { parseModule } from "../text/parse.js";
 import type { Attribute, Attributes, Operation, SourceModule } from "../text/syntax.js";
 import { integer, stringOf } from "./attribute-values.js";
 import { runBlock } from "./control.js";
-import { type Item, dtypeOf } from "./item.js";
+import { dtypeOf, type Item } from "./item.js";
 import { type Limits, Lowering, type Refusal, staticTypeOf } from "./lowering.js";
 import { markUpdate } from "./phase.js";
-import { type MeshAxis, type TextSharding, meshOf, shardingOf } from "./sharding.js";
+import { type MeshAxis, meshOf, shardingOf, type TextSharding } from "./sharding.js";
 
 /** An argument of the step: a leaf of its state or of its batch. */
 export interface StepArgument {
@@ -22,7 +22,7 @@ export interface StepArgument {
   readonly sharding?: TextSharding;
 }
 
-export interface StepResult {
+interface StepResult {
   /** The name of the output: that of the argument that the result renews, or its own. */
   readonly name: string;
   readonly leaf: string;

@@ -1,4 +1,4 @@
-import { type Value, sizeOf, stridesOf, tensorType } from "@lapidary/ir";
+import { sizeOf, stridesOf, tensorType, type Value } from "@lapidary/ir";
 import { bodyOf, dimensionLists, integers } from "./attribute-values.js";
 import { combinerOf } from "./contraction.js";
 import { type Item, numbersOf, sequenceOf, uniform, uniformOf } from "./item.js";

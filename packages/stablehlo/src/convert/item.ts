@@ -1,5 +1,5 @@
+import { type Dtype, type GraphBuilder, sizeOf, tensorType, type Value } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
-import { type Dtype, type GraphBuilder, type Value, sizeOf, tensorType } from "@lapidary/ir";
 
 /** The type of a value in the text: `element` as StableHLO names it (`ui32`, `i1`). */
 export interface ItemType {
@@ -11,7 +11,7 @@ export interface ItemType {
 export type Known = { readonly kind: "uniform"; readonly value: number } | { readonly kind: "data"; readonly data: Float64Array };
 
 /** A part of an array that loops fill piece by piece: elements `start` to `limit` of `dimension`. */
-export interface Segment {
+interface Segment {
   readonly start: number;
   readonly limit: number;
   readonly item: Item;
@@ -83,7 +83,7 @@ export function stored(element: string, value: number): number | undefined {
 }
 
 /** The nearest bf16, ties to even. */
-export function roundToBf16(value: number): number {
+function roundToBf16(value: number): number {
   const view = new DataView(new ArrayBuffer(4));
   view.setFloat32(0, value);
   const bits = view.getUint32(0);

@@ -1,10 +1,10 @@
-import { LapidaryError, ensure } from "@lapidary/std";
-import { type Phase, type Value, GraphBuilder, sizeOf } from "@lapidary/ir";
+import { GraphBuilder, sizeOf, type Value } from "@lapidary/ir";
+import { ensure, LapidaryError } from "@lapidary/std";
 import type { Operation, SourceModule, Type } from "../text/syntax.js";
-import { type Item, type ItemType, dtypeOf, isFloatElement, materializeKnown, typeOf, uniform } from "./item.js";
-import { type Source, locationReader } from "./location.js";
 import { Constraints } from "./constraints.js";
-import { type TextSharding, decides } from "./sharding.js";
+import { dtypeOf, type Item, type ItemType, isFloatElement, materializeKnown, typeOf, uniform } from "./item.js";
+import { locationReader, type Source } from "./location.js";
+import { decides, type TextSharding } from "./sharding.js";
 
 export interface Limits {
   /** The most turns of one loop that are unrolled. */
@@ -23,12 +23,6 @@ export interface Refusal {
   readonly line: number;
   /** The line of the user's program. */
   readonly source?: string;
-}
-
-/** Where the conversion is in the program: which values it makes. */
-export interface Place {
-  readonly phase: Phase;
-  readonly block?: number;
 }
 
 /** The state of one conversion: the graph so far, and what could not be converted. */

@@ -1,4 +1,4 @@
-import { type Value, sizeOf, stridesOf, tensorType } from "@lapidary/ir";
+import { sizeOf, stridesOf, tensorType, type Value } from "@lapidary/ir";
 import { integer, integers } from "./attribute-values.js";
 import { type Item, type ItemType, knownItem, maxKnownElements, numbersOf, typeOf, uniform, uniformOf, withMake } from "./item.js";
 import { type Converter, type OpContext, Unconvertible } from "./lowering.js";
@@ -10,7 +10,7 @@ const need = (list: number[] | undefined, what: string): number[] => {
 };
 
 /** The elements of a known array at other positions; undefined if an input changes the array, or if the result is too large. */
-export function rearranged(item: Item, type: ItemType, from: (index: number) => number): Item | undefined {
+function rearranged(item: Item, type: ItemType, from: (index: number) => number): Item | undefined {
   const value = uniformOf(item);
   if (value !== undefined) return uniform(type, value);
   const data = numbersOf(item);
@@ -23,7 +23,7 @@ export function rearranged(item: Item, type: ItemType, from: (index: number) => 
 }
 
 /** The position in an operand with the given strides of element `flat` of an array of `dims`. */
-export function positionOf(dims: readonly number[], strides: readonly number[], flat: number): number {
+function positionOf(dims: readonly number[], strides: readonly number[], flat: number): number {
   let [rest, position] = [flat, 0];
   for (let d = dims.length - 1; d >= 0; d--) {
     const size = dims[d] ?? 1;

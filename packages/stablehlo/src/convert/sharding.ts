@@ -7,7 +7,7 @@ export interface MeshAxis {
 }
 
 /** The sharding of one dim: axes (or sub-axes as `x:(2)4`), major to minor. An open dim may be split further. */
-export interface DimSharding {
+interface DimSharding {
   readonly axes: readonly string[];
   readonly open: boolean;
 }

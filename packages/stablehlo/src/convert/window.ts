@@ -1,4 +1,4 @@
-import { type Value, tensorType } from "@lapidary/ir";
+import { tensorType, type Value } from "@lapidary/ir";
 import { bodyOf, integer, integers } from "./attribute-values.js";
 import { combinerOf, product, reduceBy } from "./contraction.js";
 import { dtypeOf, uniformOf } from "./item.js";

@@ -30,7 +30,7 @@ const texts = fc
   );
 
 /** Reads and converts a text. The reader returns a step or throws a `LapidaryError`. */
-export function importsOrRejects(text: string): void {
+function importsOrRejects(text: string): void {
   try {
     importStep(text, "fuzz.mlir");
   } catch (error) {

@@ -1,9 +1,9 @@
-import { readFileSync, readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** Steps that JAX printed, with inputs and results: see the README of the directory. */
-export const goldenDirectory = fileURLToPath(new URL("../../../../e2e/golden/stablehlo/", import.meta.url));
+const goldenDirectory = fileURLToPath(new URL("../../../../e2e/golden/stablehlo/", import.meta.url));
 
 export const goldenText = (path: string): string => readFileSync(join(goldenDirectory, path), "utf8");
 

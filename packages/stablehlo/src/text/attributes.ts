@@ -55,7 +55,7 @@ function parseEntry(cursor: Cursor): [string, Attribute] {
 }
 
 /** A number with its optional sign and type. */
-export function parseNumber(cursor: Cursor): Attribute {
+function parseNumber(cursor: Cursor): Attribute {
   const sign = cursor.accept("-") ? "-" : "";
   const { token } = cursor;
   if (token.kind !== "integer" && token.kind !== "float") throw cursor.unexpected("a number");

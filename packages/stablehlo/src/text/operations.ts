@@ -84,7 +84,7 @@ function parseShort(cursor: Cursor, word: string, position: { line: number; colu
 }
 
 /** A region: `{ operations }`, or blocks with labels. `entry` are the arguments that the operation declares outside of the region. */
-export function parseRegion(cursor: Cursor, entry?: readonly BlockArgument[]): Region {
+function parseRegion(cursor: Cursor, entry?: readonly BlockArgument[]): Region {
   return cursor.nested(() => {
     cursor.expect("{");
     const blocks: Block[] = [];

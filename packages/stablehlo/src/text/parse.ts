@@ -6,7 +6,7 @@ import { parseOperation } from "./operations.js";
 import type { Attribute, Location, Operation, SourceModule } from "./syntax.js";
 
 /** Larger texts are refused. Gemma 7B with locations has 0.5 MB. */
-export const maxTextBytes = 64 * 2 ** 20;
+const maxTextBytes = 64 * 2 ** 20;
 
 /** Reads the text of a module, as StableHLO and JAX print it, in generic or in short form, with locations or without. */
 export function parseModule(text: string, file: string): SourceModule {

@@ -10,7 +10,7 @@ export function printModule({ operation, attributeAliases, locationAliases }: So
   return `${lines.join("\n")}\n`;
 }
 
-export function printType(type: Type): string {
+function printType(type: Type): string {
   switch (type.kind) {
     case "tensor": {
       const dims = type.dims.map((d) => `${d ?? "?"}x`).join("");
@@ -50,7 +50,7 @@ const symbol = (name: string): string =>
     .map((part) => `@${/^[\w$.-]+$/.test(part) ? part : quoted(part)}`)
     .join("::");
 
-export function printAttribute(attribute: Attribute): string {
+function printAttribute(attribute: Attribute): string {
   switch (attribute.kind) {
     case "number":
       return attribute.type === undefined ? attribute.text : `${attribute.text} : ${printType(attribute.type)}`;
@@ -84,7 +84,7 @@ export function printAttribute(attribute: Attribute): string {
 const printAttributes = (attributes: Attributes): string =>
   `{${[...attributes].map(([key, value]) => `${isWord(key) ? key : quoted(key)}${value.kind === "unit" ? "" : ` = ${printAttribute(value)}`}`).join(", ")}}`;
 
-export function printLocation(location: Location): string {
+function printLocation(location: Location): string {
   switch (location.kind) {
     case "unknown":
       return "unknown";

@@ -7,7 +7,7 @@ import { parseUse } from "./values.js";
 /** An operation without the names of its results and its position. */
 export type ShortOperation = Omit<Operation, "results" | "location" | "line" | "column">;
 
-export interface ShortContext {
+interface ShortContext {
   /** The name of the operation as the text writes it. */
   readonly name: string;
   readonly region: (cursor: Cursor, entry?: readonly BlockArgument[]) => Region;

@@ -1,9 +1,18 @@
 import { parseDictionary } from "./attributes.js";
 import type { Cursor } from "./cursor.js";
-import { type ShortForm, optionalDictionary, parseTail, parseTypeList, spread, takeKey } from "./short-form.js";
+import {
+  i64,
+  optionalDictionary,
+  parseIntegers,
+  parseOperands,
+  parseTail,
+  parseTypeList,
+  type ShortForm,
+  spread,
+  takeKey,
+} from "./short-form.js";
 import type { Attribute, BlockArgument, Operation, Region, Type, ValueUse } from "./syntax.js";
 import { parseArgument, parseUse } from "./values.js";
-import { parseOperands, i64, parseIntegers } from "./short-form.js";
 
 const enumValue = (name: string, body: string): Attribute => ({ kind: "dialect", name, body });
 

@@ -1,7 +1,7 @@
 import { parseDictionary, parseSymbol } from "./attributes.js";
 import type { Cursor } from "./cursor.js";
 import { parseOptionalLocation } from "./locations.js";
-import { type ShortForm, optionalDictionary, parseOperands, parseTail, parseTypeList, spread } from "./short-form.js";
+import { optionalDictionary, parseOperands, parseTail, parseTypeList, type ShortForm, spread } from "./short-form.js";
 import type { Attribute, Attributes, BlockArgument, Type } from "./syntax.js";
 import { parseType } from "./types.js";
 import { parseArgument } from "./values.js";

@@ -1,10 +1,6 @@
 import { parseAttribute, parseSymbol } from "./attributes.js";
 import type { Cursor } from "./cursor.js";
-import { convolution, dotGeneral, reduce, whileLoop } from "./short-forms-compute.js";
-import { constraint, func, manualComputation, mesh, module } from "./short-forms-structure.js";
 import {
-  type ShortForm,
-  type Spread,
   i64Array,
   i64Number,
   optionalDictionary,
@@ -13,9 +9,13 @@ import {
   parseOperands,
   parseTail,
   parseTypeList,
+  type ShortForm,
+  type Spread,
   spread,
   takeKey,
 } from "./short-form.js";
+import { convolution, dotGeneral, reduce, whileLoop } from "./short-forms-compute.js";
+import { constraint, func, manualComputation, mesh, module } from "./short-forms-structure.js";
 import type { Attribute, Type } from "./syntax.js";
 
 /** Operations that are written `op %a, %b {attributes} : types`. */

@@ -162,6 +162,5 @@ export const configErrors = {
   },
   LAP_IMPORT_OP: { exit: ExitCode.usage, recoverable: false, summary: "A StableHLO text has operations that cannot be converted." },
   LAP_IMPORT_SHARDING: { exit: ExitCode.usage, recoverable: false, summary: "A sharding or mesh of a StableHLO text is not supported." },
-  LAP_IMPORT_INPUT: { exit: ExitCode.usage, recoverable: false, summary: "An input of an imported step is missing or has another type." },
   LAP_IMPORT_SIZE: { exit: ExitCode.doesNotFit, recoverable: false, summary: "An imported step has more values than the limit." },
 } as const satisfies ErrorTable;
