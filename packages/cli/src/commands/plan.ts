@@ -85,7 +85,12 @@ async function planImported(context: Context, { job, overrides, chip, output, se
   const subject = compileStepFile(job, context.cwd, overrides);
   const { report, warnings, shards } = planStepFile(subject, context.root, chip);
   for (const warning of warnings) console.warn(warning);
-  show(console, output, { job: subject.name, ...report, shards, warnings }, { table: () => plannedStepText(report, console.paint), html: () => "" });
+  show(
+    console,
+    output,
+    { job: subject.name, ...report, shards, warnings },
+    { table: () => plannedStepText(report, console.paint), html: () => "" },
+  );
   return report.fits ? ExitCode.done : ExitCode.doesNotFit;
 }
 
