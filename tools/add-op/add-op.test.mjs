@@ -10,7 +10,7 @@ import { Session, projectRoot } from "../setup/session.mjs";
 import { ScratchProject, editsOf } from "./scratch-project.mjs";
 
 const edits = editsOf(readFileSync(join(projectRoot, "CONTRIBUTING.md"), "utf8"), "Add an op");
-const op = "log1p";
+const op = "logistic";
 
 describe("the example of CONTRIBUTING that adds an op", function () {
   this.timeout(300_000);
@@ -78,7 +78,7 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     equal(found.fused.hasFused, hasKernels);
     equal(found.fused.fusedCalls > 0, hasKernels);
     ok(found.fused.difference <= 1e-6, `fused kernels differ by ${found.fused.difference}`);
-    for (const text of found.stablehlo) match(text, /stablehlo\.log_plus_one %\w+ : tensor<\d+x\d+xf32>/);
+    for (const text of found.stablehlo) match(text, /stablehlo\.logistic %\w+ : tensor<\d+x\d+xf32>/);
   });
 
   it("the tests of the project cover the op of the example without an edit", async () => {

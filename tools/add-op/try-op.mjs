@@ -1,7 +1,7 @@
 /**
  * Tries an op of one operand in the project of the current directory, and prints the results as JSON:
  *
- *     node try-op.mjs log1p
+ *     node try-op.mjs logistic
  */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";

@@ -161,6 +161,7 @@ export const dataCommands: CommandSpec = {
           flags: "--peer <python>",
           description: "a Python with datatrove and sentencepiece: they run in turn with ours",
           completes: "file",
+          access: "read",
         },
         { flags: "--repeat <number>", description: "repetitions; the median counts (default 1; with --peer 3)", value: "whole" },
       ],
@@ -203,7 +204,12 @@ export const dataCommands: CommandSpec = {
       summary: "train small models on mixtures of the sources of a pipeline, and recommend a mixture",
       arguments: [{ name: "file", description: "the sizes, mixtures and seeds of an ablation", completes: "file" }],
       options: [
-        { flags: "--pipeline <directory>", description: "the sources, instead of those of the file", completes: "directory" },
+        {
+          flags: "--pipeline <directory>",
+          description: "the sources, instead of those of the file",
+          completes: "directory",
+          access: "read",
+        },
         { flags: "--name <name>", description: "the name of the pipeline of its runs; the same name continues" },
         { flags: "-o, --output <file>", description: "the report as JSON", completes: "file", access: "write" },
       ],

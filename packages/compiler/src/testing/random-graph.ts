@@ -279,6 +279,23 @@ const smoothSteps: Readonly<Record<string, Step>> = {
   scatterRows: ({ g, x, rank, dims, rowIds, flip, pick }) => {
     if (rank > 0) g.scatter(rowIds(rank > 1 && flip() ? dims.slice(0, 2) : dims.slice(0, 1)), x, pick([2, 4, 8]));
   },
+  power: ({ g, x, peer, positive }) => void g.op("power", [positive(x), g.tanh(peer())], {}),
+  angle: ({ g, x, peer, positive }) => void g.op("atan2", [x, positive(peer())], {}),
+  remainder: ({ g, x, rank, dim }) => {
+    // Rounding does not carry these numbers over a jump.
+    if (rank > 0) g.multiply(x, g.op("remainder", [g.offset(g.iota(x.type, dim()), 0.5), g.splat(3, x.type)], {}));
+  },
+  bits: ({ g, x, rank, dim, pick }) => {
+    if (rank === 0) return;
+    const whole = g.iota(tensorType("i32", x.type.dims), dim());
+    const op = pick(["bitwise_and", "bitwise_or", "bitwise_xor", "shift_left", "shift_right_arithmetic"] as const);
+    g.add(x, g.scale(g.convert(g.op(op, [whole, g.splat(2, whole.type)], {}), "f32"), 0.02));
+  },
+  bitcast: ({ g, x, rank, dim }) => {
+    if (rank === 0) return;
+    const word = g.op("bitcast_convert", [g.iota(x.type, dim())], { dtype: "i32" });
+    g.add(x, g.scale(g.op("bitcast_convert", [word], { dtype: "f32" }), 0.25));
+  },
   narrow: ({ g, x, rank, dim }) => {
     // Whole numbers are exact in every dtype.
     if (rank > 0) g.add(x, g.scale(g.convert(g.iota(tensorType("i32", x.type.dims), dim()), "f32"), 0.25));

@@ -147,14 +147,16 @@ describe("an export for XLA", () => {
     const g = new GraphBuilder("init");
     g.output("w", g.rngNormal([4], 3, 0.1));
     g.output("m", g.splat(0, tensorType("f32", [4])));
+    g.output("norm", g.splat(1, tensorType("f32", [4])));
     deepStrictEqual(
       [...initSpecsOf(g.finish())],
       [
         ["w", { kind: "normal", key: 3, scale: 0.1 }],
         ["m", { kind: "zeros" }],
+        ["norm", { kind: "ones" }],
       ],
     );
-    g.output("other", g.splat(1, tensorType("f32", [4])));
+    g.output("other", g.splat(2, tensorType("f32", [4])));
     try {
       initSpecsOf(g.finish());
       ok(false, "it must be rejected");
