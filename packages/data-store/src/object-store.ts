@@ -3,11 +3,13 @@ import { createReadStream, mkdirSync, readFileSync, renameSync, rmSync } from "n
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { isSystemError, systemError } from "@lapidary/std";
-import { type AccountCounts, checkAccount } from "./account.js";
+import type { AccountCounts } from "./account.js";
 import {
   accountBytes,
   checkEqual,
+  collectParts,
   damaged,
+  makeScratchBelow,
   type OutputStore,
   parseStoredObject,
   type StoredObject,
@@ -107,23 +109,12 @@ export class ObjectStore implements OutputStore {
    * @throws LapidaryError LAP_DATA_STORE with the part that differs
    */
   async verify(object: StoredObject): Promise<void> {
-    for (const part of object.parts) {
-      const path = this.pathOf(object, part);
-      const found = await digestOf(path);
-      if (found === undefined) throw damaged(path, "it is missing");
-      if (found.bytes !== part.bytes || found.sha256 !== part.sha256) throw damaged(path, "its bytes differ from its account");
-    }
+    for (const index of object.parts.keys()) for await (const _chunk of this.read(object, index));
   }
 
   /** An empty directory on the disk of the store, for files of a stage while it runs. Its user removes it. */
   makeScratch(): string {
-    const path = join(this.#root, "unfinished", `scratch.${randomUUID()}`);
-    try {
-      mkdirSync(path, { recursive: true });
-      return path;
-    } catch (error) {
-      throw isSystemError(error) ? systemError(error, { doing: "make a directory for a stage", place: path }) : error;
-    }
+    return makeScratchBelow(join(this.#root, "unfinished"));
   }
 
   /** Removes an object, so that it is computed again. */
@@ -161,35 +152,10 @@ async function writeObject(
   key: string,
   produced: AsyncGenerator<AsyncIterable<Uint8Array>, AccountCounts>,
 ): Promise<StoredObject> {
-  const parts: StoredPart[] = [];
-  for (;;) {
-    const next = await produced.next();
-    if (next.done === true) {
-      const object = { key, account: checkAccount(next.value, key), parts };
-      await writePart(directory, accountFile, [accountBytes(object)]);
-      await sync(directory);
-      return object;
-    }
-    parts.push(await writePart(directory, `part-${parts.length}`, next.value));
-  }
-}
-
-/** The digest of a file; undefined if there is none. */
-async function digestOf(path: string): Promise<Omit<StoredPart, "name"> | undefined> {
-  const hash = createHash("sha256");
-  let bytes = 0;
-  try {
-    const file = await open(path);
-    for await (const chunk of file.createReadStream()) {
-      hash.update(chunk as Buffer);
-      bytes += (chunk as Buffer).length;
-    }
-  } catch (error) {
-    if (!isSystemError(error)) throw error;
-    if (error.code === "ENOENT") return undefined;
-    throw systemError(error, { doing: "read an output of a stage", place: path });
-  }
-  return { bytes, sha256: hash.digest("hex") };
+  const object = await collectParts(key, produced, (name, chunks) => writePart(directory, name, chunks));
+  await writePart(directory, accountFile, [accountBytes(object)]);
+  await sync(directory);
+  return object;
 }
 
 /** Makes the entries of a directory durable. */

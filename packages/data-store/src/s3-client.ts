@@ -101,7 +101,7 @@ export class S3Client {
     const signer = new AwsV4Signer({
       method,
       url: this.urlOf(name),
-      // The digest of the account tells whether a body arrived whole, so that files need not be read twice.
+      // The digest of the account shows whether a body arrived whole, so that files need not be read twice.
       headers: { ...headers, "x-amz-content-sha256": "UNSIGNED-PAYLOAD" },
       accessKeyId,
       secretAccessKey,

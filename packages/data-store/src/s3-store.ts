@@ -1,13 +1,15 @@
-import { createHash, randomUUID } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { isSystemError, systemError } from "@lapidary/std";
-import { type AccountCounts, checkAccount } from "./account.js";
+import type { AccountCounts } from "./account.js";
 import { isNetworkError, type S3Address, S3Client, textOf } from "./s3-client.js";
 import {
   accountBytes,
   checkEqual,
+  collectParts,
   damaged,
+  makeScratchBelow,
   type OutputStore,
   parseStoredObject,
   type StoredObject,
@@ -74,17 +76,14 @@ export class S3Store implements OutputStore {
     if (found !== undefined) return found;
     const directory = this.makeScratch();
     try {
-      const parts: StoredPart[] = [];
-      const produced = produce();
-      for (;;) {
-        const next = await produced.next();
-        if (next.done === true) return await this.#publish({ key, account: checkAccount(next.value, key), parts });
-        const part = await writePart(directory, `part-${parts.length}`, next.value);
+      const object = await collectParts(key, produce(), async (name, chunks) => {
+        const part = await writePart(directory, name, chunks);
         const file = join(directory, part.name);
         await this.#put(partName(key, part), { file, size: part.bytes });
         rmSync(file);
-        parts.push(part);
-      }
+        return part;
+      });
+      return await this.#publish(object);
     } catch (error) {
       throw isSystemError(error) ? systemError(error, { doing: "write an output of a stage", place: directory }) : error;
     } finally {
@@ -104,13 +103,7 @@ export class S3Store implements OutputStore {
   }
 
   makeScratch(): string {
-    const path = join(this.#directory, `scratch.${randomUUID()}`);
-    try {
-      mkdirSync(path, { recursive: true });
-      return path;
-    } catch (error) {
-      throw isSystemError(error) ? systemError(error, { doing: "make a directory for a stage", place: path }) : error;
-    }
+    return makeScratchBelow(this.#directory);
   }
 
   async *#range(name: string, start: number, end: number): AsyncGenerator<Buffer> {

@@ -1,7 +1,8 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
+import { mkdirSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { asJson, canonicalJson, type JsonValue, LapidaryError } from "@lapidary/std";
+import { asJson, canonicalJson, isSystemError, type JsonValue, LapidaryError, parsedJson, systemError } from "@lapidary/std";
 import { z } from "zod";
 import { type AccountCounts, accountSchema, checkAccount } from "./account.js";
 
@@ -65,7 +66,7 @@ export const accountBytes = (object: StoredObject): Buffer => Buffer.from(`${can
 
 /** @throws LapidaryError LAP_DATA_STORE, LAP_DATA_ACCOUNT */
 export function parseStoredObject(text: string, key: string, location: string): StoredObject {
-  const read = storedObject.safeParse(asJsonText(text));
+  const read = storedObject.safeParse(parsedJson(text));
   if (!read.success || read.data.key !== key) throw damaged(location, "its account has another form");
   checkAccount(read.data.account, location);
   return read.data;
@@ -75,6 +76,35 @@ export function parseStoredObject(text: string, key: string, location: string): 
 export function checkEqual(first: StoredObject, written: StoredObject, location: string): StoredObject {
   if (canonicalJson(asJson(first)) === canonicalJson(asJson(written))) return first;
   throw damaged(location, "another process computed other bytes for it, so the stage is not deterministic");
+}
+
+/**
+ * Stores the parts that a stage gives, in order, and returns the object that they make.
+ *
+ * @throws LapidaryError LAP_DATA_ACCOUNT if the account of the stage does not add up
+ */
+export async function collectParts(
+  key: string,
+  produced: AsyncGenerator<AsyncIterable<Uint8Array>, AccountCounts>,
+  store: (name: string, chunks: AsyncIterable<Uint8Array>) => Promise<StoredPart>,
+): Promise<StoredObject> {
+  const parts: StoredPart[] = [];
+  for (;;) {
+    const next = await produced.next();
+    if (next.done === true) return { key, account: checkAccount(next.value, key), parts };
+    parts.push(await store(`part-${parts.length}`, next.value));
+  }
+}
+
+/** Makes an empty directory for files of a stage, below a directory of this machine. */
+export function makeScratchBelow(directory: string): string {
+  const path = join(directory, `scratch.${randomUUID()}`);
+  try {
+    mkdirSync(path, { recursive: true });
+    return path;
+  } catch (error) {
+    throw isSystemError(error) ? systemError(error, { doing: "make a directory for a stage", place: path }) : error;
+  }
 }
 
 /** Writes a part to a new file, and syncs it. */
@@ -97,16 +127,6 @@ export async function writePart(
     await file.close();
   }
   return { name, bytes, sha256: hash.digest("hex") };
-}
-
-/** The value of a JSON text; undefined if it is not JSON. */
-function asJsonText(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }
 
 export const damaged = (location: string, why: string): LapidaryError =>

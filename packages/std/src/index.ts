@@ -19,7 +19,7 @@ export {
 } from "./failpoints.js";
 export { visible, wrap } from "./visible-text.js";
 export { counted, formatBytes, formatCount, formatDuration, textTable } from "./format.js";
-export { type JsonValue, asJson, canonicalJson, floatOf, jsonText } from "./json.js";
+export { type JsonValue, asJson, canonicalJson, floatOf, jsonText, parsedJson } from "./json.js";
 export { makeDirectories } from "./make-directories.js";
 export { raceAbort } from "./race-abort.js";
 export { type Random, hash32, hashString, normalAt, seededRandom, uniformAt } from "./random.js";

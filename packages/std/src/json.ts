@@ -42,3 +42,13 @@ export function floatOf(value: unknown): number | undefined {
   if (value === null) return Number.NaN;
   return value === "Infinity" || value === "-Infinity" || value === "NaN" ? Number(value) : undefined;
 }
+
+/** The value of a JSON text; undefined if the text is not JSON. */
+export function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

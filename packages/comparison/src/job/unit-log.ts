@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { appendFileSync, closeSync, existsSync, fsyncSync, openSync, readFileSync } from "node:fs";
-import { asJson, canonicalJson, type JsonValue } from "@lapidary/std";
+import { asJson, canonicalJson, type JsonValue, parsedJson } from "@lapidary/std";
 
 /**
  * The results of the units of a comparison, one JSON line each, so that a run that was interrupted continues after its last unit.
@@ -51,10 +51,5 @@ export class UnitLog {
 
 function parsedLine(line: string): { readonly key: string; readonly value: JsonValue } | undefined {
   if (!line.startsWith("{") || !line.endsWith("}")) return undefined;
-  try {
-    return JSON.parse(line) as { key: string; value: JsonValue };
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  return parsedJson(line) as { key: string; value: JsonValue } | undefined;
 }

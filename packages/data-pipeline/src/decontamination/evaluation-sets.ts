@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { sep } from "node:path";
-import { isSystemError, LapidaryError, systemError } from "@lapidary/std";
+import { isSystemError, LapidaryError, parsedJson, systemError } from "@lapidary/std";
 import { z } from "zod";
 
 /** A question of an evaluation set. */
@@ -70,13 +70,8 @@ function contentOf(file: string): string {
 function itemOf(content: string, location: string): z.output<typeof line> & { readonly query: string } {
   const refused = (why: string): LapidaryError =>
     new LapidaryError({ code: "LAP_DATA_EVALUATION_SET", message: `an item of an evaluation set cannot be used: ${why}`, location });
-  let value: unknown;
-  try {
-    value = JSON.parse(content);
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    throw refused("the line is not JSON");
-  }
+  const value = parsedJson(content);
+  if (value === undefined) throw refused("the line is not JSON");
   const parsed = line.safeParse(value);
   if (!parsed.success) throw refused("a field of the question or the answer is neither a text nor a number");
   const { query } = parsed.data;

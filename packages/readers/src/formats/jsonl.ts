@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import type { Account } from "@lapidary/data-store";
+import { parsedJson } from "@lapidary/std";
 import { textPieces } from "../bytes/text-pieces.js";
 import type { Pieces } from "../bytes/unpacked.js";
 import { acceptedText, asObject, defaultMaxDocumentBytes, type FileInput, fieldOf, nameOf } from "../document.js";
@@ -36,20 +37,10 @@ function readLine(
   if (!isUtf8(bytes)) return { dropped: "not UTF-8" };
   const raw = bytes.toString("utf8");
   if (blankLine.test(raw)) return undefined;
-  const value = parsed(raw);
+  const value = parsedJson(raw);
   if (value === undefined) return { dropped: "bad JSON" };
   const object = asObject(value);
   if (object === undefined) return { dropped: "not an object" };
   const read = acceptedText(fieldOf(object, input.textField ?? "text"));
   return "dropped" in read ? read : { text: read.text, name: fieldOf(object, input.nameField ?? "id") };
-}
-
-/** The value of a JSON text; undefined if the text is not JSON. */
-function parsed(raw: string): unknown {
-  try {
-    return JSON.parse(raw);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }
