@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import { assert, hash32, ensure } from "@lapidary/std";
-import { maskedToken, readTokenizer, readTokenizerFiles, type TextTokenizer, type TokenizerFiles } from "@lapidary/tokenizer";
+import { maskedToken } from "@lapidary/tokenizer";
 import { tooSmallForBatch } from "../data-errors.js";
 import { datasetFiles, type Manifest, readManifest, type SplitName } from "./manifest.js";
+import { PreparedDirectory } from "./prepared-directory.js";
 import { permute } from "@lapidary/mixture";
 import { TokenReader } from "./token-file.js";
 
@@ -44,16 +45,15 @@ export interface Batch {
  * Invariants: a batch is a function of its request and the files. Rows of separate requests equal rows of one request.
  * Every token except `<bos>` is a target exactly once in an epoch.
  */
-export class Dataset {
-  readonly directory: string;
+export class Dataset extends PreparedDirectory {
   readonly manifest: Manifest;
   readonly #readers: Readonly<Record<SplitName, TokenReader>>;
   readonly #masked: number | undefined;
-  #tokenizer: TextTokenizer | undefined;
 
   /** Use `openDataset`. */
   constructor(directory: string, manifest: Manifest) {
-    [this.directory, this.manifest, this.#masked] = [directory, manifest, maskedToken(manifest.control)];
+    super(directory);
+    [this.manifest, this.#masked] = [manifest, maskedToken(manifest.control)];
     const reader = (split: SplitName): TokenReader =>
       new TokenReader(join(directory, datasetFiles.tokens(split)), manifest.splits[split].tokens, manifest.bytesPerToken);
     const train = reader("train");
@@ -63,17 +63,6 @@ export class Dataset {
       train.close();
       throw error;
     }
-  }
-
-  /** Read at the first use, because a worker that only trains does not use it. */
-  get tokenizer(): TextTokenizer {
-    this.#tokenizer ??= readTokenizer(join(this.directory, datasetFiles.tokenizer)).tokenizer;
-    return this.#tokenizer;
-  }
-
-  /** The files of the tokenizer, for checkpoints. */
-  get tokenizerFiles(): TokenizerFiles {
-    return readTokenizerFiles(join(this.directory, datasetFiles.tokenizer));
   }
 
   /** Rows of `seq` tokens in one epoch of a split. The last row may be padded. */

@@ -17,17 +17,15 @@ export const splitSchema = z.strictObject({
 });
 
 /** The control tokens of a manifest. */
-export const controlSchema = z.strictObject({ bos: count.optional(), eos: count.optional(), pad: count, stops: z.array(count) });
+const controlSchema = z.strictObject({ bos: count.optional(), eos: count.optional(), pad: count, stops: z.array(count) });
 
-/** The schema of `dataset.json`. */
-const manifestSchema = z.strictObject({
-  format: z.literal("lapidary-dataset"),
-  version: z.literal(2),
+/** The fields that the manifests of all kinds of datasets have. */
+export const commonFields = {
   /** The key of the request, which is the name of the directory. */
   key: z.string(),
-  /** SHA-256 of the tokenizer and both token files. Runs read the same numbers exactly if it is equal. */
+  /** SHA-256 of the tokenizer and of all that the numbers are made from. Runs read the same numbers exactly if it is equal. */
   contentHash: z.string(),
-  /** The source of the text, for users. */
+  /** The source of the text or of the examples, for users. */
   corpus: z.string(),
   /** One past the greatest id of the tokenizer. */
   vocabSize: z.number().int().positive(),
@@ -36,9 +34,16 @@ const manifestSchema = z.strictObject({
   /** Control tokens. `bos` is not a target, unless one token begins and ends texts. In that case `eos` is absent. */
   control: controlSchema,
   bytesPerToken: z.union([z.literal(2), z.literal(4)]),
-  splits: z.strictObject({ train: splitSchema, heldout: splitSchema }),
-  /** Loss of a unigram model of the training tokens on the held-out targets, nats per token. */
+  /** Loss of a unigram model of the training tokens on the held-out targets, nats per token. A mixture counts a sample of both. */
   unigramNats: z.number().nonnegative(),
+} as const;
+
+/** The schema of `dataset.json`. */
+const manifestSchema = z.strictObject({
+  format: z.literal("lapidary-dataset"),
+  version: z.literal(2),
+  ...commonFields,
+  splits: z.strictObject({ train: splitSchema, heldout: splitSchema }),
   /** Files and texts that are not in the corpus, by reason. */
   leftOut: z.record(z.string(), count),
 });
@@ -58,11 +63,18 @@ export const datasetFiles = {
 } as const;
 
 /** @throws LapidaryError `LAP_DATA_DATASET` */
-export function readManifest(directory: string): Manifest {
-  const parsed = manifestSchema.safeParse(readManifestJson(directory));
+export const readManifest = (directory: string): Manifest => parseManifest(manifestSchema, directory, readManifestJson(directory));
+
+/** The manifest of a directory, from its JSON. @throws LapidaryError `LAP_DATA_DATASET` if it has another form */
+export function parseManifest<T>(schema: z.ZodType<T>, directory: string, json: unknown): T {
+  const parsed = schema.safeParse(json);
   if (!parsed.success) throw badDataset(join(directory, manifestFile), firstIssue(parsed.error));
   return parsed.data;
 }
+
+/** Whether the JSON of a manifest names a format. */
+export const hasFormat = (json: unknown, format: string): boolean =>
+  typeof json === "object" && json !== null && "format" in json && json.format === format;
 
 /** @throws LapidaryError `LAP_DATA_DATASET` */
 export function readManifestJson(directory: string): unknown {

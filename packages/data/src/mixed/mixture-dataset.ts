@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
-import { join } from "node:path";
 import { damagedDataset, historyOf, type MixtureStream, type StreamRow, type TokenStream } from "@lapidary/mixture";
 import { asJson, assert, canonicalJson, ensure } from "@lapidary/std";
-import { readTokenizer, readTokenizerFiles, type TextTokenizer, type TokenizerFiles } from "@lapidary/tokenizer";
 import type { Batch, BatchRequest } from "../dataset/dataset.js";
-import { datasetFiles, type SplitName } from "../dataset/manifest.js";
+import { type SplitName } from "../dataset/manifest.js";
+import { PreparedDirectory } from "../dataset/prepared-directory.js";
 import { type MixtureManifest, readMixtureManifest } from "./mixture-manifest.js";
 import { rowsOfTokens, sourceStream, streamOf } from "./source-stream.js";
 
@@ -24,32 +23,20 @@ export interface HeldoutSource {
  *
  * A held-out batch has rows of one source. Batch number `source · n + b` is batch b of the source, and n is the number of batches of the largest source.
  */
-export class MixtureDataset {
-  readonly directory: string;
+export class MixtureDataset extends PreparedDirectory {
   readonly manifest: MixtureManifest;
   readonly #streams: Readonly<Record<SplitName, readonly TokenStream[]>>;
   #stream: { readonly batch: number; readonly seq: number; readonly of: MixtureStream } | undefined;
-  #tokenizer: TextTokenizer | undefined;
   /** The last step whose rows were read ahead. */
   #prefetched = -1;
 
   /** Use `openDataset`. Opens no file of tokens. */
   constructor(directory: string, manifest = readMixtureManifest(directory)) {
-    [this.directory, this.manifest] = [directory, manifest];
+    super(directory);
+    this.manifest = manifest;
     const { corpus, sources, bytesPerToken } = this.manifest;
     const of = (split: SplitName): TokenStream[] => sources.map((source) => sourceStream(corpus, source, split, bytesPerToken));
     this.#streams = { train: of("train"), heldout: of("heldout") };
-  }
-
-  /** Read at the first use, because a worker that only trains does not use it. */
-  get tokenizer(): TextTokenizer {
-    this.#tokenizer ??= readTokenizer(join(this.directory, datasetFiles.tokenizer)).tokenizer;
-    return this.#tokenizer;
-  }
-
-  /** The files of the tokenizer, for checkpoints. */
-  get tokenizerFiles(): TokenizerFiles {
-    return readTokenizerFiles(join(this.directory, datasetFiles.tokenizer));
   }
 
   /** Held-out batches of the source that has most of them. */

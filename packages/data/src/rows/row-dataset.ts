@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { assert, ensure } from "@lapidary/std";
-import { readTokenizer, readTokenizerFiles, type TextTokenizer, type TokenizerFiles } from "@lapidary/tokenizer";
 import type { BatchRequest } from "../dataset/dataset.js";
-import { datasetFiles, type SplitName } from "../dataset/manifest.js";
+import { type SplitName } from "../dataset/manifest.js";
+import { PreparedDirectory } from "../dataset/prepared-directory.js";
 import { TokenReader } from "../dataset/token-file.js";
 import type { Document } from "../examples/encode.js";
 import { firstFit } from "../examples/first-fit.js";
@@ -15,8 +15,7 @@ import { readRowsManifest, rowsFiles, type RowsManifest } from "./rows-manifest.
  * The prepared documents of fine-tuning. A batch of training is a function of (seed, step), by the mixture of the sources and the order of each
  * epoch. Held-out rows keep one order.
  */
-export class RowDataset {
-  readonly directory: string;
+export class RowDataset extends PreparedDirectory {
   readonly manifest: RowsManifest;
   readonly #train: Documents;
   readonly #heldout: Documents;
@@ -26,12 +25,12 @@ export class RowDataset {
   /** The order of the seed that was read last: a run has one seed. */
   #order: { readonly seed: number; readonly order: TrainingOrder } | undefined;
   #heldoutRows: readonly Int32Array[] | undefined;
-  #tokenizer: TextTokenizer | undefined;
 
   /** Use `openDataset`. */
   constructor(directory: string) {
+    super(directory);
     const manifest = readRowsManifest(directory);
-    [this.directory, this.manifest] = [directory, manifest];
+    this.manifest = manifest;
     this.#train = new Documents(directory, manifest, "train");
     try {
       this.#heldout = new Documents(directory, manifest, "heldout");
@@ -41,17 +40,6 @@ export class RowDataset {
     }
     this.#mixture = mixtureOf(manifest.sources.map(({ name, share, documents }) => ({ name, share, size: documents })));
     this.#starts = manifest.sources.map((_, at) => manifest.sources.slice(0, at).reduce((sum, { documents }) => sum + documents, 0));
-  }
-
-  /** Read at the first use, because a worker that only trains does not use it. */
-  get tokenizer(): TextTokenizer {
-    this.#tokenizer ??= readTokenizer(join(this.directory, datasetFiles.tokenizer)).tokenizer;
-    return this.#tokenizer;
-  }
-
-  /** The files of the tokenizer, for checkpoints. */
-  get tokenizerFiles(): TokenizerFiles {
-    return readTokenizerFiles(join(this.directory, datasetFiles.tokenizer));
   }
 
   /** Number of batches that cover the held-out split once. Rows after its end are padding with mask 0. */

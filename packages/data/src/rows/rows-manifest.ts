@@ -1,8 +1,5 @@
-import { join } from "node:path";
-import { firstIssue } from "@lapidary/tokenizer";
 import { z } from "zod";
-import { badDataset } from "../data-errors.js";
-import { controlSchema, manifestFile, readManifestJson, type SplitName } from "../dataset/manifest.js";
+import { commonFields, hasFormat, parseManifest, readManifestJson, type SplitName } from "../dataset/manifest.js";
 
 const count = z.number().int().nonnegative();
 
@@ -21,17 +18,7 @@ export const maxNamedRows = 20;
 const rowsManifestSchema = z.strictObject({
   format: z.literal("lapidary-rows"),
   version: z.literal(1),
-  /** The key of the request, which is the name of the directory. */
-  key: z.string(),
-  /** SHA-256 of the tokenizer and all files of documents. Runs read the same numbers exactly if it is equal. */
-  contentHash: z.string(),
-  /** The files of the examples, for users. */
-  corpus: z.string(),
-  vocabSize: z.number().int().positive(),
-  /** SHA-256 of the files of the tokenizer. */
-  tokenizerHash: z.string(),
-  control: controlSchema,
-  bytesPerToken: z.union([z.literal(2), z.literal(4)]),
+  ...commonFields,
   /** Tokens of a row. */
   seq: z.number().int().positive(),
   /** Whether a row has several documents. */
@@ -39,8 +26,6 @@ const rowsManifestSchema = z.strictObject({
   splits: z.strictObject({ train: splitSchema, heldout: splitSchema }),
   /** The sources of the training documents, in the order of the file. */
   sources: z.array(z.strictObject({ name: z.string(), documents: count, share: z.number().optional() })),
-  /** Loss of a unigram model of the trained tokens on the held-out targets, nats per token. */
-  unigramNats: z.number().nonnegative(),
   /** Rows that are not used. */
   refused: z.strictObject({
     /** Number of rows by error code. */
@@ -68,12 +53,8 @@ export const rowsFiles = {
 } as const;
 
 /** Whether a manifest is that of a dataset of rows. */
-export const hasRows = (json: unknown): boolean =>
-  typeof json === "object" && json !== null && "format" in json && json.format === "lapidary-rows";
+export const hasRows = (json: unknown): boolean => hasFormat(json, "lapidary-rows");
 
 /** @throws LapidaryError `LAP_DATA_DATASET` */
-export function readRowsManifest(directory: string): RowsManifest {
-  const parsed = rowsManifestSchema.safeParse(readManifestJson(directory));
-  if (!parsed.success) throw badDataset(join(directory, manifestFile), firstIssue(parsed.error));
-  return parsed.data;
-}
+export const readRowsManifest = (directory: string): RowsManifest =>
+  parseManifest(rowsManifestSchema, directory, readManifestJson(directory));
