@@ -1,11 +1,11 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { batchOfStep, nodeDisk, readStepLog } from "@lapidary/checkpoint";
-import { findDocuments, type MixtureDataset, type PlacedDocument, prepareMixture, rowsOfBatch, rowsWith } from "@lapidary/data";
+import { findDocuments, type MixtureDataset, type PlacedDocument, rowsOfBatch, rowsWith } from "@lapidary/data";
 import { ensure, LapidaryError } from "@lapidary/std";
 import { runFiles } from "@lapidary/telemetry";
-import { checkDataHistory } from "@lapidary/trainer/data-history";
-import { mixtureRequestOf, type ResolvedJob, trainsOnPipeline } from "@lapidary/training";
+import { openRunMixture } from "@lapidary/trainer/data-history";
+import { trainsOnPipeline } from "@lapidary/training";
 import { knownRun } from "../checkpoints/resolve-checkpoint.js";
 import type { Directories } from "../directories.js";
 import { readJobFile } from "../job/job-file.js";
@@ -109,7 +109,7 @@ const nameOf = (dataset: MixtureDataset, source: number): string => ensure(datas
 async function openRunData(
   directories: Directories,
   run: string,
-): Promise<{ readonly dataset: MixtureDataset; readonly directory: string; readonly job: ResolvedJob }> {
+): Promise<{ readonly dataset: MixtureDataset; readonly directory: string }> {
   const { home } = directories;
   const directory = runDirectory(home, knownRun(home, run));
   const { job } = readJobFile(directories, run, resumeOverrides(directory));
@@ -120,14 +120,8 @@ async function openRunData(
       location: join(directory, "job.json"),
       remedy: "name a run whose job has data.pipeline",
     });
-  const dataset = await prepareMixture(mixtureRequestOf(job), { cacheDir: join(home, "cache/datasets") });
-  try {
-    await checkDataHistory({ directory }, dataset);
-  } catch (error) {
-    dataset.close();
-    throw error;
-  }
-  return { dataset, directory, job };
+  const dataset = await openRunMixture({ directory }, job, { cacheDir: join(home, "cache/datasets") });
+  return { dataset, directory };
 }
 
 /** The overrides of all resumes of a run. */

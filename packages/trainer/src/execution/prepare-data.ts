@@ -6,7 +6,6 @@ import {
   type MixtureDataset,
   type PrepareWork,
   prepareDataset,
-  prepareMixture,
   prepareRows,
   readPairs,
   readPrompts,
@@ -20,7 +19,6 @@ import {
   checkTokenizerSize,
   corpusOf,
   givenTokenizer,
-  mixtureRequestOf,
   needsInit,
   type ResolvedJob,
   rowsRequestOf,
@@ -29,7 +27,7 @@ import {
   trainsOnPipeline,
 } from "@lapidary/training";
 import type { RecipeInputs } from "../recipes/recipe.js";
-import { checkDataHistory } from "./data-history.js";
+import { openRunMixture } from "./data-history.js";
 import { isSameTokenizer, runTokenizer } from "./run-tokenizer.js";
 import { throttle } from "./throttle.js";
 
@@ -59,23 +57,8 @@ export function prepareData(options: DataOptions, signal: AbortSignal): Promise<
 /** The rows of a job over the sources of a pipeline. Steps that the run has trained keep their rows. */
 async function prepareSources({ run, job, cacheDir, clock }: DataOptions, signal: AbortSignal): Promise<MixtureDataset> {
   const work: PrepareWork = { cacheDir: join(cacheDir, "datasets"), signal, onProgress: progressOf(run, clock, signal) };
-  const dataset = await prepareMixture(mixtureRequestOf(job), work);
-  try {
-    await checkDataHistory(run, dataset);
-  } catch (error) {
-    dataset.close();
-    throw error;
-  }
-  const { splits, unigramNats, corpus, vocabSize } = dataset.manifest;
-  run.record({ type: "tokenizer_ready", ids: vocabSize, origin: "given", path: corpus });
-  run.record({
-    type: "dataset_ready",
-    corpus,
-    documents: splits.train.documents,
-    tokens: splits.train.tokens,
-    heldout_tokens: splits.heldout.tokens,
-    unigram_loss: unigramNats,
-  });
+  const dataset = await openRunMixture(run, job, work);
+  recordDataset(run, { origin: "given", path: dataset.manifest.corpus }, dataset);
   return dataset;
 }
 
@@ -105,7 +88,7 @@ async function prepareText({ run, job, root, cacheDir, clock }: DataOptions, sig
   const { corpus: place, leftOut } = dataset.manifest;
   if (Object.keys(leftOut).length > 0) run.record({ type: "documents_skipped", corpus: place, reasons: { ...leftOut } });
   warnOnce(run, skippedWarning(request.corpus, leftOut));
-  recordDataset(run, job, own, dataset);
+  recordDataset(run, tokenizerOrigin(job, own), dataset);
   return dataset;
 }
 
@@ -118,10 +101,9 @@ function preparedDataset(own: string, request: DatasetRequest & { readonly cache
   return undefined;
 }
 
-function tokenizerOrigin(
-  { data, train }: ResolvedJob,
-  own: string | undefined,
-): Pick<RunEventOf<"tokenizer_ready">, "origin" | "path" | "is_new_to_weights"> {
+type TokenizerOrigin = Pick<RunEventOf<"tokenizer_ready">, "origin" | "path" | "is_new_to_weights">;
+
+function tokenizerOrigin({ data, train }: ResolvedJob, own: string | undefined): TokenizerOrigin {
   if (own !== undefined) return { origin: "run" };
   const path = givenTokenizer(data, train);
   return path === undefined ? { origin: "trained", is_new_to_weights: train.init !== undefined } : { origin: "given", path };
@@ -153,7 +135,7 @@ async function prepareExamples({ run, job, cacheDir, clock }: DataOptions, signa
     throw error;
   }
   recordExamples(run, dataset);
-  recordDataset(run, job, own, dataset);
+  recordDataset(run, tokenizerOrigin(job, own), dataset);
   return dataset;
 }
 
@@ -195,9 +177,9 @@ function recordExamples(run: Run, { manifest: { corpus, refused, filters } }: Ex
   });
 }
 
-function recordDataset(run: Run, job: ResolvedJob, own: string | undefined, { manifest }: RunDataset): void {
+function recordDataset(run: Run, origin: TokenizerOrigin, { manifest }: RunDataset): void {
   const { splits, unigramNats, corpus, vocabSize } = manifest;
-  run.record({ type: "tokenizer_ready", ids: vocabSize, ...tokenizerOrigin(job, own) });
+  run.record({ type: "tokenizer_ready", ids: vocabSize, ...origin });
   run.record({
     type: "dataset_ready",
     corpus,
