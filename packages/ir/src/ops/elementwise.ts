@@ -185,7 +185,8 @@ const binaryFormula = <N extends BinaryName>(
   return { ...binary<N>({ ...op, fusible: "binary" } as Binary<N>), stablehlo, domain, smooth };
 };
 
-const comparisons: Readonly<Record<CompareDirection, (a: number, b: number) => boolean>> = {
+/** Comparisons of numbers, by direction. */
+export const comparisons: Readonly<Record<CompareDirection, (a: number, b: number) => boolean>> = {
   EQ: (a, b) => a === b,
   NE: (a, b) => a !== b,
   LT: (a, b) => a < b,

@@ -26,6 +26,7 @@ export {
   anywhere,
   binaryNames,
   binaryOps,
+  comparisons,
   elementwiseNames,
   unaryNames,
   unaryOps,

@@ -49,7 +49,9 @@ export function compileStepFile(path: string, cwd: string, words: readonly strin
 
 function readText(file: string, path: string): string {
   try {
-    return readFileSync(file, "latin1").startsWith("ML\u00efR") ? "ML\u00efR" : readFileSync(file, "utf8");
+    const bytes = readFileSync(file);
+    const start = bytes.toString("latin1", 0, 4);
+    return start === "ML\u00efR" ? start : bytes.toString("utf8");
   } catch (cause) {
     throw isSystemError(cause) ? systemError(cause, { doing: "read the step", place: path }) : cause;
   }

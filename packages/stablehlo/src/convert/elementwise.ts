@@ -1,5 +1,5 @@
 import type { CompareDirection, Dtype, Value } from "@lapidary/ir";
-import { sizeOf, tensorType } from "@lapidary/ir";
+import { comparisons, sizeOf, tensorType } from "@lapidary/ir";
 import { bodyOf, integer } from "./attribute-values.js";
 import {
   dtypeOf,
@@ -87,15 +87,6 @@ function lessUnsigned(c: OpContext, a: Value, b: Value): Value {
   const flip = (x: Value): Value => c.b.add(x, splat(c, x, -2147483648));
   return c.b.compare(flip(a), flip(b), "LT");
 }
-
-const comparisons: Readonly<Record<CompareDirection, (a: number, b: number) => boolean>> = {
-  EQ: (a, b) => a === b,
-  NE: (a, b) => a !== b,
-  LT: (a, b) => a < b,
-  LE: (a, b) => a <= b,
-  GT: (a, b) => a > b,
-  GE: (a, b) => a >= b,
-};
 
 const directionOf = (c: OpContext): CompareDirection => {
   const direction = bodyOf(c.op.attributes.get("comparison_direction"));
