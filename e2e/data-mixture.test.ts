@@ -86,10 +86,7 @@ describe("training on a mixture of sources", function () {
       await other.json("up");
       await other.run("launch", path, "--name", "killed");
       await other.json("up");
-      for (let state = ""; state !== "done"; ) {
-        ({ state } = (await other.json("jobs", "get", "killed")) as { state: string });
-        ok(!["failed", "cancelled"].includes(state), state);
-      }
+      await other.untilDone("killed");
       equal(readdirSync(fired).length, 2);
       deepStrictEqual(lastDigests(other, "killed"), lastDigests(home, "whole"));
     } finally {

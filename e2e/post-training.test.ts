@@ -113,10 +113,7 @@ describe("recipes on preferences and rewards", function () {
         "killed",
       );
       await other.json("up");
-      for (let state = ""; state !== "done"; ) {
-        ({ state } = (await other.json("jobs", "get", "killed")) as { state: string });
-        ok(!["failed", "cancelled"].includes(state), state);
-      }
+      await other.untilDone("killed");
       equal(readdirSync(fired).length, 2);
       deepStrictEqual(lastDigests(other, "killed"), lastDigests(home, "whole"));
     } finally {

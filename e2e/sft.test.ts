@@ -111,12 +111,6 @@ describe("supervised fine-tuning", function () {
     mkdirSync(fired());
     const failpoints = ["backward-middle@4,1:kill", "after-commit@9,c:kill", "before-vote@18,0:kill", "before-vote@18,1:kill"];
     const other = new Home({ LAPIDARY_FAILPOINTS: failpoints.join(";"), LAPIDARY_FAILPOINTS_FIRED: fired() });
-    const ends = async (run: string): Promise<void> => {
-      for (let state = ""; state !== "done"; ) {
-        ({ state } = (await other.json("jobs", "get", run)) as { state: string });
-        ok(!["failed", "cancelled"].includes(state), state);
-      }
-    };
     const last = (rows: readonly CommittedStep[]): (readonly [number, string])[] => [
       ...new Map(rows.map(({ step, digest }) => [step, digest])),
     ];
@@ -126,9 +120,9 @@ describe("supervised fine-tuning", function () {
       await other.json("up");
       await other.run("launch", write(other, "sft.yaml", sftJob(base)), "--name", "killed");
       await other.json("up");
-      await ends("killed");
+      await other.untilDone("killed");
       await other.run("launch", write(other, "lora.yaml", loraJob(base)), "--name", "adapter");
-      await ends("adapter");
+      await other.untilDone("adapter");
       equal(readdirSync(fired()).length, 4);
       deepStrictEqual(last(committedSteps(other, "killed")), last(committedSteps(home, "whole")));
       deepStrictEqual(last(committedSteps(other, "adapter")), last(committedSteps(home, "adapter")));

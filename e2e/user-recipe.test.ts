@@ -149,10 +149,7 @@ describe("a recipe that a user wrote", function () {
       await other.json("up");
       await other.run("launch", job, "--name", "killed");
       await other.json("up");
-      for (let state = ""; state !== "done"; ) {
-        ({ state } = (await other.json("jobs", "get", "killed")) as { state: string });
-        ok(!["failed", "cancelled"].includes(state), state);
-      }
+      await other.untilDone("killed");
       equal(readdirSync(fired).length, failpoints.length);
       deepStrictEqual(last(committedSteps(other, "killed")), last(committedSteps(home, "controlled")));
     } finally {

@@ -94,6 +94,14 @@ export class Home {
     return JSON.parse(stdout) as Record<string, unknown>;
   }
 
+  /** Waits until a job is done. Throws if it fails or is cancelled. */
+  async untilDone(job: string): Promise<void> {
+    for (let state = ""; state !== "done"; ) {
+      ({ state } = (await this.json("jobs", "get", job)) as { state: string });
+      if (["failed", "cancelled"].includes(state)) throw new Error(`the job ${job} is ${state}`);
+    }
+  }
+
   /** The run events that `jobs events` prints. */
   async events(run: string): Promise<readonly TimedEvent[]> {
     const { code, stdout, stderr } = await this.run("jobs", "events", run, "--json");
