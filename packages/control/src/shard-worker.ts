@@ -22,7 +22,7 @@ export interface ShardWorkerOptions {
   readonly onError: (error: Error) => void;
 }
 
-/** A worker tells that it lives so often, and counts as gone after three times as long. */
+/** The interval at which a worker reports that it is alive. It counts as gone after three intervals without a report. */
 const heartbeat_ms = 1000;
 
 /** Takes jobs of a shard queue until it is closed. */

@@ -112,7 +112,7 @@ export class WordScanner implements HashedWords {
     return true;
   }
 
-  /** @param rest the units of the text after the character: the memory has room for as many */
+  /** @param rest the units of the text after the character: the memory holds as many */
   #append({ kind, text }: CharacterRole, rest: number): void {
     if (kind === "dropped") return;
     if (kind !== "joined") this.#endWord();

@@ -37,7 +37,7 @@ export function toBlocks(g: GraphBuilder, x: Value, { count, length }: WindowBlo
   return g.reshape(x, [B, count, length, ...rest]);
 }
 
-/** Keys or values [B, T, ...] → [B, count, (previous + 1) · length, ...]: those that each block sees. Zeros stand before the first block. */
+/** Keys or values [B, T, ...] → [B, count, (previous + 1) · length, ...]: those that each block sees. Zeros precede the first block. */
 export function keysOfBlocks(g: GraphBuilder, x: Value, blocks: WindowBlocks): Value {
   const own = toBlocks(g, x, blocks);
   const dims = own.type.dims;
