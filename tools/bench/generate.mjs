@@ -18,8 +18,7 @@ const built = (/** @type {string} */ name) => import(new URL(`../../packages/${n
 export const generateModels = ["micro", "nano16", "mini"];
 const rows = 16;
 const prompt = 16;
-/** Limit of the new tokens of a row. */
-const mostNew = 96;
+const count = 128;
 /** Tokens that one message decodes, and the messages in flight. */
 const [tokensAtOnce, ahead] = [8, 2];
 
@@ -32,7 +31,9 @@ class Generator {
     const [{ openSession }, training, { makeMesh }, models] = await Promise.all(
       ["trainer", "training", "topology", "models"].map((each) => built(`${each}/dist/index.js`)),
     );
-    const { config } = (await jobOf({ model: name, mesh: [data, model], batch: rows, numerics: "f32" })).model;
+    const job = await jobOf({ model: name, mesh: [data, model], batch: rows, numerics: "f32" });
+    // Models of shorter contexts generate beyond them: rotary embeddings set no limit, and both sides compute the same.
+    const config = { ...job.model.config, contextLength: Math.max(job.model.config.contextLength, prompt + count) };
     const mesh = makeMesh({ data, model });
     const session = await openSession({
       mesh,
@@ -53,7 +54,6 @@ class Generator {
     this.model = model;
     this.training = training;
     this.models = models;
-    const count = Math.min(mostNew, config.contextLength - prompt);
     /** @type {Lengths} */
     this.lengths = { prompt, count, positions: prompt + count };
     this.config = config;
