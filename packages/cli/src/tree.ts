@@ -270,7 +270,7 @@ export const commandTree: CommandSpec = {
       ],
       examples: [
         "lapidary explain configs/jobs/nano16.yaml",
-        "lapidary explain step.mlir mesh.data=4",
+        "lapidary explain e2e/golden/stablehlo/llama_fsdp8/step.loc.mlir",
         "lapidary explain configs/jobs/gemma-7b-rl.yaml --program rollout_decode",
         "lapidary explain configs/jobs/nano16.yaml params/model.layers.0.mlp.down_proj.weight",
       ],

@@ -228,7 +228,7 @@ describe("job files", () => {
     });
     refuses(() => resolved(base, "trian.steps=5"), { ...unknown, place: "override trian.steps=5", remedy: /"train"/ });
     refuses(() => resolved(base, "lr=5"), { ...unknown, remedy: /"train.optimizer.lr"/ });
-    refuses(() => resolved(base, "pipeline=2"), { ...unknown, remedy: /known keys are name, model/ });
+    refuses(() => resolved(base, "qwertyuiop=2"), { ...unknown, remedy: /known keys are name, model/ });
     refuses(() => resolved(base, "__proto__.x=1"), { ...unknown, place: "override __proto__.x=1" });
     refuses(() => resolved(`${base}__proto__: { zero: 3 }`), { ...unknown, place: "jobs/mine.yaml:9:1" });
     refuses(() => resolved(base.replace("lr: 1e-3", "lr: 1, betas: [0.9, 0.95]"), "train.optimizer.name=sgd"), {

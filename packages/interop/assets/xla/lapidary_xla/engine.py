@@ -15,17 +15,18 @@ import numpy as np
 from jax.extend import backend as jax_backend
 from jax.extend.lowering import JaxIrContext, upstream_dialects
 from jax.extend.mlir import ir
-from jax.extend.mlir.dialects import sdy, stablehlo
+from jax.extend.mlir.dialects import chlo, sdy, stablehlo
 
 from .failures import USAGE, Failure
 
 
 def dialects() -> ir.Context:
-    """A context with the dialects StableHLO and Shardy."""
+    """A context with the dialects StableHLO, CHLO and Shardy."""
     context = JaxIrContext()
     context.append_dialect_registry(upstream_dialects)
     context.load_all_available_dialects()
     stablehlo.register_dialect(context)
+    chlo.register_dialect(context)
     sdy.register_dialect(context)
     return context
 
