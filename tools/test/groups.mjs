@@ -10,14 +10,21 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:f
 import { join, relative } from "node:path";
 import { packageNames } from "../setup/build.mjs";
 
-const groupTimeout_ms = 15 * 60_000;
+/** Ends a group that hangs. Rounds of `npm run test:nightly` draw more cases and take longer. */
+const groupTimeout_ms = (process.env.LAPIDARY_PROPERTY_RUNS === undefined ? 25 : 240) * 60_000;
+/** A process that a test has ended may need this time to exit on a busy machine. */
+const settle_ms = 20_000;
 /** Maximum number of files in a group of unit tests. */
 const filesOfGroup = 16;
 /** This group measures how fast a page draws. */
 const alone = new Set(["e2e/dashboard-live"]);
 
 /** @typedef {{ readonly name: string, readonly alone: boolean, readonly files: readonly string[] }} Group */
-/** @typedef {{ readonly passed: number, readonly skipped: number, readonly failures: readonly { title: string, message: string }[], readonly seconds: number }} Outcome */
+/** @typedef {{ readonly title: string, readonly cases: number, readonly rejected: number, readonly seed: number }} Property */
+/**
+ * @typedef {{ readonly passed: number, readonly skipped: readonly string[], readonly properties: readonly Property[],
+ *   readonly failures: readonly { title: string, message: string }[], readonly seconds: number }} Outcome
+ */
 
 /**
  * @param {string} root
@@ -63,22 +70,23 @@ function testFiles(directory, ending) {
 /**
  * @param {import("../setup/session.mjs").Session} session
  * @param {Group} group
+ * @param {number} [endLeftovers_ms] how long processes of the group may still run after its end
  * @returns {Promise<Outcome>}
  */
-export async function runGroup(session, group) {
+export async function runGroup(session, group, endLeftovers_ms = settle_ms) {
   const directory = join(session.root, "out/test");
   mkdirSync(directory, { recursive: true });
   const output = join(directory, `${group.name.replaceAll("/", "-")}.jsonl`);
   rmSync(output, { force: true });
   const start_ms = Date.now();
   const reporter = ["--reporter", join(session.root, "tools/test/reporter.mjs"), "--reporter-option", `output=${output}`];
-  const seed = ["--require", join(session.root, "tools/test/seed.mjs")];
+  const plugins = ["seed.mjs", "hang-limit.mjs"].flatMap((name) => ["--require", join(session.root, "tools/test", name)]);
   const mocha = await session.run(
     process.execPath,
-    [join(session.root, "node_modules/mocha/bin/mocha.js"), ...seed, ...reporter, ...group.files],
+    [join(session.root, "node_modules/mocha/bin/mocha.js"), ...plugins, ...reporter, ...group.files],
     {
       timeout_ms: groupTimeout_ms,
-      endLeftovers: true,
+      endLeftovers_ms,
     },
   );
   const lines = existsSync(output)
@@ -99,7 +107,8 @@ export async function runGroup(session, group) {
   if (mocha.leftovers.length > 0) addFailure("processes were left running", mocha.leftovers.join("\n"));
   return {
     passed: lines.filter((line) => line.kind === "pass").length,
-    skipped: lines.filter((line) => line.kind === "pending").length,
+    skipped: lines.filter((line) => line.kind === "pending").map(({ title }) => title),
+    properties: lines.filter((line) => line.kind === "property"),
     failures,
     seconds: (Date.now() - start_ms) / 1000,
   };
