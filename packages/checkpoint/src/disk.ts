@@ -2,6 +2,7 @@ import {
   appendFileSync,
   closeSync,
   fdatasyncSync,
+  fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -48,9 +49,10 @@ export interface Disk {
   readText(path: string): string | undefined;
   /** Creates a file, and its directory; false if the file existed. */
   createExclusive(path: string, text: string): boolean;
-  /** Like `list` and `remove`, synchronously. */
+  /** Like `list`, `remove` and `syncDirectory`, synchronously. */
   listNow(path: string): string[];
   removeNow(path: string): void;
+  syncDirectoryNow(path: string): void;
 }
 
 /** Maximum bytes of one write call; the limit of the system is 2 GiB. */
@@ -108,9 +110,19 @@ export const nodeDiskWith = (native: NativeDisk | undefined): Disk => ({
   },
   listNow: (path) => unlessMissing<string[]>(() => readdirSync(path), []),
   removeNow: (path) => rmSync(path, { force: true }),
+  syncDirectoryNow: syncDirectory,
 });
 
 export const nodeDisk = nodeDiskWith(nativeDisk);
+
+function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}
 
 async function createThroughNode(directory: string, names: readonly string[]): Promise<DiskFiles> {
   await makeDirectory(directory);
