@@ -2,7 +2,6 @@ import {
   appendFileSync,
   closeSync,
   fdatasyncSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -14,6 +13,7 @@ import {
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
+import { syncDirectory } from "@lapidary/std";
 import type { DiskFiles } from "./disk-files.js";
 import { type NativeDisk, nativeDisk } from "./native-disk.js";
 
@@ -114,15 +114,6 @@ export const nodeDiskWith = (native: NativeDisk | undefined): Disk => ({
 });
 
 export const nodeDisk = nodeDiskWith(nativeDisk);
-
-function syncDirectory(path: string): void {
-  const directory = openSync(path, "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
-}
 
 async function createThroughNode(directory: string, names: readonly string[]): Promise<DiskFiles> {
   await makeDirectory(directory);

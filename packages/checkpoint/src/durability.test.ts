@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { recordWrites, type Recording, temporaryDirectory } from "@lapidary/std/testing";
+import { forEachState, recordWrites, type Recording, temporaryDirectory } from "@lapidary/std/testing";
 import { type CheckpointContent, CheckpointStore, verifyCheckpoint } from "./checkpoint-store.js";
 import { type Disk, nodeDiskWith } from "./disk.js";
 import { RunFence } from "./run-fence.js";
@@ -32,45 +32,16 @@ const content = (step: number): CheckpointContent => ({
 describe("the order of writes, for a power cut after each of them and any loss of unsynced data", () => {
   const directory = temporaryDirectory();
 
-  /** States without a guarantee cannot show that one is broken. */
-  const guaranteed = ({ events, states }: Recording): Recording => ({
-    events,
-    *states() {
-      for (const state of states()) if (state.marks.length > 0) yield state;
-    },
-  });
-
-  /** Runs `check` on every state that a power cut can leave. @returns the number of states */
-  async function forEachState(
-    { states }: Recording,
-    check: (run: string, marks: readonly string[]) => void | Promise<void>,
-  ): Promise<number> {
-    const place = mkdtempSync(join(directory(), "states-"));
-    let count = 0;
-    for (const state of states()) {
-      const run = join(place, String(count++));
-      mkdirSync(run);
-      state.store(run);
-      try {
-        await check(run, state.marks);
-      } catch (error) {
-        throw new Error(`${state.description}, marks ${state.marks.join()}: ${String(error)}`, { cause: error });
-      }
-      rmSync(run, { recursive: true });
-    }
-    return count;
-  }
-
   /** An existing, durable directory of a run. */
   const newRun = (): string => mkdtempSync(join(directory(), "run-"));
 
-  const recordSteps = (run: string, used: Disk = disk): Promise<Recording> =>
+  const recordSteps = (run = newRun()): Promise<Recording> =>
     recordWrites(run, (mark) => {
       for (const [from, to] of [
         [0, 3],
         [2, 5],
       ] as const) {
-        const log = new StepLog(used, run, RunFence.claim(used, run));
+        const log = new StepLog(disk, run, RunFence.claim(disk, run));
         log.begin(from, "a", log.digestAt(from), from === 0 ? undefined : "a worker was killed");
         for (let step = from + 1; step <= to; step++) log.commit(step, outcome(step));
         log.sync();
@@ -95,14 +66,14 @@ describe("the order of writes, for a power cut after each of them and any loss o
   }
 
   it("the step log has every synced step, and a run continues after its last complete step", async () => {
-    const states = await checkSteps(await recordSteps(newRun()));
+    const states = await checkSteps(await recordSteps());
     ok(states > 100, `${states} states`);
   });
 
-  async function recordEpochs(used: Disk = disk): Promise<Recording> {
+  async function recordEpochs(): Promise<Recording> {
     const run = newRun();
     return recordWrites(run, (mark) => {
-      for (let attempt = 0; attempt < 4; attempt++) mark(String(RunFence.claim(used, run).epoch));
+      for (let attempt = 0; attempt < 4; attempt++) mark(String(RunFence.claim(disk, run).epoch));
     });
   }
 
@@ -120,9 +91,9 @@ describe("the order of writes, for a power cut after each of them and any loss o
   const storeOf = (run: string, used: Disk): CheckpointStore =>
     new CheckpointStore({ disk: used, directory: join(run, "checkpoints"), fence: RunFence.claim(used, run) });
 
-  const recordCheckpoints = async (used: Disk = disk): Promise<Recording> => {
+  const recordCheckpoints = async (): Promise<Recording> => {
     const run = newRun();
-    const store = storeOf(run, used);
+    const store = storeOf(run, disk);
     return recordWrites(run, async (mark) => {
       for (const step of [1, 2]) {
         await store.write(content(step), 1);
@@ -153,28 +124,21 @@ describe("the order of writes, for a power cut after each of them and any loss o
     ok(states > 50, `${states} states`);
   });
 
-  /** Loses the syncs of the directories with a name that fits. */
-  const withoutDirectory = (name: RegExp): Disk => ({
-    ...disk,
-    syncDirectory: (path) => (name.test(path) ? Promise.resolve() : disk.syncDirectory(path)),
-    syncDirectoryNow: (path) => (name.test(path) ? undefined : disk.syncDirectoryNow(path)),
-  });
-  const withoutFile: Disk = { ...disk, create: unsynced.create, syncFile: unsynced.syncFile };
+  const steps = async (path: RegExp): Promise<number> => checkSteps((await recordSteps()).withoutSyncs(path));
+  const epochs = async (path: RegExp): Promise<number> => checkEpochs((await recordEpochs()).withoutSyncs(path));
+  const checkpoints = async (path: RegExp): Promise<number> => checkCheckpoints((await recordCheckpoints()).withoutSyncs(path));
 
-  for (const [title, check] of [
-    ["of the step log", async () => checkSteps(guaranteed(await recordSteps(newRun(), withoutFile)))],
-    ["of the directory with the step log", async () => checkSteps(guaranteed(await recordSteps(newRun(), withoutDirectory(/run-[^/]*$/))))],
-    ["of the directory with the epochs", async () => checkEpochs(await recordEpochs(withoutDirectory(/epochs$/)))],
-    ["of the directory with the directory of epochs", async () => checkEpochs(await recordEpochs(withoutDirectory(/run-[^/]*$/)))],
-    ["of the files of a checkpoint", async () => checkCheckpoints(guaranteed(await recordCheckpoints(withoutFile)))],
-    [
-      "of the draft of a checkpoint",
-      async () => checkCheckpoints(guaranteed(await recordCheckpoints(withoutDirectory(/\.writing-[^/]*$/)))),
-    ],
-    [
-      "of the directory of the checkpoints",
-      async () => checkCheckpoints(guaranteed(await recordCheckpoints(withoutDirectory(/checkpoints$/)))),
-    ],
+  for (const [title, check, path] of [
+    ["of the step log", steps, /ledger/],
+    ["of the directory with the step log", steps, /^\.$/],
+    ["of the directory with the epochs", epochs, /epochs$/],
+    ["of the directory with the directory of epochs", epochs, /^\.$/],
+    ["of a weight file", checkpoints, /model\.safetensors/],
+    ["of a small file of a checkpoint", checkpoints, /config\.json/],
+    ["of a manifest", checkpoints, /manifest/],
+    ["of the draft of a checkpoint", checkpoints, /\.writing-[^/]*$/],
+    ["of the directory of the checkpoints", checkpoints, /checkpoints$/],
+    ["of the directory above the checkpoints", checkpoints, /^\.$/],
   ] as const)
-    it(`this test finds a missing sync ${title}`, () => rejects(check(), /left of|after|newest checkpoint is/));
+    it(`this test finds a missing sync ${title}`, () => rejects(check(path), /left of|after|newest checkpoint is/));
 });

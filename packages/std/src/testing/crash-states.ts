@@ -17,7 +17,7 @@ export type Change =
 /** What a process did, in order. A sync makes all earlier changes of its file or directory durable. A mark is a guarantee that the process gave. */
 export type RecordedEvent =
   | { readonly kind: "change"; readonly change: Change }
-  | { readonly kind: "sync"; readonly node: NodeId }
+  | { readonly kind: "sync"; readonly node: NodeId; readonly path: string }
   | { readonly kind: "mark"; readonly text: string };
 
 /** The content of a disk: directories by their names, files by their bytes. */

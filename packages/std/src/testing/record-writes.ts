@@ -1,7 +1,8 @@
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
-import { join } from "node:path";
-import { ensure } from "../errors.js";
+import { tmpdir } from "node:os";
+import { join, relative } from "node:path";
+import { assert, ensure } from "../errors.js";
 import { type CrashState, crashStates, type DiskContent, type NodeId, type RecordedEvent } from "./crash-states.js";
 
 /** The functions of Node that the product writes with. After each call, the recorder compares the directory with its content before. */
@@ -26,7 +27,41 @@ type AnyFunction = (...values: readonly unknown[]) => unknown;
 export interface Recording {
   /** Every state that a power cut can leave. */
   states(): Generator<CrashState>;
-  readonly events: readonly RecordedEvent[];
+  /**
+   * The same work by a process that never syncs the paths that fit. Only states with a guarantee are left, because only they can show that one is broken.
+   * A test must fail for them, so it finds a sync that is missing.
+   */
+  withoutSyncs(path: RegExp): Recording;
+}
+
+/**
+ * Stores every state of a recording in a new directory and checks it.
+ *
+ * @param check gets the directory of the state, and the marks before the power cut
+ * @returns the number of states
+ */
+export async function forEachState(
+  { states }: Recording,
+  check: (directory: string, marks: readonly string[]) => void | Promise<void>,
+): Promise<number> {
+  const place = fs.mkdtempSync(join(tmpdir(), "lapidary-states-"));
+  let count = 0;
+  try {
+    for (const state of states()) {
+      const directory = join(place, String(count++));
+      fs.mkdirSync(directory);
+      state.store(directory);
+      try {
+        await check(directory, state.marks);
+      } catch (error) {
+        throw new Error(`${state.description}, marks ${state.marks.join()}: ${String(error)}`, { cause: error });
+      }
+      fs.rmSync(directory, { recursive: true });
+    }
+  } finally {
+    fs.rmSync(place, { recursive: true, force: true });
+  }
+  return count;
 }
 
 /**
@@ -45,8 +80,18 @@ export async function recordWrites(directory: string, work: (mark: (text: string
   } finally {
     restore();
   }
-  const { root, before, events } = recorder;
-  return { events, states: () => crashStates(root, before, events) };
+  const { root, before } = recorder;
+  const recordingOf = (events: readonly RecordedEvent[], isWhole: boolean): Recording => ({
+    *states() {
+      for (const state of crashStates(root, before, events)) if (isWhole || state.marks.length > 0) yield state;
+    },
+    withoutSyncs: (path) => {
+      const left = events.filter((event) => event.kind !== "sync" || !path.test(event.path));
+      assert(left.length < events.length, "a sync is left out", path.source);
+      return recordingOf(left, false);
+    },
+  });
+  return recordingOf(recorder.events, true);
 }
 
 class WriteRecorder {
@@ -55,6 +100,8 @@ class WriteRecorder {
   readonly before: DiskContent;
   /** The identity of each file and directory, by its inode number. */
   #nodes = new Map<number, NodeId>();
+  /** Paths relative to the directory: `.` is the directory. */
+  readonly #paths = new Map<NodeId, string>();
   #content: DiskContent;
   #next = 1;
   #isScanning = false;
@@ -123,7 +170,7 @@ class WriteRecorder {
 
   #synced(file: number): void {
     const node = this.#nodes.get(fs.fstatSync(file).ino);
-    if (node !== undefined) this.events.push({ kind: "sync", node });
+    if (node !== undefined) this.events.push({ kind: "sync", node, path: this.#paths.get(node) ?? "" });
   }
 
   /** Records the differences since the last call. */
@@ -145,7 +192,10 @@ class WriteRecorder {
   #compareBytes(node: NodeId, before: Uint8Array | undefined, now: Uint8Array): void {
     // A new file is empty, even if none of its bytes becomes durable.
     if (before === undefined)
-      this.events.push({ kind: "change", change: { kind: "write", node, at: 0, bytes: new Uint8Array() } }, { kind: "sync", node });
+      this.events.push(
+        { kind: "change", change: { kind: "write", node, at: 0, bytes: new Uint8Array() } },
+        { kind: "sync", node, path: "" },
+      );
     const old = before ?? new Uint8Array();
     if (now.length < old.length) this.events.push({ kind: "change", change: { kind: "truncate", node, size: now.length } });
     let at = 0;
@@ -159,7 +209,7 @@ class WriteRecorder {
     for (const name of before?.keys() ?? []) if (!now.has(name)) names.set(name, undefined);
     // A new directory is empty, even if none of its names becomes durable.
     if (before === undefined)
-      this.events.push({ kind: "change", change: { kind: "names", node, names: new Map() } }, { kind: "sync", node });
+      this.events.push({ kind: "change", change: { kind: "names", node, names: new Map() } }, { kind: "sync", node, path: "" });
     if (names.size === 0) return;
     const isRename = [...names.values()].some((child) => child !== undefined && [...(before?.values() ?? [])].includes(child));
     if (isRename) this.events.push({ kind: "change", change: { kind: "names", node, names } });
@@ -175,6 +225,7 @@ class WriteRecorder {
       const { ino } = fs.statSync(path);
       const node = this.#nodes.get(ino) ?? this.#next++;
       nodes.set(ino, node);
+      this.#paths.set(node, relative(this.directory, path) || ".");
       content.set(
         node,
         fs.statSync(path).isDirectory()
