@@ -25,7 +25,8 @@ export function asWriteError(location: string, cause: unknown): unknown {
 }
 
 /**
- * An error of the disk becomes LAP_LEDGER_WRITE; any other error is returned unchanged.
+ * An error of the disk becomes LAP_LEDGER_WRITE; any other error is returned unchanged. Without a step log no step is committed: the job ends, and can be
+ * resumed when the disk has space.
  *
  * @param what the file that was written: of the step log, or the epoch of an attempt
  */

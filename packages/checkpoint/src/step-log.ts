@@ -278,7 +278,6 @@ function nextDigest(before: string, step: number, numbers: readonly number[]): s
     .slice(0, 32);
 }
 
-/** Without a step log no step is committed: the job ends, and can be resumed when the disk has space. */
 function replayDiffers(step: number, before: number | undefined, now: number): LapidaryError {
   return new LapidaryError({
     code: "LAP_REPLAY_DIFFERS",
