@@ -3,6 +3,7 @@
  * `npm test`: sets up, builds, lints and runs every test. The last line is always `N passed, N failed`; a failed
  * set-up, build or lint counts as a failure. A group that fails counts at once; nothing runs again. The lines before the last one name the tests
  * that were skipped, because this machine lacks what they need. `node tools/test.mjs NAME…` runs only the groups whose names start with NAME.
+ * `--release` adds the groups of a release.
  */
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -18,7 +19,8 @@ import { propertiesText, skippedText, totalText } from "./test/summary.mjs";
 /** Seconds that groups took on a slow machine, so that a fresh clone also starts the longest groups first. @type {Record<string, number>} */
 const usualTimes = JSON.parse(readFileSync(new URL("test/usual-times.json", import.meta.url), "utf8"));
 const session = new Session();
-const chosen = process.argv.slice(2);
+const isRelease = process.argv.includes("--release");
+const chosen = process.argv.slice(2).filter((argument) => argument !== "--release");
 let passed = 0;
 let failed = 0;
 /** @type {import("./test/summary.mjs").GroupOutcome[]} */
@@ -86,7 +88,9 @@ function printOutcome(group, outcome) {
 
 async function runTests() {
   const times = /** @type {Record<string, number>} */ (readStamp(session.root, "test-times") ?? {});
-  const groups = findGroups(session.root).filter(({ name }) => chosen.length === 0 || chosen.some((prefix) => name.startsWith(prefix)));
+  const groups = findGroups(session.root, isRelease).filter(
+    ({ name }) => chosen.length === 0 || chosen.some((prefix) => name.startsWith(prefix)),
+  );
   const total = groups.length;
   /** The last measured time of a group, here or on another machine; a guess for a group that never ran. @param {import("./test/groups.mjs").Group} group */
   const timeOf = ({ name, files }) => times[name] ?? usualTimes[name] ?? 5 * files.length;

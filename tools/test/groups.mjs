@@ -2,7 +2,7 @@
  * Finds the groups of tests, and runs a group in a separate mocha process.
  *
  *     unit   one group per package, and one for tools; several groups for a package with many files
- *     e2e    one group per file, named by its path: `e2e/parity`, `e2e/cases/corpus`
+ *     e2e    one group per file, named by its path: `e2e/parity`, `e2e/cases/corpus`; `e2e/release/…` only for a release
  *
  * Groups run in parallel, one per core. Groups that measure time (`alone`) run in sequence, while no other group runs.
  */
@@ -16,6 +16,8 @@ const groupTimeout_ms = (process.env.LAPIDARY_PROPERTY_RUNS === undefined ? 25 :
 const settle_ms = 20_000;
 /** Maximum number of files in a group of unit tests. */
 const filesOfGroup = 16;
+/** Repeats of claims on more meshes, for a release: `npm run test:release` runs them after all other groups. */
+const releasePrefix = "e2e/release/";
 /** This group measures how fast a page draws. */
 const alone = new Set(["e2e/dashboard-live"]);
 
@@ -28,9 +30,10 @@ const alone = new Set(["e2e/dashboard-live"]);
 
 /**
  * @param {string} root
+ * @param {boolean} [withRelease] whether the groups of a release are among them
  * @returns {Group[]}
  */
-export function findGroups(root) {
+export function findGroups(root, withRelease = false) {
   const units = packageNames(root).map((name) => ({ name, files: testFiles(join(root, "packages", name, "dist"), ".test.js") }));
   units.push({ name: "tools", files: testFiles(join(root, "tools"), ".test.mjs") });
   const e2e = join(root, "e2e/dist");
@@ -40,7 +43,9 @@ export function findGroups(root) {
       .replaceAll("\\", "/")}`,
     files: [file],
   }));
-  return [...units.flatMap(inParts), ...whole].map((group) => ({ ...group, alone: alone.has(group.name) }));
+  return [...units.flatMap(inParts), ...whole]
+    .filter(({ name }) => withRelease || !name.startsWith(releasePrefix))
+    .map((group) => ({ ...group, alone: alone.has(group.name) }));
 }
 
 /**

@@ -48,6 +48,13 @@ describe("the test runner", () => {
     );
   });
 
+  it("the test runner has the groups of a release only if they are wanted", () => {
+    rmSync(join(root, "tools"));
+    for (const file of ["packages/a/package.json", "e2e/dist/one.test.js", "e2e/dist/release/long.test.js"]) write(file, "{}");
+    const namesOf = (/** @type {boolean | undefined} */ withRelease) => findGroups(root, withRelease).map(({ name }) => name);
+    assert.deepEqual([namesOf(undefined), namesOf(true)], [["e2e/one"], ["e2e/one", "e2e/release/long"]]);
+  });
+
   it("the test runner splits a package of many files into groups that have each file once", () => {
     rmSync(join(root, "tools"));
     write("packages/a/package.json", "{}");
