@@ -7,7 +7,7 @@ import { seededRandom } from "../random.js";
 export type NodeId = number;
 
 /** A change that the system may keep or lose alone, as long as it is not synced. */
-export type Change =
+type Change =
   /** Bytes of a file from an offset on. A gap before them reads as zeros. */
   | { readonly kind: "write"; readonly node: NodeId; readonly at: number; readonly bytes: Uint8Array }
   | { readonly kind: "truncate"; readonly node: NodeId; readonly size: number }

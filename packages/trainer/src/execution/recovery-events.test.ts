@@ -139,7 +139,7 @@ describe("the events of a run that recovers", () => {
     );
     inOrder("row 4", "sync", "checkpoint_written", "release 4", "attempt_ended", "close, drop replicas");
     inOrder("row 4", "finish", "attempt_ended");
-    // Nobody needs a replica of the last step.
+    // The last step needs no replica.
     deepStrictEqual(
       [count("replicate 3, 2 committed") + count("replicate 3, 3 committed"), log.some((one) => one.startsWith("replicate 4"))],
       [1, false],
