@@ -8,7 +8,7 @@ import type { SettingsOf, StageName } from "../stages/settings.js";
 import type { Stage, Step } from "../stages/stage.js";
 import { stageTable } from "../stages/table.js";
 import type { ViewKeys } from "../view/view.js";
-import type { Plan, StagePlan, Task } from "./plan.js";
+import type { Plan, StageFile, StagePlan, Task } from "./plan.js";
 import type { Shard } from "./shard.js";
 
 /** A shard while its stages are planned. */
@@ -83,12 +83,14 @@ function planStage<Name extends StageName>(
     const partitions = partitionsOf(definition, shared, bytes, written.partitions);
     const settingsFor = (state: ShardState | undefined): JsonValue => settingsOf(state?.shard.source ?? "");
     const base = { stageIndex: index, stage: name, step, columns: Object.fromEntries(columns) };
+    const filesOf = (settings: JsonValue): readonly StageFile[] =>
+      (stage.files?.(settingsAs(name, settings)) ?? []).map((path) => ({ path, sha256: digests(path) }));
     const keyOf = (settings: JsonValue, inputs: readonly string[], extra: JsonValue): string =>
       objectKey({
         code: `${name}.${definition.name} ${definition.code}`,
         config: [
           configOf(stage, settingsAs(name, settings)),
-          (stage.files?.(settingsAs(name, settings)) ?? []).map((file) => digests(file)),
+          filesOf(settings).map(({ sha256 }) => sha256),
           extra,
         ],
         inputs,
@@ -98,7 +100,8 @@ function planStage<Name extends StageName>(
         ? Array.from({ length: partitions }, (_, partition): Task => {
             const settings = settingsFor(states[0]);
             const key = keyOf(settings, written.keys, [partition, partitions, sources]);
-            return { ...base, key, settings, partition, partitions, inputs: written.keys, inputSources: sources, after: written.keys };
+            const files = filesOf(settings);
+            return { ...base, key, settings, files, partition, partitions, inputs: written.keys, inputSources: sources, after: written.keys };
           })
         : states.map((state, ordinal): Task => {
             const settings = settingsFor(state);
@@ -109,7 +112,7 @@ function planStage<Name extends StageName>(
             const { documents, edits, columns: tables } = state.view;
             const after = [...(documents === undefined ? [] : [documents]), ...edits, ...tables, ...inputs];
             const shard = { shard: state.shard, ordinal, view: state.view };
-            return { ...base, key, settings, shard, partition: 0, partitions, inputs, inputSources: sources, after };
+            return { ...base, key, settings, files: filesOf(settings), shard, partition: 0, partitions, inputs, inputSources: sources, after };
           });
     tasks.push(...made);
     if (definition.shape === "map" || definition.shape === "join") {
