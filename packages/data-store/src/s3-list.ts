@@ -17,10 +17,10 @@ export interface S3Entry {
 export async function* listS3(client: S3Client, prefix: string, namesOfPage = 1000): AsyncGenerator<S3Entry> {
   let token: string | undefined;
   do {
-    const query = { "list-type": "2", "encoding-type": "url", "max-keys": String(namesOfPage), prefix, ...(token === undefined ? {} : { "continuation-token": token }) };
+    const query = { "list-type": "2", "max-keys": String(namesOfPage), prefix, ...(token === undefined ? {} : { "continuation-token": token }) };
     const page = await pageOf(client, query);
     for (const [, entry = ""] of page.matchAll(/<Contents>(.*?)<\/Contents>/gs))
-      yield { name: decodeURIComponent(field(entry, "Key").replaceAll("+", " ")), bytes: Number(field(entry, "Size")), stamp: field(entry, "ETag") };
+      yield { name: field(entry, "Key"), bytes: Number(field(entry, "Size")), stamp: field(entry, "ETag") };
     token = field(page, "IsTruncated") === "true" ? field(page, "NextContinuationToken") : undefined;
   } while (token !== undefined && token !== "");
 }

@@ -144,12 +144,12 @@ export class S3Store implements OutputStore {
     const name = accountName(object.key);
     const bytes = accountBytes(object);
     const location = this.#client.urlOf(name);
-    const first = await this.find(object.key);
-    if (first !== undefined) return checkEqual(first, object, location);
-    if (!(await (this.#isConditional ??= this.#knowsConditions()))) {
+    if (await (this.#isConditional ??= this.#knowsConditions())) {
+      if ((await this.#putIfAbsent(name, bytes)) === 200) return object;
+    } else {
       await this.#claim(object.key, bytes);
-      await this.#put(name, { bytes });
-    } else if ((await this.#putIfAbsent(name, bytes)) === 200) return object;
+      if ((await this.find(object.key)) === undefined) await this.#put(name, { bytes });
+    }
     const stored = await this.find(object.key);
     if (stored === undefined) throw damaged(location, "it has no account");
     return checkEqual(stored, object, location);

@@ -13,6 +13,12 @@ export interface TestS3Server {
   close(): Promise<void>;
 }
 
+/** Puts an object into the bucket of a server. */
+export async function putObject({ access, bucket }: TestS3Server, name: string, bytes: Uint8Array): Promise<void> {
+  const client = new S3Client({ ...access, bucket, prefix: "" });
+  (await client.send({ method: "PUT", name, body: { bytes } }, [200])).body.resume();
+}
+
 /** The part of s3rver that tests use. */
 interface S3rver {
   run(): Promise<{ readonly port: number }>;
