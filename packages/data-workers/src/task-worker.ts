@@ -45,6 +45,7 @@ export class TaskWorker {
     const task = await this.#taskOf(key, pointer, store);
     // A later plan replaced the list: its planner adds what it needs.
     if (task === undefined) return asJson({ set_aside: [] });
+    if ((await store.find(task.key)) !== undefined) return asJson({ set_aside: [] });
     this.#options.onTask(task, "started");
     const setAside: SetAside[] = [];
     const process = this.#processOf(pointer.store, slot);

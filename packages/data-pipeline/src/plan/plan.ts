@@ -32,8 +32,9 @@ export interface Task {
   readonly partition: number;
   /** How many parts a scatter writes, and how many gathers a step has. */
   readonly partitions: number;
-  /** Keys of the objects that the step before wrote, and the sources of all shards of the stage. */
+  /** Keys of the objects of the steps that the step reads, how many each of these steps wrote, and the sources of all shards of the stage. */
   readonly inputs: readonly string[];
+  readonly inputSteps: readonly (readonly [step: string, objects: number])[];
   readonly inputSources: readonly string[];
   /** The keys that must be in the store before the task runs. */
   readonly after: readonly string[];

@@ -115,9 +115,18 @@ function outputOfStage<Name extends StageName>(
   }
 }
 
-async function gatherInputs(store: OutputStore, { inputs, inputSources }: Task, scratch: string): Promise<GatherInputs> {
+async function gatherInputs(store: OutputStore, { inputs, inputSteps, inputSources }: Task, scratch: string): Promise<GatherInputs> {
+  const objects = await storedObjects(store, inputs);
   return {
-    objects: await storedObjects(store, inputs),
+    objects,
+    of(wanted) {
+      let at = 0;
+      for (const [step, count] of inputSteps) {
+        if (step === wanted) return objects.slice(at, at + count);
+        at += count;
+      }
+      return assert(false, "a step reads the objects of the steps that it names", wanted) as never;
+    },
     read: (object, partition) => store.read(object, partition),
     sources: inputSources,
     scratch,

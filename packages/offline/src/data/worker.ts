@@ -22,21 +22,21 @@ type OpenExecutor = (planned: Parameters<typeof queueExecutor>[1]) => ReturnType
 /**
  * Computes tasks of planners until `signal` aborts.
  *
- * @param onTask called with the description of a task when it starts and when it is stored
+ * @param onTask called with the description and the key of a task when it starts and when it is stored
  * @throws LapidaryError LAP_REDIS_…
  */
 export function serveQueue(
   address: QueueAddress,
   cores: number,
   signal: AbortSignal,
-  onTask: (what: string, state: "started" | "stored") => void,
+  onTask: (what: string, state: "started" | "stored", key: string) => void,
 ): Promise<void> {
   const scratch = makeWorkerScratch(address.home);
   const serving = withRedis(address, async (store) => {
     const worker = new TaskWorker(store, {
       cores,
       access: { s3: s3AccessOf(address.env), scratch },
-      onTask: (task, state) => onTask(textOf(task), state),
+      onTask: (task, state) => onTask(textOf(task), state, task.key),
       onError: ({ message }) => address.warn(message),
     });
     if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
