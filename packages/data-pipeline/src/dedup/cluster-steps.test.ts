@@ -61,7 +61,7 @@ async function clustered(directory: string, { edges, ranks }: Graph, partitions:
   );
   let last = "pairs";
   let scratches = 0;
-  for (const step of clusterSteps<null>({ pairs: "pairs", ranks: "keys" }, () => rankBytes)) {
+  for (const step of clusterSteps<null>({ pairs: "pairs", ranks: "keys", rounds: 2 }, () => rankBytes)) {
     ok(step.shape === "gather");
     const reads = step.reads ?? [last];
     const before = ensure(written.get(reads[0] ?? ""), "a step before").length;
@@ -139,7 +139,7 @@ describe("clusters over several partitions", function () {
           deepStrictEqual(sortedEntries((await clustered(work, each, partitions)).dropped), expected, `${partitions} partitions`);
         }
       }),
-      { numRuns: 12 },
+      { numRuns: 5 },
     );
   });
 

@@ -26,13 +26,12 @@ import {
   rowBytes,
 } from "./record-parts.js";
 
-/** Rounds of both stars. Most clusters of copies are stars after one. `rest` completes the others. */
-const rounds = 2;
-
 /** The steps that wrote pairs in partitions of places, and ranks in the last part of the object of each shard. */
 interface ClusterInputs {
   readonly pairs: string;
   readonly ranks: string;
+  /** Rounds of both stars. `rest` completes what they do not make a star. */
+  readonly rounds: number;
 }
 
 /**
@@ -45,7 +44,7 @@ interface ClusterInputs {
  *     ranked                each partition   → (least place of the component, rank, place)
  *     choose                each partition   → (place, kept place) of each place that is not kept, by shard
  */
-export function clusterSteps<S>({ pairs, ranks }: ClusterInputs, rankBytesOf: (settings: S) => number): readonly Step<S>[] {
+export function clusterSteps<S>({ pairs, ranks, rounds }: ClusterInputs, rankBytesOf: (settings: S) => number): readonly Step<S>[] {
   const star = (kind: "large" | "small", round: number): Step<S> => ({
     shape: "gather",
     name: `${kind}-${round}`,

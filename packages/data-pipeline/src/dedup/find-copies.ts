@@ -29,6 +29,8 @@ export interface CopyMethod {
   /** The beginning of the reason of a document that is dropped. */
   readonly reason: string;
   readonly keyBytes: number;
+  /** Rounds after which most clusters are stars around their least place. */
+  readonly rounds: number;
   readonly keys: (view: ShardView, document: ViewDocument) => readonly Uint8Array[];
 }
 
@@ -36,6 +38,8 @@ export interface CopyMethod {
 export const exactCopies = (scope: Scope): CopyMethod => ({
   reason: "copy",
   keyBytes: digestBytes,
+  // A document has one key, so the pairs of a key are a star.
+  rounds: 0,
   keys: (view, document) => [digestOf(document.text, scopeOf(scope, view, document))],
 });
 
@@ -55,6 +59,7 @@ export function nearCopies({ grams, buckets, hashes, scope }: NearSettings): Cop
   return {
     reason: "near-duplicate",
     keyBytes,
+    rounds: 2,
     keys: (view, document) => {
       const words = scanner.read(document.text);
       const signature = minHash(shinglesOf(words.hashes, words.count, grams), shape);
@@ -80,7 +85,7 @@ export const partitionsFor = (bytes: number, partitionBytes: number): number =>
  *     …           each partition  → (place, kept place) of each document that is not kept: see `clusterSteps`
  *     drop        each shard      → edits
  */
-export function copySteps<S>(settingsOf: (settings: S) => CopySettings): readonly Step<S>[] {
+export function copySteps<S>(rounds: number, settingsOf: (settings: S) => CopySettings): readonly Step<S>[] {
   return [
     {
       shape: "scatter",
@@ -96,7 +101,7 @@ export function copySteps<S>(settingsOf: (settings: S) => CopySettings): readonl
       partitions: (_, before) => before - 1,
       run: (inputs, partition, partitions, settings) => gatherPairs(inputs, partition, partitions, settingsOf(settings).method.keyBytes),
     },
-    ...clusterSteps<S>({ pairs: "pairs", ranks: "keys" }, (settings) => rankBytes(settingsOf(settings).keepBy)),
+    ...clusterSteps<S>({ pairs: "pairs", ranks: "keys", rounds }, (settings) => rankBytes(settingsOf(settings).keepBy)),
     {
       shape: "join",
       name: "drop",

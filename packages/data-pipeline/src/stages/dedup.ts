@@ -44,7 +44,7 @@ export const dedup: Stage<DedupSettings> = {
   ],
   steps({ exact, near, substring }) {
     const copies = (method: CopyMethod): ReturnType<typeof copySteps<DedupSettings>> =>
-      copySteps(({ keep_by, partition }) => ({ method, keepBy: keep_by, partitionBytes: partition }));
+      copySteps(method.rounds, ({ keep_by, partition }) => ({ method, keepBy: keep_by, partitionBytes: partition }));
     if (exact !== undefined) return copies(exactCopies(exact.scope));
     if (near !== undefined) return copies(nearCopies(near));
     if (substring !== undefined) return substringSteps(({ keep_by, partition }) => ({ substring, keepBy: keep_by, partitionBytes: partition }));
