@@ -224,7 +224,9 @@ try {
   }
   runs++;
   check();
-  process.stdout.write(`${JSON.stringify({ megabytes, kills: done, killed: counts, runs, files: calm.size, equal: true, most_started: most.started, most_stored: most.stored, seconds: Number(process.hrtime.bigint() - begun) / 1e9 })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ megabytes, kills: done, killed: counts, runs, files: calm.size, equal: true, most_started: most.started, most_stored: most.stored, seconds: Number(process.hrtime.bigint() - begun) / 1e9 })}\n`,
+  );
 } finally {
   for (const name of running.keys()) await kill(name);
   closeSync(log);

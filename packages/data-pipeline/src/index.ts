@@ -1,8 +1,7 @@
-export { type Pipeline, readPipeline, storeLocation } from "./file/pipeline-file.js";
+export { readPipeline, storeLocation } from "./file/pipeline-file.js";
 export { datasetCard, idleStages } from "./result/card.js";
 export { cardText, writeCard } from "./result/card-text.js";
 export { collectGarbage } from "./result/collect-garbage.js";
-export { scratchOf } from "./result/open-result.js";
 export { type DatasetDifference, diffDatasets } from "./result/diff.js";
 export { outputDirectory, rememberRun } from "./result/locate.js";
 export { type StageAccount } from "./result/stage-accounts.js";

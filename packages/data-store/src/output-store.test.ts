@@ -126,8 +126,7 @@ function outputStoreSuite(prepare: () => StoreUnderTest): void {
     const written = await Promise.allSettled(texts.map((text) => put(under.open(), ["same", text])));
     const succeeded = written.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
     ok(succeeded.length <= 1, `${succeeded.length} succeeded`);
-    for (const each of written)
-      if (each.status === "rejected") match(String(each.reason), /another process computed other bytes/);
+    for (const each of written) if (each.status === "rejected") match(String(each.reason), /another process computed other bytes/);
     for (const object of succeeded) deepStrictEqual([await under.open().find(key), await under.open().verify(object)], [object, undefined]);
   });
 
@@ -137,10 +136,19 @@ function outputStoreSuite(prepare: () => StoreUnderTest): void {
     const keys = Array.from({ length: 3 }, (_, i) => objectKey({ code: "1", config: { i }, inputs: [] })).sort();
     for (const each of keys) await store.write(each, () => produce(["one", "twenty"]));
     const listed = await store.list();
-    deepStrictEqual(listed.map((each) => each.key), keys);
-    ok(listed.every(({ bytes }) => bytes > 9 && bytes < 2000), JSON.stringify(listed));
+    deepStrictEqual(
+      listed.map((each) => each.key),
+      keys,
+    );
+    ok(
+      listed.every(({ bytes }) => bytes > 9 && bytes < 2000),
+      JSON.stringify(listed),
+    );
     await store.remove(keys[1] ?? "");
-    deepStrictEqual((await store.list()).map((each) => each.key), [keys[0], keys[2]]);
+    deepStrictEqual(
+      (await store.list()).map((each) => each.key),
+      [keys[0], keys[2]],
+    );
     await store.removeUnfinished();
     deepStrictEqual(await put(store, ["one"]), await store.find(key));
   });
@@ -169,7 +177,8 @@ function serverSuite(server: () => TestS3Server, scratch: () => string): void {
       const client = new S3Client({ ...server().access, bucket: server().bucket, prefix: "" });
       for await (const { name } of listS3(client, `${prefix}/objects/${key}/part-1.`)) {
         const changed = change(await bytesOf((await client.send({ method: "GET", name }, [200])).body));
-        const request = changed === undefined ? ({ method: "DELETE", name } as const) : ({ method: "PUT", name, body: { bytes: changed } } as const);
+        const request =
+          changed === undefined ? ({ method: "DELETE", name } as const) : ({ method: "PUT", name, body: { bytes: changed } } as const);
         (await client.send(request, [200, 204])).body.resume();
       }
     },

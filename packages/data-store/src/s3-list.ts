@@ -17,7 +17,12 @@ export interface S3Entry {
 export async function* listS3(client: S3Client, prefix: string, namesOfPage = 1000): AsyncGenerator<S3Entry> {
   let token: string | undefined;
   do {
-    const query = { "list-type": "2", "max-keys": String(namesOfPage), prefix, ...(token === undefined ? {} : { "continuation-token": token }) };
+    const query = {
+      "list-type": "2",
+      "max-keys": String(namesOfPage),
+      prefix,
+      ...(token === undefined ? {} : { "continuation-token": token }),
+    };
     const page = await pageOf(client, query);
     for (const [, entry = ""] of page.matchAll(/<Contents>(.*?)<\/Contents>/gs))
       yield { name: field(entry, "Key"), bytes: Number(field(entry, "Size")), stamp: field(entry, "ETag") };
@@ -45,5 +50,9 @@ const field = (xml: string, name: string): string =>
   (new RegExp(`<${name}>(.*?)</${name}>`, "s").exec(xml)?.[1] ?? "").replace(
     /&(?:#(\d+)|#x([0-9a-f]+)|(\w+));/gi,
     (whole, decimal?: string, hex?: string, entity = "") =>
-      decimal !== undefined ? String.fromCodePoint(Number(decimal)) : hex !== undefined ? String.fromCodePoint(Number.parseInt(hex, 16)) : (entities[entity] ?? whole),
+      decimal !== undefined
+        ? String.fromCodePoint(Number(decimal))
+        : hex !== undefined
+          ? String.fromCodePoint(Number.parseInt(hex, 16))
+          : (entities[entity] ?? whole),
   );

@@ -33,7 +33,10 @@ async function* range(
   [start, end]: readonly [number, number],
   missing: (why: string) => Error,
 ): AsyncGenerator<Buffer> {
-  const { status, body } = await client.send({ method: "GET", name, headers: { range: `bytes=${start}-${end - 1}` } }, [200, 206, 404, 416]);
+  const { status, body } = await client.send(
+    { method: "GET", name, headers: { range: `bytes=${start}-${end - 1}` } },
+    [200, 206, 404, 416],
+  );
   if (status === 404 || status === 416) {
     body.resume();
     throw missing(status === 404 ? "it is missing" : "it ends early");

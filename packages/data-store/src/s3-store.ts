@@ -169,7 +169,8 @@ export class S3Store implements OutputStore {
     const claim = `objects/${key}/claim.${createHash("sha256").update(account).digest("hex")}`;
     await this.#put(claim, { bytes: Buffer.alloc(0) });
     const other = (await this.#namesOf(`objects/${key}/claim.`)).find((each) => each !== claim);
-    if (other !== undefined) throw damaged(this.#client.urlOf(other), "another process computed other bytes for it, so the stage is not deterministic");
+    if (other !== undefined)
+      throw damaged(this.#client.urlOf(other), "another process computed other bytes for it, so the stage is not deterministic");
   }
 }
 

@@ -35,7 +35,8 @@ export function s3PlaceOf(url: string): S3Place {
  * @throws LapidaryError LAP_DATA_CREDENTIALS if the address of the server is not a URL
  */
 export function s3AccessOf(env: Readonly<Record<string, string | undefined>>): S3Access | undefined {
-  const text = (...names: readonly string[]): string | undefined => names.map((name) => env[name]).find((value) => value !== undefined && value !== "");
+  const text = (...names: readonly string[]): string | undefined =>
+    names.map((name) => env[name]).find((value) => value !== undefined && value !== "");
   const [accessKeyId, secretAccessKey] = [text("AWS_ACCESS_KEY_ID"), text("AWS_SECRET_ACCESS_KEY")];
   if (accessKeyId === undefined || secretAccessKey === undefined) return undefined;
   const region = text("AWS_REGION", "AWS_DEFAULT_REGION") ?? "us-east-1";

@@ -94,7 +94,7 @@ function withLeastNodes(edges: RecordFile, into: ExternalSort, path: string, dir
 }
 
 /** Calls `visit` with both nodes of each record. */
-export function forEachPair(stream: RecordStream, visit: (a: number, b: number) => void): void {
+function forEachPair(stream: RecordStream, visit: (a: number, b: number) => void): void {
   while (stream.next()) visit(numberAt(stream.bytes, stream.at, nodeBytes), numberAt(stream.bytes, stream.at + nodeBytes, nodeBytes));
 }
 

@@ -35,7 +35,11 @@ interface Graph {
 }
 
 /** What the steps drop, by node, and the number of records that are not of stars when `rest` runs. */
-async function clustered(directory: string, { edges, ranks }: Graph, partitions: number): Promise<{ dropped: Map<number, number>; rest: number }> {
+async function clustered(
+  directory: string,
+  { edges, ranks }: Graph,
+  partitions: number,
+): Promise<{ dropped: Map<number, number>; rest: number }> {
   const shards = Math.ceil(ranks.length / rowsOfShard);
   const partitionOf = (node: number): number => Math.floor((Math.floor(node / rowsOfShard) * partitions) / shards);
   const directed = edges.flatMap(([a, b]): Edge[] => [
@@ -47,7 +51,9 @@ async function clustered(directory: string, { edges, ranks }: Graph, partitions:
     "pairs",
     Array.from({ length: partitions }, (_, key) =>
       Array.from({ length: partitions }, (_, part) =>
-        Buffer.concat(directed.flatMap(([a, b], i) => (partitionOf(a) === part && (i >> 1) % partitions === key ? [placeOf(a), placeOf(b)] : []))),
+        Buffer.concat(
+          directed.flatMap(([a, b], i) => (partitionOf(a) === part && (i >> 1) % partitions === key ? [placeOf(a), placeOf(b)] : [])),
+        ),
       ),
     ),
   );
@@ -127,8 +133,14 @@ describe("clusters over several partitions", function () {
     let runs = 0;
     const nodes = 40;
     const graph = fc.record({
-      edges: fc.array(fc.tuple(fc.nat(nodes - 1), fc.nat(nodes - 1)).filter(([a, b]) => a !== b), { maxLength: 30 }),
-      ranks: fc.shuffledSubarray([...Array(nodes).keys()].map((rank) => rank * 7), { minLength: nodes }),
+      edges: fc.array(
+        fc.tuple(fc.nat(nodes - 1), fc.nat(nodes - 1)).filter(([a, b]) => a !== b),
+        { maxLength: 30 },
+      ),
+      ranks: fc.shuffledSubarray(
+        [...Array(nodes).keys()].map((rank) => rank * 7),
+        { minLength: nodes },
+      ),
     });
     await fc.assert(
       fc.asyncProperty(graph, async (each) => {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { bandKeys, minHash, plainWordScanner, shinglesOf } from "@lapidary/detectors";
 import { Account } from "@lapidary/data-store";
 import { hashString } from "@lapidary/std";
-import { addPair, compareRecords, copyRecord, ExternalSort, numberAt, pairBytes, type RecordFile, RecordWriter, readRecords } from "@lapidary/records";
+import { addPair, compareRecords, copyRecord, ExternalSort, numberAt, pairBytes, RecordWriter, readRecords } from "@lapidary/records";
 import { editDocuments } from "../stages/map-documents.js";
 import type { GatherInputs, StageOutput, Step } from "../stages/stage.js";
 import type { ShardView, ViewDocument } from "../view/view.js";
@@ -119,12 +119,7 @@ export interface CopySettings {
   readonly partitionBytes: number;
 }
 
-async function* scatterKeys(
-  view: ShardView,
-  { scratch }: GatherInputs,
-  { method, keepBy }: CopySettings,
-  partitions: number,
-): StageOutput {
+async function* scatterKeys(view: ShardView, { scratch }: GatherInputs, { method, keepBy }: CopySettings, partitions: number): StageOutput {
   const account = new Account();
   const keys = new ExternalSort(method.keyBytes + rowBytes, { directory: join(scratch, "sort") });
   const ranks = new RecordWriter(join(scratch, "ranks"), rowBytes + rankBytes(keepBy));

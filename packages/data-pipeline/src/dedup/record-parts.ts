@@ -46,7 +46,7 @@ export async function* partitioned(file: RecordFile, partitions: number): AsyncG
 }
 
 /** The records of a sorted file in parts, in order: `partOf` never decreases. */
-export async function* dealt(
+async function* dealt(
   { path, width, count: records }: RecordFile,
   parts: number,
   partOf: (bytes: Uint8Array, at: number) => number,
@@ -65,7 +65,7 @@ export async function* dealt(
 
 /** The part of what a gather wrote that has the records of a shard. One object for each shard would be too many for a large corpus. */
 export const partOfShard = (shard: number, shards: number): number => Math.floor((shard * partsOfShards(shards)) / shards);
-export const partsOfShards = (shards: number): number => Math.min(shards, 4096);
+const partsOfShards = (shards: number): number => Math.min(shards, 4096);
 
 /** The partition of a place among partitions of consecutive shards. */
 export const partitionOfShard = (shard: number, shards: number, partitions: number): number => Math.floor((shard * partitions) / shards);

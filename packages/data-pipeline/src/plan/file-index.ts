@@ -73,9 +73,7 @@ function contentOf({ path, remote }: SourceFile, s3: S3Access | undefined): Cont
   }
   const { size, mtimeMs, ctimeMs, ino } = statSync(path);
   const read = (bytes: number): AsyncIterable<Buffer> =>
-    bytes === size
-      ? createReadStream(path, { highWaterMark: 1 << 20 })
-      : createReadStream(path, { end: Math.max(0, bytes - 1) });
+    bytes === size ? createReadStream(path, { highWaterMark: 1 << 20 }) : createReadStream(path, { end: Math.max(0, bytes - 1) });
   return { bytes: size, state: [mtimeMs, ctimeMs, ino].join(" "), read };
 }
 

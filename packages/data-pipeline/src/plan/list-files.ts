@@ -31,12 +31,7 @@ interface Found {
  *
  * @throws LapidaryError LAP_DATA_MISSING, LAP_DATA_PIPELINE, LAP_DATA_CREDENTIALS, LAP_DATA_REMOTE
  */
-export async function listFiles(
-  pipeline: Pipeline,
-  name: string,
-  { read }: SourceSettings,
-  s3?: S3Access,
-): Promise<readonly SourceFile[]> {
+export async function listFiles(pipeline: Pipeline, name: string, { read }: SourceSettings, s3?: S3Access): Promise<readonly SourceFile[]> {
   const location = pipeline.locationOf(["sources", name, "read"]);
   const found: Found[] = [];
   for (const pattern of [read].flat())
@@ -52,11 +47,7 @@ const nameBelow = (root: string, path: string): string =>
 function filesOf(pattern: string, base: string, location: string): Found {
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//.exec(pattern)?.[1];
   if (scheme !== undefined)
-    throw pipelineError(
-      `${pattern} is an address`,
-      location,
-      `name a path or an address s3://; mount or copy the files of ${scheme}://`,
-    );
+    throw pipelineError(`${pattern} is an address`, location, `name a path or an address s3://; mount or copy the files of ${scheme}://`);
   const path = resolve(base, pattern);
   const stats = statSync(path, { throwIfNoEntry: false });
   if (stats?.isFile() === true) return { root: dirname(path), files: [{ path }] };

@@ -93,11 +93,7 @@ function planStage<Name extends StageName>(
     const keyOf = (settings: JsonValue, inputs: readonly string[], extra: JsonValue): string =>
       objectKey({
         code: `${name}.${definition.name} ${definition.code}`,
-        config: [
-          configOf(stage, settingsAs(name, settings)),
-          filesOf(settings).map(({ sha256 }) => sha256),
-          extra,
-        ],
+        config: [configOf(stage, settingsAs(name, settings)), filesOf(settings).map(({ sha256 }) => sha256), extra],
         inputs,
       });
     const made =
@@ -118,7 +114,19 @@ function planStage<Name extends StageName>(
             const { documents, edits, columns: tables } = state.view;
             const after = [...(documents === undefined ? [] : [documents]), ...edits, ...tables, ...inputs];
             const shard = { shard: state.shard, ordinal, view: state.view };
-            return { ...base, key, settings, files: filesOf(settings), shard, partition: 0, partitions, inputs, inputSteps, inputSources: sources, after };
+            return {
+              ...base,
+              key,
+              settings,
+              files: filesOf(settings),
+              shard,
+              partition: 0,
+              partitions,
+              inputs,
+              inputSteps,
+              inputSources: sources,
+              after,
+            };
           });
     tasks.push(...made);
     if (definition.shape === "map" || definition.shape === "join") {

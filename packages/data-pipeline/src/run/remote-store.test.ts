@@ -8,7 +8,6 @@ import { verifyPublished } from "@lapidary/mixture";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import { datasetCard } from "../result/card.js";
 import { collectGarbage } from "../result/collect-garbage.js";
-import { readPlanFile } from "../result/plan-file.js";
 import { pipelineStatus } from "../result/status.js";
 import { verifyObjects } from "../result/verify-objects.js";
 import { whatIf } from "../result/whatif.js";
@@ -60,7 +59,8 @@ store: s3://data/objects of/v3
     );
 
   it("the run over S3 has the objects of the run over directories, and its results need nothing else", async () => {
-    for (const [name, bytes] of Object.entries(sourceFiles)) writeText(join(directory(), "in", name), "") && writeFileSync(join(directory(), "in", name), bytes);
+    for (const [name, bytes] of Object.entries(sourceFiles))
+      writeText(join(directory(), "in", name), "") && writeFileSync(join(directory(), "in", name), bytes);
     const local = writeText(
       join(directory(), "local.yaml"),
       `sources:

@@ -92,12 +92,7 @@ async function* outputOf(store: OutputStore, task: Task, view: ShardView | undef
   }
 }
 
-function outputOfStage<Name extends StageName>(
-  name: Name,
-  task: Task,
-  view: ShardView | undefined,
-  inputs: GatherInputs,
-): StageOutput {
+function outputOfStage<Name extends StageName>(name: Name, task: Task, view: ShardView | undefined, inputs: GatherInputs): StageOutput {
   const stage: Stage<SettingsOf[Name]> = stageTable[name];
   const settings = settingsAs(name, task.settings);
   const step = ensure(stage.steps(settings)[task.step], `step ${task.step} of ${name}`);

@@ -47,7 +47,8 @@ export const dedup: Stage<DedupSettings> = {
       copySteps(method.rounds, ({ keep_by, partition }) => ({ method, keepBy: keep_by, partitionBytes: partition }));
     if (exact !== undefined) return copies(exactCopies(exact.scope));
     if (near !== undefined) return copies(nearCopies(near));
-    if (substring !== undefined) return substringSteps(({ keep_by, partition }) => ({ substring, keepBy: keep_by, partitionBytes: partition }));
+    if (substring !== undefined)
+      return substringSteps(({ keep_by, partition }) => ({ substring, keepBy: keep_by, partitionBytes: partition }));
     return [];
   },
 };
