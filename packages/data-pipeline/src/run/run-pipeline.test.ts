@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { ObjectStore } from "@lapidary/data-store";
-import { readPublished, verifyPublished } from "@lapidary/mixture";
+import { DocumentTable, readPublished, verifyPublished } from "@lapidary/mixture";
 import { temporaryDirectory } from "@lapidary/std/testing";
-import { trainSentencePiece } from "@lapidary/tokenizer";
+import { readTokenizer, trainSentencePiece } from "@lapidary/tokenizer";
 import { collectGarbage } from "../result/collect-garbage.js";
 import { datasetCard, idleStages } from "../result/card.js";
 import { cardText } from "../result/card-text.js";
@@ -333,5 +333,27 @@ describe("runs of pipelines", function () {
     const difference = await diffDatasets(join(directory(), "out"), join(directory(), "given"));
     deepStrictEqual([difference.added, difference.removed, difference.changed], [[], [], []]);
     deepStrictEqual(readPublished(join(directory(), "given")).tokenizer, tokenizer);
+  });
+
+  it("a file that changes a control token of the tokenizer encodes the documents again, and each begins with <bos>", async () => {
+    const file = pipelineIn(directory(), { shard: 1_000_000 });
+    await runFile(file);
+    strictEqual((await runFile(file)).computed, 0);
+    writeFileSync(join(directory(), "generation_config.json"), '{ "eos_token_id": 5 }');
+    strictEqual((await runFile(file)).computed, 2);
+    const out = join(directory(), "out");
+    const { sources, tokenizer } = readPublished(out);
+    const { bos } = readTokenizer(join(out, tokenizer.file)).tokenizer.control;
+    for (const { tokens, documents, document_count } of Object.values(sources).flatMap(({ shards }) => shards)) {
+      const ids = readFileSync(join(out, tokens));
+      const table = new DocumentTable(join(out, documents), document_count);
+      let at = 0;
+      for (const { tokens: count } of table.from()) {
+        strictEqual(ids.readUInt16LE(2 * at), bos);
+        at += count;
+      }
+      table.close();
+      strictEqual(2 * at, ids.length);
+    }
   });
 });

@@ -1,8 +1,7 @@
-import { join } from "node:path";
 import { Account, type AccountCounts } from "@lapidary/data-store";
 import { bytesPerId, encodeShard, type ShardDocument } from "@lapidary/mixture";
 import { asJson, ensure, LapidaryError } from "@lapidary/std";
-import { readTokenizer, SentencePieceTokenizer, type TextTokenizer, trainSentencePiece } from "@lapidary/tokenizer";
+import { readTokenizer, SentencePieceTokenizer, type TextTokenizer, tokenizerPaths, trainSentencePiece } from "@lapidary/tokenizer";
 import { z } from "zod";
 import { amount } from "../file/amounts.js";
 import { jsonLines, parsedLines } from "../view/json-lines.js";
@@ -17,12 +16,18 @@ const settings = z.union([given, trained]);
 export type TokenizeSettings = z.output<typeof settings>;
 type TrainSettings = z.output<typeof trained>;
 
-/** Texts → ids of a tokenizer, in the format of a published dataset: part-0 has the ids, part-1 the table of documents. */
+/**
+ * Texts → ids of a tokenizer, in the format of a published dataset: part-0 has the ids, part-1 the table of documents. A document is `<bos> … <eos>`, as in
+ * a corpus; `<bos>` is absent if the tokenizer has none.
+ */
 export const tokenize: Stage<TokenizeSettings> = {
   settings,
   changes: false,
   located: (settings, resolvePath) => ("tokenizer" in settings ? { tokenizer: resolvePath(settings.tokenizer) } : settings),
   config: (settings) => ("tokenizer" in settings ? "given" : asJson(settings)),
+  check: (settings) => {
+    if ("tokenizer" in settings) endOf(readTokenizer(settings.tokenizer).tokenizer, settings.tokenizer);
+  },
   files: (settings) => ("tokenizer" in settings ? tokenizerPaths(settings.tokenizer) : []),
   steps: (settings) =>
     "tokenizer" in settings
@@ -30,25 +35,13 @@ export const tokenize: Stage<TokenizeSettings> = {
           {
             shape: "map",
             name: "encode",
-            code: "1",
+            code: "2",
             writes: "tokens",
             run: (view) => encodeShardOf(view, readTokenizer(settings.tokenizer).tokenizer, settings.tokenizer),
           },
         ]
       : trainingSteps(settings),
 };
-
-const tokenizerPaths = (path: string): readonly string[] => {
-  const { files, directory } = tokenizerLocation(path);
-  return files.map((file) => join(directory, file));
-};
-
-/** The files of a tokenizer that exist on disk. */
-function tokenizerLocation(path: string): { readonly directory: string; readonly files: readonly string[] } {
-  const { place } = readTokenizer(path);
-  const directory = join(place, "..");
-  return { directory, files: [place.slice(directory.length + 1)] };
-}
 
 /** A sample of the documents, chosen by their ids, trains the tokenizer, so the shards and their order do not matter. */
 function trainingSteps(settings: TrainSettings): readonly Step<TokenizeSettings>[] {
@@ -59,7 +52,7 @@ function trainingSteps(settings: TrainSettings): readonly Step<TokenizeSettings>
     {
       shape: "join",
       name: "encode",
-      code: "1",
+      code: "2",
       writes: "tokens",
       run: (view, inputs) => encodeTrained(view, inputs),
     },
@@ -119,6 +112,7 @@ async function* encodeTrained(view: ShardView, inputs: GatherInputs): StageOutpu
 
 async function* encodeShardOf(view: ShardView, tokenizer: TextTokenizer, location: string): StageOutput {
   const eos = endOf(tokenizer, location);
+  const { bos } = tokenizer.control;
   const account = new Account();
   const documents: ShardDocument[] = [];
   for await (const document of view.documents()) {
@@ -127,7 +121,7 @@ async function* encodeShardOf(view: ShardView, tokenizer: TextTokenizer, locatio
       account.dropDocument(document, killsTheStage);
       continue;
     }
-    const ids = Uint32Array.from([...tokenizer.encode(document.text), eos]);
+    const ids = Uint32Array.from([...(bos === undefined ? [] : [bos]), ...tokenizer.encode(document.text), eos]);
     account.deliver(document.text);
     account.encode(ids.length);
     documents.push({ id: Buffer.from(document.id, "hex"), ids });
