@@ -200,6 +200,42 @@ export const dataCommands: CommandSpec = {
         (await import("./commands/data-trace.js")).dataAt(context, { run: args.required("run"), step: args.required("step") }),
     },
     {
+      name: "memorise",
+      summary: "how much of its training data a run recites, by source and by passes; canaries by their number of copies",
+      arguments: [{ name: "run", description: "a run, or the directory of a checkpoint", completes: "run" }],
+      options: [
+        {
+          flags: "--set <file>",
+          description: "test these texts: JSON lines with text, times (copies in the corpus) and, if it has one, secret",
+          completes: "file",
+          access: "read",
+        },
+        {
+          flags: "--from <directory>",
+          description: "test documents of this output of a pipeline (default: those that the run trains on)",
+          completes: "directory",
+          access: "read",
+        },
+        { flags: "--documents <number>", description: "documents of each source (default 100)", value: "whole" },
+        { flags: "--prompt <number>", description: "tokens of a text that the model is given (default 50)", value: "whole" },
+        { flags: "--continuation <number>", description: "tokens that it then generates (default 50)", value: "whole" },
+        { flags: "--values <number>", description: "other values that the secret of a text is compared with (default 31)", value: "whole" },
+        { flags: "--seed <number>", description: "the same seed tests the same documents (default 0)", value: "whole" },
+      ],
+      examples: ["lapidary data memorise mixed-1", "lapidary data memorise mixed-1 --set canaries.jsonl --json"],
+      run: async (context, args) =>
+        (await import("./commands/data-memorise.js")).memoriseData(context, {
+          run: args.required("run"),
+          set: args.text("set"),
+          from: args.text("from"),
+          documents: args.number("documents"),
+          prompt: args.number("prompt"),
+          continuation: args.number("continuation"),
+          values: args.number("values"),
+          seed: args.number("seed"),
+        }),
+    },
+    {
       name: "ablate",
       summary: "train small models on mixtures of the sources of a pipeline, and recommend a mixture",
       arguments: [{ name: "file", description: "the sizes, mixtures and seeds of an ablation", completes: "file" }],

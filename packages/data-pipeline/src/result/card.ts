@@ -7,6 +7,7 @@ import type { SettingsOf, StageName } from "../stages/settings.js";
 import type { Stage } from "../stages/stage.js";
 import { stageTable } from "../stages/table.js";
 import { type PlanFile, readPlanFile } from "./plan-file.js";
+import { type RecitationReport, readRecitations } from "./recitation-file.js";
 import { type StageAccount, stageAccounts } from "./stage-accounts.js";
 
 /** A limit of a rule on the histogram of its measure. */
@@ -24,6 +25,8 @@ export interface DatasetCard {
   readonly limits: readonly LimitCard[];
   readonly tokenizer: PublishedDataset["tokenizer"] | undefined;
   readonly isPublished: boolean;
+  /** What runs on the dataset recite of it, as `lapidary data memorise` measured it. */
+  readonly recitation: readonly RecitationReport[];
 }
 
 interface SourceCard {
@@ -63,6 +66,7 @@ export function datasetCard(out: string): DatasetCard {
     limits: limitCards(plan, accounts),
     tokenizer: dataset?.tokenizer,
     isPublished: dataset !== undefined,
+    recitation: readRecitations(out),
   };
 }
 
