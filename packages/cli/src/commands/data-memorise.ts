@@ -57,7 +57,9 @@ function recitationText({ report, file }: MemoriseResult): string {
   const tested = [right("documents"), right("tested"), right("exact"), right("approximate")];
   return [
     `${run}${step === null ? "" : `, step ${step}`}: ${test}`,
-    ...(sources.length === 0 ? [] : [textTable([{ title: "source" }, { title: "" }, ...tested, { title: "personal data in output" }], sourceRows)]),
+    ...(sources.length === 0
+      ? []
+      : [textTable([{ title: "source" }, { title: "" }, ...tested, { title: "personal data in output" }], sourceRows)]),
     ...passesText(report),
     ...(canaries.length === 0 ? [] : [textTable([right("copies"), ...tested, right("secret given"), right("exposure")], canaryRows)]),
     ...(file === undefined ? [] : [`${file}: for \`lapidary data card\``]),

@@ -103,7 +103,16 @@ function stageText({ stage, dropped, cut, bySource, examples, changedNothing, in
   ];
 }
 
-function recitationText({ run, step, prompt, continuation, share, sources, canaries, most_exposure: most }: RecitationReport): readonly string[] {
+function recitationText({
+  run,
+  step,
+  prompt,
+  continuation,
+  share,
+  sources,
+  canaries,
+  most_exposure: most,
+}: RecitationReport): readonly string[] {
   const part = (count: number, all: number): string => (all === 0 ? "–" : percent(count / all));
   const tallied = ({ tested, exact, approximate }: RecitationTally): readonly string[] => [
     String(tested),

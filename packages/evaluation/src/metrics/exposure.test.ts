@@ -14,7 +14,12 @@ describe("exposure", () => {
   });
 
   it("secrets that are as probable as the other values have 1.44 bits on average", () => {
-    const ranks = Array.from({ length: 256 }, (_, i) => exposure(-i - 0.5, Array.from({ length: 255 }, (__, j) => -j - (j < i ? 0 : 1))));
+    const ranks = Array.from({ length: 256 }, (_, i) =>
+      exposure(
+        -i - 0.5,
+        Array.from({ length: 255 }, (__, j) => -j - (j < i ? 0 : 1)),
+      ),
+    );
     const mean = ranks.reduce((sum, each) => sum + each, 0) / ranks.length;
     ok(Math.abs(mean - Math.LOG2E) < 0.03, String(mean));
   });

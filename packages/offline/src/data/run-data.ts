@@ -38,4 +38,3 @@ function resumeOverrides(directory: string): string[] {
   const path = join(directory, runFiles.resume);
   return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as { overrides: string[] }).overrides : [];
 }
-

@@ -13,7 +13,13 @@ export interface Canary {
 }
 
 const row = z.strictObject({ text: z.string().min(1), times: z.number().int().nonnegative().default(0), secret: z.string().optional() });
-const control = z.union([z.string().min(1).transform((text) => ({ text })), z.strictObject({ text: z.string().min(1) })]);
+const control = z.union([
+  z
+    .string()
+    .min(1)
+    .transform((text) => ({ text })),
+  z.strictObject({ text: z.string().min(1) }),
+]);
 /** One object with all canaries, such as an experiment writes. */
 const whole = z.looseObject({ canaries: z.array(row).min(1), controls: z.array(control).default([]) });
 

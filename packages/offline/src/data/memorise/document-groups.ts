@@ -65,9 +65,7 @@ export function groupsOfDataset(root: string, target: TextTokenizer, settings: S
     );
     try {
       const { documents, sample } = sampleDocuments(placedIn(root, shards), { ...settings, minTokens: settings.tokens / 2 });
-      const ids = sample.map(({ start, tokens }) =>
-        target.encode(tokenizer.decode(textTokens(stream.read(start, tokens), tokenizer))),
-      );
+      const ids = sample.map(({ start, tokens }) => target.encode(tokenizer.decode(textTokens(stream.read(start, tokens), tokenizer))));
       const sufficient = ids.filter(({ length }) => length >= settings.tokens);
       return { name, split: "train", documents, sample: sufficient.map((each) => ({ ids: each, passes: 0 })) };
     } finally {

@@ -29,7 +29,8 @@ function modelOf(known: readonly string[]): RecitingModel {
   };
 }
 
-const text = (i: number): string => `${i}: the text number ${i} has words, and code ${i} is ${String(i * 7919 + 10_000_019).padStart(8, "0")}.`;
+const text = (i: number): string =>
+  `${i}: the text number ${i} has words, and code ${i} is ${String(i * 7919 + 10_000_019).padStart(8, "0")}.`;
 const texts = Array.from({ length: 8 }, (_, i) => text(i));
 
 describe("the test of recitation", () => {
@@ -77,7 +78,14 @@ describe("the test of recitation", () => {
     const golden = join(import.meta.dirname, "../../../../../e2e/golden/data/memorisation/canaries.json");
     const { canaries, controls } = JSON.parse(readFileSync(golden, "utf8")) as { canaries: unknown[]; controls: unknown[] };
     equal(readCanaries(golden).length, canaries.length + controls.length);
-    for (const bad of ['{"text": ""}', '{"text": "a", "time": 4}', '{"text": "a", "times": -1}', "[1]", "{", '{"text": "a", "secret": "b"}']) {
+    for (const bad of [
+      '{"text": ""}',
+      '{"text": "a", "time": 4}',
+      '{"text": "a", "times": -1}',
+      "[1]",
+      "{",
+      '{"text": "a", "secret": "b"}',
+    ]) {
       writeFileSync(path, `{"text": "good"}\n${bad}\n`);
       throws(() => readCanaries(path), { code: "LAP_DATA_CANARIES", location: /c\.jsonl:2$/ }, bad);
     }
@@ -93,7 +101,10 @@ describe("the test of recitation", () => {
       ended++;
       return item;
     };
-    await rejects(inBatches([0, 1, 2, 3, 4], 4, run, () => undefined), { message: "failed" });
+    await rejects(
+      inBatches([0, 1, 2, 3, 4], 4, run, () => undefined),
+      { message: "failed" },
+    );
     equal(ended, 3);
   });
 });

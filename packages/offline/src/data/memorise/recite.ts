@@ -31,11 +31,7 @@ export interface DocumentGroup {
 }
 
 /** Tests whether a model continues documents as they are. */
-export async function reciteDocuments(
-  model: RecitingModel,
-  group: DocumentGroup,
-  settings: ReciteSettings,
-): Promise<SourceRecitation> {
+export async function reciteDocuments(model: RecitingModel, group: DocumentGroup, settings: ReciteSettings): Promise<SourceRecitation> {
   const { name, split, documents, sample } = group;
   const results = await inBatches(
     sample,
@@ -111,7 +107,12 @@ async function secretOf(model: RecitingModel, { text, secret: part }: Canary, se
   const shared = sharedTokens([model.tokenizer.encode(before), ...encoded]);
   const prompt = (encoded[0] ?? []).slice(Math.max(0, shared - settings.prompt), shared);
   const endings = encoded.map((ids) => ids.slice(shared));
-  const [own = 0, ...others] = await inBatches(endings, together, (tokens) => model.logProbability(prompt, tokens), () => undefined);
+  const [own = 0, ...others] = await inBatches(
+    endings,
+    together,
+    (tokens) => model.logProbability(prompt, tokens),
+    () => undefined,
+  );
   const ending = endings[0] ?? [];
   const generated = await model.continue(prompt, ending.length);
   return { isExtracted: generated.join() === ending.join(), bits: exposure(own, others) };

@@ -24,7 +24,13 @@ export function recitingModel(sampler: Pick<Sampler, "generateTokens" | "seated"
   return {
     tokenizer,
     continue: async (prompt, tokens) => {
-      const generated = await sampler.generateTokens({ prompt: front(prompt), tokens, sampling: { temperature: 0, top_p: 1 }, seed: 0, signal });
+      const generated = await sampler.generateTokens({
+        prompt: front(prompt),
+        tokens,
+        sampling: { temperature: 0, top_p: 1 },
+        seed: 0,
+        signal,
+      });
       return generated.tokens;
     },
     logProbability: (prompt, tokens) =>
