@@ -18,7 +18,7 @@ export function writeCard(out: string, card: DatasetCard): readonly string[] {
 
 /** The card as Markdown. */
 export function cardText(card: DatasetCard): string {
-  const { sources, stages, limits, tokenizer, isPublished, recitation } = card;
+  const { sources, stages, limits, tokenizer, isPublished, contamination, recitation } = card;
   const parts = [
     "# Data card",
     ...(isPublished ? [] : ["\n**The pipeline has no published dataset yet.**"]),
@@ -52,6 +52,7 @@ export function cardText(card: DatasetCard): string {
     ...stages.flatMap(stageText),
     ...(limits.length === 0 ? [] : ["\n## Limits\n", limitTable(limits)]),
     ...(tokenizer === undefined ? [] : ["\n## Tokenizer\n", `\`${tokenizer.file}\`, ${tokenizer.vocab_size} ids.`]),
+    ...contaminationText(contamination),
     ...recitation.flatMap(recitationText),
   ];
   return `${parts.join("\n")}\n`;
@@ -100,6 +101,17 @@ function stageText({ stage, dropped, cut, bySource, examples, changedNothing, in
             examples.map(({ id, reason, excerpt }) => [`\`${id.slice(0, 12)}\``, reason, cell(excerpt.slice(0, 100))]),
           ),
         ]),
+  ];
+}
+
+function contaminationText(sets: DatasetCard["contamination"]): readonly string[] {
+  if (Object.keys(sets).length === 0) return [];
+  return [
+    "\n## Evaluation sets\n",
+    table(
+      ["set", "items", "documents with an item", "items found", "items of common text"],
+      Object.entries(sets).map(([set, { items, documents, touched, common }]) => [set, ...[items, documents, touched, common].map(String)]),
+    ),
   ];
 }
 

@@ -8,6 +8,7 @@ import { FileIndex } from "../plan/file-index.js";
 import { makePlan } from "../plan/make-plan.js";
 import { makeShards } from "../plan/make-shards.js";
 import type { Plan } from "../plan/plan.js";
+import { type PlanFile, planFileOf } from "../result/plan-file.js";
 import { runTask } from "../run/run-task.js";
 import { openView } from "../view/open-view.js";
 import type { ViewDocument } from "../view/view.js";
@@ -26,6 +27,7 @@ export interface SmallResult {
   /** Of the last stage, by source. */
   readonly accounts: readonly { readonly source: string; readonly account: AccountCounts }[];
   readonly plan: Plan;
+  readonly planFile: PlanFile;
   readonly store: ObjectStore;
   readonly shards: number;
 }
@@ -64,5 +66,5 @@ export async function runSmall(directory: string, corpus: SmallCorpus, stages: s
     source,
     account: ensure(store.find(key), "an object").account,
   }));
-  return { kept, accounts, plan, store, shards: shards.length };
+  return { kept, accounts, plan, planFile: planFileOf(pipeline, plan), store, shards: shards.length };
 }

@@ -25,7 +25,6 @@ function idsOf(segmenter: UnigramSegmenter, text: string): (number | string)[] {
   return [...found, ...ids];
 }
 
-
 /** The best path through the whole text, with sums of 32 bits and without parts or a cache (unigram_model.cc). */
 function wholePath(pieces: readonly Piece[], text: string): (number | string)[] {
   const ids = new Map(pieces.map(({ text: piece }, id) => [piece, id]));
