@@ -75,6 +75,35 @@ export const dataCommands: CommandSpec = {
         }),
     },
     {
+      name: "train-filter",
+      summary: "train a model of quality, kind or safety from labelled rows, for the stage `measure` of pipelines",
+      arguments: [
+        { name: "files", description: "JSON lines with text, label and, to test new sources, source", variadic: true, completes: "file" },
+      ],
+      options: [
+        { flags: "-o, --output <file>", description: "the model", completes: "file", access: "write", mandatory: true },
+        { flags: "--label <key>", description: "the key of a row that has its label (default: label)" },
+        {
+          flags: "--features <name>",
+          description: "layout: measures of lines and characters (default), for new sources too; words: runs of 1 and 2 words",
+          choices: ["layout", "words"],
+        },
+        { flags: "--seed <number>", description: "the same seed gives the same model (default 0)", value: "whole" },
+      ],
+      examples: [
+        "lapidary data train-filter labelled.jsonl -o kind.json",
+        "lapidary data train-filter unsafe.jsonl --features words -o safety.json",
+      ],
+      run: async (context, args) =>
+        (await import("./commands/data-train-filter.js")).trainDataFilter(context, {
+          files: args.list("files"),
+          output: args.required("output"),
+          label: args.text("label"),
+          features: args.text("features"),
+          seed: args.number("seed"),
+        }),
+    },
+    {
       name: "filter",
       summary: "remove rows that a model should not be trained on",
       arguments: [examplesArgument],
