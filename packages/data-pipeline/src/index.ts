@@ -7,7 +7,6 @@ export {
   type CanaryRecitation,
   type RecitationReport,
   type RecitationTally,
-  readRecitations,
   type SourceRecitation,
   writeRecitation,
 } from "./result/recitation-file.js";

@@ -4,7 +4,6 @@ export {
   likeliestLabel,
   openTextModel,
   type TextFeatures,
-  textFeatures,
   type TextModel,
   type TextModelFile,
   trainTextModel,

@@ -55,7 +55,10 @@ async function gathered(root: string, partitions: number): Promise<{ readonly re
   return { read, pairs: (found.match(/.{24}/g) ?? []).sort().join() };
 }
 
-function stepOf<Shape extends Step<unknown>["shape"]>(step: Step<unknown> | undefined, shape: Shape): Extract<Step<unknown>, { shape: Shape }> {
+function stepOf<Shape extends Step<unknown>["shape"]>(
+  step: Step<unknown> | undefined,
+  shape: Shape,
+): Extract<Step<unknown>, { shape: Shape }> {
   ok(step?.shape === shape);
   return step as Extract<Step<unknown>, { shape: Shape }>;
 }

@@ -23,8 +23,7 @@ const modelFile = z.discriminatedUnion("features", [
 export type TextModelFile = Readonly<z.infer<typeof modelFile>>;
 
 /** What a model decides by: measures of the layout, which new sources also have, or runs of one and two words, which are of a topic. */
-export const textFeatures = ["layout", "words"] as const;
-export type TextFeatures = (typeof textFeatures)[number];
+export type TextFeatures = TextModelFile["features"];
 
 /** A model that gives each label a probability. */
 export interface TextModel {

@@ -1,6 +1,6 @@
 import { ensure, hashString, seededRandom } from "@lapidary/std";
 
-/** A part of a text that nobody can guess, such as a code. Offsets are UTF-16. */
+/** A part of a text that cannot be guessed, such as a code. Offsets are UTF-16. */
 export interface Secret {
   readonly start: number;
   readonly end: number;

@@ -8,7 +8,7 @@ export interface Canary {
   readonly text: string;
   /** 0 for a control, which the corpus does not have. */
   readonly times: number;
-  /** A part of the text that nobody can guess. */
+  /** A part of the text that cannot be guessed. */
   readonly secret: string | undefined;
 }
 

@@ -2,7 +2,6 @@ import { join } from "node:path";
 import { batchOfStep, nodeDisk, readStepLog } from "@lapidary/checkpoint";
 import { type MixtureDataset, placedDocuments, rowsWith, sampleDocuments } from "@lapidary/data";
 import { DocumentTable, type PublishedDataset, readPublished, TokenStream } from "@lapidary/mixture";
-import { ensure } from "@lapidary/std";
 import { readTokenizer, type TextTokenizer } from "@lapidary/tokenizer";
 import type { DocumentGroup } from "./recite.js";
 import { textTokens } from "./reciting-model.js";

@@ -15,7 +15,7 @@ export interface ReciteSettings extends RecitationSettings {
 }
 
 /** A document of a source that is long enough to be tested. */
-export interface TestedDocument {
+interface TestedDocument {
   /** Without the tokens that begin and end a text. */
   readonly ids: readonly number[];
   /** How often the steps of the run had read the tested tokens. */
