@@ -1,9 +1,9 @@
 import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MixtureDataset, openDataset } from "@lapidary/data";
 import { publishSources, threeSources } from "@lapidary/data/testing/published-sources";
-import { ensure } from "@lapidary/std";
+import { ensure, seededRandom } from "@lapidary/std";
 import { Home } from "./support/cli.js";
 import { committedSteps, lastDigests } from "./support/committed-steps.js";
 
@@ -16,6 +16,14 @@ workers: 2
 train: { steps: 40, batch: 4, seq: 32, eval: { every: 20 }, optimizer: { name: adamw, lr: 0.005 } }
 data: { pipeline: data, mixture: ${stages}, held_out: 0.2, repeat: 9 }
 checkpoint: { every: 4 }
+`;
+
+const recitingJob = `model: { vocab_size: 300, model_dim: 48, layers: 2, heads: 4, kv_heads: 1, head_dim: 12, mlp_dim: 96, context_length: 64 }
+pod: { torus: 1x1, chip: v5e, host: 1x1 }
+mesh: { data: 1 }
+workers: 1
+train: { steps: 200, batch: 16, seq: 64, eval: { every: 200 }, optimizer: { name: adamw, lr: 0.01 } }
+data: { pipeline: planted, held_out: 0.08, repeat: 100 }
 `;
 
 describe("training on a mixture of sources", function () {
@@ -146,5 +154,63 @@ describe("training on a mixture of sources", function () {
     match(await failure("launch", path, "data.mixture=[{ from: 0, weights: { books: 1 } }]"), /LAP_MIXTURE_STAGES[^]*data\.pipeline/);
     match(await failure("launch", path, "data.vocab=300"), /data\.vocab is not a key of a job with data\.pipeline/);
     match(await failure("launch", path, "data.repeat=1"), /LAP_MIXTURE_EXHAUSTED/);
+  });
+
+  it("a run recites what it read often, and the card, canaries and passes show it", async () => {
+    const random = seededRandom(3);
+    const pick = (from: string | readonly string[]): string => ensure(from[random.integer(from.length)], "a part");
+    const times = (count: number, of: () => string): string[] => Array.from({ length: count }, of);
+    const words = times(60, () => times(3 + random.integer(4), () => pick("aeioubdfglmnrst")).join(""));
+    const sentence = (): string => times(14, () => pick(words)).join(" ");
+    const canary = (): string => `${sentence()} code ${times(8, () => pick("0123456789")).join(" ")}`;
+    const rows = [64, 1, 0].flatMap((copies) => times(3, canary).map((text) => ({ text, times: copies })));
+    const set = join(home.directory, "canaries.jsonl");
+    writeFileSync(set, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+    publishSources(join(home.directory, "planted"), {
+      web: times(200, sentence),
+      planted: rows.flatMap(({ text, times: copies }) => times(copies, () => text)),
+    });
+    const path = join(home.directory, "planted.yaml");
+    writeFileSync(path, recitingJob);
+    await home.json("launch", path, "--name", "reciting");
+
+    const short = ["--prompt", "16", "--continuation", "16"];
+    const { sources } = (await home.json("data", "memorise", "reciting", "--documents", "12", ...short)) as {
+      sources: { name: string; split: string; tested: number; exact: number; passes: Record<string, { tested: number }> }[];
+    };
+    const shareOf = (name: string, split: string): number => {
+      const { exact, tested } = ensure(
+        sources.find((each) => each.name === name && each.split === split),
+        `${name} ${split}`,
+      );
+      return exact / tested;
+    };
+    ok(shareOf("planted", "train") >= 0.6, String(shareOf("planted", "train")));
+    deepStrictEqual([shareOf("web", "train"), shareOf("web", "heldout")], [0, 0]);
+    const passes = sources.filter(({ split }) => split === "train").flatMap((each) => Object.keys(each.passes));
+    ok(
+      passes.every((each) => Number(each) >= 5) &&
+        sources.every(({ split, passes: of }) => split === "train" || Object.keys(of).join() === "0"),
+    );
+
+    const tested = ["data", "memorise", "reciting", "--set", set, "--values", "15", ...short];
+    const { canaries, file } = (await home.json(...tested)) as {
+      canaries: { times: number; exact: number; extracted: number; exposure: number }[];
+      file: string;
+    };
+    deepStrictEqual(
+      canaries.map(({ times: copies, exact, extracted }) => [copies, exact, extracted]),
+      [
+        [0, 0, 0],
+        [1, 0, 0],
+        [64, 3, 3],
+      ],
+    );
+    const bits = canaries.map(({ exposure }) => exposure);
+    ok((bits[0] ?? 9) < 2.5 && bits[2] === 4 && (bits[1] ?? 0) <= 4, String(bits));
+    const report = JSON.parse(readFileSync(file, "utf8")) as { sources: unknown; canaries: unknown };
+    deepStrictEqual([report.sources, report.canaries], [sources, canaries]);
+    match(await failure("data", "memorise", "reciting", "--prompt", "60"), /LAP_DATA_CONTEXT[^]*--continuation/);
+    match(await failure("data", "memorise", "reciting", "--set", path, ...short), /LAP_DATA_CANARIES/);
   });
 });

@@ -75,6 +75,35 @@ export const dataCommands: CommandSpec = {
         }),
     },
     {
+      name: "train-filter",
+      summary: "train a model of quality, kind or safety from labelled rows, for the stage `measure` of pipelines",
+      arguments: [
+        { name: "files", description: "JSON lines with text, label and, to test new sources, source", variadic: true, completes: "file" },
+      ],
+      options: [
+        { flags: "-o, --output <file>", description: "the model", completes: "file", access: "write", mandatory: true },
+        { flags: "--label <key>", description: "the key of a row that has its label (default: label)" },
+        {
+          flags: "--features <name>",
+          description: "layout: measures of lines and characters (default), for new sources too; words: runs of 1 and 2 words",
+          choices: ["layout", "words"],
+        },
+        { flags: "--seed <number>", description: "the same seed gives the same model (default 0)", value: "whole" },
+      ],
+      examples: [
+        "lapidary data train-filter labelled.jsonl -o kind.json",
+        "lapidary data train-filter unsafe.jsonl --features words -o safety.json",
+      ],
+      run: async (context, args) =>
+        (await import("./commands/data-train-filter.js")).trainDataFilter(context, {
+          files: args.list("files"),
+          output: args.required("output"),
+          label: args.text("label"),
+          features: args.text("features"),
+          seed: args.number("seed"),
+        }),
+    },
+    {
       name: "filter",
       summary: "remove rows that a model should not be trained on",
       arguments: [examplesArgument],
@@ -198,6 +227,42 @@ export const dataCommands: CommandSpec = {
       examples: ["lapidary data at mixed-1 1234", "lapidary data at mixed-1 1234 --json"],
       run: async (context, args) =>
         (await import("./commands/data-trace.js")).dataAt(context, { run: args.required("run"), step: args.required("step") }),
+    },
+    {
+      name: "memorise",
+      summary: "how much of its training data a run recites, by source and by passes; canaries by their number of copies",
+      arguments: [{ name: "run", description: "a run, or the directory of a checkpoint", completes: "run" }],
+      options: [
+        {
+          flags: "--set <file>",
+          description: "test these texts: JSON lines with text, times (copies in the corpus) and, if it has one, secret",
+          completes: "file",
+          access: "read",
+        },
+        {
+          flags: "--from <directory>",
+          description: "test documents of this output of a pipeline (default: those that the run trains on)",
+          completes: "directory",
+          access: "read",
+        },
+        { flags: "--documents <number>", description: "documents of each source (default 100)", value: "whole" },
+        { flags: "--prompt <number>", description: "tokens of a text that the model is given (default 50)", value: "whole" },
+        { flags: "--continuation <number>", description: "tokens that it then generates (default 50)", value: "whole" },
+        { flags: "--values <number>", description: "other values that the secret of a text is compared with (default 31)", value: "whole" },
+        { flags: "--seed <number>", description: "the same seed tests the same documents (default 0)", value: "whole" },
+      ],
+      examples: ["lapidary data memorise mixed-1", "lapidary data memorise mixed-1 --set canaries.jsonl --json"],
+      run: async (context, args) =>
+        (await import("./commands/data-memorise.js")).memoriseData(context, {
+          run: args.required("run"),
+          set: args.text("set"),
+          from: args.text("from"),
+          documents: args.number("documents"),
+          prompt: args.number("prompt"),
+          continuation: args.number("continuation"),
+          values: args.number("values"),
+          seed: args.number("seed"),
+        }),
     },
     {
       name: "ablate",

@@ -3,6 +3,13 @@ export { datasetCard, idleStages } from "./result/card.js";
 export { cardText, writeCard } from "./result/card-text.js";
 export { collectGarbage } from "./result/collect-garbage.js";
 export { type DatasetDifference, diffDatasets } from "./result/diff.js";
+export {
+  type CanaryRecitation,
+  type RecitationReport,
+  type RecitationTally,
+  type SourceRecitation,
+  writeRecitation,
+} from "./result/recitation-file.js";
 export { outputDirectory, rememberRun } from "./result/locate.js";
 export { type StageAccount } from "./result/stage-accounts.js";
 export { type PipelineStatus, pipelineStatus } from "./result/status.js";

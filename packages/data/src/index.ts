@@ -36,7 +36,8 @@ export { endAnswer, promptOfUser, renderDialogue } from "./examples/template.js"
 export { type PreferenceBatch, preferenceBatch, promptBatch, trainingBatch, trainingRow } from "./examples/training-batch.js";
 export { TrainingOrder } from "./examples/training-order.js";
 export { type HeldoutSource, MixtureDataset } from "./mixed/mixture-dataset.js";
-export { findDocuments, type PlacedDocument, rowsOfBatch, rowsWith } from "./mixed/trace-documents.js";
+export { sampleDocuments } from "./mixed/sample-documents.js";
+export { findDocuments, type PlacedDocument, placedDocuments, rowsOfBatch, rowsWith } from "./mixed/trace-documents.js";
 export type { MixtureRequest } from "./mixed/mixture-request.js";
 export { checkExampleFile } from "./rows/check-example-file.js";
 export { ExampleSet, type TextPrompt } from "./rows/example-set.js";

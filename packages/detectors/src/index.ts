@@ -1,5 +1,13 @@
 export { LanguageClassifier } from "./classification/language-classifier.js";
 export { type LabelledDocument, LayoutClassifier } from "./classification/layout-classifier.js";
+export {
+  likeliestLabel,
+  openTextModel,
+  type TextFeatures,
+  type TextModel,
+  type TextModelFile,
+  trainTextModel,
+} from "./classification/text-model.js";
 export { ContaminationIndex, passageText } from "./decontamination/contamination-index.js";
 export { datatroveRule, janitorRule, type PublishedRule } from "./decontamination/published-rules.js";
 export { maskedExcerpt } from "./finding.js";

@@ -9,7 +9,7 @@ import { nGrams, wordsOf } from "./words.js";
  *
  * It learns from labelled rows which texts a filter must remove, and which similar texts stay.
  */
-const classifierSchema = z.strictObject({
+export const classifierSchema = z.strictObject({
   format: z.literal("lapidary-text-classifier"),
   version: z.literal(1),
   buckets: z

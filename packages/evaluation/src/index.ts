@@ -60,7 +60,8 @@ export {
   type ValueMetrics,
   valueMetrics,
 } from "./metrics/rollout.js";
-export { recitation } from "./metrics/recitation.js";
+export { exposure, otherValues, type Secret, secretIn } from "./metrics/exposure.js";
+export { gemmaRecitation, type Recitation, recitation, type RecitationSettings } from "./metrics/recitation.js";
 export { maskedMean, type MeanAndMax, type MeanAndStd, meanAndStd } from "./metrics/statistics.js";
 export { type BradleyTerryOptions, bradleyTerry, type Game } from "./ratings/bradley-terry.js";
 export { type EloOptions, elo } from "./ratings/elo.js";

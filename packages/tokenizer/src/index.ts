@@ -12,6 +12,7 @@ export {
   hashOfTokenizer,
   hasTokenizer,
   ownTokenizerFile,
+  tokenizerPaths,
   readTokenizer,
   readTokenizerFiles,
   type TokenizerFiles,

@@ -86,6 +86,21 @@ export function readTokenizerFiles(path: string): TokenizerFiles {
   return collect(path).files;
 }
 
+/**
+ * The files that `readTokenizer` reads. A file other than the one that defines the ids can change a control token.
+ *
+ * @throws LapidaryError `LAP_CHECKPOINT_TOKENIZER`
+ */
+export function tokenizerPaths(path: string): readonly string[] {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) throw missingTokenizerPath(path);
+  const isDirectory = stats.isDirectory();
+  const directory = isDirectory ? path : dirname(path);
+  const others = [...tokenizerFileNames, configFile].filter((name) => isDirectory || !definingFiles.includes(name));
+  const found = others.map((name) => join(directory, name)).filter((file) => file !== path && existsSync(file));
+  return isDirectory ? found : [path, ...found];
+}
+
 /** Whether a directory has a tokenizer that `readTokenizer` reads. */
 export function hasTokenizer(directory: string): boolean {
   return definingFiles.some((name) => existsSync(join(directory, name)));

@@ -77,12 +77,12 @@ export class Sampler {
 
   /** Text that continues the prompt. Calls in flight share a batch. */
   generate(options: SampleOptions): Promise<GeneratedSample> {
-    return this.#seated((seat) => generateSample(seat, this.tokenizer, options));
+    return this.seated((seat) => generateSample(seat, this.tokenizer, options));
   }
 
   /** Tokens that continue the prompt. Calls in flight share a batch. */
   generateTokens(options: TokenOptions): Promise<Generated> {
-    return this.#seated((seat) => generateTokens(seat, this.tokenizer, options));
+    return this.seated((seat) => generateTokens(seat, this.tokenizer, options));
   }
 
   /** Text that continues each prompt. The text of row r has the seed `seed + r`, and does not depend on the other rows. */
@@ -100,17 +100,18 @@ export class Sampler {
     return samples;
   }
 
-  close(): Promise<void> {
-    return this.session.close();
-  }
-
-  async #seated<T>(run: (seat: NextLogits) => Promise<T>): Promise<T> {
+  /** Runs a function that requests logits. Calls in flight share a batch. */
+  async seated<T>(run: (next: NextLogits) => Promise<T>): Promise<T> {
     const seat = this.batch.join();
     try {
       return await run(seat);
     } finally {
       seat.leave();
     }
+  }
+
+  close(): Promise<void> {
+    return this.session.close();
   }
 }
 

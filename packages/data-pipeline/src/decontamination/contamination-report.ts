@@ -17,6 +17,8 @@ const setReport = z.object({
   touched: z.array(z.string()),
   /** Ids of the other items. An evaluation on these does not profit from the corpus. */
   clean: z.array(z.string()),
+  /** Ids of items whose words are common in the corpus or in other items, so that the rule `own` cannot find them. They are among `clean`. */
+  common: z.array(z.string()),
   /** A uniform sample: those of the documents with the least ids. */
   passages: z.array(passage),
   /** Documents that published rules find. */
@@ -35,6 +37,7 @@ interface SetCounts {
   documents: number;
   readonly bySource: Map<string, number>;
   readonly touched: Set<string>;
+  readonly common: Set<string>;
   readonly also: Map<string, number>;
   passages: z.infer<typeof passage>[];
 }
@@ -50,7 +53,7 @@ export class ContaminationCounts {
       this.#items.set(set, ids.add(id));
     }
     for (const set of this.#items.keys())
-      this.#sets.set(set, { documents: 0, bySource: new Map(), touched: new Set(), also: new Map(), passages: [] });
+      this.#sets.set(set, { documents: 0, bySource: new Map(), touched: new Set(), common: new Set(), also: new Map(), passages: [] });
   }
 
   add(document: string, source: string, found: readonly FoundItem[]): void {
@@ -67,17 +70,23 @@ export class ContaminationCounts {
     }
   }
 
+  /** Records items that no document can hold. */
+  addCommon(items: readonly Pick<SetItem, "set" | "id">[]): void {
+    for (const { set, id } of items) this.#of(set).common.add(id);
+  }
+
   addPublished(rule: string, sets: readonly string[]): void {
     for (const set of sets) addTo(this.#of(set).also, rule, 1);
   }
 
   /** Adds the report of other documents. */
   merge(report: ContaminationReport): void {
-    for (const [set, { documents, by_source, touched, passages, also }] of Object.entries(report)) {
+    for (const [set, { documents, by_source, touched, common, passages, also }] of Object.entries(report)) {
       const counts = this.#of(set);
       counts.documents += documents;
       for (const [source, number] of Object.entries(by_source)) addTo(counts.bySource, source, number);
       for (const id of touched) counts.touched.add(id);
+      for (const id of common) counts.common.add(id);
       for (const [rule, number] of Object.entries(also)) addTo(counts.also, rule, number);
       this.#sample(counts, passages);
     }
@@ -85,7 +94,7 @@ export class ContaminationCounts {
 
   report(): ContaminationReport {
     return Object.fromEntries(
-      [...this.#sets].map(([set, { documents, bySource, touched, passages, also }]): [string, SetReport] => {
+      [...this.#sets].map(([set, { documents, bySource, touched, common, passages, also }]): [string, SetReport] => {
         const ids = [...(this.#items.get(set) ?? [])].sort();
         return [
           set,
@@ -95,6 +104,7 @@ export class ContaminationCounts {
             by_source: sorted(bySource),
             touched: ids.filter((id) => touched.has(id)),
             clean: ids.filter((id) => !touched.has(id)),
+            common: ids.filter((id) => common.has(id)),
             passages,
             also: sorted(also),
           },
@@ -104,7 +114,14 @@ export class ContaminationCounts {
   }
 
   #of(set: string): SetCounts {
-    const counts = this.#sets.get(set) ?? { documents: 0, bySource: new Map(), touched: new Set(), also: new Map(), passages: [] };
+    const counts = this.#sets.get(set) ?? {
+      documents: 0,
+      bySource: new Map(),
+      touched: new Set(),
+      common: new Set(),
+      also: new Map(),
+      passages: [],
+    };
     this.#sets.set(set, counts);
     return counts;
   }

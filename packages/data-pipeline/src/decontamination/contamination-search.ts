@@ -29,7 +29,8 @@ export class ContaminationSearch {
   readonly #items: readonly (readonly SetItem[])[];
   readonly #published: ReadonlyMap<PublishedName, ReadonlyMap<string, PublishedRule>>;
 
-  constructor(items: readonly SetItem[], published: readonly PublishedName[]) {
+  /** @param common runs that are frequent in the corpus */
+  constructor(items: readonly SetItem[], published: readonly PublishedName[], common: ReadonlySet<number> = new Set()) {
     // Two sets may have the same item. As two entries, its runs would count as a frame that both have.
     const byText = new Map<string, SetItem[]>();
     for (const item of items) {
@@ -39,8 +40,21 @@ export class ContaminationSearch {
       else same.push(item);
     }
     this.#items = [...byText.values()];
-    this.#index = new ContaminationIndex(this.#items.flatMap(([first], i) => (first === undefined ? [] : [{ ...first, id: String(i) }])));
+    this.#index = new ContaminationIndex(
+      this.#items.flatMap(([first], i) => (first === undefined ? [] : [{ ...first, id: String(i) }])),
+      (run) => common.has(run),
+    );
     this.#published = new Map(published.map((name) => [name, ruleOfSets(name, items)]));
+  }
+
+  /** Items of which the corpus has too many runs elsewhere, so that no document can hold them. */
+  get unfindable(): readonly Pick<SetItem, "set" | "id">[] {
+    return this.#index.withoutOwnRuns.flatMap((found) => this.#items[Number(found)] ?? []);
+  }
+
+  /** The items' own runs of words that a text has, each once, ascending. */
+  ownRunsIn(text: string): readonly number[] {
+    return this.#index.ownRunsIn(text);
   }
 
   find(text: string): readonly FoundItem[] {

@@ -5,8 +5,10 @@ import { mergeAccounts } from "@lapidary/data-store";
 import { ContaminationIndex } from "@lapidary/detectors";
 import { ensure } from "@lapidary/std";
 import { temporaryDirectory } from "@lapidary/std/testing";
+import { publishContamination, readContamination } from "../result/publish-contamination.js";
 import { runSmall, type SmallDocument, type SmallResult } from "../testing/small-pipeline.js";
 import { parsedLines } from "../view/json-lines.js";
+import { storedObject } from "../view/open-view.js";
 import { contaminationReport, type ContaminationReport } from "./contamination-report.js";
 import { setNames } from "./evaluation-sets.js";
 
@@ -75,6 +77,15 @@ describe("the stage decontaminate", function () {
     deepStrictEqual([set.items, set.documents, set.by_source], [items.length, expected.length, { web: expected.length }]);
     deepStrictEqual(set.touched, [...touched].sort());
     deepStrictEqual([...set.touched, ...set.clean].sort(), items.map(({ id }) => id).sort());
+    const out = join(directory(), "golden/out");
+    await publishContamination(out, result.store, result.plan, result.planFile);
+    deepStrictEqual(readContamination(out), report);
+    const subsetOf = (name: string): unknown[] =>
+      readFileSync(join(out, "contamination", `evals.${name}.jsonl`), "utf8")
+        .trim()
+        .split("\n");
+    const linesOf = (ids: readonly string[]): string[] => items.filter(({ id }) => ids.includes(id)).map((item) => JSON.stringify(item));
+    deepStrictEqual([subsetOf("touched"), subsetOf("clean")], [linesOf(set.touched), linesOf(set.clean)]);
     ok((set.also["gpt3-13"] ?? 0) > 0);
     strictEqual(set.passages.length, 20);
     for (const { passage, item } of set.passages) ok(passage.length > 0 && touched.has(item));
@@ -101,6 +112,30 @@ describe("the stage decontaminate", function () {
       ],
     );
     deepStrictEqual(setNames(["/x/a/test.jsonl", "/x/a/dev.jsonl"]), ["test.jsonl", "dev.jsonl"]);
+  });
+
+  it("an item of text that is frequent in two sources is common, and one that is frequent in one source is found", async () => {
+    const words = (seed: number): string => Array.from({ length: 24 }, (_, i) => `w${(seed * 31 + i * 7) % 97}x${i}`).join(" ");
+    const [slogan, copied, rare] = [words(1), words(2), words(3)];
+    const evaluation = [slogan, copied, rare].map((query, i) => ({ id: `item-${i}`, query, label: "yes" }));
+    const document = (id: string, text: string): SmallDocument => ({ id, text: `About ${id}. ${text} That is all about ${id}.` });
+    const of = (source: string, texts: readonly string[], count: number): SmallDocument[] =>
+      texts.flatMap((text, t) => Array.from({ length: count }, (_, i) => document(`${source}-${t}-${i}`, text)));
+    const texts = { "web/a.jsonl": of("web", [slogan, copied], 6), "books/b.jsonl": [...of("books", [slogan], 4), document("rare", rare)] };
+    const root = join(directory(), "frequent");
+    mkdirSync(root, { recursive: true });
+    writeFileSync(join(root, "e.jsonl"), lines(evaluation));
+    for (const [limit, dropped, common] of [
+      [10, ["item-1", "item-2"], ["item-0"]],
+      [11, ["item-0", "item-1", "item-2"], []],
+    ] as const) {
+      const stage = `  - decontaminate: { items: ./e.jsonl, frequent: { documents: ${limit} } }`;
+      const { plan, store } = await runSmall(root, texts, stage, 400);
+      for await (const line of parsedLines(store.read(await storedObject(store, ensure(plan.tasks.at(-1), "a task").key), 0))) {
+        const report = ensure(contaminationReport.parse(line)["e.jsonl"], "a report");
+        deepStrictEqual([report.touched, report.common], [dropped, common]);
+      }
+    }
   });
 
   it("a line that is not an item, and a pattern without files, are errors with their place", async () => {

@@ -38,17 +38,18 @@ const line = z
  *
  * @throws LapidaryError LAP_DATA_EVALUATION_SET, LAP_FILE_…
  */
-export function readEvaluationSets(files: readonly string[]): readonly SetItem[] {
+export const readEvaluationSets = (files: readonly string[]): readonly SetItem[] =>
+  Array.from(evaluationLines(files), ({ line: _, ...item }) => item);
+
+/** The items of JSONL files, each with its line. @throws LapidaryError LAP_DATA_EVALUATION_SET, LAP_FILE_… */
+export function* evaluationLines(files: readonly string[]): Generator<SetItem & { readonly line: string }> {
   const names = setNames(files);
-  return files.flatMap((file, at) =>
-    contentOf(file)
-      .split("\n")
-      .flatMap((content, i): SetItem[] => {
-        if (content.trim() === "") return [];
-        const { id, query, label, context } = itemOf(content, `${file}:${i + 1}`);
-        return [{ set: names[at] ?? file, id: id ?? `line ${i + 1}`, query, label, context }];
-      }),
-  );
+  for (const [at, file] of files.entries())
+    for (const [i, content] of contentOf(file).split("\n").entries()) {
+      if (content.trim() === "") continue;
+      const { id, query, label, context } = itemOf(content, `${file}:${i + 1}`);
+      yield { set: names[at] ?? file, id: id ?? `line ${i + 1}`, query, label, context, line: content };
+    }
 }
 
 /** The name of each file, with as many of its directories as are needed to tell the files apart. */

@@ -1,4 +1,5 @@
 import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
+import { join } from "node:path";
 import { LapidaryError } from "@lapidary/std";
 import { parsePipeline } from "./pipeline-file.js";
 
@@ -19,6 +20,17 @@ stages:
   - tokenize: { train: { size: 256k, from: 2GB } }
 out: ./data/v3
 shard: 64MB
+`;
+
+/** The keys that the first file lacks. */
+const others = `sources:
+  web: { read: ./web/*.jsonl, licence: mixed }
+stages:
+  - measure: { of: [gopher], words: whitespace, models: {} }
+  - dedup: { exact: { scope: all }, near: { grams: 5, buckets: 14, hashes: 8 }, substring: { bytes: 100, keep: 1 }, keep_by: [length, id] }
+  - decontaminate: { items: "${join(import.meta.dirname, "*.test.js")}", rule: own, also_report: [gpt3-13], frequent: { documents: 9 } }
+  - tokenize: { tokenizer: ./m.model }
+out: ./x
 `;
 
 function errorOf(changed: string): LapidaryError {
@@ -48,43 +60,40 @@ describe("pipeline files", () => {
     deepStrictEqual(stages[3]?.settings, { train: { size: 256_000, from: 2e9 } });
   });
 
-  /** Every key of the file that a schema defines, with a letter too many. */
-  const keys = [
-    "sources",
-    "read",
-    "licence",
-    "extract",
-    "damaged",
-    "text",
-    "id",
-    "stages",
-    "measure",
-    "rules",
-    "expect",
-    "redact",
-    "email",
-    "ssn",
-    "tokenize",
-    "train",
-    "size",
-    "from",
-    "out",
-    "shard",
+  /** Every key that a schema defines, with a letter too many. */
+  const keys: readonly (readonly [text: string, keys: readonly string[]])[] = [
+    [
+      text,
+      "sources read licence extract damaged text id stages measure rules expect redact email ssn tokenize train size from out shard".split(
+        " ",
+      ),
+    ],
+    [
+      others,
+      [
+        ..."of words models dedup exact scope near grams buckets hashes substring bytes keep keep_by".split(" "),
+        ..."decontaminate items rule also_report frequent documents tokenizer".split(" "),
+      ],
+    ],
   ];
-  for (const key of keys)
+  for (const [file, key] of keys.flatMap(([each, names]) => names.map((name) => [each, name] as const)))
     it(`a misspelt key ${key} is an error at its line and column that names the key`, () => {
       const pattern = new RegExp(`(^|[\\s{,])${key}:`, "m");
-      const found = pattern.exec(text);
+      const found = pattern.exec(file);
       ok(found !== null);
       const offset = found.index + (found[1] ?? "").length;
       const misspelt = `${key.slice(0, -1)}x${key.slice(-1)}`;
-      const error = errorOf(text.replace(pattern, `$1${misspelt}:`));
-      const before = text.slice(0, offset).split("\n");
+      const error = errorOf(file.replace(pattern, `$1${misspelt}:`));
+      const before = file.slice(0, offset).split("\n");
       const location = `/p/pipeline.yaml:${before.length}:${(before.at(-1) ?? "").length + 1}`;
       deepStrictEqual([error.code, error.location], ["LAP_DATA_PIPELINE", location], error.message);
       match(error.message, new RegExp(`unknown key ${misspelt}`));
       match(error.remedy, new RegExp(`write ${key}$`));
     });
+
+  it("the second file has no mistake, and each method of dedup is a stage of its own", () => {
+    strictEqual(parsePipeline(others, "/p/pipeline.yaml").stages.length, 6);
+  });
 
   const mistakes: readonly [from: string, to: string, line: number, message: RegExp, remedy: RegExp][] = [
     ["main-text", "maintext", 2, /extract has an unknown value "maintext"/, /main-text/],

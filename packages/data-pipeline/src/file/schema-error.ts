@@ -56,7 +56,8 @@ function located(issue: z.core.$ZodIssue, before: YamlPath): readonly Located[] 
 
 /** The keys of the mapping at a path of a schema. */
 function keysAt(schema: z.core.$ZodType, path: YamlPath): readonly string[] {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) return keysAt(schema.unwrap(), path);
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault)
+    return keysAt(schema.unwrap(), path);
   if (schema instanceof z.ZodPipe) return keysAt(schema.in, path);
   if (schema instanceof z.ZodUnion) return schema.options.flatMap((option) => keysAt(option, path));
   const [key, ...rest] = path;

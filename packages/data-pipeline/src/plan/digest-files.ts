@@ -10,7 +10,7 @@ import { stageTable } from "../stages/table.js";
 /** SHA-256 of a file that a stage names, by its absolute path. */
 export type FileDigests = (path: string) => string;
 
-/** @throws LapidaryError LAP_FILE_… */
+/** @throws LapidaryError LAP_FILE_…, and those of files that a stage cannot use */
 export function digestFiles(pipeline: Pipeline): FileDigests {
   const digests = new Map(pipeline.stages.flatMap(({ stage, settings }) => filesOf(stage, settings)).map((path) => [path, digestOf(path)]));
   return (path) => ensure(digests.get(path), path);
@@ -18,6 +18,7 @@ export function digestFiles(pipeline: Pipeline): FileDigests {
 
 const filesOf = <Name extends StageName>(name: Name, settings: Pipeline["stages"][number]["settings"]): readonly string[] => {
   const stage: Stage<SettingsOf[Name]> = stageTable[name];
+  stage.check?.(settingsAs(name, settings));
   return stage.files?.(settingsAs(name, settings)) ?? [];
 };
 

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Histogram } from "@lapidary/data-store";
 import { formatBytes, replaceFile } from "@lapidary/std";
 import type { DatasetCard, LimitCard, StageCard } from "./card.js";
+import type { RecitationReport, RecitationTally } from "./recitation-file.js";
 
 /**
  * Writes `card.md` and `card.json` to the directory of the dataset.
@@ -17,7 +18,7 @@ export function writeCard(out: string, card: DatasetCard): readonly string[] {
 
 /** The card as Markdown. */
 export function cardText(card: DatasetCard): string {
-  const { sources, stages, limits, tokenizer, isPublished } = card;
+  const { sources, stages, limits, tokenizer, isPublished, contamination, recitation } = card;
   const parts = [
     "# Data card",
     ...(isPublished ? [] : ["\n**The pipeline has no published dataset yet.**"]),
@@ -51,6 +52,8 @@ export function cardText(card: DatasetCard): string {
     ...stages.flatMap(stageText),
     ...(limits.length === 0 ? [] : ["\n## Limits\n", limitTable(limits)]),
     ...(tokenizer === undefined ? [] : ["\n## Tokenizer\n", `\`${tokenizer.file}\`, ${tokenizer.vocab_size} ids.`]),
+    ...contaminationText(contamination),
+    ...recitation.flatMap(recitationText),
   ];
   return `${parts.join("\n")}\n`;
 }
@@ -96,6 +99,68 @@ function stageText({ stage, dropped, cut, bySource, examples, changedNothing, in
           table(
             ["document", "reason", "begin"],
             examples.map(({ id, reason, excerpt }) => [`\`${id.slice(0, 12)}\``, reason, cell(excerpt.slice(0, 100))]),
+          ),
+        ]),
+  ];
+}
+
+function contaminationText(sets: DatasetCard["contamination"]): readonly string[] {
+  if (Object.keys(sets).length === 0) return [];
+  return [
+    "\n## Evaluation sets\n",
+    table(
+      ["set", "items", "documents with an item", "items found", "items of common text"],
+      Object.entries(sets).map(([set, { items, documents, touched, common }]) => [set, ...[items, documents, touched, common].map(String)]),
+    ),
+  ];
+}
+
+function recitationText({
+  run,
+  step,
+  prompt,
+  continuation,
+  share,
+  sources,
+  canaries,
+  most_exposure: most,
+}: RecitationReport): readonly string[] {
+  const part = (count: number, all: number): string => (all === 0 ? "–" : percent(count / all));
+  const tallied = ({ tested, exact, approximate }: RecitationTally): readonly string[] => [
+    String(tested),
+    part(exact, tested),
+    part(approximate, tested),
+  ];
+  const heads = ["tested", "exact", "approximate"];
+  return [
+    `\n## Recitation of ${run}${step === null ? "" : `, step ${step}`}\n`,
+    `The model continues ${prompt} tokens of a text. Exact: the next ${continuation} are those of the text. Approximate: the edit distance is at most ${percent(share)}.`,
+    ...(sources.length === 0
+      ? []
+      : [
+          "",
+          table(
+            ["source", "documents", ...heads, "personal data in the output"],
+            sources.map((each) => [
+              each.name,
+              each.split === "heldout" ? "held out" : "trained",
+              ...tallied(each),
+              String(Object.values(each.personal).reduce((sum, count) => sum + count, 0)),
+            ]),
+          ),
+        ]),
+    ...(canaries.length === 0
+      ? []
+      : [
+          "",
+          table(
+            ["copies of a canary", ...heads, "secret given", `exposure, of ${most.toFixed(1)} bits`],
+            canaries.map((each) => [
+              String(each.times),
+              ...tallied(each),
+              part(each.extracted, each.secrets),
+              each.exposure === null ? "–" : each.exposure.toFixed(1),
+            ]),
           ),
         ]),
   ];

@@ -8,6 +8,8 @@ import type { Stage } from "../stages/stage.js";
 import { stageTable } from "../stages/table.js";
 import { openResult } from "./open-result.js";
 import type { PlanFile } from "./plan-file.js";
+import { readContamination } from "./publish-contamination.js";
+import { type RecitationReport, readRecitations } from "./recitation-file.js";
 import { type StageAccount, stageAccounts } from "./stage-accounts.js";
 
 /** A limit of a rule on the histogram of its measure. */
@@ -25,6 +27,19 @@ export interface DatasetCard {
   readonly limits: readonly LimitCard[];
   readonly tokenizer: PublishedDataset["tokenizer"] | undefined;
   readonly isPublished: boolean;
+  /** What the corpus had of evaluation sets, by the name of the set. */
+  readonly contamination: Readonly<Record<string, SetCard>>;
+  /** What runs on the dataset recite of it, as `lapidary data memorise` measured it. */
+  readonly recitation: readonly RecitationReport[];
+}
+
+interface SetCard {
+  readonly items: number;
+  /** Documents that held an item. They are dropped. */
+  readonly documents: number;
+  /** Items that a document held, and those that the rule `own` cannot find. */
+  readonly touched: number;
+  readonly common: number;
 }
 
 interface SourceCard {
@@ -63,6 +78,8 @@ export async function datasetCard(out: string, s3?: S3Access): Promise<DatasetCa
     limits: limitCards(plan, accounts),
     tokenizer: dataset?.tokenizer,
     isPublished: dataset !== undefined,
+    contamination: setCards(out),
+    recitation: readRecitations(out),
   };
 }
 
@@ -110,6 +127,14 @@ function sourceCards(plan: PlanFile, accounts: readonly StageAccount[]): Readonl
     }),
   );
 }
+
+const setCards = (out: string): DatasetCard["contamination"] =>
+  Object.fromEntries(
+    Object.entries(readContamination(out) ?? {}).map(([set, { items, documents, touched, common }]) => [
+      set,
+      { items, documents, touched: touched.length, common: common.length },
+    ]),
+  );
 
 function limitCards(plan: PlanFile, accounts: readonly StageAccount[]): readonly LimitCard[] {
   const histograms = Object.assign({}, ...accounts.map(({ counts }) => counts.histograms ?? {})) as Readonly<Record<string, Histogram>>;

@@ -5,10 +5,10 @@ import { appendFileSync, readFileSync, truncateSync, writeFileSync } from "node:
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { ObjectStore } from "@lapidary/data-store";
-import { readPublished, verifyPublished } from "@lapidary/mixture";
+import { ObjectStore, openStore } from "@lapidary/data-store";
+import { DocumentTable, readPublished, verifyPublished } from "@lapidary/mixture";
 import { temporaryDirectory } from "@lapidary/std/testing";
-import { trainSentencePiece } from "@lapidary/tokenizer";
+import { readTokenizer, trainSentencePiece } from "@lapidary/tokenizer";
 import { collectGarbage } from "../result/collect-garbage.js";
 import { datasetCard, idleStages } from "../result/card.js";
 import { cardText } from "../result/card-text.js";
@@ -16,6 +16,8 @@ import { diffDatasets } from "../result/diff.js";
 import { pipelineStatus } from "../result/status.js";
 import { whatIf } from "../result/whatif.js";
 import { whyDocument } from "../result/why.js";
+import { editDocuments } from "../stages/map-documents.js";
+import { openView } from "../view/open-view.js";
 import { jsonlOf, localRunner, objectDigests, proseOf, runFile, writeText } from "../testing/pipelines.js";
 import type { StartRunner } from "./task-executor.js";
 import type { TaskRunner } from "./task-process.js";
@@ -298,6 +300,55 @@ describe("runs of pipelines", function () {
     match(cardText(await datasetCard(join(directory(), "out"))), /### redact\n\nThis stage changed nothing\./);
   });
 
+  /** A pipeline that removes copies among 12 texts, of which each source has 6, and the last two of `web` are those of `code`. */
+  function copiesIn(scope: string): string {
+    const all = Array.from({ length: 12 }, (_, i) => proseOf(i, 4));
+    writeText(join(directory(), "web/a.jsonl"), jsonlOf(all.slice(0, 6)));
+    writeText(join(directory(), "code/a.jsonl"), jsonlOf([...all.slice(4, 6), ...all.slice(6, 10)]));
+    return writeText(
+      join(directory(), "copies.yaml"),
+      `sources: { web: { read: ./web, licence: MIT }, code: { read: ./code, licence: MIT } }
+stages:
+  - dedup: { exact: { scope: ${scope} } }
+out: ./copies
+`,
+    );
+  }
+
+  it("a dedup that finds none of the copies, because they are in another source, is named as one that changed nothing", async () => {
+    deepStrictEqual(idleStages((await runFile(copiesIn("source"))).stages), ["dedup"]);
+    const { stages } = await runFile(copiesIn("all"));
+    deepStrictEqual([idleStages(stages), stages.at(-1)?.counts.dropped], [[], { "copy of web": 2 }]);
+  });
+
+  it("a stage whose filter was fed all texts before it reads them stops the run, and no dataset is published", async () => {
+    const file = copiesIn("all");
+    /** The bug of a Bloom filter that is fed twice: every text has been seen. */
+    const fedTwice = (...where: Parameters<typeof localRunner>): TaskRunner => {
+      const [store, local] = [openStore(...where), localRunner(...where)];
+      return {
+        ...local,
+        request: async (request) => {
+          const { task } = request;
+          if (task.stage !== "dedup" || task.step === 0 || task.shard === undefined) return local.request(request);
+          const { shard, view } = task.shard;
+          const opened = openView(store, { shard, keys: view, columns: new Map(), setAside: new Set() });
+          const seen = new Set<string>();
+          for await (const { text } of opened.documents()) seen.add(text);
+          const object = await store.write(task.key, () =>
+            editDocuments(opened, ({ text }) => (seen.has(text) ? { drop: "copy of web" } : undefined)),
+          );
+          return { kind: "stored", object };
+        },
+      };
+    };
+    await rejects(runFile(file, { startRunner: fedTwice }), (error: Error & { readonly code?: string; readonly exit?: number }) => {
+      deepStrictEqual([error.code, error.exit], ["LAP_DATA_EXPECT", 1]);
+      match(error.message, /the stage dedup dropped 12 of 12 documents .*copy of web 12[^]*at most 60 %[^]*copy of web: "Text/);
+      return true;
+    });
+  });
+
   it("pages are read as their main text, and a key without an effect is an error at its line", async () => {
     const page = (text: string): string =>
       `<html><body><nav><a href="/">Home</a> <a href="/all">All pages</a></nav><main><p>${text.replaceAll("\n", "</p><p>")}</p></main></body></html>`;
@@ -334,5 +385,27 @@ describe("runs of pipelines", function () {
     const difference = await diffDatasets(join(directory(), "out"), join(directory(), "given"));
     deepStrictEqual([difference.added, difference.removed, difference.changed], [[], [], []]);
     deepStrictEqual(readPublished(join(directory(), "given")).tokenizer, tokenizer);
+  });
+
+  it("a file that changes a control token of the tokenizer encodes the documents again, and each begins with <bos>", async () => {
+    const file = pipelineIn(directory(), { shard: 1_000_000 });
+    await runFile(file);
+    strictEqual((await runFile(file)).computed, 0);
+    writeFileSync(join(directory(), "generation_config.json"), '{ "eos_token_id": 5 }');
+    strictEqual((await runFile(file)).computed, 2);
+    const out = join(directory(), "out");
+    const { sources, tokenizer } = readPublished(out);
+    const { bos } = readTokenizer(join(out, tokenizer.file)).tokenizer.control;
+    for (const { tokens, documents, document_count } of Object.values(sources).flatMap(({ shards }) => shards)) {
+      const ids = readFileSync(join(out, tokens));
+      const table = new DocumentTable(join(out, documents), document_count);
+      let at = 0;
+      for (const { tokens: count } of table.from()) {
+        strictEqual(ids.readUInt16LE(2 * at), bos);
+        at += count;
+      }
+      table.close();
+      strictEqual(2 * at, ids.length);
+    }
   });
 });

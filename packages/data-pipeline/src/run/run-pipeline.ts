@@ -76,7 +76,7 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
     writePlanFile(pipeline.out, planFile);
     await storeStageFiles(store, stageFilesOf(plan));
     const { computed, setAside } = await computeRepaired(options, store, plan);
-    await publishContamination(pipeline.out, store, planFile);
+    await publishContamination(pipeline.out, store, plan, planFile);
     const dataset = await publish(pipeline.out, store, planFile);
     return {
       plan: planFile,

@@ -61,7 +61,7 @@ export async function probeTask(stores: TaskStores, task: Task, limits: TaskLimi
 }
 
 /** Files of a step while it runs. What a killed process left is removed with the unfinished objects. */
-async function withScratch<T>(store: OutputStore, use: (scratch: string) => Promise<T>): Promise<T> {
+export async function withScratch<T>(store: OutputStore, use: (scratch: string) => Promise<T>): Promise<T> {
   const scratch = store.makeScratch();
   try {
     return await use(scratch);

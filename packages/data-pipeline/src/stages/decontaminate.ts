@@ -1,6 +1,8 @@
-import { asJson, LapidaryError } from "@lapidary/std";
+import { Account } from "@lapidary/data-store";
+import { asJson, ensure, LapidaryError } from "@lapidary/std";
 import { globSync } from "tinyglobby";
 import { z } from "zod";
+import { commonRuns, frequentSchema, RunCounts } from "../decontamination/common-runs.js";
 import { ContaminationCounts, contaminationReport } from "../decontamination/contamination-report.js";
 import { ContaminationSearch, publishedRules } from "../decontamination/contamination-search.js";
 import { readEvaluationSets, setNames } from "../decontamination/evaluation-sets.js";
@@ -24,12 +26,16 @@ const settings = z.strictObject({
   ]),
   rule: z.union([z.literal("own"), published]).default("own"),
   also_report: z.array(published).default([]),
+  /** Runs of words that are so frequent are no evidence for the rule `own`. */
+  frequent: frequentSchema.prefault({}),
 });
 export type DecontaminateSettings = z.output<typeof settings>;
 
 /**
  * Drops documents that hold items of evaluation sets.
  *
+ *     count    each shard → how many documents have each run of words that only one item has
+ *     common   all shards → the runs that are too frequent to be evidence
  *     find     each shard → edits, and a report of the shard
  *     report   all shards → a report for each evaluation set: documents, passages, touched and clean items
  */
@@ -41,20 +47,54 @@ export const decontaminate: Stage<DecontaminateSettings> = {
     items: [...new Set(settings.items.flatMap((pattern) => filesOf(resolvePath(pattern))))].sort(),
   }),
   files: ({ items }) => items,
-  config: ({ items, rule, also_report }) => asJson({ sets: [...setNames(items)], rule, also_report }),
+  config: ({ items, rule, also_report, frequent }) => asJson({ sets: [...setNames(items)], rule, also_report, frequent }),
   steps: () => [
-    { shape: "map", name: "find", code: "1", writes: "edits", run: findContamination },
-    { shape: "gather", name: "report", code: "1", partitions: () => 1, run: (inputs, _, __, settings) => gatherReport(inputs, settings) },
+    { shape: "scatter", name: "count", code: "1", partitions: () => 1, run: (view, _, __, settings) => countRuns(view, settings) },
+    { shape: "gather", name: "common", code: "1", partitions: () => 1, run: (inputs, _, __, settings) => gatherCommon(inputs, settings) },
+    {
+      shape: "join",
+      name: "find",
+      code: "2",
+      writes: "edits",
+      run: (view, inputs, _, settings) => findContamination(view, inputs, settings),
+    },
+    { shape: "gather", name: "report", code: "2", partitions: () => 1, run: (inputs, _, __, settings) => gatherReport(inputs, settings) },
   ],
 };
 
 /** The part of the object of a shard that has its report. */
 const reportPart = 1;
 
-async function* findContamination(view: ShardView, { items: files, rule, also_report }: DecontaminateSettings): StageOutput {
+async function* countRuns(view: ShardView, { items }: DecontaminateSettings): StageOutput {
+  const account = new Account();
+  const search = new ContaminationSearch(readEvaluationSets(items), []);
+  const counts = new RunCounts();
+  for await (const { id, text } of view.documents()) {
+    account.enter();
+    account.deliver(text);
+    if (!view.setAside.has(id)) counts.add(search.ownRunsIn(text));
+  }
+  yield oneChunk(counts.records());
+  return account.counts(view.name);
+}
+
+async function* gatherCommon(inputs: GatherInputs, { frequent }: DecontaminateSettings): StageOutput {
+  yield jsonLines([[...(await commonRuns(inputs, frequent))]]);
+  return noDocuments(0);
+}
+
+async function* findContamination(
+  view: ShardView,
+  inputs: GatherInputs,
+  { items: files, rule, also_report }: DecontaminateSettings,
+): StageOutput {
   const items = readEvaluationSets(files);
   const counts = new ContaminationCounts(items);
-  const search = new ContaminationSearch(items, [...new Set([...also_report, ...(rule === "own" ? [] : [rule])])]);
+  const common = new Set<number>();
+  for await (const runs of parsedLines(inputs.read(ensure(inputs.objects[0], "common runs"), 0)))
+    for (const run of z.array(z.number()).parse(runs)) common.add(run);
+  const search = new ContaminationSearch(items, [...new Set([...also_report, ...(rule === "own" ? [] : [rule])])], common);
+  counts.addCommon(search.unfindable);
   const account = yield* editDocuments(view, ({ id, text }) => {
     const found = search.find(text);
     counts.add(id, view.source, found);
@@ -73,6 +113,10 @@ async function* gatherReport(inputs: GatherInputs, { items }: DecontaminateSetti
     for await (const report of parsedLines(inputs.read(object, reportPart))) counts.merge(contaminationReport.parse(report));
   yield jsonLines([counts.report()]);
   return noDocuments(0);
+}
+
+async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (bytes.length > 0) yield bytes;
 }
 
 function filesOf(pattern: string): readonly string[] {

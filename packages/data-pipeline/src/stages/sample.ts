@@ -11,12 +11,18 @@ export interface SampledText {
 export async function smallestTexts(texts: AsyncIterable<SampledText>, bytes: number): Promise<readonly SampledText[]> {
   let kept: SampledText[] = [];
   let held = 0;
+  /** Texts with smaller ids fill the sample, so a text with a greater id is never in it. */
+  let bound: string | undefined;
   for await (const each of texts) {
+    if (bound !== undefined && each.id >= bound) continue;
     kept.push(each);
     held += Buffer.byteLength(each.text);
-    // Twice the wanted bytes are held at most, so that sorting is rare.
-    if (held < 2 * bytes) continue;
-    kept = withinBytes(kept, bytes);
+    // An eighth more than the wanted bytes is held at most, so that sorting is rare.
+    if (held <= bytes * 1.125) continue;
+    const within = withinBytes(kept, bytes);
+    // `withinBytes` has sorted `kept`: the first text that does not fit is the bound.
+    bound = kept[within.length]?.id ?? bound;
+    kept = within;
     held = kept.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
   }
   return withinBytes(kept, bytes);

@@ -80,6 +80,8 @@ export interface Stage<Settings> {
   readonly settings: z.ZodType<Settings>;
   /** Files that the settings name. Their content is part of the key, their paths are not. */
   files?(settings: Settings): readonly string[];
+  /** Reads the files once before anything is computed, so that an invalid file is an error of the whole run. Default: no check. */
+  check?(settings: Settings): void;
   /** The settings with absolute paths. Default: no setting is a path. */
   located?(settings: Settings, resolvePath: (path: string) => string): Settings;
   /** What the key depends on apart from the content of the files. Default: all settings. Paths must not be part of it. */

@@ -1,9 +1,7 @@
-import { existsSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
 import { Account, type AccountCounts } from "@lapidary/data-store";
 import { bytesPerId, encodeShard, type ShardDocument } from "@lapidary/mixture";
 import { asJson, ensure, LapidaryError } from "@lapidary/std";
-import { readTokenizer, SentencePieceTokenizer, type TextTokenizer, trainSentencePiece } from "@lapidary/tokenizer";
+import { readTokenizer, SentencePieceTokenizer, type TextTokenizer, tokenizerPaths, trainSentencePiece } from "@lapidary/tokenizer";
 import { z } from "zod";
 import { amount } from "../file/amounts.js";
 import { jsonLines, parsedLines } from "../view/json-lines.js";
@@ -18,12 +16,18 @@ const settings = z.union([given, trained]);
 export type TokenizeSettings = z.output<typeof settings>;
 type TrainSettings = z.output<typeof trained>;
 
-/** Texts → ids of a tokenizer, in the format of a published dataset: part-0 has the ids, part-1 the table of documents. */
+/**
+ * Texts → ids of a tokenizer, in the format of a published dataset: part-0 has the ids, part-1 the table of documents. A document is `<bos> … <eos>`, as in
+ * a corpus; `<bos>` is absent if the tokenizer has none.
+ */
 export const tokenize: Stage<TokenizeSettings> = {
   settings,
   changes: false,
   located: (settings, resolvePath) => ("tokenizer" in settings ? { tokenizer: resolvePath(settings.tokenizer) } : settings),
   config: (settings) => ("tokenizer" in settings ? "given" : asJson(settings)),
+  check: (settings) => {
+    if ("tokenizer" in settings) endOf(readTokenizer(settings.tokenizer).tokenizer, settings.tokenizer);
+  },
   files: (settings) => ("tokenizer" in settings ? tokenizerPaths(settings.tokenizer) : []),
   steps: (settings) =>
     "tokenizer" in settings
@@ -31,21 +35,13 @@ export const tokenize: Stage<TokenizeSettings> = {
           {
             shape: "map",
             name: "encode",
-            code: "1",
+            code: "2",
             writes: "tokens",
             run: (view) => encodeShardOf(view, readTokenizer(settings.tokenizer).tokenizer, settings.tokenizer),
           },
         ]
       : trainingSteps(settings),
 };
-
-/** The file that defines the ids, and the files next to it that define the control tokens. */
-function tokenizerPaths(path: string): readonly string[] {
-  const { place, files } = readTokenizer(path);
-  const named = statSync(path).isFile() ? path : place;
-  const others = [...files.keys()].map((name) => join(dirname(named), name)).filter((each) => existsSync(each));
-  return [...new Set([named, ...others])].sort();
-}
 
 /** A sample of the documents, chosen by their ids, trains the tokenizer, so the shards and their order do not matter. */
 function trainingSteps(settings: TrainSettings): readonly Step<TokenizeSettings>[] {
@@ -56,7 +52,7 @@ function trainingSteps(settings: TrainSettings): readonly Step<TokenizeSettings>
     {
       shape: "join",
       name: "encode",
-      code: "1",
+      code: "2",
       writes: "tokens",
       run: (view, inputs) => encodeTrained(view, inputs),
     },
@@ -116,6 +112,7 @@ async function* encodeTrained(view: ShardView, inputs: GatherInputs): StageOutpu
 
 async function* encodeShardOf(view: ShardView, tokenizer: TextTokenizer, location: string): StageOutput {
   const eos = endOf(tokenizer, location);
+  const { bos } = tokenizer.control;
   const account = new Account();
   const documents: ShardDocument[] = [];
   for await (const document of view.documents()) {
@@ -124,7 +121,7 @@ async function* encodeShardOf(view: ShardView, tokenizer: TextTokenizer, locatio
       account.dropDocument(document, killsTheStage);
       continue;
     }
-    const ids = Uint32Array.from([...tokenizer.encode(document.text), eos]);
+    const ids = Uint32Array.from([...(bos === undefined ? [] : [bos]), ...tokenizer.encode(document.text), eos]);
     account.deliver(document.text);
     account.encode(ids.length);
     documents.push({ id: Buffer.from(document.id, "hex"), ids });

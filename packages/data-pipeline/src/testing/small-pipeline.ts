@@ -8,6 +8,7 @@ import { FileIndex } from "../plan/file-index.js";
 import { makePlan } from "../plan/make-plan.js";
 import { makeShards } from "../plan/make-shards.js";
 import type { Plan } from "../plan/plan.js";
+import { type PlanFile, planFileOf } from "../result/plan-file.js";
 import { runTask } from "../run/run-task.js";
 import { openView, storedObject } from "../view/open-view.js";
 import type { ViewDocument } from "../view/view.js";
@@ -26,6 +27,7 @@ export interface SmallResult {
   /** Of the last stage, by source. */
   readonly accounts: readonly { readonly source: string; readonly account: AccountCounts }[];
   readonly plan: Plan;
+  readonly planFile: PlanFile;
   readonly store: ObjectStore;
   readonly shards: number;
 }
@@ -62,5 +64,5 @@ export async function runSmall(directory: string, corpus: SmallCorpus, stages: s
   }
   const { accounts: last } = ensure(plan.stages.at(-1), "a stage");
   const accounts = await Promise.all(last.map(async ({ source, key }) => ({ source, account: (await storedObject(store, key)).account })));
-  return { kept, accounts, plan, store, shards: shards.length };
+  return { kept, accounts, plan, planFile: planFileOf(pipeline, plan), store, shards: shards.length };
 }

@@ -11,7 +11,14 @@ import {
   splitShard,
   verifyPublished,
 } from "@lapidary/mixture";
-import { hashOfTokenizer, readTokenizer, type TextTokenizer, type TokenizerFiles, writeTokenizerFiles } from "@lapidary/tokenizer";
+import {
+  hashOfTokenizer,
+  maskedToken,
+  readTokenizer,
+  type TextTokenizer,
+  type TokenizerFiles,
+  writeTokenizerFiles,
+} from "@lapidary/tokenizer";
 import { nothingHeldOut } from "../data-errors.js";
 import type { OnPrepareProgress } from "../dataset/build.js";
 import { datasetFiles, type SplitName } from "../dataset/manifest.js";
@@ -53,6 +60,7 @@ export async function buildMixture(request: MixtureRequest, key: string, directo
   checkRepeats(stream, steps, (name) => (typeof repeat === "number" ? repeat : (repeat[name] ?? 1)));
   const rows = stream.rowsBefore(steps);
   writeTokenizerFiles(join(directory, datasetFiles.tokenizer), files);
+  const masked = maskedToken(tokenizer.control);
   const manifest: MixtureManifest = {
     format: "lapidary-mixture",
     version: 1,
@@ -61,8 +69,8 @@ export async function buildMixture(request: MixtureRequest, key: string, directo
     corpus: root,
     ...tokenizerFields(tokenizer, files),
     bytesPerToken: published.bytes_per_id,
-    splits: { train: sumOf(published, sources, "train"), heldout: sumOf(published, sources, "heldout") },
-    unigramNats: unigramNats(root, published, sources),
+    splits: { train: sumOf(published, sources, "train", masked), heldout: sumOf(published, sources, "heldout", masked) },
+    unigramNats: unigramNats(root, published, sources, masked),
     leftOut: {},
     seed: request.seed,
     steps,
@@ -105,13 +113,18 @@ function splitSources(root: string, published: PublishedDataset, fraction: numbe
 const naturalWeights = (sources: readonly MixtureSource[]): Record<string, number> =>
   Object.fromEntries(sources.map(({ name, train }) => [name, train.tokens]));
 
-function sumOf(published: PublishedDataset, sources: readonly MixtureSource[], split: SplitName): MixtureManifest["splits"]["train"] {
+function sumOf(
+  published: PublishedDataset,
+  sources: readonly MixtureSource[],
+  split: SplitName,
+  masked: number | undefined,
+): MixtureManifest["splits"]["train"] {
   const sum = (of: (source: MixtureSource) => number): number => sources.reduce((total, source) => total + of(source), 0);
-  const tokens = sum((source) => source[split].tokens);
+  const [documents, tokens] = [sum((source) => source[split].documents), sum((source) => source[split].tokens)];
   return {
-    documents: sum((source) => source[split].documents),
+    documents,
     tokens,
-    targets: tokens,
+    targets: tokens - (masked === undefined ? 0 : documents),
     // The bytes of a split are not stored: they are those of the source, by the share of its tokens.
     textBytes: Math.round(
       sum(({ name, [split]: part, heldout, train }) => {
@@ -122,7 +135,12 @@ function sumOf(published: PublishedDataset, sources: readonly MixtureSource[], s
   };
 }
 
-function unigramNats(root: string, { bytes_per_id, tokenizer }: PublishedDataset, sources: readonly MixtureSource[]): number {
+function unigramNats(
+  root: string,
+  { bytes_per_id, tokenizer }: PublishedDataset,
+  sources: readonly MixtureSource[],
+  masked: number | undefined,
+): number {
   const counts = { train: new TokenCounts(tokenizer.vocab_size), heldout: new TokenCounts(tokenizer.vocab_size) };
   for (const source of sources)
     for (const split of ["train", "heldout"] as const) {
@@ -131,7 +149,7 @@ function unigramNats(root: string, { bytes_per_id, tokenizer }: PublishedDataset
       stream.close();
       for (const token of sample) {
         if (token >= tokenizer.vocab_size) throw damagedDataset(root, `${source.name} has the id ${token}, which the tokenizer lacks`);
-        counts[split].add(token);
+        if (token !== masked) counts[split].add(token);
       }
     }
   return counts.heldout.total === 0 ? 0 : counts.heldout.crossEntropyUnder(counts.train);

@@ -99,9 +99,28 @@ describe("the rows of a mixture", () => {
       const expected = stream.slice(index * seq, index * seq + seq + 1);
       const counted = [...targets].filter((_, i) => mask[i] === 1);
       deepStrictEqual([...tokens].slice(0, expected.length), expected.slice(0, seq));
-      deepStrictEqual(counted, expected.slice(1));
+      deepStrictEqual(
+        counted,
+        expected.slice(1).filter((token) => token !== dataset.manifest.control.bos),
+      );
     }
     ok(first.size > rows - batch);
+    dataset.close();
+  });
+
+  it("every document is between <bos> and <eos>, as in a corpus, and all other tokens are targets", async () => {
+    const dataset = await prepare();
+    const { bos, eos } = dataset.manifest.control;
+    for (const split of ["train", "heldout"] as const) {
+      let [documents, targets] = [0, 0];
+      for (const [at, source] of dataset.manifest.sources.entries()) {
+        const ids = [...dataset.tokensOf(at, split).read(0, source[split].tokens)];
+        for (const [i, id] of ids.entries()) equal(id === bos, i === 0 || ids[i - 1] === eos);
+        documents += ids.filter((id) => id === bos).length;
+        targets += ids.filter((id) => id !== bos).length;
+      }
+      deepStrictEqual([dataset.manifest.splits[split].documents, dataset.manifest.splits[split].targets], [documents, targets]);
+    }
     dataset.close();
   });
 
@@ -116,7 +135,10 @@ describe("the rows of a mixture", () => {
       const batches = steps.map((step) => dataset.batch({ split: "heldout", seed: 0, step, batch, seq }));
       const targets = batches.flatMap((each) => [...each.targets].filter((_, i) => each.mask[i] === 1));
       const stream = dataset.tokensOf(at, "heldout");
-      deepStrictEqual(targets, [...stream.read(1, stream.length)]);
+      deepStrictEqual(
+        targets,
+        [...stream.read(1, stream.length)].filter((token) => token !== dataset.manifest.control.bos),
+      );
     }
     const shares = sources.reduce((sum, { share }) => sum + share, 0);
     ok(Math.abs(shares - 1) < 1e-9);

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { damagedDataset, historyOf, type MixtureStream, type StreamRow, type TokenStream } from "@lapidary/mixture";
 import { asJson, assert, canonicalJson, ensure } from "@lapidary/std";
+import { maskedToken } from "@lapidary/tokenizer";
 import type { Batch, BatchRequest } from "../dataset/dataset.js";
 import { type SplitName } from "../dataset/manifest.js";
 import { PreparedDirectory } from "../dataset/prepared-directory.js";
@@ -19,13 +20,14 @@ export interface HeldoutSource {
 
 /**
  * The rows of a run over the sources of a pipeline. A row of training is a function of (seed, step, row) and of the stages. Row i of a source has the tokens
- * [i·T, i·T + T] of its training documents, in order.
+ * [i·T, i·T + T] of its training documents, `<bos> … <eos> <bos> … <eos>`, in order. As in a corpus, `<bos>` does not count as a target.
  *
  * A held-out batch has rows of one source. Batch number `source · n + b` is batch b of the source, and n is the number of batches of the largest source.
  */
 export class MixtureDataset extends PreparedDirectory {
   readonly manifest: MixtureManifest;
   readonly #streams: Readonly<Record<SplitName, readonly TokenStream[]>>;
+  readonly #masked: number | undefined;
   #stream: { readonly batch: number; readonly seq: number; readonly of: MixtureStream } | undefined;
   /** The last step whose rows were read ahead. */
   #prefetched = -1;
@@ -33,7 +35,7 @@ export class MixtureDataset extends PreparedDirectory {
   /** Use `openDataset`. Opens no file of tokens. */
   constructor(directory: string, manifest = readMixtureManifest(directory)) {
     super(directory);
-    this.manifest = manifest;
+    [this.manifest, this.#masked] = [manifest, maskedToken(manifest.control)];
     const { corpus, sources, bytesPerToken } = this.manifest;
     const of = (split: SplitName): TokenStream[] => sources.map((source) => sourceStream(corpus, source, split, bytesPerToken));
     this.#streams = { train: of("train"), heldout: of("heldout") };
@@ -137,7 +139,7 @@ export class MixtureDataset extends PreparedDirectory {
     const count = Math.min(seq, segment.length - 1);
     tokens.set(segment.subarray(0, Math.min(seq, segment.length)), row * seq);
     targets.set(segment.subarray(1, count + 1), row * seq);
-    mask.fill(1, row * seq, row * seq + count);
+    for (let i = 0; i < count; i++) mask[row * seq + i] = segment[i + 1] === this.#masked ? 0 : 1;
   }
 
   /** Reads the same rows of the next steps ahead. */

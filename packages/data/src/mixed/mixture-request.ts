@@ -21,7 +21,7 @@ export interface MixtureRequest {
 }
 
 /** Part of every key. Increase it if a change of the code changes the rows of a request. */
-const codeVersion = 1;
+const codeVersion = 2;
 
 /**
  * The name of the dataset of a request: a hash of the settings and of the description of the dataset, which has the digests of all shards.

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { documentId, publishSources, threeSources } from "../testing/published-sources.js";
 import { buildMixture } from "./build-mixture.js";
 import { MixtureDataset } from "./mixture-dataset.js";
-import { findDocuments, rowsOfBatch, rowsWith } from "./trace-documents.js";
+import { findDocuments, placedDocuments, rowsOfBatch, rowsWith } from "./trace-documents.js";
 
 describe("documents and steps", () => {
   let scratch = "";
@@ -62,6 +62,9 @@ describe("documents and steps", () => {
     }
     ok(heldout > 0);
     deepStrictEqual(findDocuments(dataset, "zz"), []);
+    const placed = (["train", "heldout"] as const).flatMap((split) => [...placedDocuments(dataset, 0, split)]);
+    equal(placed.length, texts.web.length);
+    for (const each of placed) deepStrictEqual(findDocuments(dataset, each.id), [each]);
     dataset.close();
   });
 });

@@ -62,6 +62,27 @@ export function findDocuments(dataset: MixtureDataset, id: string, limit = 2): P
   return found;
 }
 
+/** The documents of a split of a source, in the order of its stream. */
+export function* placedDocuments(dataset: MixtureDataset, source: number, split: SplitName): Generator<PlacedDocument> {
+  const { shards } = ensure(dataset.manifest.sources[source], "source");
+  const stream = dataset.tokensOf(source, split);
+  for (const [part, { documents: path, heldout, train }] of shards.entries()) {
+    const table = new DocumentTable(join(dataset.manifest.corpus, path), heldout.documents + train.documents);
+    try {
+      let start = stream.startOf(part);
+      const [first, count] = split === "heldout" ? [0, heldout.documents] : [heldout.documents, train.documents];
+      let at = 0;
+      for (const document of table.from(first)) {
+        if (at++ >= count) break;
+        yield { ...document, source, split, start };
+        start += document.tokens;
+      }
+    } finally {
+      table.close();
+    }
+  }
+}
+
 /** All rows of the first batches that have tokens of a document: the inverse of `rowsOfBatch`. None of a held-out document. */
 export function rowsWith(dataset: MixtureDataset, { source, split, start, tokens }: PlacedDocument, batches: number): DocumentRow[] {
   if (split === "heldout") return [];

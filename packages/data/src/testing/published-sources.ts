@@ -20,16 +20,17 @@ export function publishSources(
 ): PublishedDataset {
   mkdirSync(directory, { recursive: true });
   const tokenizer = trainTokenizer(Object.values(sources).flat(), { vocabSize });
-  const file = ensure(checkpointFilesOf(filesOfTrained(tokenizer)).get("tokenizer.json"), "tokenizer.json");
-  writeFileSync(join(directory, "tokenizer.json"), file);
+  const files = checkpointFilesOf(filesOfTrained(tokenizer));
+  for (const [name, content] of files) writeFileSync(join(directory, name), content);
+  const file = ensure(files.get("tokenizer.json"), "tokenizer.json");
   const width = bytesPerId(tokenizer.vocabSize);
-  const eos = ensure(tokenizer.control.eos, "EOS");
+  const [bos, eos] = [ensure(tokenizer.control.bos, "BOS"), ensure(tokenizer.control.eos, "EOS")];
   const published: Record<string, PublishedSource> = {};
   for (const [name, texts] of Object.entries(sources)) {
     const shards = Array.from({ length: Math.ceil(texts.length / perShard) }, (_, shard) => {
       const documents = texts.slice(shard * perShard, (shard + 1) * perShard).map((text, i) => ({
         id: Buffer.from(documentId(name, shard * perShard + i), "hex"),
-        ids: [...tokenizer.encode(text), eos],
+        ids: [bos, ...tokenizer.encode(text), eos],
       }));
       const { tokens, documents: table, entry } = encodeShard(documents, width);
       const object = `objects/${name}-${shard}`;

@@ -14,7 +14,7 @@ const documents: readonly LabelledDocument[] = Array.from({ length: 40 }, (_, i)
 );
 
 describe("the classifier of layouts", () => {
-  const classifier = new LayoutClassifier(documents);
+  const classifier = LayoutClassifier.train(documents);
 
   it("unseen texts of the known kinds have their labels", () => {
     for (let i = 100; i < 110; i++) equal(classifier.classify(prose(i, 9)), "prose");
@@ -30,7 +30,7 @@ describe("the classifier of layouts", () => {
   });
 
   it("the order of the documents does not change the labels", () => {
-    const other = new LayoutClassifier(documents.toReversed());
+    const other = LayoutClassifier.train(documents.toReversed());
     for (let i = 0; i < 10; i++) for (const text of [prose(i + 50, 5), code(i + 3)]) equal(other.classify(text), classifier.classify(text));
   });
 

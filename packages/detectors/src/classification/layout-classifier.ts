@@ -1,12 +1,28 @@
 import { ensure } from "@lapidary/std";
+import { z } from "zod";
 import { GaussianModel } from "./gaussian-model.js";
-import { layoutOf } from "./layout.js";
-import { SoftmaxModel } from "./softmax-model.js";
+import { layoutMeasures, layoutOf } from "./layout.js";
+import { normalized, SoftmaxModel } from "./softmax-model.js";
 
 export interface LabelledDocument {
   readonly text: string;
   readonly label: string;
 }
+
+const numbers = z.array(z.number());
+
+export const layoutFile = z.strictObject({
+  labels: z.array(z.string()).min(2),
+  /** Of each measure in the training texts. */
+  mean: numbers.length(layoutMeasures),
+  deviation: numbers.length(layoutMeasures),
+  /** For each label the weights of the measures, and the bias. */
+  weights: z.array(numbers.length(layoutMeasures + 1)),
+  gaussian: z.strictObject({ means: z.array(numbers.length(layoutMeasures)), deviations: z.array(numbers.length(layoutMeasures)) }),
+  /** Texts with a smaller likelihood are unusual. */
+  usual: z.number(),
+});
+type LayoutFile = z.infer<typeof layoutFile>;
 
 /** A measure that is far from all training texts counts at most as one that is this many deviations away. */
 const maxDeviations = 4;
@@ -22,35 +38,50 @@ const unusualShare = 0.5;
  * The result does not depend on the order of the documents or on a seed.
  */
 export class LayoutClassifier {
-  readonly #labels: readonly string[];
   readonly #mean: Float64Array;
   readonly #deviation: Float64Array;
   readonly #softmax: SoftmaxModel;
   readonly #gaussian: GaussianModel;
-  /** Texts with a smaller likelihood are unusual. */
-  readonly #usual: number;
 
-  constructor(documents: readonly LabelledDocument[]) {
+  constructor(readonly file: LayoutFile) {
+    [this.#mean, this.#deviation] = [Float64Array.from(file.mean), Float64Array.from(file.deviation)];
+    this.#softmax = new SoftmaxModel(file.weights.map((weights) => Float64Array.from(weights)));
+    this.#gaussian = new GaussianModel(file.gaussian.means, file.gaussian.deviations);
+  }
+
+  static train(documents: readonly LabelledDocument[]): LayoutClassifier {
     const measures = documents.map(({ text }) => layoutOf(text));
-    const columns = (measures[0] ?? []).length;
+    const columns = Array.from({ length: layoutMeasures }, (_, i) => i);
     const meanOf = (values: (row: Float64Array) => number): number => measures.reduce((sum, row) => sum + values(row), 0) / measures.length;
-    this.#labels = [...new Set(documents.map(({ label }) => label))].sort();
-    this.#mean = new Float64Array(columns).map((_, i) => meanOf((row) => row[i] ?? 0));
-    this.#deviation = new Float64Array(columns).map((_, i) => Math.sqrt(meanOf((row) => ((row[i] ?? 0) - (this.#mean[i] ?? 0)) ** 2)));
-    const rows = measures.map((each) => this.#standardized(each));
-    const labels = documents.map(({ label }) => this.#labels.indexOf(label));
-    this.#softmax = new SoftmaxModel(rows, labels, this.#labels.length);
-    this.#gaussian = new GaussianModel(rows, labels, this.#labels.length);
-    const likelihoods = rows.map((row) => Math.max(...this.#gaussian.logLikelihoods(row))).sort((a, b) => a - b);
-    this.#usual = likelihoods[Math.floor(unusualShare * likelihoods.length)] ?? 0;
+    const mean = columns.map((i) => meanOf((row) => row[i] ?? 0));
+    const deviation = columns.map((i) => Math.sqrt(meanOf((row) => ((row[i] ?? 0) - (mean[i] ?? 0)) ** 2)));
+    const labels = [...new Set(documents.map(({ label }) => label))].sort();
+    const untrained = { labels, mean, deviation, weights: [], gaussian: { means: [], deviations: [] }, usual: 0 };
+    const scaler = new LayoutClassifier(untrained);
+    const rows = measures.map((each) => scaler.#standardized(each));
+    const numbers = documents.map(({ label }) => labels.indexOf(label));
+    const softmax = SoftmaxModel.fit(rows, numbers, labels.length);
+    const gaussian = GaussianModel.fit(rows, numbers, labels.length);
+    const likelihoods = rows.map((row) => Math.max(...gaussian.logLikelihoods(row))).sort((a, b) => a - b);
+    return new LayoutClassifier({
+      ...untrained,
+      weights: softmax.weights.map((weights) => [...weights]),
+      gaussian: { means: gaussian.means.map((each) => [...each]), deviations: gaussian.deviations.map((each) => [...each]) },
+      usual: likelihoods[Math.floor(unusualShare * likelihoods.length)] ?? 0,
+    });
   }
 
   /** The most probable label. */
   classify(text: string): string {
+    const probabilities = this.probabilities(text);
+    return ensure(this.file.labels[probabilities.indexOf(Math.max(...probabilities))], "label");
+  }
+
+  /** The probability of each label. */
+  probabilities(text: string): readonly number[] {
     const row = this.#standardized(layoutOf(text));
     const likelihoods = this.#gaussian.logLikelihoods(row);
-    const scores = Math.max(...likelihoods) < this.#usual ? likelihoods : this.#softmax.probabilities(row);
-    return ensure(this.#labels[scores.indexOf(Math.max(...scores))], "label");
+    return Math.max(...likelihoods) < this.file.usual ? normalized(likelihoods) : this.#softmax.probabilities(row);
   }
 
   #standardized(measures: Float64Array): Float64Array {

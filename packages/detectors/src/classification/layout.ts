@@ -77,3 +77,6 @@ function deviation(values: readonly number[]): number {
   const middle = mean(values);
   return Math.sqrt(mean(values.map((each) => (each - middle) ** 2)));
 }
+
+/** How many measures a layout has. */
+export const layoutMeasures = layoutOf("").length;

@@ -73,7 +73,7 @@ interface Hit extends Run {
  * Finds documents that hold an item of an evaluation set, also in another layout, with markup, cut off, or with single changed words.
  *
  * Only an item's own runs of 5 words count. A run that another item has is a frame, such as an instruction or a licence header. A run of `context` is
- * public text. So documents that have a frame or the public text are not contaminated.
+ * public text. A run that is frequent in a corpus is common text. So documents that have a frame, the public text or common text are not contaminated.
  */
 export class ContaminationIndex {
   readonly #items: IndexedItem[] = [];
@@ -84,7 +84,8 @@ export class ContaminationIndex {
   readonly #shortFilter = new HashFilter();
   readonly #scanner = wordScanner();
 
-  constructor(items: Iterable<EvaluationItem>) {
+  /** @param isCommon whether a run of the texts is so frequent in a corpus that it is no evidence of an item */
+  constructor(items: Iterable<EvaluationItem>, isCommon: (run: number) => boolean = () => false) {
     const runs = new Map<number, Run>();
     const long: { readonly item: EvaluationItem; readonly query: Uint32Array; readonly label: Uint32Array }[] = [];
     const uses = new Map<number, number>();
@@ -109,7 +110,8 @@ export class ContaminationIndex {
       let own = 0;
       const add = (of: Uint32Array, offset: number): void => {
         for (const [i, run] of of.entries())
-          if (uses.get(run) === 1 && !isPublic.has(run) && !runs.has(run)) runs.set(run, { item: number, own: own++, place: offset + i });
+          if (uses.get(run) === 1 && !isPublic.has(run) && !runs.has(run) && !isCommon(run))
+            runs.set(run, { item: number, own: own++, place: offset + i });
       };
       add(query, 0);
       const ownOfQuery = own;
@@ -118,6 +120,20 @@ export class ContaminationIndex {
     }
     this.#runs = runs;
     for (const run of runs.keys()) this.#runFilter.add(run);
+  }
+
+  /** Ids of items that no document can hold, because too few of their runs are their own. Items of one word are not among them. */
+  get withoutOwnRuns(): readonly string[] {
+    return this.#items.flatMap(({ id, own }) => (own < minRuns ? [id] : []));
+  }
+
+  /** The items' own runs that a text has, each once, ascending. */
+  ownRunsIn(text: string): readonly number[] {
+    const document = this.#scanner.read(withoutMarkup(text));
+    const found = new Set<number>();
+    for (const run of shinglesOf(document.hashes, document.count, runWords))
+      if (this.#runFilter.has(run) && this.#runs.has(run)) found.add(run);
+    return [...found].sort((a, b) => a - b);
   }
 
   /** The item that the document holds with the largest share; undefined if it holds none. */

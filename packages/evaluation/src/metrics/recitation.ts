@@ -2,7 +2,7 @@
 type Tokens = readonly number[];
 
 /** Tokens of a document that the model is given, and the number that it then generates. */
-interface RecitationSettings {
+export interface RecitationSettings {
   readonly prompt: number;
   readonly continuation: number;
   /** A generation is approximate if its edit distance is at most this share of `continuation`. */
@@ -10,9 +10,9 @@ interface RecitationSettings {
 }
 
 /** As in the Gemma report (arXiv 2403.08295, "Memorization Evaluations"). */
-const gemmaRecitation: RecitationSettings = { prompt: 50, continuation: 50, share: 0.1 };
+export const gemmaRecitation: RecitationSettings = { prompt: 50, continuation: 50, share: 0.1 };
 
-interface Recitation {
+export interface Recitation {
   /** False for a document that is shorter than prompt and continuation. The other fields are then false and undefined. */
   readonly tested: boolean;
   /** The generation equals the continuation of the document. */

@@ -9,7 +9,7 @@ import type { BytesPerId, PublishedShard } from "./published-dataset.js";
 export interface ShardDocument {
   /** 32 bytes. */
   readonly id: Uint8Array;
-  /** The ids of its tokens. The last is that of EOS, and only the last. */
+  /** The ids of its tokens. The first is that of BOS if the tokenizer has it. The last is that of EOS, and only the last. */
   readonly ids: ArrayLike<number>;
 }
 
@@ -26,8 +26,8 @@ export interface EncodedShard {
 /**
  * The bytes of a shard. Documents are sorted by id, so the bytes do not depend on their order.
  *
- *     tokens      ids of document 0, EOS, ids of document 1, EOS, …        little-endian, 2 or 4 bytes an id
- *     documents   id of document 0 (32 bytes), number of its tokens (u32, EOS included), id of document 1, …
+ *     tokens      BOS, ids of document 0, EOS, BOS, ids of document 1, EOS, …   little-endian, 2 or 4 bytes an id
+ *     documents   id of document 0 (32 bytes), number of its tokens (u32, BOS and EOS included), id of document 1, …
  */
 export function encodeShard(documents: readonly ShardDocument[], bytesPerId: BytesPerId): EncodedShard {
   const sorted = documents.toSorted((a, b) => Buffer.compare(a.id, b.id));

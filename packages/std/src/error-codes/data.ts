@@ -37,6 +37,29 @@ export const dataErrors = {
     summary: "A line of an evaluation set is not an item that the stage `decontaminate` can read.",
     remedy: "write one JSON object a line, with the question in `query` and the answer in `label`",
   },
+  LAP_DATA_MODEL: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A model of the stage `measure` is not a model of labels of texts.",
+    remedy: "write one with `lapidary data train-filter`",
+  },
+  LAP_DATA_LABELS: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The labelled rows of `lapidary data train-filter` cannot be used.",
+    remedy: 'write one JSON object a line, such as {"text": "…", "label": "maths", "source": "books"}; each label needs 10 rows',
+  },
+  LAP_DATA_CANARIES: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A file of canaries has another form than `lapidary data memorise` reads.",
+    remedy: 'write one JSON object a line, such as {"text": "…", "times": 16}; times is the number of copies in the corpus',
+  },
+  LAP_DATA_CONTEXT: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The tokens of a test of recitation do not fit into the context of the model, or into any document.",
+  },
   LAP_DATA_REMOTE: {
     exit: ExitCode.other,
     recoverable: false,

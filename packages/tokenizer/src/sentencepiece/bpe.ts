@@ -2,9 +2,11 @@ import { NumberHeap } from "../number-heap.js";
 import { type Piece, PieceType } from "./model-proto.js";
 import { Neighbors } from "./neighbors.js";
 import { PartCache } from "./part-cache.js";
+import type { PieceIds } from "./piece-ids.js";
 import { noPiece, PieceTable } from "./piece-table.js";
 import type { PieceTrie } from "./piece-trie.js";
 import type { Segmenter } from "./segmenter.js";
+import { codePointAt, type TextUnits } from "./text-units.js";
 
 /** Parts of more characters use a heap to find the next merge, and are not cached. */
 const maxScanLength = 64;
@@ -26,7 +28,7 @@ export class BpeSegmenter implements Segmenter {
   /** The order of merges: equal scores have equal ranks, and the highest score has rank 0. */
   readonly #ranks: Int32Array;
   readonly #userDefined: PieceTrie;
-  readonly #ids: ReadonlyMap<string, number>;
+  readonly #ids: PieceIds;
   readonly #neighbors: Neighbors;
   readonly #cache = new PartCache();
   /** Of the part that is merged: its symbols, and the piece of each symbol with the next one. */
@@ -38,28 +40,30 @@ export class BpeSegmenter implements Segmenter {
   readonly #splits = new Map<number, readonly [left: number, right: number]>();
 
   /**
-   * @param ids of the pieces that merge, by their texts
+   * @param ids of the pieces, by their texts
    * @param userDefined the symbols that a user defined
    */
-  constructor(pieces: readonly Piece[], ids: ReadonlyMap<string, number>, userDefined: PieceTrie) {
+  constructor(pieces: readonly Piece[], ids: PieceIds, userDefined: PieceTrie) {
     [this.#pieces, this.#ids, this.#userDefined] = [pieces, ids, userDefined];
-    this.#table = new PieceTable(pieces, ids);
+    this.#table = new PieceTable(pieces);
     this.#ranks = ranksOf(pieces);
     this.#hasUnused = pieces.some(({ type }) => type === PieceType.unused);
-    this.#neighbors = new Neighbors(ids.keys());
+    this.#neighbors = new Neighbors(pieces);
   }
 
-  segment(text: string, ids: number[], unknown: (character: string) => void): void {
+  segment(text: TextUnits, ids: number[], unknown: (character: string) => void): void {
     const { starts } = this.#userDefined;
+    const { units, length } = text;
+    const unitAt = (at: number): number => units[at] ?? 0;
     let start = 0;
     let hash = 0;
     let before = 0;
-    for (let at = 0; at < text.length; ) {
-      const unit = text.charCodeAt(at);
-      const end = starts[unit] === 1 ? this.#userDefined.longestEnd(text, at) : at;
+    for (let at = 0; at < length; ) {
+      const unit = units[at] ?? 0;
+      const end = starts[unit] === 1 ? this.#userDefined.longestEnd(at, length, unitAt) : at;
       const kind = Neighbors.classOf(unit);
       if (at > start && (end > at || !(this.#neighbors.mayJoin(before, kind) || this.#hasUnused))) {
-        this.#append(text, start, at, hash, ids, unknown);
+        this.#append(units, start, at, hash, ids, unknown);
         [start, hash] = [at, 0];
       }
       before = kind;
@@ -70,22 +74,22 @@ export class BpeSegmenter implements Segmenter {
         hash = Math.imul(hash ^ unit, 0x01000193);
         at++;
         // The second unit of a long character starts no symbol.
-        if (unit >= 0xd800 && unit <= 0xdbff && at < text.length) hash = Math.imul(hash ^ text.charCodeAt(at++), 0x01000193);
+        if (unit >= 0xd800 && unit <= 0xdbff && at < length) hash = Math.imul(hash ^ (units[at++] ?? 0), 0x01000193);
       }
     }
-    if (start < text.length) this.#append(text, start, text.length, hash, ids, unknown);
+    if (start < length) this.#append(units, start, length, hash, ids, unknown);
   }
 
-  #append(text: string, start: number, end: number, hash: number, ids: number[], unknown: (character: string) => void): void {
+  #append(text: Uint16Array, start: number, end: number, hash: number, ids: number[], unknown: (character: string) => void): void {
     if (end - start > maxScanLength || this.#hasUnused) {
-      for (const symbol of this.#mergeByHeap(text.slice(start, end))) this.#push(symbol, ids, unknown);
+      for (const symbol of this.#mergeByHeap(text.subarray(start, end))) this.#push(symbol, ids, unknown);
       return;
     }
     const cache = this.#cache;
     const known = cache.find(text, start, end, hash);
     const part = known >= 0 ? known : cache.add(text, start, end, hash, this.#mergeByScan(text, start, end));
-    const last = cache.endSymbol(part);
-    for (let i = cache.firstSymbol(part); i < last; i++) this.#push(cache.symbols[i] ?? 0, ids, unknown);
+    const last = cache.endOf(part);
+    for (let i = part; i < last; i++) this.#push(cache.numbers[i] ?? 0, ids, unknown);
   }
 
   #push(symbol: number, ids: number[], unknown: (character: string) => void): void {
@@ -94,11 +98,11 @@ export class BpeSegmenter implements Segmenter {
   }
 
   /** The symbols of a short part, in a buffer that the next call overwrites. */
-  #mergeByScan(text: string, start: number, end: number): Int32Array {
+  #mergeByScan(text: Uint16Array, start: number, end: number): Int32Array {
     const [symbols, merges, table, ranks] = [this.#symbols, this.#merges, this.#table, this.#ranks];
     let count = 0;
     for (let at = start; at < end; at++) {
-      const codePoint = text.codePointAt(at) ?? 0;
+      const codePoint = codePointAt(text, at, end);
       if (codePoint > 0xffff) at++;
       symbols[count++] = table.symbolOf(codePoint);
     }
@@ -127,9 +131,17 @@ export class BpeSegmenter implements Segmenter {
     }
   }
 
+  *#symbolsOf(part: Uint16Array): Generator<number> {
+    for (let at = 0; at < part.length; at++) {
+      const codePoint = codePointAt(part, at, part.length);
+      if (codePoint > 0xffff) at++;
+      yield this.#table.symbolOf(codePoint);
+    }
+  }
+
   /** A linked list of symbols and a heap of possible merges: the time is n log n in the length of the part. */
-  #mergeByHeap(part: string): number[] {
-    const symbols = Int32Array.from(part, (character) => this.#table.symbolOf(character.codePointAt(0) ?? 0));
+  #mergeByHeap(part: Uint16Array): number[] {
+    const symbols = Int32Array.from(this.#symbolsOf(part));
     const length = symbols.length;
     const next = Int32Array.from(symbols, (_, i) => i + 1);
     const previous = Int32Array.from(symbols, (_, i) => i - 1);

@@ -1,5 +1,5 @@
 import { badTokenizer } from "../tokenizer-errors.js";
-import { readFields, WireError, type WireField, WireWriter } from "./wire.js";
+import { type BytesField, readFields, WireError, type WireField, WireWriter } from "./wire.js";
 
 /** The types of pieces in sentencepiece_model.proto. */
 export const PieceType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
@@ -11,6 +11,10 @@ export interface Piece {
   readonly score: number;
   readonly type: PieceType;
 }
+
+/** Whether a text can have the piece. */
+export const isInTexts = ({ type }: Piece): boolean =>
+  type === PieceType.normal || type === PieceType.userDefined || type === PieceType.unused;
 
 export const Algorithm = { unigram: 1, bpe: 2, word: 3, char: 4 } as const;
 
@@ -76,10 +80,10 @@ export function readModelProto(bytes: Uint8Array, place: string): ModelProto {
   try {
     for (const field of readFields(bytes)) {
       if (field.kind !== "bytes") continue;
-      if (field.number === 1) pieces.push(readPiece(field.value));
-      else if (field.number === 2) for (const each of readFields(field.value)) setTrainer(trainer, each);
-      else if (field.number === 3) for (const each of readFields(field.value)) setNormalizer(normalizer, each);
-      else if (field.number === 5) for (const each of readFields(field.value)) setNormalizer(denormalizer, each);
+      if (field.number === 1) pieces.push(readPiece(field));
+      else if (field.number === 2) for (const each of field.fields()) setTrainer(trainer, each);
+      else if (field.number === 3) for (const each of field.fields()) setNormalizer(normalizer, each);
+      else if (field.number === 5) for (const each of field.fields()) setNormalizer(denormalizer, each);
     }
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
@@ -109,9 +113,9 @@ function setNormalizer(spec: Mutable<NormalizerSpec>, field: WireField): void {
   else if (field.number === 5) spec.escapeWhitespaces = integer(field) !== 0;
 }
 
-function readPiece(bytes: Uint8Array): Piece {
+function readPiece(message: BytesField): Piece {
   const piece: Mutable<Piece> = { text: "", score: 0, type: PieceType.normal };
-  for (const field of readFields(bytes)) {
+  for (const field of message.fields()) {
     if (field.number === 1) piece.text = text(field);
     else if (field.number === 2 && field.kind === "float") piece.score = field.value;
     else if (field.number === 3) piece.type = pieceType(integer(field));
@@ -119,8 +123,10 @@ function readPiece(bytes: Uint8Array): Piece {
   return piece;
 }
 
+const pieceTypes = Object.values(PieceType);
+
 function pieceType(value: number): PieceType {
-  const type = Object.values(PieceType).find((each) => each === value);
+  const type = pieceTypes.find((each) => each === value);
   if (type === undefined) throw new WireError(`${value} is not a type of pieces`);
   return type;
 }
@@ -136,9 +142,9 @@ function bytesOf(field: WireField): Uint8Array {
 }
 
 function text(field: WireField): string {
-  const bytes = Buffer.from(bytesOf(field));
-  const decoded = bytes.toString("utf8");
-  if (decoded.includes("\ufffd") && !Buffer.from(decoded, "utf8").equals(bytes))
+  if (field.kind !== "bytes") throw new WireError(`field ${field.number} is not a string`);
+  const decoded = field.text;
+  if (decoded.includes("\ufffd") && !Buffer.from(decoded, "utf8").equals(field.value))
     throw new WireError(`field ${field.number} is not UTF-8 text`);
   return decoded;
 }

@@ -1,3 +1,4 @@
+import { isInTexts, type Piece } from "./model-proto.js";
 import { spaceMarker } from "./normalizer.js";
 
 /** Classes of UTF-16 units: the first 256, `▁`, all others. */
@@ -11,16 +12,18 @@ const marker = spaceMarker.charCodeAt(0);
 export class Neighbors {
   readonly #joined = new Uint8Array(classes * classes);
 
-  /** @param pieces the texts that merges can produce */
-  constructor(pieces: Iterable<string>) {
+  constructor(pieces: readonly Piece[]) {
     // The units of a character are never split.
     this.#joined[otherClass * classes + otherClass] = 1;
-    for (const piece of pieces)
-      for (let i = 1, left = Neighbors.classOf(piece.charCodeAt(0)); i < piece.length; i++) {
-        const right = Neighbors.classOf(piece.charCodeAt(i));
+    for (const piece of pieces) {
+      if (!isInTexts(piece)) continue;
+      const { text } = piece;
+      for (let i = 1, left = Neighbors.classOf(text.charCodeAt(0)); i < text.length; i++) {
+        const right = Neighbors.classOf(text.charCodeAt(i));
         this.#joined[left * classes + right] = 1;
         left = right;
       }
+    }
   }
 
   static classOf(unit: number): number {

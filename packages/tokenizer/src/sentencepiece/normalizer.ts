@@ -5,6 +5,9 @@ import type { PieceTrie } from "./piece-trie.js";
 /** U+2581, which represents a space in pieces. */
 export const spaceMarker = "\u2581";
 
+/** Most texts have none, and the search for one is faster than a search for lone ones. */
+const surrogate = /[\ud800-\udfff]/;
+
 interface NormalizerParts {
   readonly spec: NormalizerSpec;
   /** Whether the space that `addDummyPrefix` adds follows the text. */
@@ -17,7 +20,7 @@ interface NormalizerParts {
 
 /**
  * The text that is segmented (normalizer.cc of SentencePiece): the rules of the charsmap applied from the left, the longest first; spaces
- * removed or added; spaces replaced by `▁`.
+ * removed or added. If `escapeWhitespaces`, the caller writes `▁` for each space that is left.
  *
  * @throws LapidaryError `LAP_DATA_TOKENIZER` for a damaged charsmap
  */
@@ -29,8 +32,8 @@ export function normalizerOf({ spec, isSuffix, symbols, place }: NormalizerParts
   const clean =
     charsmap === undefined && !spec.removeExtraWhitespaces ? undefined : cleaner(charsmap, symbols, spec.removeExtraWhitespaces);
   return (text) => {
-    const read = text.replace(/\p{Cs}/gu, "\ufffd");
-    if (clean === undefined) return read === "" ? "" : prefix + escaped(read) + suffix;
+    const read = surrogate.test(text) ? text.replace(/\p{Cs}/gu, "\ufffd") : text;
+    if (clean === undefined) return read === "" ? "" : prefix + read + suffix;
     const { isBlank, cleaned } = clean(read);
     if (isBlank) return "";
     const written = prefix + escaped(cleaned);
@@ -65,7 +68,7 @@ function cleaner(charsmap: Charsmap | undefined, symbols: PieceTrie, removesSpac
 
 /** What the text at `at` becomes: a symbol or one character unchanged, or the result of a rule. */
 function stepAt(text: string, at: number, charsmap: Charsmap | undefined, symbols: PieceTrie): { length: number; text: string } {
-  const end = symbols.starts[text.charCodeAt(at)] === 1 ? symbols.longestEnd(text, at) : at;
+  const end = symbols.starts[text.charCodeAt(at)] === 1 ? symbols.longestEnd(at, text.length, (i) => text.charCodeAt(i)) : at;
   if (end > at) return { length: end - at, text: text.slice(at, end) };
   const length = (text.codePointAt(at) ?? 0) > 0xffff ? 2 : 1;
   return charsmap?.longestAt(text, at) ?? { length, text: text.slice(at, at + length) };

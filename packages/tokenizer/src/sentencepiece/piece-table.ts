@@ -1,4 +1,4 @@
-import type { Piece } from "./model-proto.js";
+import { isInTexts, type Piece } from "./model-proto.js";
 
 /** The piece of a pair that is not a piece. */
 export const noPiece = -1;
@@ -32,18 +32,19 @@ export class PieceTable {
   readonly #characters: Int32Array;
   readonly #longCharacters = new Map<number, number>();
 
-  /** @param ids of the pieces that merge, by their texts */
-  constructor(pieces: readonly Piece[], ids: ReadonlyMap<string, number>) {
+  constructor(pieces: readonly Piece[]) {
     this.#pieces = pieces;
     this.#hashes = Int32Array.from(pieces, ({ text }) => hashOf(text));
     this.#lengths = Uint32Array.from(pieces, ({ text }) => text.length);
     this.#powers = powersTo(pieces.reduce((longest, { text }) => Math.max(longest, text.length), 0));
-    const size = 2 ** Math.ceil(Math.log2(Math.max(2, ids.size) * 2));
+    const size = 2 ** Math.ceil(Math.log2(Math.max(2, pieces.length) * 2));
     this.#slots = new Int32Array(2 * size).fill(noPiece);
     this.#mask = size - 1;
     [this.#left, this.#right] = [new Int32Array(pieces.length).fill(-1), new Int32Array(pieces.length).fill(-1)];
     this.#characters = Int32Array.from({ length: 0x10000 }, (_, unit) => pieces.length + unit);
-    for (const [text, id] of ids) {
+    for (const [id, piece] of pieces.entries()) {
+      if (!isInTexts(piece)) continue;
+      const { text } = piece;
       const hash = this.#hashes[id] ?? 0;
       let slot = this.#slotOf(hash);
       while (this.#slots[2 * slot + 1] !== noPiece) slot = (slot + 1) & this.#mask;

@@ -6,16 +6,24 @@ const none = -1;
  * pieces has about a million nodes.
  */
 export class PieceTrie {
-  #mask = 1023;
+  #mask: number;
   /** `node << 16 | unit` of each slot as two numbers; −1 is an empty slot. */
-  #from = new Int32Array(1024).fill(none);
-  #unit = new Uint16Array(1024);
-  #to = new Int32Array(1024);
+  #from: Int32Array;
+  #unit: Uint16Array;
+  #to: Int32Array;
   /** The id that ends at each node. */
-  #ids = new Int32Array(1024).fill(none);
+  #ids: Int32Array;
   #nodes = 1;
   /** Whether any text starts with the unit. */
   readonly starts = new Uint8Array(0x10000);
+
+  /** @param nodes an estimate, so that the table seldom grows */
+  constructor(nodes = 512) {
+    const size = 2 ** Math.ceil(Math.log2(Math.max(512, nodes) * 2));
+    this.#mask = size - 1;
+    [this.#from, this.#unit, this.#to] = [new Int32Array(size).fill(none), new Uint16Array(size), new Int32Array(size)];
+    this.#ids = new Int32Array(size).fill(none);
+  }
 
   add(text: string, id: number): void {
     let node = 0;
@@ -35,11 +43,11 @@ export class PieceTrie {
     return this.#ids[node] ?? none;
   }
 
-  /** The end of the longest text at `start`; `start` if none is there. */
-  longestEnd(text: string, start: number): number {
+  /** The end of the longest piece at `start` of a text of `length` units; `start` if none is there. */
+  longestEnd(start: number, length: number, unitAt: (at: number) => number): number {
     let end = start;
-    for (let at = start, node = 0; at < text.length; ) {
-      node = this.next(node, text.charCodeAt(at++));
+    for (let at = start, node = 0; at < length; ) {
+      node = this.next(node, unitAt(at++));
       if (node < 0) break;
       if (this.idAt(node) >= 0) end = at;
     }

@@ -5,10 +5,12 @@ import { controlTokensOf, type ControlFiles, withTokenNames } from "../huggingfa
 import { checkListedTokens } from "../huggingface/listed-tokens.js";
 import { BpeSegmenter } from "./bpe.js";
 import { Algorithm, type ModelProto, type Piece, PieceType, readModelProto } from "./model-proto.js";
-import { normalizerOf } from "./normalizer.js";
+import { normalizerOf, spaceMarker } from "./normalizer.js";
 import { byteOfName, PieceDecoder } from "./piece-decoder.js";
+import { PieceIds } from "./piece-ids.js";
 import { PieceTrie } from "./piece-trie.js";
 import type { Segmenter } from "./segmenter.js";
+import { TextUnits } from "./text-units.js";
 import { UnigramSegmenter } from "./unigram.js";
 
 /**
@@ -24,6 +26,9 @@ export class SentencePieceTokenizer implements TextTokenizer {
   readonly suppressedIds: readonly number[];
   readonly model: ModelProto;
   readonly #normalize: (text: string) => string;
+  /** What is written for a space. */
+  readonly #space: number;
+  readonly #units = new TextUnits();
   readonly #segmenter: Segmenter;
   readonly #unknown: number;
   /** Ids of the bytes; undefined if characters without a piece are unknown tokens. */
@@ -39,7 +44,7 @@ export class SentencePieceTokenizer implements TextTokenizer {
     this.model = model;
     const { pieces, trainer } = model;
     this.vocabSize = pieces.length;
-    const { merging, all } = idsOf(pieces, place);
+    const all = idsOf(pieces, place);
     this.#unknown = ensure(
       pieces.findIndex(({ type }) => type === PieceType.unknown),
       "unknown piece",
@@ -48,7 +53,8 @@ export class SentencePieceTokenizer implements TextTokenizer {
     const symbols = new PieceTrie();
     for (const [id, { text, type }] of pieces.entries()) if (type === PieceType.userDefined) symbols.add(text, id);
     this.#normalize = normalizerOf({ spec: model.normalizer, isSuffix: trainer.isWhitespaceSuffix, symbols, place });
-    this.#segmenter = segmenterOf(model, merging, symbols, place);
+    this.#space = (model.normalizer.escapeWhitespaces ? spaceMarker : " ").charCodeAt(0);
+    this.#segmenter = segmenterOf(model, all, symbols, place);
     if (model.denormalizer.charsmap.length > 0) throw unsupportedTokenizer(place, "it has a denormalizer, which changes the decoded text");
     checkListedTokens(files, (token) => all.get(token), place);
     this.control = controlTokensOf({
@@ -60,14 +66,14 @@ export class SentencePieceTokenizer implements TextTokenizer {
     });
     const stops = new Set(this.control.stops);
     const isText = ({ type }: Piece): boolean => type === PieceType.normal || type === PieceType.userDefined || type === PieceType.byte;
-    this.suppressedIds = pieces.flatMap((piece, id) => (isText(piece) || stops.has(id) ? [] : [id]));
+    this.suppressedIds = Array.from(pieces.keys()).filter((id) => !isText(ensure(pieces[id], "piece")) && !stops.has(id));
   }
 
   encode(text: string): number[] {
     const ids: number[] = [];
     const bytes = this.#bytes;
     let unknownEnd = -1;
-    this.#segmenter.segment(this.#normalize(text), ids, (character) => {
+    this.#segmenter.segment(this.#units.read(this.#normalize(text), this.#space), ids, (character) => {
       if (bytes !== undefined) for (const byte of Buffer.from(character, "utf8")) ids.push(bytes[byte] ?? this.#unknown);
       // Consecutive unknown characters are one token.
       else if (ids.length !== unknownEnd) unknownEnd = ids.push(this.#unknown);
@@ -96,34 +102,28 @@ export class SentencePieceTokenizer implements TextTokenizer {
   }
 }
 
-function segmenterOf({ pieces, trainer }: ModelProto, merging: ReadonlyMap<string, number>, symbols: PieceTrie, place: string): Segmenter {
-  if (trainer.algorithm === Algorithm.bpe) return new BpeSegmenter(pieces, merging, symbols);
-  if (trainer.algorithm === Algorithm.unigram) return new UnigramSegmenter(pieces, merging);
+function segmenterOf({ pieces, trainer }: ModelProto, ids: PieceIds, symbols: PieceTrie, place: string): Segmenter {
+  if (trainer.algorithm === Algorithm.bpe) return new BpeSegmenter(pieces, ids, symbols);
+  if (trainer.algorithm === Algorithm.unigram) return new UnigramSegmenter(pieces);
   throw unsupportedTokenizer(place, `its model type is ${trainer.algorithm}; supported are 1 (unigram) and 2 (BPE)`);
 }
 
-interface PieceIds {
-  /** Normal, unused and user-defined pieces: those that a text can contain. */
-  readonly merging: ReadonlyMap<string, number>;
-  readonly all: ReadonlyMap<string, number>;
-}
-
-/** Checks what SentencePiece checks when it loads a model. */
+/** The ids of all pieces by their texts. Checks what SentencePiece checks when it loads a model. */
 function idsOf(pieces: readonly Piece[], place: string): PieceIds {
-  const merging = new Map<string, number>();
-  const all = new Map<string, number>();
-  let unknowns = 0;
-  for (const [id, { text, score, type }] of pieces.entries()) {
+  let [id, unknowns] = [0, 0];
+  for (const { text, score, type } of pieces) {
     if (text === "") throw badTokenizer(place, `piece ${id} is empty`);
-    const other = all.get(text);
-    if (other !== undefined) throw badTokenizer(place, `the pieces ${other} and ${id} are both ${JSON.stringify(text)}`);
     if (!Number.isFinite(score)) throw badTokenizer(place, `the score of piece ${id} is ${score}`);
-    all.set(text, id);
-    if (type === PieceType.normal || type === PieceType.userDefined || type === PieceType.unused) merging.set(text, id);
     if (type === PieceType.unknown) unknowns++;
+    id++;
+  }
+  const ids = new PieceIds(pieces);
+  if (ids.duplicate !== undefined) {
+    const [first, second] = ids.duplicate;
+    throw badTokenizer(place, `the pieces ${first} and ${second} are both ${JSON.stringify(pieces[first]?.text)}`);
   }
   if (unknowns !== 1) throw badTokenizer(place, `it has ${unknowns} unknown pieces, not one`);
-  return { merging, all };
+  return ids;
 }
 
 function bytesOf({ pieces, trainer }: ModelProto, place: string): Int32Array | undefined {
@@ -141,7 +141,7 @@ function bytesOf({ pieces, trainer }: ModelProto, place: string): Int32Array | u
 }
 
 /** The control tokens that the trainer named, if the model has them. */
-function namesOf({ pieces, trainer }: ModelProto, all: ReadonlyMap<string, number>): Readonly<Record<string, string>> {
+function namesOf({ pieces, trainer }: ModelProto, all: PieceIds): Readonly<Record<string, string>> {
   const named = { bos_token: trainer.bosPiece, eos_token: trainer.eosPiece, pad_token: trainer.padPiece };
   return Object.fromEntries(Object.entries(named).filter(([, name]) => pieces[all.get(name) ?? -1]?.type === PieceType.control));
 }

@@ -1,6 +1,7 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
 import fc from "fast-check";
 import { type Piece, PieceType } from "./model-proto.js";
+import { TextUnits } from "./text-units.js";
 import { UnigramSegmenter } from "./unigram.js";
 
 /** Random scores of some texts. Scores of one tenth make sums that rounding decides, and equal ones make ties. */
@@ -18,14 +19,11 @@ const sentences = fc.array(words, { maxLength: 60 }).map((all) => all.join(""));
 function idsOf(segmenter: UnigramSegmenter, text: string): (number | string)[] {
   const found: (number | string)[] = [];
   const ids: number[] = [];
-  segmenter.segment(text, ids, (character) => {
+  segmenter.segment(new TextUnits().read(text), ids, (character) => {
     found.push(...ids.splice(0), character);
   });
   return [...found, ...ids];
 }
-
-const segmenterOf = (pieces: readonly Piece[]): UnigramSegmenter =>
-  new UnigramSegmenter(pieces, new Map(pieces.flatMap(({ text, type }, id) => (type === PieceType.normal ? [[text, id] as const] : []))));
 
 /** The best path through the whole text, with sums of 32 bits and without parts or a cache (unigram_model.cc). */
 function wholePath(pieces: readonly Piece[], text: string): (number | string)[] {
@@ -52,7 +50,7 @@ describe("a unigram segmenter", () => {
   it("the ids of a text do not depend on the cache of its parts, also where rounding decides", () => {
     fc.assert(
       fc.property(models, fc.array(sentences, { minLength: 2, maxLength: 4 }), (pieces, all) => {
-        const used = segmenterOf(pieces);
+        const used = new UnigramSegmenter(pieces);
         for (const text of [...all, ...all]) deepStrictEqual(idsOf(used, text), wholePath(pieces, text));
       }),
     );
@@ -61,7 +59,7 @@ describe("a unigram segmenter", () => {
   it("a long text, in which sums lose precision, has the ids of the path through the whole text", () => {
     const pieces = texts.map((text, i): Piece => ({ text, score: Math.fround(-8 - i / 10), type: PieceType.normal }));
     const all = [{ text: "<unk>", score: 0, type: PieceType.unknown }, ...pieces];
-    const segmenter = segmenterOf(all);
+    const segmenter = new UnigramSegmenter(all);
     const text = "▁aabb▁abab▁xxx▁baaab▁q".repeat(300);
     ok(Math.abs(wholePath(all, text).length) > 3000);
     deepStrictEqual(idsOf(segmenter, text), wholePath(all, text));

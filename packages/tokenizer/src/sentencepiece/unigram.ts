@@ -1,8 +1,9 @@
-import { type Piece, PieceType } from "./model-proto.js";
+import { isInTexts, type Piece, PieceType } from "./model-proto.js";
 import { Neighbors } from "./neighbors.js";
-import { maxParts, PartCache } from "./part-cache.js";
+import { PartCache } from "./part-cache.js";
 import { PieceTrie } from "./piece-trie.js";
 import type { Segmenter } from "./segmenter.js";
+import { codePointAt, type TextUnits } from "./text-units.js";
 
 /** How much lower an unknown character scores than the lowest piece. */
 const unknownPenalty = 10;
@@ -25,16 +26,18 @@ const rounding = 2 ** -24;
  *     lead of each choice on the best path  >  roundings of both sums  =  2 · characters · |total| · 2⁻²⁴
  */
 export class UnigramSegmenter implements Segmenter {
-  readonly #trie = new PieceTrie();
+  readonly #trie: PieceTrie;
   readonly #neighbors: Neighbors;
   /** The score of each piece, also of symbols that a user defined; NaN for an unused piece. */
   readonly #scores: Float64Array;
   readonly #unknownScore: number;
   /** No score of one character is further from 0. */
   readonly #maxScore: number;
+  /**
+   * Of each part: the least lead of a choice on its best path, without the error of the sums that it was measured with; then its symbols, each with its
+   * score. Leads and scores are floats.
+   */
   readonly #cache = new PartCache();
-  /** For each cached part: the least lead of a choice on its best path, without the error of the sums that it was measured with. */
-  readonly #leads = new Float64Array(maxParts);
   /** For each position of a part: the best total, its lead over the next one, and the start and the piece of its last step. */
   #best = new Float32Array(0);
   #lead = new Float64Array(0);
@@ -42,49 +45,78 @@ export class UnigramSegmenter implements Segmenter {
   #pieces = new Int32Array(0);
   /** The symbols of the part that was segmented last: pieces, or the number of pieces plus the code point of an unknown character. */
   #symbols = new Int32Array(0);
+  readonly #record = new Int32Array(1 + 2 * maxCachedLength);
 
-  /** @param ids of the pieces, by their texts */
-  constructor(pieces: readonly Piece[], ids: ReadonlyMap<string, number>) {
+  constructor(pieces: readonly Piece[]) {
     this.#scores = Float64Array.from(pieces, scoreOf);
-    for (const [text, id] of ids) this.#trie.add(text, id);
-    this.#neighbors = new Neighbors(ids.keys());
+    this.#trie = new PieceTrie(2 * pieces.length);
+    for (const [id, piece] of pieces.entries()) if (isInTexts(piece)) this.#trie.add(piece.text, id);
+    this.#neighbors = new Neighbors(pieces);
     const lowest = pieces.reduce((least, { score, type }) => (type === PieceType.normal ? Math.min(least, score) : least), Infinity);
     this.#unknownScore = Math.fround(lowest - unknownPenalty);
     this.#maxScore = this.#scores.reduce((most, score) => (Math.abs(score) > most ? Math.abs(score) : most), Math.abs(this.#unknownScore));
   }
 
-  segment(text: string, ids: number[], unknown: (character: string) => void): void {
+  segment(text: TextUnits, ids: number[], unknown: (character: string) => void): void {
     const output = { ids, unknown };
     const neighbors = this.#neighbors;
+    const { units, length } = text;
     let [start, hash, before, total] = [0, 0, 0, 0];
-    for (let at = 0; at < text.length; at++) {
-      const unit = text.charCodeAt(at);
+    for (let at = 0; at < length; at++) {
+      const unit = units[at] ?? 0;
       const kind = Neighbors.classOf(unit);
       if (at > start && !neighbors.mayJoin(before, kind)) {
-        total = this.#append(text, start, at, hash, total, output);
+        total = this.#append(units, start, at, hash, total, output);
         [start, hash] = [at, 0];
       }
       before = kind;
       hash = Math.imul(hash ^ unit, 0x01000193);
     }
-    if (start < text.length) this.#append(text, start, text.length, hash, total, output);
+    if (start < length) this.#append(units, start, length, hash, total, output);
   }
 
   /** Appends the ids of a part. Returns the total of the text up to its end. */
-  #append(text: string, start: number, end: number, hash: number, total: number, output: Output): number {
+  #append(text: Uint16Array, start: number, end: number, hash: number, total: number, output: Output): number {
     const length = end - start;
     const error = this.#errorOf(length, total);
     const cache = length <= maxCachedLength && error < Infinity ? this.#cache : undefined;
     const known = cache?.find(text, start, end, hash) ?? noPiece;
-    if (cache !== undefined && known >= 0 && (this.#leads[known] ?? 0) > error)
-      return this.#push(cache.symbols, cache.firstSymbol(known), cache.endSymbol(known), total, output);
+    if (cache !== undefined && known >= 0 && (cache.floats[known] ?? 0) > error) return this.#pushCached(cache, known, total, output);
     const ended = this.#bestPath(text, start, end, total);
     const count = this.#readPath(text, start, length);
-    this.#push(this.#symbols, 0, count, total, output);
+    this.#push(this.#symbols, count, output);
     const lead = this.#leastLead(length) - error;
-    if (cache !== undefined && known < 0 && lead > 0)
-      this.#leads[cache.add(text, start, end, hash, this.#symbols.subarray(0, count))] = lead;
+    if (cache !== undefined && known < 0 && lead > 0) cache.add(text, start, end, hash, this.#recordOf(count, lead));
     return ended;
+  }
+
+  /** What is cached of a part, in a buffer that the next call overwrites. */
+  #recordOf(count: number, lead: number): Int32Array {
+    const record = this.#record;
+    const floats = new Float32Array(record.buffer);
+    // A float may be larger than the lead: the factor is more than one rounding.
+    floats[0] = lead * (1 - 4 * rounding);
+    for (let i = 0; i < count; i++) {
+      const symbol = this.#symbols[i] ?? 0;
+      record[1 + 2 * i] = symbol;
+      floats[2 + 2 * i] = symbol < this.#scores.length ? (this.#scores[symbol] ?? 0) : this.#unknownScore;
+    }
+    return record.subarray(0, 1 + 2 * count);
+  }
+
+  /** Appends the symbols of a cached part, and adds their scores to the total as the reference does. */
+  #pushCached(cache: PartCache, part: number, total: number, { ids, unknown }: Output): number {
+    const { numbers, floats } = cache;
+    const pieces = this.#scores.length;
+    const end = cache.endOf(part);
+    let sum = total;
+    for (let i = part + 1; i < end; i += 2) {
+      const symbol = numbers[i] ?? 0;
+      if (symbol < pieces) ids.push(symbol);
+      else unknown(String.fromCodePoint(symbol - pieces));
+      sum = Math.fround((floats[i + 1] ?? 0) + sum);
+    }
+    return sum;
   }
 
   /** By how much two totals at the end of a part can be wrong together; infinite if the reference may rebase its totals within the part. */
@@ -93,25 +125,17 @@ export class UnigramSegmenter implements Segmenter {
     return largest < resetThreshold ? 2 * length * largest * rounding : Infinity;
   }
 
-  /** Appends symbols, and adds their scores to the total as the reference does. */
-  #push(symbols: Int32Array, first: number, end: number, total: number, { ids, unknown }: Output): number {
-    const scores = this.#scores;
-    let sum = total;
-    for (let i = first; i < end; i++) {
+  #push(symbols: Int32Array, count: number, { ids, unknown }: Output): void {
+    const pieces = this.#scores.length;
+    for (let i = 0; i < count; i++) {
       const symbol = symbols[i] ?? 0;
-      if (symbol < scores.length) {
-        ids.push(symbol);
-        sum = Math.fround((scores[symbol] ?? 0) + sum);
-      } else {
-        unknown(String.fromCodePoint(symbol - scores.length));
-        sum = Math.fround(this.#unknownScore + sum);
-      }
+      if (symbol < pieces) ids.push(symbol);
+      else unknown(String.fromCodePoint(symbol - pieces));
     }
-    return sum;
   }
 
   /** Fills the arrays of positions. Returns the best total at the end. */
-  #bestPath(text: string, partStart: number, partEnd: number, total: number): number {
+  #bestPath(text: Uint16Array, partStart: number, partEnd: number, total: number): number {
     const length = partEnd - partStart;
     this.#reserve(length);
     const [best, lead, starts, pieces, trie, scores] = [this.#best, this.#lead, this.#starts, this.#pieces, this.#trie, this.#scores];
@@ -121,12 +145,12 @@ export class UnigramSegmenter implements Segmenter {
     for (let start = 0; start < length; ) {
       if (Math.abs(best[start] ?? 0) > resetThreshold) rebase(best, start, frontier);
       const here = best[start] ?? 0;
-      const next = start + ((text.codePointAt(partStart + start) ?? 0) > 0xffff ? 2 : 1);
+      const next = start + (codePointAt(text, partStart + start, partEnd) > 0xffff ? 2 : 1);
       let isPiece = false;
       for (let node = 0, end = start; ; ) {
         let piece = noPiece;
         let score = this.#unknownScore;
-        node = end < length ? trie.next(node, text.charCodeAt(partStart + end++)) : noPiece;
+        node = end < length ? trie.next(node, text[partStart + end++] ?? 0) : noPiece;
         if (node < 0) {
           if (isPiece) break;
           // A character without a piece is unknown.
@@ -161,14 +185,14 @@ export class UnigramSegmenter implements Segmenter {
   }
 
   /** The symbols of the best path. Returns their number. */
-  #readPath(text: string, partStart: number, length: number): number {
+  #readPath(text: Uint16Array, partStart: number, length: number): number {
     let count = 0;
     for (let end = length; end > 0; end = this.#starts[end] ?? 0) count++;
     let at = count;
     for (let end = length; end > 0; ) {
       const start = this.#starts[end] ?? 0;
       const piece = this.#pieces[end] ?? noPiece;
-      this.#symbols[--at] = piece >= 0 ? piece : this.#scores.length + (text.codePointAt(partStart + start) ?? 0);
+      this.#symbols[--at] = piece >= 0 ? piece : this.#scores.length + codePointAt(text, partStart + start, partStart + length);
       end = start;
     }
     return count;

@@ -3,12 +3,42 @@
  * (protobuf.dev/programming-guides/encoding).
  */
 
-/** One field of a message. Numbers of 32 bits are signed; the bytes of a string or message are a view of the message. */
+/** One field of a message. Numbers of 32 bits are signed. */
 export type WireField =
   | { readonly number: number; readonly kind: "varint"; readonly value: number }
   | { readonly number: number; readonly kind: "float"; readonly value: number }
-  | { readonly number: number; readonly kind: "bytes"; readonly value: Uint8Array }
+  | BytesField
   | { readonly number: number; readonly kind: "fixed64" };
+
+/** A string or message. It is read where it is in the file, because a view of each of 256,000 pieces takes longer than its text. */
+export class BytesField {
+  readonly kind = "bytes";
+
+  constructor(
+    readonly number: number,
+    private readonly file: WireFile,
+    private readonly start: number,
+    private readonly end: number,
+  ) {}
+
+  get value(): Uint8Array {
+    return this.file.bytes.subarray(this.start, this.end);
+  }
+
+  get text(): string {
+    return this.file.bytes.toString("utf8", this.start, this.end);
+  }
+
+  /** The fields of the message. @throws WireError */
+  fields(): Generator<WireField> {
+    return fieldsOf(this.file, this.start, this.end);
+  }
+}
+
+interface WireFile {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+}
 
 /** The bytes are not a message. */
 export class WireError extends Error {}
@@ -18,23 +48,28 @@ export class WireError extends Error {}
  *
  * @throws WireError
  */
-export function* readFields(message: Uint8Array): Generator<WireField> {
-  const reader = new WireReader(message);
+export function readFields(message: Uint8Array): Generator<WireField> {
+  const bytes = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
+  return fieldsOf({ bytes, view: new DataView(message.buffer, message.byteOffset, message.byteLength) }, 0, bytes.length);
+}
+
+function* fieldsOf(file: WireFile, start: number, end: number): Generator<WireField> {
+  const reader = new WireReader(file, start, end);
   while (!reader.isAtEnd) yield reader.field();
 }
 
 class WireReader {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #at = 0;
+  readonly #file: WireFile;
+  readonly #bytes: Buffer;
+  #at: number;
+  readonly #end: number;
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  constructor(file: WireFile, start: number, end: number) {
+    [this.#file, this.#bytes, this.#at, this.#end] = [file, file.bytes, start, end];
   }
 
   get isAtEnd(): boolean {
-    return this.#at >= this.#bytes.length;
+    return this.#at >= this.#end;
   }
 
   field(): WireField {
@@ -50,10 +85,10 @@ class WireReader {
       case 2: {
         const length = this.#varint() >>> 0;
         const start = this.#take(length);
-        return { number, kind: "bytes", value: this.#bytes.subarray(start, start + length) };
+        return new BytesField(number, this.#file, start, start + length);
       }
       case 5:
-        return { number, kind: "float", value: this.#view.getFloat32(this.#take(4), true) };
+        return { number, kind: "float", value: this.#file.view.getFloat32(this.#take(4), true) };
       default:
         throw new WireError(`field ${number} before byte ${this.#at} has the unknown type ${tag & 7}`);
     }
@@ -62,7 +97,7 @@ class WireReader {
   /** The start of the next `length` bytes, which are consumed. */
   #take(length: number): number {
     const start = this.#at;
-    if (length > this.#bytes.length - start) throw new WireError(`the file ends inside the field at byte ${start}`);
+    if (length > this.#end - start) throw new WireError(`the file ends inside the field at byte ${start}`);
     this.#at = start + length;
     return start;
   }

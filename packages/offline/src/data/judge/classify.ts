@@ -13,8 +13,8 @@ interface Classifier {
 }
 
 const tasks = [
-  { task: "kind", field: "label", train: (documents: readonly LabelledDocument[]): Classifier => new LayoutClassifier(documents) },
-  { task: "quality", field: "quality", train: (documents: readonly LabelledDocument[]): Classifier => new LayoutClassifier(documents) },
+  { task: "kind", field: "label", train: (documents: readonly LabelledDocument[]): Classifier => LayoutClassifier.train(documents) },
+  { task: "quality", field: "quality", train: (documents: readonly LabelledDocument[]): Classifier => LayoutClassifier.train(documents) },
   { task: "language", field: "language", train: (documents: readonly LabelledDocument[]): Classifier => new LanguageClassifier(documents) },
 ] as const;
 

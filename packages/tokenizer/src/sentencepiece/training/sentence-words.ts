@@ -40,7 +40,8 @@ export class SentenceWords {
     let written = "";
     let start = 0;
     for (let at = 0; at < sentence.length; ) {
-      const end = this.#names.starts[sentence.charCodeAt(at)] === 1 ? this.#names.longestEnd(sentence, at) : at;
+      const end =
+        this.#names.starts[sentence.charCodeAt(at)] === 1 ? this.#names.longestEnd(at, sentence.length, (i) => sentence.charCodeAt(i)) : at;
       if (end > at) {
         written += sentence.slice(start, at) + boundary;
         start = at = end;
