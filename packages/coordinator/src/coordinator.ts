@@ -217,6 +217,7 @@ export class Coordinator {
         service: this.#service(runs),
         page: new PageFiles(join(root, "packages/dashboard/page/dist")),
         root,
+        home,
         onBug: (error) => this.#log.error("internal error", errorFields(error)),
       }),
     );

@@ -1,9 +1,9 @@
 export { readPipeline } from "./file/pipeline-file.js";
-export { datasetCard, idleStages } from "./result/card.js";
+export { type DatasetCard, datasetCard, idleStages, type LimitCard, type SourceCard, type StageCard } from "./result/card.js";
 export { cardText, writeCard } from "./result/card-text.js";
 export { collectGarbage } from "./result/collect-garbage.js";
 export { type DatasetDifference, diffDatasets } from "./result/diff.js";
-export { outputDirectory, rememberRun } from "./result/locate.js";
+export { type KnownDataset, knownDatasets, outputDirectory, rememberRun } from "./result/locate.js";
 export { type StageAccount } from "./result/stage-accounts.js";
 export { type PipelineStatus, pipelineStatus } from "./result/status.js";
 export { verifyObjects } from "./result/verify-objects.js";

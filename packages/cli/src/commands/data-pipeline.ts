@@ -18,6 +18,7 @@ import {
   whatIf,
   whyDocument,
   writeCard,
+  writeCardPage,
 } from "@lapidary/offline/data-pipeline";
 import { withTaskQueue } from "@lapidary/offline/data-worker";
 import { ExitCode, formatBytes, formatDuration, LapidaryError } from "@lapidary/std";
@@ -104,12 +105,14 @@ export function showDataStatus(context: Context, data: string | undefined): Exit
   return ExitCode.done;
 }
 
-/** `lapidary data card`: what a person reads of a dataset. Also writes `card.md` and `card.json`. */
+/** `lapidary data card`: what a person reads of a dataset. Also writes `card.md`, `card.json` and `card.html`. */
 export function showDataCard(context: Context, data: string | undefined): ExitCode {
   const out = outputDirectory(data, context);
   const card = datasetCard(out);
-  const files = writeCard(out, card);
+  const page = writeCardPage(context.root, out, card);
+  const files = [...writeCard(out, card), ...(page === undefined ? [] : [page])];
   context.console.result({ ...card, files }, () => cardText(card).trimEnd());
+  if (page !== undefined) context.console.say(`open ${page} in a browser for charts`);
   return ExitCode.done;
 }
 

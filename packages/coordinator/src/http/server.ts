@@ -47,6 +47,8 @@ export interface ServerOptions {
   readonly page?: PageFiles;
   /** The project's root, with `configs`. */
   readonly root?: string;
+  /** The state directory, which knows the outputs of data pipelines. */
+  readonly home?: string;
   /** Called with internal errors. */
   readonly onBug: (error: unknown) => void;
 }

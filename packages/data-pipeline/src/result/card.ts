@@ -1,32 +1,58 @@
-import { type AccountCounts, type DroppedExample, type Histogram, ObjectStore } from "@lapidary/data-store";
+import { type AccountCounts, type DroppedExample, type Histogram, type LimitCounts, ObjectStore } from "@lapidary/data-store";
 import { isPublished, type PublishedDataset, readPublished } from "@lapidary/mixture";
 import { settingsAs } from "../file/pipeline-file.js";
-import { limitNamesOf } from "../rules/rule.js";
+import { limitsOf } from "../rules/limits.js";
+import { runningProcess } from "../run/run-lock.js";
+import { type RunTimes, readRunTimes } from "../run/run-times.js";
 import { ruleSetOf } from "../stages/rules.js";
 import type { SettingsOf, StageName } from "../stages/settings.js";
 import type { Stage } from "../stages/stage.js";
 import { stageTable } from "../stages/table.js";
 import { type PlanFile, readPlanFile } from "./plan-file.js";
+import { readContamination } from "./publish-contamination.js";
 import { type StageAccount, stageAccounts } from "./stage-accounts.js";
 
 /** A limit of a rule on the histogram of its measure. */
 export interface LimitCard {
+  /** The place of its stage in the card. */
+  readonly stage: number;
   readonly limit: string;
+  readonly rule: string;
+  /** Of the documents that the rule drops. */
+  readonly reason: string;
+  readonly column: string;
   readonly value: number;
+  /** Values that the rule can drop: below or above the limit. */
+  readonly drops: "below" | "above";
+  readonly dropsEqual: boolean;
+  /** The change for `lapidary data whatif`, with `{}` in the place of the number. */
+  readonly change: string;
+  /** All documents that were measured. */
   readonly histogram: Histogram;
+  /** The documents that no other rule drops: with another limit, those on its right side stay. */
+  readonly decided: LimitCounts;
 }
 
 /** What a person reads of a dataset. It is JSON. */
 export interface DatasetCard {
   readonly file: string;
+  readonly out: string;
   readonly sources: Readonly<Record<string, SourceCard>>;
   readonly stages: readonly StageCard[];
   readonly limits: readonly LimitCard[];
+  /** Histograms of all measures. */
+  readonly measures: Readonly<Record<string, Histogram>>;
   readonly tokenizer: PublishedDataset["tokenizer"] | undefined;
   readonly isPublished: boolean;
+  /** Whether a process runs the pipeline now. */
+  readonly isRunning: boolean;
+  /** Of the run that computed last. */
+  readonly times: RunTimes | undefined;
+  /** Documents that hold items of evaluation sets, by set. */
+  readonly contamination: Readonly<Record<string, ContaminationCard>>;
 }
 
-interface SourceCard {
+export interface SourceCard {
   readonly licence: string;
   readonly documents: number;
   readonly bytes: number;
@@ -39,15 +65,39 @@ interface SourceCard {
 export interface StageCard {
   readonly stage: string;
   readonly isComplete: boolean;
+  /** Shards, and those that are done. */
+  readonly shards: number;
+  readonly done: number;
+  readonly in: number;
+  readonly out: number;
+  /** UTF-8 bytes of the texts that came in; undefined for the stage that reads. */
+  readonly bytesIn: number | undefined;
+  readonly bytes: number;
+  readonly tokens: number | undefined;
+  /** The largest share of its documents that the stage may drop. */
+  readonly expect: number;
+  readonly dropped: Readonly<Record<string, number>>;
+  /** UTF-8 bytes of the dropped texts, by reason. */
+  readonly lost: Readonly<Record<string, number>>;
+  readonly cut: Readonly<Record<string, number>>;
+  readonly bySource: Readonly<Record<string, StageOfSource>>;
+  readonly examples: readonly DroppedExample[];
+  /** The stage exists to remove or change documents, and changed none. */
+  readonly changedNothing: boolean;
+}
+
+export interface StageOfSource {
   readonly in: number;
   readonly out: number;
   readonly bytes: number;
   readonly dropped: Readonly<Record<string, number>>;
-  readonly cut: Readonly<Record<string, number>>;
-  readonly bySource: Readonly<Record<string, { readonly in: number; readonly out: number }>>;
-  readonly examples: readonly DroppedExample[];
-  /** The stage exists to remove or change documents, and changed none. */
-  readonly changedNothing: boolean;
+}
+
+export interface ContaminationCard {
+  readonly items: number;
+  readonly touched: number;
+  readonly documents: number;
+  readonly bySource: Readonly<Record<string, number>>;
 }
 
 /** @throws LapidaryError LAP_DATA_NO_RESULT, LAP_DATA_ACCOUNT */
@@ -55,14 +105,19 @@ export function datasetCard(out: string): DatasetCard {
   const store = new ObjectStore(out);
   const plan = readPlanFile(out);
   const accounts = stageAccounts(store, plan);
-  const dataset = isPublished(out) ? readPublished(out) : undefined;
+  const isWhole = isPublished(out);
   return {
     file: plan.file,
+    out,
     sources: sourceCards(plan, accounts),
-    stages: accounts.map(stageCard),
+    stages: accounts.map((account, at) => stageCard(account, accounts[at - 1])),
     limits: limitCards(plan, accounts),
-    tokenizer: dataset?.tokenizer,
-    isPublished: dataset !== undefined,
+    measures: histogramsOf(accounts),
+    tokenizer: isWhole ? readPublished(out).tokenizer : undefined,
+    isPublished: isWhole,
+    isRunning: runningProcess(out) !== undefined,
+    times: readRunTimes(out),
+    contamination: plan.contamination === undefined ? {} : contaminationCards(out),
   };
 }
 
@@ -77,17 +132,25 @@ const changes = <Name extends StageName>(name: Name): boolean => {
   return stage.changes;
 };
 
-function stageCard(account: StageAccount): StageCard {
-  const { stage, counts, done, shards, bySource } = account;
+function stageCard(account: StageAccount, before: StageAccount | undefined): StageCard {
+  const { stage, counts, done, shards, bySource, expect } = account;
   return {
     stage,
     isComplete: done === shards,
+    shards,
+    done,
     in: counts.in,
     out: counts.out,
+    bytesIn: before?.counts.bytes,
     bytes: counts.bytes,
+    tokens: counts.tokens,
+    expect,
     dropped: counts.dropped,
+    lost: counts.lost ?? {},
     cut: counts.cut ?? {},
-    bySource: Object.fromEntries(Object.entries(bySource).map(([name, each]) => [name, { in: each.in, out: each.out }])),
+    bySource: Object.fromEntries(
+      Object.entries(bySource).map(([name, each]) => [name, { in: each.in, out: each.out, bytes: each.bytes, dropped: each.dropped }]),
+    ),
     examples: counts.examples ?? [],
     changedNothing: isIdle(account),
   };
@@ -111,17 +174,32 @@ function sourceCards(plan: PlanFile, accounts: readonly StageAccount[]): Readonl
   );
 }
 
+const histogramsOf = (accounts: readonly StageAccount[]): Readonly<Record<string, Histogram>> =>
+  Object.assign({}, ...accounts.map(({ counts }) => counts.histograms ?? {})) as Readonly<Record<string, Histogram>>;
+
 function limitCards(plan: PlanFile, accounts: readonly StageAccount[]): readonly LimitCard[] {
-  const histograms = Object.assign({}, ...accounts.map(({ counts }) => counts.histograms ?? {})) as Readonly<Record<string, Histogram>>;
-  return plan.stages.flatMap(({ stage, settings, columns }) => {
+  const histograms = histogramsOf(accounts);
+  return plan.stages.flatMap(({ stage, settings, columns }, at) => {
     if (stage !== "rules") return [];
     const { rules } = ruleSetOf(settingsAs("rules", settings), new Map(Object.entries(columns)));
-    return rules.flatMap((rule) => {
-      const [limit] = limitNamesOf(rule);
-      const { drop } = rule;
-      if (limit === undefined || drop.kind !== "compare" || !("column" in drop.left) || !("value" in drop.right)) return [];
-      const histogram = histograms[drop.left.column];
-      return histogram === undefined ? [] : [{ limit, value: Number(drop.right.value), histogram }];
-    });
+    const counts = accounts[at]?.counts.limits ?? {};
+    return limitsOf(rules).map(
+      ({ rules: _, comparisons: __, ...limit }): LimitCard => ({
+        ...limit,
+        stage: at,
+        histogram: histograms[limit.column] ?? {},
+        decided: counts[limit.limit] ?? { values: {}, kept: 0 },
+      }),
+    );
   });
+}
+
+function contaminationCards(out: string): Readonly<Record<string, ContaminationCard>> {
+  const report = readContamination(out);
+  return Object.fromEntries(
+    Object.entries(report).map(([set, { items, touched, documents, by_source }]) => [
+      set,
+      { items, touched: touched.length, documents, bySource: by_source },
+    ]),
+  );
 }

@@ -24,3 +24,4 @@ export {
   whyDocument,
   writeCard,
 } from "@lapidary/data-pipeline";
+export { writeCardPage } from "./card-page.js";
