@@ -51,7 +51,7 @@ export interface FlowLayout {
   readonly links: readonly Link[];
 }
 
-export const flowSize = { column: 10, main: 190, gap: 34, line: 15, step: 168, left: 4, right: 120, shownLosses: 5 } as const;
+export const flowSize = { column: 10, main: 190, gap: 34, line: 15, step: 150, left: 4, right: 150, shownLosses: 5 } as const;
 
 /** Amounts of sources before the first stage and after each stage. Stages that have no account yet are left out. */
 export function flowAmounts({ stages, sources }: DatasetCard, unit: FlowUnit): readonly { stage: string | undefined; of: ReadonlyMap<string, number> }[] {
@@ -88,12 +88,16 @@ export function lossesOf({ dropped, lost, cut }: StageCard, unit: FlowUnit): rea
  *     sources ══════ after read ══════ after rules ══════ …
  *                        ╲                 ╲
  *                       bad JSON 3        short 61, lists 70
+ *
+ * @param available the width of the page; the diagram is wider if its columns need more
  */
-export function flowLayout(card: DatasetCard, unit: FlowUnit): FlowLayout {
+export function flowLayout(card: DatasetCard, unit: FlowUnit, available: number): FlowLayout {
   const amounts = flowAmounts(card, unit);
   const totals = amounts.map(({ of }) => [...of.values()].reduce((sum, amount) => sum + amount, 0));
   const scale = flowSize.main / Math.max(1, ...totals);
-  const x = (at: number): number => flowSize.left + at * flowSize.step;
+  const steps = Math.max(1, amounts.length - 1);
+  const step = Math.max(flowSize.step, (available - flowSize.left - flowSize.column - flowSize.right) / steps);
+  const x = (at: number): number => flowSize.left + at * step;
   const columns = amounts.map(({ stage, of }, at): FlowColumn => {
     let y = flowSize.line + 6;
     const bands = [...of].map(([source, amount]): Band => {
@@ -141,7 +145,7 @@ export function flowLayout(card: DatasetCard, unit: FlowUnit): FlowLayout {
   }
   const below = drops.map(({ height, losses }) => Math.max(height, losses.length * flowSize.line));
   return {
-    width: x(columns.length - 1) + flowSize.column + flowSize.right,
+    width: x(steps) + flowSize.column + flowSize.right,
     height: drops.length === 0 ? top - flowSize.gap + 6 : top + Math.max(...below) + 6,
     columns,
     drops,
