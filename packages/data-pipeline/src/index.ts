@@ -11,6 +11,7 @@ export { type RuleEffect, whatIf } from "./result/whatif.js";
 export { type DocumentHistory, type StageFate, whyDocument } from "./result/why.js";
 export { Progress } from "./run/progress.js";
 export { type RunResult, runPipeline } from "./run/run-pipeline.js";
+export { hasPlanFile } from "./result/plan-file.js";
 export { runRobustly, type SetAside } from "./run/run-robustly.js";
 export { childProcess, type ExecutorContext, type TaskExecutor } from "./run/task-executor.js";
 export type { TaskRunner } from "./run/task-process.js";

@@ -3,7 +3,6 @@ import { basename, join, resolve } from "node:path";
 import { isSystemError, LapidaryError, replaceFile } from "@lapidary/std";
 import { z } from "zod";
 import { readPipeline } from "../file/pipeline-file.js";
-import { hasPlanFile } from "./plan-file.js";
 
 const fileName = "data-run.json";
 
@@ -26,8 +25,8 @@ export function rememberRun(home: string, out: string): void {
   replaceFile(join(home, fileName), `${JSON.stringify({ out, all: [known, ...all.filter((each) => each.out !== out)] } satisfies Known)}\n`);
 }
 
-/** The outputs of the pipelines that ran with a state directory and that still exist, the last first. */
-export const knownDatasets = (home: string): readonly KnownDataset[] => (readKnown(home)?.all ?? []).filter(({ out }) => hasPlanFile(out));
+/** The outputs of the pipelines that ran with a state directory, the last first. */
+export const knownDatasets = (home: string): readonly KnownDataset[] => readKnown(home)?.all ?? [];
 
 function freeId(out: string, taken: readonly KnownDataset[]): string {
   const stem = basename(out).toLowerCase().replace(/[^a-z0-9._-]+/g, "-") || "data";

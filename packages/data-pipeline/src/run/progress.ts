@@ -90,6 +90,11 @@ export class Progress {
     return { done: sum(({ done }) => done), total: sum(({ total }) => total) };
   }
 
+  /** Stages whose tasks are all done. */
+  get stagesDone(): number {
+    return this.#stages.filter(({ done, total }) => done === total).length;
+  }
+
   /** For the result: MB/s of one process. */
   rates(): Readonly<Record<string, number>> {
     const measured = this.#stages.filter(({ busyMs }) => busyMs > 0);
