@@ -240,6 +240,8 @@ export const resumedSchema = z.object({
   state: jobStateSchema,
   /** The step after which it continues: that of its newest checkpoint; 0 if it has none. */
   from_step: count,
+  /** Whether it is a data pipeline: it computes what its output lacks, and has no checkpoint. */
+  goes_on: z.boolean().optional(),
   warnings: z.array(warningSchema).default([]),
 });
 export type Resumed = z.infer<typeof resumedSchema>;

@@ -495,7 +495,7 @@ export class Coordinator {
     const { steps, mesh } = describeDataJob(dataJob, this.home);
     run.resume(steps, mesh);
     await this.#enqueueResumed(run);
-    return { id: run.id, state: run.state, from_step: 0, warnings: [] };
+    return { id: run.id, state: run.state, from_step: 0, goes_on: true, warnings: [] };
   }
 
   async #enqueueResumed(run: Run): Promise<void> {

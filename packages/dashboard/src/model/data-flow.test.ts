@@ -61,6 +61,19 @@ describe("the flow of documents", () => {
     for (const { bands, total } of columns) ok(Math.abs(bands.reduce((sum, { height }) => sum + height, 0) - (flowSize.main * total) / 102) < 1e-9);
   });
 
+  it("documents that a running stage has not seen yet are not drawn as dropped", () => {
+    const running = { ...stage("rules", [20, 15], [10, 10], { short: 5 }), isComplete: false, shards: 3 };
+    const { drops, links } = flowLayout(card([stage("read", [60, 60], [40, 40], {}), running]), "documents", 0);
+    deepStrictEqual(
+      drops.map(({ total }) => total),
+      [5],
+    );
+    deepStrictEqual(
+      links.filter(({ kind }) => kind === "dropped").map(({ source: of, amount }) => [of, amount]),
+      [["web", 5]],
+    );
+  });
+
   it("bytes begin after the first stage, because files have other bytes than texts", () => {
     deepStrictEqual(
       flowAmounts(whole, "bytes").map(({ stage: name, of }) => [name, of.get("web"), of.get("code")]),

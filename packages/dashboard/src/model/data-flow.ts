@@ -115,7 +115,7 @@ export function flowLayout(card: DatasetCard, unit: FlowUnit, available: number)
     const stage = card.stages.find((each) => each.stage === to.stage && card.stages.indexOf(each) === stageIndex(card, at, unit));
     if (from === undefined || stage === undefined || to.stage === undefined) continue;
     const losses = lossesOf(stage, unit);
-    const lost = from.bands.map((band, i) => Math.max(0, band.amount - (to.bands[i]?.amount ?? 0)));
+    const lost = from.bands.map((band, i) => lostOf(stage, band, to.bands[i]?.amount ?? 0, unit));
     const total = lost.reduce((sum, amount) => sum + amount, 0);
     let dropY = top;
     for (const [i, band] of from.bands.entries()) {
@@ -151,6 +151,13 @@ export function flowLayout(card: DatasetCard, unit: FlowUnit, available: number)
     drops,
     links,
   };
+}
+
+/** What a stage dropped of a source. While it runs, the documents that it has not seen yet are neither kept nor dropped. */
+function lostOf({ bySource, isComplete }: StageCard, before: Pick<Band, "source" | "amount">, after: number, unit: FlowUnit): number {
+  const of = bySource[before.source];
+  if (unit === "documents") return of === undefined ? 0 : of.in - of.out;
+  return isComplete ? Math.max(0, before.amount - after) : 0;
 }
 
 /** The stage of a column: documents have a column before the first stage. */
