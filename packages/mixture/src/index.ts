@@ -1,4 +1,5 @@
 export { fitAblation } from "./ablation/ablation.js";
+export { type MeasuredGain, measuredGain } from "./ablation/confirm.js";
 export { designMixtures } from "./ablation/design.js";
 export { recommendMixture } from "./ablation/recommend.js";
 export { type AblationSummary, meanGoal, type SeededRun, summarizeAblation } from "./ablation/summarize.js";

@@ -1,9 +1,10 @@
 import type { JobSummary, Status } from "@lapidary/api";
+import type { AblationReport } from "@lapidary/api/ablation-report";
 import type { DatasetCard } from "@lapidary/api/data-view";
 import { emptyView, parseRoute, printRoute, type Route, type RunView } from "../model/route.js";
 import type { HubMessage } from "../model/stream-hub.js";
 import { LiveStream } from "./live-stream.js";
-import { cardSource, recordedCard, request, recordedSource, RequestError, serverSource, type Source } from "./source.js";
+import { recordedAblation, recordedCard, request, recordedSource, RequestError, serverSource, sourceWithoutRuns, type Source } from "./source.js";
 import { slowRequest } from "./waiting.js";
 
 export type Theme = "light" | "dark";
@@ -15,6 +16,8 @@ export class AppState {
   readonly only: string | undefined;
   /** The card of a saved page. */
   readonly card: DatasetCard | undefined = recordedCard();
+  /** The report of a saved page. */
+  readonly ablation: AblationReport | undefined = recordedAblation();
   route: Route = $state.raw({ page: "runs" });
   jobs: readonly JobSummary[] = $state.raw([]);
   status: Status | undefined = $state.raw(undefined);
@@ -29,7 +32,7 @@ export class AppState {
 
   constructor() {
     const recorded = recordedSource();
-    this.source = recorded?.source ?? (this.card !== undefined ? cardSource : undefined) ?? serverSource(new LiveStream((message) => this.#receive(message)));
+    this.source = recorded?.source ?? (this.card !== undefined || this.ablation !== undefined ? sourceWithoutRuns : undefined) ?? serverSource(new LiveStream((message) => this.#receive(message)));
     this.only = recorded?.id;
     const darkQuery = matchMedia("(prefers-color-scheme: dark)");
     const stored = storedTheme();

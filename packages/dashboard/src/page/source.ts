@@ -1,5 +1,6 @@
 import type { RecordedStep, Snapshot } from "@lapidary/api/view-api";
 import { FrameReader, type WorkerStep } from "@lapidary/api/frames";
+import type { AblationReport } from "@lapidary/api/ablation-report";
 import type { DatasetCard } from "@lapidary/api/data-view";
 import type { ProgramView } from "@lapidary/api/program-view";
 import { parseResponse } from "../model/response.js";
@@ -102,11 +103,17 @@ export function recordedCard(): DatasetCard | undefined {
   return text === undefined ? undefined : (parseResponse(text) as { readonly card?: DatasetCard }).card;
 }
 
-const noRun = (): Promise<never> =>
-  Promise.reject(new RequestError("LAP_JOB_UNKNOWN", "this file has the card of a dataset, and no run", "open the page of the coordinator for runs", 404));
+/** The report of an ablation, if `data ablate` wrote the page. */
+export function recordedAblation(): AblationReport | undefined {
+  const text = recordedText();
+  return text === undefined ? undefined : (parseResponse(text) as { readonly ablation?: AblationReport }).ablation;
+}
 
-/** The source of a page that has a card: it has no run. */
-export const cardSource: Source = {
+const noRun = (): Promise<never> =>
+  Promise.reject(new RequestError("LAP_JOB_UNKNOWN", "this file has no run", "open the page of the coordinator for runs", 404));
+
+/** The source of a saved page without a run. */
+export const sourceWithoutRuns: Source = {
   live: false,
   snapshot: noRun,
   program: noRun,

@@ -1,4 +1,5 @@
 import { type AblationRun, fitAblation } from "./ablation.js";
+import { goalOf } from "./confirm.js";
 import type { MixtureShares } from "./loss-models.js";
 import { rankCorrelation } from "./rank-correlation.js";
 import { recommendMixture } from "./recommend.js";
@@ -72,7 +73,7 @@ const withinTried = (runs: readonly SeededRun[], most: MixtureShares): number[] 
 export function meanGoal(runs: readonly SeededRun[], size: string, mixture: number, goal: AblationSettings["goal"]): number {
   const values = runs
     .filter((run) => run.size === size && run.mixture === mixture)
-    .map(({ losses }) => Object.entries(goal).reduce((sum, [source, weight]) => sum + weight * (losses[source] ?? Number.NaN), 0));
+    .map((run) => goalOf(run, goal));
   return values.reduce((sum, each) => sum + each, 0) / values.length;
 }
 
