@@ -39,6 +39,13 @@ export const pipelineCommands: readonly CommandSpec[] = [
       }),
   },
   {
+    name: "fetch",
+    summary: "download the packages that are sources of a pipeline file, and check their digests; continues after an interruption",
+    arguments: [pipelineFile],
+    examples: ["lapidary data fetch configs/data/packages.yaml"],
+    run: async (context, args) => (await import("./commands/data-pipeline.js")).fetchData(context, args.required("file")),
+  },
+  {
     name: "worker",
     summary: "compute tasks of `data run --redis`, on any host that has the sources and the output at the same paths; Ctrl-C ends it",
     options: [

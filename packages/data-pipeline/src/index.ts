@@ -1,3 +1,4 @@
+export { type FetchedSource, fetchSources } from "./fetch/fetch-sources.js";
 export { readPipeline } from "./file/pipeline-file.js";
 export { type DatasetCard, datasetCard, idleStages, type LimitCard, type SourceCard, type StageCard } from "./result/card.js";
 export { cardText, writeCard } from "./result/card-text.js";

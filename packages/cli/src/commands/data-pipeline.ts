@@ -5,6 +5,7 @@ import {
   collectGarbage,
   datasetCard,
   diffDatasets,
+  fetchSources,
   idleStages,
   outputDirectory,
   pipelineStatus,
@@ -21,7 +22,7 @@ import {
   writeCardPage,
 } from "@lapidary/offline/data-pipeline";
 import { withTaskQueue } from "@lapidary/offline/data-worker";
-import { ExitCode, formatBytes, formatDuration, LapidaryError } from "@lapidary/std";
+import { ExitCode, formatBytes, formatDuration, LapidaryError, textTable } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
@@ -59,6 +60,25 @@ export async function runData(
     { ...runJson(pipeline.out, result), seconds, checked: check, mb_per_second: rates },
     () =>
       `${runText(pipeline.out, result)}\n${formatDuration(1000 * seconds)}${redis === undefined ? `, ${workers} worker processes` : ""}`,
+  );
+  return ExitCode.done;
+}
+
+/** `lapidary data fetch FILE` downloads the packages that are sources of a pipeline. */
+export async function fetchData(context: Context, file: string): Promise<ExitCode> {
+  const { console, cwd, interrupts } = context;
+  const pipeline = readPipeline(resolve(cwd, file));
+  const reporter = consoleReporter(console);
+  const sources = await fetchSources(pipeline, interrupts.signal, (source, name) => reporter.progress(`download ${source}`, () => name)).finally(
+    reporter.end,
+  );
+  console.result({ sources: sources.map(({ isNew, ...each }) => ({ ...each, downloaded: isNew })) }, () =>
+    sources.length === 0
+      ? "no source of this pipeline is fetched"
+      : textTable(
+          [{ title: "source" }, { title: "package" }, { title: "licence" }, { title: "" }],
+          sources.map(({ source, package: name, licence, isNew }) => [source, name, licence, isNew ? "downloaded" : "was there"]),
+        ),
   );
   return ExitCode.done;
 }

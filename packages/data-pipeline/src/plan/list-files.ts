@@ -19,15 +19,21 @@ export interface SourceFile {
  *
  * @throws LapidaryError LAP_DATA_MISSING, LAP_DATA_PIPELINE
  */
-export function listFiles(pipeline: Pipeline, name: string, { read }: SourceSettings): readonly SourceFile[] {
+export function listFiles(pipeline: Pipeline, name: string, { read, fetch }: SourceSettings): readonly SourceFile[] {
   const location = pipeline.locationOf(["sources", name, "read"]);
-  const found = [read].flat().map((pattern) => filesOf(pattern, dirname(pipeline.file), location));
+  const found = [read].flat().map((pattern) => filesOf(pattern, dirname(pipeline.file), location, fetch === undefined ? undefined : pipeline.file));
   const root = commonDirectory(found.map(({ root }) => root));
   const paths = [...new Set(found.flatMap(({ paths }) => paths))];
   return paths.map((path) => ({ path, file: relative(root, path).split(sep).join("/") })).sort((a, b) => byCodeUnits(a.file, b.file));
 }
 
-function filesOf(pattern: string, base: string, location: string): { readonly root: string; readonly paths: readonly string[] } {
+/** @param fetchedBy the pipeline file, if `lapidary data fetch` downloads the source */
+function filesOf(
+  pattern: string,
+  base: string,
+  location: string,
+  fetchedBy: string | undefined,
+): { readonly root: string; readonly paths: readonly string[] } {
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//.exec(pattern)?.[1];
   if (scheme !== undefined)
     throw pipelineError(`${pattern} is an address`, location, `mount or copy the files of ${scheme}://, and name a path`);
@@ -45,7 +51,10 @@ function filesOf(pattern: string, base: string, location: string): { readonly ro
     code: "LAP_DATA_MISSING",
     message: `no file matches ${path}`,
     location,
-    remedy: "correct the path; relative paths begin at the directory of the pipeline file",
+    remedy:
+      fetchedBy === undefined
+        ? "correct the path; relative paths begin at the directory of the pipeline file"
+        : `download the source with \`lapidary data fetch ${fetchedBy}\``,
   });
 }
 

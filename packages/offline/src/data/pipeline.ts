@@ -6,6 +6,7 @@ export {
   type DatasetDifference,
   datasetCard,
   diffDatasets,
+  fetchSources,
   type DocumentHistory,
   idleStages,
   outputDirectory,
