@@ -154,7 +154,10 @@ describe("training on a mixture of sources", function () {
     data: { held_out: 0.2 }
 `;
     const file = join(home.directory, "ablation.yaml");
-    writeFileSync(file, `pipeline: ./data\nseeds: 1\nrepeat: 9\ngoal: { web: 1, code: 1, maths: 2 }\nsmall:${size(16, 3)}large:${size(24, 2)}`);
+    writeFileSync(
+      file,
+      `pipeline: ./data\nseeds: 1\nrepeat: 9\ngoal: { web: 1, code: 1, maths: 2 }\nsmall:${size(16, 3)}large:${size(24, 2)}`,
+    );
     const page = join(home.directory, "report.html");
     const { code, stdout, stderr } = await home.run("data", "ablate", file, "--name", "mix", "-o", page, "--json");
     equal(code, 0, stderr);

@@ -11,7 +11,7 @@ import { z } from "zod";
  */
 
 export type { DatasetCard, RuleEffect };
-export type { LimitCard, SourceCard, StageCard } from "@lapidary/data-pipeline";
+export type { LimitCard, StageCard } from "@lapidary/data-pipeline";
 
 const datasetSummarySchema = z.object({
   id: z.string(),

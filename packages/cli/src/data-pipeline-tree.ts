@@ -68,7 +68,8 @@ export const pipelineCommands: readonly CommandSpec[] = [
   },
   {
     name: "card",
-    summary: "sources, licences, losses with examples and limits of a dataset, as Markdown; also writes card.md, card.json and the page card.html",
+    summary:
+      "sources, licences, losses with examples and limits of a dataset, as Markdown; also writes card.md, card.json and the page card.html",
     arguments: [dataArgument],
     examples: ["lapidary data card", "lapidary data card ./data/v3 --json"],
     run: async (context, args) => (await import("./commands/data-pipeline.js")).showDataCard(context, args.text("data")),

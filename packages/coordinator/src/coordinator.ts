@@ -426,7 +426,11 @@ export class Coordinator {
           ...(await checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory })),
           ...jobWarnings(job),
         ];
-    return this.#create(runs, { ...describeJob(job), name: nameOf(request, job.name), priority: request.priority ?? job.priority }, warnings);
+    return this.#create(
+      runs,
+      { ...describeJob(job), name: nameOf(request, job.name), priority: request.priority ?? job.priority },
+      warnings,
+    );
   }
 
   async #create(runs: RunStore, wanted: Omit<NewRun, "queue_id">, warnings: readonly Warning[]): Promise<Submitted> {

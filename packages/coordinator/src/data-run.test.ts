@@ -92,7 +92,9 @@ shard: ${shard}
         { name: "base", needs, job: train },
       ],
     });
-    await rejects(client.submitPipeline(pipeline([])), (error: { code?: string }) => /LAP_DATA_MISSING|LAP_PIPELINE_INIT/.test(error.code ?? ""));
+    await rejects(client.submitPipeline(pipeline([])), (error: { code?: string }) =>
+      /LAP_DATA_MISSING|LAP_PIPELINE_INIT/.test(error.code ?? ""),
+    );
     const { jobs } = await client.submitPipeline(pipeline(["corpus"]));
     deepStrictEqual(
       jobs.map(({ run, needs }) => [run, needs]),

@@ -94,7 +94,9 @@ function reportOf(
     sources:
       dataset === undefined
         ? sources
-        : Object.fromEntries(Object.entries(dataset.sources).map(([name, { documents, tokens, bytes }]) => [name, { documents, tokens, bytes }])),
+        : Object.fromEntries(
+            Object.entries(dataset.sources).map(([name, { documents, tokens, bytes }]) => [name, { documents, tokens, bytes }]),
+          ),
     documents_in: stages[0]?.counts.in ?? 0,
     documents: last?.counts.out ?? 0,
     total_ms,

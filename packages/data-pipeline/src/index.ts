@@ -1,6 +1,6 @@
-export { type FetchedSource, fetchSources } from "./fetch/fetch-sources.js";
+export { fetchSources } from "./fetch/fetch-sources.js";
 export { readPipeline } from "./file/pipeline-file.js";
-export { type DatasetCard, datasetCard, idleStages, type LimitCard, type SourceCard, type StageCard } from "./result/card.js";
+export { type DatasetCard, datasetCard, idleStages, type LimitCard, type StageCard } from "./result/card.js";
 export { cardText, writeCard } from "./result/card-text.js";
 export { collectGarbage } from "./result/collect-garbage.js";
 export { type DatasetDifference, diffDatasets } from "./result/diff.js";

@@ -152,7 +152,9 @@ export function mergeAccounts(accounts: readonly AccountCounts[], location: stri
 }
 
 /** A detail is absent if no account has it. */
-function mergeDetails(accounts: readonly AccountCounts[]): Pick<AccountCounts, "cut" | "lost" | "tokens" | "examples" | "histograms" | "limits"> {
+function mergeDetails(
+  accounts: readonly AccountCounts[],
+): Pick<AccountCounts, "cut" | "lost" | "tokens" | "examples" | "histograms" | "limits"> {
   const lost = accounts.flatMap((account) => (account.lost === undefined ? [] : [account.lost]));
   const limits = accounts.flatMap((account) => (account.limits === undefined ? [] : [account.limits]));
   const cut = accounts.flatMap((account) => (account.cut === undefined ? [] : [account.cut]));

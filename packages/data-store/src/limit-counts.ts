@@ -29,7 +29,9 @@ export class LimitCounter {
   }
 
   counts(): Readonly<Record<string, LimitCounts>> {
-    return mergeLimits([Object.fromEntries([...this.#limits].map(([limit, { values, kept }]) => [limit, { values: sortedBins(values), kept }]))]);
+    return mergeLimits([
+      Object.fromEntries([...this.#limits].map(([limit, { values, kept }]) => [limit, { values: sortedBins(values), kept }])),
+    ]);
   }
 }
 

@@ -38,7 +38,7 @@ export function runReport(report: Report, metrics: readonly MetricsRow[], { colu
 }
 
 /** The result of a data pipeline. */
-export function dataText({ out, sources, documents, documents_in, computed, found, total_ms }: DataReport): string {
+function dataText({ out, sources, documents, documents_in, computed, found, total_ms }: DataReport): string {
   const rows = Object.entries(sources).map(([name, each]) => [
     name,
     String(each.documents),

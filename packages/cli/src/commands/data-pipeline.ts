@@ -69,9 +69,9 @@ export async function fetchData(context: Context, file: string): Promise<ExitCod
   const { console, cwd, interrupts } = context;
   const pipeline = readPipeline(resolve(cwd, file));
   const reporter = consoleReporter(console);
-  const sources = await fetchSources(pipeline, interrupts.signal, (source, name) => reporter.progress(`download ${source}`, () => name)).finally(
-    reporter.end,
-  );
+  const sources = await fetchSources(pipeline, interrupts.signal, (source, name) =>
+    reporter.progress(`download ${source}`, () => name),
+  ).finally(reporter.end);
   console.result({ sources: sources.map(({ isNew, ...each }) => ({ ...each, downloaded: isNew })) }, () =>
     sources.length === 0
       ? "no source of this pipeline is fetched"

@@ -230,8 +230,8 @@ export async function resumeJob(context: Context, id: string, overrides: readonl
     resumed.goes_on === true
       ? `run ${id} goes on with what its output has`
       : resumed.from_step === 0
-      ? `run ${id} starts again from step 0, because it has no checkpoint`
-      : `run ${id} resumes after step ${resumed.from_step}`,
+        ? `run ${id} starts again from step 0, because it has no checkpoint`
+        : `run ${id} resumes after step ${resumed.from_step}`,
   );
   console.say(`follow it with \`lapidary logs ${id} --follow\`, or wait for it with \`lapidary jobs wait ${id}\``);
   return ExitCode.done;

@@ -25,11 +25,13 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
       "launch",
       "leave -d out, or use `lapidary export-run ID --tensorboard DIR` afterwards",
     );
-  const request = file.isDataPipeline ? await dataSubmission(context, options) : await submissionOf(
-    context,
-    file,
-    options.profile === true ? { ...options, overrides: [...options.overrides, "trace_every=1"] } : options,
-  );
+  const request = file.isDataPipeline
+    ? await dataSubmission(context, options)
+    : await submissionOf(
+        context,
+        file,
+        options.profile === true ? { ...options, overrides: [...options.overrides, "trace_every=1"] } : options,
+      );
   if (options.tensorboard !== undefined)
     checkOutput({ kind: "directory", path: resolve(context.cwd, options.tensorboard), what: "the TensorBoard events" });
   const client = await connect(context);
@@ -99,7 +101,10 @@ async function submissionOf(
 }
 
 /** The request for a run of a data pipeline. @throws LapidaryError LAP_DATA_… for a mistake in its file */
-async function dataSubmission({ cwd }: Context, { job, overrides, name, priority, profile, tensorboard }: LaunchOptions): Promise<SubmitRequest> {
+async function dataSubmission(
+  { cwd }: Context,
+  { job, overrides, name, priority, profile, tensorboard }: LaunchOptions,
+): Promise<SubmitRequest> {
   for (const [flag, given] of [
     ["--profile", profile === true],
     ["--tensorboard", tensorboard !== undefined],

@@ -11,7 +11,14 @@ const shownIds = 20;
 /** The routes of `data-view.ts`. @param home the state directory, which knows the outputs of pipelines */
 export function addDataRoutes(server: FastifyInstance, home: string, page: PageFiles | undefined): void {
   const outOf = (request: { params: unknown }): string => findDataset(home, (request.params as { id: string }).id);
-  server.get("/api/data", (): DatasetList => ({ datasets: knownDatasets(home).filter(({ out }) => hasPlanFile(out)).map(summaryOf) }));
+  server.get(
+    "/api/data",
+    (): DatasetList => ({
+      datasets: knownDatasets(home)
+        .filter(({ out }) => hasPlanFile(out))
+        .map(summaryOf),
+    }),
+  );
   server.get("/api/data/:id", (request): DatasetCard => datasetCard(outOf(request)));
   server.post("/api/data/:id/whatif", async (request): Promise<RuleEffect> => {
     const { change } = readRequest(whatIfRequestSchema, request.body, "body");

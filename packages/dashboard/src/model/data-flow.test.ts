@@ -2,7 +2,13 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import type { DatasetCard, StageCard } from "@lapidary/api/data-view";
 import { flowAmounts, flowLayout, flowSize, lossesOf } from "./data-flow.js";
 
-function stage(name: string, web: readonly [number, number], code: readonly [number, number], dropped: Record<string, number>, done = 1): StageCard {
+function stage(
+  name: string,
+  web: readonly [number, number],
+  code: readonly [number, number],
+  dropped: Record<string, number>,
+  done = 1,
+): StageCard {
   const of = ([all, out]: readonly [number, number]): StageCard["bySource"][string] => ({ in: all, out, bytes: 10 * out, dropped: {} });
   return {
     stage: name,
@@ -50,15 +56,25 @@ describe("the flow of documents", () => {
     const { columns, drops, links } = flowLayout(whole, "documents", 0);
     deepStrictEqual(
       columns.map(({ stage: name, total }) => [name, total]),
-      [[undefined, 102], ["read", 90], ["rules", 60], ["rules", 30]],
+      [
+        [undefined, 102],
+        ["read", 90],
+        ["rules", 60],
+        ["rules", 30],
+      ],
     );
     deepStrictEqual(
       drops.map(({ total, losses }) => [total, losses.map(({ reason, amount }) => `${reason} ${amount}`)]),
-      [[12, ["bad JSON 12"]], [30, ["short 18", "lists 12"]], [30, ["language 30"]]],
+      [
+        [12, ["bad JSON 12"]],
+        [30, ["short 18", "lists 12"]],
+        [30, ["language 30"]],
+      ],
     );
     const dropped = links.filter(({ kind }) => kind === "dropped").map(({ source: of, stage: name, amount }) => `${of} ${name} ${amount}`);
     deepStrictEqual(dropped, ["web read 10", "code read 2", "web rules 30", "code rules 30"]);
-    for (const { bands, total } of columns) ok(Math.abs(bands.reduce((sum, { height }) => sum + height, 0) - (flowSize.main * total) / 102) < 1e-9);
+    for (const { bands, total } of columns)
+      ok(Math.abs(bands.reduce((sum, { height }) => sum + height, 0) - (flowSize.main * total) / 102) < 1e-9);
   });
 
   it("documents that a running stage has not seen yet are not drawn as dropped", () => {
@@ -77,16 +93,26 @@ describe("the flow of documents", () => {
   it("bytes begin after the first stage, because files have other bytes than texts", () => {
     deepStrictEqual(
       flowAmounts(whole, "bytes").map(({ stage: name, of }) => [name, of.get("web"), of.get("code")]),
-      [["read", 500, 400], ["rules", 200, 400], ["rules", 200, 100]],
+      [
+        ["read", 500, 400],
+        ["rules", 200, 400],
+        ["rules", 200, 100],
+      ],
     );
     strictEqual(flowLayout(whole, "bytes", 0).drops[1]?.losses[0]?.amount, 300);
   });
 
   it("stages without an account are not drawn, and many reasons become one", () => {
-    strictEqual(flowLayout(card([stage("read", [5, 5], [5, 5], {}), stage("rules", [0, 0], [0, 0], {}, 0)]), "documents", 0).columns.length, 2);
+    strictEqual(
+      flowLayout(card([stage("read", [5, 5], [5, 5], {}), stage("rules", [0, 0], [0, 0], {}, 0)]), "documents", 0).columns.length,
+      2,
+    );
     const many = stage("rules", [99, 0], [0, 0], Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`reason ${i}`, 10 + i])));
     const losses = lossesOf(many, "documents");
-    deepStrictEqual([losses.length, losses.at(-1)?.reason, losses.reduce((sum, { amount }) => sum + amount, 0)], [6, "4 other reasons", 126]);
+    deepStrictEqual(
+      [losses.length, losses.at(-1)?.reason, losses.reduce((sum, { amount }) => sum + amount, 0)],
+      [6, "4 other reasons", 126],
+    );
   });
 
   it("the diagram fills the width of the page, and is wider if its columns need more", () => {

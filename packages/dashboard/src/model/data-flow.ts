@@ -54,7 +54,10 @@ export interface FlowLayout {
 export const flowSize = { column: 10, main: 190, gap: 34, line: 15, step: 150, left: 4, right: 150, shownLosses: 5 } as const;
 
 /** Amounts of sources before the first stage and after each stage. Stages that have no account yet are left out. */
-export function flowAmounts({ stages, sources }: DatasetCard, unit: FlowUnit): readonly { stage: string | undefined; of: ReadonlyMap<string, number> }[] {
+export function flowAmounts(
+  { stages, sources }: DatasetCard,
+  unit: FlowUnit,
+): readonly { stage: string | undefined; of: ReadonlyMap<string, number> }[] {
   const names = Object.keys(sources);
   const begun = stages.filter(({ done }) => done > 0);
   const after = begun.map((stage) => ({

@@ -12,27 +12,51 @@ function cardOf(values: readonly number[], now: number, drops: "below" | "above"
     bins[String(valueAt(place))] = (bins[String(valueAt(place))] ?? 0) + 1;
   }
   const kept = values.filter((value) => isKept({ drops, dropsEqual }, value, now)).length;
-  return { stage: 0, limit: "m", rule: "m", reason: "m", column: "m", value: now, drops, dropsEqual, change: "m_min = {}", histogram: bins, decided: { values: bins, kept } };
+  return {
+    stage: 0,
+    limit: "m",
+    rule: "m",
+    reason: "m",
+    column: "m",
+    value: now,
+    drops,
+    dropsEqual,
+    change: "m_min = {}",
+    histogram: bins,
+    decided: { values: bins, kept },
+  };
 }
 
-const value = fc.oneof(fc.integer({ min: 0, max: 60 }), fc.double({ min: 0, max: 2, noNaN: true }), fc.integer({ min: 0, max: 100 }).map((n) => n / 100));
+const value = fc.oneof(
+  fc.integer({ min: 0, max: 60 }),
+  fc.double({ min: 0, max: 2, noNaN: true }),
+  fc.integer({ min: 0, max: 100 }).map((n) => n / 100),
+);
 
 describe("the effect of a moved limit", () => {
   it("the bounds contain the number that stays, and are equal at an edge of the bins that drops the values below it", () => {
     fc.assert(
-      fc.property(fc.array(value, { maxLength: 20 }), value, value, fc.constantFrom("below" as const, "above" as const), fc.boolean(), fc.nat({ max: 9 }), (values, now, moved, drops, dropsEqual, always) => {
-        const card = cardOf(values, now, drops, dropsEqual);
-        const stays = (limit: number): number => values.filter((each) => isKept(card, each, limit)).length;
-        const { least, most } = limitEffect(card, moved, always + stays(now));
-        const truth = always + stays(moved);
-        ok(least <= truth && truth <= most, `${least} ≤ ${truth} ≤ ${most}`);
-        const edge = valueAt(Math.round(placeOf(moved)));
-        // Values below an edge and values from it on are apart.
-        if ((drops === "below") !== dropsEqual) {
-          const atEdge = limitEffect(card, edge, always + stays(now));
-          deepStrictEqual([atEdge.least, atEdge.most], [always + stays(edge), always + stays(edge)]);
-        }
-      }),
+      fc.property(
+        fc.array(value, { maxLength: 20 }),
+        value,
+        value,
+        fc.constantFrom("below" as const, "above" as const),
+        fc.boolean(),
+        fc.nat({ max: 9 }),
+        (values, now, moved, drops, dropsEqual, always) => {
+          const card = cardOf(values, now, drops, dropsEqual);
+          const stays = (limit: number): number => values.filter((each) => isKept(card, each, limit)).length;
+          const { least, most } = limitEffect(card, moved, always + stays(now));
+          const truth = always + stays(moved);
+          ok(least <= truth && truth <= most, `${least} ≤ ${truth} ≤ ${most}`);
+          const edge = valueAt(Math.round(placeOf(moved)));
+          // Values below an edge and values from it on are apart.
+          if ((drops === "below") !== dropsEqual) {
+            const atEdge = limitEffect(card, edge, always + stays(now));
+            deepStrictEqual([atEdge.least, atEdge.most], [always + stays(edge), always + stays(edge)]);
+          }
+        },
+      ),
     );
   });
 

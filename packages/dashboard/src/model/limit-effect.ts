@@ -41,7 +41,10 @@ export function binsOf(histogram: Readonly<Record<string, number>>): readonly Bi
 }
 
 /** The whole places from the first bin to the last of histograms. */
-export function placesOf(histograms: readonly Readonly<Record<string, number>>[], value: number): { readonly from: number; readonly to: number } {
+export function placesOf(
+  histograms: readonly Readonly<Record<string, number>>[],
+  value: number,
+): { readonly from: number; readonly to: number } {
   const bins = histograms.flatMap(binsOf);
   const at = Math.round(placeOf(value));
   const from = Math.min(at, ...bins.map((bin) => Math.round(placeOf(bin.from))));

@@ -4,7 +4,16 @@ import type { DatasetCard } from "@lapidary/api/data-view";
 import { emptyView, parseRoute, printRoute, type Route, type RunView } from "../model/route.js";
 import type { HubMessage } from "../model/stream-hub.js";
 import { LiveStream } from "./live-stream.js";
-import { recordedAblation, recordedCard, request, recordedSource, RequestError, serverSource, sourceWithoutRuns, type Source } from "./source.js";
+import {
+  recordedAblation,
+  recordedCard,
+  request,
+  recordedSource,
+  RequestError,
+  serverSource,
+  sourceWithoutRuns,
+  type Source,
+} from "./source.js";
 import { slowRequest } from "./waiting.js";
 
 export type Theme = "light" | "dark";
@@ -32,7 +41,10 @@ export class AppState {
 
   constructor() {
     const recorded = recordedSource();
-    this.source = recorded?.source ?? (this.card !== undefined || this.ablation !== undefined ? sourceWithoutRuns : undefined) ?? serverSource(new LiveStream((message) => this.#receive(message)));
+    this.source =
+      recorded?.source ??
+      (this.card !== undefined || this.ablation !== undefined ? sourceWithoutRuns : undefined) ??
+      serverSource(new LiveStream((message) => this.#receive(message)));
     this.only = recorded?.id;
     const darkQuery = matchMedia("(prefers-color-scheme: dark)");
     const stored = storedTheme();

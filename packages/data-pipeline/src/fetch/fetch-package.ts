@@ -10,8 +10,13 @@ import { z } from "zod";
 export const packageSchema = z.strictObject({
   npm: z
     .string()
-    .regex(/^(@[a-z0-9][\w.-]*\/)?[a-z0-9][\w.-]*@\d+\.\d+\.\d+[\w.+-]*$/, "must be a package with its exact version, such as mathjs@6.6.5"),
-  integrity: z.string().regex(/^sha512-[A-Za-z0-9+/]{86}==$/, "must be the sha512 of the tarball, as `npm view NAME@VERSION dist.integrity` prints it"),
+    .regex(
+      /^(@[a-z0-9][\w.-]*\/)?[a-z0-9][\w.-]*@\d+\.\d+\.\d+[\w.+-]*$/,
+      "must be a package with its exact version, such as mathjs@6.6.5",
+    ),
+  integrity: z
+    .string()
+    .regex(/^sha512-[A-Za-z0-9+/]{86}==$/, "must be the sha512 of the tarball, as `npm view NAME@VERSION dist.integrity` prints it"),
 });
 export type PackageSource = Readonly<z.infer<typeof packageSchema>>;
 

@@ -13,7 +13,9 @@ import { readPipeline } from "../file/pipeline-file.js";
 import { fetchSources } from "./fetch-sources.js";
 
 /** A registry of one package, `texts@1.0.0`. */
-async function startRegistry(directory: string): Promise<{ readonly server: Server; readonly integrity: string; readonly requests: string[] }> {
+async function startRegistry(
+  directory: string,
+): Promise<{ readonly server: Server; readonly integrity: string; readonly requests: string[] }> {
   mkdirSync(join(directory, "package/docs"), { recursive: true });
   writeFileSync(join(directory, "package/package.json"), JSON.stringify({ name: "texts", version: "1.0.0" }));
   writeFileSync(join(directory, "package/docs/one.md"), "# A text\n");
@@ -26,7 +28,9 @@ async function startRegistry(directory: string): Promise<{ readonly server: Serv
     if (url.endsWith(".tgz")) return void reply.end(tarball);
     if (url !== "/texts") return void reply.writeHead(404).end("{}");
     const dist = { tarball: `http://${headers.host}/texts.tgz`, integrity };
-    reply.end(JSON.stringify({ name: "texts", "dist-tags": { latest: "1.0.0" }, versions: { "1.0.0": { name: "texts", version: "1.0.0", dist } } }));
+    reply.end(
+      JSON.stringify({ name: "texts", "dist-tags": { latest: "1.0.0" }, versions: { "1.0.0": { name: "texts", version: "1.0.0", dist } } }),
+    );
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   return { server, integrity, requests };
@@ -88,7 +92,10 @@ out: ./out
     const wrong = pipelineOf("wrong", "texts@1.0.0", registry.integrity.replace(/^sha512-../, "sha512-AA"));
     await rejects(fetchAll(wrong), { code: "LAP_DATA_DIGEST" });
     deepStrictEqual(existsSync(join(wrong.out, "fetched")) ? readdirSync(join(wrong.out, "fetched")) : [], []);
-    await rejects(fetchAll(pipelineOf("unknown", "texts@2.0.0", registry.integrity)), { code: "LAP_DATA_FETCH", message: /no such version/ });
+    await rejects(fetchAll(pipelineOf("unknown", "texts@2.0.0", registry.integrity)), {
+      code: "LAP_DATA_FETCH",
+      message: /no such version/,
+    });
     const address = process.env["npm_config_registry"];
     process.env["npm_config_registry"] = "http://127.0.0.1:9/";
     await rejects(fetchAll(pipelineOf("offline", "texts@1.0.0", registry.integrity)), { code: "LAP_DATA_FETCH", message: /ECONNREFUSED/ });

@@ -21,7 +21,9 @@ export interface SourceFile {
  */
 export function listFiles(pipeline: Pipeline, name: string, { read, fetch }: SourceSettings): readonly SourceFile[] {
   const location = pipeline.locationOf(["sources", name, "read"]);
-  const found = [read].flat().map((pattern) => filesOf(pattern, dirname(pipeline.file), location, fetch === undefined ? undefined : pipeline.file));
+  const found = [read]
+    .flat()
+    .map((pattern) => filesOf(pattern, dirname(pipeline.file), location, fetch === undefined ? undefined : pipeline.file));
   const root = commonDirectory(found.map(({ root }) => root));
   const paths = [...new Set(found.flatMap(({ paths }) => paths))];
   return paths.map((path) => ({ path, file: relative(root, path).split(sep).join("/") })).sort((a, b) => byCodeUnits(a.file, b.file));

@@ -52,7 +52,7 @@ export interface DatasetCard {
   readonly contamination: Readonly<Record<string, ContaminationCard>>;
 }
 
-export interface SourceCard {
+interface SourceCard {
   readonly licence: string;
   readonly documents: number;
   readonly bytes: number;
@@ -86,14 +86,14 @@ export interface StageCard {
   readonly changedNothing: boolean;
 }
 
-export interface StageOfSource {
+interface StageOfSource {
   readonly in: number;
   readonly out: number;
   readonly bytes: number;
   readonly dropped: Readonly<Record<string, number>>;
 }
 
-export interface ContaminationCard {
+interface ContaminationCard {
   readonly items: number;
   readonly touched: number;
   readonly documents: number;

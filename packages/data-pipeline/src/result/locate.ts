@@ -22,14 +22,20 @@ export function rememberRun(home: string, out: string): void {
   mkdirSync(home, { recursive: true });
   const all = readKnown(home)?.all ?? [];
   const known = all.find((each) => each.out === out) ?? { id: freeId(out, all), out };
-  replaceFile(join(home, fileName), `${JSON.stringify({ out, all: [known, ...all.filter((each) => each.out !== out)] } satisfies Known)}\n`);
+  replaceFile(
+    join(home, fileName),
+    `${JSON.stringify({ out, all: [known, ...all.filter((each) => each.out !== out)] } satisfies Known)}\n`,
+  );
 }
 
 /** The outputs of the pipelines that ran with a state directory, the last first. */
 export const knownDatasets = (home: string): readonly KnownDataset[] => readKnown(home)?.all ?? [];
 
 function freeId(out: string, taken: readonly KnownDataset[]): string {
-  const stem = basename(out).toLowerCase().replace(/[^a-z0-9._-]+/g, "-") || "data";
+  const stem =
+    basename(out)
+      .toLowerCase()
+      .replace(/[^a-z0-9._-]+/g, "-") || "data";
   for (let n = 1; ; n++) {
     const id = n === 1 ? stem : `${stem}-${n}`;
     if (!taken.some((each) => each.id === id)) return id;

@@ -82,4 +82,5 @@ export function expressionText(expression: Expression, hole?: Expression): strin
 }
 
 /** A text has no sign to escape a quote. */
-const scalarText = (value: Scalar): string => (typeof value === "number" ? String(value) : value.includes('"') ? `'${value}'` : `"${value}"`);
+const scalarText = (value: Scalar): string =>
+  typeof value === "number" ? String(value) : value.includes('"') ? `'${value}'` : `"${value}"`;

@@ -52,36 +52,48 @@ describe("limits of rules", () => {
 
   it("the documents on which a limit decides say exactly who stays under another limit", () => {
     fc.assert(
-      fc.property(fc.array(condition, { minLength: 1, maxLength: 3 }), fc.array(document, { maxLength: 12 }), number, (conditions, documents, moved) => {
-        // A rule with one comparison shares its limit with other such rules, so that their numbers differ from those of the file.
-        const rules = rulesOf(conditions.filter((each) => each.kind !== "compare"));
-        const kept = documents.filter((of) => !rules.some(({ drop }) => holds(drop, valueIn(of))));
-        for (const limit of limitsOf(rules)) {
-          const decided = documents.flatMap((of) => {
-            const value = decides(
-              limit,
-              rules.filter(({ drop }) => holds(drop, valueIn(of))),
-              valueIn(of),
-            );
-            return value === undefined ? [] : [{ value, isKept: kept.includes(of) }];
-          });
-          const stays = (value: number): boolean =>
-            value === moved ? !limit.dropsEqual : limit.drops === "below" ? value > moved : value < moved;
-          const changed = limit.change.replace("{}", String(moved));
-          const [name = "", text = ""] = [changed.slice(0, changed.indexOf(" = ")), changed.slice(changed.indexOf(" = ") + 3)];
-          const after = rules.map((rule) => (rule.name === name ? { ...rule, drop: parseExpression(text, columns, "here") } : rule));
-          const keptAfter = documents.filter((of) => !after.some(({ drop }) => holds(drop, valueIn(of)))).length;
-          const expected = kept.length - decided.filter(({ isKept }) => isKept).length + decided.filter(({ value }) => stays(value)).length;
-          strictEqual(expected, keptAfter, `${limit.limit} moved by ${changed}`);
-        }
-      }),
+      fc.property(
+        fc.array(condition, { minLength: 1, maxLength: 3 }),
+        fc.array(document, { maxLength: 12 }),
+        number,
+        (conditions, documents, moved) => {
+          // A rule with one comparison shares its limit with other such rules, so that their numbers differ from those of the file.
+          const rules = rulesOf(conditions.filter((each) => each.kind !== "compare"));
+          const kept = documents.filter((of) => !rules.some(({ drop }) => holds(drop, valueIn(of))));
+          for (const limit of limitsOf(rules)) {
+            const decided = documents.flatMap((of) => {
+              const value = decides(
+                limit,
+                rules.filter(({ drop }) => holds(drop, valueIn(of))),
+                valueIn(of),
+              );
+              return value === undefined ? [] : [{ value, isKept: kept.includes(of) }];
+            });
+            const stays = (value: number): boolean =>
+              value === moved ? !limit.dropsEqual : limit.drops === "below" ? value > moved : value < moved;
+            const changed = limit.change.replace("{}", String(moved));
+            const [name = "", text = ""] = [changed.slice(0, changed.indexOf(" = ")), changed.slice(changed.indexOf(" = ") + 3)];
+            const after = rules.map((rule) => (rule.name === name ? { ...rule, drop: parseExpression(text, columns, "here") } : rule));
+            const keptAfter = documents.filter((of) => !after.some(({ drop }) => holds(drop, valueIn(of)))).length;
+            const expected =
+              kept.length - decided.filter(({ isKept }) => isKept).length + decided.filter(({ value }) => stays(value)).length;
+            strictEqual(expected, keptAfter, `${limit.limit} moved by ${changed}`);
+          }
+        },
+      ),
       { numRuns: 300 },
     );
   });
 
   it("a limit has the side that drops, through `not`, `unless` and numbers on the left", () => {
     const shown = (text: string): unknown =>
-      limitsOf(parseRule("x", text, columns, "here").rules).map(({ limit, drops, dropsEqual, value, change }) => [limit, drops, dropsEqual, value, change]);
+      limitsOf(parseRule("x", text, columns, "here").rules).map(({ limit, drops, dropsEqual, value, change }) => [
+        limit,
+        drops,
+        dropsEqual,
+        value,
+        change,
+      ]);
     deepStrictEqual(shown("a < 2"), [["a_min", "below", false, 2, "a_min = {}"]]);
     deepStrictEqual(shown("a < 2 unless b > 1"), [
       ["x: a < 2", "below", false, 2, "x = a < {} and not b > 1"],
@@ -95,7 +107,13 @@ describe("limits of rules", () => {
     const rules = rulesOf([parseExpression("a < 2", columns, "here"), parseExpression("a < 3", columns, "here")]);
     const [limit, ...others] = limitsOf(rules);
     ok(limit !== undefined && others.length === 0);
-    strictEqual(decides(limit, rules, () => 1), 1);
-    strictEqual(decides(limit, [...rules, { name: "z", reason: "z", drop: { kind: "in", left: { column: "source" }, list: [] } }], () => 1), undefined);
+    strictEqual(
+      decides(limit, rules, () => 1),
+      1,
+    );
+    strictEqual(
+      decides(limit, [...rules, { name: "z", reason: "z", drop: { kind: "in", left: { column: "source" }, list: [] } }], () => 1),
+      undefined,
+    );
   });
 });

@@ -106,7 +106,11 @@ export class Progress {
     return {
       started_at: this.#startedAt,
       updated_at: this.#clock.now(),
-      stages: this.#stages.map(({ busyMs, slowest, ...state }) => ({ ...state, busy_ms: busyMs, ...(slowest === undefined ? {} : { slowest }) })),
+      stages: this.#stages.map(({ busyMs, slowest, ...state }) => ({
+        ...state,
+        busy_ms: busyMs,
+        ...(slowest === undefined ? {} : { slowest }),
+      })),
       running: [...this.#begun.values()].map(({ task: { stage, shard, partition }, at }) => ({
         stage,
         shard: shard?.shard.name ?? `partition ${partition}`,

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { measuredGain } from "./confirm.js";
-import type { SeededRun } from "./summarize.js";
+import type { SeededRun } from "./seeded-run.js";
 
 const run = (mixture: number, seed: number, web: number, code: number): SeededRun => ({
   size: "large",

@@ -1,4 +1,4 @@
-import type { AblationSettings, SeededRun } from "./summarize.js";
+import { goalOf, type SeededRun } from "./seeded-run.js";
 
 /** Measured goals of runs that differ in their mixture alone: what a recommendation is worth. */
 export interface MeasuredGain {
@@ -21,7 +21,7 @@ export interface MeasuredGain {
 export function measuredGain(
   recommended: readonly SeededRun[],
   natural: readonly SeededRun[],
-  goal: AblationSettings["goal"],
+  goal: Readonly<Record<string, number>>,
 ): MeasuredGain | undefined {
   const pairs = recommended.flatMap((run) => {
     const other = natural.find(({ seed }) => seed === run.seed);
@@ -39,7 +39,3 @@ export function measuredGain(
     better: gains.filter((each) => each > 0).length,
   };
 }
-
-/** The weighted held-out loss of a run. */
-export const goalOf = ({ losses }: SeededRun, goal: AblationSettings["goal"]): number =>
-  Object.entries(goal).reduce((sum, [source, weight]) => sum + weight * (losses[source] ?? Number.NaN), 0);

@@ -2,7 +2,16 @@ import { join } from "node:path";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
 import { readPipeline } from "@lapidary/data-pipeline";
-import { type DataJob, dataJobOf, isDataEntry, isDataPipeline, isPipeline, jobFileOf, type JobText, type LocatedJob } from "@lapidary/training/job";
+import {
+  type DataJob,
+  dataJobOf,
+  isDataEntry,
+  isDataPipeline,
+  isPipeline,
+  jobFileOf,
+  type JobText,
+  type LocatedJob,
+} from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 import { jobOfText, pipelineOfText, readLaunchText } from "./job-text.js";
 
@@ -72,7 +81,10 @@ export async function readPipelineSubmission(
       throw error instanceof LapidaryError ? error.with({ message: `job ${job.name}: ${error.message}` }) : error;
     }
   }
-  return { like: name, jobs: jobs.map((job) => ({ name: job.name, needs: [...job.needs], job: isDataEntry(job) ? job.dataJob : jobFileOf(job.job) })) };
+  return {
+    like: name,
+    jobs: jobs.map((job) => ({ name: job.name, needs: [...job.needs], job: isDataEntry(job) ? job.dataJob : jobFileOf(job.job) })),
+  };
 }
 
 /** The run of a data pipeline as the coordinator receives it. @throws LapidaryError LAP_DATA_… */

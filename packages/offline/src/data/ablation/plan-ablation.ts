@@ -42,7 +42,7 @@ export interface Confirmation {
 }
 
 /** The number of the recommended mixture, which is none of the designed ones. */
-export const recommendedMixture = -1;
+const recommendedMixture = -1;
 
 /** A held-out part and partly filled rows leave fewer tokens than a source has. */
 const usableShare = 0.9;
