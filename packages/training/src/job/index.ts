@@ -9,7 +9,6 @@ export {
   isPipeline,
   type Pipeline,
   type PipelineDataJob,
- 
   resolvePipeline,
 } from "../pipeline/load-pipeline.js";
 export { jobFileOf, printJob, printJobFile, type ResolvedJob } from "./resolved-job.js";
