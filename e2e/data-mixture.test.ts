@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { MixtureDataset, openDataset } from "@lapidary/data";
 import { publishSources, threeSources } from "@lapidary/data/testing/published-sources";
 import { ensure, seededRandom } from "@lapidary/std";
+import type { AblationReport } from "@lapidary/api/ablation-report";
+import { axeViolations, layoutFaults, openBrowser, textOf, until } from "./support/browser.js";
 import { Home } from "./support/cli.js";
 import { committedSteps, lastDigests } from "./support/committed-steps.js";
 
@@ -147,6 +149,46 @@ describe("training on a mixture of sources", function () {
     await home.json("jobs", "resume", "changed", `train.steps=${step + 4}`, from(step + 2));
     equal((await home.run("jobs", "wait", "changed")).code, 0);
     equal(lastDigests(home, "changed").length, step + 4);
+  });
+
+  it("an ablation recommends a mixture, trains the large size on it, and says what it is worth, also as a page", async () => {
+    const size = (dim: number, mixtures: number): string => `
+  mixtures: ${mixtures}
+  job:
+    model: { vocab_size: 300, model_dim: ${dim}, layers: 1, heads: 2, kv_heads: 1, head_dim: 8, mlp_dim: 32, context_length: 32 }
+    pod: { torus: 2x2, chip: v5e, host: 2x2 }
+    mesh: { data: 4 }
+    train: { steps: 3, batch: 4, seq: 32, eval: { every: 3, batches: 1 }, optimizer: { name: adamw, lr: 0.005 } }
+    data: { held_out: 0.2 }
+`;
+    const file = join(home.directory, "ablation.yaml");
+    writeFileSync(
+      file,
+      `pipeline: ./data\nseeds: 1\nrepeat: 9\ngoal: { web: 1, code: 1, maths: 2 }\nsmall:${size(16, 3)}large:${size(24, 2)}`,
+    );
+    const page = join(home.directory, "report.html");
+    const { code, stdout, stderr } = await home.run("data", "ablate", file, "--name", "mix", "-o", page, "--json");
+    equal(code, 0, stderr);
+    const report = JSON.parse(stdout.trimEnd().split("\n").at(-1) ?? "") as AblationReport & { pipelines: readonly string[] };
+    deepStrictEqual([report.pipelines, report.runs.length, report.confirming?.length], [["mix", "mix-confirmed"], 5, 1]);
+    ok(Math.abs(report.recommended.shares.reduce((sum, share) => sum + share, 0) - 1) < 1e-9);
+    // The measured gain is that of the reports of the runs.
+    const goalOf = async (run: string): Promise<number> => {
+      const { heldout_losses: losses } = (await home.json("jobs", "get", run)) as { heldout_losses: Record<string, number> };
+      return 0.25 * (losses["web"] ?? Number.NaN) + 0.25 * (losses["code"] ?? Number.NaN) + 0.5 * (losses["maths"] ?? Number.NaN);
+    };
+    const gain = (await goalOf("mix-large-m0-s0")) - (await goalOf("mix-confirmed-recommended-s0"));
+    ok(Math.abs((report.measured?.gain ?? 9) - gain) < 1e-6, `${report.measured?.gain} and ${gain}`);
+    const browser = await openBrowser();
+    try {
+      const opened = await (await browser.newContext({ offline: true })).newPage();
+      await opened.goto(`file://${page}`);
+      await until(opened, `document.querySelectorAll("svg circle").length === 9`);
+      match(await textOf(opened, "[data-field=measured]"), new RegExp(Math.abs(gain).toFixed(4)));
+      deepStrictEqual([...((await opened.evaluate(layoutFaults)) as string[]), ...(await axeViolations(opened))], []);
+    } finally {
+      await browser.close();
+    }
   });
 
   it("a source that runs out, an unknown source and keys of a corpus are refused before the run", async () => {

@@ -9,6 +9,9 @@ import { runEventsIn, type TimedEvent } from "@lapidary/api/run-events";
 /** The project's root, relative to the compiled file. */
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
 
+/** The script of the command. */
+export const bin = join(root, "packages/cli/bin/lapidary.mjs");
+
 export interface Ended {
   readonly code: number | null;
   readonly stdout: string;

@@ -79,9 +79,14 @@ export class RecordedDashboard {
   }
 
   /** Saves the page of a run. @returns the URL of the file */
-  async savePage(run: string): Promise<string> {
-    const file = join(this.#home, `${run}.html`);
-    writeFileSync(file, await (await this.#get(`/api/jobs/${run}/page.html`)).text());
+  savePage(run: string): Promise<string> {
+    return this.saveFile(`${run}.html`, `/api/jobs/${run}/page.html`);
+  }
+
+  /** The address of a file with the answer of a route. */
+  async saveFile(name: string, path: string): Promise<string> {
+    const file = join(this.#home, name);
+    writeFileSync(file, await (await this.#get(path)).text());
     return `file://${file}`;
   }
 

@@ -193,6 +193,8 @@ export const jobSummarySchema = z.object({
   goodput: goodputSchema.optional(),
   /** Findings that do not stop the job; absent without findings. */
   warnings: z.array(warningSchema).optional(),
+  /** The name under `/api/data` of what a data pipeline writes. Its steps are the stages of the pipeline. */
+  dataset: z.string().optional(),
 });
 export type JobSummary = z.infer<typeof jobSummarySchema>;
 
@@ -238,6 +240,8 @@ export const resumedSchema = z.object({
   state: jobStateSchema,
   /** The step after which it continues: that of its newest checkpoint; 0 if it has none. */
   from_step: count,
+  /** Whether it is a data pipeline: it computes what its output lacks, and has no checkpoint. */
+  goes_on: z.boolean().optional(),
   warnings: z.array(warningSchema).default([]),
 });
 export type Resumed = z.infer<typeof resumedSchema>;
@@ -454,14 +458,35 @@ const comparisonReportSchema = trainingReportSchema
   .extend({ comparison: modelComparisonSchema, answers: z.string(), text: z.string(), total_ms: float });
 export type ComparisonReport = z.infer<typeof comparisonReportSchema>;
 
-export const reportSchema = z.union([comparisonReportSchema, trainingReportSchema]);
+/** The report of a job that ran a data pipeline. */
+const dataReportSchema = z.object({
+  id: nameSchema,
+  /** The directory of the dataset, and its name under `/api/data`. */
+  out: z.string(),
+  dataset: z.string(),
+  /** Objects that the job computed, and those that it found. */
+  computed: count,
+  found: count,
+  sources: z.record(z.string(), z.object({ documents: count, tokens: count, bytes: count })),
+  /** Documents that came in and that stay. */
+  documents_in: count,
+  documents: count,
+  total_ms: float,
+  warnings: z.array(warningSchema).default([]),
+});
+export type DataReport = z.infer<typeof dataReportSchema>;
+
+export const reportSchema = z.union([comparisonReportSchema, trainingReportSchema, dataReportSchema]);
 export type Report = z.infer<typeof reportSchema>;
 
-/** The report of a job that trained. @throws if the job compared models */
+/** The report of a job that trained. @throws if the job did something else */
 export function trainingReport(report: Report): TrainingReport {
-  assert(!isComparison(report), "the job trained", report.id);
+  assert(isTraining(report), "the job trained", report.id);
   return report;
 }
+
+export const isTraining = (report: Report): report is TrainingReport => "train_loss" in report;
+export const isDataReport = (report: Report): report is DataReport => "computed" in report;
 
 export const isComparison = (report: Report): report is ComparisonReport => "comparison" in report;
 

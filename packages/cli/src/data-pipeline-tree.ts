@@ -44,6 +44,13 @@ export const pipelineCommands: readonly CommandSpec[] = [
       }),
   },
   {
+    name: "fetch",
+    summary: "download the packages that are sources of a pipeline file, and check their digests; continues after an interruption",
+    arguments: [pipelineFile],
+    examples: ["lapidary data fetch configs/data/packages.yaml"],
+    run: async (context, args) => (await import("./commands/data-pipeline.js")).fetchData(context, args.required("file")),
+  },
+  {
     name: "worker",
     summary: "compute tasks of `data run --redis`, on any host that reaches the sources and the store; Ctrl-C ends it",
     options: [
@@ -66,7 +73,8 @@ export const pipelineCommands: readonly CommandSpec[] = [
   },
   {
     name: "card",
-    summary: "sources, licences, losses with examples and limits of a dataset, as Markdown; also writes card.md and card.json",
+    summary:
+      "sources, licences, losses with examples and limits of a dataset, as Markdown; also writes card.md, card.json and the page card.html",
     arguments: [dataArgument],
     examples: ["lapidary data card", "lapidary data card ./data/v3 --json"],
     run: async (context, args) => (await import("./commands/data-pipeline.js")).showDataCard(context, args.text("data")),

@@ -276,12 +276,14 @@ export const dataCommands: CommandSpec = {
           access: "read",
         },
         { flags: "--name <name>", description: "the name of the pipeline of its runs; the same name continues" },
-        { flags: "-o, --output <file>", description: "the report as JSON", completes: "file", access: "write" },
+        {
+          flags: "-o, --output <file>",
+          description: "the report as JSON, or as a page with charts if it ends in .html",
+          completes: "file",
+          access: "write",
+        },
       ],
-      examples: [
-        "lapidary data ablate configs/ablations/small.yaml --pipeline ./data/v3",
-        "lapidary data ablate mine.yaml -o report.json --json",
-      ],
+      examples: ["lapidary data ablate configs/ablations/small.yaml --pipeline ./data/v3", "lapidary data ablate mine.yaml -o report.html"],
       run: async (context, args) =>
         (await import("./commands/data-ablate.js")).ablateData(context, {
           file: args.required("file"),

@@ -10,15 +10,18 @@ import {
   noFailpoints,
   socketPathFor,
   systemClock,
+  type Warning,
 } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { jobWarnings, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
+import { type DataJob, dataJobIn } from "@lapidary/training/job";
 import type { z } from "zod";
 import type {
   Cancelled,
   CheckpointEntry,
   JobDetail,
   PipelineSubmitted,
+  Report,
   Resumed,
   Status,
   Submitted,
@@ -29,6 +32,8 @@ import type { SlicePlace } from "@lapidary/api/api-values";
 import { checkOutput } from "./check-output.js";
 import { removeConnection, writeConnection } from "@lapidary/api/connection";
 import { asJobError, cancelOf, coordinatorStopped, errorFields, isCancel, notReady, notResumable, runLost } from "./coordinator-errors.js";
+import { s3AccessOf } from "@lapidary/data-store";
+import { describeDataJob, runDataJob } from "./data-run.js";
 import { EventFeed } from "./event-feed.js";
 import { compareOnPod } from "@lapidary/comparison";
 import { listCheckpoints, execute } from "@lapidary/trainer";
@@ -46,7 +51,7 @@ import { endByNeeds, isUnfinishedNeed, unfinishedNeeds } from "./needs.js";
 import { cancelPipeline, checkNewPipeline, createPipeline, pipelineDetail, withNewestCheckpoints } from "./pipelines.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { eventError } from "@lapidary/api/run-events";
-import { PipelineStore, type Run, runFiles, RunStore, homeToken } from "@lapidary/telemetry";
+import { type NewRun, PipelineStore, type Run, runFiles, RunStore, homeToken } from "@lapidary/telemetry";
 import { silentLog, type Log } from "./log.js";
 import { type RunHandlers, RunQueue } from "./run-queue.js";
 import { stopSignals } from "./stop-signals.js";
@@ -101,6 +106,8 @@ export class Coordinator {
   readonly #waiting = new Map<string, ResolvedJob>();
   /** Runs that have a slice, and the controller that stops each of them. */
   readonly #running = new Map<string, AbortController>();
+  /** The run of a data pipeline. */
+  #dataRun: string | undefined;
   readonly #stack: { readonly what: string; readonly stop: () => Promise<void> | void }[] = [];
   readonly #startedAt: number;
   /** Settles when the coordinator should end. The caller then calls `stop`. */
@@ -217,6 +224,8 @@ export class Coordinator {
         service: this.#service(runs),
         page: new PageFiles(join(root, "packages/dashboard/page/dist")),
         root,
+        home,
+        s3: s3AccessOf(environment),
         onBug: (error) => this.#log.error("internal error", errorFields(error)),
       }),
     );
@@ -291,6 +300,8 @@ export class Coordinator {
       // The files of a need may be missing.
       const end = endByNeeds(run, ensure(this.#runs, "runs"));
       if (end !== undefined) throw end.error;
+      const dataJob = dataJobIn(run.identity.job);
+      if (dataJob !== undefined) return this.#placeData(run, dataJob);
       const job = this.#waiting.get(id) ?? jobOfRun(run, this.#options.root);
       this.#waiting.set(id, job);
       const slice = this.#pods.place(id, sliceOf(job));
@@ -304,11 +315,16 @@ export class Coordinator {
     }
   }
 
+  /** A data job needs no chips. Each uses all cores, so one runs at a time. */
+  #placeData(run: Run, dataJob: DataJob): Placed | undefined {
+    if (this.#dataRun !== undefined) return undefined;
+    this.#dataRun = run.id;
+    return { run, dataJob };
+  }
+
   async #run(placed: Placed, signal: AbortSignal): Promise<JsonValue> {
-    if (!("job" in placed)) return null;
-    const { run, slice } = placed;
-    const { root, home, workers } = this.#options;
-    const workerManager = ensure(this.#workerManager, "workers");
+    if (!("job" in placed) && !("dataJob" in placed)) return null;
+    const { run } = placed;
     const own = new AbortController();
     this.#running.set(run.id, own);
     const unlisten = run.listen((event) => this.#feed?.publish(run.id, event));
@@ -317,24 +333,13 @@ export class Coordinator {
       onDrain: () => run.record({ type: "drain_requested" }),
     });
     const either = AbortSignal.any([signal, own.signal]);
-    this.#log.info("job starts", { job: run.id, slice });
+    this.#log.info("job starts", { job: run.id, ...("slice" in placed ? { slice: placed.slice } : {}) });
     try {
-      const job = await withNewestCheckpoints(placed.job);
-      const report = await (job.recipe === "compare" ? compareOnPod : execute)({
-        run,
-        job,
-        slice,
-        root,
-        workers: job.workers ?? workersForSlice(workers, sliceOf(job)),
-        cacheDir: join(home, "cache"),
-        startGroup: (options) => workerManager.startGroup(run, options),
-        hasWorkers: (count) => workerManager.hasWorkers(count, job.numerics),
-        clock: this.#clock,
-        signal: abort,
-        drain,
-        failpoints: this.#options.failpoints ?? noFailpoints,
-      });
-      run.writeReport(report);
+      run.writeReport(
+        "dataJob" in placed
+          ? await runDataJob({ run, job: placed.dataJob, home: this.home, s3: s3AccessOf(this.#options.environment), clock: this.#clock, signal: either })
+          : await this.#execute(placed, { abort, drain }),
+      );
       this.#finish(run, "done");
       return null;
     } catch (error) {
@@ -346,10 +351,33 @@ export class Coordinator {
     } finally {
       clear();
       unlisten();
-      workerManager.release(run.id);
+      this.#workerManager?.release(run.id);
       this.#pods.free(run.id);
+      if (this.#dataRun === run.id) this.#dataRun = undefined;
       this.#running.delete(run.id);
     }
+  }
+
+  /** Trains, or compares models. */
+  async #execute(placed: OnChips, { abort, drain }: { readonly abort: AbortSignal; readonly drain: AbortSignal }): Promise<Report> {
+    const { run, slice } = placed;
+    const { root, home, workers } = this.#options;
+    const workerManager = ensure(this.#workerManager, "workers");
+    const job = await withNewestCheckpoints(placed.job);
+    return (job.recipe === "compare" ? compareOnPod : execute)({
+      run,
+      job,
+      slice,
+      root,
+      workers: job.workers ?? workersForSlice(workers, sliceOf(job)),
+      cacheDir: join(home, "cache"),
+      startGroup: (options) => workerManager.startGroup(run, options),
+      hasWorkers: (count) => workerManager.hasWorkers(count, job.numerics),
+      clock: this.#clock,
+      signal: abort,
+      drain,
+      failpoints: this.#options.failpoints ?? noFailpoints,
+    });
   }
 
   #finish(run: Run, state: "done" | "failed" | "cancelled", error?: LapidaryError): void {
@@ -383,6 +411,11 @@ export class Coordinator {
 
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
     const { root, home } = this.#options;
+    const dataJob = dataJobIn(request.job);
+    if (dataJob !== undefined) {
+      const priority = request.priority ?? dataJob.priority;
+      return this.#create(runs, { ...describeDataJob(dataJob, home), name: nameOf(request, dataJob.name), priority }, []);
+    }
     const runsDirectory = join(home, "runs");
     const { job, locationOf, warnings: renamed } = parsePlacedJob(request, root, { runsDirectory });
     // A repeated request returns the run that the first request created, even if its inputs have changed.
@@ -395,15 +428,17 @@ export class Coordinator {
           ...(await checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory })),
           ...jobWarnings(job),
         ];
+    return this.#create(
+      runs,
+      { ...describeJob(job), name: nameOf(request, job.name), priority: request.priority ?? job.priority },
+      warnings,
+    );
+  }
+
+  async #create(runs: RunStore, wanted: Omit<NewRun, "queue_id">, warnings: readonly Warning[]): Promise<Submitted> {
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
-    const name = request.name === undefined ? { like: job.name } : { exactly: request.name };
-    const { run, existed } = runs.create({
-      ...describeJob(job),
-      name,
-      priority: request.priority ?? job.priority,
-      queue_id: `q-${randomUUID()}`,
-    });
+    const { run, existed } = runs.create({ ...wanted, queue_id: `q-${randomUUID()}` });
     if (!existed) {
       run.warn(warnings);
       try {
@@ -418,7 +453,7 @@ export class Coordinator {
 
   async #submitPipeline(runs: RunStore, request: z.output<typeof submitPipelineSchema>): Promise<PipelineSubmitted> {
     const pipelines = ensure(this.#pipelines, "pipelines");
-    const place = { root: this.#options.root, runs, pipelines };
+    const place = { root: this.#options.root, home: this.home, runs, pipelines };
     const checked = await checkNewPipeline(request, place, this.#clock.now());
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
@@ -444,6 +479,8 @@ export class Coordinator {
     const runs = ensure(this.#runs, "runs");
     const unresolved = endByNeeds(run, runs);
     if (unresolved !== undefined) throw unresolved.error;
+    const dataJob = dataJobIn(run.identity.job);
+    if (dataJob !== undefined) return this.#resumeData(run, dataJob, overrides);
     prepareResume(run, root, overrides);
     const job = await withNewestCheckpoints(jobOfRun(run, root));
     const warnings = jobWarnings(job);
@@ -451,15 +488,30 @@ export class Coordinator {
     const readsInit = checkpoints.length === 0 || needsInit(job);
     await checkJobInputs(job, { projectRoot: root, readsInit, isPending: (of) => isUnfinishedNeed(of, run, runs) });
     run.resume(job.train.steps, printMesh(meshOf(job)));
-    run.waitFor(unfinishedNeeds(run, runs));
+    await this.#enqueueResumed(run);
     run.warn(warnings);
+    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0, warnings };
+  }
+
+  /** The file of the pipeline is read again: what it changes is computed, and the rest is found. */
+  async #resumeData(run: Run, dataJob: DataJob, overrides: readonly string[]): Promise<Resumed> {
+    const [override] = overrides;
+    if (override !== undefined)
+      throw new LapidaryError({ code: "LAP_RESUME_CHANGES", message: "a data pipeline has no overrides", location: override });
+    const { steps, mesh } = describeDataJob(dataJob, this.home);
+    run.resume(steps, mesh);
+    await this.#enqueueResumed(run);
+    return { id: run.id, state: run.state, from_step: 0, goes_on: true, warnings: [] };
+  }
+
+  async #enqueueResumed(run: Run): Promise<void> {
+    run.waitFor(unfinishedNeeds(run, ensure(this.#runs, "runs")));
     try {
-      await queue.enqueue(run);
+      await ensure(this.#queue, "queue").enqueue(run);
     } catch (error) {
       this.#finish(run, "failed", asJobError(run, error));
       throw error;
     }
-    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0, warnings };
   }
 
   #detail(run: Run): JobDetail {
@@ -483,10 +535,19 @@ export class Coordinator {
   }
 }
 
+const nameOf = ({ name }: { readonly name?: string | undefined }, like: string): NewRun["name"] =>
+  name === undefined ? { like } : { exactly: name };
+
 export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinator> => Coordinator.start(options);
 
 /** A run that has its chips. A run without a job has ended before. */
-type Placed = { readonly run: Run } | { readonly run: Run; readonly job: ResolvedJob; readonly slice: SlicePlace };
+type Placed = { readonly run: Run } | { readonly run: Run; readonly dataJob: DataJob } | OnChips;
+
+interface OnChips {
+  readonly run: Run;
+  readonly job: ResolvedJob;
+  readonly slice: SlicePlace;
+}
 
 /** In the home directory if its path is short enough for sockets. */
 const socketDirectory = (home: string): string => dirname(socketPathFor(join(home, "workers", "longest-socket-name")));

@@ -14,7 +14,9 @@ import {
 import { type PipelineRecord, type PipelineStore, type Run, runFiles, type RunStore } from "@lapidary/telemetry";
 import { listCheckpoints } from "@lapidary/trainer";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
+import { dataJobIn, isDataEntry, outputOf, type PipelineDataJob } from "@lapidary/training/job";
 import {
+  checkDataOfNeeds,
   checkRunsOfNeeds,
   type JobOrder,
   jobWarnings,
@@ -26,6 +28,7 @@ import {
 import type { z } from "zod";
 import { checkOutput } from "./check-output.js";
 import { pipelineNameTaken } from "./coordinator-errors.js";
+import { describeDataJob } from "./data-run.js";
 import { describeJob, parsePlacedJob } from "./jobs.js";
 
 type PipelineRequest = z.output<typeof submitPipelineSchema>;
@@ -33,6 +36,8 @@ type PipelineRequest = z.output<typeof submitPipelineSchema>;
 /** The project, and the files of runs and pipelines. */
 export interface PipelinePlace {
   readonly root: string;
+  /** The state directory. */
+  readonly home: string;
   readonly runs: RunStore;
   readonly pipelines: PipelineStore;
 }
@@ -115,8 +120,12 @@ async function checkPipeline(
   for (const { name } of order.jobs) checkRunName(runOf(id, name));
   const jobs = resolveJobs(order, id, place);
   const warnings = new Map<string, readonly Warning[]>();
-  if (checksInputs) for (const job of jobs) warnings.set(runOf(id, job.name), await checkJob(job, place));
-  const described = jobs.map((job) => ({ ...job, description: describeJob(job.job) }));
+  if (checksInputs) for (const job of jobs) if (!isDataEntry(job)) warnings.set(runOf(id, job.name), await checkJob(job, place));
+  const described = jobs.map((job) =>
+    isDataEntry(job)
+      ? { ...job, priority: job.dataJob.priority, description: describeDataJob(job.dataJob, place.home) }
+      : { ...job, priority: job.job.priority, description: describeJob(job.job) },
+  );
   const identity = described.map(({ name, needs, description }) => ({ name, needs: [...needs], job: description.fingerprint }));
   return {
     record: {
@@ -125,7 +134,7 @@ async function checkPipeline(
       fingerprint: createHash("sha256")
         .update(canonicalJson(asJson(identity)))
         .digest("hex"),
-      jobs: described.map(({ name, needs, job, description }) => ({
+      jobs: described.map(({ name, needs, priority, description }) => ({
         name,
         run: runOf(id, name),
         needs: [...needs],
@@ -133,7 +142,7 @@ async function checkPipeline(
           ...description,
           pipeline: id,
           needs: needs.map((need) => runOf(id, need)),
-          priority: request.priority ?? job.priority,
+          priority: request.priority ?? priority,
           queue_id: `q-${randomUUID()}`,
         },
       })),
@@ -162,10 +171,16 @@ function resolveJobs(
   order: JobOrder<PipelineRequest["jobs"][number]>,
   id: string,
   { root, runs: { directory } }: PipelinePlace,
-): LocatedPipelineJob[] {
-  const runs = new Map(order.jobs.map(({ name }) => [name, join(directory, runOf(id, name))]));
+): (LocatedPipelineJob | PipelineDataJob)[] {
+  const dataJobs = order.jobs.flatMap(({ name, needs, job }): PipelineDataJob[] => {
+    const dataJob = dataJobIn(job);
+    return dataJob === undefined ? [] : [{ name, needs, dataJob, out: outputOf(dataJob) }];
+  });
+  const onChips = order.jobs.filter(({ name }) => !dataJobs.some((each) => each.name === name));
+  const runs = new Map(onChips.map(({ name }) => [name, join(directory, runOf(id, name))]));
   const nameOfRun = new Map([...runs].map(([name, directory]) => [directory, name]));
-  const jobs = order.jobs.map(({ name, needs, job: value }): LocatedPipelineJob => {
+  const jobs = onChips.map(({ name, needs, job: value }): LocatedPipelineJob => {
+    const pendingData = dataJobs.filter((each) => order.ancestors(name).has(each.name)).map(({ out }) => out);
     const { job, locationOf, warnings } = parsePlacedJob({ job: value, overrides: [] }, root, { runs, runsDirectory: directory });
     return {
       name,
@@ -173,7 +188,7 @@ function resolveJobs(
       job,
       locationOf: (path) => `jobs.${name}.${locationOf(path)}`,
       renamed: warnings,
-      isPending: (run) => nameOfRun.has(run),
+      isPending: (run) => nameOfRun.has(run) || pendingData.includes(run),
     };
   });
   const named = jobs.map(({ job, ...rest }) => ({
@@ -182,7 +197,8 @@ function resolveJobs(
     job: mapRunReferences(job, ({ run }) => nameOfRun.get(run) ?? run),
   }));
   checkRunsOfNeeds(named, order.ancestors);
-  return jobs;
+  checkDataOfNeeds(jobs, dataJobs, order.ancestors);
+  return order.jobs.flatMap(({ name }) => [...jobs, ...dataJobs].find((job) => job.name === name) ?? []);
 }
 
 async function checkJob(

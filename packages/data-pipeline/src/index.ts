@@ -1,5 +1,6 @@
+export { fetchSources } from "./fetch/fetch-sources.js";
 export { readPipeline, storeLocation } from "./file/pipeline-file.js";
-export { datasetCard, idleStages } from "./result/card.js";
+export { type DatasetCard, datasetCard, idleStages, type LimitCard, type StageCard } from "./result/card.js";
 export { cardText, writeCard } from "./result/card-text.js";
 export { collectGarbage } from "./result/collect-garbage.js";
 export { type DatasetDifference, diffDatasets } from "./result/diff.js";
@@ -10,7 +11,7 @@ export {
   type SourceRecitation,
   writeRecitation,
 } from "./result/recitation-file.js";
-export { outputDirectory, rememberRun } from "./result/locate.js";
+export { type KnownDataset, knownDatasets, outputDirectory, rememberRun } from "./result/locate.js";
 export { type StageAccount } from "./result/stage-accounts.js";
 export { type PipelineStatus, pipelineStatus } from "./result/status.js";
 export { verifyObjects } from "./result/verify-objects.js";
@@ -18,6 +19,7 @@ export { type RuleEffect, whatIf } from "./result/whatif.js";
 export { type DocumentHistory, type StageFate, whyDocument } from "./result/why.js";
 export { Progress } from "./run/progress.js";
 export { type RunResult, runPipeline } from "./run/run-pipeline.js";
+export { hasPlanFile } from "./result/plan-file.js";
 export { runRobustly, type SetAside } from "./run/run-robustly.js";
 export { childProcess, type ExecutorContext, type StartRunner, type TaskExecutor } from "./run/task-executor.js";
 export type { TaskRunner } from "./run/task-process.js";

@@ -1,7 +1,8 @@
 import { LapidaryError } from "@lapidary/std";
 import { z } from "zod";
-import { type DroppedExample, droppedExample, maxExamples, smallestExamples } from "./examples.js";
+import { type DroppedExample, droppedExample, maxExamples, maxExamplesOfReason, smallestExamples } from "./examples.js";
 import { binOf, type Histogram, mergeHistograms, sortedBins } from "./histogram.js";
+import { LimitCounter, type LimitCounts, limitCounts, mergeLimits } from "./limit-counts.js";
 
 /** A file that could not be read to its end, and why. */
 export interface FileError {
@@ -20,12 +21,16 @@ export interface AccountCounts {
   readonly errors: readonly FileError[];
   /** UTF-8 bytes that were removed from delivered texts, by reason. */
   readonly cut?: Readonly<Record<string, number>> | undefined;
+  /** UTF-8 bytes of dropped texts, by reason. Documents without a readable text have none. */
+  readonly lost?: Readonly<Record<string, number>> | undefined;
   /** Ids of the delivered texts, if the stage encodes them. */
   readonly tokens?: number | undefined;
   /** A uniform sample of the dropped documents. */
   readonly examples?: readonly DroppedExample[] | undefined;
   /** Of each measure, if the stage measures. */
   readonly histograms?: Readonly<Record<string, Histogram>> | undefined;
+  /** Of each limit of a rule: what another limit would drop. */
+  readonly limits?: Readonly<Record<string, LimitCounts>> | undefined;
 }
 
 const count = z.number().int().nonnegative();
@@ -39,9 +44,11 @@ export const accountSchema = z.object({
   bytes: count,
   errors: z.array(z.object({ file: z.string(), reason: z.string() })),
   cut: counts.optional(),
+  lost: counts.optional(),
   tokens: count.optional(),
   examples: z.array(z.object({ id: z.string(), reason: z.string(), excerpt: z.string() })).optional(),
   histograms: z.record(z.string(), counts).optional(),
+  limits: z.record(z.string(), limitCounts).optional(),
 });
 
 /**
@@ -55,6 +62,8 @@ export class Account {
   readonly #dropped = new Map<string, number>();
   readonly #errors: FileError[] = [];
   readonly #cut = new Map<string, number>();
+  readonly #lost = new Map<string, number>();
+  readonly #limits = new LimitCounter();
   readonly #histograms = new Map<string, Map<string, number>>();
   #examples: readonly DroppedExample[] = [];
   #tokens: number | undefined;
@@ -75,8 +84,11 @@ export class Account {
   /** Drops a document whose id and text are known. It can become an example. */
   dropDocument({ id, text }: { readonly id: string; readonly text: string }, reason: string): void {
     this.drop(reason);
+    this.#lost.set(reason, (this.#lost.get(reason) ?? 0) + Buffer.byteLength(text));
     const last = this.#examples[maxExamples - 1];
-    if (last === undefined || id < last.id) this.#examples = smallestExamples([...this.#examples, droppedExample(id, reason, text)]);
+    const lastOfReason = this.#examples.filter((example) => example.reason === reason)[maxExamplesOfReason - 1];
+    if (last === undefined || id < last.id || lastOfReason === undefined || id < lastOfReason.id)
+      this.#examples = smallestExamples([...this.#examples, droppedExample(id, reason, text)]);
   }
 
   /** Bytes that the stage removed from a text that it delivers. */
@@ -96,6 +108,11 @@ export class Account {
     bins.set(bin, (bins.get(bin) ?? 0) + 1);
   }
 
+  /** A document that only the limit of one rule can drop: its value, and whether the present limit keeps it. */
+  observeLimit(limit: string, value: number, isKept: boolean): void {
+    this.#limits.add(limit, value, isKept);
+  }
+
   /** A file has an error. Documents that were delivered before it stay delivered. */
   fail(file: string, reason: string): void {
     this.#errors.push({ file, reason });
@@ -106,9 +123,11 @@ export class Account {
     const dropped = sorted(this.#dropped);
     const details = {
       ...(this.#cut.size === 0 ? {} : { cut: sorted(this.#cut) }),
+      ...(this.#lost.size === 0 ? {} : { lost: sorted(this.#lost) }),
       ...(this.#tokens === undefined ? {} : { tokens: this.#tokens }),
       ...(this.#examples.length === 0 ? {} : { examples: this.#examples }),
       ...(this.#histograms.size === 0 ? {} : { histograms: mergeHistograms([this.#binned()]) }),
+      ...(this.#limits.isEmpty ? {} : { limits: this.#limits.counts() }),
     };
     return checkAccount({ in: this.#in, out: this.#out, dropped, bytes: this.#bytes, errors: [...this.#errors], ...details }, location);
   }
@@ -133,16 +152,22 @@ export function mergeAccounts(accounts: readonly AccountCounts[], location: stri
 }
 
 /** A detail is absent if no account has it. */
-function mergeDetails(accounts: readonly AccountCounts[]): Pick<AccountCounts, "cut" | "tokens" | "examples" | "histograms"> {
+function mergeDetails(
+  accounts: readonly AccountCounts[],
+): Pick<AccountCounts, "cut" | "lost" | "tokens" | "examples" | "histograms" | "limits"> {
+  const lost = accounts.flatMap((account) => (account.lost === undefined ? [] : [account.lost]));
+  const limits = accounts.flatMap((account) => (account.limits === undefined ? [] : [account.limits]));
   const cut = accounts.flatMap((account) => (account.cut === undefined ? [] : [account.cut]));
   const tokens = accounts.flatMap((account) => (account.tokens === undefined ? [] : [account.tokens]));
   const examples = accounts.flatMap((account) => account.examples ?? []);
   const histograms = accounts.flatMap((account) => (account.histograms === undefined ? [] : [account.histograms]));
   return {
     ...(cut.length === 0 ? {} : { cut: sumByReason(cut) }),
+    ...(lost.length === 0 ? {} : { lost: sumByReason(lost) }),
     ...(tokens.length === 0 ? {} : { tokens: tokens.reduce((total, each) => total + each, 0) }),
     ...(examples.length === 0 ? {} : { examples: smallestExamples(examples) }),
     ...(histograms.length === 0 ? {} : { histograms: mergeHistograms(histograms) }),
+    ...(limits.length === 0 ? {} : { limits: mergeLimits(limits) }),
   };
 }
 

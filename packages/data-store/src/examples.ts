@@ -6,8 +6,9 @@ export interface DroppedExample {
   readonly excerpt: string;
 }
 
-/** An account has at most this many examples. */
+/** An account has the examples with the smallest ids: so many of all, and so many of each reason. */
 export const maxExamples = 20;
+export const maxExamplesOfReason = 5;
 const excerptCharacters = 200;
 
 /** @param text of the document; it is cut between two characters */
@@ -17,8 +18,16 @@ export function droppedExample(id: string, reason: string, text: string): Droppe
 }
 
 /**
- * The examples with the smallest ids. An id is a hash, so they are a uniform sample of all dropped documents, and the
- * sample of a union is the smallest of both samples.
+ * The examples with the smallest ids of all and of each reason. An id is a hash, so they are uniform samples of the dropped documents, and the
+ * samples of a union are the smallest of both samples.
  */
-export const smallestExamples = (examples: readonly DroppedExample[]): readonly DroppedExample[] =>
-  [...examples].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)).slice(0, maxExamples);
+export function smallestExamples(examples: readonly DroppedExample[]): readonly DroppedExample[] {
+  const ofReason = new Map<string, number>();
+  return [...examples]
+    .sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
+    .filter(({ reason }, place) => {
+      const before = ofReason.get(reason) ?? 0;
+      ofReason.set(reason, before + 1);
+      return place < maxExamples || before < maxExamplesOfReason;
+    });
+}

@@ -12,9 +12,14 @@ export function binOf(value: number): string {
   if (Number.isNaN(value)) return "none";
   if (!Number.isFinite(value)) return String(value);
   if (value < 0) return `-${binOf(-value)}`;
-  if (value < 1) return String(Math.floor(value * binsOfOne) / binsOfOne);
-  return String(Number((10 ** (Math.floor(Math.log10(value) * binsOfDecade) / binsOfDecade)).toPrecision(4)));
+  const guess = value < 1 ? Math.floor(value * binsOfOne) : binsOfOne + Math.floor(Math.log10(value) * binsOfDecade);
+  // A limit that is printed in four digits is rounded, and a value is never below the printed limit of its bin.
+  for (let bin = guess + 1; ; bin--) if (lowerLimit(bin) <= value) return String(lowerLimit(bin));
 }
+
+/** The bins below 1 come first. */
+const lowerLimit = (bin: number): number =>
+  bin < binsOfOne ? bin / binsOfOne : Number((10 ** ((bin - binsOfOne) / binsOfDecade)).toPrecision(4));
 
 /** The sum of histograms by name. */
 export function mergeHistograms(histograms: readonly Readonly<Record<string, Histogram>>[]): Readonly<Record<string, Histogram>> {

@@ -15,3 +15,4 @@ export {
 } from "./stored-object.js";
 export { type DroppedExample, maxExamples, smallestExamples } from "./examples.js";
 export { binOf, type Histogram } from "./histogram.js";
+export type { LimitCounts } from "./limit-counts.js";

@@ -1,7 +1,9 @@
 export { fitAblation } from "./ablation/ablation.js";
+export { type MeasuredGain, measuredGain } from "./ablation/confirm.js";
 export { designMixtures } from "./ablation/design.js";
 export { recommendMixture } from "./ablation/recommend.js";
-export { type AblationSummary, meanGoal, type SeededRun, summarizeAblation } from "./ablation/summarize.js";
+export type { SeededRun } from "./ablation/seeded-run.js";
+export { type AblationSummary, meanGoal, summarizeAblation } from "./ablation/summarize.js";
 export { damagedDataset } from "./dataset/dataset-error.js";
 export { DocumentTable } from "./dataset/document-table.js";
 export { splitShard } from "./dataset/held-out.js";

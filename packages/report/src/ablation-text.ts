@@ -1,4 +1,4 @@
-import type { AblationReport } from "@lapidary/offline/data-ablation";
+import type { AblationReport } from "@lapidary/api/ablation-report";
 import { textTable } from "@lapidary/std";
 
 /** Below this rank correlation, the order of mixtures of the small size says little about the large size. */
@@ -31,7 +31,22 @@ export function ablationText(report: AblationReport): string {
     `  predicted loss of the large size ${range(recommended.loss)}`,
     `  of the natural mixture           ${range(natural.loss)}`,
     `  limits: a run of ${tokens} tokens that reads each source at most ${repeat} times, and no larger share of a source than in the mixtures above`,
+    ...measuredText(report),
   ].join("\n");
+}
+
+/** What runs on the recommended mixture measured, next to runs on the natural one with the same seeds. */
+function measuredText({ measured, natural }: AblationReport): readonly string[] {
+  if (measured === undefined) return ["  not trained: `confirm: true` in the file trains the large size on it"];
+  const { recommended, gain, standardError, better } = measured;
+  const mean = (values: readonly number[]): string => (values.reduce((sum, each) => sum + each, 0) / values.length).toFixed(4);
+  const certain = standardError !== undefined && Math.abs(gain) > 2 * standardError;
+  return [
+    "",
+    `Measured with the large size: recommended ${mean(recommended)}, natural ${mean(measured.natural)} (${natural.shares.length} sources, ${recommended.length} seeds)`,
+    `  the recommended mixture is ${Math.abs(gain).toFixed(4)} ${gain >= 0 ? "better" : "worse"}${standardError === undefined ? "" : ` ± ${standardError.toFixed(4)} (standard error)`}, better with ${better} of ${recommended.length} seeds`,
+    ...(certain ? [] : ["  this difference is within its error: more seeds or longer runs would tell"]),
+  ];
 }
 
 const largestOf = (mixtures: AblationReport["mixtures"], source: number): number =>

@@ -1,4 +1,4 @@
-import { isComparison, type MetricsRow, type Report, type TrainingReport } from "@lapidary/api";
+import { type DataReport, isComparison, isDataReport, type MetricsRow, type Report, type TrainingReport } from "@lapidary/api";
 import { formatBytes, formatCount, formatDuration, textTable, counted } from "@lapidary/std";
 import type { Paint } from "./paint.js";
 import { type CurvePoint, drawCurve } from "./curve.js";
@@ -15,6 +15,7 @@ export interface ReportStyle {
  */
 export function runReport(report: Report, metrics: readonly MetricsRow[], { columns, paint }: ReportStyle): string {
   if (isComparison(report)) return `\n${report.text}\n\nprompts, answers and verdicts: ${report.answers}`;
+  if (isDataReport(report)) return `\n${dataText(report)}`;
   const heading = (text: string): string => `\n${paint.bold(text)}`;
   const losses: CurvePoint[] = metrics.flatMap((row) => (row.kind === "train" ? [{ step: row.step, value: row.loss }] : []));
   return [
@@ -33,6 +34,23 @@ export function runReport(report: Report, metrics: readonly MetricsRow[], { colu
     `  ${report.checkpoint}`,
     `  ${paint.dim(`sample it:  lapidary sample ${report.id} "your prompt"`)}`,
     `  ${paint.dim(`export it:  lapidary ckpt export ${report.id} -o DIR   (safetensors; transformers loads it)`)}`,
+  ].join("\n");
+}
+
+/** The result of a data pipeline. */
+function dataText({ out, sources, documents, documents_in, computed, found, total_ms }: DataReport): string {
+  const rows = Object.entries(sources).map(([name, each]) => [
+    name,
+    String(each.documents),
+    formatBytes(each.bytes),
+    each.tokens === 0 ? "" : formatCount(each.tokens),
+  ]);
+  const number = (title: string): { readonly title: string; readonly align: "right" } => ({ title, align: "right" });
+  return [
+    textTable([{ title: "source" }, number("documents"), number("text"), number("tokens")], rows),
+    `${documents} of ${counted(documents_in, "document")} stay; ${computed} objects computed, ${found} found, ${formatDuration(total_ms)}`,
+    `dataset: ${out}`,
+    `losses and examples:  lapidary data card ${out}`,
   ].join("\n");
 }
 

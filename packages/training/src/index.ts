@@ -13,7 +13,7 @@ export { type JobText, type JobValue, type LocatedJob, loadJob, loadLocatedJob, 
 export { type JobOrder, orderJobs } from "./pipeline/job-order.js";
 export type { ResolvedComparison } from "./job/comparison-job.js";
 export { mapRunReferences, runReferences } from "./job/run-references.js";
-export { checkRunsOfNeeds } from "./pipeline/load-pipeline.js";
+export { checkDataOfNeeds, checkRunsOfNeeds } from "./pipeline/load-pipeline.js";
 export { pipelineJsonSchema } from "./pipeline/pipeline-schema.js";
 export { lossChunksOf, mostLossChunks } from "./job/loss-chunks.js";
 export {

@@ -5,6 +5,7 @@ import {
   collectGarbage,
   datasetCard,
   diffDatasets,
+  fetchSources,
   idleStages,
   outputDirectory,
   pipelineStatus,
@@ -20,9 +21,10 @@ import {
   whatIf,
   whyDocument,
   writeCard,
+  writeCardPage,
 } from "@lapidary/offline/data-pipeline";
 import { withTaskQueue } from "@lapidary/offline/data-worker";
-import { ExitCode, formatBytes, formatDuration, LapidaryError } from "@lapidary/std";
+import { ExitCode, formatBytes, formatDuration, LapidaryError, textTable } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
@@ -64,6 +66,25 @@ export async function runData(
     { ...runJson(pipeline.out, result), seconds, checked: check, mb_per_second: rates },
     () =>
       `${runText(pipeline.out, result)}\n${formatDuration(1000 * seconds)}${redis === undefined ? `, ${workers} worker processes` : ""}`,
+  );
+  return ExitCode.done;
+}
+
+/** `lapidary data fetch FILE` downloads the packages that are sources of a pipeline. */
+export async function fetchData(context: Context, file: string): Promise<ExitCode> {
+  const { console, cwd, interrupts } = context;
+  const pipeline = readPipeline(resolve(cwd, file));
+  const reporter = consoleReporter(console);
+  const sources = await fetchSources(pipeline, interrupts.signal, (source, name) =>
+    reporter.progress(`download ${source}`, () => name),
+  ).finally(reporter.end);
+  console.result({ sources: sources.map(({ isNew, ...each }) => ({ ...each, downloaded: isNew })) }, () =>
+    sources.length === 0
+      ? "no source of this pipeline is fetched"
+      : textTable(
+          [{ title: "source" }, { title: "package" }, { title: "licence" }, { title: "" }],
+          sources.map(({ source, package: name, licence, isNew }) => [source, name, licence, isNew ? "downloaded" : "was there"]),
+        ),
   );
   return ExitCode.done;
 }
@@ -110,12 +131,14 @@ export async function showDataStatus(context: Context, data: string | undefined)
   return ExitCode.done;
 }
 
-/** `lapidary data card`: what a person reads of a dataset. Also writes `card.md` and `card.json`. */
+/** `lapidary data card`: what a person reads of a dataset. Also writes `card.md`, `card.json` and `card.html`. */
 export async function showDataCard(context: Context, data: string | undefined): Promise<ExitCode> {
   const out = outputDirectory(data, context);
   const card = await datasetCard(out, s3AccessOf(context.env));
-  const files = writeCard(out, card);
+  const page = writeCardPage(context.root, out, card);
+  const files = [...writeCard(out, card), ...(page === undefined ? [] : [page])];
   context.console.result({ ...card, files }, () => cardText(card).trimEnd());
+  if (page !== undefined) context.console.say(`open ${page} in a browser for charts`);
   return ExitCode.done;
 }
 

@@ -124,8 +124,9 @@ function jobText(job: JobDetail, report: Report | undefined, now: number): strin
     ["state", `${stateText(job)}${job.activity === undefined ? "" : `: ${activityText(job.activity)}`}`],
     ["pipeline", job.pipeline],
     ["model", `${job.model}${parameters === undefined ? "" : ` (${formatCount(parameters)} parameters)`}`],
-    ["pod", job.pod],
-    ["mesh", `${job.mesh} (${counted(job.chips, "chip")})`],
+    ["dataset", job.dataset],
+    ["pod", job.dataset === undefined ? job.pod : undefined],
+    ["mesh", job.dataset === undefined ? `${job.mesh} (${counted(job.chips, "chip")})` : undefined],
     ["slice", slice === undefined ? undefined : `${slice.dims.join("x")} at chip ${slice.origin.join(",")} of pod ${slice.pod}`],
     ["workers", workers?.map(({ worker, pid }) => `${worker} (process ${pid})`).join(", ")],
     ["progress", progressText(job)],
@@ -144,7 +145,8 @@ function jobText(job: JobDetail, report: Report | undefined, now: number): strin
   return rows.flatMap(([name, value]) => (value === undefined ? [] : [`${name.padEnd(10)}${value}`])).join("\n");
 }
 
-function progressText({ step, steps, loss, tokens_per_s, eta_s }: JobDetail): string {
+function progressText({ step, steps, loss, tokens_per_s, eta_s, dataset }: JobDetail): string {
+  if (dataset !== undefined) return `${step} of ${steps} stages`;
   if (loss === undefined) return `step ${step}/${steps}`;
   return stepLine({ step, loss, tokens_per_s: tokens_per_s ?? 0, eta_s: eta_s ?? 0 }, steps);
 }
@@ -227,9 +229,11 @@ export async function resumeJob(context: Context, id: string, overrides: readonl
   const resumed = await client.resume(id, { overrides: [...overrides] });
   for (const warning of resumed.warnings) console.warn(warning);
   console.result(resumed, () =>
-    resumed.from_step === 0
-      ? `run ${id} starts again from step 0, because it has no checkpoint`
-      : `run ${id} resumes after step ${resumed.from_step}`,
+    resumed.goes_on === true
+      ? `run ${id} goes on with what its output has`
+      : resumed.from_step === 0
+        ? `run ${id} starts again from step 0, because it has no checkpoint`
+        : `run ${id} resumes after step ${resumed.from_step}`,
   );
   console.say(`follow it with \`lapidary logs ${id} --follow\`, or wait for it with \`lapidary jobs wait ${id}\``);
   return ExitCode.done;

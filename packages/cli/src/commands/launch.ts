@@ -26,11 +26,13 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
       "launch",
       "leave -d out, or use `lapidary export-run ID --tensorboard DIR` afterwards",
     );
-  const request = await submissionOf(
-    context,
-    file,
-    options.profile === true ? { ...options, overrides: [...options.overrides, "trace_every=1"] } : options,
-  );
+  const request = file.isDataPipeline
+    ? await dataSubmission(context, options)
+    : await submissionOf(
+        context,
+        file,
+        options.profile === true ? { ...options, overrides: [...options.overrides, "trace_every=1"] } : options,
+      );
   if (options.tensorboard !== undefined)
     checkOutput({ kind: "directory", path: resolve(context.cwd, options.tensorboard), what: "the TensorBoard events" });
   const client = await connectToLaunch(context, options.up === true);
@@ -97,6 +99,21 @@ async function submissionOf(
   const { readSubmission } = await import("@lapidary/offline/submission");
   const submitted = await readSubmission(context, file.text, overrides, (warning) => context.console.warn(warning));
   return { job: submitted.job, priority: priority ?? submitted.priority, ...(name === undefined ? {} : { name }) };
+}
+
+/** The request for a run of a data pipeline. @throws LapidaryError LAP_DATA_… for a mistake in its file */
+async function dataSubmission(
+  { cwd }: Context,
+  { job, overrides, name, priority, profile, tensorboard }: LaunchOptions,
+): Promise<SubmitRequest> {
+  for (const [flag, given] of [
+    ["--profile", profile === true],
+    ["--tensorboard", tensorboard !== undefined],
+    [`${overrides[0]}`, overrides.length > 0],
+  ] as const)
+    if (given) throw argumentError(`${flag} is for a job on chips, and ${job} is a data pipeline`, "launch", `leave ${flag} out`);
+  const { dataSubmissionOf } = await import("@lapidary/offline/submission");
+  return { job: dataSubmissionOf(job, cwd), ...(name === undefined ? {} : { name }), ...(priority === undefined ? {} : { priority }) };
 }
 
 export async function submit(context: Context, client: CoordinatorClient, request: SubmitRequest): Promise<Submitted> {

@@ -4,7 +4,7 @@ import type { Warning } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
 import { type JobText, jobWarnings, meshOf, printJob } from "@lapidary/training";
-import { isPipeline, jobFileOf, type Pipeline, resolvePipeline } from "@lapidary/training/job";
+import { isDataEntry, isPipeline, jobFileOf, type Pipeline, resolvePipeline } from "@lapidary/training/job";
 import type { FastifyInstance } from "fastify";
 import type { z } from "zod";
 import type { PipelineSubmitted } from "@lapidary/api";
@@ -28,7 +28,7 @@ export function addLaunchRoutes(server: FastifyInstance, service: Service, root:
     const { name: like, jobs } = pipelineOf(given, service, root);
     return service.submitPipeline({
       like,
-      jobs: jobs.map((job) => ({ name: job.name, needs: [...job.needs], job: jobFileOf(job.job) })),
+      jobs: jobs.map((job) => ({ name: job.name, needs: [...job.needs], job: isDataEntry(job) ? job.dataJob : jobFileOf(job.job) })),
       ...(name === undefined ? {} : { name }),
       ...(priority === undefined ? {} : { priority }),
     });
@@ -47,15 +47,16 @@ function pipelineOf(given: ValidateRequest, service: Service, root: string): Pip
 }
 
 function validPipeline({ name, jobs }: Pipeline): Validated {
-  const described = jobs.map(({ name: job, needs, job: resolved }) => ({
-    name: job,
-    needs: [...needs],
-    chips: resolved.chips,
-    mesh: printMesh(meshOf(resolved)),
+  const described = jobs.map((job) => ({
+    name: job.name,
+    needs: [...job.needs],
+    ...(isDataEntry(job) ? { chips: 0, mesh: "" } : { chips: job.job.chips, mesh: printMesh(meshOf(job.job)) }),
   }));
   const largest = described.reduce((most, job) => (job.chips > most.chips ? job : most));
-  const warnings = jobs.flatMap((job) => named(job.name, [...job.warnings, ...jobWarnings(job.job)]));
-  const yaml = jobs.map((job) => `# ${job.name}\n${printJob(job.job)}`).join("\n");
+  const warnings = jobs.flatMap((job) => (isDataEntry(job) ? [] : named(job.name, [...job.warnings, ...jobWarnings(job.job)])));
+  const text = (job: Pipeline["jobs"][number]): string =>
+    isDataEntry(job) ? `recipe: data\npipeline: ${JSON.stringify(job.dataJob.pipeline)}\n` : printJob(job.job);
+  const yaml = jobs.map((job) => `# ${job.name}\n${text(job)}`).join("\n");
   return { name, yaml, chips: largest.chips, mesh: largest.mesh, jobs: described, warnings };
 }
 

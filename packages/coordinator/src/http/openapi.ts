@@ -1,5 +1,6 @@
 import { z } from "zod";
 import * as api from "@lapidary/api/schemas";
+import * as data from "@lapidary/api/data-view";
 import * as views from "@lapidary/api/view-api";
 import { programViewSchema } from "@lapidary/api/program-view";
 
@@ -105,6 +106,21 @@ export const routeDocs: readonly RouteDoc[] = [
     answer: views.logPageSchema,
   },
   { method: "get", path: "/api/jobs/{id}/page.html", summary: "The page of a run as one file", answer: "text/html" },
+  {
+    method: "get",
+    path: "/api/data",
+    summary: "Outputs of the data pipelines that ran with this state directory",
+    answer: data.datasetListSchema,
+  },
+  { method: "get", path: "/api/data/{id}", summary: "The card of a dataset, also while it is computed", answer: data.datasetCardSchema },
+  {
+    method: "post",
+    path: "/api/data/{id}/whatif",
+    summary: "Which documents would stay under a changed rule",
+    body: data.whatIfRequestSchema,
+    answer: data.ruleEffectSchema,
+  },
+  { method: "get", path: "/api/data/{id}/card.html", summary: "The card of a dataset as one file", answer: "text/html" },
   { method: "get", path: "/api/job-files", summary: "Files of jobs and pipelines of the project", answer: views.jobFilesSchema },
   {
     method: "post",

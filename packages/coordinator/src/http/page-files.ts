@@ -55,3 +55,11 @@ function noFile(file: string): LapidaryError {
     remedy: "load the page again: it may have been rebuilt",
   });
 }
+
+export function noPage(): LapidaryError {
+  return new LapidaryError({
+    code: "LAP_PAGE_NOT_BUILT",
+    message: "the dashboard has not been built",
+    location: "packages/dashboard/page/dist",
+  });
+}

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { S3Access } from "@lapidary/data-store";
 import { jsonText, LapidaryError } from "@lapidary/std";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { z } from "zod";
@@ -47,6 +48,10 @@ export interface ServerOptions {
   readonly page?: PageFiles;
   /** The project's root, with `configs`. */
   readonly root?: string;
+  /** The state directory, which knows the outputs of data pipelines. */
+  readonly home?: string;
+  /** For data pipelines that store their objects in an S3-compatible server. */
+  readonly s3?: S3Access | undefined;
   /** Called with internal errors. */
   readonly onBug: (error: unknown) => void;
 }

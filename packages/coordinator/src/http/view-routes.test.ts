@@ -54,7 +54,14 @@ describe("the routes of the page", () => {
   let server: HttpServer;
   beforeEach(async () => {
     runs = await RunStore.open(directory(), systemClock);
-    server = await serveHttp({ port: 0, token, service: serviceOver(runs), root, onBug: (error) => process.stderr.write(String(error)) });
+    server = await serveHttp({
+      port: 0,
+      token,
+      service: serviceOver(runs),
+      root,
+      home: directory(),
+      onBug: (error) => process.stderr.write(String(error)),
+    });
   });
   afterEach(async () => {
     await server.close();

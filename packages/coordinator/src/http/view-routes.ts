@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { S3Access } from "@lapidary/data-store";
 import { LapidaryError } from "@lapidary/std";
 import type { FastifyInstance } from "fastify";
 import { isFinal, reportSchema } from "@lapidary/api";
@@ -35,9 +36,10 @@ import { encodeChips, encodeWorkerSteps } from "@lapidary/api/frames";
 import { stepTraceAt } from "@lapidary/api/step-traces";
 import { readWorkerSteps } from "@lapidary/api/worker-steps";
 import { asLapidaryError, readRequest } from "./errors.js";
+import { addDataRoutes } from "./data-routes.js";
 import { addLaunchRoutes } from "./launch-routes.js";
 import { openApi } from "./openapi.js";
-import type { PageFiles } from "./page-files.js";
+import { noPage, type PageFiles } from "./page-files.js";
 import type { Service } from "./service.js";
 
 /** Default number of runs in one page of the list. */
@@ -49,13 +51,17 @@ export interface ViewOptions {
   readonly page?: PageFiles | undefined;
   /** The project's root, with `configs`. */
   readonly root?: string | undefined;
+  /** The state directory. */
+  readonly home?: string | undefined;
+  /** For data pipelines that store their objects in an S3-compatible server. */
+  readonly s3?: S3Access | undefined;
   /** Called with errors that have no request. */
   readonly onBug?: (error: unknown) => void;
 }
 
 /** The routes of `view-api.ts`. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: a list of routes, one entry each
-export function addViewRoutes(server: FastifyInstance, { service, page, root, onBug }: ViewOptions): void {
+export function addViewRoutes(server: FastifyInstance, { service, page, root, home, s3, onBug }: ViewOptions): void {
   const hub = new RunStreams(onBug);
   const overview = new OverviewFeed({ status: () => service.status(), jobs: () => service.runs.list({ limit: overviewRuns }).jobs });
   server.addHook("preClose", async () => {
@@ -164,6 +170,7 @@ export function addViewRoutes(server: FastifyInstance, { service, page, root, on
       .send(prometheusText(service.status(), service.runs.list({ limit: overviewRuns }).jobs, Date.now())),
   );
   if (page !== undefined) page.addRoutes(server);
+  if (home !== undefined) addDataRoutes(server, home, s3, page);
   if (root === undefined) return;
   addLaunchRoutes(server, service, root);
 }
@@ -188,13 +195,5 @@ function noProgram(run: Run): LapidaryError {
     message: `job ${run.id} has no program: it is ${run.state}`,
     location: run.id,
     remedy: isFinal(run.state) ? "launch it again: it ended before it was compiled, or by an earlier version" : "wait until it is compiled",
-  });
-}
-
-function noPage(): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_PAGE_NOT_BUILT",
-    message: "the dashboard has not been built",
-    location: "packages/dashboard/page/dist",
   });
 }

@@ -137,7 +137,7 @@ export async function openHttpFuzzTargets(directory: string, root: string): Prom
     checkpoints: async () => [],
     shutdown: () => undefined,
   };
-  const server = await serveHttp({ port: 0, token, service, root, onBug: (error) => bugs.push(error) });
+  const server = await serveHttp({ port: 0, token, service, root, home: directory, onBug: (error) => bugs.push(error) });
   const agent = new Agent({ keepAlive: true });
   return {
     targets: [bodyFuzzTarget(server.port, agent, bugs), liveFuzzTarget(server.port, bugs)],

@@ -1,5 +1,5 @@
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { compile } from "@lapidary/compiler";
 import { buildModel } from "@lapidary/models";
 import { type Clock, LapidaryError, ensure, seededRandom } from "@lapidary/std";
@@ -205,6 +205,7 @@ export class RecordedRuns {
       service,
       page: new PageFiles(page),
       root: this.root,
+      home: dirname(this.runs.directory),
       onBug: (error) => process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`),
     });
     bound = server.port;

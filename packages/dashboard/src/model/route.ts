@@ -5,6 +5,8 @@ export type Route =
   | { readonly page: "compare"; readonly a: string; readonly b: string }
   | { readonly page: "launch"; readonly file: string }
   | { readonly page: "pipeline"; readonly id: string }
+  | { readonly page: "datasets" }
+  | { readonly page: "dataset"; readonly id: string }
   | { readonly page: "unknown"; readonly text: string };
 
 /** Panels in the order of the page. A run without samples or without a comparison does not have those panels. */
@@ -88,6 +90,8 @@ export function parseRoute(hash: string): Route {
   if (first === undefined) return { page: "runs" };
   if (first === "run" && second !== undefined && parts.length === 2) return { page: "run", id: second, view: parseView(query) };
   if (first === "pipeline" && second !== undefined && parts.length === 2) return { page: "pipeline", id: second };
+  if (first === "data" && parts.length === 1) return { page: "datasets" };
+  if (first === "data" && second !== undefined && parts.length === 2) return { page: "dataset", id: second };
   if (first === "compare" && parts.length === 1) return { page: "compare", a: query.get("a") ?? "", b: query.get("b") ?? "" };
   if (first === "launch" && parts.length === 1) return { page: "launch", file: query.get("file") ?? "" };
   return { page: "unknown", text: path };
@@ -101,6 +105,10 @@ export function printRoute(route: Route): string {
       return `#/run/${encodeURIComponent(route.id)}${printQuery(route.view)}`;
     case "pipeline":
       return `#/pipeline/${encodeURIComponent(route.id)}`;
+    case "datasets":
+      return "#/data";
+    case "dataset":
+      return `#/data/${encodeURIComponent(route.id)}`;
     case "compare":
       return `#/compare?${new URLSearchParams({ a: route.a, b: route.b })}`;
     case "launch":

@@ -1,8 +1,19 @@
 import type { JobSummary, Status } from "@lapidary/api";
+import type { AblationReport } from "@lapidary/api/ablation-report";
+import type { DatasetCard } from "@lapidary/api/data-view";
 import { emptyView, parseRoute, printRoute, type Route, type RunView } from "../model/route.js";
 import type { HubMessage } from "../model/stream-hub.js";
 import { LiveStream } from "./live-stream.js";
-import { request, recordedSource, RequestError, serverSource, type Source } from "./source.js";
+import {
+  recordedAblation,
+  recordedCard,
+  request,
+  recordedSource,
+  RequestError,
+  serverSource,
+  sourceWithoutRuns,
+  type Source,
+} from "./source.js";
 import { slowRequest } from "./waiting.js";
 
 export type Theme = "light" | "dark";
@@ -12,6 +23,10 @@ export class AppState {
   readonly source: Source;
   /** The run of a saved page. */
   readonly only: string | undefined;
+  /** The card of a saved page. */
+  readonly card: DatasetCard | undefined = recordedCard();
+  /** The report of a saved page. */
+  readonly ablation: AblationReport | undefined = recordedAblation();
   route: Route = $state.raw({ page: "runs" });
   jobs: readonly JobSummary[] = $state.raw([]);
   status: Status | undefined = $state.raw(undefined);
@@ -26,7 +41,10 @@ export class AppState {
 
   constructor() {
     const recorded = recordedSource();
-    this.source = recorded?.source ?? serverSource(new LiveStream((message) => this.#receive(message)));
+    this.source =
+      recorded?.source ??
+      (this.card !== undefined || this.ablation !== undefined ? sourceWithoutRuns : undefined) ??
+      serverSource(new LiveStream((message) => this.#receive(message)));
     this.only = recorded?.id;
     const darkQuery = matchMedia("(prefers-color-scheme: dark)");
     const stored = storedTheme();
@@ -58,7 +76,8 @@ export class AppState {
 
   #readAddress(): void {
     const route = parseRoute(location.hash);
-    this.route = route.page === "runs" && this.only !== undefined ? { page: "run", id: this.only, view: emptyView } : route;
+    if (route.page === "runs" && this.only !== undefined) this.route = { page: "run", id: this.only, view: emptyView };
+    else this.route = route.page === "runs" && this.card !== undefined ? { page: "dataset", id: "" } : route;
   }
 
   #receive(message: HubMessage): void {

@@ -99,8 +99,12 @@ export class RunState {
       events: (events) => {
         if (!data.apply(events)) return;
         this.version++;
-        // The program is compiled before the run is placed.
-        if (this.program === undefined && (data.job.state === "placing" || data.job.state === "running")) {
+        // The program is compiled before the run is placed. A data pipeline has none.
+        if (
+          data.job.dataset === undefined &&
+          this.program === undefined &&
+          (data.job.state === "placing" || data.job.state === "running")
+        ) {
           data.hasProgram = true;
           this.#loadProgram().catch((error: unknown) => this.#failed(error, () => undefined));
         }

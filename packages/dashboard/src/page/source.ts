@@ -1,5 +1,7 @@
 import type { RecordedStep, Snapshot } from "@lapidary/api/view-api";
 import { FrameReader, type WorkerStep } from "@lapidary/api/frames";
+import type { AblationReport } from "@lapidary/api/ablation-report";
+import type { DatasetCard } from "@lapidary/api/data-view";
 import type { ProgramView } from "@lapidary/api/program-view";
 import { parseResponse } from "../model/response.js";
 import type { Follower } from "./follower.js";
@@ -90,17 +92,48 @@ function stepsOf(bytes: Uint8Array): { workers: number; steps: readonly WorkerSt
   return frame?.kind === "worker steps" ? frame : { workers: 0, steps: [] };
 }
 
+/** The data in a page that was saved as a file. */
+function recordedText(): string | undefined {
+  return document.getElementById("recorded")?.textContent ?? undefined;
+}
+
+/** The card of a dataset, if `data card` wrote the page. */
+export function recordedCard(): DatasetCard | undefined {
+  const text = recordedText();
+  return text === undefined ? undefined : (parseResponse(text) as { readonly card?: DatasetCard }).card;
+}
+
+/** The report of an ablation, if `data ablate` wrote the page. */
+export function recordedAblation(): AblationReport | undefined {
+  const text = recordedText();
+  return text === undefined ? undefined : (parseResponse(text) as { readonly ablation?: AblationReport }).ablation;
+}
+
+const noRun = (): Promise<never> =>
+  Promise.reject(new RequestError("LAP_JOB_UNKNOWN", "this file has no run", "open the page of the coordinator for runs", 404));
+
+/** The source of a saved page without a run. */
+export const sourceWithoutRuns: Source = {
+  live: false,
+  snapshot: noRun,
+  program: noRun,
+  workerSteps: noRun,
+  stepTrace: noRun,
+  follow: () => () => undefined,
+};
+
 /** The source of a page that `export-run` wrote, if this is such a page. */
 export function recordedSource(): { readonly source: Source; readonly id: string } | undefined {
-  const text = document.getElementById("recorded")?.textContent;
-  if (text === undefined || text === null) return undefined;
+  const text = recordedText();
+  if (text === undefined) return undefined;
   const recorded = parseResponse(text) as {
-    snapshot: Snapshot;
+    snapshot?: Snapshot;
     program: ProgramView | null;
     worker_steps: string;
     step_trace?: RecordedStep;
   };
   const { snapshot, program } = recorded;
+  if (snapshot === undefined) return undefined;
   const only = <T>(id: string, value: T | null): Promise<T> =>
     id === snapshot.job.id && value !== null
       ? Promise.resolve(value)

@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { isS3 } from "@lapidary/data-store";
 import { isSystemError, type JsonValue, LapidaryError, systemError } from "@lapidary/std";
 import { z } from "zod";
+import { filesOfPackage, packageSchema } from "../fetch/fetch-package.js";
 import type { Columns } from "../rules/parse-expression.js";
 import { documentColumns } from "../stages/rules.js";
 import { type ListedStage, listedStages, type SettingsOf } from "../stages/settings.js";
@@ -16,6 +17,8 @@ const source = z.strictObject({
   /** Files, or patterns of files. */
   read: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
   licence: z.string().min(1),
+  /** A package that `lapidary data fetch` downloads. `read` then begins at its directory. */
+  fetch: packageSchema.optional(),
   extract: z.enum(["main-text"]).optional(),
   /** The field or column of the text, and of the identifier. */
   text: z.string().min(1).optional(),
@@ -95,7 +98,11 @@ export function parsePipeline(text: string, file: string): Pipeline {
     throw pipelineError("a stage after tokenize has no effect", yaml.locationOf(["stages", last + 1]), "move tokenize to the end");
   return {
     file,
-    sources: Object.fromEntries(Object.entries(sources).sort(([a], [b]) => (a < b ? -1 : 1))),
+    sources: Object.fromEntries(
+      Object.entries(sources)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, each]) => [name, inPackage(each, resolve(directory, out))]),
+    ),
     stages,
     out: resolve(directory, out),
     store: storeLocation(directory, store ?? out),
@@ -114,6 +121,12 @@ export function storeLocation(directory: string, named: string): string {
   if (scheme !== undefined && scheme !== "s3")
     throw pipelineError(`${named} is not an address of a store`, named, "write a directory or `s3://bucket/prefix`");
   return isS3(named) ? named.replace(/\/+$/, "") : resolve(directory, named);
+}
+
+/** The patterns of a source that is fetched begin at the directory of its package. */
+function inPackage(source: SourceSettings, out: string): SourceSettings {
+  const { fetch, read } = source;
+  return fetch === undefined ? source : { ...source, read: [read].flat().map((pattern) => join(filesOfPackage(out, fetch), pattern)) };
 }
 
 function readItem(

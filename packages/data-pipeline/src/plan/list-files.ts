@@ -31,11 +31,12 @@ interface Found {
  *
  * @throws LapidaryError LAP_DATA_MISSING, LAP_DATA_PIPELINE, LAP_DATA_CREDENTIALS, LAP_DATA_REMOTE
  */
-export async function listFiles(pipeline: Pipeline, name: string, { read }: SourceSettings, s3?: S3Access): Promise<readonly SourceFile[]> {
+export async function listFiles(pipeline: Pipeline, name: string, { read, fetch }: SourceSettings, s3?: S3Access): Promise<readonly SourceFile[]> {
   const location = pipeline.locationOf(["sources", name, "read"]);
+  const fetchedBy = fetch === undefined ? undefined : pipeline.file;
   const found: Found[] = [];
   for (const pattern of [read].flat())
-    found.push(isS3(pattern) ? await remoteFiles(pattern, location, s3) : filesOf(pattern, dirname(pipeline.file), location));
+    found.push(isS3(pattern) ? await remoteFiles(pattern, location, s3) : filesOf(pattern, dirname(pipeline.file), location, fetchedBy));
   const root = commonDirectory(found.map((each) => each.root));
   const files = new Map(found.flatMap((each) => each.files).map((file) => [file.path, file]));
   return [...files.values()].map((file) => ({ ...file, file: nameBelow(root, file.path) })).sort((a, b) => byCodeUnits(a.file, b.file));
@@ -44,7 +45,8 @@ export async function listFiles(pipeline: Pipeline, name: string, { read }: Sour
 const nameBelow = (root: string, path: string): string =>
   (path.startsWith(`${root}${sep}`) ? path.slice(root.length + 1) : path.replace(/^\//, "")).split(sep).join("/");
 
-function filesOf(pattern: string, base: string, location: string): Found {
+/** @param fetchedBy the pipeline file, if `lapidary data fetch` downloads the source */
+function filesOf(pattern: string, base: string, location: string, fetchedBy: string | undefined): Found {
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//.exec(pattern)?.[1];
   if (scheme !== undefined)
     throw pipelineError(`${pattern} is an address`, location, `name a path or an address s3://; mount or copy the files of ${scheme}://`);
@@ -57,7 +59,13 @@ function filesOf(pattern: string, base: string, location: string): Found {
   }
   const paths = globSync([path.split(sep).join("/")], { absolute: true, dot: false, followSymbolicLinks: false, expandDirectories: false });
   if (paths.length > 0) return { root: fixedDirectory(path), files: paths.map((each) => ({ path: resolve(each) })) };
-  throw missing(path, location, "correct the path; relative paths begin at the directory of the pipeline file");
+  throw missing(
+    path,
+    location,
+    fetchedBy === undefined
+      ? "correct the path; relative paths begin at the directory of the pipeline file"
+      : `download the source with \`lapidary data fetch ${fetchedBy}\``,
+  );
 }
 
 /** An object, all objects below a prefix, or the objects that match a pattern. Names with a leading dot are not part of it, as in a directory. */

@@ -19,6 +19,7 @@ export function writeCard(out: string, card: DatasetCard): readonly string[] {
 /** The card as Markdown. */
 export function cardText(card: DatasetCard): string {
   const { sources, stages, limits, tokenizer, isPublished, contamination, recitation } = card;
+  const shownLimits = limits.filter(({ histogram }) => Object.keys(histogram).length > 0);
   const parts = [
     "# Data card",
     ...(isPublished ? [] : ["\n**The pipeline has no published dataset yet.**"]),
@@ -50,7 +51,7 @@ export function cardText(card: DatasetCard): string {
       ]),
     ),
     ...stages.flatMap(stageText),
-    ...(limits.length === 0 ? [] : ["\n## Limits\n", limitTable(limits)]),
+    ...(shownLimits.length === 0 ? [] : ["\n## Limits\n", limitTable(shownLimits)]),
     ...(tokenizer === undefined ? [] : ["\n## Tokenizer\n", `\`${tokenizer.file}\`, ${tokenizer.vocab_size} ids.`]),
     ...contaminationText(contamination),
     ...recitation.flatMap(recitationText),
@@ -95,7 +96,7 @@ function stageText({ stage, dropped, cut, bySource, examples, changedNothing, in
     ...(examples.length === 0
       ? []
       : [
-          "\nDropped documents, a uniform sample:\n",
+          "\nDropped documents, a uniform sample of all and of each reason:\n",
           table(
             ["document", "reason", "begin"],
             examples.map(({ id, reason, excerpt }) => [`\`${id.slice(0, 12)}\``, reason, cell(excerpt.slice(0, 100))]),

@@ -92,6 +92,9 @@ export function writePlanFile(out: string, plan: PlanFile): void {
   replaceFile(join(out, planFileName), `${JSON.stringify(plan)}\n`);
 }
 
+/** Whether a pipeline ran with this output. */
+export const hasPlanFile = (out: string): boolean => existsSync(join(out, planFileName));
+
 /** @throws LapidaryError LAP_DATA_NO_RESULT, LAP_FILE_… */
 export function readPlanFile(out: string): PlanFile {
   const path = join(out, planFileName);

@@ -12,6 +12,8 @@ import { parsedLines } from "../view/json-lines.js";
 import { storedObject } from "../view/open-view.js";
 import type { PlanFile } from "./plan-file.js";
 
+const fileName = "contamination.json";
+
 /**
  * Writes `contamination.json`, if the pipeline decontaminates: for each evaluation set the documents that hold its items, their passages, and the ids of
  * touched and clean items. Both subsets of each set are also files, so that an evaluation can score them apart.
@@ -21,19 +23,19 @@ import type { PlanFile } from "./plan-file.js";
 export async function publishContamination(out: string, store: OutputStore, plan: Plan, { contamination }: PlanFile): Promise<void> {
   if (contamination === undefined) {
     // The report of a pipeline that decontaminated would be that of another dataset.
-    for (const name of ["contamination.json", "contamination"]) rmSync(join(out, name), { recursive: true, force: true });
+    for (const name of [fileName, "contamination"]) rmSync(join(out, name), { recursive: true, force: true });
     return;
   }
   for await (const line of parsedLines(store.read(await storedObject(store, contamination), 0))) {
     const report = contaminationReport.parse(line);
     await writeSubsets(join(out, "contamination"), report, store, plan);
-    replaceFile(join(out, "contamination.json"), `${JSON.stringify(report, undefined, 1)}\n`);
+    replaceFile(join(out, fileName), `${JSON.stringify(report, undefined, 1)}\n`);
   }
 }
 
 /** The report of the dataset; undefined if its pipeline does not decontaminate. @throws LapidaryError LAP_DATA_NO_RESULT */
 export function readContamination(out: string): ContaminationReport | undefined {
-  const path = join(out, "contamination.json");
+  const path = join(out, fileName);
   if (!existsSync(path)) return undefined;
   const parsed = contaminationReport.safeParse(parsedJson(readFileSync(path, "utf8")));
   if (parsed.success) return parsed.data;

@@ -16,6 +16,7 @@ import { publishContamination } from "../result/publish-contamination.js";
 import { type StageAccount, stageAccounts } from "../result/stage-accounts.js";
 import { execute, TaskFailure } from "./execute.js";
 import { Progress } from "./progress.js";
+import { writeRunTimes } from "./run-times.js";
 import { checkDamage, checkLosses } from "./run-checks.js";
 import { lockRun } from "./run-lock.js";
 import type { SetAside } from "./run-robustly.js";
@@ -46,6 +47,9 @@ export interface RunResult {
   readonly stages: readonly StageAccount[];
   readonly dataset: PublishedDataset | undefined;
 }
+
+/** How often a run writes its times, for those who watch it. */
+const timesMs = 1000;
 
 /** Damaged objects are computed again, but not for ever. */
 const maxRepairs = 3;
@@ -140,6 +144,11 @@ async function compute(options: RunOptions, store: OutputStore, plan: Plan): Pro
   const onAbort = (): void => executor.close();
   signal.addEventListener("abort", onAbort);
   progress.start(plan);
+  // A run that finds everything keeps the times of the run that computed.
+  const writeTimes = (): void => {
+    if (progress.hasBegun) writeRunTimes(pipeline.out, progress.times());
+  };
+  const timer = setInterval(writeTimes, timesMs);
   try {
     await execute({
       store,
@@ -164,6 +173,8 @@ async function compute(options: RunOptions, store: OutputStore, plan: Plan): Pro
     signal.removeEventListener("abort", onAbort);
     executor.close();
     progress.end();
+    clearInterval(timer);
+    writeTimes();
   }
 }
 

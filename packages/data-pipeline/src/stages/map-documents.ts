@@ -23,13 +23,20 @@ export type Decision =
   | { readonly replace: readonly Replacement[] }
   | undefined;
 
-/** The output of a map or join that edits documents: one decision for each. Only edited documents are written. */
-export async function* editDocuments(view: ShardView, decide: (document: ViewDocument) => Decision | Promise<Decision>): StageOutput {
+/**
+ * The output of a map or join that edits documents: one decision for each. Only edited documents are written.
+ *
+ * @param decide may also count in the account what the decision does not say
+ */
+export async function* editDocuments(
+  view: ShardView,
+  decide: (document: ViewDocument, account: Account) => Decision | Promise<Decision>,
+): StageOutput {
   const account = new Account();
   async function* edits(): AsyncGenerator<Edit> {
     for await (const document of view.documents()) {
       account.enter();
-      const decision = view.setAside.has(document.id) ? { drop: killsTheStage } : await decide(document);
+      const decision = view.setAside.has(document.id) ? { drop: killsTheStage } : await decide(document, account);
       const edit = editOf(document, decision, account);
       if (edit !== undefined) yield edit;
     }

@@ -113,7 +113,7 @@ export const measure: Stage<MeasureSettings> = {
     {
       shape: "map",
       name: "measure",
-      code: "1",
+      code: "2",
       writes: "columns",
       run: (view, settings) => measureDocuments(view, [...columnsOf(settings).keys()], measurer(settings)),
     },

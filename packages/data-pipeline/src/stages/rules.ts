@@ -1,8 +1,11 @@
+import type { Account } from "@lapidary/data-store";
 import { asJson } from "@lapidary/std";
 import { c4Text } from "@lapidary/text-filters";
 import { z } from "zod";
 import type { Columns } from "../rules/parse-expression.js";
-import { firstRule, parseRule, type RuleSet } from "../rules/rule.js";
+import { holds } from "../rules/expression.js";
+import { decides, limitsOf, type RuleLimit } from "../rules/limits.js";
+import { parseRule, type RuleSet } from "../rules/rule.js";
 import type { Value, ViewDocument } from "../view/view.js";
 import { type Decision, editDocuments } from "./map-documents.js";
 import type { Stage } from "./stage.js";
@@ -54,18 +57,36 @@ export const rules: Stage<RulesSettings> = {
     {
       shape: "map",
       name: "rules",
-      code: "1",
+      code: "2",
       writes: "edits",
       run: (view, settings) => {
         const set = ruleSetOf(settings, view.columns);
-        return editDocuments(view, (document) => decide(document, view.source, set));
+        const limits = limitsOf(set.rules);
+        return editDocuments(view, (document, account) => decide(document, view.source, { set, limits, account }));
       },
     },
   ],
 };
 
-function decide(document: ViewDocument, source: string, { rules, cutsLines }: RuleSet): Decision {
-  const rule = firstRule(rules, (column) => columnValue(document, source, column));
+interface DecideContext {
+  readonly set: RuleSet;
+  readonly limits: readonly RuleLimit[];
+  readonly account: Account;
+}
+
+function decide(document: ViewDocument, source: string, { set: { rules, cutsLines }, limits, account }: DecideContext): Decision {
+  const values = new Map<string, Value>();
+  const valueOf = (column: string): Value => {
+    const value = values.get(column) ?? columnValue(document, source, column);
+    values.set(column, value);
+    return value;
+  };
+  const dropping = rules.filter(({ drop }) => holds(drop, valueOf));
+  for (const limit of limits) {
+    const value = decides(limit, dropping, valueOf);
+    if (value !== undefined) account.observeLimit(limit.limit, value, dropping.length === 0);
+  }
+  const [rule] = dropping;
   if (rule !== undefined) return { drop: rule.reason };
   if (!cutsLines) return undefined;
   const text = c4Text(document.text);

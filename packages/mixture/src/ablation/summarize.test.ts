@@ -3,7 +3,8 @@ import { seededRandom } from "@lapidary/std";
 import fc from "fast-check";
 import { designMixtures } from "./design.js";
 import { rankCorrelation } from "./rank-correlation.js";
-import { type SeededRun, summarizeAblation } from "./summarize.js";
+import type { SeededRun } from "./seeded-run.js";
+import { summarizeAblation } from "./summarize.js";
 
 const sum = (values: readonly number[]): number => values.reduce((total, each) => total + each, 0);
 

@@ -1,14 +1,8 @@
-import { type AblationRun, fitAblation } from "./ablation.js";
+import { fitAblation } from "./ablation.js";
 import type { MixtureShares } from "./loss-models.js";
 import { rankCorrelation } from "./rank-correlation.js";
 import { recommendMixture } from "./recommend.js";
-
-/** A run of an ablation. */
-export interface SeededRun extends AblationRun {
-  /** Number of the mixture; runs of both sizes with one number have the same shares. */
-  readonly mixture: number;
-  readonly seed: number;
-}
+import { goalOf, type SeededRun } from "./seeded-run.js";
 
 export interface AblationSettings {
   readonly small: string;
@@ -70,9 +64,7 @@ const withinTried = (runs: readonly SeededRun[], most: MixtureShares): number[] 
 
 /** The mean of the goal over the runs of a size with a mixture. */
 export function meanGoal(runs: readonly SeededRun[], size: string, mixture: number, goal: AblationSettings["goal"]): number {
-  const values = runs
-    .filter((run) => run.size === size && run.mixture === mixture)
-    .map(({ losses }) => Object.entries(goal).reduce((sum, [source, weight]) => sum + weight * (losses[source] ?? Number.NaN), 0));
+  const values = runs.filter((run) => run.size === size && run.mixture === mixture).map((run) => goalOf(run, goal));
   return values.reduce((sum, each) => sum + each, 0) / values.length;
 }
 

@@ -6,6 +6,7 @@ export {
   type DatasetDifference,
   datasetCard,
   diffDatasets,
+  fetchSources,
   type DocumentHistory,
   idleStages,
   outputDirectory,
@@ -26,3 +27,4 @@ export {
   writeCard,
 } from "@lapidary/data-pipeline";
 export { s3AccessOf } from "@lapidary/data-store";
+export { writeCardPage } from "./card-page.js";

@@ -1,6 +1,14 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { type JobText, type LocatedJob, type Pipeline, readJobText, resolveLocatedJob, resolvePipeline } from "@lapidary/training/job";
+import {
+  isDataEntry,
+  type JobText,
+  type LocatedJob,
+  type Pipeline,
+  readJobText,
+  resolveLocatedJob,
+  resolvePipeline,
+} from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 
 type Places = Pick<Directories, "cwd" | "root">;
@@ -28,7 +36,10 @@ export const jobOfText = async (directories: Directories, text: JobText, overrid
 /** The pipeline of a text. */
 export async function pipelineOfText(directories: Directories, text: JobText, overrides: readonly string[]): Promise<Pipeline> {
   const pipeline = resolvePipeline(text, overrides, environmentOf(directories));
-  return { ...pipeline, jobs: await Promise.all(pipeline.jobs.map((job) => decideLossChunks(job, directories))) };
+  return {
+    ...pipeline,
+    jobs: await Promise.all(pipeline.jobs.map((job) => (isDataEntry(job) ? job : decideLossChunks(job, directories)))),
+  };
 }
 
 /** Most jobs name a number of pieces or none, and a command that submits them starts sooner without the compiler. */

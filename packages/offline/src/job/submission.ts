@@ -1,7 +1,17 @@
 import { join } from "node:path";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
-import { isPipeline, jobFileOf, type JobText, type LocatedJob } from "@lapidary/training/job";
+import { readPipeline } from "@lapidary/data-pipeline";
+import {
+  type DataJob,
+  dataJobOf,
+  isDataEntry,
+  isDataPipeline,
+  isPipeline,
+  jobFileOf,
+  type JobText,
+  type LocatedJob,
+} from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 import { jobOfText, pipelineOfText, readLaunchText } from "./job-text.js";
 
@@ -16,19 +26,21 @@ export interface JobSubmission {
 export interface PipelineSubmission {
   /** The beginning of the pipeline's id. */
   readonly like: string;
-  readonly jobs: { readonly name: string; readonly needs: string[]; readonly job: ReturnType<typeof jobFileOf> }[];
+  readonly jobs: { readonly name: string; readonly needs: string[]; readonly job: ReturnType<typeof jobFileOf> | DataJob }[];
 }
 
 /** The text of the file that a user launches. It is read once, because it may be a pipe. */
 export interface LaunchFile {
   readonly text: JobText;
   readonly isPipeline: boolean;
+  /** Whether it is the file of a pipeline of training data. */
+  readonly isDataPipeline: boolean;
 }
 
 /** @param file a path, or the name of a file in `configs/jobs` or `configs/pipelines` */
 export function readLaunchFile(directories: Directories, file: string): LaunchFile {
   const text = readLaunchText(directories, file);
-  return { text, isPipeline: isPipeline(text) };
+  return { text, isPipeline: isPipeline(text), isDataPipeline: isDataPipeline(text) };
 }
 
 /**
@@ -58,6 +70,10 @@ export async function readPipelineSubmission(
 ): Promise<PipelineSubmission> {
   const { name, jobs } = await pipelineOfText(directories, text, overrides);
   for (const job of jobs) {
+    if (isDataEntry(job)) {
+      readPipeline(job.dataJob.pipeline);
+      continue;
+    }
     job.warnings.forEach(onWarning);
     try {
       await checkInputsOf(directories, job, job.isPending);
@@ -65,7 +81,17 @@ export async function readPipelineSubmission(
       throw error instanceof LapidaryError ? error.with({ message: `job ${job.name}: ${error.message}` }) : error;
     }
   }
-  return { like: name, jobs: jobs.map((job) => ({ name: job.name, needs: [...job.needs], job: jobFileOf(job.job) })) };
+  return {
+    like: name,
+    jobs: jobs.map((job) => ({ name: job.name, needs: [...job.needs], job: isDataEntry(job) ? job.dataJob : jobFileOf(job.job) })),
+  };
+}
+
+/** The run of a data pipeline as the coordinator receives it. @throws LapidaryError LAP_DATA_… */
+export function dataSubmissionOf(file: string, cwd: string): DataJob {
+  const job = dataJobOf(file, cwd);
+  readPipeline(job.pipeline);
+  return job;
 }
 
 const checkInputsOf = (

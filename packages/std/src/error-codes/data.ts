@@ -30,6 +30,18 @@ export const dataErrors = {
   LAP_ABLATION_RUNS: { exit: ExitCode.other, recoverable: false, summary: "A run of an ablation has no result." },
   LAP_JUDGE_TASK: { exit: ExitCode.usage, recoverable: false, summary: "`lapidary data judge` does not know the task." },
   LAP_DATA_PIPELINE: { exit: ExitCode.usage, recoverable: false, summary: "A pipeline file of training data has a mistake." },
+  LAP_DATA_FETCH: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "A package that is the source of a data pipeline cannot be downloaded.",
+    remedy: "connect to the registry, or name yours with `npm config set registry`; the next `lapidary data fetch` continues",
+  },
+  LAP_DATA_DIGEST: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "A downloaded package has another digest than the pipeline file says.",
+    remedy: "check the version and the registry; `npm view NAME@VERSION dist.integrity` prints the digest",
+  },
   LAP_DATA_RULE: { exit: ExitCode.usage, recoverable: false, summary: "A rule on measures of documents has a mistake." },
   LAP_DATA_EVALUATION_SET: {
     exit: ExitCode.usage,

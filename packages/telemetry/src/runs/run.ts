@@ -56,6 +56,8 @@ const runIdentitySchema = z.strictObject({
   /** The pipeline that it belongs to, and the runs that must be done before it starts. */
   pipeline: nameSchema.optional(),
   needs: z.array(nameSchema).optional(),
+  /** What a data pipeline writes. */
+  dataset: z.string().optional(),
 });
 export type RunIdentity = Omit<z.infer<typeof runIdentitySchema>, "job"> & { readonly job: JsonValue };
 
@@ -126,7 +128,7 @@ export class Run {
     mkdirSync(directory);
     for (const folder of [runFiles.logs, runFiles.checkpoints]) mkdirSync(join(directory, folder));
     replaceFile(newJobFilePath(directory), jobFile);
-    const { id, priority, model, pod, mesh, chips, steps, created_at, pipeline, needs = [] } = identity;
+    const { id, priority, model, pod, mesh, chips, steps, created_at, pipeline, needs = [], dataset } = identity;
     const waiting = needs.length === 0 ? {} : { waiting_for: needs };
     const run = new Run(
       directory,
@@ -135,6 +137,7 @@ export class Run {
         id,
         state: "queued",
         ...(pipeline === undefined ? {} : { pipeline }),
+        ...(dataset === undefined ? {} : { dataset }),
         ...waiting,
         ...{ priority, model, pod, mesh, chips, created_at, step: 0, steps },
       },

@@ -49,7 +49,8 @@ export async function checkInputs(job: ResolvedJob, options: InputCheckOptions):
   const { projectRoot, locationOf, readsCorpus = true, readsInit = true, readsTokenizer = true, isPending = () => false } = options;
   const { data, train } = job;
   if (readsCorpus && trainsOnExamples(job)) await checkExamples(job, locationOf);
-  if (readsCorpus && trainsOnPipeline(job)) await withKeyLocation(["data", "pipeline"], locationOf, () => checkPipelineData(job));
+  if (readsCorpus && data.pipeline !== undefined && !isPending(data.pipeline))
+    await withKeyLocation(["data", "pipeline"], locationOf, () => checkPipelineData(job));
   if (readsCorpus && !trainsOnExamples(job) && !trainsOnPipeline(job)) {
     checkVocabulary(job, locationOf);
     await withKeyLocation(["data", "held_out"], locationOf, () =>

@@ -42,6 +42,8 @@ export interface JobEnvironment extends InitNames {
   readonly configsDir: string;
   /** The directory of relative paths in overrides and of the path of a job file: the caller's working directory. */
   readonly base: string;
+  /** The data jobs of a pipeline and the directories that they write, by name. */
+  readonly datasets?: ReadonlyMap<string, string>;
 }
 
 const codeOf = { model: "LAP_JOB_MODEL", pod: "LAP_JOB_POD", strategy: "LAP_JOB_STRATEGY" } as const satisfies Record<string, ErrorCode>;
@@ -252,7 +254,7 @@ function resolveData(data: JobFile["data"], { packs, init, vocabSize, absolute, 
     files.map((entry) => ({ ...entry, path: absolute(entry.path, "data", key) }));
   return {
     ...rest,
-    ...(pipeline === undefined ? {} : { pipeline: absolute(pipeline, "data", "pipeline") }),
+    ...(pipeline === undefined ? {} : { pipeline: environment.datasets?.get(pipeline) ?? absolute(pipeline, "data", "pipeline") }),
     ...(vocab === undefined ? {} : { vocab }),
     ...(tokenizer === undefined
       ? {}

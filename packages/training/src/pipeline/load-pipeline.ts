@@ -2,6 +2,7 @@ import { basename, extname, resolve } from "node:path";
 import { LapidaryError, suggest } from "@lapidary/std";
 import type { z } from "zod";
 import { checkSameModel } from "../inputs/same-model.js";
+import { type DataJob, dataJobOf, outputOf } from "../job/data-job.js";
 import { type ConfigSource, PartSource } from "../job/config-source.js";
 import { type JobEnvironment, type JobText, type LocatedJob, readJobText, resolveLocatedJob } from "../job/load-job.js";
 import { runReferences } from "../job/run-references.js";
@@ -18,11 +19,22 @@ export interface PipelineJob extends LocatedJob {
   readonly isPending: (run: string) => boolean;
 }
 
+/** A job of a pipeline that runs a pipeline of training data. */
+export interface PipelineDataJob {
+  readonly name: string;
+  readonly needs: readonly string[];
+  readonly dataJob: DataJob;
+  /** The directory that it writes. */
+  readonly out: string;
+}
+
 export interface Pipeline {
   readonly name: string;
   /** Each job comes after the jobs that it needs. */
-  readonly jobs: readonly PipelineJob[];
+  readonly jobs: readonly (PipelineJob | PipelineDataJob)[];
 }
+
+export const isDataEntry = <T extends object>(job: T | PipelineDataJob): job is PipelineDataJob => "dataJob" in job;
 
 type PipelineFile = z.output<typeof pipelineSchema>;
 
@@ -52,21 +64,62 @@ export function resolvePipeline(
   const own = overridesByJob(overrides, Object.keys(file.jobs));
   const named = Object.entries(file.jobs).map(([name, job]) => ({ name, ...job }));
   const order = orderJobs(named, (name) => source.locationOf(["jobs", name, "needs"]));
-  const runs = new Map(named.map(({ name }) => [name, name]));
-  const jobs = order.jobs.map((entry): PipelineJob => {
+  const runs = new Map(named.filter(({ data }) => data === undefined).map(({ name }) => [name, name]));
+  const dataJobs = named.flatMap(({ name, needs, data }): PipelineDataJob[] => {
+    if (data === undefined) return [];
+    const dataJob = dataJobOf(data, given.base);
+    return [{ name, needs, dataJob, out: withLocation(source.locationOf(["jobs", name, "data"]), () => outputOf(dataJob)) }];
+  });
+  const datasets = new Map(dataJobs.map(({ name, out }) => [name, out]));
+  const jobs = order.jobs.map((entry): PipelineJob | PipelineDataJob => {
     const { name, needs } = entry;
+    const dataJob = dataJobs.find((each) => each.name === name);
+    if (dataJob !== undefined) {
+      const [override] = own.get(name) ?? [];
+      if (override !== undefined) throw overridesData(name, override);
+      return dataJob;
+    }
     const key = entry.file === undefined ? "job" : "file";
     const located = withLocation(entry.file === undefined ? undefined : source.locationOf(["jobs", name, key]), () =>
       resolveLocatedJob(
         textOf(entry, source, given),
         [...Object.entries(entry.overrides).map(([path, value]) => `${path}=${overrideText(value)}`), ...(own.get(name) ?? [])],
-        { ...environment, base: given.base, runs },
+        { ...environment, base: given.base, runs, datasets },
       ),
     );
-    return { ...located, name, needs, isPending: (run) => runs.has(run) };
+    const pendingData = dataJobs.filter((each) => order.ancestors(name).has(each.name)).map(({ out }) => out);
+    return { ...located, name, needs, isPending: (run) => runs.has(run) || pendingData.includes(run) };
   });
-  checkRunsOfNeeds(jobs, order.ancestors);
+  const onChips = jobs.flatMap((job) => (isDataEntry(job) ? [] : [job]));
+  checkRunsOfNeeds(onChips, order.ancestors);
+  checkDataOfNeeds(onChips, dataJobs, order.ancestors);
   return { name: file.name ?? nameOf(given.file), jobs };
+}
+
+const overridesData = (name: string, override: string): LapidaryError =>
+  new LapidaryError({
+    code: "LAP_PIPELINE_OVERRIDE",
+    message: `${name} runs a data pipeline, which has no overrides`,
+    location: `override ${name}.${override}`,
+    remedy: "change the file of the data pipeline",
+  });
+
+/** Checks that jobs which train on the output of a data job need it. @throws LAP_PIPELINE_INIT */
+export function checkDataOfNeeds(
+  jobs: readonly Pick<PipelineJob, "name" | "job" | "locationOf">[],
+  dataJobs: readonly PipelineDataJob[],
+  ancestors: (name: string) => ReadonlySet<string>,
+): void {
+  for (const { name, job, locationOf } of jobs) {
+    const origin = dataJobs.find(({ out }) => out === job.data.pipeline);
+    if (origin === undefined || ancestors(name).has(origin.name)) continue;
+    throw new LapidaryError({
+      code: "LAP_PIPELINE_INIT",
+      message: `data.pipeline of job ${name} is the output of job ${origin.name}, which ${name} does not need`,
+      location: locationOf(["data", "pipeline"]),
+      remedy: `add ${origin.name} to the needs of ${name}`,
+    });
+  }
 }
 
 /**

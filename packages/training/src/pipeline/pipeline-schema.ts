@@ -17,12 +17,25 @@ const pipelineSchemaOf = <T extends z.ZodType>(job: T) =>
             needs: z.array(partSchema).max(64).default([]).describe("Jobs of this pipeline that must be done before this job starts"),
             file: z.string().min(1).optional().describe("A job file, relative to this file"),
             job: job.optional().describe("The keys of a job file; an alternative to file"),
+            data: z
+              .string()
+              .min(1)
+              .optional()
+              .describe(
+                "The file of a data pipeline, relative to this file; an alternative to file. `data.pipeline` of a job that needs this one may be the name of this job",
+              ),
             overrides: z
               .record(z.string(), z.unknown())
               .default({})
               .describe("Keys of the job with their values, such as train.steps: 20; paths are relative to this file"),
           })
-          .refine((given) => (given.file === undefined) !== (given.job === undefined), { error: "give one of file and job" }),
+          .refine(({ file, job: own, data }) => [file, own, data].filter((given) => given !== undefined).length === 1, {
+            error: "give one of file, job and data",
+          })
+          .refine(({ data, overrides }) => data === undefined || Object.keys(overrides).length === 0, {
+            error: "a data pipeline has no overrides",
+            path: ["overrides"],
+          }),
       )
       .refine((jobs) => Object.keys(jobs).length > 0, "must have at least one job")
       .describe(

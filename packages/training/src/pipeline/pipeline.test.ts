@@ -8,7 +8,7 @@ import { resolveJob } from "../job/load-job.js";
 import { jobFileOf } from "../job/resolved-job.js";
 import { runReferences } from "../job/run-references.js";
 import { orderJobs } from "./job-order.js";
-import { isPipeline, type Pipeline, resolvePipeline } from "./load-pipeline.js";
+import { isDataEntry, isPipeline, type Pipeline, type PipelineJob, resolvePipeline } from "./load-pipeline.js";
 import { pipelineJsonSchema } from "./pipeline-schema.js";
 
 const configsDir = resolve(fileURLToPath(import.meta.url), "../../../../../configs");
@@ -18,8 +18,12 @@ const inline =
 describe("pipeline files", () => {
   const directory = mkdtempSync(join(tmpdir(), "lapidary-pipeline-"));
   after(() => rmSync(directory, { recursive: true }));
-  const load = (text: string, ...overrides: string[]): Pipeline =>
+  const loadAll = (text: string, ...overrides: string[]): Pipeline =>
     resolvePipeline({ text, file: "two.yaml", base: directory }, overrides, { configsDir });
+  const load = (text: string, ...overrides: string[]): { readonly name: string; readonly jobs: readonly PipelineJob[] } => {
+    const { name, jobs } = loadAll(text, ...overrides);
+    return { name, jobs: jobs.flatMap((job) => (isDataEntry(job) ? [] : [job])) };
+  };
   const fails = (text: string, code: string, location: string, ...overrides: string[]): void =>
     throws(
       () => load(text, ...overrides),
@@ -49,6 +53,25 @@ describe("pipeline files", () => {
       ],
     );
     strictEqual(jobs[0]?.job.seed, 3);
+  });
+
+  it("a job trains on the output of a data pipeline by the name of its job, if it needs that job", () => {
+    writeFileSync(join(directory, "corpus.yaml"), "sources: {}\nstages: []\nout: ./made\n");
+    const trains = inline.replace("{ model", "{ data: { pipeline: corpus }, model");
+    const text = (needs: string): string => `jobs:
+  base: { needs: [${needs}], job: ${trains} }
+  corpus: { data: ./corpus.yaml }
+`;
+    const { jobs } = loadAll(text("corpus"));
+    const [corpus, base] = jobs;
+    ok(corpus !== undefined && isDataEntry(corpus) && base !== undefined && !isDataEntry(base));
+    const out = join(directory, "made");
+    deepStrictEqual([corpus.out, base.job.data.pipeline, base.isPending(out)], [out, out, true]);
+    deepStrictEqual(corpus.dataJob, { recipe: "data", name: "corpus", pipeline: join(directory, "corpus.yaml"), priority: 0 });
+    fails(text(""), "LAP_PIPELINE_INIT", `two.yaml:2:${1 + (text("").split("\n")[1]?.indexOf("pipeline") ?? 0)}`);
+    fails(text("corpus"), "LAP_PIPELINE_OVERRIDE", "override corpus.out=x", "corpus.out=x");
+    fails("jobs: { corpus: { data: ./missing.yaml } }", "LAP_JOB_FILE", `two.yaml:1:19: ${join(directory, "missing.yaml")}`);
+    fails(`jobs: { both: { data: ./corpus.yaml, job: ${inline} } }`, "LAP_CONFIG_VALUE", "two.yaml:1:9");
   });
 
   it("train.init of a resolved job becomes the directory of the run that the coordinator names", () => {
@@ -115,12 +138,14 @@ describe("pipeline files", () => {
       mkdirSync(step(run), { recursive: true });
       writeFileSync(join(step(run), "config.json"), "{}");
     }
-    const init = (name: string): string | undefined =>
-      resolvePipeline(
+    const init = (name: string): string | undefined => {
+      const { jobs } = resolvePipeline(
         { text: `jobs: { base: { job: ${inline} }, tuned: { needs: [base], job: ${inline} } }`, file: "two.yaml", base: directory },
         [`tuned.init=${name}`],
         { configsDir, runsDirectory },
-      ).jobs[1]?.job.train.init;
+      );
+      return jobs.flatMap((job) => (isDataEntry(job) ? [] : [job]))[1]?.job.train.init;
+    };
     deepStrictEqual(["base", "other", "third"].map(init), ["base", step("other"), join(directory, "third")]);
   });
 

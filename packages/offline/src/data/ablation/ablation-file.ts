@@ -24,6 +24,7 @@ const ablationSchema = z.strictObject({
     .optional()
     .describe("Weights of the held-out losses by source; in proportion to the tokens by default"),
   repeat: count.default(4).describe("How often a source may be read"),
+  confirm: z.boolean().default(true).describe("Whether the large size also trains on the recommended mixture, with each seed"),
   tokens: count.optional().describe("Tokens of the run that the recommendation is for; those of a large run by default"),
 });
 

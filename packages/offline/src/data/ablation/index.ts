@@ -1,2 +1,3 @@
-export { type AblationReport, ablationReport } from "./ablation-report.js";
+export { ablationReport, confirmedReport } from "./ablation-report.js";
+export { writeAblationPage } from "../card-page.js";
 export { planAblation } from "./plan-ablation.js";

@@ -8,7 +8,7 @@ import { type PipelineSubmission, readPipelineSubmission } from "../../job/submi
 import { type AblationFile, type LocatedAblation, readAblationFile } from "./ablation-file.js";
 
 /** A run of an ablation before it is trained. */
-interface PlannedRun {
+export interface PlannedRun {
   /** The name of its job in the pipeline. */
   readonly name: string;
   readonly size: "small" | "large";
@@ -31,7 +31,18 @@ export interface PlannedAblation {
   readonly repeat: number;
   readonly runs: readonly PlannedRun[];
   readonly jobs: PipelineSubmission["jobs"];
+  /** The runs of the large size on another mixture, one for each seed; undefined if the file asks for none. */
+  readonly confirmation: ((shares: readonly number[]) => Promise<Confirmation>) | undefined;
 }
+
+/** Runs that check a recommendation. */
+export interface Confirmation {
+  readonly runs: readonly PlannedRun[];
+  readonly jobs: PipelineSubmission["jobs"];
+}
+
+/** The number of the recommended mixture, which is none of the designed ones. */
+const recommendedMixture = -1;
 
 /** A held-out part and partly filled rows leave fewer tokens than a source has. */
 const usableShare = 0.9;
@@ -73,8 +84,17 @@ export async function planAblation(
         ),
       ),
   );
-  const text = JSON.stringify({ jobs: Object.fromEntries(runs.map((run) => [run.name, jobOf(ablation, sources, run)])) });
-  const submission = await readPipelineSubmission(directories, { text, file: located.file, base: located.base }, [], onWarning);
+  const submissionOf = async (planned: readonly PlannedRun[]): Promise<PipelineSubmission["jobs"]> => {
+    const text = JSON.stringify({ jobs: Object.fromEntries(planned.map((run) => [run.name, jobOf(ablation, sources, run)])) });
+    return (await readPipelineSubmission(directories, { text, file: located.file, base: located.base }, [], onWarning)).jobs;
+  };
+  const confirmation = async (shares: readonly number[]): Promise<Confirmation> => {
+    const confirming = Array.from(
+      { length: ablation.seeds },
+      (_, seed): PlannedRun => ({ name: `recommended-s${seed}`, size: "large", mixture: recommendedMixture, seed, shares }),
+    );
+    return { runs: confirming, jobs: await submissionOf(confirming) };
+  };
   return {
     like: nameOf(located.file),
     sources,
@@ -84,7 +104,8 @@ export async function planAblation(
     tokens,
     repeat: ablation.repeat,
     runs,
-    jobs: submission.jobs,
+    jobs: await submissionOf(runs),
+    confirmation: ablation.confirm ? confirmation : undefined,
   };
 }
 
