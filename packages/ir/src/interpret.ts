@@ -2,6 +2,7 @@ import { assert, ensure } from "@lapidary/std";
 import type { OpName } from "./attrs.js";
 import type { Graph } from "./graph.js";
 import { opDef } from "./ops/index.js";
+import { forEachRun } from "./region.js";
 import { type Tensor, tensor } from "./tensor.js";
 import { sameDims } from "./types.js";
 
@@ -18,16 +19,20 @@ export function interpret(
 ): Map<string, Tensor> {
   assert(graph.level === "global", "the interpreter runs global graphs", graph.level);
   const results: Tensor[] = [];
-  for (const value of graph.values) {
+  forEachRun(graph, (value, again) => {
+    if (again !== undefined) {
+      results[value.id] = ensure(results[again], "result of the iteration before");
+      return;
+    }
     if (value.op === "parameter") {
       const given = ensure(inputs.get(value.attrs.name), `input ${value.attrs.name}`);
       assert(sameDims(given.dims, value.type.dims), "an input has its parameter's dims", value.attrs.name, given.dims, value.type.dims);
-      results.push(through(tensor(value.type.dtype, value.type.dims, given.data)));
-      continue;
+      results[value.id] = through(tensor(value.type.dtype, value.type.dims, given.data));
+      return;
     }
     const evaluate = ensure(opDef<OpName>(value.op).evaluate, `meaning of ${value.op}`);
     const operands = value.inputs.map((id) => ensure(results[id], "operand"));
-    results.push(through(evaluate(operands, value.attrs, value.type)));
-  }
+    results[value.id] = through(evaluate(operands, value.attrs, value.type));
+  });
   return new Map(graph.outputs.map(({ name, value }) => [name, ensure(results[value], name)]));
 }

@@ -66,7 +66,12 @@ export function mergeReductions(graph: Graph): Graph {
   }
 
   function sameAs(a: Value, b: Value): boolean {
-    return b.role === undefined && a.scope.chunk === b.scope.chunk && sameSharding(shardingOf(a), shardingOf(b));
+    return (
+      b.role === undefined &&
+      a.scope.chunk === b.scope.chunk &&
+      a.scope.region?.id === b.scope.region?.id &&
+      sameSharding(shardingOf(a), shardingOf(b))
+    );
   }
 
   function markInner(value: Value): void {
@@ -87,7 +92,7 @@ export function mergeReductions(graph: Graph): Graph {
       const operand = graph.values[value.inputs[0] ?? 0];
       const key =
         value.op === "all_reduce" && value.attrs.kind === "sum" && hasOneUse(id) && value.role === undefined
-          ? JSON.stringify([value.attrs.axes, operand?.sharding])
+          ? JSON.stringify([value.attrs.axes, operand?.sharding, value.scope.region?.id])
           : "";
       groups.set(key, [...(groups.get(key) ?? []), id]);
     }

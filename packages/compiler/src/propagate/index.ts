@@ -1,4 +1,4 @@
-export { type ReductionPoints, findReductionPoints } from "./reduction-points.js";
+export { type GradientSums, type ReductionPoints, findReductionPoints } from "./reduction-points.js";
 export { newPartialSums, propagatedPartialSums } from "./partial-sums.js";
 export type { Conflict, Origin, PropagateOptions, Propagated, Shortfall } from "./propagated.js";
 export { propagate, winnerText } from "./propagate.js";

@@ -1,11 +1,14 @@
 import type { AtomId, Mesh } from "@lapidary/topology";
 import type { Graph, OpFactors, Sharding, ValueId } from "@lapidary/ir";
+import type { GradientSums } from "./reduction-points.js";
 import type { LogicalAxisRules, Priority, ZeroOptions } from "./rules.js";
 
 export interface PropagateOptions {
   readonly mesh: Mesh;
   readonly rules: LogicalAxisRules;
   readonly zero: ZeroOptions;
+  /** Default: scattered if ZeRO splits gradients, otherwise whole. */
+  readonly gradientSums?: GradientSums;
   /** Rules that were omitted because no part of their axes divides the dims. They split nothing, but are reported as shortfalls. */
   readonly undivided?: LogicalAxisRules;
   /** Given shardings, by value name, with precedence over all rules (tests, constraints of the user). */
@@ -19,6 +22,7 @@ export interface PropagateOptions {
 /** A sharding for every value, and for every op the atoms of each of its factors. */
 export interface Propagated {
   readonly graph: Graph;
+  readonly gradientSums: GradientSums;
   /** By value: the op's factors and the atoms that split each of them. */
   readonly factors: readonly OpSharding[];
   /** By value, by atom that splits it: the origin of the atom. */
