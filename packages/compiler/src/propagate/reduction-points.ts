@@ -48,14 +48,27 @@ export function findReductionPoints(
   for (;;) {
     const carried = potentialOfCarries(graph, factors, open);
     const points = reductionPoints(graph, factors, mesh, carried);
+    const passed = passedSums(graph, factors, points);
     const dropped = [...open].filter(([carry, yielded]) => {
       const next = ensure(graph.values[yielded]?.inputs[1], "next");
-      const atoms = points.potential[carry] ?? [];
-      return atoms.length > 0 && (!sameAtomSet(atoms, points.potential[next] ?? []) || points.deferred[carry] !== points.deferred[next]);
+      return points.deferred[carry] === true && !sameAtomSet(points.potential[carry] ?? [], passed[next] ?? []);
     });
     if (dropped.length === 0) return points;
     for (const [carry] of dropped) open.delete(carry);
   }
+}
+
+/** By value, the sub-axes over which its uses read it unreduced. */
+function passedSums(graph: Graph, factors: Propagated["factors"], { potential, deferred }: ReductionPoints): (readonly AtomId[])[] {
+  const passed: (readonly AtomId[])[] = [];
+  for (const value of graph.values) {
+    const created = newPartialSums(ensure(factors[value.id], "op sharding"));
+    const own = factors[value.id]?.atoms.flat() ?? [];
+    const propagated = created.kind === "sum" ? propagatedPartialSums(graph, value, (id) => passed[id] ?? [], own) : [];
+    const all = value.op === "carry" ? (potential[value.id] ?? []) : [...created.atoms, ...propagated];
+    passed.push(deferred[value.id] === true ? all : []);
+  }
+  return passed;
 }
 
 /** The sub-axes over which carries may be unreduced: those of their next values, if the carries count as zeros. */
