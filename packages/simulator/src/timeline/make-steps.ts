@@ -1,6 +1,6 @@
 import { ensure } from "@lapidary/std";
 import { type Program, bytesPerChip } from "@lapidary/compiler";
-import type { Value, ValueId } from "@lapidary/ir";
+import { type Value, type ValueId, regionsOf } from "@lapidary/ir";
 import type { KernelCost } from "../cost/kernel-cost.js";
 import { type ComputeDtype, storedBytes } from "../cost/storage.js";
 import type { Placement } from "../network/placement.js";
@@ -19,7 +19,7 @@ export interface StepOptions {
 
 /**
  * The steps of a core in the order of the schedule. A collective is started at its `startBefore` and waited for at its position. A
- * kernel runs at the position of its last value. An offloaded value is copied to the host as soon as it is computed, and is
+ * kernel runs at the position of its last value. The steps of a region are repeated for each iteration. An offloaded value is copied to the host as soon as it is computed, and is
  * reloaded one block before its first use in the backward pass.
  */
 export function makeSteps(
@@ -58,7 +58,7 @@ export function makeSteps(
   if (offloaded.size > 0) placeHostCopies();
 
   const steps: CoreStep[] = [];
-  schedule.order.forEach((id, index) => {
+  const stepsOf = (id: ValueId, index: number): void => {
     for (const transfer of startsAt.get(index) ?? []) steps.push({ kind: "start", transfer });
     for (const transfer of reloads.get(index) ?? []) steps.push({ kind: "done", transfer });
     const collective = collectives.get(id);
@@ -66,8 +66,34 @@ export function makeSteps(
     const kernel = kernelAt.get(id);
     if (kernel !== undefined) steps.push({ kind: "run", kernel });
     for (const transfer of offloads.get(id) ?? []) steps.push({ kind: "start", transfer });
+  };
+  const loops = new Map(regionsOf(chip).map((region) => [region.last, region]));
+  const begins = new Map<ValueId, number>();
+  schedule.order.forEach((id, index) => {
+    begins.set(id, steps.length);
+    stepsOf(id, index);
+    const region = loops.get(id);
+    if (region !== undefined) repeatSteps(steps.slice(ensure(begins.get(region.first), "begin")), region.count);
   });
   return { steps, transfers };
+
+  /** The further iterations of a region. Each has its own transfers. A carry is written in the first iteration only. */
+  function repeatSteps(body: readonly CoreStep[], count: number): void {
+    const own = new Set(body.flatMap((step) => (step.kind === "start" ? [step.transfer] : [])));
+    for (let iteration = 1; iteration < count; iteration++) {
+      const copies = new Map<TransferId, TransferId>();
+      for (const id of own) {
+        const { after, ...transfer } = ensure(transfers[id], "transfer");
+        copies.set(id, transfers.length);
+        const copyOfAfter = after === undefined ? undefined : (copies.get(after) ?? after);
+        transfers.push({ ...transfer, id: transfers.length, ...(copyOfAfter === undefined ? {} : { after: copyOfAfter }) });
+      }
+      for (const step of body) {
+        if (step.kind !== "run") steps.push({ ...step, transfer: copies.get(step.transfer) ?? step.transfer });
+        else if (at(step.kernel.at).op !== "carry") steps.push(step);
+      }
+    }
+  }
 
   function placeHostCopies(): void {
     const order = schedule.order.map(at);
