@@ -83,7 +83,10 @@ export const zeroOptions = ({ zero, rules }: Pick<ResolvedJob, "zero" | "rules">
 
 /** The compiler options of a job for one of its graphs. Rules for axes that the graph does not have are omitted. */
 export function compileOptions(
-  job: Pick<ResolvedJob, "mesh" | "rules" | "zero"> & Partial<Pick<ResolvedJob, "unapplied" | "remat" | "bucket_bytes">>,
+  job: Pick<ResolvedJob, "mesh" | "rules" | "zero"> &
+    Partial<Pick<ResolvedJob, "unapplied" | "remat" | "bucket_bytes">> & {
+      readonly train?: Pick<ResolvedJob["train"], "gradient_sums">;
+    },
   graph: Graph,
 ): Omit<CompileOptions, "verify" | "report"> {
   const known = new Set(graph.values.flatMap((value) => (value.logicalAxes ?? []).map((axis) => axis?.split("/")[0])));
@@ -96,6 +99,7 @@ export function compileOptions(
     rules: ofGraph(job.rules),
     undivided: ofGraph(undivided),
     zero: zeroOptions(job),
+    ...(job.train?.gradient_sums === undefined ? {} : { gradientSums: job.train.gradient_sums }),
     remat: job.remat ?? "none",
     bucketBytes: job.bucket_bytes ?? 0,
   };
