@@ -39,9 +39,18 @@ export function propagatedPartialSums(
   ownAtoms: readonly AtomId[],
   isZero: (id: ValueId) => boolean = (id) => isZeroConstant(graph, id),
 ): AtomId[] {
-  const first = value.inputs.find((id) => unreducedOf(id).length > 0);
-  if (first === undefined || unreducedOf(first).some((atom) => ownAtoms.includes(atom))) return [];
-  return canPropagate(value, first, unreducedOf, isZero) ? [...unreducedOf(first)] : [];
+  const carries = value.inputs.filter((id) => graph.values[id]?.op === "carry");
+  const carried = carries.find((id) => unreducedOf(id).length > 0);
+  // What is added to a carry is reduced over the atoms that split it, and over all others over which the carry is not unreduced.
+  const reducedOf = (id: ValueId): readonly AtomId[] => {
+    if (carries.length === 0) return unreducedOf(id);
+    const atoms = unreducedOf(id).filter((atom) => !ownAtoms.includes(atom));
+    const ofCarry = carried === undefined ? atoms : unreducedOf(carried);
+    return ofCarry.every((atom) => atoms.includes(atom)) ? ofCarry : atoms;
+  };
+  const first = carried ?? value.inputs.find((id) => reducedOf(id).length > 0);
+  if (first === undefined || reducedOf(first).some((atom) => ownAtoms.includes(atom))) return [];
+  return canPropagate(value, first, reducedOf, isZero) ? [...reducedOf(first)] : [];
 }
 
 /** Atoms of an op's reduced factors, over which its result is unreduced. */

@@ -39,6 +39,7 @@ class Propagation {
   readonly #graph: Graph;
   readonly #mesh: Mesh;
   readonly #gradientSums: GradientSums;
+  readonly #scattered: ReadonlyMap<ValueId, readonly AtomId[]>;
   readonly #seeds: readonly (readonly (readonly Seed[])[])[];
   readonly #dims: DimState[][];
   readonly #origins: Map<AtomId, Origin>[];
@@ -53,6 +54,7 @@ class Propagation {
     this.#mesh = options.mesh;
     this.#gradientSums = options.gradientSums ?? (options.zero.stage >= 2 ? "scattered" : "whole");
     this.#seeds = seedsOfGraph(graph, options);
+    this.#scattered = new Map(this.#gradientSums === "scattered" ? graph.values.flatMap((value) => this.#scatteredAtoms(value)) : []);
     this.#dims = graph.values.map((value) =>
       value.type.dims.map((_, d) => ({ atoms: [], closed: isClosed(value, options) && options.open?.get(value.name)?.[d] !== true })),
     );
@@ -79,12 +81,18 @@ class Propagation {
     return {
       graph: { ...this.#graph, mesh: this.#mesh, values: this.#shardedValues() },
       gradientSums: this.#gradientSums,
+      scattered: this.#scattered,
       factors: this.#opShardings(),
       origins: this.#origins,
       opOrigins: this.#opOrigins,
       conflicts: this.#findConflicts(),
       shortfalls: findShortfalls(this.#mesh, this.#seeds),
     };
+  }
+
+  #scatteredAtoms({ id, op, role }: Value): [ValueId, readonly AtomId[]][] {
+    if (op !== "yield" || role !== "gradient") return [];
+    return [[id, (this.#seeds[id] ?? []).flat().flatMap(({ priority, atoms }) => (priority === Priority.zero ? atoms : []))]];
   }
 
   /** The atoms of operands and results that do not split the factors of the op, with the claim that won. */
@@ -131,7 +139,7 @@ class Propagation {
    */
   #propagatedPartialSums(): AtomId[][] {
     const graph = { ...this.#graph, mesh: this.#mesh, values: this.#shardedValues() };
-    const state = { graph, factors: this.#opShardings(), gradientSums: this.#gradientSums };
+    const state = { graph, factors: this.#opShardings(), scattered: this.#scattered };
     const { deferred, potential } = findReductionPoints(state, this.#mesh);
     const unreducedOf = (id: ValueId): readonly AtomId[] => (deferred[id] === true ? (potential[id] ?? []) : []);
     return this.#graph.values.map((value, id) => {

@@ -23,6 +23,8 @@ export interface PropagateOptions {
 export interface Propagated {
   readonly graph: Graph;
   readonly gradientSums: GradientSums;
+  /** By yield of a region that sums a gradient: the sub-axes of ZeRO over which every iteration reduces it. */
+  readonly scattered: ReadonlyMap<ValueId, readonly AtomId[]>;
   /** By value: the op's factors and the atoms that split each of them. */
   readonly factors: readonly OpSharding[];
   /** By value, by atom that splits it: the origin of the atom. */

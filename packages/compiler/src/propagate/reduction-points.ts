@@ -26,7 +26,8 @@ export interface ReductionPoints {
 /**
  * Where a region adds the gradients of its iterations.
  *
- * - `scattered`: every iteration reduces its gradient onto the shards of ZeRO, so that a chip stores only its shard of the sum;
+ * - `scattered`: every iteration reduces its gradient onto the shards of ZeRO, so that a chip stores only its shard of the sum. Over other
+ *   axes, such as pods, the sum is reduced once after the region;
  * - `whole`: a chip adds its partial sums of all iterations, which are reduced once after the region.
  */
 export type GradientSums = "scattered" | "whole";
@@ -36,17 +37,14 @@ export type GradientSums = "scattered" | "whole";
  * begins with all such carries, and drops one after the other whose next value is reduced.
  */
 export function findReductionPoints(
-  { graph, factors, gradientSums }: Pick<Propagated, "graph" | "factors" | "gradientSums">,
+  { graph, factors, scattered }: Pick<Propagated, "graph" | "factors" | "scattered">,
   mesh: Mesh,
 ): ReductionPoints {
-  const isScattered = (yielded: ValueId): boolean => gradientSums === "scattered" && graph.values[yielded]?.role === "gradient";
   const open = new Map(
-    [...yieldsByCarry(graph)].filter(
-      ([carry, yielded]) => isZeroConstant(graph, ensure(graph.values[carry]?.inputs[0], "initial")) && !isScattered(yielded),
-    ),
+    [...yieldsByCarry(graph)].filter(([carry]) => isZeroConstant(graph, ensure(graph.values[carry]?.inputs[0], "initial"))),
   );
   for (;;) {
-    const carried = potentialOfCarries(graph, factors, open);
+    const carried = potentialOfCarries({ graph, factors, scattered }, open);
     const points = reductionPoints(graph, factors, mesh, carried);
     const passed = passedSums(graph, factors, points);
     const dropped = [...open].filter(([carry, yielded]) => {
@@ -71,15 +69,20 @@ function passedSums(graph: Graph, factors: Propagated["factors"], { potential, d
   return passed;
 }
 
-/** The sub-axes over which carries may be unreduced: those of their next values, if the carries count as zeros. */
+/** The sub-axes over which carries may be unreduced: those of their next values, if the carries count as zeros, without those that are scattered. */
 function potentialOfCarries(
-  graph: Graph,
-  factors: Propagated["factors"],
+  { graph, factors, scattered }: Pick<Propagated, "graph" | "factors" | "scattered">,
   open: ReadonlyMap<ValueId, ValueId>,
 ): Map<ValueId, readonly AtomId[]> {
   if (open.size === 0) return new Map();
   const { potential } = potentialSums(graph, factors, new Map(), (id) => open.has(id) || isZeroConstant(graph, id));
-  return new Map([...open].map(([carry, yielded]) => [carry, potential[ensure(graph.values[yielded]?.inputs[1], "next")] ?? []]));
+  return new Map(
+    [...open].map(([carry, yielded]) => {
+      const atoms = potential[ensure(graph.values[yielded]?.inputs[1], "next")] ?? [];
+      const reduced = scattered.get(yielded) ?? [];
+      return [carry, atoms.filter((atom) => !reduced.includes(atom))];
+    }),
+  );
 }
 
 interface PotentialSums {

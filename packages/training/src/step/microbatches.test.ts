@@ -60,7 +60,7 @@ function reductionBytes({ chip }: Program): { region: number; after: number } {
 }
 
 describe("microbatches", () => {
-  const runs = Math.max(10, Math.round(Number(process.env["LAPIDARY_PROPERTY_RUNS"] ?? 200) / 20));
+  const runs = Math.max(6, Math.round(Number(process.env["LAPIDARY_PROPERTY_RUNS"] ?? 200) / 40));
 
   it(`losses, logits, gradients and next states of ${runs} random meshes are those of the whole batch`, function () {
     this.timeout(0);
@@ -113,6 +113,20 @@ describe("microbatches", () => {
     ok(scattered.region > 0 && scattered.after < scattered.region, `${scattered.region} bytes in the region, ${scattered.after} after it`);
     const whole = reductionBytes(program(4, 2, "whole"));
     ok(whole.region === 0 && whole.after > 0);
+  });
+
+  it("over pods, scattered sums are reduced once after the region", () => {
+    const mesh = makeMesh({ pod: 2, data: 2 });
+    const graph = trainStep(model, update, { batch: 16, seq: 12 }, { microbatches: 4 });
+    const { chip } = compile(graph, {
+      ...compileOptions({ mesh: mesh.axes, rules: defaultRules(mesh, model.params), zero: 2, remat: "none" }, graph),
+      zero: { stage: 2, axes: ["data"] },
+    });
+    const reduced = chip.values.filter(({ op, type }) => (op === "all_reduce" || op === "reduce_scatter") && type.dims.length > 1);
+    const axesIn = (inside: boolean): string[] => [
+      ...new Set(reduced.flatMap(({ attrs, scope }) => ((scope.region !== undefined) === inside && "axes" in attrs ? attrs.axes : []))),
+    ];
+    deepStrictEqual([axesIn(true), axesIn(false)], [["data"], ["pod"]]);
   });
 
   it("a chip stores its shard of scattered sums, and the activations of one part", () => {
