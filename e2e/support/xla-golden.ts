@@ -38,7 +38,12 @@ export const goldenCases = {
   "two pods of 8x16": { bundle: "pod16x16", mesh: "pod=2,data=8,model=16", rules: { ...tensor, batch: ["pod", "data"] } },
 } as const satisfies Record<string, GoldenCase>;
 
-export async function compileGolden({ bundle: name, mesh, rules, microbatches }: GoldenCase): Promise<{ bundle: ParityBundle; program: Program }> {
+export async function compileGolden({
+  bundle: name,
+  mesh,
+  rules,
+  microbatches,
+}: GoldenCase): Promise<{ bundle: ParityBundle; program: Program }> {
   const bundle = await readParityBundle(golden(name));
   const { config, update, batch, seq } = bundle;
   const graph = trainStep(buildModel(config), update, { batch, seq }, { microbatches });

@@ -1,7 +1,15 @@
 import type { AtomId, Mesh } from "@lapidary/topology";
 import type { Graph, OpFactors, Sharding, ValueId } from "@lapidary/ir";
-import type { GradientSums } from "./reduction-points.js";
 import type { LogicalAxisRules, Priority, ZeroOptions } from "./rules.js";
+
+/**
+ * Where a region adds the gradients of its iterations.
+ *
+ * - `scattered`: every iteration reduces its gradient onto the shards of ZeRO, so that a chip stores only its shard of the sum. Over other
+ *   axes, such as pods, the sum is reduced once after the region;
+ * - `whole`: a chip adds its partial sums of all iterations, which are reduced once after the region.
+ */
+export type GradientSums = "scattered" | "whole";
 
 export interface PropagateOptions {
   readonly mesh: Mesh;

@@ -24,15 +24,6 @@ export interface ReductionPoints {
 }
 
 /**
- * Where a region adds the gradients of its iterations.
- *
- * - `scattered`: every iteration reduces its gradient onto the shards of ZeRO, so that a chip stores only its shard of the sum. Over other
- *   axes, such as pods, the sum is reduced once after the region;
- * - `whole`: a chip adds its partial sums of all iterations, which are reduced once after the region.
- */
-export type GradientSums = "scattered" | "whole";
-
-/**
  * A carry that begins with zeros may have partial sums, if the value of the next iteration has partial sums over the same sub-axes. The search
  * begins with all such carries, and drops one after the other whose next value is reduced.
  */

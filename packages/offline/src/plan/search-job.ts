@@ -81,7 +81,7 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
     lossChunks: lossChunksOf(job)?.count ?? 1,
     microbatches: job.train.microbatches ?? 1,
   };
-  const hasMicrobatches = job.recipe === undefined || job.recipe === "sft";
+
   const starts: PlanChoice[] = [
     own,
     ...models.flatMap((model) =>
@@ -98,9 +98,7 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
       .filter((model) => model === plan.model * 2 || model * 2 === plan.model)
       .map((model) => ({ ...plan, model, sequence: model > 1 && plan.sequence })),
     ...chunks.filter((lossChunks) => lossChunks !== plan.lossChunks).map((lossChunks) => ({ ...plan, lossChunks })),
-    ...(hasMicrobatches ? [plan.microbatches * 2, plan.microbatches / 2] : [])
-      .filter((microbatches) => Number.isInteger(microbatches))
-      .map((microbatches) => ({ ...plan, microbatches })),
+    ...microbatchesToTry(job, plan).map((microbatches) => ({ ...plan, microbatches })),
     ...(plan.model > 1 ? [{ ...plan, sequence: !plan.sequence }] : []),
   ];
 
@@ -166,3 +164,7 @@ function parameterBytes(job: ResolvedJob): number {
   const { modelDim: D, layers: L, heads: H, kvHeads: K, headDim: E, mlpDim: F, vocabSize: V } = job.model.config;
   return 4 * (V * D + L * (2 * D * H * E + 2 * D * K * E + 3 * D * F));
 }
+
+/** Twice and half as many parts of the batch, for the recipes that have the key. */
+const microbatchesToTry = ({ recipe }: ResolvedJob, { microbatches }: PlanChoice): number[] =>
+  recipe === undefined || recipe === "sft" ? [microbatches * 2, microbatches / 2].filter(Number.isInteger) : [];

@@ -22,7 +22,7 @@ export interface StepOptions {
   readonly withGradients?: boolean;
 }
 
-export interface LossOptions {
+interface LossOptions {
   /** The loss is computed in pieces. Absent: from all logits. */
   readonly chunks?: LossChunks | undefined;
 }

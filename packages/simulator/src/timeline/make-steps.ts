@@ -73,27 +73,13 @@ export function makeSteps(
     begins.set(id, steps.length);
     stepsOf(id, index);
     const region = loops.get(id);
-    if (region !== undefined) repeatSteps(steps.slice(ensure(begins.get(region.first), "begin")), region.count);
+    if (region === undefined) return;
+    const body = steps.slice(ensure(begins.get(region.first), "begin"));
+    // A carry is written in the first iteration only.
+    const again = body.filter((step) => step.kind !== "run" || at(step.kernel.at).op !== "carry");
+    for (let iteration = 1; iteration < region.count; iteration++) steps.push(...withOwnTransfers(again, transfers));
   });
   return { steps, transfers };
-
-  /** The further iterations of a region. Each has its own transfers. A carry is written in the first iteration only. */
-  function repeatSteps(body: readonly CoreStep[], count: number): void {
-    const own = new Set(body.flatMap((step) => (step.kind === "start" ? [step.transfer] : [])));
-    for (let iteration = 1; iteration < count; iteration++) {
-      const copies = new Map<TransferId, TransferId>();
-      for (const id of own) {
-        const { after, ...transfer } = ensure(transfers[id], "transfer");
-        copies.set(id, transfers.length);
-        const copyOfAfter = after === undefined ? undefined : (copies.get(after) ?? after);
-        transfers.push({ ...transfer, id: transfers.length, ...(copyOfAfter === undefined ? {} : { after: copyOfAfter }) });
-      }
-      for (const step of body) {
-        if (step.kind !== "run") steps.push({ ...step, transfer: copies.get(step.transfer) ?? step.transfer });
-        else if (at(step.kernel.at).op !== "carry") steps.push(step);
-      }
-    }
-  }
 
   function placeHostCopies(): void {
     const order = schedule.order.map(at);
@@ -127,4 +113,17 @@ export function makeSteps(
       reloads.set(use, [...(reloads.get(use) ?? []), back]);
     }
   }
+}
+
+/** The steps of another iteration, with transfers of their own, which are appended to `transfers`. */
+function withOwnTransfers(body: readonly CoreStep[], transfers: Transfer[]): CoreStep[] {
+  const copies = new Map<TransferId, TransferId>();
+  for (const step of body) {
+    if (step.kind !== "start" || copies.has(step.transfer)) continue;
+    const { after, ...transfer } = ensure(transfers[step.transfer], "transfer");
+    const own = transfers.length;
+    copies.set(step.transfer, own);
+    transfers.push({ ...transfer, id: own, ...(after === undefined ? {} : { after: copies.get(after) ?? after }) });
+  }
+  return body.map((step) => (step.kind === "run" ? step : { ...step, transfer: copies.get(step.transfer) ?? step.transfer }));
 }

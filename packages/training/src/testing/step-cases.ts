@@ -16,7 +16,7 @@ export const update: UpdateConfig = {
   schedule: { name: "constant", warmup: 0 },
   clip: 1,
 };
-export const vocabSize = 24;
+const vocabSize = 24;
 export const config = { vocabSize, modelDim: 8, layers: 1, heads: 2, kvHeads: 1, headDim: 4, mlpDim: 12, contextLength: 24 };
 export const model = buildModel(modelConfigSchema.parse(config));
 
