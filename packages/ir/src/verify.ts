@@ -44,6 +44,8 @@ function verifyRegions(graph: Graph): void {
   assert(numbers.size === regions.length, "the values of a region are neighbours", graph.name, regions);
   const regionOf = (id: number): number | undefined => graph.values[id]?.scope.region?.id;
   for (const { id, first, last, count, carries, yields } of regions) {
+    const isWhole = graph.values.slice(first, last + 1).every(({ scope }) => scope.region?.id === id);
+    assert(isWhole, "the values of a region are neighbours", graph.name, id);
     assert(Number.isSafeInteger(count) && count >= 1, "a region runs at least once", graph.name, count);
     assert(carries.length > 0 && carries.every((carry, i) => carry === first + i), "a region begins with its carries", graph.name, carries);
     assert(yields.length === carries.length && yields[0] === last - yields.length + 1, "a region ends with its yields", graph.name, yields);

@@ -4,7 +4,7 @@ import { type Value, type ValueId, regionsOf } from "@lapidary/ir";
 import type { KernelCost } from "../cost/kernel-cost.js";
 import { type ComputeDtype, storedBytes } from "../cost/storage.js";
 import type { Placement } from "../network/placement.js";
-import { atomsOf, collectiveStages, hostStage, isCollective } from "../network/transfer.js";
+import { atomsOf, type CollectiveValue, collectiveStages, hostStage, isCollective } from "../network/transfer.js";
 import { blockBegins } from "../result/memory-of-chip.js";
 import type { CoreStep, StepList, Transfer, TransferId } from "./step-list.js";
 
@@ -38,16 +38,7 @@ export function makeSteps(
   schedule.order.forEach((id, index) => {
     const value = at(id);
     if (!isCollective(value)) return;
-    const transfer: Transfer = {
-      id: transfers.length,
-      op: value.op,
-      axis: value.attrs.axes.join("+"),
-      name: value.name,
-      why: value.cause ?? "",
-      atoms: atomsOf(placement, value),
-      stages: collectiveStages(placement, chip, value, compute),
-      programBytes: bytesPerChip(value, at(ensure(value.inputs[0], "operand"))),
-    };
+    const transfer = transferOf(program, value, { id: transfers.length, placement, compute });
     transfers.push(transfer);
     collectives.set(id, transfer.id);
     startAt(schedule.startBefore.get(id) ?? index, transfer.id);
@@ -126,4 +117,22 @@ function withOwnTransfers(body: readonly CoreStep[], transfers: Transfer[]): Cor
     transfers.push({ ...transfer, id: own, ...(after === undefined ? {} : { after: copies.get(after) ?? after }) });
   }
   return body.map((step) => (step.kind === "run" ? step : { ...step, transfer: copies.get(step.transfer) ?? step.transfer }));
+}
+
+/** The transfer of a collective. */
+function transferOf(
+  { chip }: Pick<Program, "chip">,
+  value: CollectiveValue,
+  { id, placement, compute }: Pick<StepOptions, "placement" | "compute"> & { readonly id: TransferId },
+): Transfer {
+  return {
+    id,
+    op: value.op,
+    axis: value.attrs.axes.join("+"),
+    name: value.name,
+    why: value.cause ?? "",
+    atoms: atomsOf(placement, value),
+    stages: collectiveStages(placement, chip, value, compute),
+    programBytes: bytesPerChip(value, ensure(chip.values[ensure(value.inputs[0], "operand")], "operand")),
+  };
 }
