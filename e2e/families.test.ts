@@ -21,7 +21,7 @@ describe("parity of model families with transformers", function () {
     { bundle: "llama", mesh: "data=4,model=4", zero: 3, workers: 4, executor: "stacked" },
     { bundle: "llama", mesh: "pod=2,model=2", zero: 1, workers: 2, executor: "chipwise" },
     { bundle: "qwen3", mesh: "data=2,model=2", zero: 3, workers: 2, executor: "stacked" },
-    { bundle: "qwen3", mesh: "data=2", zero: 2, workers: 1, executor: "stacked" },
+    { bundle: "qwen3", mesh: "data=2", zero: 2, workers: 1, executor: "stacked", microbatches: 2 },
     { bundle: "mixtral", mesh: "data=2,model=2", zero: 3, workers: 2, executor: "stacked" },
     { bundle: "mixtral", mesh: "data=2", zero: 1, workers: 1, executor: "stacked", pieces: 4 },
     { bundle: "qwen3moe", mesh: "data=4,model=2", zero: 3, workers: 4, executor: "stacked" },
@@ -31,11 +31,12 @@ describe("parity of model families with transformers", function () {
     it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}`, async () => {
       const bundle = await readParityBundle(golden(`families/${name}`));
       const chunks = "pieces" in loss ? { count: loss.pieces, seqParts: 1 } : undefined;
+      const microbatches = "microbatches" in loss ? loss.microbatches : 1;
       const mesh = parseMesh(text);
       const rules = defaultRules(mesh, paramsOf(bundle.config));
       const session = await openSession({ mesh, workers, executor, zero, rules, environment: process.env, pool });
       try {
-        strictEqual(parityFailures(await runParity(bundle, session, chunks), parityTolerances("f32")).join("; "), "");
+        strictEqual(parityFailures(await runParity(bundle, session, { chunks, microbatches }), parityTolerances("f32")).join("; "), "");
       } finally {
         await session.close();
       }

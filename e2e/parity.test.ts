@@ -88,11 +88,16 @@ describe("parity with PyTorch", function () {
     { bundle: "mha", mesh: "data=2,model=2", zero: 3, workers: 1, executor: "chipwise" },
     { bundle: "gqa", mesh: "data=2,model=4", zero: 3, workers: 2, executor: "stacked", pieces: 5 },
     { bundle: "mqa", mesh: "pod=2,model=2", zero: 1, workers: 2, executor: "chipwise", pieces: 24 },
+    { bundle: "pod16x16", mesh: "data=16,model=16", zero: 3, workers: 2, executor: "stacked", microbatches: 2 },
+    { bundle: "pod16x16", mesh: "pod=2,data=2,model=2", zero: 0, workers: 2, executor: "stacked", microbatches: 4, pieces: 4 },
+    { bundle: "mha", mesh: "data=1,model=2", zero: 1, workers: 1, executor: "chipwise", microbatches: 2 },
   ] as const;
   for (const { bundle: name, mesh: text, zero, workers, executor, ...loss } of cases) {
     const chunks = "pieces" in loss ? { count: loss.pieces, seqParts: 1 } : undefined;
     const pieces = chunks === undefined ? "" : `, the loss in ${chunks.count} pieces`;
-    it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}${pieces}`, async () => {
+    const microbatches = "microbatches" in loss ? loss.microbatches : 1;
+    const parts = microbatches === 1 ? "" : `, ${microbatches} microbatches`;
+    it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}${pieces}${parts}`, async () => {
       const bundle = await readParityBundle(golden(name));
       const mesh = parseMesh(text);
       const session = await workersOf.open({
@@ -103,7 +108,7 @@ describe("parity with PyTorch", function () {
         rules: defaultRules(mesh, paramsOf(bundle.config)),
       });
       try {
-        const distances = await runParity(bundle, session, chunks);
+        const distances = await runParity(bundle, session, { chunks, microbatches });
         expectWithinTolerance({ ok: true, chips: meshSize(mesh), workers: session.workers, mesh: text, ...distances, collectives: [] });
       } finally {
         await session.close();

@@ -20,6 +20,7 @@ export interface GoldenCase {
   readonly bundle: string;
   readonly mesh: string;
   readonly rules: LogicalAxisRules;
+  readonly microbatches?: number;
 }
 
 const tensor = { batch: "data", heads: "model", kv_heads: "model", mlp: "model", vocab: "model" };
@@ -28,6 +29,7 @@ const tensor = { batch: "data", heads: "model", kv_heads: "model", mlp: "model",
 export const goldenCases = {
   "data=2,model=4 ZeRO-3": { bundle: "mha", mesh: "data=2,model=4", rules: tensor },
   "data=2 ZeRO-3": { bundle: "mqa", mesh: "data=2", rules: { batch: "data" } },
+  "4 microbatches on 8": { bundle: "pod16x16", mesh: "data=4,model=2", rules: tensor, microbatches: 4 },
   "tensor + sequence on 8": { bundle: "mha", mesh: "data=2,model=4", rules: { ...tensor, activation_seq: "model" } },
   "two pods of 1x4": { bundle: "mha", mesh: "pod=2,data=1,model=4", rules: { ...tensor, batch: ["pod", "data"] } },
   "data=16,model=16 ZeRO-3": { bundle: "pod16x16", mesh: "data=16,model=16", rules: tensor },
@@ -39,10 +41,15 @@ export const goldenCases = {
 /** More meshes of 256 devices, whose training on XLA repeats the claims of the other cases: only a release trains them. */
 export const releaseCases: readonly (keyof typeof goldenCases)[] = ["data=256 ZeRO-3", "tensor + sequence", "two pods of 8x16"];
 
-export async function compileGolden({ bundle: name, mesh, rules }: GoldenCase): Promise<{ bundle: ParityBundle; program: Program }> {
+export async function compileGolden({
+  bundle: name,
+  mesh,
+  rules,
+  microbatches,
+}: GoldenCase): Promise<{ bundle: ParityBundle; program: Program }> {
   const bundle = await readParityBundle(golden(name));
   const { config, update, batch, seq } = bundle;
-  const graph = trainStep(buildModel(config), update, { batch, seq });
+  const graph = trainStep(buildModel(config), update, { batch, seq }, { microbatches });
   return { bundle, program: compile(graph, { mesh: parseMesh(mesh), rules, zero: { stage: 3, axes: ["data"] } }) };
 }
 

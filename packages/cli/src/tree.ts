@@ -431,6 +431,11 @@ export const commandTree: CommandSpec = {
         },
         { flags: "--loss-chunks <number>", description: "pieces of the sequence in which losses are computed (default 1)", value: "whole" },
         {
+          flags: "--microbatches <number>",
+          description: "parts of a batch whose gradients are added before the update (default 1)",
+          value: "whole",
+        },
+        {
           flags: "--part <names>",
           description:
             "of a bundle of post-training, only these, separated by commas: chat, sft, lora, reward, dpo, rollout, rloo, grpo, ppo, generation",
@@ -451,6 +456,7 @@ export const commandTree: CommandSpec = {
           workers: args.number("workers"),
           executor: args.text("executor"),
           lossChunks: args.number("lossChunks"),
+          microbatches: args.number("microbatches"),
           part: args.text("part"),
         }),
     },

@@ -18,6 +18,11 @@ export interface OpAttrs {
   rng_normal: { readonly dims: readonly number[]; readonly key: number; readonly scale: number };
   /** Uniform numbers in (0, 1) from a key, an i32 scalar: element i is a pure function of (key, global index i). */
   rng_uniform: { readonly dims: readonly number[] };
+  // repeated regions
+  /** (initial) → the value that an iteration of a region begins with: `initial` in the first, then the `next` of its yield. */
+  carry: Empty;
+  /** (carry, next) → `next` of the last iteration, for values after the region. */
+  yield: Empty;
   // shape
   broadcast_in_dim: { readonly dims: readonly number[]; readonly broadcastDimensions: readonly number[] };
   reshape: { readonly dims: readonly number[] };

@@ -38,6 +38,7 @@ export class GraphBuilder implements GradientBuilder {
   readonly outputs: GraphOutput[] = [];
   private path: string[] = [];
   private current: Scope = { phase: "forward" };
+  private regions = 0;
   /** Shared splat constants: one value for each number and type. */
   private readonly splats = new Map<string, Value>();
 
@@ -64,7 +65,7 @@ export class GraphBuilder implements GradientBuilder {
 
   /** Sets the block of values made inside `build`, or none. Their names do not change. */
   inBlock<T>(block: number | undefined, build: () => T): T {
-    return this.inScope(makeScope(this.current.phase, block, this.current.chunk), build);
+    return this.inScope(makeScope({ ...this.current, block, line: undefined }), build);
   }
 
   /** Sets the line of the user's program of values made inside `build`. */
@@ -74,12 +75,12 @@ export class GraphBuilder implements GradientBuilder {
 
   /** Sets the pass of values made inside `build`. */
   inPhase<T>(phase: Phase, build: () => T): T {
-    return this.inScope(makeScope(phase, this.current.block, this.current.chunk), build);
+    return this.inScope(makeScope({ ...this.current, phase, line: undefined }), build);
   }
 
   /** Builds chunk `index` of the loss: values made inside `build` have that chunk, and names begin with `label.index`. */
   chunk<T>(label: string, index: number, build: () => T): T {
-    return this.inScope(makeScope(this.current.phase, this.current.block, index), () => this.scope(`${label}.${index}`, build));
+    return this.inScope(makeScope({ ...this.current, chunk: index, line: undefined }), () => this.scope(`${label}.${index}`, build));
   }
 
   private inScope<T>(scope: Scope, build: () => T): T {
@@ -90,6 +91,24 @@ export class GraphBuilder implements GradientBuilder {
     } finally {
       this.current = before;
     }
+  }
+
+  /**
+   * Appends a region that runs `count` times.
+   *
+   * @param initial the carried values of the first iteration
+   * @param body receives the carried values of an iteration, and returns those of the next
+   * @returns the carried values after the last iteration
+   */
+  repeat(count: number, initial: readonly Value[], body: (carried: readonly Value[]) => readonly Value[]): Value[] {
+    assert(this.current.region === undefined, "regions are not nested", this.name);
+    const region = { id: this.regions++, count };
+    return this.inScope(makeScope({ ...this.current, region }), () => {
+      const carried = initial.map((value) => this.op("carry", [value], {}));
+      const next = body(carried);
+      assert(next.length === carried.length, "a body returns one value for each carried value", next.length, carried.length);
+      return carried.map((value, i) => this.op("yield", [value, ensure(next[i], "next")], {}));
+    });
   }
 
   /** Appends any op. The typed methods below call this. */
@@ -124,6 +143,7 @@ export class GraphBuilder implements GradientBuilder {
       scope: extras.scope ?? this.current,
       ...(extras.cause === undefined ? {} : { cause: extras.cause }),
     };
+    this.regions = Math.max(this.regions, (value.scope.region?.id ?? -1) + 1);
     this.values.push(value as Value);
     return value as Value;
   }
@@ -172,14 +192,15 @@ export class GraphBuilder implements GradientBuilder {
 
   /** `value` in every element of `type`. Equal splats of a pass are one value, which belongs to no block. */
   splat(value: number, type: TensorType): Value {
-    const key = `${value} ${type.dtype} ${type.dims.join(",")} ${this.current.phase}`;
+    const { phase, region } = this.current;
+    const key = `${value} ${type.dtype} ${type.dims.join(",")} ${phase} ${region?.id}`;
     const known = this.splats.get(key);
     if (known !== undefined) return known;
     const made = this.op(
       "constant",
       [],
       { value, dims: type.dims, dtype: type.dtype },
-      { name: "constant", scope: { phase: this.current.phase } },
+      { name: "constant", scope: makeScope({ phase, region }) },
     );
     this.splats.set(key, made);
     return made;

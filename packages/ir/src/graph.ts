@@ -43,13 +43,23 @@ export const valueRoles: readonly ValueRole[] = ["param", "gathered", "gradient"
  *
  * `chunk` is the index of a piece of the loss, from 0. Chunks are computed one after the other, so that the arrays of one chunk are freed
  * before the next begins: values of two chunks are never fused.
+ *
+ * `region` is the repeated region of which the value is a part: see `Region`.
  */
 export interface Scope {
   readonly block?: number;
   readonly chunk?: number;
   readonly phase: Phase;
+  /** The region whose body contains the value; absent outside of regions. */
+  readonly region?: RegionScope;
   /** The line of the user's program from which an imported value comes: `train.py:41`. The text form omits it. */
   readonly line?: string;
+}
+
+/** A region by its number in the graph, and how many times its body runs. */
+export interface RegionScope {
+  readonly id: number;
+  readonly count: number;
 }
 
 /** The pass that computes a value. `recompute` repeats forward work in the backward pass; `update` is the optimizer. */
@@ -60,11 +70,18 @@ export const phases: readonly Phase[] = ["forward", "backward", "recompute", "up
 export const passOf = (phase: Phase): Exclude<Phase, "recompute"> => (phase === "recompute" ? "backward" : phase);
 
 /** A scope without keys that are undefined. */
-export const makeScope = (phase: Phase, block: number | undefined, chunk?: number, line?: string): Scope => ({
-  ...(block === undefined ? {} : { block }),
-  ...(chunk === undefined ? {} : { chunk }),
-  ...(line === undefined ? {} : { line }),
-  phase,
+export const makeScope = (scope: {
+  readonly phase: Phase;
+  readonly block?: number | undefined;
+  readonly chunk?: number | undefined;
+  readonly region?: RegionScope | undefined;
+  readonly line?: string | undefined;
+}): Scope => ({
+  ...(scope.block === undefined ? {} : { block: scope.block }),
+  ...(scope.chunk === undefined ? {} : { chunk: scope.chunk }),
+  ...(scope.region === undefined ? {} : { region: scope.region }),
+  ...(scope.line === undefined ? {} : { line: scope.line }),
+  phase: scope.phase,
 });
 
 /** The meaning of each dim, or null. */

@@ -7,6 +7,7 @@ export * from "./ops/index.js";
 export * from "./parse.js";
 export * from "./print.js";
 export * from "./provenance.js";
+export * from "./region.js";
 export * from "./shape-error.js";
 export * from "./sharding.js";
 export * from "./tensor.js";

@@ -2,7 +2,7 @@ import { LapidaryError, assert } from "@lapidary/std";
 import { type Mesh, parseMesh } from "@lapidary/topology";
 import type { OpAttrs, OpName } from "./attrs.js";
 import { GraphBuilder } from "./builder.js";
-import { type Graph, type GraphLevel, type Phase, type ValueRole, makeScope, phases } from "./graph.js";
+import { type Graph, type GraphLevel, type Phase, type RegionScope, type ValueRole, makeScope, phases } from "./graph.js";
 import { ops } from "./ops/index.js";
 import { parseSharding } from "./sharding.js";
 import { parseType } from "./types.js";
@@ -11,12 +11,20 @@ import { parseType } from "./types.js";
 export function parseGraph(text: string): Graph {
   const lines = text.split("\n");
   let builder: GraphBuilder | undefined;
+  let region: RegionScope | undefined;
+  let regions = 0;
   lines.forEach((line, i) => {
     if (line.trim() === "") return;
     try {
       if (builder === undefined) builder = parseHeader(line);
       else if (line.startsWith("return")) parseReturn(builder, line);
-      else parseValue(builder, line);
+      else if (line.startsWith("repeat")) {
+        assert(region === undefined, "regions are not nested");
+        region = { id: regions++, count: parseRepeat(line) };
+      } else if (line === "}") {
+        assert(region !== undefined, "a brace closes a region");
+        region = undefined;
+      } else parseValue(builder, line.trimStart(), region);
     } catch (error) {
       if (error instanceof LapidaryError && error.code !== "LAP_IR_TEXT") throw error;
       throw new LapidaryError({
@@ -53,7 +61,13 @@ function parseReturn(builder: GraphBuilder, line: string): void {
 const valueLine =
   /^%(\d+) = ([a-z][a-z0-9_]*)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))?(?: #(\d+))?(?: ~(\d+))? @(\S+)(?: \/\/ (.*))?$/;
 
-function parseValue(builder: GraphBuilder, line: string): void {
+function parseRepeat(line: string): number {
+  const match = /^repeat (\d+) \{$/.exec(line);
+  assert(match !== null, "a region begins with `repeat COUNT {`", line);
+  return Number(match[1]);
+}
+
+function parseValue(builder: GraphBuilder, line: string, region: RegionScope | undefined): void {
   const match = valueLine.exec(line);
   assert(match !== null, "a value's text", line);
   const [, id, op, inputs, attrs, type, role, axes, sharding, phase, block, chunk, name, cause] = match;
@@ -73,7 +87,7 @@ function parseValue(builder: GraphBuilder, line: string): void {
       ...(role === undefined ? {} : { role: role as ValueRole }),
       ...(axes === undefined ? {} : { logicalAxes: axes === "" ? [] : axes.split(", ").map((axis) => (axis === "-" ? null : axis)) }),
       ...(sharding === undefined || builder.mesh === undefined ? {} : { sharding: parseSharding(builder.mesh, sharding) }),
-      scope: makeScope(parsePhase(phase), numberOf(block), numberOf(chunk)),
+      scope: makeScope({ phase: parsePhase(phase), block: numberOf(block), chunk: numberOf(chunk), region }),
       ...(cause === undefined ? {} : { cause }),
     },
   );

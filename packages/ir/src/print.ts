@@ -1,5 +1,6 @@
 import { printMesh } from "@lapidary/topology";
 import { type Graph, type Value, makeScope } from "./graph.js";
+import { regionsOf } from "./region.js";
 import { printSharding } from "./sharding.js";
 import { printType } from "./types.js";
 
@@ -15,7 +16,15 @@ import { printType } from "./types.js";
  *
  * A role is in `<>`, a name follows `@`, and a cause follows `//`. The scope has three parts. The pass follows `!` and is
  * omitted if it is `forward`. The block follows `#` and is omitted if there is none, and so is the chunk, which follows `~`.
- * `parseGraph(printGraph(g))` equals g.
+ * A region is in braces:
+ *
+ *     repeat 4 {
+ *       %4 = carry %1 : f32[4,16] @sum
+ *       %8 = add %4 %7 : f32[4,16] @add
+ *       %9 = yield %4 %8 : f32[4,16] @sum
+ *     }
+ *
+ * `parseGraph(printGraph(g))` equals g if the regions of g are numbered in order.
  */
 export function printGraph(graph: Graph): string {
   return printWith(graph, printValue);
@@ -26,13 +35,22 @@ export function printGraph(graph: Graph): string {
  * values are in memory. They do not decide what a chip computes, so that programs that differ only in blocks share a digest.
  */
 export function textForDigest(graph: Graph): string {
-  return printWith(graph, (of, value) => printValue(of, { ...value, scope: makeScope(value.scope.phase, undefined, value.scope.chunk) }));
+  return printWith(graph, (of, value) =>
+    printValue(of, { ...value, scope: makeScope({ ...value.scope, block: undefined, line: undefined }) }),
+  );
 }
 
 function printWith(graph: Graph, print: (graph: Graph, value: Value) => string): string {
   const header = `graph ${graph.name} ${graph.level}${graph.mesh === undefined ? "" : ` mesh ${printMesh(graph.mesh, " ")}`}`;
   const outputs = graph.outputs.map(({ name, value }) => `${name}=%${value}`).join(" ");
-  return [header, ...graph.values.map((value) => print(graph, value)), `return ${outputs}`].join("\n");
+  const opens = new Map(regionsOf(graph).map((region) => [region.first, region]));
+  const closes = new Set(regionsOf(graph).map(({ last }) => last));
+  const lines = graph.values.map((value) => {
+    const opened = opens.get(value.id);
+    const text = `${value.scope.region === undefined ? "" : "  "}${print(graph, value)}`;
+    return `${opened === undefined ? "" : `repeat ${opened.count} {\n`}${text}${closes.has(value.id) ? "\n}" : ""}`;
+  });
+  return [header, ...lines, `return ${outputs}`].join("\n");
 }
 
 export function printValue(graph: Graph, value: Value): string {

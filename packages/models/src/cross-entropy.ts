@@ -26,8 +26,13 @@ export function countedLoss(g: GraphBuilder, losses: Value, mask: Value): { sum:
   return { sum: g.reduce(g.multiply(losses, mask), [0, 1], "sum"), count: g.named("tokens_counted", g.reduce(mask, [0, 1], "sum")) };
 }
 
-/** Mean loss over the tokens whose mask is 1; 0 if there is none. */
-export function meanLoss(g: GraphBuilder, losses: Value, mask: Value): { loss: Value; count: Value } {
-  const { sum, count } = countedLoss(g, losses, mask);
+/**
+ * Mean loss over the tokens whose mask is 1; 0 if there is none.
+ *
+ * @param total the divisor, if the rows are a part of a batch: the number of tokens that count in the whole batch
+ */
+export function meanLoss(g: GraphBuilder, losses: Value, mask: Value, total?: Value): { loss: Value; count: Value } {
+  const { sum, count: own } = countedLoss(g, losses, mask);
+  const count = total ?? own;
   return { loss: g.named("loss", g.divide(sum, g.maximum(count, g.scalar(1)))), count };
 }

@@ -1,6 +1,6 @@
 export { isPostBundle, readPostBundle } from "./parity/bundle.js";
 export type { PostCheck } from "./parity/checks.js";
-export { shortestRow } from "./parity/sft-parts.js";
+export { commonRows, shortestRow } from "./parity/sft-parts.js";
 export { type PostPart, isPostPart, postParts, runPostParity } from "./parity/run.js";
 export { logProbs, rolloutLogProbs, score } from "./programs/evaluations.js";
 export { sequenceInputs, targetInputs } from "./programs/inputs.js";

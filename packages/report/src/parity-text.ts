@@ -6,6 +6,7 @@ const meaning: Readonly<Record<keyof ParityTolerances, string>> = {
   logits_max_abs: "logits, largest difference",
   loss_abs: "loss of each step, largest difference",
   grads_max_rel_l2: "gradients, largest relative distance",
+  grad_norm_rel: "norm of the gradients, relative difference",
   params_step1_rms: "params after 1 step, rms",
   params_step5_rms: "params after 5 steps, rms",
   sft_loss_abs: "loss of fine-tuning, difference",

@@ -1,6 +1,7 @@
 import {
   type FitAdvice,
   gigabytes,
+  type GradientSumsPlan,
   type KernelReport,
   percent,
   type OtherAttention,
@@ -21,12 +22,17 @@ export interface FitText {
 }
 
 /** The tables of `lapidary plan`. */
-export function planText({ report, budget, shards, lossChunks, otherAttention }: StepPlan, fit: FitText, paint: Paint): string {
+export function planText(
+  { report, budget, shards, lossChunks, otherAttention, microbatches }: StepPlan,
+  fit: FitText,
+  paint: Paint,
+): string {
   return [
     `${paint.bold(`${seconds(report.step_time_s)} a step`)} on ${counted(report.chips, `${report.chip} chip`)} (${report.pods === 1 ? "one pod" : `${report.pods} pods`}, ${report.torus} of each), mesh ${report.mesh}`,
     `${formatCount(report.parameters)} parameters · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts)${calibrationNote(report)} · bound by ${report.bound}`,
     `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
     ...(lossChunks === 1 ? [] : [lossChunksText(lossChunks)]),
+    ...(microbatches === undefined ? [] : microbatchLines(microbatches)),
     ...(otherAttention === undefined ? [] : [attentionLine(otherAttention)]),
     ...reportTables(report, report.fits ? [] : fitLines(report, fit, paint), paint),
     "",
@@ -91,6 +97,13 @@ export function reportTables(report: PlanReport, misfit: readonly string[], pain
 /** @param count more than one piece */
 export const lossChunksText = (count: number): string =>
   `loss_chunks: the loss and the gradients of its logits are computed in ${count} pieces of the sequence, one after the other`;
+
+/** How the gradients of microbatches are added, with the bytes of both ways. */
+function microbatchLines({ count, sums }: NonNullable<StepPlan["microbatches"]>): string[] {
+  const form = ({ gradient_sums: sum, gradient_bytes: stored, sent_bytes: sent, step_time_s: time }: GradientSumsPlan): string =>
+    `train.gradient_sums=${sum}: ${gigabytes(stored)} of gradients, a chip sends ${formatBytes(Math.round(sent))}, ${seconds(time)} a step`;
+  return [`train.microbatches: ${count} parts of the batch, one update; ${sums.map(form).join("; ")}`];
+}
 
 /** What the times assume about attention, and what the other assumption gives. */
 function attentionLine({ attention, step_time_s, hbm_bytes_peak, fits }: OtherAttention): string {

@@ -1,7 +1,8 @@
 import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import { bytesPerChip, compile, memoryClasses, type Program, verifyMemory } from "@lapidary/compiler";
 import { randomCase } from "@lapidary/compiler/testing";
-import { meshSize, parseTorus } from "@lapidary/topology";
+import { GraphBuilder, runsOf, tensorType } from "@lapidary/ir";
+import { makeMesh, meshSize, parseTorus } from "@lapidary/topology";
 import { ensure } from "@lapidary/std";
 import fc from "fast-check";
 import type { ChipSpec } from "./chip/chip-spec.js";
@@ -34,7 +35,7 @@ describe("simulate", () => {
         const random = randomProgram(seed);
         const values = random.chip.values.filter(isCollective);
         const expected = values.reduce(
-          (sum, value) => sum + bytesPerChip(value, ensure(random.chip.values[value.inputs[0] ?? 0], "operand")),
+          (sum, value) => sum + runsOf(value) * bytesPerChip(value, ensure(random.chip.values[value.inputs[0] ?? 0], "operand")),
           0,
         );
         const { timeline } = onLine(random);
@@ -42,10 +43,37 @@ describe("simulate", () => {
           timeline.transfers.flatMap(({ stages }) => stages).reduce((sum, { stage }) => sum + stage.bytes, 0),
           expected,
         );
-        strictEqual(timeline.transfers.length, values.length);
+        strictEqual(
+          timeline.transfers.length,
+          values.reduce((count, value) => count + runsOf(value), 0),
+        );
       }),
       { numRuns: 60 },
     );
+  });
+
+  it("every iteration of a region takes the same time and sends the same bytes", () => {
+    const repeated = (count: number): Simulation => {
+      const g = new GraphBuilder("repeated");
+      const x = g.parameter("x", tensorType("f32", [64, 4096]), ["batch", null], "batch");
+      const w = g.parameter("w", tensorType("f32", [4096, 4096]), [null, "mlp"], "param");
+      const [sum] = g.repeat(count, [x], ([state]) => [g.tanh(g.dotGeneral(ensure(state, "state"), w, [], [[1, 0]]))]);
+      g.output("y", ensure(sum, "sum"));
+      const options = {
+        mesh: makeMesh({ data: 2, model: 4 }),
+        rules: { batch: "data", mlp: "model" },
+        zero: { stage: 0, axes: [] },
+      } as const;
+      return onLine(compile(g.finish(), options));
+    };
+    const [two, three, nine] = [2, 3, 9].map(repeated) as [Simulation, Simulation, Simulation];
+    const each = three.stepSeconds - two.stepSeconds;
+    ok(each > 0);
+    near(nine.stepSeconds, two.stepSeconds + 7 * each, 1e-6);
+    const gathers = ({ timeline }: Simulation): number => timeline.transfers.length;
+    ok(gathers(two) > 0);
+    strictEqual(gathers(nine) - gathers(two), 7 * (gathers(three) - gathers(two)));
+    strictEqual(nine.memory.peakBytes, two.memory.peakBytes);
   });
 
   it("the peak of a step is that of the memory plan, and verifyMemory accepts the plan", () => {

@@ -45,6 +45,7 @@ export { type GraphRunner, runParity } from "./parity/run.js";
 export { type Generated, generate } from "./sampling/generate.js";
 export { type Sampling, greedy, sampledLogProbs } from "./sampling/sample-token.js";
 export { applyUpdate } from "./step/apply-update.js";
+export { accumulate, accumulateSums } from "./step/microbatches.js";
 export { evalStep, nextTokenLogits } from "./step/eval-step.js";
 export { decodeProgram, prefillProgram } from "./step/generate-programs.js";
 export {
@@ -59,7 +60,7 @@ export {
   rolloutPrefill,
 } from "./step/rollout-programs.js";
 export { initGraph } from "./step/init-program.js";
-export { type LossChunks, evalLoss, stepLoss } from "./step/token-loss.js";
+export { type LossChunks, type Objective, evalLoss, stepLoss } from "./step/token-loss.js";
 export {
   type StateSpec,
   gradientName,

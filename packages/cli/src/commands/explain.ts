@@ -127,8 +127,8 @@ async function compareWithBackend(
 function collectivesText(job: ResolvedJob, explained: ExplainedProgram, paint: Paint): string {
   const { lossChunks, collectives, conflicts, exampleName, program, programs } = explained;
   const total = collectives.reduce((sum, c) => sum + c.bytes_per_chip, 0);
-  const lines = collectives.flatMap(({ op, axis, count, bytes_per_chip, share, phase, value, why }) => [
-    `${paint.bold(`${op} over ${axis}`)}  ${value}  ${paint.dim(`${count} × in the ${phase} pass, ${formatBytes(bytes_per_chip)} a chip, ${(100 * share).toFixed(1)} %`)}`,
+  const lines = collectives.flatMap(({ op, axis, count, iterations, bytes_per_chip, share, phase, value, why }) => [
+    `${paint.bold(`${op} over ${axis}`)}  ${value}  ${paint.dim(`${count} × in the ${phase} pass${iterations === undefined ? "" : ` (${count / iterations} × in each of ${iterations} iterations)`}, ${formatBytes(bytes_per_chip)} a chip, ${(100 * share).toFixed(1)} %`)}`,
     `    ${why}`,
   ]);
   return [

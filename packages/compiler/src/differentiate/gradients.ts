@@ -105,7 +105,7 @@ function nameGradients(g: GraphBuilder, from: ValueId, of: Value): void {
       g.values[id] = {
         ...value,
         name: gradientName(of.name),
-        scope: makeScope(value.scope.phase, of.scope.block, value.scope.chunk),
+        scope: makeScope({ ...value.scope, block: of.scope.block, line: undefined }),
       } as Value;
   }
 }

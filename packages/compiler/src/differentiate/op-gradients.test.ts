@@ -76,7 +76,7 @@ const bitwise = (name: "bitwise_and" | "bitwise_or" | "bitwise_xor" | "shift_lef
 ];
 
 /** Cases of every op that a differentiated graph can contain: an op without a case is a compile error. */
-const cases: { readonly [N in LocalOpName]: readonly GradientCase[] } = {
+const cases: { readonly [N in Exclude<LocalOpName, "carry" | "yield">]: readonly GradientCase[] } = {
   parameter: [{ what: "parameter", dims: [square], build: (_, x) => x }],
   constant: [{ what: "constant", dims: [square], build: (g, x) => g.multiply(x, g.splat(1.5, x.type)) }],
   iota: [{ what: "iota", dims: [square], build: (g, x) => g.multiply(x, g.iota(x.type, 1)) }],

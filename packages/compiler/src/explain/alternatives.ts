@@ -1,6 +1,6 @@
 import { LapidaryError, ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize, axisAtoms } from "@lapidary/topology";
-import { type Graph, type Sharding, type Value, bytesOf, printSharding } from "@lapidary/ir";
+import { type Graph, type Sharding, type Value, bytesOf, printSharding, runsOf } from "@lapidary/ir";
 import { optimize } from "../optimize/index.js";
 import { bytesPerChip, partition } from "../partition/index.js";
 import { propagate } from "../propagate/index.js";
@@ -92,4 +92,7 @@ export function costsOfAlternatives(program: Program, options: CompileOptions, n
 }
 
 const bytesOfStep = (chip: Graph): number =>
-  collectivesOf(chip).reduce((sum, v) => sum + bytesPerChip(v, ensure(chip.values[ensure(v.inputs[0], "operand")], "operand")), 0);
+  collectivesOf(chip).reduce(
+    (sum, v) => sum + runsOf(v) * bytesPerChip(v, ensure(chip.values[ensure(v.inputs[0], "operand")], "operand")),
+    0,
+  );

@@ -1,6 +1,6 @@
 import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize, chipCoordinates, chipCount, meshSize, printAtoms, shardIndex } from "@lapidary/topology";
-import { type Sharding, type Value, type ValueId, blocksOf, bytesOf, printSharding, printType, withoutBlocks } from "@lapidary/ir";
+import { type Sharding, type Value, type ValueId, blocksOf, bytesOf, printSharding, printType, runsOf, withoutBlocks } from "@lapidary/ir";
 import { bytesPerChip } from "../partition/index.js";
 import type { Program } from "../program.js";
 import { type Alternative, alternativesOf } from "./alternatives.js";
@@ -14,7 +14,10 @@ export interface ExplainedCollective {
   readonly axis: string;
   /** Name of the value, with `*` for the number of the block. */
   readonly value: string;
+  /** In all iterations of its region. */
   readonly count: number;
+  /** Iterations of the region, such as microbatches, in each of which it runs; absent outside of regions. */
+  readonly iterations?: number;
   readonly bytes_per_chip: number;
   /** Of all bytes that a chip sends in a step, 0 to 1. */
   readonly share: number;
@@ -33,12 +36,13 @@ export function collectiveGroups(program: Program): { readonly explained: Explai
   const blocks = blocksOf(program.chip);
   let total = 0;
   for (const value of collectivesOf(program.chip)) {
-    const bytes = bytesPerChip(value, ensure(program.chip.values[ensure(value.inputs[0], "operand")], "operand"));
+    const runs = runsOf(value);
+    const bytes = runs * bytesPerChip(value, ensure(program.chip.values[ensure(value.inputs[0], "operand")], "operand"));
     total += bytes;
     const name = withoutBlocks(value.name, blocks);
-    const key = JSON.stringify([value.op, value.attrs, name, value.type, value.scope.phase, value.scope.line]);
+    const key = JSON.stringify([value.op, value.attrs, name, value.type, value.scope.phase, value.scope.line, value.scope.region]);
     const group = groups.get(key) ?? { first: value, value: name, count: 0, bytes: 0 };
-    group.count++;
+    group.count += runs;
     group.bytes += bytes;
     groups.set(key, group);
   }
@@ -54,7 +58,8 @@ export function collectiveGroups(program: Program): { readonly explained: Explai
         bytes_per_chip: bytes,
         share: total === 0 ? 0 : bytes / total,
         phase: first.scope.phase,
-        why: count === 1 ? (first.cause ?? "") : withoutBlocks(first.cause ?? "", blocks),
+        ...(runsOf(first) === 1 ? {} : { iterations: runsOf(first) }),
+        why: count === runsOf(first) ? (first.cause ?? "") : withoutBlocks(first.cause ?? "", blocks),
         ...(first.scope.line === undefined ? {} : { source: first.scope.line }),
       },
     }));

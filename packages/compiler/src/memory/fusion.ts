@@ -5,7 +5,7 @@ import { type Graph, type Value, type ValueId, elementwiseNames, ops, useCounts 
  * Values without a buffer, as in XLA's loop fusion:
  *
  * - the users of a producer (`broadcast_in_dim`, `constant`, `iota`) compute its result;
- * - the user of an elementwise value computes it if it is the only use, is elementwise, a producer or a reduction, and has the same phase and chunk.
+ * - the user of an elementwise value computes it if it is the only use, is elementwise, a producer or a reduction, and has the same phase, chunk and region.
  *
  * A `reshape` is a view. It has no buffer either, but the buffer of its operand stays.
  */
@@ -21,6 +21,7 @@ export function fusedValues(graph: Graph): boolean[] {
     return (
       use.scope.phase === value.scope.phase &&
       use.scope.chunk === value.scope.chunk &&
+      use.scope.region?.id === value.scope.region?.id &&
       (elementwiseNames.has(use.op) || use.op === "reduce" || ops[use.op].producer)
     );
   });

@@ -1,5 +1,5 @@
 import { assert, ensure } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, bytesOf } from "@lapidary/ir";
+import { type Graph, type Value, type ValueId, bytesOf, elementwiseNames, regionsOf } from "@lapidary/ir";
 import { fusedValues } from "./fusion.js";
 import type { Schedule } from "../schedule/index.js";
 
@@ -13,6 +13,9 @@ export const memoryClasses: readonly MemoryClass[] = ["params", "optimizer", "gr
  *
  * - a value that is fused into its use (see `fusedValues`) has no buffer, and its operands are live until that use; a `reshape` is a view;
  * - the next state of a parameter reuses the buffer of the parameter after its last read (donation);
+ * - the values of a region have buffers for one iteration, and values that a region reads are live until its last step;
+ * - a carry has one buffer until the last read of its yield. The value of the next iteration is written into this buffer if it is computed
+ *   element by element from the carry;
  * - activations are the forward values that the backward pass reads; all other values are temporary.
  */
 export interface MemoryPlan {
@@ -79,6 +82,10 @@ class Lifetimes {
   readonly #step: ReadonlyMap<ValueId, number>;
   /** By value, the last step that reads it; the number of steps if it is an output, −1 if nothing reads it. */
   readonly #lastRead: readonly number[];
+  /** By region, its last step. */
+  readonly #regionEnds: ReadonlyMap<number, number>;
+  /** By yield, its carry; by value of the next iteration that is written into the buffer of a carry, that carry. */
+  readonly #inCarry = new Map<ValueId, ValueId>();
   /** By parameter, the value with the buffer of its next state. */
   readonly #donatedTo: ReadonlyMap<ValueId, ValueId>;
   /** Classes of next states: those of the parameters that they replace. */
@@ -90,7 +97,10 @@ class Lifetimes {
     private readonly view: MemoryView,
   ) {
     this.#step = new Map(schedule.order.map((id, i) => [id, i]));
+    this.#regionEnds = new Map(regionsOf(graph).map(({ id, last }) => [id, ensure(this.#step.get(last), "yield")]));
+    for (const value of graph.values) if (value.op === "yield") this.#inCarry.set(value.id, ensure(value.inputs[0], "carry"));
     this.#lastRead = this.#findLastReads();
+    for (const value of graph.values) if (value.op === "yield") this.#findInPlace(value);
     this.#donatedTo = this.#findDonations();
     this.#nextStates = new Map(
       [...this.#donatedTo].map(([state, next]) => {
@@ -107,13 +117,31 @@ class Lifetimes {
     if (value.op === "parameter") return [{ ...request, from: -1, to: this.#lastStepOfState(value.id) }];
     const at = ensure(this.#step.get(value.id), "step");
     const from = this.schedule.startBefore.get(value.id) ?? at;
-    const to = Math.max(at, this.#lastRead[value.id] ?? at);
+    const to = Math.max(at, this.#lastRead[value.id] ?? at, value.op === "carry" ? this.#lastReadOfCarry(value) : at);
     const offloaded = this.view.offloaded?.get(value.id);
     if (offloaded === undefined) return [{ ...request, from, to }];
     return [
       { ...request, from, to: offloaded.after },
       { ...request, from: offloaded.reload, to },
     ];
+  }
+
+  /** A carry is live until the last read of its yield. */
+  #lastReadOfCarry({ id, scope }: Value): number {
+    const end = ensure(this.#regionEnds.get(ensure(scope.region, "region").id), "end of a region");
+    return [...this.#inCarry].reduce((last, [by, carry]) => (carry === id ? Math.max(last, this.#lastRead[by] ?? 0) : last), end);
+  }
+
+  #isSumOfGradients({ id }: Value): boolean {
+    return [...this.#inCarry].some(([by, carry]) => carry === id && this.#valueOf(by).role === "gradient");
+  }
+
+  #findInPlace({ inputs, scope }: Value): void {
+    const [carry, next] = inputs.map((id) => this.#valueOf(id)) as [Value, Value];
+    const isUpdate = elementwiseNames.has(next.op) || next.op === "dynamic_update_slice";
+    const isOfBody = next.scope.region?.id === scope.region?.id && next.op !== "carry" && next.inputs.includes(carry.id);
+    const readLater = (this.#lastRead[carry.id] ?? -1) > ensure(this.#step.get(next.id), "step");
+    if (isUpdate && isOfBody && !readLater && !this.#isView(next) && !this.#inCarry.has(next.id)) this.#inCarry.set(next.id, carry.id);
   }
 
   /** The next state reuses the buffer of the current state if no later step reads the current state. */
@@ -135,7 +163,14 @@ class Lifetimes {
       const at = ensure(this.#step.get(id), "step");
       if (outputs.has(id)) lastRead[id] = order.length;
       const readAt = this.#isView(value) ? (lastRead[id] ?? -1) : at;
-      for (const input of value.inputs) lastRead[input] = Math.max(lastRead[input] ?? -1, readAt);
+      const region = value.scope.region?.id;
+      for (const [i, input] of value.inputs.entries()) {
+        // A carry is live until the last read of its yield, which is no read of the body.
+        if (value.op === "yield" && i === 0) continue;
+        const again = this.#valueOf(input).scope.region?.id === region ? undefined : this.#regionEnds.get(region ?? -1);
+        const at = value.op === "yield" ? ensure(this.#step.get(id), "step") : Math.max(readAt, again ?? -1);
+        lastRead[input] = Math.max(lastRead[input] ?? -1, at);
+      }
     }
     return lastRead;
   }
@@ -155,7 +190,7 @@ class Lifetimes {
     if (replaces !== undefined) return replaces;
     if ((value.role === "param" && value.op === "parameter") || value.role === "gathered") return "params";
     if (value.role === "optimizer") return "optimizer";
-    if (value.role === "gradient") return "gradients";
+    if (value.role === "gradient" || (value.op === "carry" && this.#isSumOfGradients(value))) return "gradients";
     if (value.scope.phase === "forward" && value.op !== "parameter" && this.#isReadByBackward(value)) return "activations";
     return "temporary";
   }
@@ -166,13 +201,14 @@ class Lifetimes {
   }
 
   #isView(value: Value): boolean {
-    return value.op === "reshape" || this.view.fused[value.id] === true;
+    return value.op === "reshape" || this.view.fused[value.id] === true || this.#inCarry.has(value.id);
   }
 
   /** The value in whose buffer `id` is stored. */
   #storage(id: ValueId): ValueId {
     const value = this.#valueOf(id);
-    return value.op === "reshape" ? this.#storage(ensure(value.inputs[0], "operand")) : id;
+    if (value.op === "reshape") return this.#storage(ensure(value.inputs[0], "operand"));
+    return this.#inCarry.get(id) ?? id;
   }
 
   #valueOf(id: ValueId): Value {

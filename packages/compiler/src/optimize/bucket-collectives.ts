@@ -51,8 +51,8 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
 
   function emitBucket(bucket: readonly Value[]): void {
     const first = ensure(bucket[0], "member");
-    const { phase } = first.scope;
-    const scope = makeScope(phase, sharedBlock(bucket));
+    const { phase, region } = first.scope;
+    const scope = makeScope({ phase, block: sharedBlock(bucket), region });
     const name = `bucket(${first.name},+${bucket.length - 1})`;
     const parts = bucket.map((member) => {
       const operand = emitted(ensure(member.inputs[0], "operand"));
@@ -62,7 +62,7 @@ export function bucketCollectives(graph: Graph, bytes: number): Graph {
         { dims: [1, ...operand.type.dims] },
         {
           name: operand.name,
-          scope: makeScope(phase, operand.scope.block, operand.scope.chunk, operand.scope.line),
+          scope: makeScope({ ...operand.scope, phase, region }),
           sharding: stacked(ensure(operand.sharding, "sharding")),
         },
       );
@@ -114,11 +114,12 @@ function findBuckets(graph: Graph, limit: number): Value[][] {
   );
   if (candidates.length < 2) return [];
   const dependencies = new Dependencies(graph);
+  const segments = segmentsOf(graph);
   const open = new Map<string, Value[][]>();
   for (const value of candidates) {
     const operand = ensure(graph.values[ensure(value.inputs[0], "operand")], "operand");
     const { phase, chunk } = value.scope;
-    const key = JSON.stringify([value.op, value.attrs, phase, chunk, operand.type, operand.sharding]);
+    const key = JSON.stringify([value.op, value.attrs, phase, chunk, segments[value.id], operand.type, operand.sharding]);
     const each = Math.max(bytesOfOperand(value), bytesOf(value.type));
     const known = open.get(key) ?? [];
     const bucket = known.find((members) => (members.length + 1) * each <= limit && !dependencies.exist(members, value));
@@ -130,6 +131,15 @@ function findBuckets(graph: Graph, limit: number): Value[][] {
     open.set(key, known);
   }
   return [...open.values()].flat().filter((bucket) => bucket.length > 1);
+}
+
+/** By value, the number of region borders before it. A bucket with members on both sides of a border would move values across it. */
+function segmentsOf(graph: Graph): number[] {
+  let [segment, region]: [number, number | undefined] = [0, undefined];
+  return graph.values.map(({ scope }) => {
+    if (scope.region?.id !== region) [segment, region] = [segment + 1, scope.region?.id];
+    return segment;
+  });
 }
 
 /** The dependencies in the graph in which the members of each bucket are one node. */

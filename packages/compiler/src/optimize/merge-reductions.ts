@@ -66,7 +66,7 @@ export function mergeReductions(graph: Graph): Graph {
   }
 
   function sameAs(a: Value, b: Value): boolean {
-    return b.role === undefined && a.scope.chunk === b.scope.chunk && sameSharding(shardingOf(a), shardingOf(b));
+    return b.role === undefined && isOfSamePart(a, b) && sameSharding(shardingOf(a), shardingOf(b));
   }
 
   function markInner(value: Value): void {
@@ -87,7 +87,7 @@ export function mergeReductions(graph: Graph): Graph {
       const operand = graph.values[value.inputs[0] ?? 0];
       const key =
         value.op === "all_reduce" && value.attrs.kind === "sum" && hasOneUse(id) && value.role === undefined
-          ? JSON.stringify([value.attrs.axes, operand?.sharding])
+          ? JSON.stringify([value.attrs.axes, operand?.sharding, value.scope.region?.id])
           : "";
       groups.set(key, [...(groups.get(key) ?? []), id]);
     }
@@ -96,3 +96,6 @@ export function mergeReductions(graph: Graph): Graph {
 }
 
 const shardingOf = ({ sharding }: Value): Sharding => ensure(sharding, "sharding");
+
+/** Whether two values belong to one chunk of the loss and to one region, if they have one. */
+const isOfSamePart = ({ scope: a }: Value, { scope: b }: Value): boolean => a.chunk === b.chunk && a.region?.id === b.region?.id;

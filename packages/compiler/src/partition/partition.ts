@@ -5,14 +5,18 @@ import {
   GraphBuilder,
   type OpName,
   type Phase,
+  type Region,
+  type RegionScope,
   type Sharding,
   type Value,
   type ValueExtras,
   type ValueId,
   localDims,
+  makeScope,
   makesOwnPart,
   opDef,
   passOf,
+  regionsOf,
   sameAtomSet,
   sameSharding,
 } from "@lapidary/ir";
@@ -37,11 +41,20 @@ export interface PartitionOptions {
  * Invariants
  * - every value of the program has a sharding, and its type is the local part of the global type;
  * - only linear ops and reductions read partial sums;
+ * - a carry has the sharding of its yield, and values of a region stay in the region;
  * - values with a role (params, gradients, metrics), and outputs, end in the sharding that propagation gave them.
  */
 export function partition(propagated: Propagated, mesh: Mesh, { regather = true }: Partial<PartitionOptions> = {}): Graph {
   const partitioner = new Partitioner(propagated, mesh, regather);
-  for (const value of propagated.graph.values) partitioner.add(value);
+  const regions = new Map(regionsOf(propagated.graph).map((region) => [region.id, region]));
+  for (const value of propagated.graph.values) {
+    const region = regions.get(value.scope.region?.id ?? -1);
+    if (value.op === "carry") {
+      if (value.id === region?.carries[0]) partitioner.openRegion(region);
+    } else if (value.op === "yield") {
+      if (value.id === region?.yields[0]) partitioner.closeRegion(region);
+    } else partitioner.add(value);
+  }
   return partitioner.finish();
 }
 
@@ -75,7 +88,7 @@ class Partitioner {
     const { id, role } = value;
     const sharding = ensure(value.sharding, "sharding");
     if (makesOwnPart(value.op)) {
-      if (role !== undefined) this.#keep(id, this.#materialize(value, sharding));
+      if (role !== undefined) this.#materialize(value, sharding, value.scope.region);
       return;
     }
     if (value.op === "parameter") {
@@ -85,7 +98,49 @@ class Partitioner {
     }
     this.#keep(id, this.#emitLocal(value));
     const text = role === "gathered" ? "a rollout" : `the ${role} itself`;
-    if (role !== undefined) this.#version(id, sharding, { text, phase: value.scope.phase });
+    if (role !== undefined) this.#version(id, sharding, { text, phase: value.scope.phase, region: value.scope.region });
+  }
+
+  /**
+   * Adds the carries of a region. All reshards of their initial values precede the region, so that the values of the region are neighbours.
+   * A carry that begins with zeros may have partial sums.
+   */
+  openRegion({ carries }: Region): void {
+    const prepared = carries.map((id) => {
+      const value = this.#globalOf(id);
+      const { rule, atoms } = ensure(this.#propagated.factors[id], "op sharding");
+      const unreduced = this.#points.deferred[id] === true ? [...(this.#points.potential[id] ?? [])] : [];
+      const sharding: Sharding = {
+        dims: rule.output.map((factors) => factors.flatMap((f) => atoms[f] ?? [])),
+        unreduced,
+        reduction: "sum",
+      };
+      const wanted: Sharding = { ...sharding, unreduced: [] };
+      const request = { use: value, text: `the first iteration of ${value.name}`, phase: value.scope.phase, region: undefined };
+      return { value, sharding, initial: this.#version(ensure(value.inputs[0], "initial"), wanted, request) };
+    });
+    for (const { value, sharding, initial } of prepared)
+      this.#keep(value.id, this.#g.op("carry", [initial], {}, extrasOf(value, sharding)));
+  }
+
+  /** Adds the yields of a region: every value of the next iteration in the sharding of its carry. */
+  closeRegion({ yields }: Region): void {
+    const prepared = yields.map((id) => {
+      const value = this.#globalOf(id);
+      const [carry, next] = value.inputs.map((input) => this.#globalOf(input)) as [Value, Value];
+      const carried = ensure(this.#versions[carry.id]?.[0], "carry");
+      const request = { use: value, text: `the next iteration of ${value.name}`, phase: next.scope.phase, region: value.scope.region };
+      return { value, carried, next: this.#version(next.id, ensure(carried.sharding, "sharding"), request) };
+    });
+    for (const { value, carried, next } of prepared)
+      this.#keep(value.id, this.#g.op("yield", [carried, next], {}, extrasOf(value, ensure(carried.sharding, "sharding"))));
+    for (const { value } of prepared)
+      if (value.role !== undefined)
+        this.#version(value.id, ensure(value.sharding, "sharding"), {
+          text: `the ${value.role} itself`,
+          phase: value.scope.phase,
+          region: undefined,
+        });
   }
 
   /** Adds the outputs: a next state in the sharding of the state, any other output in its own sharding. */
@@ -96,7 +151,7 @@ class Partitioner {
       const text = state === undefined ? `the output ${name}` : `the next ${name}, like the current one,`;
       const { role, scope } = this.#globalOf(value);
       // Forward passes read a gathered weight, so it is the version that its own pass gathered.
-      this.#g.output(name, this.#version(value, wanted, { text, phase: role === "gathered" ? scope.phase : "update" }));
+      this.#g.output(name, this.#version(value, wanted, { text, phase: role === "gathered" ? scope.phase : "update", region: undefined }));
     }
     return this.#g.finish();
   }
@@ -125,7 +180,12 @@ class Partitioner {
       const dims = (rule.inputs[i] ?? []).map((factors) => factors.flatMap((f) => atoms[f] ?? []));
       const unreduced = propagated.length > 0 && (unreducedOf.get(id)?.length ?? 0) > 0 ? propagated : [];
       const wanted: Sharding = { dims, unreduced, reduction: "sum" };
-      return this.#version(id, wanted, { use: value, text: `${value.op} ${value.name}`, phase: value.scope.phase });
+      return this.#version(id, wanted, {
+        use: value,
+        text: `${value.op} ${value.name}`,
+        phase: value.scope.phase,
+        region: value.scope.region,
+      });
     });
     const sharding: Sharding = {
       dims: rule.output.map((factors) => factors.flatMap((f) => atoms[f] ?? [])),
@@ -149,15 +209,16 @@ class Partitioner {
   }
 
   /** The value in the wanted sharding: a version that exists, or the cheapest reshard from one. */
-  #version(id: ValueId, wanted: Sharding, request: { readonly use?: Value; readonly text: string; readonly phase: Phase }): Value {
+  #version(id: ValueId, wanted: Sharding, request: VersionRequest): Value {
     const value = this.#globalOf(id);
     const known = ensure(this.#versions[id], "versions").filter(
       (v) =>
+        isVisible(v, request.region) &&
         !(this.#regather && this.#ofParams[id] === true && this.#gathered.has(v.id) && passOf(v.scope.phase) !== passOf(request.phase)),
     );
     const found = known.find((v) => sameSharding(ensure(v.sharding, "sharding"), wanted));
     if (found !== undefined) return found;
-    if (makesOwnPart(value.op)) return this.#keep(id, this.#materialize(value, wanted));
+    if (makesOwnPart(value.op)) return this.#materialize(value, wanted, request.region);
     const paths = known
       .filter((from) => canReshard(ensure(from.sharding, "sharding"), wanted))
       .map((from) => ({ from, bytes: this.#costOf(from, wanted) }));
@@ -169,6 +230,7 @@ class Partitioner {
     const made = reshard(this.#g, this.#mesh, best.from, wanted, {
       cause: reasonFor(this.#propagated, this.#mesh, value, ensure(best.from.sharding, "sharding"), wanted, request),
       phase: request.phase,
+      region: request.region,
       line: request.use?.scope.line,
     });
     for (const step of this.#g.values.slice(before)) {
@@ -178,28 +240,37 @@ class Partitioner {
     return made;
   }
 
-  /** Adds a value without operands, such as a constant, in the sharding of its use. */
-  #materialize(value: Value, sharding: Sharding): Value {
+  /** Adds a value without operands, such as a constant, in the sharding of its use and in the region of its use. */
+  #materialize(value: Value, sharding: Sharding, region: RegionScope | undefined): Value {
     const clean: Sharding = { dims: sharding.dims, unreduced: [], reduction: "sum" };
-    const existing = this.#versions[value.id]?.find((v) => sameSharding(ensure(v.sharding, "sharding"), clean));
+    const existing = this.#versions[value.id]?.find((v) => isVisible(v, region) && sameSharding(ensure(v.sharding, "sharding"), clean));
     if (existing !== undefined) return existing;
     const dims = localDims(this.#mesh, value.type.dims, clean);
-    return this.#g.push(
-      value.op,
-      [],
-      opDef<OpName>(value.op).localize(value.attrs, [], dims),
-      { dtype: value.type.dtype, dims },
-      extrasOf(value, clean),
-    );
+    const attrs = opDef<OpName>(value.op).localize(value.attrs, [], dims);
+    const extras = { ...extrasOf(value, clean), scope: makeScope({ ...value.scope, region }) };
+    return this.#keep(value.id, this.#g.push(value.op, [], attrs, { dtype: value.type.dtype, dims }, extras));
   }
 
   #costOf(from: Value, wanted: Sharding): number {
     const trial = new GraphBuilder("trial", "chip", this.#mesh);
     const start = trial.push("parameter", [], { name: "x" }, from.type, { sharding: from.sharding });
-    reshard(trial, this.#mesh, start, wanted, { cause: "", phase: "forward" });
+    reshard(trial, this.#mesh, start, wanted, { cause: "", phase: "forward", region: undefined });
     return trial.values.slice(1).reduce((sum, v) => sum + bytesPerChip(v, ensure(trial.values[v.inputs[0] ?? 0], "operand")), 0);
   }
 }
+
+/** The use for which a version of a value is needed. */
+interface VersionRequest {
+  readonly use?: Value;
+  readonly text: string;
+  readonly phase: Phase;
+  /** The region of the use, in which a new version is computed. */
+  readonly region: RegionScope | undefined;
+}
+
+/** Whether a use in `region` may read a version: a body reads values before the region, and later values read only yields. */
+const isVisible = ({ op, scope }: Value, region: RegionScope | undefined): boolean =>
+  scope.region === undefined || (scope.region.id === region?.id) !== (op === "yield");
 
 /** Whether a reshard between the shardings exists: a reshard can reduce partial sums, but cannot create them. */
 const canReshard = (from: Sharding, wanted: Sharding): boolean =>

@@ -6,6 +6,7 @@ import {
   type GraphBuilder,
   type OpAttrs,
   type Phase,
+  type RegionScope,
   type Scope,
   type Sharding,
   type Value,
@@ -14,6 +15,14 @@ import {
   sameAtoms,
   sameSharding,
 } from "@lapidary/ir";
+
+interface ReshardRequest {
+  readonly cause: string;
+  readonly phase: Phase;
+  /** The region that computes the collectives. */
+  readonly region: RegionScope | undefined;
+  readonly line?: string | undefined;
+}
 
 /**
  * Changes the sharding of a value by collectives:
@@ -28,16 +37,10 @@ import {
  *
  * Only the minor end of a dim's list changes, because a chip's part is contiguous there.
  */
-export function reshard(
-  g: GraphBuilder,
-  mesh: Mesh,
-  from: Value,
-  target: Sharding,
-  { cause, phase, line }: { readonly cause: string; readonly phase: Phase; readonly line?: string | undefined },
-): Value {
+export function reshard(g: GraphBuilder, mesh: Mesh, from: Value, target: Sharding, { cause, phase, region, line }: ReshardRequest): Value {
   const path = new ReshardPath(g, mesh, from, target, {
     cause,
-    scope: makeScope(phase, from.scope.block, from.scope.chunk, line ?? from.scope.line),
+    scope: makeScope({ ...from.scope, phase, region, line: line ?? from.scope.line }),
   });
   path.reducePartialSums();
   path.moveBetweenDims();

@@ -3,7 +3,7 @@ import { type AtomId, type Mesh, atomOf, atomsSize } from "@lapidary/topology";
 import { type FactorMap, type Graph, type OpFactors, type OpName, type Value, type ValueId, opDef } from "@lapidary/ir";
 import { newPartialSums, propagatedPartialSums } from "./partial-sums.js";
 import { findReductionPoints } from "./reduction-points.js";
-import type { Conflict, ConflictWinner, OpSharding, Origin, PropagateOptions, Propagated } from "./propagated.js";
+import type { GradientSums, Conflict, ConflictWinner, OpSharding, Origin, PropagateOptions, Propagated } from "./propagated.js";
 import { Priority, type Seed, checkRules } from "./rules.js";
 import { logicalNames, seedsOfGraph } from "./seeds.js";
 import { findShortfalls } from "./shortfalls.js";
@@ -38,6 +38,8 @@ export function propagate(graph: Graph, options: PropagateOptions): Propagated {
 class Propagation {
   readonly #graph: Graph;
   readonly #mesh: Mesh;
+  readonly #gradientSums: GradientSums;
+  readonly #scattered: ReadonlyMap<ValueId, readonly AtomId[]>;
   readonly #seeds: readonly (readonly (readonly Seed[])[])[];
   readonly #dims: DimState[][];
   readonly #origins: Map<AtomId, Origin>[];
@@ -50,7 +52,9 @@ class Propagation {
   constructor(graph: Graph, options: PropagateOptions) {
     this.#graph = graph;
     this.#mesh = options.mesh;
+    this.#gradientSums = options.gradientSums ?? (options.zero.stage >= 2 ? "scattered" : "whole");
     this.#seeds = seedsOfGraph(graph, options);
+    this.#scattered = new Map(this.#gradientSums === "scattered" ? graph.values.flatMap((value) => this.#scatteredAtoms(value)) : []);
     this.#dims = graph.values.map((value) =>
       value.type.dims.map((_, d) => ({ atoms: [], closed: isClosed(value, options) && options.open?.get(value.name)?.[d] !== true })),
     );
@@ -76,12 +80,19 @@ class Propagation {
   result(): Propagated {
     return {
       graph: { ...this.#graph, mesh: this.#mesh, values: this.#shardedValues() },
+      gradientSums: this.#gradientSums,
+      scattered: this.#scattered,
       factors: this.#opShardings(),
       origins: this.#origins,
       opOrigins: this.#opOrigins,
       conflicts: this.#findConflicts(),
       shortfalls: findShortfalls(this.#mesh, this.#seeds),
     };
+  }
+
+  #scatteredAtoms({ id, op, role }: Value): [ValueId, readonly AtomId[]][] {
+    if (op !== "yield" || role !== "gradient") return [];
+    return [[id, (this.#seeds[id] ?? []).flat().flatMap(({ priority, atoms }) => (priority === Priority.zero ? atoms : []))]];
   }
 
   /** The atoms of operands and results that do not split the factors of the op, with the claim that won. */
@@ -127,14 +138,16 @@ class Propagation {
    * atom. So two matmuls whose results are added are reduced once, after the add.
    */
   #propagatedPartialSums(): AtomId[][] {
-    const state = { graph: { ...this.#graph, mesh: this.#mesh, values: this.#shardedValues() }, factors: this.#opShardings() };
+    const graph = { ...this.#graph, mesh: this.#mesh, values: this.#shardedValues() };
+    const state = { graph, factors: this.#opShardings(), scattered: this.#scattered };
     const { deferred, potential } = findReductionPoints(state, this.#mesh);
     const unreducedOf = (id: ValueId): readonly AtomId[] => (deferred[id] === true ? (potential[id] ?? []) : []);
-    return this.#graph.values.map((value, id) =>
-      newPartialSums(ensure(state.factors[id], "op sharding")).kind === "sum"
+    return this.#graph.values.map((value, id) => {
+      if (value.op === "carry") return [...unreducedOf(id)];
+      return newPartialSums(ensure(state.factors[id], "op sharding")).kind === "sum"
         ? propagatedPartialSums(this.#graph, value, unreducedOf, this.#opAtoms[id]?.flat() ?? [])
-        : [],
-    );
+        : [];
+    });
   }
 
   #placeSeeds(priority: Priority): void {

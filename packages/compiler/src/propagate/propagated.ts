@@ -2,10 +2,21 @@ import type { AtomId, Mesh } from "@lapidary/topology";
 import type { Graph, OpFactors, Sharding, ValueId } from "@lapidary/ir";
 import type { LogicalAxisRules, Priority, ZeroOptions } from "./rules.js";
 
+/**
+ * Where a region adds the gradients of its iterations.
+ *
+ * - `scattered`: every iteration reduces its gradient onto the shards of ZeRO, so that a chip stores only its shard of the sum. Over other
+ *   axes, such as pods, the sum is reduced once after the region;
+ * - `whole`: a chip adds its partial sums of all iterations, which are reduced once after the region.
+ */
+export type GradientSums = "scattered" | "whole";
+
 export interface PropagateOptions {
   readonly mesh: Mesh;
   readonly rules: LogicalAxisRules;
   readonly zero: ZeroOptions;
+  /** Default: scattered if ZeRO splits gradients, otherwise whole. */
+  readonly gradientSums?: GradientSums;
   /** Rules that were omitted because no part of their axes divides the dims. They split nothing, but are reported as shortfalls. */
   readonly undivided?: LogicalAxisRules;
   /** Given shardings, by value name, with precedence over all rules (tests, constraints of the user). */
@@ -19,6 +30,9 @@ export interface PropagateOptions {
 /** A sharding for every value, and for every op the atoms of each of its factors. */
 export interface Propagated {
   readonly graph: Graph;
+  readonly gradientSums: GradientSums;
+  /** By yield of a region that sums a gradient: the sub-axes of ZeRO over which every iteration reduces it. */
+  readonly scattered: ReadonlyMap<ValueId, readonly AtomId[]>;
   /** By value: the op's factors and the atoms that split each of them. */
   readonly factors: readonly OpSharding[];
   /** By value, by atom that splits it: the origin of the atom. */

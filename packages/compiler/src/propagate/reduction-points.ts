@@ -1,7 +1,7 @@
 import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize } from "@lapidary/topology";
-import { type Graph, type Value, type ValueId, bytesOf } from "@lapidary/ir";
-import { newPartialSums, propagatedPartialSums } from "./partial-sums.js";
+import { type Graph, type Value, type ValueId, bytesOf, runsOf, sameAtomSet, yieldsByCarry } from "@lapidary/ir";
+import { isZeroConstant, newPartialSums, propagatedPartialSums } from "./partial-sums.js";
 import type { Propagated } from "./propagated.js";
 
 /**
@@ -23,20 +23,95 @@ export interface ReductionPoints {
   readonly deferred: readonly boolean[];
 }
 
-export function findReductionPoints({ graph, factors }: Pick<Propagated, "graph" | "factors">, mesh: Mesh): ReductionPoints {
-  const potential: AtomId[][] = [];
+/**
+ * A carry that begins with zeros may have partial sums, if the value of the next iteration has partial sums over the same sub-axes. The search
+ * begins with all such carries, and drops one after the other whose next value is reduced.
+ */
+export function findReductionPoints(
+  { graph, factors, scattered }: Pick<Propagated, "graph" | "factors" | "scattered">,
+  mesh: Mesh,
+): ReductionPoints {
+  const open = new Map(
+    [...yieldsByCarry(graph)].filter(([carry]) => isZeroConstant(graph, ensure(graph.values[carry]?.inputs[0], "initial"))),
+  );
+  for (;;) {
+    const carried = potentialOfCarries({ graph, factors, scattered }, open);
+    const points = reductionPoints(graph, factors, mesh, carried);
+    const passed = passedSums(graph, factors, points);
+    const dropped = [...open].filter(([carry, yielded]) => {
+      const next = ensure(graph.values[yielded]?.inputs[1], "next");
+      return points.deferred[carry] === true && !sameAtomSet(points.potential[carry] ?? [], passed[next] ?? []);
+    });
+    if (dropped.length === 0) return points;
+    for (const [carry] of dropped) open.delete(carry);
+  }
+}
+
+/** By value, the sub-axes over which its uses read it unreduced. */
+function passedSums(graph: Graph, factors: Propagated["factors"], { potential, deferred }: ReductionPoints): (readonly AtomId[])[] {
+  const passed: (readonly AtomId[])[] = [];
+  for (const value of graph.values) {
+    const created = newPartialSums(ensure(factors[value.id], "op sharding"));
+    const own = factors[value.id]?.atoms.flat() ?? [];
+    const propagated = created.kind === "sum" ? propagatedPartialSums(graph, value, (id) => passed[id] ?? [], own) : [];
+    const all = value.op === "carry" ? (potential[value.id] ?? []) : [...created.atoms, ...propagated];
+    passed.push(deferred[value.id] === true ? all : []);
+  }
+  return passed;
+}
+
+/** The sub-axes over which carries may be unreduced: those of their next values, if the carries count as zeros, without those that are scattered. */
+function potentialOfCarries(
+  { graph, factors, scattered }: Pick<Propagated, "graph" | "factors" | "scattered">,
+  open: ReadonlyMap<ValueId, ValueId>,
+): Map<ValueId, readonly AtomId[]> {
+  if (open.size === 0) return new Map();
+  const { potential } = potentialSums(graph, factors, new Map(), (id) => open.has(id) || isZeroConstant(graph, id));
+  return new Map(
+    [...open].map(([carry, yielded]) => {
+      const atoms = potential[ensure(graph.values[yielded]?.inputs[1], "next")] ?? [];
+      const reduced = scattered.get(yielded) ?? [];
+      return [carry, atoms.filter((atom) => !reduced.includes(atom))];
+    }),
+  );
+}
+
+interface PotentialSums {
+  readonly potential: readonly (readonly AtomId[])[];
   /** Whether the linear region of a value is reduced in any case: the value has new partial sums, or is added to a value that has. */
+  readonly isReduced: readonly boolean[];
+}
+
+/** @param carried by carry, the sub-axes over which it is unreduced */
+function potentialSums(
+  graph: Graph,
+  factors: Propagated["factors"],
+  carried: ReadonlyMap<ValueId, readonly AtomId[]>,
+  isZero?: (id: ValueId) => boolean,
+): PotentialSums {
+  const potential: (readonly AtomId[])[] = [];
   const isReduced: boolean[] = [];
   for (const value of graph.values) {
     const created = newPartialSums(ensure(factors[value.id], "op sharding"));
-    const propagated =
-      created.kind === "sum" ? propagatedPartialSums(graph, value, (id) => potential[id] ?? [], factors[value.id]?.atoms.flat() ?? []) : [];
-    potential.push(created.atoms.length > 0 && created.kind === "sum" ? [...created.atoms, ...propagated] : propagated);
+    const own = factors[value.id]?.atoms.flat() ?? [];
+    const propagated = created.kind === "sum" ? propagatedPartialSums(graph, value, (id) => potential[id] ?? [], own, isZero) : [];
+    const ofCarry = (carried.get(value.id) ?? []).filter((atom) => !own.includes(atom));
+    if (value.op === "carry") potential.push(ofCarry.length === carried.get(value.id)?.length ? ofCarry : []);
+    else potential.push(created.atoms.length > 0 && created.kind === "sum" ? [...created.atoms, ...propagated] : propagated);
     isReduced.push(
       created.atoms.length > 0 || (propagated.length > 0 && value.inputs.length > 1 && value.inputs.some((id) => isReduced[id] === true)),
     );
   }
+  return { potential, isReduced };
+}
 
+function reductionPoints(
+  graph: Graph,
+  factors: Propagated["factors"],
+  mesh: Mesh,
+  carried: ReadonlyMap<ValueId, readonly AtomId[]>,
+): ReductionPoints {
+  const { potential, isReduced } = potentialSums(graph, factors, carried);
   const uses: ValueId[][] = graph.values.map(() => []);
   for (const value of graph.values) for (const id of new Set(value.inputs)) uses[id]?.push(value.id);
   const outputs = new Set(graph.outputs.map((o) => o.value));
@@ -76,12 +151,12 @@ export function findReductionPoints({ graph, factors }: Pick<Propagated, "graph"
   }
 }
 
-/** Bytes per chip to reduce a value: reduce_scatter if its sharding contains all atoms, otherwise all_reduce (twice the bytes). */
+/** Bytes per chip to reduce a value in all iterations: reduce_scatter if its sharding contains all atoms, otherwise all_reduce (twice the bytes). */
 function reductionBytes(mesh: Mesh, graph: Graph, value: Value, atoms: readonly AtomId[]): number {
   const split = value.sharding?.dims.flat() ?? [];
   const own = split.filter((atom) => !atoms.includes(atom));
   const scattered = atoms.filter((atom) => split.includes(atom));
-  const bytes = bytesOf(value.type) / atomsSize(mesh, own);
+  const bytes = (bytesOf(value.type) * (value.op === "yield" ? 1 : runsOf(value))) / atomsSize(mesh, own);
   const n = atomsSize(mesh, atoms);
   const fraction = (n - 1) / n;
   return bytes * fraction * (scattered.length === atoms.length ? 1 : 2);

@@ -1,5 +1,5 @@
 import { ensure } from "@lapidary/std";
-import { type Graph, type Value, blocksOf, bytesOf, ops, parametersOf, printSharding, withoutBlocks } from "@lapidary/ir";
+import { type Graph, type Value, blocksOf, bytesOf, ops, parametersOf, printSharding, runsOf, withoutBlocks } from "@lapidary/ir";
 import { bytesPerChip } from "../partition/index.js";
 
 /** Collectives of a program of one kind over one axis. */
@@ -19,9 +19,10 @@ export function summarizeCollectives(chip: Graph): CollectiveSummary[] {
   const groups = new Map<string, { op: string; axis: string; count: number; bytes: number; largest: number; why: string }>();
   for (const value of collectivesOf(chip)) {
     const axis = axesOf(value).join("+");
-    const bytes = bytesPerChip(value, ensure(chip.values[ensure(value.inputs[0], "operand")], "operand"));
+    const runs = runsOf(value);
+    const bytes = runs * bytesPerChip(value, ensure(chip.values[ensure(value.inputs[0], "operand")], "operand"));
     const group = groups.get(`${value.op} ${axis}`) ?? { op: value.op, axis, count: 0, bytes: 0, largest: -1, why: "" };
-    group.count++;
+    group.count += runs;
     group.bytes += bytes;
     if (bytes > group.largest) {
       group.largest = bytes;

@@ -1,5 +1,16 @@
 import { assert, ensure } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, collectiveNames, elementwiseNames, ops, passOf, printValue } from "@lapidary/ir";
+import {
+  type Graph,
+  type Region,
+  type Value,
+  type ValueId,
+  collectiveNames,
+  elementwiseNames,
+  ops,
+  passOf,
+  printValue,
+  regionsOf,
+} from "@lapidary/ir";
 
 /**
  * The start and the end of every collective. Values are computed in the order of the program. A collective is *started* before its
@@ -9,7 +20,8 @@ import { type Graph, type Value, type ValueId, collectiveNames, elementwiseNames
  *     …      layer 2
  *     done   all_gather w₃          waited for before its first use in layer 3
  *
- * Invariants: operand ≤ start ≤ done ≤ first use, in steps of the order; every value but parameters has one step.
+ * Invariants: operand ≤ start ≤ done ≤ first use, in steps of the order; every value but parameters has one step; the steps of a region
+ * are neighbours, and a collective starts and is done in one region.
  */
 export interface Schedule {
   /** Execution order of all values that are not parameters. The position of a collective is its `done`. */
@@ -31,6 +43,7 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
   const firstUse = new Map<ValueId, ValueId>();
   for (const value of graph.values) for (const id of value.inputs) if (!firstUse.has(id)) firstUse.set(id, value.id);
   const isAsync = (value: Value): boolean => ops[value.op].communicates;
+  const regions = new Map(regionsOf(graph).map((region) => [region.id, region]));
   const starts = blockStarts(
     graph,
     graph.values.map((value) => value.id),
@@ -45,7 +58,7 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
     if (!isAsync(value) || (use === undefined && value.op === "all_gather")) continue;
     const madeAt = Math.max(value.id, ...value.inputs.map((id) => movedTo.get(id) ?? 0));
     const soon = value.op === "all_gather" || value.op === "all_to_all" ? undefined : starts[starts.findLastIndex((s) => s <= madeAt) + 1];
-    const at = Math.min(effectiveUse(graph, value, use, firstUse) ?? Infinity, soon ?? Infinity);
+    const at = beforeRegion(graph, regions, value, Math.min(effectiveUse(graph, value, use, firstUse) ?? Infinity, soon ?? Infinity));
     if (at === Infinity || at <= value.id) continue;
     before.set(at, [...(before.get(at) ?? []), value.id]);
     movedTo.set(value.id, at);
@@ -64,6 +77,7 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
 
   const step = new Map(order.map((id, i) => [id, i]));
   const blocks = blockStarts(graph, order);
+  const begins = segmentBegins(graph, order);
   const startBefore = new Map<ValueId, number>();
   for (const value of graph.values) {
     if (!isAsync(value)) continue;
@@ -71,10 +85,34 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
     const ready = Math.max(0, ...value.inputs.map((id) => (step.get(id) ?? -1) + 1));
     startBefore.set(
       value.id,
-      Math.min(done, value.op === "all_gather" ? Math.max(ready, prefetchPoint(blocks, done, options.prefetchBlocks)) : ready),
+      Math.min(
+        done,
+        Math.max(
+          ensure(begins[done], "segment"),
+          value.op === "all_gather" ? Math.max(ready, prefetchPoint(blocks, done, options.prefetchBlocks)) : ready,
+        ),
+      ),
     );
   }
   return { order, startBefore };
+}
+
+/** The value before which a collective may move: a collective stays in its region, or outside of all regions. */
+function beforeRegion(graph: Graph, regions: ReadonlyMap<number, Region>, { scope }: Value, at: number): number {
+  const target = graph.values[at]?.scope.region;
+  const own = scope.region === undefined ? undefined : regions.get(scope.region.id);
+  if (own !== undefined) return Math.min(at, ensure(own.yields[0], "yield"));
+  return target === undefined ? at : ensure(regions.get(target.id), "region").first;
+}
+
+/** By step, the first step of its segment: of its region, or of the stretch of steps between two regions. */
+function segmentBegins(graph: Graph, order: readonly ValueId[]): number[] {
+  let [begin, region]: [number, number | undefined] = [0, undefined];
+  return order.map((id, step) => {
+    const own = graph.values[id]?.scope.region?.id;
+    if (own !== region) [begin, region] = [step, own];
+    return begin;
+  });
 }
 
 /** The first use of a collective's result. For a chain of reductions it is the first use of the last one. */
@@ -92,10 +130,12 @@ function beforeGathers(graph: Graph): Value[] {
   const early = graph.values.map(() => false);
   for (const value of graph.values)
     early[value.id] =
-      value.op === "parameter"
-        ? value.role === "param"
-        : value.op === "constant" ||
-          ((value.op === "reshape" || elementwiseNames.has(value.op)) && value.inputs.every((id) => early[id] === true));
+      value.scope.region !== undefined
+        ? false
+        : value.op === "parameter"
+          ? value.role === "param"
+          : value.op === "constant" ||
+            ((value.op === "reshape" || elementwiseNames.has(value.op)) && value.inputs.every((id) => early[id] === true));
   const needed = new Set<ValueId>();
   const need = (id: ValueId): void => {
     if (needed.has(id)) return;
@@ -137,11 +177,29 @@ export function verifySchedule(graph: Graph, { order, startBefore }: Schedule): 
     step.size === graph.values.filter((value) => value.op !== "parameter").length && step.size === order.length,
     "every value has one step",
   );
+  const begins = segmentBegins(graph, order);
+  for (const { id, first, last, carries, yields } of regionsOf(graph)) {
+    const [from, to] = [ensure(step.get(first), "carry"), ensure(step.get(last), "yield")];
+    const inRegion = order.slice(from, to + 1).every((at) => graph.values[at]?.scope.region?.id === id);
+    const members = graph.values.filter(({ scope }) => scope.region?.id === id).length;
+    assert(inRegion && to - from + 1 === members, "the steps of a region are neighbours", id);
+    assert(
+      carries.every((carry, i) => step.get(carry) === from + i),
+      "a region begins with its carries",
+      id,
+    );
+    assert(
+      yields.every((at, i) => step.get(at) === to - yields.length + 1 + i),
+      "a region ends with its yields",
+      id,
+    );
+  }
   for (const value of graph.values) {
     const at = step.get(value.id) ?? -1;
     for (const id of value.inputs) assert((step.get(id) ?? -1) < at, "operands come before their uses", value.name);
     const start = startBefore.get(value.id);
     if (start === undefined) continue;
+    assert(begins[start] === begins[at], "a collective starts and is done in one region", value.name);
     assert(
       start <= at && value.inputs.every((id) => (step.get(id) ?? -1) < start),
       "a collective starts after its operand and before it is done",

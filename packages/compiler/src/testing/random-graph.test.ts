@@ -61,7 +61,7 @@ describe("random graphs", () => {
   ];
 
   it("random graphs contain every op, in every form of its attributes", () => {
-    const counts = histogram(4000, (seed) => randomCase(seed).graph);
+    const counts = histogram(6000, (seed) => randomCase(seed).graph);
     const rare = [...localOps, ...forms].filter((key) => (counts.get(key) ?? 0) < 20);
     deepStrictEqual(
       rare.map((key) => `${key}: ${counts.get(key) ?? 0}`),

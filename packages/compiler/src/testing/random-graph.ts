@@ -80,7 +80,8 @@ export function randomGraph(random: Random, size: number, options: { smooth?: bo
   const pick = <T>(from: readonly T[]): T => from[random.integer(from.length)] as T;
   const dims = (): number[] => Array.from({ length: 1 + random.integer(3) }, () => pick(dimChoices));
   for (let i = 0; i < 2 + random.integer(3); i++) g.parameter(`p${i}`, tensorType("f32", dims()));
-  const floats = (): Value[] => g.values.filter((v) => v.type.dtype === "f32" && sizeOf(v.type.dims) <= 4096 && v.op !== "constant");
+  const isFree = (v: Value): boolean => v.op !== "constant" && v.scope.region === undefined;
+  const floats = (): Value[] => g.values.filter((v) => v.type.dtype === "f32" && sizeOf(v.type.dims) <= 4096 && isFree(v));
   const kinds = Object.values(
     options.smooth === true
       ? { ...smoothSteps, ...formulaSteps(true) }
@@ -315,6 +316,37 @@ const kinkedSteps: Readonly<Record<string, Step>> = {
   maximum: ({ g, x, peer }) => void g.maximum(x, peer()),
   minimum: ({ g, x, peer }) => void g.minimum(x, peer()),
   absolute: ({ g, x }) => void g.abs(x),
+  repeat: ({ g, x, rank, dims, dim, peer, random }) => {
+    // Sums over parts of an array, as a step with microbatches has, next to a carried value that each iteration changes.
+    if (rank === 0 || sizeOf(dims) > 512) return;
+    const [count, d, other] = [1 + random.integer(4), dim(), peer()];
+    const sum = g.splat(
+      0,
+      tensorType(
+        "f32",
+        dims.filter((_, i) => i !== d),
+      ),
+    );
+    const [added, changed] = g.repeat(count, [sum, x, g.scalar(0, "i32")], ([total, state, index]) => {
+      const [before, at] = [ensure(state, "state"), ensure(index, "index")];
+      const part = g.dynamicSlice(g.multiply(other, before), at, d, Math.max(1, Math.floor((dims[d] ?? 1) / count)));
+      const next = g.scale(g.tanh(g.subtract(before, other)), 0.7);
+      return [g.add(ensure(total, "sum"), g.reduce(part, [d], "sum")), next, g.add(at, g.scalar(1, "i32"))];
+    });
+    g.stopGradient(ensure(added, "sum"));
+    g.stopGradient(ensure(changed, "state"));
+  },
+  repeatMatmul: ({ g, x, rank, dims, peer, random, flip }) => {
+    // The gradient of a weight, summed over iterations: its partial sums may be reduced in each iteration or after the region.
+    if (rank < 2 || sizeOf(dims) > 256) return;
+    const other = peer();
+    const free = [...dims.slice(1), ...dims.slice(1)];
+    if (sizeOf(free) > 512) return;
+    const [sum] = g.repeat(1 + random.integer(3), [g.splat(flip() ? 0 : 0.5, tensorType("f32", free))], ([total]) => [
+      g.add(ensure(total, "sum"), g.scale(g.dotGeneral(x, other, [], [[0, 0]]), 0.2)),
+    ]);
+    g.stopGradient(ensure(sum, "sum"));
+  },
   stop: ({ g, x, peer }) => void g.multiply(x, g.stopGradient(peer())),
 };
 

@@ -49,12 +49,12 @@ export function roundingOf(graph: Graph, inputs: ReadonlyMap<string, Tensor>): R
   };
 }
 
-/** Every value of a graph. `round` is applied to floats, parameters included. */
+/** Every value of a graph, in its last iteration. `round` is applied to floats, parameters included. */
 function evaluateAll(graph: Graph, inputs: ReadonlyMap<string, Tensor>, round: (x: number) => number): Tensor[] {
   const values: Tensor[] = [];
-  interpret(graph, inputs, (value) => {
-    const through = value.dtype === "f32" ? { ...value, data: value.data.map(round) } : value;
-    values.push(through);
+  interpret(graph, inputs, (result, { id }) => {
+    const through = result.dtype === "f32" ? { ...result, data: result.data.map(round) } : result;
+    values[id] = through;
     return through;
   });
   return values;

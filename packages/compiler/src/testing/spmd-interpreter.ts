@@ -18,6 +18,7 @@ import {
   type Sharding,
   type Tensor,
   type Value,
+  forEachRun,
   globalDims,
   opDef,
   putIndices,
@@ -64,7 +65,12 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
   const results: Tensor[][] = [];
   const globalTypes = new Map<number, readonly number[]>();
   const chipsPerMember = meshSize(members.mesh) / members.count;
-  for (const value of graph.values) {
+  forEachRun(graph, (value, again) => {
+    if (again !== undefined) {
+      results[value.id] = ensure(results[again], "result of the iteration before");
+      return;
+    }
+    const keep = (shards: Tensor[]): void => void (results[value.id] = shards);
     const sharding = ensure(value.sharding, "sharding");
     const positionsOf = (member: number, dims: readonly number[]): number[][] =>
       dims.map((size, d) => [...members.positions(member, size, sharding.dims[d] ?? [])]);
@@ -74,12 +80,12 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
     const operands = (member: number): Tensor[] => value.inputs.map((id) => ensure(results[id]?.[member], "operand"));
     switch (value.op) {
       case "parameter":
-        results.push(all.map((member) => takeIndices(ensure(inputs.get(value.attrs.name), value.attrs.name), positionsOf(member, whole))));
+        keep(all.map((member) => takeIndices(ensure(inputs.get(value.attrs.name), value.attrs.name), positionsOf(member, whole))));
         break;
       case "gather": {
         const table = ensure(graph.values[ensure(value.inputs[0], "table")], "table");
         const rows = ensure(globalTypes.get(table.id), "dims")[0] ?? 0;
-        results.push(
+        keep(
           all.map((member) =>
             evaluateRows(value, operands(member), 1, members.positions(member, rows, ensure(table.sharding, "sharding").dims[0] ?? [])),
           ),
@@ -87,7 +93,7 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
         break;
       }
       case "scatter":
-        results.push(
+        keep(
           all.map((member) => evaluateRows(value, operands(member), 0, members.positions(member, whole[0] ?? 0, sharding.dims[0] ?? []))),
         );
         break;
@@ -96,7 +102,7 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
       case "all_reduce":
       case "all_to_all":
       case "shard_slice":
-        results.push(
+        keep(
           members.collective(
             value,
             all.map((member) => ensure(operands(member)[0], "operand")),
@@ -111,11 +117,11 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
           const full = meaning(operands(0), value.attrs, { ...value.type, dims: whole });
           if (value.op === "rng_normal")
             assert(full.data[0] === Math.fround(normalAt(value.attrs.key, 0) * value.attrs.scale), "counter-based numbers");
-          results.push(all.map((member) => takeIndices(full, positionsOf(member, whole))));
-        } else results.push(all.map((member) => meaning(operands(member), value.attrs, value.type)));
+          keep(all.map((member) => takeIndices(full, positionsOf(member, whole))));
+        } else keep(all.map((member) => meaning(operands(member), value.attrs, value.type)));
       }
     }
-    for (const shard of results.at(-1) ?? [])
+    for (const shard of results[value.id] ?? [])
       assert(
         shard.dims.every((size, d) => size === value.type.dims[d]),
         "a shard has the local type",
@@ -124,7 +130,7 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
         shard.dims,
         value.type.dims,
       );
-  }
+  });
   return new Map(
     graph.outputs.map(({ name, value: id }) => {
       const value = ensure(graph.values[id], "output");

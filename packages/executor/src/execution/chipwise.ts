@@ -1,4 +1,16 @@
-import { type Dtype, type Graph, type Sharding, type TensorType, type Value, type ValueId, globalDims, localDims, ops } from "@lapidary/ir";
+import {
+  type Dtype,
+  type Graph,
+  type Sharding,
+  type TensorType,
+  type Value,
+  type ValueId,
+  forEachRun,
+  globalDims,
+  localDims,
+  ops,
+  regionsOf,
+} from "@lapidary/ir";
 import { assert, type Clock, ensure } from "@lapidary/std";
 import { type Mesh, makeWorkerGrid, meshSize, parseAtoms, replicaGroups, shardIndex } from "@lapidary/topology";
 import {
@@ -52,11 +64,15 @@ export const downloadAs = (device: Device, tensor: DeviceTensor, dtype: Dtype, d
 function lastUses(graph: Graph): ValueId[][] {
   const seen = new Set(graph.outputs.map(({ value }) => value));
   const uses: ValueId[][] = graph.values.map(() => []);
+  const lastOf = new Map(regionsOf(graph).map(({ id, last }) => [id, last]));
   for (const value of [...graph.values].reverse())
     for (const id of value.inputs)
       if (!seen.has(id)) {
         seen.add(id);
-        uses[value.id]?.push(id);
+        // Every iteration of a region reads the values from before the region.
+        const region = value.scope.region?.id;
+        const isOfBody = graph.values[id]?.scope.region?.id === region;
+        uses[isOfBody ? value.id : (lastOf.get(region ?? -1) ?? value.id)]?.push(id);
       }
   return uses;
 }
@@ -102,23 +118,34 @@ class ChipwiseProgram implements Executable {
         if (donated[i] === true) disposeHeld(held);
       });
     let parameter = 0;
-    for (const value of this.#graph.values) {
+    const regionEnds = new Map(regionsOf(this.#graph).map(({ last, count }) => [last, count]));
+    const compute = (value: Value, again: ValueId | undefined): Held => {
       const step = this.#steps[value.id];
-      try {
-        results.push(
-          step === undefined
-            ? ensure(inputs[parameter++], value.name).map((x) => x.clone())
-            : step(value.inputs.map((id) => ensure(results[id], "operand"))),
-        );
-      } catch (error) {
-        for (const held of results) disposeHeld(held ?? []);
-        consume();
-        return Promise.reject(kernelError(error, value.op, value.name));
-      }
-      for (const id of this.#lastUses[value.id] ?? []) {
-        disposeHeld(results[id] ?? []);
-        results[id] = undefined;
-      }
+      if (step === undefined) return ensure(inputs[parameter++], value.name).map((x) => x.clone());
+      if (again === undefined) return step(value.inputs.map((id) => ensure(results[id], "operand")));
+      const carried = ensure(results[again], "result of the iteration before");
+      results[again] = undefined;
+      return carried;
+    };
+    let current: Value | undefined;
+    try {
+      forEachRun(this.#graph, (value, again) => {
+        current = value;
+        disposeHeld(results[value.id] ?? []);
+        results[value.id] = compute(value, again);
+        const left = regionEnds.get(value.id);
+        if (left !== undefined) regionEnds.set(value.id, left - 1);
+        const isRepeated = left !== undefined && left > 1;
+        for (const id of this.#lastUses[value.id] ?? []) {
+          if (isRepeated && this.#graph.values[id]?.scope.region?.id !== value.scope.region?.id) continue;
+          disposeHeld(results[id] ?? []);
+          results[id] = undefined;
+        }
+      });
+    } catch (error) {
+      for (const held of results) disposeHeld(held ?? []);
+      consume();
+      return Promise.reject(kernelError(error, current?.op ?? "run", current?.name ?? ""));
     }
     const outputs = this.#graph.outputs.map(({ value }) => ensure(results[value], "output").map((x) => x.clone()));
     for (const held of results) disposeHeld(held ?? []);

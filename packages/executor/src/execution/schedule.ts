@@ -1,6 +1,7 @@
 import { collectiveNames, sizeOf } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import type { FusedCall, PlanItem } from "../fusion/index.js";
+import { regionOf } from "../plan/loops.js";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 
 /** An item of a worker's schedule, before it is bound to kernels. */
@@ -20,7 +21,7 @@ const openBytes = 64 * 2 ** 20;
  *     start   of a gather: before its use, once its operand exists; of a reduction: when its operand is computed
  *     finish  before the first use of the result
  *
- * The order of starts and finishes is the same on all workers.
+ * The order of starts and finishes is the same on all workers. A collective starts and finishes in one iteration of a region.
  */
 export function makeSchedule(plan: Plan, items: readonly PlanItem[]): ScheduleItem[] {
   const inputsOf = (item: PlanItem): readonly NodeId[] => (item.kind === "group" ? item.call.inputs : item.node.inputs);
@@ -28,6 +29,7 @@ export function makeSchedule(plan: Plan, items: readonly PlanItem[]): ScheduleIt
   const collectiveOf = (item: PlanItem): PlanNode | undefined =>
     item.kind === "node" && collectiveNames.has(item.node.op) ? item.node : undefined;
 
+  const begins = segmentBegins(plan, work);
   const madeAt = new Map<NodeId, number>();
   const firstUse = new Map<NodeId, number>();
   work.forEach((item, i) => {
@@ -54,7 +56,7 @@ export function makeSchedule(plan: Plan, items: readonly PlanItem[]): ScheduleIt
         free = other.use + 1;
         break;
       }
-      at = Math.min(i, Math.max(ready, free));
+      at = Math.min(i, Math.max(ready, free, begins[i] ?? 0));
       ahead.push({ use: firstUse.get(node.id) ?? i, bytes: bytesOf(node) });
     }
     startsBefore.set(at, [...(startsBefore.get(at) ?? []), node]);
@@ -71,6 +73,7 @@ export function makeSchedule(plan: Plan, items: readonly PlanItem[]): ScheduleIt
     schedule.push({ kind: "finish", node });
   };
   work.forEach((item, i) => {
+    if (begins[i] === i) for (const id of [...open.keys()]) finish(id);
     for (const node of startsBefore.get(i) ?? []) {
       for (const id of node.inputs) finish(id);
       for (const [id, { op }] of [...open]) if (op !== "all_gather" && bytesInFlight > openBytes) finish(id);
@@ -80,10 +83,23 @@ export function makeSchedule(plan: Plan, items: readonly PlanItem[]): ScheduleIt
     }
     if (collectiveOf(item) !== undefined) return;
     for (const id of inputsOf(item)) finish(id);
-    if (item.kind === "group")
-      schedule.push({ kind: "fused", node: ensure(plan.nodes[item.call.group.members.at(-1) ?? -1], "node"), call: item.call });
+    if (item.kind === "group") schedule.push({ kind: "fused", node: nodeOf(plan, item), call: item.call });
     else schedule.push({ kind: "kernel", node: item.node });
   });
   for (const id of [...open.keys()]) finish(id);
   return schedule;
+}
+
+/** The last node that an item computes. */
+const nodeOf = (plan: Plan, item: PlanItem): PlanNode =>
+  item.kind === "node" ? item.node : ensure(plan.nodes[item.call.group.members.at(-1) ?? -1], "node");
+
+/** By item, the first item of its region, or of the stretch of items between two regions. */
+function segmentBegins(plan: Plan, items: readonly PlanItem[]): number[] {
+  let [begin, region]: [number, number | undefined] = [0, undefined];
+  return items.map((item, i) => {
+    const own = regionOf(nodeOf(plan, item));
+    if (own !== region) [begin, region] = [i, own];
+    return begin;
+  });
 }

@@ -8,6 +8,7 @@ import type { FusedCall } from "../fusion/index.js";
 import type { BoundSequence } from "../device/sequence-op.js";
 import type { SequenceCall } from "../sequence/encode.js";
 import type { StepItem } from "../sequence/find-sequences.js";
+import type { Loop } from "../plan/loops.js";
 import type { NodeId, PlanNode } from "../plan/plan.js";
 import type { Exchange } from "./exchange.js";
 import { type Held, kernelError } from "./executor.js";
@@ -53,9 +54,26 @@ export type Step =
 
 type StepOf<K extends Step["kind"]> = Extract<Step, { readonly kind: K }>;
 
+/** A loop of the steps. `frees` are not used after its last iteration. */
+export interface BoundLoop extends Loop {
+  readonly frees: readonly NodeId[];
+}
+
+/** The indices of `steps` steps in the order of execution. */
+export function callOrder(steps: number, loops: readonly BoundLoop[]): number[] {
+  const order: number[] = [];
+  for (let i = 0; i < steps; i++) {
+    order.push(i);
+    const loop = loops.find(({ last }) => last === i);
+    for (let iteration = 1; iteration < (loop?.count ?? 1); iteration++) for (let at = loop?.first ?? i; at <= i; at++) order.push(at);
+  }
+  return order;
+}
+
 /** What the runs of one program have in common. */
 export interface RunContext {
   readonly steps: readonly Step[];
+  readonly loops: readonly BoundLoop[];
   /** The item of each step. */
   readonly schedule: readonly StepItem[];
   /** By node: tensors that are the same in every run. */
@@ -92,6 +110,10 @@ export class StackedRun {
   readonly #given = new Set<NodeId>();
   /** Started collectives that go through sockets. */
   readonly #pending = new Map<NodeId, Promise<DeviceTensor>>();
+  /** The iteration of the current loop, from 0. */
+  #iteration = 0;
+  /** From the second iteration on: by carry, the yield that has its value. */
+  readonly #carried = new Map<NodeId, NodeId>();
   #wait_ms = 0;
   /** The clock at the end of the last step or wait. */
   #now: number;
@@ -116,7 +138,8 @@ export class StackedRun {
 
   /** Runs all steps. */
   async execute(onStep?: OnStep): Promise<void> {
-    const { steps, schedule, hooks } = this.#context;
+    const { steps, loops, schedule, hooks } = this.#context;
+    let nextLoop = 0;
     let current: PlanNode | undefined;
     try {
       // By index: an iterator of entries would be most of the garbage of a short run.
@@ -134,6 +157,10 @@ export class StackedRun {
         this.#endStep(i);
         hooks?.after(item);
         onStep?.(start, this.#now, computedFrom - start);
+        const loop = loops[nextLoop];
+        if (loop?.last !== i) continue;
+        if (this.#isRepeated(loop)) i = loop.first - 1;
+        else nextLoop++;
       }
     } catch (error) {
       this.#abandon();
@@ -166,7 +193,26 @@ export class StackedRun {
     }
   }
 
+  /** At the end of an iteration: whether another follows. After the last, the values that only the loop uses are freed. */
+  #isRepeated({ count, carried, frees }: BoundLoop): boolean {
+    this.#iteration++;
+    if (this.#iteration < count) {
+      for (const { carry, yielded } of carried) this.#carried.set(carry, yielded);
+      return true;
+    }
+    this.#iteration = 0;
+    this.#carried.clear();
+    this.#free(frees);
+    return false;
+  }
+
   #runKernel({ node, run, inPlace }: StepOf<"kernel">): void {
+    const yielded = this.#carried.get(node.id);
+    if (yielded !== undefined) {
+      this.#slots[node.id] = this.#slots[yielded];
+      this.#slots[yielded] = undefined;
+      return;
+    }
     const operands = node.inputs.map((input) => this.#slots[input] as DeviceTensor);
     this.#slots[node.id] = (inPlace !== undefined && this.#mayOverwrite(node.inputs[0] as NodeId) ? inPlace : run)(operands);
   }
@@ -198,7 +244,7 @@ export class StackedRun {
     const input = this.#slots[node.inputs[0] as NodeId] as DeviceTensor;
     const link = this.#context.links?.get(node.id);
     if (link === undefined) {
-      const exchange = run(input, `${this.#tag}/${node.id}`);
+      const exchange = run(input, `${this.#tag}/${node.id}${this.#iteration === 0 ? "" : `/${this.#iteration}`}`);
       // The step that finishes the collective reports its failure. Until then the rejection counts as handled.
       exchange.catch(() => undefined);
       this.#pending.set(node.id, exchange);

@@ -22,6 +22,7 @@ import {
 } from "../kernels/index.js";
 import { type SequenceItem, type StepItem, findSequences } from "../sequence/find-sequences.js";
 import { fusedNativeCall, nativeCall } from "../sequence/native-call.js";
+import { findLoops, regionOf } from "../plan/loops.js";
 import { makePlan } from "../plan/make-plan.js";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import { downloadAs } from "./chipwise.js";
@@ -30,7 +31,7 @@ import type { ExecutionHooks } from "./hooks.js";
 import { type ScheduleItem, makeSchedule } from "./schedule.js";
 import type { SharedExchange } from "../device/shared-memory.js";
 import { SharedExchanges } from "./shared-exchange.js";
-import { type OnStep, type RunContext, StackedRun, type Step } from "./stacked-run.js";
+import { type BoundLoop, type OnStep, type RunContext, callOrder, StackedRun, type Step } from "./stacked-run.js";
 import type { CallTimes, Executable, Executor, Held, Prepared } from "./executor.js";
 
 export interface StackedOptions extends GroupLayout {
@@ -89,6 +90,7 @@ export class StackedProgram implements Executable {
   readonly #clock: Clock;
   readonly #hooks: ExecutionHooks | undefined;
   readonly #steps: readonly Step[];
+  readonly #loops: readonly BoundLoop[];
   /** By node: tensors that are the same in every run. */
   readonly #constants: readonly (DeviceTensor | undefined)[];
   readonly #kept: DeviceTensor[] = [];
@@ -117,6 +119,7 @@ export class StackedProgram implements Executable {
     this.#constants = binder.computeConstants();
     this.schedule = binder.sequences(schedule);
     this.#steps = binder.steps(this.schedule);
+    this.#loops = binder.loops(this.schedule);
     this.#shared = binder.shared(this.#steps);
     this.#stepTimes_ms = new Float64Array(this.#steps.length);
   }
@@ -150,7 +153,8 @@ export class StackedProgram implements Executable {
   }
 
   get calls(): CallName[] {
-    return this.#steps.map((step) => {
+    return callOrder(this.#steps.length, this.#loops).map((at) => {
+      const step = ensure(this.#steps[at], "step");
       const { op, value } = step.node;
       const { phase, block } = value.scope;
       const base = { op, name: value.name, phase, ...(block === undefined ? {} : { block }) };
@@ -193,6 +197,7 @@ export class StackedProgram implements Executable {
   #context(): RunContext {
     return {
       steps: this.#steps,
+      loops: this.#loops,
       schedule: this.schedule,
       constants: this.#constants,
       parameterNodes: this.#parameterNodes,
@@ -219,6 +224,26 @@ function exclusiveOutputs({ nodes, outputs }: Plan): ReadonlySet<NodeId> {
   const shared = new Set(nodes.filter(({ id }) => outputNodes.has(id)).flatMap(({ inputs }) => inputs));
   const owns = ({ op }: PlanNode): boolean => Object.hasOwn(kernels, op) && ownsMemory(op as KernelName);
   return new Set([...outputNodes].filter((id) => owns(ensure(nodes[id], "output")) && !shared.has(id)));
+}
+
+/** The nodes whose tensors exist after an item. */
+function madeBy(item: StepItem): readonly NodeId[] {
+  if (item.kind === "fused" || item.kind === "sequence") return item.call.outputs.filter((id) => typeof id === "number");
+  return item.kind === "start" ? [] : [item.node.id];
+}
+
+/** By node, the last item that uses it; the item that computes it if nothing uses it. */
+function lastUses(schedule: readonly StepItem[]): Map<NodeId, number> {
+  const ends = new Map<NodeId, number>();
+  schedule.forEach((item, i) => {
+    if (item.kind === "fused" || item.kind === "sequence") {
+      for (const id of [...item.call.outputs, ...item.call.inputs]) if (typeof id === "number") ends.set(id, i);
+      return;
+    }
+    if (item.kind !== "start") ends.set(item.node.id, i);
+    if (item.kind !== "finish") for (const id of item.node.inputs) ends.set(id, i);
+  });
+  return ends;
 }
 
 /** Turns the nodes of a plan into steps. All look-ups happen here. */
@@ -261,18 +286,11 @@ class Binder {
   steps(schedule: readonly StepItem[]): Step[] {
     const { nodes, outputs } = this.plan;
     // A value is freed after its last use, or after it is computed if nothing uses it.
-    const ends = new Map<NodeId, number>();
-    schedule.forEach((item, i) => {
-      if (item.kind === "fused" || item.kind === "sequence") {
-        for (const id of [...item.call.outputs, ...item.call.inputs]) if (typeof id === "number") ends.set(id, i);
-        return;
-      }
-      if (item.kind !== "start") ends.set(item.node.id, i);
-      if (item.kind !== "finish") for (const id of item.node.inputs) ends.set(id, i);
-    });
+    const ends = lastUses(schedule);
     const outputNodes = new Set(outputs.map(({ node }) => node));
     const frees: NodeId[][] = schedule.map(() => []);
-    for (const [id, i] of ends) if (!ensure(nodes[id], "node").constant && !outputNodes.has(id)) frees[i]?.push(id);
+    const late = this.#freedAfterLoops(schedule, ends);
+    for (const [id, i] of ends) if (!ensure(nodes[id], "node").constant && !outputNodes.has(id) && !late.has(id)) frees[i]?.push(id);
     const exchanges = new Map(
       schedule.flatMap(({ kind, node }): [NodeId, Exchange][] => (kind === "start" ? [[node.id, this.#exchange(node)]] : [])),
     );
@@ -299,6 +317,37 @@ class Binder {
           return { kind, node, frees: dead };
       }
     });
+  }
+
+  /** By loop, its last item and what is freed after its last iteration. */
+  loops(schedule: readonly StepItem[]): BoundLoop[] {
+    const late = this.#freedAfterLoops(schedule, lastUses(schedule));
+    const outputNodes = new Set(this.plan.outputs.map(({ node }) => node));
+    return findLoops(schedule).map((loop) => ({
+      ...loop,
+      frees: [...late].flatMap(([id, last]) => (last === loop.last && !outputNodes.has(id) ? [id] : [])),
+    }));
+  }
+
+  /**
+   * By node that is freed after the last iteration of a loop: the last item of the loop. These are values from before the loop that an
+   * iteration reads, and yields that nothing reads after the loop.
+   */
+  #freedAfterLoops(schedule: readonly StepItem[], ends: ReadonlyMap<NodeId, number>): Map<NodeId, number> {
+    const loops = findLoops(schedule);
+    if (loops.length === 0) return new Map();
+    const madeAt = new Map<NodeId, number>();
+    schedule.forEach((item, i) => {
+      for (const id of madeBy(item)) madeAt.set(id, i);
+    });
+    const late = new Map<NodeId, number>();
+    for (const [id, end] of ends) {
+      const loop = loops.find(({ first, last }) => first <= end && end <= last);
+      const node = ensure(this.plan.nodes[id], "node");
+      if (loop === undefined || node.constant || schedule[end]?.node.op === "carry") continue;
+      if (node.op === "yield" || (madeAt.get(id) ?? -1) < loop.first) late.set(id, loop.last);
+    }
+    return late;
   }
 
   #sequenceStep({ kind, node, items, call }: SequenceItem, frees: readonly NodeId[]): Step {
@@ -359,7 +408,9 @@ class Binder {
   /** Whether a node is a parameter with one use. The run decides whether the caller donates it. */
   #isOverwritable(operand: NodeId): boolean {
     const { nodes, outputs } = this.plan;
-    if (nodes[operand]?.op !== "parameter" || outputs.some(({ node }) => node === operand)) return false;
+    // Every iteration of a region reads the parameter.
+    const isReadByRegion = nodes.some((node) => node.inputs.includes(operand) && regionOf(node) !== undefined);
+    if (nodes[operand]?.op !== "parameter" || isReadByRegion || outputs.some(({ node }) => node === operand)) return false;
     return nodes.reduce((count, { inputs }) => count + inputs.filter((id) => id === operand).length, 0) === 1;
   }
 

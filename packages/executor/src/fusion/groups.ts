@@ -1,5 +1,6 @@
 import { ops, sizeOf } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
+import { segmentsOf } from "../plan/loops.js";
 import type { NodeId, Plan, PlanNode } from "../plan/plan.js";
 import type { FusionGroup } from "./fusion-group.js";
 import { GroupDependencies, type GroupId } from "./group-dependencies.js";
@@ -26,10 +27,12 @@ class GroupFinder {
   /** By group. Undefined if it was merged into another group. */
   readonly #groups: (FusionGroup | undefined)[] = [];
   readonly #dependencies = new GroupDependencies();
+  readonly #segments: readonly number[];
 
   constructor(plan: Plan, isOutput: ReadonlySet<NodeId>) {
     this.#plan = plan;
     this.#isOutput = isOutput;
+    this.#segments = segmentsOf(plan);
     const { rows, slices } = findRearranged(plan);
     this.#rearranged = rows;
     this.#slices = slices;
@@ -61,7 +64,7 @@ class GroupFinder {
     let home: FusionGroup | undefined;
     for (const id of this.#candidates(node)) {
       const group = ensure(this.#groups[id], "group");
-      if (!this.#isOfChunk(group, node) || !accepts(this.#plan, group, node)) continue;
+      if (!this.#isOfPart(group, node) || !accepts(this.#plan, group, node)) continue;
       if (home !== undefined) home = this.#merge(home, group, node) ?? home;
       else if (!this.#leadsBack(node.inputs, group)) home = group;
     }
@@ -69,9 +72,10 @@ class GroupFinder {
     if (home !== undefined) this.#join(home, node);
   }
 
-  /** One pass over two chunks of the loss would keep the arrays of both. */
-  #isOfChunk({ members: [first] }: FusionGroup, { value }: PlanNode): boolean {
-    return first === undefined || this.#node(first).value.scope.chunk === value.scope.chunk;
+  /** One pass over two chunks of the loss would keep the arrays of both. One pass cannot compute nodes on both sides of the border of a region. */
+  #isOfPart({ members: [first] }: FusionGroup, { id, value }: PlanNode): boolean {
+    if (first === undefined) return true;
+    return this.#node(first).value.scope.chunk === value.scope.chunk && this.#segments[first] === this.#segments[id];
   }
 
   #candidates({ id, inputs }: PlanNode): GroupId[] {

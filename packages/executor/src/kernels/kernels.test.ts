@@ -12,6 +12,7 @@ import {
   tensorType,
   unaryNames,
   unaryOps,
+  type TensorType,
   type Value,
 } from "@lapidary/ir";
 import { ensure, seededRandom, uniformAt } from "@lapidary/std";
@@ -80,6 +81,13 @@ const bits = (name: "bitwise_and" | "bitwise_or" | "bitwise_xor" | "shift_left" 
   ];
 };
 
+/** Three iterations, each of which adds the value of the first. */
+const counted = (g: GraphBuilder, type: TensorType): Value => {
+  const x = g.parameter("x", type);
+  const [sum] = g.repeat(3, [x], ([carried]) => [g.add(ensure(carried, "sum"), x)]);
+  return ensure(sum, "sum");
+};
+
 /** At least one case for each op. The table is total, so that a new kernel needs a case. */
 const cases: { readonly [N in KernelName]: readonly Build[] } = {
   ...tableOf(unaryNames, unary),
@@ -88,6 +96,8 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
   iota: [(g) => g.iota(i(2, 3), 1), (g) => g.iota(f(2, 3, 2), 0)],
   rng_normal: [(g) => g.rngNormal([3, 4], 17, 0.02), (g) => g.rngNormal([5], 3, 1)],
   rng_uniform: [(g) => g.rngUniform([3, 4], g.scalar(17, "i32")), (g) => g.rngUniform([5], g.parameter("key", i()))],
+  carry: [(g) => counted(g, f(2, 3)), (g) => counted(g, i(4))],
+  yield: [(g) => counted(g, f())],
   negate: [...unary("negate"), ofIntegers("negate")],
   abs: [...unary("abs"), ofIntegers("abs")],
   stop_gradient: stopGradient,

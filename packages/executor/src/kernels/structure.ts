@@ -115,9 +115,16 @@ function block(dims: readonly number[], placement: Placement, element: (index: n
   return data;
 }
 
-export const structureKernels: { readonly [N in "constant" | "iota" | "rng_normal" | "rng_uniform"]: KernelTable[N] } = {
-  constant,
-  iota,
-  rng_normal: rngNormal,
-  rng_uniform: rngUniform,
-};
+/** The executor of the region replaces the result from the second iteration on. */
+const carry: Kernel<"carry"> = { tfjs: () => (inputs) => operand(inputs, 0).clone() };
+const yieldNext: Kernel<"yield"> = { tfjs: () => (inputs) => operand(inputs, 1).clone() };
+
+export const structureKernels: { readonly [N in "constant" | "iota" | "rng_normal" | "rng_uniform" | "carry" | "yield"]: KernelTable[N] } =
+  {
+    constant,
+    iota,
+    rng_normal: rngNormal,
+    rng_uniform: rngUniform,
+    carry,
+    yield: yieldNext,
+  };

@@ -7,6 +7,7 @@ import {
   type TensorType,
   type Value,
   anywhere,
+  forEachRun,
   parametersOf,
   sizeOf,
   tensor,
@@ -62,21 +63,15 @@ export function evaluateByKernels(
   numerics: Numerics = "f32",
 ): Map<string, Tensor> {
   const results: DeviceTensor[] = [];
-  for (const value of graph.values) {
-    if (value.op === "parameter") {
+  forEachRun(graph, (value, again) => {
+    const operands = value.inputs.map((id) => ensure(results[id], "operand"));
+    results[value.id]?.dispose();
+    if (again !== undefined) results[value.id] = ensure(results[again], "result of the iteration before").clone();
+    else if (value.op === "parameter") {
       const given = toArrayData(ensure(inputs.get(value.attrs.name), value.attrs.name));
-      results.push(device.upload(given.dtype, given.dims, given.data));
-    } else
-      results.push(
-        runKernel(
-          device,
-          graph,
-          value,
-          value.inputs.map((id) => ensure(results[id], "operand")),
-          numerics,
-        ),
-      );
-  }
+      results[value.id] = device.upload(given.dtype, given.dims, given.data);
+    } else results[value.id] = runKernel(device, graph, value, operands, numerics);
+  });
   const outputs = new Map(
     graph.outputs.map(({ name, value }) => {
       const { dtype, dims } = ensure(graph.values[value], name).type;

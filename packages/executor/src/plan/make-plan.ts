@@ -1,4 +1,4 @@
-import { type Graph, type OpName, type ValueOf, binaryNames, sameDims, tableOf, unaryNames } from "@lapidary/ir";
+import { type Graph, type OpName, type ValueOf, binaryNames, makeScope, sameDims, tableOf, unaryNames } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { isViewTranspose } from "../kernels/shape.js";
 import { emitDot } from "./emit-dot.js";
@@ -32,7 +32,8 @@ export function makePlan(graph: Graph, options: PlanOptions): Plan {
     );
   const taken = new Set<NodeId>();
   const outputs = graph.outputs.map(({ name, value }) => {
-    const source = ensure(graph.values[value], "output");
+    const yielded = ensure(graph.values[value], "output");
+    const source = { ...yielded, scope: makeScope({ ...yielded.scope, region: undefined }) } as typeof yielded;
     let node = builder.repeat(ensure(nodeOf[value], "output"), source.type.dims, source, { fresh: true });
     // The caller owns the outputs. So a parameter, a constant or another output needs a new tensor handle.
     const { op, constant, type } = builder.get(node);
@@ -79,6 +80,13 @@ const emitters: EmitterTable = {
   rng_normal: (b, value) => b.emit("rng_normal", value.attrs, [], value.type, asValue(value)),
   rng_uniform: (b, value, inputs) => b.emit("rng_uniform", value.attrs, inputs, value.type, asValue(value)),
   stop_gradient: (_b, _value, inputs) => at(inputs, 0),
+  // Later iterations carry whole arrays.
+  carry: (b, value, inputs) =>
+    b.emit("carry", value.attrs, [b.repeat(at(inputs, 0), value.type.dims, asValue(value))], value.type, asValue(value)),
+  yield: (b, value, inputs) => {
+    const next = b.repeat(at(inputs, 1), value.type.dims, asValue(value));
+    return b.emit("yield", value.attrs, [at(inputs, 0), next], value.type, asValue(value));
+  },
   ...tableOf(unaryNames, () => elementwise),
   ...tableOf(binaryNames, () => elementwise),
   convert: elementwise,

@@ -84,7 +84,9 @@ export class PlanBuilder {
     // The backward pass recomputes such values. Their nodes must not equal those of the forward pass.
     const again = !constant && value.scope.phase === "recompute";
     const key = JSON.stringify([op, attrs, inputs, operandDims, type, identity, again]);
-    const known = this.#known.get(key);
+    // The body of a region reads nodes before the region. Nodes after the region do not read its body.
+    const region = constant ? undefined : value.scope.region?.id;
+    const known = this.#known.get(`${region} ${key}`) ?? this.#known.get(`undefined ${key}`);
     if (known !== undefined) return known;
     const id = this.nodes.length;
     const node: PlanNodeOf<OpName> = {
@@ -98,7 +100,7 @@ export class PlanBuilder {
       ...(operandDims === undefined ? {} : { operandDims }),
     };
     this.nodes.push(node as PlanNode);
-    this.#known.set(key, id);
+    this.#known.set(`${region} ${key}`, id);
     return id;
   }
 
@@ -166,8 +168,18 @@ export class PlanBuilder {
 export function dropDeadNodes(plan: Plan): Plan {
   const alive = plan.nodes.map((node) => node.op === "parameter");
   for (const { node } of plan.outputs) alive[node] = true;
-  for (let id = plan.nodes.length - 1; id >= 0; id--)
-    if (alive[id] === true) for (const input of ensure(plan.nodes[id], "node").inputs) alive[input] = true;
+  const mark = (): void => {
+    for (let id = plan.nodes.length - 1; id >= 0; id--)
+      if (alive[id] === true) for (const input of ensure(plan.nodes[id], "node").inputs) alive[input] = true;
+  };
+  mark();
+  // A carry that is alive needs its yield, which needs the values of the next iteration.
+  const yields = plan.nodes.filter(({ op }) => op === "yield");
+  const isMissing = ({ id, inputs }: PlanNode): boolean => alive[ensure(inputs[0], "carry")] === true && alive[id] !== true;
+  for (let missing = yields.filter(isMissing); missing.length > 0; missing = yields.filter(isMissing)) {
+    for (const { id } of missing) alive[id] = true;
+    mark();
+  }
   const to = new Map<NodeId, NodeId>();
   const nodes: PlanNode[] = [];
   for (const node of plan.nodes) {

@@ -1,5 +1,6 @@
 import { ensure } from "@lapidary/std";
 import type { ScheduleItem } from "../execution/schedule.js";
+import { regionOf } from "../plan/loops.js";
 import type { NodeId, Plan } from "../plan/plan.js";
 import { type SequenceCall, encodeSequence } from "./encode.js";
 import type { NativeCall } from "./native-call.js";
@@ -65,6 +66,8 @@ export function findSequences(
   for (const item of schedule) {
     const kernel = item.kind === "kernel" || item.kind === "fused" ? item : undefined;
     const call = kernel === undefined ? undefined : callOf(kernel);
+    const last = run.at(-1);
+    if (last !== undefined && regionOf(last.item.node) !== regionOf(item.node)) end();
     if (kernel === undefined || call === undefined) {
       end();
       result.push(item);

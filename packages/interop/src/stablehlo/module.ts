@@ -1,4 +1,14 @@
-import { type Graph, type OpName, parametersOf, type Sharding, type Value, type ValueId, type ValueOf } from "@lapidary/ir";
+import {
+  type Graph,
+  type OpName,
+  parametersOf,
+  type Region,
+  regionsOf,
+  type Sharding,
+  type Value,
+  type ValueId,
+  type ValueOf,
+} from "@lapidary/ir";
 import { assert, ensure } from "@lapidary/std";
 import { meshSize } from "@lapidary/topology";
 import { mlirType, quoted } from "./mlir.js";
@@ -127,7 +137,7 @@ function writeBody(graph: Graph, writer: Writer, finish: (value: Value, name: st
   const names = new Map<ValueId, string>();
   const barriers = new Map([...findRematBarriers(graph), ...findChunkBarriers(graph)]);
   const renamedOperands = new Map<ValueId, ReadonlyMap<ValueId, string>>();
-  for (const value of graph.values) {
+  const write = (value: Value): void => {
     writer.setLocation(`${value.name}#${value.id}`);
     const barrier = barriers.get(value.id);
     if (barrier !== undefined) {
@@ -138,14 +148,54 @@ function writeBody(graph: Graph, writer: Writer, finish: (value: Value, name: st
     const own = `%v${value.id}`;
     if (value.op === "parameter") {
       names.set(value.id, own);
-      continue;
+      return;
     }
     const inputs = value.inputs.map((id) => ensure(graph.values[id], "operand"));
     const printed = printerOf<OpName>(value.op)({ writer, value, attrs: value.attrs, inputs, names: value.inputs.map(nameOf) });
     if (typeof printed === "string") writer.assign(own, printed);
     names.set(value.id, finish(value, typeof printed === "string" ? own : printed.sameAs));
+  };
+  const regions = new Map(regionsOf(graph).map((region) => [region.id, region]));
+  for (const value of graph.values) {
+    const region = regions.get(value.scope.region?.id ?? -1);
+    if (region === undefined) write(value);
+    else if (value.id === region.first) writeRegion(graph, writer, region, { names, write, finish });
   }
   return names;
+}
+
+interface RegionContext {
+  readonly names: Map<ValueId, string>;
+  readonly write: (value: Value) => void;
+  readonly finish: (value: Value, name: string) => string;
+}
+
+/** Writes a region as a `stablehlo.while`. Its carried values are those of the region, then the number of the iteration. */
+function writeRegion(graph: Graph, writer: Writer, region: Region, { names, write, finish }: RegionContext): void {
+  const at = (id: ValueId): Value => ensure(graph.values[id], "value");
+  const nameOf = (id: ValueId | undefined): string => ensure(names.get(id ?? -1), `operand ${id}`);
+  const yielded = region.yields.map(at);
+  const carried = yielded.map(({ inputs }) => at(ensure(inputs[0], "carry")));
+  const types = [...carried.map(({ type }) => mlirType(type)), "tensor<i32>"].join(", ");
+  const [index, results] = [`%i${region.id}`, `%w${region.id}`];
+  const initial = carried.map(({ id, inputs }) => `%v${id} = ${nameOf(inputs[0])}`);
+  const zero = writer.scalar(0, "i32");
+  writer.line(`${results}:${carried.length + 1} = stablehlo.while(${[...initial, `${index} = ${zero}`].join(", ")}) : ${types}`);
+  writer.line("cond {");
+  writer.block(() => {
+    const count = writer.scalar(region.count, "i32");
+    const isLess = writer.temporary(`stablehlo.compare LT, ${index}, ${count}, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>`);
+    writer.line(`stablehlo.return ${isLess} : tensor<i1>`);
+  });
+  writer.line("} do {");
+  writer.block(() => {
+    for (const value of carried) names.set(value.id, finish(value, `%v${value.id}`));
+    for (let id = region.first; id <= region.last; id++) if (at(id).op !== "carry" && at(id).op !== "yield") write(at(id));
+    const next = writer.temporary(`stablehlo.add ${index}, ${writer.scalar(1, "i32")} : tensor<i32>`);
+    writer.line(`stablehlo.return ${[...yielded.map(({ inputs }) => nameOf(inputs[1])), next].join(", ")} : ${types}`);
+  });
+  writer.line("}");
+  yielded.forEach((value, i) => names.set(value.id, finish(value, `${results}#${i}`)));
 }
 
 /** Writes a barrier; returns the name of the result for each operand. */

@@ -38,7 +38,11 @@ export function findRematBarriers(graph: Graph): Map<ValueId, OrderBarrier> {
       return id < first && value.scope.phase === "forward" && value.inputs.length + Number(value.op === "parameter") > 0;
     };
     const operands = new Set(members.flatMap((id) => ensure(graph.values[id], "member").inputs).filter(isKept));
-    const trigger = graph.values.findLast((value) => value.id < first && value.scope.phase === "backward" && !isRepeated[value.id]);
+    // A value of another region, or from outside of it, does not order the values of an iteration.
+    const region = graph.values[first]?.scope.region?.id;
+    const canTrigger = ({ id, op, scope }: Value): boolean =>
+      id < first && scope.phase === "backward" && scope.region?.id === region && op !== "carry" && isRepeated[id] !== true;
+    const trigger = graph.values.findLast(canTrigger);
     if (operands.size > 0) barriers.set(first, { operands: [...operands], trigger: trigger?.id, members: new Set(members) });
   }
   return barriers;

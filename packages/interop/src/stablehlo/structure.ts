@@ -4,7 +4,7 @@ import { literal, mlirType } from "./mlir.js";
 import type { OpPrinters } from "./op-printer.js";
 import { splat } from "./shape.js";
 
-export const structurePrinters: OpPrinters<"parameter" | "constant" | "iota" | "rng_normal" | "rng_uniform"> = {
+export const structurePrinters: OpPrinters<"parameter" | "constant" | "iota" | "rng_normal" | "rng_uniform" | "carry" | "yield"> = {
   parameter: ({ attrs }) => {
     throw new Error(`invariant broken: parameter ${attrs.name} is an argument of the function, not an operation`);
   },
@@ -26,6 +26,12 @@ export const structurePrinters: OpPrinters<"parameter" | "constant" | "iota" | "
   },
   rng_uniform: ({ value }) => {
     throw noCounterpart(value);
+  },
+  carry: ({ value }) => {
+    throw new Error(`invariant broken: ${value.name} is an argument of a while operation`);
+  },
+  yield: ({ value }) => {
+    throw new Error(`invariant broken: ${value.name} is a result of a while operation`);
   },
 };
 

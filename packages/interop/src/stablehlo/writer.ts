@@ -17,7 +17,7 @@ export interface WriterOptions {
  */
 export class Writer {
   readonly #lines: string[] = [];
-  readonly #shared = new Map<string, string>();
+  #shared = new Map<string, string>();
   readonly #groups = new Map<string, { readonly name: string; readonly text: string }>();
   #temporaries = 0;
   #channels = 0;
@@ -31,8 +31,18 @@ export class Writer {
     readonly mesh: Mesh,
     readonly perChip: boolean,
     readonly options: WriterOptions,
-    private readonly indent: string,
+    private indent: string,
   ) {}
+
+  /** Writes the operations of `body` indented by two more blanks. Operations after the block do not read the values that it shares. */
+  block(body: () => void): void {
+    const [shared, indent] = [this.#shared, this.indent];
+    this.#shared = new Map(shared);
+    this.indent += "  ";
+    body();
+    this.#shared = shared;
+    this.indent = indent;
+  }
 
   /** Sets the location of the following operations: XLA shows it as their name. */
   setLocation(location: string): void {

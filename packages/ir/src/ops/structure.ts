@@ -1,8 +1,8 @@
 import { normalAt, uniformAt } from "@lapidary/std";
-import { type OpDef, defineOp, elementwiseFactors, notLinear } from "../op.js";
+import { type OpDef, type OpTraits, defineOp, elementwiseFactors, linearInFirst, notLinear, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { tensor } from "../tensor.js";
-import { sizeOf, stridesOf, tensorType } from "../types.js";
+import { sameType, sizeOf, stridesOf, tensorType } from "../types.js";
 
 /** An input of the graph: a state or a batch. The model that builds the graph gives its type. */
 const parameter = defineOp({
@@ -152,6 +152,56 @@ const rngUniform = defineOp({
     ),
 });
 
-export const structureOps = { parameter, constant, iota, rng_normal: rngNormal, rng_uniform: rngUniform } satisfies {
-  [N in "parameter" | "constant" | "iota" | "rng_normal" | "rng_uniform"]: OpDef<N>;
+const regionTraits = {
+  placed: false,
+  producer: false,
+  movesData: true,
+  transcendental: false,
+  vectorWork: "none",
+  kernel: "loop",
+  rounds: false,
+  foldable: false,
+  communicates: false,
+  fusible: "none",
+  preserves: [],
+} as const satisfies OpTraits;
+
+/** Nothing differentiates through a region: its body contains the backward pass of what it computes. */
+const carry = defineOp({
+  ...regionTraits,
+  name: "carry",
+  arity: 1,
+  type: (inputs) => {
+    const [initial] = inputs;
+    if (initial === undefined) throw new ShapeError("carry", "needs the value of the first iteration", inputs);
+    return initial;
+  },
+  vjp: null,
+  factors: elementwiseFactors,
+  linearIn: linearInFirst,
+  localize: sameAttrs,
+  flops: () => 0,
+  evaluate: ([initial], _, out) => tensor(out.dtype, out.dims, initial?.data ?? []),
+});
+
+const yieldOp = defineOp({
+  ...regionTraits,
+  name: "yield",
+  arity: 2,
+  type: (inputs) => {
+    const [carried, next] = inputs;
+    if (carried === undefined || next === undefined || !sameType(carried, next))
+      throw new ShapeError("yield", "the next value has the type of the carried value", inputs);
+    return carried;
+  },
+  vjp: null,
+  factors: elementwiseFactors,
+  linearIn: () => [[0, 1]],
+  localize: sameAttrs,
+  flops: () => 0,
+  evaluate: ([, next], _, out) => tensor(out.dtype, out.dims, next?.data ?? []),
+});
+
+export const structureOps = { parameter, constant, iota, rng_normal: rngNormal, rng_uniform: rngUniform, carry, yield: yieldOp } satisfies {
+  [N in "parameter" | "constant" | "iota" | "rng_normal" | "rng_uniform" | "carry" | "yield"]: OpDef<N>;
 };

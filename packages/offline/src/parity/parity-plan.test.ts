@@ -2,7 +2,7 @@ import { deepStrictEqual, equal, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { chipCount, makeMesh, meshSize, printMesh, printTorus } from "@lapidary/topology";
 import { ExitCode } from "@lapidary/std";
-import { checkChunks, type ParityOptions, planParity, torusFor } from "./parity-plan.js";
+import { checkChunks, checkMicrobatches, type ParityOptions, planParity, torusFor } from "./parity-plan.js";
 
 const asked = (options: Partial<ParityOptions>): ParityOptions => ({
   directory: "x",
@@ -13,6 +13,7 @@ const asked = (options: Partial<ParityOptions>): ParityOptions => ({
   workers: undefined,
   executor: undefined,
   lossChunks: undefined,
+  microbatches: undefined,
   part: undefined,
   ...options,
 });
@@ -22,8 +23,18 @@ describe("parity options", () => {
     const { mesh, torus, ...rest } = planParity(asked({}), 2);
     deepStrictEqual(
       [printMesh(mesh), printTorus(torus), rest],
-      ["data=1", "1x1", { zero: 0, numerics: "f32", executor: "stacked", chunks: undefined, workers: 1 }],
+      ["data=1", "1x1", { zero: 0, numerics: "f32", executor: "stacked", chunks: undefined, microbatches: 1, workers: 1 }],
     );
+  });
+
+  it("the number of microbatches divides the rows of a batch", () => {
+    checkMicrobatches(planParity(asked({ microbatches: 4 }), 1), 16);
+    throws(() => checkMicrobatches(planParity(asked({ microbatches: 3 }), 1), 16), {
+      code: "LAP_PARITY_OPTION",
+      location: "--microbatches",
+      remedy: "use 1, 2, 4, 8, 16",
+    });
+    throws(() => checkMicrobatches(planParity(asked({ microbatches: 0 }), 1), 16), { code: "LAP_PARITY_OPTION" });
   });
 
   it("a row has at most as many pieces of the loss as tokens", () => {

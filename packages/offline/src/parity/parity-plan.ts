@@ -13,6 +13,8 @@ export interface ParityOptions {
   readonly executor: string | undefined;
   /** Pieces of the sequence in which losses are computed. */
   readonly lossChunks: number | undefined;
+  /** Parts of a batch whose gradients are added before the update. */
+  readonly microbatches: number | undefined;
   /** Parts of a bundle of post-training, separated by commas. */
   readonly part: string | undefined;
 }
@@ -26,6 +28,7 @@ export interface ParityPlan {
   readonly executor: "stacked" | "chipwise";
   /** The pieces in which losses over logits are computed; undefined: all logits at once. */
   readonly chunks: LossChunks | undefined;
+  readonly microbatches: number;
   /** Number of worker processes: at most the requested number, and a divisor of the mesh. */
   readonly workers: number;
 }
@@ -54,6 +57,7 @@ export function planParity(options: ParityOptions, cores: number): ParityPlan {
     executor,
     // The default rules do not split the sequence.
     chunks: options.lossChunks === undefined ? undefined : { count: options.lossChunks, seqParts: 1 },
+    microbatches: options.microbatches ?? 1,
     workers: makeWorkerGrid(mesh, workers).workers,
   };
 }
@@ -89,5 +93,17 @@ export function checkChunks({ chunks }: Pick<ParityPlan, "chunks">, seq: number)
     message: `a row of ${counted(seq, "token")} cannot have ${counted(chunks.count, "piece")}`,
     location: "--loss-chunks",
     remedy: `use 1 to ${seq}`,
+  });
+}
+
+/** @throws LAP_PARITY_OPTION if a batch of `rows` cannot have so many parts */
+export function checkMicrobatches({ microbatches }: Pick<ParityPlan, "microbatches">, rows: number): void {
+  if (microbatches >= 1 && rows % microbatches === 0) return;
+  const divisors = Array.from({ length: rows }, (_, i) => i + 1).filter((n) => rows % n === 0);
+  throw new LapidaryError({
+    code: "LAP_PARITY_OPTION",
+    message: `${counted(microbatches, "microbatch")} cannot have equal numbers of ${counted(rows, "row")}`,
+    location: "--microbatches",
+    remedy: `use ${divisors.join(", ")}`,
   });
 }

@@ -16,7 +16,7 @@ import {
   runParity,
 } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
-import { type ParityOptions, type ParityPlan, checkChunks, planParity } from "./parity-plan.js";
+import { type ParityOptions, type ParityPlan, checkChunks, checkMicrobatches, planParity } from "./parity-plan.js";
 import { type ParityEnvironment, withParitySession } from "./parity-session.js";
 import { type PostParityOutcome, comparePostTraining, partOptionError } from "./post-parity.js";
 
@@ -62,6 +62,7 @@ export async function compareWithGolden(
   const bundle = await readParityBundle(directory);
   bundle.warnings.forEach(reporter.warn);
   checkChunks(plan, bundle.seq);
+  checkMicrobatches(plan, bundle.batch);
   reporter.detail(
     `${relative(environment.cwd, directory) || directory}: batches of ${bundle.batch} × ${counted(bundle.seq, "token")}; torus ${printTorus(plan.torus)}, ZeRO stage ${plan.zero}, ${plan.numerics}, ${plan.executor}`,
   );
@@ -78,7 +79,10 @@ async function measure(
   reporter: Reporter,
 ): Promise<Omit<ParityResult, "ok">> {
   return withParitySession(plan, bundle.config, environment, reporter, async (session) => {
-    const deviations = await runParity(bundle, withProgress(session, reporter), plan.chunks);
+    const deviations = await runParity(bundle, withProgress(session, reporter), {
+      chunks: plan.chunks,
+      microbatches: plan.microbatches,
+    });
     const collectives = session.collectives("train").map(({ op, axis, count, bytes_per_chip }) => ({ op, axis, count, bytes_per_chip }));
     return { chips: meshSize(plan.mesh), workers: session.workers, mesh: printMesh(plan.mesh), ...deviations, collectives };
   });

@@ -1,9 +1,18 @@
 import { relative } from "node:path";
-import { type PostCheck, type PostPart, isPostPart, postParts, readPostBundle, runPostParity, shortestRow } from "@lapidary/post-training";
+import {
+  type PostCheck,
+  type PostPart,
+  isPostPart,
+  postParts,
+  readPostBundle,
+  commonRows,
+  runPostParity,
+  shortestRow,
+} from "@lapidary/post-training";
 import { LapidaryError, suggest, type Warning } from "@lapidary/std";
 import { meshSize, printMesh, printTorus } from "@lapidary/topology";
 import type { Reporter } from "../reporter.js";
-import { type ParityOptions, type ParityPlan, checkChunks } from "./parity-plan.js";
+import { type ParityOptions, type ParityPlan, checkChunks, checkMicrobatches } from "./parity-plan.js";
 import { type ParityEnvironment, withParitySession } from "./parity-session.js";
 
 /** The fields that `lapidary parity --json` prints for a bundle of post-training. */
@@ -36,13 +45,14 @@ export async function comparePostTraining(
   const bundle = await readPostBundle(directory);
   bundle.warnings.forEach(reporter.warn);
   checkChunks(plan, shortestRow(bundle));
+  checkMicrobatches(plan, commonRows(bundle));
   reporter.detail(
     `${relative(environment.cwd, directory) || directory}: torus ${printTorus(plan.torus)}, ZeRO stage ${plan.zero}, ${plan.numerics}, ${plan.executor}`,
   );
   return withParitySession(plan, bundle.config, environment, reporter, async (session) => {
     let current = "";
     const checks = await runPostParity(
-      { ...bundle, chunks: plan.chunks },
+      { ...bundle, chunks: plan.chunks, microbatches: plan.microbatches },
       {
         run: (name, graph, inputs) => {
           reporter.progress(current, name);

@@ -91,6 +91,13 @@ function changesFor(job: ResolvedJob): string[] {
     ...(has("model") && (job.rules["activation_seq"] ?? []).length === 0 && (job.rules["activation_embed"] ?? []).length === 0
       ? ["rules.activation_seq=model"]
       : []),
+    ...microbatchesToTry(job, job.train.batch / rows).map((count) => `train.microbatches=${count}`),
     ...smaller.map((batch) => `train.batch=${batch}`),
   ];
+}
+
+/** More parts of a batch than the job has, for the recipes that have the key. @param rows of a part of the mesh */
+function microbatchesToTry({ recipe, train: { microbatches = 1 } }: ResolvedJob, rows: number): number[] {
+  if (recipe !== undefined && recipe !== "sft") return [];
+  return [2, 4, 8].map((factor) => factor * microbatches).filter((count) => rows % count === 0);
 }

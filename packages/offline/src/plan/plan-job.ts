@@ -52,6 +52,36 @@ export function otherAttention(job: ResolvedJob, { simulation, report }: Planned
   return { attention, step_time_s: other.stepSeconds, hbm_bytes_peak: peakBytes, fits: peakBytes <= report.hbm_limit };
 }
 
+/** Bytes of a chip with one way to add the gradients of microbatches. */
+export interface GradientSumsPlan {
+  readonly gradient_sums: "scattered" | "whole";
+  /** Highest live bytes of gradients. */
+  readonly gradient_bytes: number;
+  /** Bytes that a chip sends for all collectives of a step. */
+  readonly sent_bytes: number;
+  readonly step_time_s: number;
+  readonly hbm_bytes_peak: number;
+}
+
+/** The step of a job with microbatches and both ways to add their gradients, that of the job first. Undefined without microbatches. */
+export function gradientSumsOf(
+  job: ResolvedJob,
+  { report, simulation }: Planned,
+  replan: (gradientSums: "scattered" | "whole") => Planned,
+): readonly GradientSumsPlan[] | undefined {
+  if ((job.train.microbatches ?? 1) === 1) return undefined;
+  const own = simulation.program.propagated.gradientSums;
+  const other = own === "whole" ? "scattered" : "whole";
+  const figures = (gradientSums: "scattered" | "whole", planned: PlanReport): GradientSumsPlan => ({
+    gradient_sums: gradientSums,
+    gradient_bytes: planned.hbm_bytes.gradients,
+    sent_bytes: planned.collectives.reduce((sum, { sent_bytes_per_chip }) => sum + sent_bytes_per_chip, 0),
+    step_time_s: planned.step_time_s,
+    hbm_bytes_peak: planned.hbm_bytes.peak,
+  });
+  return [figures(own, report), figures(other, replan(other).report)];
+}
+
 /** Hash of the chip program, as workers load it. */
 export const programHash = ({ program }: Pick<Simulation, "program">): string =>
   createHash("sha256").update(textForDigest(program.chip)).digest("hex");

@@ -7,14 +7,23 @@ import { chipCount } from "@lapidary/topology";
 import { printJob } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 import { adviseFit, type FitAdvice, type FitFigures } from "./fit-advice.js";
-import { type Budget, budgetOf, type OtherAttention, otherAttention, planJob, programHash } from "./plan-job.js";
+import {
+  type Budget,
+  budgetOf,
+  gradientSumsOf,
+  type GradientSumsPlan,
+  type OtherAttention,
+  otherAttention,
+  planJob,
+  programHash,
+} from "./plan-job.js";
 import type { PlanSubject } from "./plan-subject.js";
 import { overridesOf, type PlanChoice, searchJob } from "./search-job.js";
 
 export type { WeightShards } from "@lapidary/compiler";
 export { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
 export type { FitAdvice } from "./fit-advice.js";
-export type { OtherAttention } from "./plan-job.js";
+export type { GradientSumsPlan, OtherAttention } from "./plan-job.js";
 export { type PlanSubject, planSubject } from "./plan-subject.js";
 export { type ProgramPlan, type ProgramsPlan, planPrograms, type VariantPlan } from "./programs-plan.js";
 
@@ -28,6 +37,8 @@ export interface StepPlan {
   readonly lossChunks: number;
   /** The step with the other form of attention; undefined if it does not differ. */
   readonly otherAttention: OtherAttention | undefined;
+  /** With microbatches: their number, and the step with both ways to add their gradients, that of the job first. */
+  readonly microbatches: { readonly count: number; readonly sums: readonly GradientSumsPlan[] } | undefined;
   readonly shards: readonly WeightShards[];
   /** Changes that lower the memory of a step that does not fit, the last one the best. */
   readonly advice: readonly FitAdvice[];
@@ -56,12 +67,14 @@ export function planStep(
   };
   const advice = report.fits ? [] : adviseFit(job, { peak: report.hbm_bytes.peak, limit: report.hbm_limit }, figuresOf, fixes);
   const budget = budgetOf(job, report);
+  const sums = gradientSumsOf(job, planned, (form) => planJob(read([`train.gradient_sums=${form}`]), machine, program));
   return {
     report,
     budget,
     programHash: programHash(simulation),
     lossChunks: lossChunkCount(simulation.program.global),
     otherAttention: otherAttention(job, planned),
+    microbatches: sums === undefined ? undefined : { count: job.train.microbatches ?? 1, sums },
     shards: weightShards(simulation.program.chip, simulation.program.global),
     advice,
     page: () =>
@@ -97,7 +110,7 @@ export interface PlanSearch {
   readonly best: { readonly overrides: readonly string[]; readonly jobFile: string } | undefined;
 }
 
-/** Searches meshes, ZeRO stage, rematerialisation, batch, pieces of the loss and sequence sharding. */
+/** Searches meshes, ZeRO stage, rematerialisation, batch, microbatches, pieces of the loss and sequence sharding. */
 export async function searchPlansOf(subject: PlanSubject, clock: Clock, reporter: Pick<Reporter, "progress">): Promise<PlanSearch> {
   const { job, machine, read } = subject;
   const chips = chipCount(machine.torus);

@@ -16,6 +16,8 @@ export interface PlanChoice {
   readonly sequence: boolean;
   /** Pieces of the sequence in which the loss is computed. */
   readonly lossChunks: number;
+  /** Parts of the batch whose gradients are added before the update. */
+  readonly microbatches: number;
 }
 
 export interface JobSearch {
@@ -33,7 +35,11 @@ const [few, more] = [2, 4] as const;
 /** The overrides of a choice, for `lapidary plan`. */
 export function overridesOf(
   choice: PlanChoice,
-  { pods, loss_chunks: chunks }: Pick<ResolvedJob, "pods" | "loss_chunks">,
+  {
+    pods,
+    loss_chunks: chunks,
+    train,
+  }: Pick<ResolvedJob, "pods" | "loss_chunks"> & { readonly train?: Pick<ResolvedJob["train"], "microbatches"> },
   chips: number,
 ): string[] {
   const mesh = {
@@ -49,12 +55,13 @@ export function overridesOf(
     `remat=${choice.remat}`,
     `train.batch=${choice.batch}`,
     ...(choice.lossChunks === 1 && chunks === undefined ? [] : [`loss_chunks=${choice.lossChunks}`]),
+    ...(choice.microbatches === 1 && train?.microbatches === undefined ? [] : [`train.microbatches=${choice.microbatches}`]),
     ...(choice.model === 1 ? [] : [`rules.activation_seq=${choice.sequence ? "model" : "null"}`]),
   ];
 }
 
 /**
- * Searches meshes, ZeRO stage, rematerialisation, batch, pieces of the loss and sequence sharding inside the job's slice. For each plan, models of 2 and 4 layers are compiled and
+ * Searches meshes, ZeRO stage, rematerialisation, batch, microbatches, pieces of the loss and sequence sharding inside the job's slice. For each plan, models of 2 and 4 layers are compiled and
  * timed. The whole model is extrapolated, because every layer adds the same time and memory. Times are for the tokens of the job's own step.
  */
 export async function searchJob({ job, machine, read, budget, onProgress }: JobSearch): Promise<RankedPlan<PlanChoice>[]> {
@@ -72,7 +79,9 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
     batch: job.train.batch,
     sequence: (job.rules["activation_seq"] ?? []).length > 0,
     lossChunks: lossChunksOf(job)?.count ?? 1,
+    microbatches: job.train.microbatches ?? 1,
   };
+
   const starts: PlanChoice[] = [
     own,
     ...models.flatMap((model) =>
@@ -89,6 +98,7 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
       .filter((model) => model === plan.model * 2 || model * 2 === plan.model)
       .map((model) => ({ ...plan, model, sequence: model > 1 && plan.sequence })),
     ...chunks.filter((lossChunks) => lossChunks !== plan.lossChunks).map((lossChunks) => ({ ...plan, lossChunks })),
+    ...microbatchesToTry(job, plan).map((microbatches) => ({ ...plan, microbatches })),
     ...(plan.model > 1 ? [{ ...plan, sequence: !plan.sequence }] : []),
   ];
 
@@ -154,3 +164,7 @@ function parameterBytes(job: ResolvedJob): number {
   const { modelDim: D, layers: L, heads: H, kvHeads: K, headDim: E, mlpDim: F, vocabSize: V } = job.model.config;
   return 4 * (V * D + L * (2 * D * H * E + 2 * D * K * E + 3 * D * F));
 }
+
+/** Twice and half as many parts of the batch, for the recipes that have the key. */
+const microbatchesToTry = ({ recipe }: ResolvedJob, { microbatches }: PlanChoice): number[] =>
+  recipe === undefined || recipe === "sft" ? [microbatches * 2, microbatches / 2].filter(Number.isInteger) : [];

@@ -30,6 +30,8 @@ export interface PostBundle {
   readonly update: UpdateConfig;
   /** The pieces in which losses over logits are computed. Absent: all logits at once. */
   readonly chunks?: LossChunks | undefined;
+  /** Parts of a batch of fine-tuning whose gradients are added before the update; absent: the whole batch at once. */
+  readonly microbatches?: number | undefined;
   readonly policy: ReadonlyMap<string, ArrayData>;
   readonly reference: ReadonlyMap<string, ArrayData>;
   readonly reward: ReadonlyMap<string, ArrayData>;

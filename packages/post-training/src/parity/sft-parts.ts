@@ -25,16 +25,22 @@ function paddedBatch({ files, config: { vocabSize } }: PostBundle): {
 export const shortestRow = ({ files, config: { vocabSize } }: PostBundle): number =>
   Math.min(...["input_ids", "packed_input_ids"].map((name) => files.sft.tokens(name, vocabSize).dims[1] ?? 0));
 
+/** The largest number that divides the rows of all batches of fine-tuning. */
+export const commonRows = ({ files, config: { vocabSize } }: PostBundle): number =>
+  ["input_ids", "packed_input_ids"].reduce((rows, name) => commonDivisor(rows, files.sft.tokens(name, vocabSize).dims[0] ?? 0), 0);
+
+const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDivisor(b, a % b));
+
 /** Fine-tuning on padded rows, and on the same dialogues packed into fewer rows. */
 export async function checkSft(bundle: PostBundle, runner: GraphRunner): Promise<PostCheck[]> {
-  const { config, model, manifest, files, update, policy, chunks } = bundle;
+  const { config, model, manifest, files, update, policy, chunks, microbatches } = bundle;
   const checks = new PartChecks("sft", manifest);
   const names = model.params.map(({ name }) => name);
   const states = initialStates(trainedStates(model, update), policy);
   const expected = files.sft.gradients(model.params);
 
   const padded = paddedBatch(bundle);
-  const graph = sftStep(model, update, padded.shape, { withGradients: true, chunks });
+  const graph = sftStep(model, update, padded.shape, { withGradients: true, chunks, microbatches });
   const { first, losses } = await runSteps(runner, { name: "sft padded", graph, states, rest: padded.inputs });
   checks.number("loss", scalarOf(first, "loss"), manifest.sft.loss);
   checks.exact("tokens_counted", scalarOf(first, "tokens_counted"), manifest.sft.tokens_counted);
@@ -50,7 +56,7 @@ export async function checkSft(bundle: PostBundle, runner: GraphRunner): Promise
     segments: files.sft.within("packed_segment_ids", tokens.dims, 0, seq),
     ...shiftLabels(files.sft.labels("packed_labels", config.vocabSize, tokens.dims)),
   });
-  const packedGraph = sftStep(model, update, { batch, seq, segments: true }, { withGradients: true, chunks });
+  const packedGraph = sftStep(model, update, { batch, seq, segments: true }, { withGradients: true, chunks, microbatches });
   const packed = await runStep(runner, { name: "sft packed", graph: packedGraph, states, rest });
   checks.number("packed_loss", scalarOf(packed, "loss"), manifest.sft.packed_loss);
   checks.exact("packed tokens_counted", scalarOf(packed, "tokens_counted"), manifest.sft.tokens_counted);
@@ -61,10 +67,10 @@ export async function checkSft(bundle: PostBundle, runner: GraphRunner): Promise
 
 /** Fine-tuning of a low-rank adapter, and the weights that it is merged into. */
 export async function checkLora(bundle: PostBundle, runner: GraphRunner): Promise<PostCheck[]> {
-  const { model, manifest, files, update, policy, lora, chunks } = bundle;
+  const { model, manifest, files, update, policy, lora, chunks, microbatches } = bundle;
   const checks = new PartChecks("lora", manifest);
   const padded = paddedBatch(bundle);
-  const graph = sftStep(model, update, padded.shape, { withGradients: true, lora: lora.config, chunks });
+  const graph = sftStep(model, update, padded.shape, { withGradients: true, lora: lora.config, chunks, microbatches });
   const states = initialStates(trainedStates(model, update, { lora: lora.config }), lora.weights);
   const rest = new Map([...asParams(policy), ...padded.inputs]);
   const { first, losses } = await runSteps(runner, { name: "lora", graph, states, rest });
@@ -78,7 +84,7 @@ export async function checkLora(bundle: PostBundle, runner: GraphRunner): Promis
   const merged = new Map([...policy, ...mergeAdapter(bundle)]);
   for (const { name, dims } of loraWeights(model, lora.config))
     checks.array(`merged ${name}`, ensure(merged.get(name), name), files.lora.f32(`merged.${name}`, dims), "merged");
-  const mergedGraph = sftStep(model, update, padded.shape, { withGradients: true, chunks });
+  const mergedGraph = sftStep(model, update, padded.shape, { withGradients: true, chunks, microbatches });
   const mergedStates = initialStates(trainedStates(model, update), merged);
   const out = await runStep(runner, { name: "sft padded", graph: mergedGraph, states: mergedStates, rest: padded.inputs });
   checks.number("merged_loss", scalarOf(out, "loss"), manifest.lora.merged_loss);

@@ -1,8 +1,18 @@
-import { type Graph, GraphBuilder } from "@lapidary/ir";
+import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
 import type { LoraConfig, Model } from "@lapidary/models";
-import { type LossChunks, type UpdateConfig, applyUpdate, evalLoss, paramName, stepLoss } from "@lapidary/training";
+import {
+  type LossChunks,
+  type Objective,
+  type UpdateConfig,
+  accumulate,
+  accumulateSums,
+  applyUpdate,
+  evalLoss,
+  paramName,
+  stepLoss,
+} from "@lapidary/training";
 import { ensure } from "@lapidary/std";
-import { type SequenceShape, sequenceInputs, targetInputs } from "./inputs.js";
+import { type SequenceShape, attentionOptions, targetInputs, tokenInputs } from "./inputs.js";
 import { adaptedModel, setParameters, trainedModel, withAdapters } from "./trained-model.js";
 
 export interface StepOptions {
@@ -12,9 +22,14 @@ export interface StepOptions {
   readonly withGradients?: boolean;
 }
 
-export interface LossOptions {
+interface LossOptions {
   /** The loss is computed in pieces. Absent: from all logits. */
   readonly chunks?: LossChunks | undefined;
+}
+
+export interface SftStepOptions extends StepOptions, LossOptions {
+  /** Parts of the batch whose gradients are added before the update; 1 by default. */
+  readonly microbatches?: number | undefined;
 }
 
 /**
@@ -22,33 +37,49 @@ export interface LossOptions {
  *
  *     states  tokens  targets  mask  (segments)   →   states  loss  grad_norm  learning_rate  tokens_counted
  */
-export function sftStep(model: Model, update: UpdateConfig, shape: SequenceShape, options: StepOptions & LossOptions = {}): Graph {
+export function sftStep(model: Model, update: UpdateConfig, shape: SequenceShape, options: SftStepOptions = {}): Graph {
   const g = new GraphBuilder("sft_step");
   const { params, states, weights, adapters } = trainedModel(g, model, update, options);
-  const { tokens, options: attention } = sequenceInputs(g, shape);
-  const { targets, mask } = targetInputs(g, shape);
-  const hidden = model.hidden(g, weights, tokens, withAdapters(attention, adapters));
+  const batch = { ...tokenInputs(g, shape), ...targetInputs(g, shape) };
   const trained = params.map(({ name }) => ensure(states.get(paramName(name)), name));
-  const { loss, count, known } = stepLoss(g, model, { weights, hidden, targets, mask }, { chunks: options.chunks, trained });
-  const metrics = new Map([["tokens_counted", count]]);
-  applyUpdate(g, update, { params, states, loss, known, metrics, withGradients: options.withGradients === true });
+  const { microbatches: count = 1, chunks, withGradients = false } = options;
+  const objective = ({ tokens, segments, targets, mask }: SftBatch, total?: Value): Objective => {
+    const hidden = model.hidden(g, weights, tokens, withAdapters(attentionOptions(g, segments), adapters));
+    return stepLoss(g, model, { weights, hidden, targets, mask, total }, { chunks, trained });
+  };
+  const total = count === 1 ? undefined : g.named("tokens_counted", g.reduce(batch.mask, [0, 1], "sum"));
+  if (total === undefined) {
+    const { loss, count: counted, known } = objective(batch);
+    applyUpdate(g, update, { params, states, loss, known, metrics: new Map([["tokens_counted", counted]]), withGradients });
+  } else {
+    const sums = accumulate(g, { count, batch, trained, objective: (part) => objective(part, total) });
+    applyUpdate(g, update, { params, states, ...sums, metrics: new Map([["tokens_counted", total]]), withGradients });
+  }
   return g.finish();
 }
+
+type SftBatch = ReturnType<typeof tokenInputs> & ReturnType<typeof targetInputs>;
 
 /**
  * Losses of a batch as sums: sums of batches with unequal masks can be added, means cannot.
  *
  *     params  tokens  targets  mask  (segments)   →   loss_sum (nats)  tokens_counted
  */
-export function sftEvalStep(model: Model, shape: SequenceShape, { lora, chunks }: Pick<StepOptions, "lora"> & LossOptions = {}): Graph {
+export function sftEvalStep(
+  model: Model,
+  shape: SequenceShape,
+  { lora, chunks, microbatches: count = 1 }: Pick<SftStepOptions, "lora" | "chunks" | "microbatches"> = {},
+): Graph {
   const g = new GraphBuilder("eval_step");
   const adapted = adaptedModel(model, lora);
   const weights = setParameters(g, adapted.params);
-  const { tokens, options } = sequenceInputs(g, shape);
-  const { targets, mask } = targetInputs(g, shape);
-  const hidden = adapted.hidden(g, weights, tokens, options);
-  const { sum, count } = evalLoss(g, adapted, { weights, hidden, targets, mask }, chunks);
-  g.output("loss_sum", g.named("loss_sum", sum, [], "metric"));
-  g.output("tokens_counted", g.named("tokens_counted", count, [], "metric"));
+  const batch = { ...tokenInputs(g, shape), ...targetInputs(g, shape) };
+  const sums = ({ tokens, segments, targets, mask }: SftBatch): { sum: Value; count: Value } => {
+    const hidden = adapted.hidden(g, weights, tokens, attentionOptions(g, segments));
+    return evalLoss(g, adapted, { weights, hidden, targets, mask }, chunks);
+  };
+  const total = accumulateSums(g, { count, batch, sums });
+  g.output("loss_sum", g.named("loss_sum", total.sum, [], "metric"));
+  g.output("tokens_counted", g.named("tokens_counted", total.count, [], "metric"));
   return g.finish();
 }

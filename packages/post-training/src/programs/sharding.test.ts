@@ -123,6 +123,10 @@ const programs: Readonly<Record<string, (drawn: ShardedCase) => Graph>> = {
   "sft_step of an adapter": ({ model, batch }) => sftStep(model, update, { batch, seq, segments: true }, { withGradients: true, lora }),
   "sft_step in pieces": ({ model, batch }) =>
     sftStep(model, update, { batch, seq, segments: true }, { withGradients: true, chunks: { count: 4, seqParts: 1 } }),
+  "sft_step with microbatches": ({ model, batch }) =>
+    sftStep(model, update, { batch: 3 * batch, seq, segments: true }, { withGradients: true, microbatches: 3 }),
+  "sft_step of an adapter with microbatches": ({ model, batch }) =>
+    sftStep(model, update, { batch: 2 * batch, seq, segments: true }, { withGradients: true, lora, microbatches: 2 }),
   "eval_step in pieces": ({ model, batch }) =>
     sftEvalStep(model, { batch, seq, segments: true }, { lora, chunks: { count: 3, seqParts: 1 } }),
   "rl_step of ppo with an adapter": ({ model, batch, generations }) =>

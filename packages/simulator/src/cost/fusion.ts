@@ -12,7 +12,8 @@ import { type AttentionForm, type AttentionKernel, attentionKernels } from "./at
  *     nothing outside the loop has read from it; a reduction joins the loop of its operand, and is its end;
  *  4. a loop without reductions is the epilogue of a matmul if it is the only reader of the matmul, and the matmul is its last operand;
  *  5. the result of one cheap elementwise op on one array of its size is computed in each of its users, if these are loops;
- *  6. every other value is its own kernel.
+ *  6. a region writes the value of the next iteration into the buffer of its carry, so that a yield is a view;
+ *  7. every other value is its own kernel.
  *
  * Invariants: every value that is not a parameter, a collective, a view or a producer belongs to one kernel; the position of a
  * kernel in the order is that of its last value.
@@ -36,7 +37,7 @@ export interface Fusion {
 
 const isProducer = (value: Value): boolean => ops[value.op].producer;
 const isCheap = (value: Value): boolean => elementwiseNames.has(value.op) && !ops[value.op].transcendental;
-const isLoopOp = (value: Value): boolean => elementwiseNames.has(value.op) || ops[value.op].movesData;
+const isLoopOp = (value: Value): boolean => elementwiseNames.has(value.op) || (ops[value.op].movesData && value.op !== "carry");
 
 /** The values of one loop, or one value that is its own kernel. */
 interface Cluster {
@@ -93,12 +94,13 @@ class FusionValues {
   }
 
   isView(value: Value): boolean {
-    return value.op === "reshape" || this.isInline(value);
+    return value.op === "reshape" || value.op === "yield" || this.isInline(value);
   }
 
   /** The values in memory that a read of `id` reads, through views and producers. */
   sources(id: ValueId): ValueId[] {
     const value = this.at(id);
+    if (value.op === "yield") return this.sources(ensure(value.inputs[1], "next"));
     return this.isView(value) ? value.inputs.flatMap((input) => this.sources(input)) : [id];
   }
 
@@ -117,12 +119,13 @@ class FusionValues {
   }
 }
 
-/** Whether two values belong to one pass, and to one chunk of the loss if they have one. */
-const isOfSamePart = (a: Value, b: Value): boolean => a.scope.phase === b.scope.phase && a.scope.chunk === b.scope.chunk;
+/** Whether two values belong to one pass, and to one chunk of the loss and one region if they have one. */
+const isOfSamePart = (a: Value, b: Value): boolean =>
+  a.scope.phase === b.scope.phase && a.scope.chunk === b.scope.chunk && a.scope.region?.id === b.scope.region?.id;
 
 const isOfSimilarSize = (a: number, b: number): boolean => a <= 4 * b && b <= 4 * a;
 
-/** Rule 3, and rule 6 for the values that join no loop. */
+/** Rule 3, and rule 7 for the values that join no loop. */
 class Clusters {
   readonly #clusterOf = new Map<ValueId, Cluster>();
 

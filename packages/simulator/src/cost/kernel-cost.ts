@@ -64,7 +64,7 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
     at: last.id,
     kind: kernel.kind,
     name: named.name,
-    scope: makeScope(last.scope.phase, named.scope.block, named.scope.chunk),
+    scope: makeScope({ ...named.scope, phase: last.scope.phase, line: undefined }),
     role: named.role,
     flops: sum((value) => usefulFlops(value, value.inputs.map(at))),
     paddedFlops: sum((value) => paddedFlops(matmulShape(value, operandsOf(value)), chip.matrix.array)),

@@ -1,5 +1,5 @@
 import type { Program, Schedule } from "@lapidary/compiler";
-import { type Graph, type Value, type ValueId, ops, passOf } from "@lapidary/ir";
+import { type Graph, type Value, type ValueId, ops, passOf, regionsOf } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import type { WrittenValues } from "./written-values.js";
 
@@ -50,7 +50,7 @@ class OrderBuilder {
       for (const gradient of this.#postponed.get(value.id) ?? []) this.#placeWithReduction(gradient);
     }
     for (const value of this.graph.values) this.#place(value);
-    return this.#order;
+    return inSegments(this.graph, this.#order);
   }
 
   #place(value: Value): void {
@@ -86,6 +86,20 @@ class OrderBuilder {
       if (ops[reader.op].communicates) this.#placeWithReduction(reader);
     }
   }
+}
+
+/** The order with the values of each region together: its carries, its body, its yields. Within these, the order is kept. */
+function inSegments(graph: Graph, order: readonly ValueId[]): ValueId[] {
+  const regions = regionsOf(graph);
+  if (regions.length === 0) return [...order];
+  const parts = { carry: 0, yield: 2 } as const;
+  const segmentOf = (id: ValueId): number => {
+    const before = regions.filter(({ last }) => last < id).length;
+    const { op, scope } = ensure(graph.values[id], "value");
+    const part = op === "carry" || op === "yield" ? parts[op] : 1;
+    return 4 * before + (scope.region === undefined ? 0 : 1 + part);
+  };
+  return [...order].sort((a, b) => segmentOf(a) - segmentOf(b));
 }
 
 const readsOne = (value: Value, ids: ReadonlySet<ValueId>): boolean =>

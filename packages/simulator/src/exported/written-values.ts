@@ -89,4 +89,5 @@ export class WrittenValues {
   }
 }
 
-const isLoopOp = (value: Value): boolean => elementwiseNames.has(value.op) || (ops[value.op].movesData && value.op !== "transpose");
+const isLoopOp = (value: Value): boolean =>
+  elementwiseNames.has(value.op) || (ops[value.op].movesData && value.op !== "transpose" && value.op !== "carry" && value.op !== "yield");

@@ -1,5 +1,5 @@
 import { ensure } from "@lapidary/std";
-import { type Graph, type Value, parametersOf, sizeOf } from "@lapidary/ir";
+import { type Graph, type Value, parametersOf, runsOf, sizeOf } from "@lapidary/ir";
 import { usefulFlops } from "../cost/matmul.js";
 
 /** Useful flops of a run of a program on all chips: the numerator of MFU. */
@@ -26,6 +26,7 @@ export function modelFlops(graph: Graph): ModelFlops {
     if (value.op !== "dot_general" || value.scope.phase !== "forward" || value.attrs.batch.length === 0) continue;
     attention +=
       passes *
+      runsOf(value) *
       usefulFlops(
         value,
         value.inputs.map((id) => ensure(graph.values[id], "operand")),

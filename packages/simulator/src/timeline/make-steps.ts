@@ -1,10 +1,10 @@
 import { ensure } from "@lapidary/std";
 import { type Program, bytesPerChip } from "@lapidary/compiler";
-import type { Value, ValueId } from "@lapidary/ir";
+import { type Value, type ValueId, regionsOf } from "@lapidary/ir";
 import type { KernelCost } from "../cost/kernel-cost.js";
 import { type ComputeDtype, storedBytes } from "../cost/storage.js";
 import type { Placement } from "../network/placement.js";
-import { atomsOf, collectiveStages, hostStage, isCollective } from "../network/transfer.js";
+import { atomsOf, type CollectiveValue, collectiveStages, hostStage, isCollective } from "../network/transfer.js";
 import { blockBegins } from "../result/memory-of-chip.js";
 import type { CoreStep, StepList, Transfer, TransferId } from "./step-list.js";
 
@@ -19,7 +19,7 @@ export interface StepOptions {
 
 /**
  * The steps of a core in the order of the schedule. A collective is started at its `startBefore` and waited for at its position. A
- * kernel runs at the position of its last value. An offloaded value is copied to the host as soon as it is computed, and is
+ * kernel runs at the position of its last value. The steps of a region are repeated for each iteration. An offloaded value is copied to the host as soon as it is computed, and is
  * reloaded one block before its first use in the backward pass.
  */
 export function makeSteps(
@@ -38,16 +38,7 @@ export function makeSteps(
   schedule.order.forEach((id, index) => {
     const value = at(id);
     if (!isCollective(value)) return;
-    const transfer: Transfer = {
-      id: transfers.length,
-      op: value.op,
-      axis: value.attrs.axes.join("+"),
-      name: value.name,
-      why: value.cause ?? "",
-      atoms: atomsOf(placement, value),
-      stages: collectiveStages(placement, chip, value, compute),
-      programBytes: bytesPerChip(value, at(ensure(value.inputs[0], "operand"))),
-    };
+    const transfer = transferOf(program, value, { id: transfers.length, placement, compute });
     transfers.push(transfer);
     collectives.set(id, transfer.id);
     startAt(schedule.startBefore.get(id) ?? index, transfer.id);
@@ -58,7 +49,7 @@ export function makeSteps(
   if (offloaded.size > 0) placeHostCopies();
 
   const steps: CoreStep[] = [];
-  schedule.order.forEach((id, index) => {
+  const stepsOf = (id: ValueId, index: number): void => {
     for (const transfer of startsAt.get(index) ?? []) steps.push({ kind: "start", transfer });
     for (const transfer of reloads.get(index) ?? []) steps.push({ kind: "done", transfer });
     const collective = collectives.get(id);
@@ -66,6 +57,18 @@ export function makeSteps(
     const kernel = kernelAt.get(id);
     if (kernel !== undefined) steps.push({ kind: "run", kernel });
     for (const transfer of offloads.get(id) ?? []) steps.push({ kind: "start", transfer });
+  };
+  const loops = new Map(regionsOf(chip).map((region) => [region.last, region]));
+  const begins = new Map<ValueId, number>();
+  schedule.order.forEach((id, index) => {
+    begins.set(id, steps.length);
+    stepsOf(id, index);
+    const region = loops.get(id);
+    if (region === undefined) return;
+    const body = steps.slice(ensure(begins.get(region.first), "begin"));
+    // A carry is written in the first iteration only.
+    const again = body.filter((step) => step.kind !== "run" || at(step.kernel.at).op !== "carry");
+    for (let iteration = 1; iteration < region.count; iteration++) steps.push(...withOwnTransfers(again, transfers));
   });
   return { steps, transfers };
 
@@ -101,4 +104,35 @@ export function makeSteps(
       reloads.set(use, [...(reloads.get(use) ?? []), back]);
     }
   }
+}
+
+/** The steps of another iteration, with transfers of their own, which are appended to `transfers`. */
+function withOwnTransfers(body: readonly CoreStep[], transfers: Transfer[]): CoreStep[] {
+  const copies = new Map<TransferId, TransferId>();
+  for (const step of body) {
+    if (step.kind !== "start" || copies.has(step.transfer)) continue;
+    const { after, ...transfer } = ensure(transfers[step.transfer], "transfer");
+    const own = transfers.length;
+    copies.set(step.transfer, own);
+    transfers.push({ ...transfer, id: own, ...(after === undefined ? {} : { after: copies.get(after) ?? after }) });
+  }
+  return body.map((step) => (step.kind === "run" ? step : { ...step, transfer: copies.get(step.transfer) ?? step.transfer }));
+}
+
+/** The transfer of a collective. */
+function transferOf(
+  { chip }: Pick<Program, "chip">,
+  value: CollectiveValue,
+  { id, placement, compute }: Pick<StepOptions, "placement" | "compute"> & { readonly id: TransferId },
+): Transfer {
+  return {
+    id,
+    op: value.op,
+    axis: value.attrs.axes.join("+"),
+    name: value.name,
+    why: value.cause ?? "",
+    atoms: atomsOf(placement, value),
+    stages: collectiveStages(placement, chip, value, compute),
+    programBytes: bytesPerChip(value, ensure(chip.values[ensure(value.inputs[0], "operand")], "operand")),
+  };
 }

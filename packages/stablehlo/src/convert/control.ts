@@ -4,6 +4,7 @@ import { stringOf } from "./attribute-values.js";
 import { converterOf } from "./converters.js";
 import { type Item, uniformOf } from "./item.js";
 import { type Lowering, OpContext, Unconvertible } from "./lowering.js";
+import { counterOf, repeatLoop, type TextLoop } from "./long-loop.js";
 import { joinPath, nameOf, phaseOf } from "./phase.js";
 
 /** Where the conversion is: the names that are visible, and the loops and calls around. */
@@ -127,11 +128,19 @@ const only = (region: Region | undefined): Block => {
   return block;
 };
 
-/** Unrolls a loop whose condition is known before every turn. */
+/** Unrolls a loop whose condition is known before every turn. A longer loop of known length becomes a region. */
 function unroll(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
   const [condition, body] = [only(op.regions[0]), only(op.regions[1])];
   const around = { outer: frame, calls: frame.calls, path: frame.path ?? "", line: frame.line };
   const turns = frame.turn === undefined && hasProduct(low, body, 0) ? turnsOf(low, condition, body, args, around) : undefined;
+  const loop: TextLoop = {
+    condition,
+    body,
+    args,
+    run: (block, items) => runBlock(low, block, items, { ...around, ...(frame.turn === undefined ? {} : { turn: frame.turn }) }),
+  };
+  const counter = counterOf(loop);
+  if (counter !== undefined && counter.turns > low.limits.turns) return repeatLoop(low, loop, counter);
   let carried = args;
   for (let index = 0; ; index++) {
     const [test] = runBlock(low, condition, carried, { ...around, ...(frame.turn === undefined ? {} : { turn: frame.turn }) });

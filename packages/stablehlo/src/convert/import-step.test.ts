@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, ok } from "node:assert/strict";
-import { interpret, parametersOf, type Tensor, tensor } from "@lapidary/ir";
+import { interpret, parametersOf, regionsOf, sizeOf, type Tensor, tensor } from "@lapidary/ir";
 import { LapidaryError } from "@lapidary/std";
 import fc from "fast-check";
 import { stablehloFuzzTarget } from "../testing/fuzz.js";
@@ -60,6 +60,94 @@ describe("conversion of a StableHLO step", () => {
     );
     deepEqual(run(step, [1, 2, 3, 4, 5, 6, 7, 8]), [8 + 12 + 10 + 7, 16 + 16 + 12 + 8]);
     ok(step.graph.values.every(({ type }) => type.dtype !== "i32"));
+  });
+
+  /** A loop of `turns` turns that adds rows to a sum and keeps a trace of it. `%scale` is an argument that no turn changes. */
+  const longLoop = (turns: number, bound = `stablehlo.constant dense<${turns}> : tensor<i32>`): string =>
+    main(
+      "%arg0: tensor<4x2xf32>, %arg1: tensor<2xf32>",
+      "(tensor<2xf32>, tensor<4x2xf32>, tensor<i32>)",
+      `    %c = stablehlo.constant dense<0> : tensor<i32>
+    %z = stablehlo.constant dense<0.0> : tensor<2xf32>
+    %t0 = stablehlo.constant dense<0.0> : tensor<4x2xf32>
+    %0:4 = stablehlo.while(%i = %c, %s = %z, %trace = %t0, %scale = %arg1) : tensor<i32>, tensor<2xf32>, tensor<4x2xf32>, tensor<2xf32>
+    cond {
+      %n = ${bound}
+      %t = stablehlo.compare LT, %i, %n, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
+      stablehlo.return %t : tensor<i1>
+    } do {
+      %zero = stablehlo.constant dense<0> : tensor<i32>
+      %four = stablehlo.constant dense<4> : tensor<i32>
+      %at = stablehlo.remainder %i, %four : tensor<i32>
+      %row = stablehlo.dynamic_slice %arg0, %at, %zero, sizes = [1, 2] : (tensor<4x2xf32>, tensor<i32>, tensor<i32>) -> tensor<1x2xf32>
+      %flat = stablehlo.reshape %row : (tensor<1x2xf32>) -> tensor<2xf32>
+      %half = stablehlo.multiply %s, %scale : tensor<2xf32>
+      %next = stablehlo.add %half, %flat : tensor<2xf32>
+      %line = stablehlo.reshape %next : (tensor<2xf32>) -> tensor<1x2xf32>
+      %kept = stablehlo.dynamic_update_slice %trace, %line, %at, %zero : (tensor<4x2xf32>, tensor<1x2xf32>, tensor<i32>, tensor<i32>) -> tensor<4x2xf32>
+      %one = stablehlo.constant dense<1> : tensor<i32>
+      %j = stablehlo.add %i, %one : tensor<i32>
+      stablehlo.return %j, %next, %kept, %scale : tensor<i32>, tensor<2xf32>, tensor<4x2xf32>, tensor<2xf32>
+    }
+    return %0#1, %0#2, %0#0 : tensor<2xf32>, tensor<4x2xf32>, tensor<i32>`,
+    );
+
+  it("converts a loop of more turns than are unrolled to a region with the same results", () => {
+    for (const turns of [9, 30]) {
+      const unrolled = importStep(longLoop(turns), "t.mlir");
+      const repeated = importStep(longLoop(turns), "t.mlir", { turns: 8, values: 1000 });
+      deepEqual(regionsOf(unrolled.graph), []);
+      deepEqual(
+        regionsOf(repeated.graph).map(({ count, carries }) => [count, carries.length]),
+        [[turns, 3]],
+      );
+      const inputs = new Map(
+        parametersOf(repeated.graph).map(({ attrs, type }) => [
+          attrs.name,
+          tensor(
+            "f32",
+            type.dims,
+            Float64Array.from({ length: sizeOf(type.dims) }, (_, i) => (i + 1) / 8),
+          ),
+        ]),
+      );
+      const [want, got] = [unrolled, repeated].map(({ graph }) => [...interpret(graph, inputs).values()].map(({ data }) => [...data]));
+      deepEqual(got, want);
+    }
+  });
+
+  it("a region has as many values for any number of turns", () => {
+    const values = [2000, 1_000_000].map((turns) => importStep(longLoop(turns), "t.mlir").graph.values.length);
+    equal(values[0], values[1]);
+  });
+
+  it("refuses a long loop inside a long loop, and a long loop whose number of turns depends on data", () => {
+    const bound = "stablehlo.convert %q : (tensor<f32>) -> tensor<i32>";
+    const text = longLoop(0, bound).replace(
+      "    %c = ",
+      "    %q = stablehlo.slice %arg1 [0:1] : (tensor<2xf32>) -> tensor<1xf32>\n    %c = ",
+    );
+    match(
+      failure(
+        text.replaceAll("%q :", "%q2 :").replace("    %c = ", "    %q2 = stablehlo.reshape %q : (tensor<1xf32>) -> tensor<f32>\n    %c = "),
+      ).message,
+      /depends on data/,
+    );
+    const nested = longLoop(20).replace(
+      "      %one = ",
+      `      %k:1 = stablehlo.while(%m = %zero) : tensor<i32>
+      cond {
+        %o = stablehlo.constant dense<20> : tensor<i32>
+        %u = stablehlo.compare LT, %m, %o, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
+        stablehlo.return %u : tensor<i1>
+      } do {
+        %p = stablehlo.constant dense<1> : tensor<i32>
+        %r = stablehlo.add %m, %p : tensor<i32>
+        stablehlo.return %r : tensor<i32>
+      }
+      %one = `,
+    );
+    match(failure(nested, { turns: 8, values: 1000 }).message, /more than 8 turns, and so has a loop around it/);
   });
 
   it("joins an array that a loop fills piece by piece with one concatenation", () => {

@@ -32,6 +32,7 @@ export class Lowering {
   readonly sourceOf: (operation: Operation) => Source;
   readonly constraints: Constraints;
   #operations = 0;
+  #inRegion = false;
   readonly #materialized = new Map<Item, Value>();
 
   constructor(
@@ -76,6 +77,20 @@ export class Lowering {
     if (this.b.values.length > this.limits.values) throw this.#tooLarge();
     this.#materialized.set(item, made);
     return made;
+  }
+
+  /** Appends a region. Values that its body adds to the graph for items are not read after it. */
+  repeat(count: number, initial: readonly Value[], body: (carried: readonly Value[]) => readonly Value[]): readonly Value[] {
+    if (this.#inRegion) throw new Unconvertible(`it has more than ${this.limits.turns} turns, and so has a loop around it`);
+    const before = new Map(this.#materialized);
+    this.#inRegion = true;
+    try {
+      return this.b.repeat(count, initial, body);
+    } finally {
+      this.#inRegion = false;
+      this.#materialized.clear();
+      for (const [item, value] of before) this.#materialized.set(item, value);
+    }
   }
 
   /** An item for a value of the graph. Its element type is that of the text. */

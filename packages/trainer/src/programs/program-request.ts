@@ -9,9 +9,20 @@ export interface ProgramRequest
     Pick<ResolvedJob, "mesh" | "slice" | "rules" | "unapplied" | "zero" | "remat" | "bucket_bytes"> {
   /** The chip and pods for the timing of the step. Without it no view of the program is made. */
   readonly machine?: ViewMachine;
+  readonly gradient_sums?: "scattered" | "whole";
 }
 
 export function programRequest(job: ResolvedJob): ProgramRequest {
-  const { mesh, slice, rules, unapplied, zero, remat, bucket_bytes } = job;
-  return { mesh, slice, rules, ...(unapplied === undefined ? {} : { unapplied }), zero, remat, bucket_bytes, ...recipeRequest(job) };
+  const { mesh, slice, rules, unapplied, zero, remat, bucket_bytes, train } = job;
+  return {
+    mesh,
+    slice,
+    rules,
+    ...(unapplied === undefined ? {} : { unapplied }),
+    zero,
+    remat,
+    bucket_bytes,
+    ...(train.gradient_sums === undefined ? {} : { gradient_sums: train.gradient_sums }),
+    ...recipeRequest(job),
+  };
 }

@@ -16,14 +16,14 @@ export const pretrain: Recipe = {
   stepProgram: "train_step",
   metrics: trainMetrics,
   batchArrays: ["tokens", "targets", "mask"],
-  graphs({ model: config, update, batch, seq, chunks, seed }) {
+  graphs({ model: config, update, batch, seq, chunks, microbatches, seed }) {
     const model = buildModel(config);
     const states = trainState(model, update.optimizer);
     return {
       graphs: {
-        train_step: { trace: () => trainStep(model, update, { batch, seq }, { chunks }) },
+        train_step: { trace: () => trainStep(model, update, { batch, seq }, { chunks, microbatches }) },
         init: { trace: () => initGraph(states, seed) },
-        eval_step: { trace: () => evalStep(model, { batch, seq }, chunks) },
+        eval_step: { trace: () => evalStep(model, { batch, seq }, { chunks, microbatches }) },
         // One row of text does not divide over the data axes: every replica computes it.
         next_token: { trace: () => nextTokenLogits(model, { batch: 1, seq }), rules: { batch: null } },
       },

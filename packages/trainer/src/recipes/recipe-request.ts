@@ -6,7 +6,7 @@ import type { RecipeRequest } from "./recipe.js";
 export function recipeRequest(job: ResolvedJob): RecipeRequest {
   const { recipe, lora, rl, reward, dpo, reward_model, compare, model, train, seed } = job;
   const chunks = lossChunksOf(job);
-  const { steps, optimizer, schedule, clip, batch, seq } = train;
+  const { steps, optimizer, schedule, clip, batch, seq, microbatches = 1 } = train;
   return {
     ...(recipe === undefined ? {} : { recipe }),
     ...(isRecipePath(recipe) ? moduleRequest(job) : {}),
@@ -22,6 +22,7 @@ export function recipeRequest(job: ResolvedJob): RecipeRequest {
     batch,
     seq,
     ...(chunks === undefined ? {} : { chunks }),
+    ...(microbatches === 1 ? {} : { microbatches }),
   };
 }
 

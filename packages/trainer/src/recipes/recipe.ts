@@ -38,6 +38,8 @@ export interface RecipeRequest {
   readonly seq: number;
   /** The pieces in which a loss over logits is computed. Absent: all logits at once. */
   readonly chunks?: LossChunks;
+  /** Parts of the batch that a step computes one after the other; absent: the whole batch at once. */
+  readonly microbatches?: number;
   readonly seed: number;
 }
 

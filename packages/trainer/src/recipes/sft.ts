@@ -18,15 +18,15 @@ export const sft: Recipe = {
   stepProgram: "sft_step",
   metrics: trainMetrics,
   batchArrays: ["tokens", "targets", "mask", "segments"],
-  graphs({ model: config, lora, update, batch, seq, chunks, seed }) {
+  graphs({ model: config, lora, update, batch, seq, chunks, microbatches, seed }) {
     const model = buildModel(config);
     const states = trainedStates(model, update, { lora });
     const shape = { batch, seq, segments: true };
     return {
       graphs: {
-        sft_step: { trace: () => sftStep(model, update, shape, { lora, chunks }) },
+        sft_step: { trace: () => sftStep(model, update, shape, { lora, chunks, microbatches }) },
         init: { trace: () => initGraph(states, seed) },
-        eval_step: { trace: () => sftEvalStep(model, shape, { lora, chunks }) },
+        eval_step: { trace: () => sftEvalStep(model, shape, { lora, chunks, microbatches }) },
         next_token: { trace: () => nextTokenLogits(adaptedModel(model, lora), { batch: 1, seq }), rules: { batch: null } },
       },
       states,

@@ -1,4 +1,4 @@
-import { LapidaryError, ensure } from "@lapidary/std";
+import { LapidaryError, counted, ensure } from "@lapidary/std";
 import { checkMeshFills, parseTorus, printMesh } from "@lapidary/topology";
 import { podAxis } from "./axis-names.js";
 import { mostLossChunks } from "./loss-chunks.js";
@@ -12,7 +12,7 @@ export function checkFits(job: ResolvedJob, source: ConfigSource): void {
   checkMeshFills(mesh, job.chips, source.locationOf(["mesh"]));
   checkPodAxis(job, source.locationOf(["mesh"]));
   const rows = job.compare === undefined ? "train" : "compare";
-  checkBatch(job, source.locationOf([rows, "batch"]));
+  checkBatch(job, source, source.locationOf([rows, "batch"]));
 
   const { contextLength, vocabSize } = job.model.config;
   checkAtMost(job.train.seq, contextLength, source, [rows, "seq"], `the context of ${job.model.name}`);
@@ -53,7 +53,7 @@ function checkPodAxis({ pods, mesh }: ResolvedJob, location: string): void {
 }
 
 /** The mesh must divide the rows of a batch. */
-function checkBatch(job: ResolvedJob, location: string): void {
+function checkBatch(job: ResolvedJob, source: ConfigSource, location: string): void {
   const axes = ensure(job.rules["batch"], "rule of batch");
   const parts = axes.reduce(
     (n, name) =>
@@ -66,7 +66,7 @@ function checkBatch(job: ResolvedJob, location: string): void {
   );
   const { batch } = job.train;
   checkGroups(job, parts, location);
-  if (batch % parts === 0) return;
+  if (batch % parts === 0) return checkMicrobatches(job, batch / parts, source);
   const below = Math.floor(batch / parts) * parts;
   const near = below === 0 ? `${parts}` : `${below} or ${below + parts}`;
   throw new LapidaryError({
@@ -76,6 +76,22 @@ function checkBatch(job: ResolvedJob, location: string): void {
     remedy: `use a batch of ${near}, or another mesh`,
   });
 }
+
+/** The number of microbatches must divide the rows that the chips of a part of the mesh have: every chip then takes its rows of each microbatch. */
+function checkMicrobatches({ train: { batch, microbatches = 1 } }: ResolvedJob, rows: number, source: ConfigSource): void {
+  if (rows % microbatches === 0) return;
+  const below = descending(Math.min(microbatches, rows)).find((n) => rows % n === 0) ?? 1;
+  const above = Array.from({ length: rows - below }, (_, i) => below + 1 + i).find((n) => rows % n === 0);
+  const parts = batch / rows;
+  throw new LapidaryError({
+    code: "LAP_MESH_INDIVISIBLE",
+    message: `train.microbatches is ${microbatches}: it does not divide the ${counted(rows, "row")} of a part of the mesh (batch ${batch} / ${parts})`,
+    location: source.locationOf(["train", "microbatches"]),
+    remedy: `use ${above === undefined ? below : `${below} or ${above}`} microbatches, or a batch of ${parts * microbatches * Math.max(1, Math.round(rows / microbatches))} rows`,
+  });
+}
+
+const descending = (from: number): number[] => Array.from({ length: from }, (_, i) => from - i);
 
 /** A pair of answers has two rows, and a prompt of rl has a row for each completion: the mesh must divide the pairs, or the prompts. */
 function checkGroups({ recipe, rl, train: { batch, seq } }: ResolvedJob, parts: number, location: string): void {

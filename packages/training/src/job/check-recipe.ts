@@ -74,6 +74,16 @@ export function checkRecipe(file: JobFile, source: ConfigSource): void {
   for (const [key, recipes] of Object.entries(keysOfRecipes))
     if (given([[key]]) !== undefined && !recipes.some((each) => each === recipe))
       throw refuse([key], `${key} is not a key of the recipe ${recipe}`, `write \`recipe: ${recipes.join("` or `")}\`, or remove the key`);
+  const parts = given([
+    ["train", "microbatches"],
+    ["train", "gradient_sums"],
+  ]);
+  if (parts !== undefined && recipe !== "pretrain" && recipe !== "sft")
+    throw refuse(
+      parts,
+      `${parts.join(".")} is not a key of the recipe ${recipe}`,
+      "write `recipe: pretrain` or `recipe: sft`, or remove the key",
+    );
   for (const key of keysOfModules)
     if (file[key] !== undefined && !isRecipePath(recipe))
       throw refuse([key], `${key} is not a key of the recipe ${recipe}`, "name the module of a recipe, such as `recipe: ./mine.mjs`");

@@ -7,8 +7,9 @@ import { compileOptions, type ResolvedJob } from "./resolved-job.js";
 
 /** The train step of a pretraining with the model, mesh and rules of a job, before sharding. */
 export function traceJob(job: ResolvedJob): Graph {
-  const { steps, optimizer, schedule, clip, batch, seq } = job.train;
-  return trainStep(buildModel(job.model.config), { steps, optimizer, schedule, clip }, { batch, seq }, { chunks: lossChunksOf(job) });
+  const { steps, optimizer, schedule, clip, batch, seq, microbatches } = job.train;
+  const options = { chunks: lossChunksOf(job), microbatches };
+  return trainStep(buildModel(job.model.config), { steps, optimizer, schedule, clip }, { batch, seq }, options);
 }
 
 /** The compiled train step of a pretraining. `compileJob` of `@lapidary/trainer/recipes` compiles the step of every recipe. */

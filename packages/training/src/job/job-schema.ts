@@ -38,6 +38,17 @@ const trainSchema = z
       .max(2 ** 20)
       .optional()
       .describe("Rows for each chip; an alternative to batch"),
+    microbatches: count
+      .optional()
+      .describe(
+        "pretrain, sft: parts of the batch whose gradients are added before the one update of a step, so that only the activations of one part are in memory; 1 by default",
+      ),
+    gradient_sums: z
+      .enum(["scattered", "whole"])
+      .optional()
+      .describe(
+        "With microbatches: scattered reduces the gradients of each part onto the shards of ZeRO, whole adds them on every chip and reduces the sum once. scattered by default with zero 2 and 3, where whole needs more memory and sends less",
+      ),
     seq: count.optional().describe("Tokens of a row; the model's context length by default"),
     optimizer: optimizerSchema,
     schedule: scheduleSchema.prefault({ name: "constant" }),

@@ -81,9 +81,16 @@ export const zeroOptions = ({ zero, rules }: Pick<ResolvedJob, "zero" | "rules">
   axes: (rules["batch"] ?? []).filter((axis) => axis !== podAxis),
 });
 
+type GradientSumsKey = Pick<ResolvedJob["train"], "gradient_sums">;
+
 /** The compiler options of a job for one of its graphs. Rules for axes that the graph does not have are omitted. */
 export function compileOptions(
-  job: Pick<ResolvedJob, "mesh" | "rules" | "zero"> & Partial<Pick<ResolvedJob, "unapplied" | "remat" | "bucket_bytes">>,
+  job: Pick<ResolvedJob, "mesh" | "rules" | "zero"> &
+    Partial<Pick<ResolvedJob, "unapplied" | "remat" | "bucket_bytes">> & {
+      /** Of a job, or of a request without the job's other keys. */
+      readonly train?: GradientSumsKey;
+      readonly gradient_sums?: GradientSumsKey["gradient_sums"];
+    },
   graph: Graph,
 ): Omit<CompileOptions, "verify" | "report"> {
   const known = new Set(graph.values.flatMap((value) => (value.logicalAxes ?? []).map((axis) => axis?.split("/")[0])));
@@ -91,11 +98,13 @@ export function compileOptions(
     Object.fromEntries(Object.entries(rules).filter(([axis]) => known.has(axis)));
   const has = (name: string): boolean => job.mesh.some((axis) => axis.name === name);
   const undivided = Object.fromEntries(Object.entries(job.unapplied ?? {}).map(([logical, axes]) => [logical, axes.filter(has)]));
+  const gradientSums = job.gradient_sums ?? job.train?.gradient_sums;
   return {
     mesh: makeMesh(job.mesh),
     rules: ofGraph(job.rules),
     undivided: ofGraph(undivided),
     zero: zeroOptions(job),
+    ...(gradientSums === undefined ? {} : { gradientSums }),
     remat: job.remat ?? "none",
     bucketBytes: job.bucket_bytes ?? 0,
   };

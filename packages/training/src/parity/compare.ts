@@ -10,6 +10,8 @@ export interface ParityDeviations {
   readonly grads_max_rel_l2: number;
   /** The gradient with the largest deviation. */
   readonly grads_worst: string;
+  /** Relative, of the global norm of the gradients of batch 0 in the train step. */
+  readonly grad_norm_rel: number;
   readonly params_step1_rms: number;
   readonly params_step5_rms: number;
   readonly sft_loss_abs: number;
@@ -22,6 +24,7 @@ const f32Tolerances: ParityTolerances = {
   logits_max_abs: 2e-5,
   loss_abs: 2e-5,
   grads_max_rel_l2: 1e-5,
+  grad_norm_rel: 1e-5,
   params_step1_rms: 1e-6,
   params_step5_rms: 1e-6,
   sft_loss_abs: 2e-5,
@@ -32,6 +35,7 @@ const mxuTolerances: ParityTolerances = {
   logits_max_abs: 0.2,
   loss_abs: 0.02,
   grads_max_rel_l2: 0.1,
+  grad_norm_rel: 0.1,
   params_step1_rms: 1e-3,
   params_step5_rms: 2e-3,
   sft_loss_abs: 0.02,

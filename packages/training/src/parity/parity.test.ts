@@ -25,6 +25,7 @@ const perfect: ParityDeviations = {
   logits_max_abs: 0,
   loss_abs: [0, 0, 0, 0, 0],
   grads_max_rel_l2: 0,
+  grad_norm_rel: 0,
   grads_worst: "w",
   params_step1_rms: 0,
   params_step5_rms: 0,

@@ -3,8 +3,7 @@ import type { Graph } from "@lapidary/ir";
 import { buildModel } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { gradientName, paramName, trainState } from "../step/train-state.js";
-import type { LossChunks } from "../step/token-loss.js";
-import { trainStep } from "../step/train-step.js";
+import { trainStep, type TrainStepOptions } from "../step/train-step.js";
 import type { ParityBatch, ParityBundle } from "./bundle.js";
 import { maxAbsDifference, type ParityDeviations, rmsDifference, largestGradientDeviation } from "./compare.js";
 
@@ -19,23 +18,25 @@ export interface GraphRunner {
 }
 
 /** The graphs of a parity run: the plain train step, and one that also returns logits and gradients. */
-function parityGraphs({ config, update, batch, seq }: ParityBundle, chunks: LossChunks | undefined): { train: Graph; inspect: Graph } {
+function parityGraphs({ config, update, batch, seq }: ParityBundle, options: ParityStepOptions): { train: Graph; inspect: Graph } {
   const model = buildModel(config);
   return {
-    train: trainStep(model, update, { batch, seq }, { chunks }),
-    inspect: trainStep(model, update, { batch, seq }, { withGradients: true, withLogits: true, chunks }),
+    train: trainStep(model, update, { batch, seq }, options),
+    inspect: trainStep(model, update, { batch, seq }, { withGradients: true, withLogits: true, ...options }),
   };
 }
+
+/** How the steps of a parity run compute the loss; by default of the whole batch from all logits. */
+export type ParityStepOptions = Pick<TrainStepOptions, "chunks" | "microbatches">;
 
 /**
  * Runs the batches of a bundle and computes the deviations from the reference: logits and gradients of batch 0 (for all
  * tokens and for the targets of fine-tuning), loss of every step, params after the first and the last.
  *
- * @param chunks the pieces in which the loss is computed
  */
-export async function runParity(bundle: ParityBundle, runner: GraphRunner, chunks?: LossChunks): Promise<ParityDeviations> {
+export async function runParity(bundle: ParityBundle, runner: GraphRunner, options: ParityStepOptions = {}): Promise<ParityDeviations> {
   const { expected } = bundle;
-  const graphs = parityGraphs(bundle, chunks);
+  const graphs = parityGraphs(bundle, options);
   const initial = initialState(bundle);
   const weightNames = buildModel(bundle.config).params.map(({ name }) => name);
   const inspect = (batch: ParityBatch): Promise<ReadonlyMap<string, ArrayData>> =>
@@ -48,10 +49,12 @@ export async function runParity(bundle: ParityBundle, runner: GraphRunner, chunk
 
   const losses: number[] = [];
   let state: ReadonlyMap<string, ArrayData> = initial;
+  const norms: number[] = [];
   let afterFirst: ReadonlyMap<string, ArrayData> | undefined;
   for (const batch of bundle.batches) {
     const out = await runner.run("train", graphs.train, new Map([...state, ...batch]));
     losses.push(scalar(out, "loss"));
+    norms.push(scalar(out, "grad_norm"));
     state = new Map([...state.keys()].map((name) => [name, ensure(out.get(name), name)]));
     afterFirst ??= state;
   }
@@ -61,6 +64,7 @@ export async function runParity(bundle: ParityBundle, runner: GraphRunner, chunk
     loss_abs: losses.map((loss, step) => Math.abs(loss - ensure(expected.losses[step], "loss"))),
     grads_max_rel_l2: sftIsWorse ? sftGradients.deviation : gradients.deviation,
     grads_worst: sftIsWorse ? `sft ${sftGradients.name}` : gradients.name,
+    grad_norm_rel: relativeDifference(ensure(norms[0], "norm"), globalNormOf(expected.gradients)),
     params_step1_rms: rmsDifference(byWeight(ensure(afterFirst, "state"), weightNames, paramName), expected.paramsAfterFirst),
     params_step5_rms: rmsDifference(byWeight(state, weightNames, paramName), expected.paramsAfterLast),
     sft_loss_abs: Math.abs(scalar(sft, "loss") - expected.sftLoss),
@@ -85,3 +89,12 @@ const byWeight = (
 ): Map<string, ArrayData> => new Map(weights.map((weight) => [weight, ensure(arrays.get(nameOf(weight)), weight)]));
 
 const scalar = (arrays: ReadonlyMap<string, ArrayData>, name: string): number => ensure(ensure(arrays.get(name), name).data[0], name);
+
+/** Norm of all elements of all arrays. */
+function globalNormOf(arrays: ReadonlyMap<string, ArrayData>): number {
+  let sum = 0;
+  for (const { data } of arrays.values()) for (const x of data) sum += x * x;
+  return Math.sqrt(sum);
+}
+
+const relativeDifference = (actual: number, expected: number): number => Math.abs(actual - expected) / expected;

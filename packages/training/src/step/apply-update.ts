@@ -17,6 +17,8 @@ export interface StepUpdate {
   readonly loss: Value;
   /** Derivatives of the loss from which the backward pass begins. Absent: it begins at the loss. */
   readonly known?: readonly Cotangent[] | undefined;
+  /** The gradients of the trained parameters, if they are computed. Absent: the backward pass is appended. */
+  readonly gradients?: readonly Value[] | undefined;
   /** More scalars that the program returns, by name. */
   readonly metrics: ReadonlyMap<string, Value>;
   /** Also return every gradient, before clipping, as `grads/<name>`. */
@@ -27,11 +29,11 @@ export interface StepUpdate {
 export function applyUpdate(
   g: GraphBuilder,
   config: UpdateConfig,
-  { params, states, loss, known, metrics, withGradients }: StepUpdate,
+  { params, states, loss, known, gradients: computed, metrics, withGradients }: StepUpdate,
 ): void {
   const state = (name: string): Value => ensure(states.get(name), name);
   const trained = params.map(({ name }) => state(paramName(name)));
-  const raw = known === undefined ? gradients(g, loss, trained) : gradientsFrom(g, known, trained);
+  const raw = computed ?? (known === undefined ? gradients(g, loss, trained) : gradientsFrom(g, known, trained));
   g.inPhase("update", () => {
     const grads = params.map(({ name, logicalAxes }, i) => g.named(gradientName(name), ensure(raw[i], name), logicalAxes, "gradient"));
     const norm = g.named("grad_norm", globalNorm(g, grads), [], "metric");

@@ -1,22 +1,28 @@
 import { type Graph, GraphBuilder, tensorType } from "@lapidary/ir";
 import type { Model } from "@lapidary/models";
 import { type BatchShape, batchParameters } from "./batch-inputs.js";
+import { accumulateSums } from "./microbatches.js";
 import { evalLoss, type LossChunks } from "./token-loss.js";
 import { weightParameters } from "./train-state.js";
 
-/**
- * Losses of a batch as `loss_sum` (nats) and `tokens_counted`: sums of batches with unequal masks can be added, means cannot.
- *
- * @param chunks the pieces in which the loss is computed
- */
-export function evalStep(model: Model, shape: BatchShape, chunks?: LossChunks): Graph {
+export interface EvalStepOptions {
+  /** The pieces in which the loss is computed. */
+  readonly chunks?: LossChunks | undefined;
+  /** Parts of the batch that are computed one after the other; 1 by default. */
+  readonly microbatches?: number | undefined;
+}
+
+/** Losses of a batch as `loss_sum` (nats) and `tokens_counted`: sums of batches with unequal masks can be added, means cannot. */
+export function evalStep(model: Model, shape: BatchShape, { chunks, microbatches: count = 1 }: EvalStepOptions = {}): Graph {
   const g = new GraphBuilder("eval_step");
   const weights = weightParameters(g, model);
-  const { tokens, targets, mask } = batchParameters(g, shape);
-  const hidden = model.hidden(g, weights, tokens);
-  const { sum, count } = evalLoss(g, model, { weights, hidden, targets, mask }, chunks);
-  g.output("loss_sum", g.named("loss_sum", sum, [], "metric"));
-  g.output("tokens_counted", g.named("tokens_counted", count, [], "metric"));
+  const total = accumulateSums(g, {
+    count,
+    batch: batchParameters(g, shape),
+    sums: ({ tokens, targets, mask }) => evalLoss(g, model, { weights, hidden: model.hidden(g, weights, tokens), targets, mask }, chunks),
+  });
+  g.output("loss_sum", g.named("loss_sum", total.sum, [], "metric"));
+  g.output("tokens_counted", g.named("tokens_counted", total.count, [], "metric"));
   return g.finish();
 }
 

@@ -1,104 +1,16 @@
 import { ok, strictEqual, throws } from "node:assert/strict";
 import { compile, lower, type Program, summarizeCollectives } from "@lapidary/compiler";
 import { runChips, runHosts } from "@lapidary/compiler/testing";
-import { type Graph, interpret, parametersOf, sizeOf, type Tensor, tensor, verifyGraph } from "@lapidary/ir";
+import { interpret, sizeOf, verifyGraph } from "@lapidary/ir";
 import { buildModel, modelConfigSchema, type Model } from "@lapidary/models";
-import { ensure, type Random, seededRandom } from "@lapidary/std";
-import { makeMesh, makeWorkerGrid, type Mesh, meshSize, printMesh } from "@lapidary/topology";
+import { ensure, seededRandom } from "@lapidary/std";
+import { makeMesh, makeWorkerGrid, meshSize, printMesh } from "@lapidary/topology";
 import fc from "fast-check";
 import { defaultRules } from "../job/default-rules.js";
-import { seqParts } from "../job/loss-chunks.js";
 import { compileOptions } from "../job/resolved-job.js";
-import type { UpdateConfig } from "../optimizer/optimizer-config.js";
+import { chunksOf, config, expectSame, model, randomCase, randomInputs, update } from "../testing/step-cases.js";
 import { evalStep } from "./eval-step.js";
-import type { LossChunks } from "./token-loss.js";
 import { trainStep } from "./train-step.js";
-
-const update: UpdateConfig = {
-  steps: 3,
-  optimizer: { name: "adamw", lr: 0.01, betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.1 },
-  schedule: { name: "constant", warmup: 0 },
-  clip: 1,
-};
-const vocabSize = 24;
-const config = { vocabSize, modelDim: 8, layers: 1, heads: 2, kvHeads: 1, headDim: 4, mlpDim: 12, contextLength: 24 };
-const model = buildModel(modelConfigSchema.parse(config));
-
-/** Random values for the parameters of a step. Rows count unequal numbers of targets. */
-function randomInputs(graph: Graph, random: Random): Map<string, Tensor> {
-  const value = (name: string): number => {
-    if (name === "tokens" || name === "targets") return random.integer(vocabSize);
-    if (name === "step") return 2;
-    if (name === "mask") return random.integer(3) === 0 ? 0 : 1;
-    const x = random.next() - 0.5;
-    return name.startsWith("adam_v/") ? Math.abs(x) : x;
-  };
-  return new Map(
-    parametersOf(graph).map(({ attrs: { name }, type: { dtype, dims } }) => [
-      name,
-      tensor(
-        dtype,
-        dims,
-        Float64Array.from({ length: sizeOf(dims) }, () => value(name)),
-      ),
-    ]),
-  );
-}
-
-function expectSame(actual: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<string, Tensor>, what: string): void {
-  strictEqual([...actual.keys()].sort().join(), [...expected.keys()].sort().join(), what);
-  for (const [name, { data, dims }] of expected) {
-    const got = ensure(actual.get(name), name);
-    strictEqual(got.dims.join(), dims.join(), `${what}: dims of ${name}`);
-    data.forEach((x, i) =>
-      ok(Math.abs((got.data[i] ?? Number.NaN) - x) <= 1e-7 * Math.max(1, Math.abs(x)), `${what}: ${name}[${i}] is ${got.data[i]} for ${x}`),
-    );
-  }
-}
-
-interface DrawnCase {
-  readonly mesh: Mesh;
-  readonly rules: Record<string, readonly string[]>;
-  readonly zero: 0 | 1 | 2 | 3;
-  readonly remat: "none" | "full";
-  readonly batch: number;
-  readonly seq: number;
-  readonly count: number;
-  readonly random: Random;
-}
-
-/** A mesh with rules that split the vocabulary, the sequence between matmuls, the whole sequence, or none of them. */
-function randomCase(seed: number): DrawnCase {
-  const random = seededRandom(seed);
-  const pick = <T>(choices: readonly T[]): T => ensure(choices[random.integer(choices.length)], "choice");
-  const [pod, data] = [pick([1, 1, 2]), pick([1, 2, 3])];
-  const mesh = makeMesh({ pod, data, model: pick([1, 2, 3, 4].filter((size) => size * pod * data <= 16)) });
-  const split = pick(["vocab", "vocab and activation_seq", "activation_seq", "seq"] as const);
-  const own =
-    split === "vocab"
-      ? {}
-      : split === "vocab and activation_seq"
-        ? { activation_seq: ["model"] }
-        : split === "activation_seq"
-          ? { activation_seq: ["model"], vocab: [] }
-          : { seq: ["model"], activation_seq: ["model"], vocab: [], heads: [], kv_heads: [], mlp: [] };
-  return {
-    mesh,
-    rules: { ...defaultRules(mesh, model.params), ...own },
-    zero: pick([0, 1, 2, 3]),
-    remat: pick(["none", "full"]),
-    batch: pod * data * pick([1, 2]),
-    seq: 12,
-    count: pick([2, 3, 5, 6]),
-    random,
-  };
-}
-
-/** The pieces of a case; fewer if a part of the sequence is short. */
-function chunksOf({ mesh, rules, seq, count }: Pick<DrawnCase, "mesh" | "rules" | "seq" | "count">): LossChunks {
-  const parts = seqParts({ mesh: mesh.axes, rules });
-  return { count: Math.min(count, seq / parts), seqParts: parts };
-}
 
 function checkCase(seed: number): void {
   const drawn = randomCase(seed);
@@ -146,7 +58,7 @@ describe("the loss in pieces", () => {
       { count: 5, seqParts: 1 },
       { count: 3, seqParts: 4 },
     ]) {
-      const pieces = evalStep(model, shape, chunks);
+      const pieces = evalStep(model, shape, { chunks });
       verifyGraph(pieces);
       expectSame(interpret(pieces, inputs), interpret(whole, inputs), `${chunks.count} pieces`);
     }

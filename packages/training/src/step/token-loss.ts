@@ -19,6 +19,8 @@ export interface LossInputs {
   readonly targets: Value;
   /** f32[B, T] */
   readonly mask: Value;
+  /** The targets that count in the whole batch, if the inputs are a part of it. The loss is then the share of the part. */
+  readonly total?: Value | undefined;
 }
 
 /** A loss that is a scalar, and derivatives of it from which the backward pass begins. */
@@ -46,8 +48,8 @@ export interface Objective {
  * @param trained the arrays that the step trains
  */
 function chunkedLoss(g: GraphBuilder, model: Model, inputs: LossInputs, chunks: LossChunks, trained: readonly Value[]): Objective {
-  const { weights, hidden, mask } = inputs;
-  const count = g.named("tokens_counted", g.reduce(mask, [0, 1], "sum"));
+  const { weights, hidden, mask, total } = inputs;
+  const count = total ?? g.named("tokens_counted", g.reduce(mask, [0, 1], "sum"));
   const divisor = g.maximum(count, g.scalar(1));
   const share = g.named("loss_share", g.divide(g.scalar(1), divisor));
   const [sums, logitsOfPieces]: [Value[], Value[]] = [[], []];
@@ -97,7 +99,7 @@ export function stepLoss(
 ): Objective {
   if (chunks !== undefined && chunks.count > 1) return chunkedLoss(g, model, inputs, chunks, trained);
   const logits = model.unembed(g, inputs.weights, inputs.hidden);
-  return { ...meanLoss(g, tokenLosses(g, logits, inputs.targets), inputs.mask), logits: () => logits };
+  return { ...meanLoss(g, tokenLosses(g, logits, inputs.targets), inputs.mask, inputs.total), logits: () => logits };
 }
 
 /** The sum of the losses of the targets that count, and their number, for an evaluation. */
@@ -115,7 +117,7 @@ function* piecesOf(
   g: GraphBuilder,
   { hidden, targets, mask }: LossInputs,
   chunks: LossChunks,
-): Generator<[number, Omit<LossInputs, "weights">]> {
+): Generator<[number, Omit<LossInputs, "weights" | "total">]> {
   for (let i = 0; i < chunks.count; i++)
     yield [
       i,

@@ -1,9 +1,10 @@
-import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
+import { type Graph, GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import { balanceLoss, type Model, type Routing } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
-import { applyUpdate } from "./apply-update.js";
+import { applyUpdate, type StepUpdate } from "./apply-update.js";
 import { type BatchShape, batchParameters } from "./batch-inputs.js";
+import { accumulate } from "./microbatches.js";
 import { type LossChunks, type Objective, stepLoss } from "./token-loss.js";
 import { paramName, stateParameter, trainState } from "./train-state.js";
 
@@ -14,6 +15,8 @@ export interface TrainStepOptions {
   readonly withLogits?: boolean;
   /** The loss is computed in pieces. Absent: from all logits. */
   readonly chunks?: LossChunks | undefined;
+  /** Parts of the batch whose gradients are added before the update; 1 by default. */
+  readonly microbatches?: number | undefined;
 }
 
 /** Scalars that a train step returns in addition to the next state. */
@@ -28,6 +31,8 @@ export const trainMetrics = ["loss", "grad_norm", "learning_rate", "tokens_count
  *          ┌───────────────┴──────────────┬──────────┐
  *     the same names, next state          │  loss  grad_norm  learning_rate  tokens_counted
  *
+ * With microbatches, a region computes the passes of one part of the batch after the other.
+ *
  * States and batch are named as in `trainState` and `batchParameters`. Gradients carry the logical axes of their
  * parameter and the role "gradient": ZeRO is a sharding of these, nothing else.
  */
@@ -36,23 +41,43 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
   const states = new Map(trainState(model, config.optimizer).map((spec) => [spec.name, stateParameter(g, spec)]));
   const state = (name: string): Value => ensure(states.get(name), name);
   const weights = new Map(model.params.map(({ name }) => [name, state(paramName(name))]));
-  const { tokens, targets, mask } = batchParameters(g, shape);
-
-  const routings: Routing[] = [];
-  const hidden = model.hidden(g, weights, tokens, { onRouting: (routing) => void routings.push(routing) });
-  const inputs = { weights, hidden, targets, mask };
-  const objective = stepLoss(g, model, inputs, { chunks: options.chunks, trained: [...weights.values()] });
-  const { loss, count, known, logits } = withBalance(g, model, objective, routings);
-  const metrics = new Map([["tokens_counted", count]]);
-  applyUpdate(g, config, { params: model.params, states, loss, known, metrics, withGradients: options.withGradients === true });
-  if (options.withLogits === true) g.output("logits", logits());
+  const batch = batchParameters(g, shape);
+  const trained = [...weights.values()];
+  const { microbatches: count = 1, chunks, withGradients = false, withLogits = false } = options;
+  const objective = ({ tokens, targets, mask }: typeof batch, total?: Value): Objective => {
+    const routings: Routing[] = [];
+    const hidden = model.hidden(g, weights, tokens, { onRouting: (routing) => void routings.push(routing) });
+    return withBalance(g, model, stepLoss(g, model, { weights, hidden, targets, mask, total }, { chunks, trained }), routings, count);
+  };
+  const update = (of: Pick<StepUpdate, "loss" | "known" | "gradients">, counted: Value): void =>
+    applyUpdate(g, config, { params: model.params, states, ...of, metrics: new Map([["tokens_counted", counted]]), withGradients });
+  if (count === 1) {
+    const { loss, known, count: counted, logits } = objective(batch);
+    update({ loss, known }, counted);
+    if (withLogits) g.output("logits", logits());
+    return g.finish();
+  }
+  const total = g.named("tokens_counted", g.reduce(batch.mask, [0, 1], "sum"));
+  const logitsType = withLogits ? tensorType("f32", [shape.batch, shape.seq, model.vocabSize]) : undefined;
+  const sums = accumulate(g, { count, batch, trained, logits: logitsType, objective: (part) => objective(part, total) });
+  update(sums, total);
+  if (sums.logits !== undefined) g.output("logits", sums.logits);
   return g.finish();
 }
 
-/** Adds the weighted auxiliary loss of a mixture of experts. It counts every token of the batch, whether its target counts or not. */
-function withBalance(g: GraphBuilder, { balanceWeight }: Model, objective: Objective, routings: readonly Routing[]): Objective {
+/**
+ * Adds the weighted auxiliary loss of a mixture of experts. It counts every token of the batch, whether its target counts or not. With
+ * microbatches it is the mean of the auxiliary losses of the parts, as in Megatron.
+ */
+function withBalance(
+  g: GraphBuilder,
+  { balanceWeight }: Model,
+  objective: Objective,
+  routings: readonly Routing[],
+  microbatches: number,
+): Objective {
   if (balanceWeight === undefined || routings.length === 0) return objective;
-  const balance = g.scale(balanceLoss(g, routings), balanceWeight);
+  const balance = g.scale(balanceLoss(g, routings), balanceWeight / microbatches);
   const { known } = objective;
   return {
     ...objective,
