@@ -18,6 +18,7 @@ export const logicalAxes = [
   "activation_embed",
   "experts",
   "expert_batch",
+  "exchanged_heads",
 ] as const;
 
 export const embedding = "model.embed_tokens.weight";

@@ -11,6 +11,7 @@ import {
   outputProjection,
 } from "./decoder-params.js";
 import { attend, attendToOf, attentionTables } from "./layers/attention.js";
+import type { HeadExchange } from "./layers/head-exchange.js";
 import { gatedMlp } from "./layers/gated-mlp.js";
 import { type Projection, project } from "./layers/projection.js";
 import { rmsNorm } from "./layers/rms-norm.js";
@@ -28,13 +29,13 @@ const residual = ["batch", "activation_seq", "activation_embed"] as const;
  *
  *     tokens ─► embed (· √D) ─► [ x += (norm) attention(norm x) ; x += (norm) mlp(norm x) ] × layers ─► norm ─► · outputᵀ (cap) ─► logits
  */
-export const buildModel = (config: ModelConfig, { dispatch = { kind: "dense" } }: BuildOptions = {}): Model => ({
+export const buildModel = (config: ModelConfig, { dispatch = { kind: "dense" }, headExchange }: BuildOptions = {}): Model => ({
   vocabSize: config.vocabSize,
   contextLength: config.contextLength,
   params: decoderParams(config),
   attention: { blocks: config.layers, kvHeads: config.kvHeads, headDim: config.headDim },
   ...((config.experts?.auxWeight ?? 0) > 0 ? { balanceWeight: config.experts?.auxWeight } : {}),
-  hidden: (g, params, tokens, options = {}) => hidden(g, config, { params, tokens, options, dispatch }),
+  hidden: (g, params, tokens, options = {}) => hidden(g, config, { params, tokens, options, dispatch, headExchange }),
   unembed: (g, params, x) => unembed(g, config, params, x),
 });
 
@@ -42,6 +43,8 @@ export const buildModel = (config: ModelConfig, { dispatch = { kind: "dense" } }
 export interface BuildOptions {
   /** How tokens reach the experts of a mixture; `dense` by default. */
   readonly dispatch?: Dispatch | undefined;
+  /** Context parallelism by heads: how attention exchanges positions for heads. Absent: it does not. */
+  readonly headExchange?: HeadExchange | undefined;
 }
 
 /** All parameters, in the order of a checkpoint. */
@@ -52,9 +55,10 @@ interface HiddenInputs {
   readonly tokens: Value;
   readonly options: HiddenOptions;
   readonly dispatch: Dispatch;
+  readonly headExchange: HeadExchange | undefined;
 }
 
-function hidden(g: GraphBuilder, config: ModelConfig, { params, tokens, options, dispatch }: HiddenInputs): Value {
+function hidden(g: GraphBuilder, config: ModelConfig, { params, tokens, options, dispatch, headExchange }: HiddenInputs): Value {
   const { norm: kind, scaledEmbedding, qkNorm, activation } = traitsOf(config);
   const param = (name: string): Value => ensure(params.get(name), `parameter ${name}`);
   const normOf = (x: Value, name: string): Value => rmsNorm(g, x, param(name), { norm: kind, eps: config.normEps });
@@ -90,6 +94,7 @@ function hidden(g: GraphBuilder, config: ModelConfig, { params, tokens, options,
             shape,
             tables: tablesOf(layerTypeOf(config, i)),
             normalizeHeads: qkNorm ? (heads, of) => normed(heads, `self_attn.${of}_norm`) : undefined,
+            exchange: headExchange,
             attendTo: attendToOf(options, i),
           },
         );

@@ -1,6 +1,7 @@
 import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import type { ExpertLoad, Routing } from "../model.js";
 import type { ExpertStacks } from "./experts.js";
+import { changeSharding } from "./change-sharding.js";
 import { gated } from "./gated-mlp.js";
 import type { Projection } from "./projection.js";
 
@@ -47,8 +48,8 @@ export function dispatchByCapacity(
   const inSlots = g.scatter(g.reshape(slots, [B, T * k]), g.reshape(positions, [B, T * k]), E * C, 1);
   const tokens = g.named("tokens_of_slots", g.convert(g.offset(inSlots, -1), "i32"));
   const buffer = g.reshape(g.gather(x, tokens, 1), [B, E, C, D]);
-  const computed = computeExperts(g, toExperts(g, g.named("dispatched", buffer)), stacks);
-  const rows = g.reshape(toRows(g, computed), [B, E * C, D]);
+  const computed = computeExperts(g, changeSharding(g, "to_experts", g.named("dispatched", buffer), ofRows, ofExperts), stacks);
+  const rows = g.reshape(changeSharding(g, "to_rows", g.named("expert_outputs", computed), ofExperts, ofRows), [B, E * C, D]);
   const found = g.reshape(g.gather(rows, g.reshape(slots, [B, T * k]), 1), [B, T, k, D]);
 
   const ofChoice = choices.map((choice) => g.reshape(g.reduce(g.multiply(weights, choice), [2], "sum"), [B, T, 1]));
@@ -84,12 +85,9 @@ function assignSlots(g: GraphBuilder, { chosen, choices }: Routing, C: number): 
   };
 }
 
-/** Two points at which the sharding of [B, E, C, D] changes: rows over the axes of the batch, then experts over their axes. */
+/** The shardings of [B, E, C, D]: rows over the axes of the batch, or experts over their axes and rows over the others. */
 const ofRows = ["batch", null, null, null] as const;
 const ofExperts = ["expert_batch", "experts", null, null] as const;
-const toExperts = (g: GraphBuilder, x: Value): Value => g.named("to_experts", g.constrain(g.constrain(x, ofRows), ofExperts));
-const toRows = (g: GraphBuilder, x: Value): Value => g.named("to_rows", g.constrain(g.constrain(x, ofExperts), ofRows));
-
 /** [B, E, C, D] → [B, E, C, D]: each expert on its own slots. */
 function computeExperts(g: GraphBuilder, buffer: Value, { gate, up, down }: ExpertStacks): Value {
   const wide = { gate, up };

@@ -78,7 +78,7 @@ async function measure(
   reporter: Reporter,
 ): Promise<Omit<ParityResult, "ok">> {
   return withParitySession(plan, bundle.config, environment, reporter, async (session) => {
-    const deviations = await runParity(bundle, withProgress(session, reporter), plan.chunks);
+    const deviations = await runParity(bundle, withProgress(session, reporter), { chunks: plan.chunks });
     const collectives = session.collectives("train").map(({ op, axis, count, bytes_per_chip }) => ({ op, axis, count, bytes_per_chip }));
     return { chips: meshSize(plan.mesh), workers: session.workers, mesh: printMesh(plan.mesh), ...deviations, collectives };
   });

@@ -16,8 +16,10 @@ export const pretrain: Recipe = {
   stepProgram: "train_step",
   metrics: trainMetrics,
   batchArrays: ["tokens", "targets", "mask"],
-  graphs({ model: config, update, batch, seq, chunks, seed }) {
-    const model = buildModel(config);
+  graphs({ model: config, update, batch, seq, chunks, build, seed }) {
+    const model = buildModel(config, build);
+    // Generation computes every chosen expert.
+    const sampled = buildModel(config);
     const states = trainState(model, update.optimizer);
     return {
       graphs: {
@@ -25,7 +27,7 @@ export const pretrain: Recipe = {
         init: { trace: () => initGraph(states, seed) },
         eval_step: { trace: () => evalStep(model, { batch, seq }, chunks) },
         // One row of text does not divide over the data axes: every replica computes it.
-        next_token: { trace: () => nextTokenLogits(model, { batch: 1, seq }), rules: { batch: null } },
+        next_token: { trace: () => nextTokenLogits(sampled, { batch: 1, seq }), rules: { batch: null } },
       },
       states,
       frozen: [],

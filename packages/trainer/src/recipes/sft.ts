@@ -18,8 +18,10 @@ export const sft: Recipe = {
   stepProgram: "sft_step",
   metrics: trainMetrics,
   batchArrays: ["tokens", "targets", "mask", "segments"],
-  graphs({ model: config, lora, update, batch, seq, chunks, seed }) {
-    const model = buildModel(config);
+  graphs({ model: config, lora, update, batch, seq, chunks, build, seed }) {
+    const model = buildModel(config, build);
+    // Generation computes every chosen expert.
+    const sampled = buildModel(config);
     const states = trainedStates(model, update, { lora });
     const shape = { batch, seq, segments: true };
     return {
@@ -27,7 +29,7 @@ export const sft: Recipe = {
         sft_step: { trace: () => sftStep(model, update, shape, { lora, chunks }) },
         init: { trace: () => initGraph(states, seed) },
         eval_step: { trace: () => sftEvalStep(model, shape, { lora, chunks }) },
-        next_token: { trace: () => nextTokenLogits(adaptedModel(model, lora), { batch: 1, seq }), rules: { batch: null } },
+        next_token: { trace: () => nextTokenLogits(adaptedModel(sampled, lora), { batch: 1, seq }), rules: { batch: null } },
       },
       states,
       frozen: frozenWeights(model, { lora }),

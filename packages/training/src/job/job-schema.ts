@@ -308,6 +308,33 @@ const compareSchema = z.strictObject({
 });
 export const compareDefaults = compareSchema.parse({});
 
+/** The dispatch of tokens to experts. */
+const moeSchema = z
+  .strictObject({
+    dispatch: z
+      .enum(["capacity", "dense"])
+      .optional()
+      .describe(
+        "capacity (default): each expert computes the first tokens of a row that chose it, up to its capacity, and drops the others. dense: every expert computes every token",
+      ),
+    capacity_factor: f32Number
+      .positive()
+      .optional()
+      .describe("Capacity of an expert, as a multiple of its even share of a row; 1.25 by default. experts / per_token drops nothing"),
+  })
+  .refine(({ dispatch, capacity_factor }) => dispatch !== "dense" || capacity_factor === undefined, {
+    path: ["capacity_factor"],
+    error: "dispatch: dense has no capacity",
+  });
+export const defaultCapacityFactor = 1.25;
+
+/** Context parallelism: a row of tokens on several chips. */
+const contextSchema = z.strictObject({
+  strategy: z
+    .enum(["all_gather", "heads"])
+    .describe("all_gather: each chip gathers the keys and values of a row. heads: all_to_alls give each chip all positions of some heads"),
+});
+
 const checkpointSchema = z.strictObject({
   every: count.optional().describe("Steps between checkpoints; the run always writes one at the end"),
   keep: count.default(3).describe("Number of newest checkpoints to keep"),
@@ -385,6 +412,8 @@ export const jobFileSchema = z.strictObject({
     .describe(
       "How the chips of `lapidary plan` compute attention: flash (default) as one kernel whose scores never reach HBM, plain as XLA compiles the exported program. Runs on this machine and exports do not depend on it",
     ),
+  moe: moeSchema.optional().describe("How tokens reach the experts of a mixture of experts; every expert computes every token by default"),
+  context: contextSchema.optional().describe("How attention uses the mesh axes that split the sequence; all_gather by default"),
   bucket_bytes: z
     .number()
     .int()

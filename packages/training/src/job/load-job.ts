@@ -8,10 +8,11 @@ import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary
 import type { z } from "zod";
 import { checkAxes } from "./check-axes.js";
 import { checkFits } from "./check-fits.js";
+import { checkBuildOptions } from "./build-options.js";
 import { checkAdapter, checkRecipe } from "./check-recipe.js";
 import { recipeHash } from "./recipe-hash.js";
 import { type ConfigSource, ValueSource } from "./config-source.js";
-import { resolveRules, unitsOfParams } from "./default-rules.js";
+import { resolveRules, unitsOfParams, usedAxes } from "./default-rules.js";
 import { initDirectory, type InitNames } from "./init-checkpoint.js";
 import { givenTokenizer, newTokenizer } from "./job-tokenizer.js";
 import { resolveComparison, trainOfComparison } from "./comparison-job.js";
@@ -153,7 +154,8 @@ export function resolveLocatedJob(
     .set("seq", [seq])
     .set("activation_seq", [seq])
     .set("activation_embed", [config.modelDim]);
-  const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy }, mesh, units, source);
+  const used = usedAxes({ experts: config.experts !== undefined, heads: job.context?.strategy === "heads" });
+  const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy, used }, mesh, units, source);
   const rows = job.train ?? trainOfComparison(job, mesh, rules["batch"] ?? []);
   const { batch: _, batch_per_chip: __, init: ____, ...train } = rows;
   const resolved: ResolvedJob = {
@@ -181,6 +183,7 @@ export function resolveLocatedJob(
     data: resolveData(job.data, { environment, packs: packsRows(recipe), init, vocabSize: config.vocabSize, absolute }),
   };
   checkFits(resolved, source);
+  checkBuildOptions(resolved, source);
   checkAdapter(resolved, source);
   checkAxes(resolved, source);
   const locationOf: LocatedJob["locationOf"] = (path) => source.locationOf(path.join(".") === "train.init" ? initKeys(job) : path);

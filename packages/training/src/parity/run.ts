@@ -1,6 +1,6 @@
 import { type ArrayData, f32Array } from "@lapidary/interop";
 import type { Graph } from "@lapidary/ir";
-import { buildModel } from "@lapidary/models";
+import { type BuildOptions, buildModel } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { gradientName, paramName, trainState } from "../step/train-state.js";
 import type { LossChunks } from "../step/token-loss.js";
@@ -18,9 +18,16 @@ export interface GraphRunner {
   run(name: string, graph: Graph, inputs: ReadonlyMap<string, ArrayData>): Promise<ReadonlyMap<string, ArrayData>>;
 }
 
+/** How the programs of a parity run compute the same numbers. */
+export interface ParityOptions {
+  /** The pieces in which the loss is computed. */
+  readonly chunks?: LossChunks | undefined;
+  readonly build?: BuildOptions | undefined;
+}
+
 /** The graphs of a parity run: the plain train step, and one that also returns logits and gradients. */
-function parityGraphs({ config, update, batch, seq }: ParityBundle, chunks: LossChunks | undefined): { train: Graph; inspect: Graph } {
-  const model = buildModel(config);
+function parityGraphs({ config, update, batch, seq }: ParityBundle, { chunks, build }: ParityOptions): { train: Graph; inspect: Graph } {
+  const model = buildModel(config, build);
   return {
     train: trainStep(model, update, { batch, seq }, { chunks }),
     inspect: trainStep(model, update, { batch, seq }, { withGradients: true, withLogits: true, chunks }),
@@ -30,12 +37,10 @@ function parityGraphs({ config, update, batch, seq }: ParityBundle, chunks: Loss
 /**
  * Runs the batches of a bundle and computes the deviations from the reference: logits and gradients of batch 0 (for all
  * tokens and for the targets of fine-tuning), loss of every step, params after the first and the last.
- *
- * @param chunks the pieces in which the loss is computed
  */
-export async function runParity(bundle: ParityBundle, runner: GraphRunner, chunks?: LossChunks): Promise<ParityDeviations> {
+export async function runParity(bundle: ParityBundle, runner: GraphRunner, options: ParityOptions = {}): Promise<ParityDeviations> {
   const { expected } = bundle;
-  const graphs = parityGraphs(bundle, chunks);
+  const graphs = parityGraphs(bundle, options);
   const initial = initialState(bundle);
   const weightNames = buildModel(bundle.config).params.map(({ name }) => name);
   const inspect = (batch: ParityBatch): Promise<ReadonlyMap<string, ArrayData>> =>
