@@ -16,6 +16,7 @@ export type { ResolvedComparison } from "./job/comparison-job.js";
 export { mapRunReferences, runReferences } from "./job/run-references.js";
 export { checkRunsOfNeeds } from "./pipeline/load-pipeline.js";
 export { pipelineJsonSchema } from "./pipeline/pipeline-schema.js";
+export { expertMetricNames, expertMetrics } from "./step/expert-load.js";
 export { lossChunksOf, mostLossChunks } from "./job/loss-chunks.js";
 export {
   type ResolvedJob,

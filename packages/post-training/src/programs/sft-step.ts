@@ -1,6 +1,6 @@
 import { type Graph, GraphBuilder } from "@lapidary/ir";
-import type { LoraConfig, Model } from "@lapidary/models";
-import { type LossChunks, type UpdateConfig, applyUpdate, evalLoss, paramName, stepLoss } from "@lapidary/training";
+import type { ExpertLoad, LoraConfig, Model } from "@lapidary/models";
+import { type LossChunks, type UpdateConfig, applyUpdate, evalLoss, expertMetrics, paramName, stepLoss } from "@lapidary/training";
 import { ensure } from "@lapidary/std";
 import { type SequenceShape, sequenceInputs, targetInputs } from "./inputs.js";
 import { adaptedModel, setParameters, trainedModel, withAdapters } from "./trained-model.js";
@@ -27,10 +27,12 @@ export function sftStep(model: Model, update: UpdateConfig, shape: SequenceShape
   const { params, states, weights, adapters } = trainedModel(g, model, update, options);
   const { tokens, options: attention } = sequenceInputs(g, shape);
   const { targets, mask } = targetInputs(g, shape);
-  const hidden = model.hidden(g, weights, tokens, withAdapters(attention, adapters));
+  const loads: ExpertLoad[] = [];
+  const onRouting = (_: unknown, load: ExpertLoad): void => void loads.push(load);
+  const hidden = model.hidden(g, weights, tokens, { ...withAdapters(attention, adapters), onRouting });
   const trained = params.map(({ name }) => ensure(states.get(paramName(name)), name));
   const { loss, count, known } = stepLoss(g, model, { weights, hidden, targets, mask }, { chunks: options.chunks, trained });
-  const metrics = new Map([["tokens_counted", count]]);
+  const metrics = new Map([["tokens_counted", count], ...expertMetrics(g, loads)]);
   applyUpdate(g, update, { params, states, loss, known, metrics, withGradients: options.withGradients === true });
   return g.finish();
 }

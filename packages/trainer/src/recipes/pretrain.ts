@@ -1,6 +1,6 @@
 import { buildModel } from "@lapidary/models";
 import { evalStep, initGraph, nextTokenLogits, trainMetrics, trainState, trainStep } from "@lapidary/training";
-import { heldoutSourcesOf, openLossSteps } from "./loss-steps.js";
+import { heldoutSourcesOf, openLossSteps, withExpertMetrics } from "./loss-steps.js";
 import type { Recipe } from "./recipe.js";
 
 /**
@@ -33,5 +33,5 @@ export const pretrain: Recipe = {
       frozen: [],
     };
   },
-  open: (run, inputs) => openLossSteps(pretrain, run, heldoutSourcesOf(inputs)),
+  open: (run, inputs) => openLossSteps(withExpertMetrics(pretrain, inputs), run, heldoutSourcesOf(inputs)),
 };

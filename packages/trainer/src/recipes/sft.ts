@@ -1,7 +1,7 @@
 import { buildModel } from "@lapidary/models";
 import { adaptedModel, frozenWeights, sftEvalStep, sftStep, trainedStates } from "@lapidary/post-training";
 import { initGraph, nextTokenLogits, trainMetrics } from "@lapidary/training";
-import { openLossSteps } from "./loss-steps.js";
+import { openLossSteps, withExpertMetrics } from "./loss-steps.js";
 import type { Recipe } from "./recipe.js";
 
 /**
@@ -35,5 +35,5 @@ export const sft: Recipe = {
       frozen: frozenWeights(model, { lora }),
     };
   },
-  open: (run) => openLossSteps(sft, run),
+  open: (run, inputs) => openLossSteps(withExpertMetrics(sft, inputs), run),
 };

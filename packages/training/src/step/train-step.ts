@@ -1,9 +1,10 @@
 import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
-import { balanceLoss, type Model, type Routing } from "@lapidary/models";
+import { balanceLoss, type ExpertLoad, type Model, type Routing } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 import { applyUpdate } from "./apply-update.js";
 import { type BatchShape, batchParameters } from "./batch-inputs.js";
+import { expertMetrics } from "./expert-load.js";
 import { type LossChunks, type Objective, stepLoss } from "./token-loss.js";
 import { paramName, stateParameter, trainState } from "./train-state.js";
 
@@ -28,7 +29,7 @@ export const trainMetrics = ["loss", "grad_norm", "learning_rate", "tokens_count
  *          ┌───────────────┴──────────────┬──────────┐
  *     the same names, next state          │  loss  grad_norm  learning_rate  tokens_counted
  *
- * States and batch are named as in `trainState` and `batchParameters`. Gradients carry the logical axes of their
+ * A mixture of experts also returns the load of each expert (`expertMetrics`). States and batch are named as in `trainState` and `batchParameters`. Gradients carry the logical axes of their
  * parameter and the role "gradient": ZeRO is a sharding of these, nothing else.
  */
 export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape, options: TrainStepOptions = {}): Graph {
@@ -39,11 +40,16 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
   const { tokens, targets, mask } = batchParameters(g, shape);
 
   const routings: Routing[] = [];
-  const hidden = model.hidden(g, weights, tokens, { onRouting: (routing) => void routings.push(routing) });
+  const loads: ExpertLoad[] = [];
+  const onRouting = (routing: Routing, load: ExpertLoad): void => {
+    routings.push(routing);
+    loads.push(load);
+  };
+  const hidden = model.hidden(g, weights, tokens, { onRouting });
   const inputs = { weights, hidden, targets, mask };
   const objective = stepLoss(g, model, inputs, { chunks: options.chunks, trained: [...weights.values()] });
   const { loss, count, known, logits } = withBalance(g, model, objective, routings);
-  const metrics = new Map([["tokens_counted", count]]);
+  const metrics = new Map([["tokens_counted", count], ...expertMetrics(g, loads)]);
   applyUpdate(g, config, { params: model.params, states, loss, known, metrics, withGradients: options.withGradients === true });
   if (options.withLogits === true) g.output("logits", logits());
   return g.finish();
