@@ -12,6 +12,7 @@ export { segmentBias } from "./layers/segments.js";
 export { type LoraConfig, loraAdapters, loraName, loraParams, loraTargets, loraWeights } from "./lora.js";
 export {
   canonicalConfig,
+  expertLayersOf,
   familyOf,
   isTied,
   type LayerType,

@@ -17,6 +17,8 @@ export { mapRunReferences, runReferences } from "./job/run-references.js";
 export { checkRunsOfNeeds } from "./pipeline/load-pipeline.js";
 export { pipelineJsonSchema } from "./pipeline/pipeline-schema.js";
 export { expertMetricNames, expertMetrics } from "./step/expert-load.js";
+export { type ExpertPlan, expertPlanOf } from "./job/expert-plan.js";
+export { activeParameters, flopsOfJob } from "./job/model-flops.js";
 export { lossChunksOf, mostLossChunks } from "./job/loss-chunks.js";
 export {
   type ResolvedJob,

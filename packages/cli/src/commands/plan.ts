@@ -58,7 +58,9 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
     ...report,
     budget,
     program_hash: planned.programHash,
-    ...(one === undefined ? {} : { loss_chunks: one.lossChunks, other_attention: one.otherAttention ?? null }),
+    ...(one === undefined
+      ? {}
+      : { loss_chunks: one.lossChunks, other_attention: one.otherAttention ?? null, experts: one.experts ?? null }),
     ...(report.fits ? {} : { advice }),
     warnings: subject.warnings,
   };

@@ -4,7 +4,7 @@ import { lossChunkCount } from "@lapidary/ir";
 import { planHtml, type PlanReport } from "@lapidary/simulator";
 import type { Clock } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
-import { printJob } from "@lapidary/training";
+import { type ExpertPlan, expertPlanOf, printJob } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 import { adviseFit, type FitAdvice, type FitFigures } from "./fit-advice.js";
 import { type Budget, budgetOf, type OtherAttention, otherAttention, planJob, programHash } from "./plan-job.js";
@@ -13,6 +13,7 @@ import { overridesOf, type PlanChoice, searchJob } from "./search-job.js";
 
 export type { WeightShards } from "@lapidary/compiler";
 export { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
+export type { ExpertPlan } from "@lapidary/training";
 export type { FitAdvice } from "./fit-advice.js";
 export type { OtherAttention } from "./plan-job.js";
 export { type PlanSubject, planSubject } from "./plan-subject.js";
@@ -28,6 +29,8 @@ export interface StepPlan {
   readonly lossChunks: number;
   /** The step with the other form of attention; undefined if it does not differ. */
   readonly otherAttention: OtherAttention | undefined;
+  /** What the experts of a mixture compute; undefined if the model has none. */
+  readonly experts: ExpertPlan | undefined;
   readonly shards: readonly WeightShards[];
   /** Changes that lower the memory of a step that does not fit, the last one the best. */
   readonly advice: readonly FitAdvice[];
@@ -62,6 +65,7 @@ export function planStep(
     programHash: programHash(simulation),
     lossChunks: lossChunkCount(simulation.program.global),
     otherAttention: otherAttention(job, planned),
+    experts: expertPlanOf(job),
     shards: weightShards(simulation.program.chip, simulation.program.global),
     advice,
     page: () =>
