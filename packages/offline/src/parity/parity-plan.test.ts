@@ -13,6 +13,8 @@ const asked = (options: Partial<ParityOptions>): ParityOptions => ({
   workers: undefined,
   executor: undefined,
   lossChunks: undefined,
+  strategy: undefined,
+  overrides: [],
   part: undefined,
   ...options,
 });
