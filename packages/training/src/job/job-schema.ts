@@ -3,6 +3,7 @@ import { filterNames } from "@lapidary/data";
 import { f32Number } from "@lapidary/models";
 import { z } from "zod";
 import { optimizerSchema, scheduleSchema } from "../optimizer/optimizer-config.js";
+import { modelChangeSchema } from "./model-base.js";
 import { modelFileSchema } from "./model-file.js";
 import { extentSchema, podFileSchema } from "./pod-file.js";
 
@@ -370,9 +371,9 @@ export const jobFileSchema = z.strictObject({
     .optional()
     .describe("The file's name by default"),
   model: z
-    .union([z.string().min(1), modelFileSchema])
+    .union([z.string().min(1), modelFileSchema, modelChangeSchema])
     .describe(
-      "Name of a file of configs/models, a path, the directory of a Hugging Face checkpoint (its config.json), or the model itself",
+      "Name of a file of configs/models, a path, the directory of a Hugging Face checkpoint (its config.json), the model itself, or { base: gemma-2b, layers: 2 }: a change of another",
     ),
   pod: z.union([z.string().min(1), podFileSchema]).describe("Name of a file of configs/pods, a path, or the pod itself"),
   pods: z.number().int().min(1).max(64).default(1).describe("Number of pods, connected by the data-centre network"),

@@ -158,8 +158,10 @@ describe("job files", () => {
         environment,
       );
       deepStrictEqual(job.rules["batch"], ["data"]);
-      deepStrictEqual(job.rules["heads"], name.includes("tensor") || name === "two-dimensional" ? ["model"] : []);
-      strictEqual(job.zero, Number(/zero-(\d)/.exec(name)?.[1] ?? (name === "two-dimensional" ? 1 : 0)));
+      const isOnModel = /tensor|two-dimensional|context|expert/.test(name);
+      deepStrictEqual(job.rules["heads"], isOnModel ? ["model"] : []);
+      const zero = /zero-(\d)/.exec(name)?.[1] ?? { "two-dimensional": 1, context: 3, expert: 3 }[name];
+      strictEqual(job.zero, Number(zero ?? 0));
       strictEqual(mine.zero, 2);
       deepStrictEqual(mine.rules["vocab"], []);
     });

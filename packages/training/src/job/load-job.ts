@@ -28,6 +28,8 @@ import {
 } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileOf, modelFileSchema } from "./model-file.js";
 import { podAxis } from "./axis-names.js";
+import { orderMesh } from "./mesh-order.js";
+import { expandModelBase, isModelChange } from "./model-base.js";
 import { applyOverride } from "./override.js";
 import { type PodFile, podFileSchema } from "./pod-file.js";
 import { type StrategyFile, strategyFileSchema } from "./strategy-file.js";
@@ -117,12 +119,20 @@ export function resolveLocatedJob(
   const { file, base } = given;
   const source = sourceOf(given);
   const warnings = [...replaceRenamedKeys(source), ...overrides.flatMap((override) => applyOverride(jobFileSchema, source, override))];
-  const job = validate(jobFileSchema, source);
-  checkRecipe(job, source);
+  orderMesh(source);
   const absolute = (path: string, ...keys: string[]): string =>
     isAbsolute(path) ? path : resolve(source.isOverridden(keys) ? environment.base : base, path);
-
   const files: NamedFiles = { configsDir: environment.configsDir, source, absolute };
+  const ofBase: Warning[] = [];
+  expandModelBase(source, (name) => {
+    const found = modelOf(name, files);
+    ofBase.push(...found.warnings);
+    return found.model;
+  });
+  const job = validate(jobFileSchema, source);
+  checkRecipe(job, source);
+  if (isModelChange(job.model)) throw new Error("invariant broken: the base of the model is expanded");
+
   const { model, warnings: modelWarnings } = modelOf(job.model, files);
   const pod = named<PodFile>("pod", podFileSchema, job.pod, files);
   const strategy = job.strategy === undefined ? undefined : named<StrategyFile>("strategy", strategyFileSchema, job.strategy, files);
@@ -187,12 +197,12 @@ export function resolveLocatedJob(
   checkAdapter(resolved, source);
   checkAxes(resolved, source);
   const locationOf: LocatedJob["locationOf"] = (path) => source.locationOf(path.join(".") === "train.init" ? initKeys(job) : path);
-  return { job: resolved, locationOf, warnings: [...warnings, ...modelWarnings] };
+  return { job: resolved, locationOf, warnings: [...warnings, ...ofBase, ...modelWarnings] };
 }
 
 /** The model of a job: a value, a named file, or the `config.json` of a Hugging Face checkpoint. */
 function modelOf(
-  of: JobFile["model"],
+  of: string | ModelFile,
   files: NamedFiles,
 ): { readonly model: ModelFile & { readonly name: string }; readonly warnings: readonly Warning[] } {
   const directory =

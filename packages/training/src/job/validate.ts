@@ -1,5 +1,6 @@
 import { f32Max, LapidaryError, suggest } from "@lapidary/std";
 import type { z } from "zod";
+import { foreignKeyRemedy } from "./foreign-keys.js";
 import { dottedPaths, keysAt } from "./schema-paths.js";
 import { type Path, valueAt, type ConfigSource } from "./config-source.js";
 
@@ -48,15 +49,18 @@ function unknownKey(schema: z.core.$ZodType, source: ConfigSource, path: Path): 
   const near = suggest(key, siblings);
   const elsewhere = dottedPaths(schema).find((dotted) => dotted.split(".").at(-1) === key);
   const prefix = parent.length === 0 ? "" : `${parent.map(String).join(".")}.`;
+  const foreign = foreignKeyRemedy(key, valueAt(source.value, path), dottedPaths(schema));
   const remedy = siblings.includes(key)
     ? `the other keys do not allow it: remove it, or override it with ${prefix}${key}=null`
-    : elsewhere !== undefined
-      ? `did you mean "${elsewhere}"?`
-      : near !== undefined
-        ? `did you mean "${prefix}${near}"?`
-        : siblings.length > 0
-          ? `known keys are ${siblings.join(", ")}`
-          : "remove it";
+    : foreign !== undefined
+      ? foreign
+      : elsewhere !== undefined
+        ? `did you mean "${elsewhere}"?`
+        : near !== undefined
+          ? `did you mean "${prefix}${near}"?`
+          : siblings.length > 0
+            ? `known keys are ${siblings.join(", ")}`
+            : "remove it";
   return new LapidaryError({
     code: "LAP_CONFIG_UNKNOWN_KEY",
     message: `unknown key "${prefix}${key}"`,
