@@ -81,6 +81,21 @@ export const commandTree: CommandSpec = {
       run: async (context) => (await import("./commands/doctor.js")).doctor(context),
     },
     {
+      name: "setup",
+      summary: "provide what doctor checks: all of it, or the named steps again",
+      group: machine,
+      arguments: [
+        {
+          name: "steps",
+          description: "packages, libtensorflow, redis, kernels; in a checkout also build",
+          optional: true,
+          variadic: true,
+        },
+      ],
+      examples: ["lapidary setup", "lapidary setup redis kernels"],
+      run: async (context, args) => (await import("./commands/setup.js")).setup(context, args.list("steps")),
+    },
+    {
       name: "launch",
       summary: "submit a job, or a pipeline of jobs, and follow it",
       group: run,
