@@ -50,13 +50,7 @@ describe("the load of experts", () => {
     deepStrictEqual(expertMetricNames({ experts: undefined }, {}), []);
   });
 
-  for (const axes of [
-    { expert: 4 },
-    { expert: 2, data: 2 },
-    { data: 2, expert: 2, context: 2 },
-    { data: 2, model: 2 },
-    { context: 4, model: 2 },
-  ])
+  for (const axes of [{ expert: 4 }, { expert: 2, data: 2 }, { data: 2, expert: 2, context: 2 }, { data: 2, model: 2 }])
     it(`loss, gradients and dropped choices are those of one chip on ${JSON.stringify(axes)}`, () => {
       const mesh = makeMesh(axes);
       const rules = defaultRules(mesh, model.params);
