@@ -58,7 +58,7 @@ export interface OpAttrs {
 }
 
 /** Leading dims that a table and its ids share; 0 if absent. */
-export interface RowAttrs {
+interface RowAttrs {
   readonly batch?: number;
 }
 

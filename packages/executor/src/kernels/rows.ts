@@ -119,7 +119,7 @@ function bindToLocal(
 ): Bound | undefined {
   if (positions.length === whole) return undefined;
   if (isContiguous(positions)) return native.bind("Sub", [native.type("T", "i32")], [keep(tf.scalar(positions[0] ?? 0, "int32"))]);
-  return bindLookUp(tf, keep, native, whole, positions, [1]);
+  return bindLookUp(tf, keep, native, { whole, positions, tail: [1] });
 }
 
 /** Maps indices [batch…, ids…, 1] to row numbers [batch…, ids…, tail…] among the rows of all tables. Other rows get a number below zero. */
@@ -132,7 +132,7 @@ function bindToFlat(
   tail: readonly number[],
 ): Bound {
   // The number of a missing row is below zero after the addition of the first row of any table.
-  const local = bindLookUp(tf, keep, native, whole, positions, tail, ids.tables * ids.rows + 1);
+  const local = bindLookUp(tf, keep, native, { whole, positions, tail, missing: ids.tables * ids.rows + 1 });
   const dims = [...ids.dims.map((size, d) => (d < ids.batch ? size : 1)), ...tail];
   const first = tf.tensor(
     Int32Array.from({ length: ids.tables }, (_, table) => table * ids.rows),
@@ -142,15 +142,22 @@ function bindToFlat(
   return chain(local, native.bind("AddV2", [native.type("T", "i32")], [keep(first)]));
 }
 
+interface LookUp {
+  /** Rows of the whole table. */
+  readonly whole: number;
+  /** The rows of this part. */
+  readonly positions: Int32Array;
+  readonly tail: readonly number[];
+  /** Minus the number of a row that this part lacks; 1 by default. */
+  readonly missing?: number;
+}
+
 /** Maps indices [ids…, 1] to local row numbers [ids…, tail…] with a lookup table. A missing row gets `-missing`. */
 function bindLookUp(
   tf: TfjsCore,
   keep: (tensor: DeviceTensor) => DeviceTensor,
   native: NativeOps,
-  whole: number,
-  positions: Int32Array,
-  tail: readonly number[],
-  missing = 1,
+  { whole, positions, tail, missing = 1 }: LookUp,
 ): Bound {
   // The table has the local row plus `missing`. An index out of range gives 0, so that it becomes `-missing` too.
   const table = keep(
@@ -207,7 +214,7 @@ const scatter: Kernel<"scatter"> = {
     const toRows =
       batch > 0
         ? bindToFlat(context, native, whole, positions, { dims: ids, batch, tables, rows }, [])
-        : bindLookUp(tf, keep, native, whole, positions, []);
+        : bindLookUp(tf, keep, native, { whole, positions, tail: [] });
     const local = chain(asIndices, toRows);
     const sum = native.bind(
       "UnsortedSegmentSum",

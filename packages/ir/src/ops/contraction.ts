@@ -5,7 +5,7 @@ import type { Value } from "../graph.js";
 import { type Factor, type OpDef, type OpFactors, defineOp, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { forEachIndex, tensor } from "../tensor.js";
-import { type TensorType, isFloat, sameDims, sizeOf, stridesOf, tensorType } from "../types.js";
+import { type TensorType, isFloat, sizeOf, stridesOf, tensorType } from "../types.js";
 
 const at = (index: readonly number[], strides: readonly number[]): number => index.reduce((sum, i, d) => sum + i * (strides[d] ?? 0), 0);
 

@@ -2,7 +2,7 @@ import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { type LayerType, layerTypesOf, type ModelConfig, ropeOf } from "../model-config.js";
 import type { HiddenOptions, KeysAndValues } from "../model.js";
-import { exchangeHeads, type HeadExchange, returnHeads } from "./head-exchange.js";
+import { exchangeHeads, type HeadExchange, type Heads, returnHeads } from "./head-exchange.js";
 import { hiddenBias } from "./hidden-bias.js";
 import { lowRank, type Projection } from "./projection.js";
 import { applyRope, type RopeTables, ropeTables, scaleTables } from "./rope.js";
@@ -164,11 +164,6 @@ function outProjection(g: GraphBuilder, heads: Value, at: readonly [number, numb
     );
   const out = g.named("out", times(o.weight));
   return o.adapter === undefined ? out : g.named("out_lora", g.add(out, lowRank(g, times(o.adapter.a), o.adapter)));
-}
-
-/** Queries [B, T, K, G, E], keys and values [B, T, K, E]. */
-export interface Heads extends KeysAndValues {
-  readonly q: Value;
 }
 
 function ownHeads(

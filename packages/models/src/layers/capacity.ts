@@ -1,6 +1,6 @@
 import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import type { ExpertLoad, Routing } from "../model.js";
-import type { ExpertStacks } from "./experts.js";
+import type { ExpertStacks } from "./expert-stacks.js";
 import { changeSharding } from "./change-sharding.js";
 import { gated } from "./gated-mlp.js";
 import type { Projection } from "./projection.js";

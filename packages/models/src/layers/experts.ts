@@ -1,20 +1,11 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
 import type { Dispatch, ExpertLoad, Routing } from "../model.js";
 import { dispatchByCapacity } from "./capacity.js";
+import type { ExpertStacks } from "./expert-stacks.js";
 import { gated } from "./gated-mlp.js";
 import type { Projection } from "./projection.js";
 
 // B batch · T positions · D model dim · E experts · F width of an expert · R rank of an adapter
-
-/** The projections of all experts of a layer. */
-export interface ExpertStacks {
-  /** [E, F, D] */
-  readonly gate: Projection;
-  /** [E, F, D] */
-  readonly up: Projection;
-  /** [E, D, F] */
-  readonly down: Projection;
-}
 
 interface ExpertOptions {
   readonly dispatch: Dispatch;

@@ -1,9 +1,14 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
 import { assert } from "@lapidary/std";
-import type { Heads } from "./attention.js";
+import type { KeysAndValues } from "../model.js";
 import { changeSharding } from "./change-sharding.js";
 
 // B batch · T positions · K kv heads · G query heads of one kv head · E head dim
+
+/** Queries [B, T, K, G, E], keys and values [B, T, K, E]. */
+export interface Heads extends KeysAndValues {
+  readonly q: Value;
+}
 
 /**
  * Context parallelism by heads (DeepSpeed-Ulysses, Jacobs et al. 2023). Outside, a chip has some positions of all heads. In attention it

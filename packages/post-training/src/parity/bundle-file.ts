@@ -2,7 +2,6 @@ import { type ArrayData, readParam } from "@lapidary/interop";
 import { type ParamSpec, storedTensors } from "@lapidary/models";
 import { BundleFile, bundleError } from "@lapidary/training";
 
-type F32Array = Extract<ArrayData, { dtype: "f32" }>;
 type I32Array = Extract<ArrayData, { dtype: "i32" }>;
 
 /** A file of a post-training bundle, whose ids, masks and labels are checked when they are read. */

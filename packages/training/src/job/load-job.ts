@@ -123,17 +123,7 @@ export function resolveLocatedJob(
   const absolute = (path: string, ...keys: string[]): string =>
     isAbsolute(path) ? path : resolve(source.isOverridden(keys) ? environment.base : base, path);
   const files: NamedFiles = { configsDir: environment.configsDir, source, absolute };
-  const ofBase: Warning[] = [];
-  expandModelBase(source, (name) => {
-    const found = modelOf(name, files);
-    ofBase.push(...found.warnings);
-    return found.model;
-  });
-  const job = validate(jobFileSchema, source);
-  checkRecipe(job, source);
-  if (isModelChange(job.model)) throw new Error("invariant broken: the base of the model is expanded");
-
-  const { model, warnings: modelWarnings } = modelOf(job.model, files);
+  const { job, model, warnings: modelWarnings } = validateWithModel(files);
   const pod = named<PodFile>("pod", podFileSchema, job.pod, files);
   const strategy = job.strategy === undefined ? undefined : named<StrategyFile>("strategy", strategyFileSchema, job.strategy, files);
 
@@ -197,7 +187,23 @@ export function resolveLocatedJob(
   checkAdapter(resolved, source);
   checkAxes(resolved, source);
   const locationOf: LocatedJob["locationOf"] = (path) => source.locationOf(path.join(".") === "train.init" ? initKeys(job) : path);
-  return { job: resolved, locationOf, warnings: [...warnings, ...ofBase, ...modelWarnings] };
+  return { job: resolved, locationOf, warnings: [...warnings, ...modelWarnings] };
+}
+
+/** The job of a source, and its model. A change of a model becomes the whole model first. */
+function validateWithModel(files: NamedFiles): { readonly job: JobFile } & ReturnType<typeof modelOf> {
+  const { source } = files;
+  const ofBase: Warning[] = [];
+  expandModelBase(source, (name) => {
+    const found = modelOf(name, files);
+    ofBase.push(...found.warnings);
+    return found.model;
+  });
+  const job = validate(jobFileSchema, source);
+  checkRecipe(job, source);
+  if (isModelChange(job.model)) throw new Error("invariant broken: the base of the model is expanded");
+  const { model, warnings } = modelOf(job.model, files);
+  return { job, model, warnings: [...ofBase, ...warnings] };
 }
 
 /** The model of a job: a value, a named file, or the `config.json` of a Hugging Face checkpoint. */
