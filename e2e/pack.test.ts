@@ -54,9 +54,23 @@ describe("a package that npm installs", function () {
   });
 
   it("a job of the shipped configs runs in an empty directory, which gets the state", async () => {
-    await home.run("up");
-    const { code, stderr } = await home.run("launch", "configs/jobs/nano16.yaml", "train.steps=2", "--name", "two");
+    const refused = await home.run("launch", "nano16");
+    deepStrictEqual([refused.code, refused.stderr.includes("LAP_COORDINATOR_DOWN")], [3, true]);
+    const { code, stderr } = await home.run("launch", "configs/jobs/nano16.yaml", "train.steps=2", "--name", "two", "--up");
     strictEqual(code, 0, stderr);
     ok(existsSync(join(home.directory, ".lapidary/runs/two/checkpoints/step-2")));
+  });
+
+  it("without a coordinator, commands read the records of runs, and those that act say what is needed", async () => {
+    await home.run("down");
+    const { jobs } = (await home.json("jobs", "list")) as { jobs: { id: string; state: string; step: number }[] };
+    deepStrictEqual(
+      jobs.map(({ id, state, step }) => [id, state, step]),
+      [["two", "done", 2]],
+    );
+    match((await home.run("jobs", "get", "two")).stdout, /held-out loss/);
+    match((await home.run("logs", "two", "--follow")).stdout, /attempt 1 starts/);
+    const { code, stderr } = await home.run("jobs", "cancel", "two");
+    deepStrictEqual([code, stderr.includes("LAP_COORDINATOR_DOWN")], [3, true]);
   });
 });

@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /**
  * `npm test`: sets up, builds, lints and runs every test. The last line is always `N passed, N failed`; a failed
- * set-up, build or lint counts as a failure. `node tools/test.mjs NAME…` runs only the groups whose names start with NAME.
+ * set-up, build or lint counts as a failure. A group that fails counts at once; nothing runs again. The lines before the last one name the tests
+ * that were skipped, because this machine lacks what they need. `node tools/test.mjs NAME…` runs only the groups whose names start with NAME.
+ * `--release` adds the groups of a release.
  */
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -12,13 +14,17 @@ import { setUp, printError, underSession } from "./setup/main.mjs";
 import { Session, SetupError } from "./setup/session.mjs";
 import { readStamp, writeStamp } from "./setup/stamp.mjs";
 import { findGroups, runGroup } from "./test/groups.mjs";
+import { propertiesText, skippedText, totalText } from "./test/summary.mjs";
 
 /** Seconds that groups took on a slow machine, so that a fresh clone also starts the longest groups first. @type {Record<string, number>} */
 const usualTimes = JSON.parse(readFileSync(new URL("test/usual-times.json", import.meta.url), "utf8"));
 const session = new Session();
-const chosen = process.argv.slice(2);
+const isRelease = process.argv.includes("--release");
+const chosen = process.argv.slice(2).filter((argument) => argument !== "--release");
 let passed = 0;
 let failed = 0;
+/** @type {import("./test/summary.mjs").GroupOutcome[]} */
+const outcomes = [];
 
 /** @param {string} line */
 const print = (line) => process.stdout.write(`${line}\n`);
@@ -37,6 +43,7 @@ const wentWell = await underSession(session, async () => {
   await runTests();
 });
 if (!wentWell) failed += 1;
+for (const line of [...totalText(outcomes), ...skippedText(outcomes)]) print(line);
 print(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
 
@@ -61,14 +68,6 @@ async function attempt(work, survivable) {
  */
 function report(title, details) {
   failed += 1;
-  printFailure(title, details);
-}
-
-/**
- * @param {string} title
- * @param {string} details
- */
-function printFailure(title, details) {
   session.report.clear();
   print(`  ✘ ${title}`);
   print(details.trimEnd().replace(/^/gm, "      "));
@@ -80,15 +79,18 @@ function printFailure(title, details) {
  */
 function printOutcome(group, outcome) {
   session.report.clear();
-  const skipped = outcome.skipped === 0 ? "" : `, ${outcome.skipped} skipped`;
+  const skipped = outcome.skipped.length === 0 ? "" : `, ${outcome.skipped.length} skipped`;
   print(
     `${outcome.failures.length === 0 ? "✔" : "✘"} ${group.name}: ${outcome.passed} passed, ${outcome.failures.length} failed${skipped} (${outcome.seconds.toFixed(1)} s)`,
   );
+  if (process.env.LAPIDARY_TEST_SEED === "random") for (const line of propertiesText(outcome)) print(line);
 }
 
 async function runTests() {
   const times = /** @type {Record<string, number>} */ (readStamp(session.root, "test-times") ?? {});
-  const groups = findGroups(session.root).filter(({ name }) => chosen.length === 0 || chosen.some((prefix) => name.startsWith(prefix)));
+  const groups = findGroups(session.root, isRelease).filter(
+    ({ name }) => chosen.length === 0 || chosen.some((prefix) => name.startsWith(prefix)),
+  );
   const total = groups.length;
   /** The last measured time of a group, here or on another machine; a guess for a group that never ran. @param {import("./test/groups.mjs").Group} group */
   const timeOf = ({ name, files }) => times[name] ?? usualTimes[name] ?? 5 * files.length;
@@ -109,26 +111,7 @@ async function runTests() {
       show();
       times[group.name] = outcome.seconds;
       printOutcome(group, outcome);
-      if (outcome.failures.length === 0) passed += outcome.passed;
-      else {
-        // The failures are printed now. The second run decides whether they count.
-        for (const { title, message } of outcome.failures) printFailure(title, message);
-        flaky.push(group);
-      }
-    }
-  };
-  /**
-   * Groups that failed run once more, alone, because a test can miss a deadline on a busy machine. Both runs are printed; the second one
-   * counts.
-   * @type {import("./test/groups.mjs").Group[]}
-   */
-  const flaky = [];
-  const again = async () => {
-    for (const group of flaky) {
-      task.update(`${group.name} once more, alone`);
-      const outcome = await runGroup(session, group);
-      printOutcome(group, outcome);
-      if (outcome.failures.length === 0) print(`  ! ${group.name} failed at first and passed when it ran alone: it is flaky`);
+      outcomes.push({ group: group.name, outcome });
       passed += outcome.passed;
       for (const { title, message } of outcome.failures) report(title, message);
     }
@@ -137,7 +120,6 @@ async function runTests() {
   const shared = groups.filter((group) => !group.alone).sort((a, b) => timeOf(b) - timeOf(a));
   await Promise.all(Array.from({ length: Math.min(availableParallelism(), 8) }, () => drain(shared)));
   await drain(groups.filter((group) => group.alone));
-  await again();
   task.end();
   writeStamp(session.root, "test-times", times);
 }

@@ -53,6 +53,9 @@ function sharedLibraries(): string {
 const definedEnvironment = (): Record<string, string> =>
   Object.fromEntries(Object.entries(process.env).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])));
 
+/** A page that does not reach a state within this time hangs. The time is long, so that a busy machine does not fail a test. */
+const hangLimit_ms = 120_000;
+
 export interface Visit {
   readonly page: Page;
   /** Errors and warnings of the page. */
@@ -72,6 +75,7 @@ export interface VisitOptions {
 export async function visit(browser: Browser, port: number, token: string, options: VisitOptions = {}): Promise<Visit> {
   const { width = 1440, height = 1000, dark = false, at = "#/" } = options;
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? "dark" : "light", locale: "en-GB" });
+  context.setDefaultTimeout(hangLimit_ms);
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(`${error.message}\n${error.stack ?? ""}`));
@@ -89,8 +93,8 @@ export async function goTo(page: Page, at: string): Promise<void> {
   await page.evaluate(`location.hash = ${JSON.stringify(at)}`);
 }
 
-/** Waits until a JavaScript expression is true in the page. */
-export async function until(page: Page, expression: string, timeout = 15_000): Promise<void> {
+/** Waits until a JavaScript expression is true in the page. The limit only ends a test that hangs. */
+export async function until(page: Page, expression: string, timeout = hangLimit_ms): Promise<void> {
   // Evaluated by the driver, because the content security policy of the page forbids eval.
   const deadline = performance.now() + timeout;
   while ((await page.evaluate(`(() => { try { return Boolean(${expression}); } catch { return false; } })()`)) !== true) {

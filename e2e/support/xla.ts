@@ -67,7 +67,7 @@ export const saving = (steps: number, folder: string, format: "orbax" | "safeten
 ];
 
 /** A port that is currently free. */
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject).listen(0, "127.0.0.1", () => {

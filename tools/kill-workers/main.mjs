@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { redisServer } from "../setup/checks.mjs";
+import { corpusFiles, seededRandom, writeCorpus } from "./corpus.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const lapidary = join(root, "packages/cli/bin/lapidary.mjs");
@@ -35,54 +36,14 @@ const [megabytes, kills, workers] = [number(values.megabytes), number(values.kil
 const directory = values.directory;
 mkdirSync(directory, { recursive: true });
 
-/** mulberry32 */
-const state = { value: number(values.seed) };
-function random() {
-  state.value = (state.value + 0x6d2b79f5) >>> 0;
-  let t = state.value;
-  t = Math.imul(t ^ (t >>> 15), t | 1);
-  t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-}
+const random = seededRandom(number(values.seed));
 /** @param {number} limit */
 const below = (limit) => Math.floor(random() * limit);
 
-/** Texts with copies, near-duplicates, common passages and items of an evaluation set. */
-function writeCorpus() {
-  const words = Array.from({ length: 2000 }, () =>
-    Array.from({ length: 3 + below(7) }, () => String.fromCharCode(97 + below(26))).join(""),
-  );
-  const sentence = () => `${Array.from({ length: 8 + below(12) }, () => words[below(words.length)]).join(" ")}.`;
-  const text = (/** @type {number} */ sentences) => Array.from({ length: sentences }, sentence).join(" ");
-  const passages = Array.from({ length: 20 }, () => text(3));
-  const items = Array.from({ length: 20 }, (_, i) => ({ id: `item-${i}`, query: text(3), label: text(1) }));
-  /** @type {string[]} */
-  const recent = [];
-  mkdirSync(join(directory, "evals"), { recursive: true });
-  writeFileSync(join(directory, "evals/items.jsonl"), items.map((item) => `${JSON.stringify(item)}\n`).join(""));
-  const files = 8;
-  const fileBytes = (megabytes * 1e6) / files;
-  for (let file = 0; file < files; file++) {
-    const source = file % 2 === 0 ? "web" : "books";
-    mkdirSync(join(directory, "in", source), { recursive: true });
-    const output = openSync(join(directory, "in", source, `${file}.jsonl`), "w");
-    for (let bytes = 0, row = 0; bytes < fileBytes; row++) {
-      const kind = below(10);
-      const item = items[below(items.length)];
-      const earlier = recent[below(recent.length)];
-      let content = text(10 + below(30));
-      if (kind === 0 && earlier !== undefined) content = earlier;
-      else if (kind === 1 && earlier !== undefined) content = `${earlier} ${sentence()}`;
-      else if (kind === 2) content += ` ${passages[below(passages.length)]}`;
-      else if (kind === 4) content += ` Write to ${words[below(words.length)]}@velmora-post.net.`;
-      else if (kind === 3) content += ` ${item?.query} ${item?.label}`;
-      recent[row % 100] = content;
-      const line = `${JSON.stringify({ id: `${file}-${row}`, text: content })}\n`;
-      writeFileSync(output, line);
-      bytes += line.length;
-    }
-    closeSync(output);
-  }
+/** Sources of a corpus, and pipeline files over it. */
+function writeInputs() {
+  writeCorpus(directory, megabytes, random);
+  const fileBytes = (megabytes * 1e6) / corpusFiles;
   const stages = [
     "  - measure: [gopher]",
     "  - rules: { short: 'gopher.words < 150' }",
@@ -156,7 +117,7 @@ async function kill(name) {
   await exited;
 }
 
-writeCorpus();
+writeInputs();
 execFileSync(process.execPath, [lapidary, "data", "run", join(directory, "calm.yaml"), "--check"], {
   stdio: ["ignore", log, log],
   env: { ...process.env, LAPIDARY_HOME: join(directory, "home") },
@@ -187,7 +148,30 @@ const starts = {
   planner: () => start("planner", process.execPath, [lapidary, "data", "run", join(directory, "killed.yaml"), ...redis]),
 };
 for (let i = 0; i < workers; i++)
-  starts[`worker-${i}`] = () => start(`worker-${i}`, process.execPath, [lapidary, "data", "worker", "--cores", "1", ...redis]);
+  starts[`worker-${i}`] = () => start(`worker-${i}`, process.execPath, [lapidary, "data", "worker", "--cores", "1", "--verbose", ...redis]);
+
+/**
+ * How often workers began and completed the work of each task since the last call. The log has a line for each.
+ * @returns {{ started: number, stored: number }} the largest number of a task
+ */
+function mostOfATask() {
+  const text = readFileSync(join(directory, "processes.log"), "utf8");
+  /** @param {string} state */
+  const most = (state) => {
+    /** @type {Map<string, number>} */
+    const counts = new Map();
+    for (const [, key = ""] of text.slice(logged).matchAll(new RegExp(`^lapidary: ${state} ([0-9a-f]{64}) `, "gm")))
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    if (counts.size === 0) throw new Error(`no worker ${state} a task`);
+    return Math.max(...counts.values());
+  };
+  const result = { started: most("started"), stored: most("stored") };
+  logged = text.length;
+  return result;
+}
+let logged = readFileSync(join(directory, "processes.log"), "utf8").length;
+const most = { started: 0, stored: 0 };
+const begun = process.hrtime.bigint();
 
 /** @type {Record<string, number>} */
 const counts = {};
@@ -199,6 +183,9 @@ const check = () => {
     throw new Error(
       `run ${runs}: ${killed.size} files instead of ${calm.size}; ${differing.length} differ: ${differing.slice(0, 3).join(", ")}`,
     );
+  const { started, stored } = mostOfATask();
+  [most.started, most.stored] = [Math.max(most.started, started), Math.max(most.stored, stored)];
+  if (most.stored > 2) throw new Error(`run ${runs}: the work of a task was completed ${most.stored} times`);
   // Throws if the accounts do not meet.
   execFileSync(process.execPath, [lapidary, "data", "status", join(directory, "killed.yaml"), "--json"], { stdio: ["ignore", log, log] });
 };
@@ -237,7 +224,9 @@ try {
   }
   runs++;
   check();
-  process.stdout.write(`${JSON.stringify({ megabytes, kills: done, killed: counts, runs, files: calm.size, equal: true })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ megabytes, kills: done, killed: counts, runs, files: calm.size, equal: true, most_started: most.started, most_stored: most.stored, seconds: Number(process.hrtime.bigint() - begun) / 1e9 })}\n`,
+  );
 } finally {
   for (const name of running.keys()) await kill(name);
   closeSync(log);

@@ -17,7 +17,6 @@ export const projectRoot = resolve(dirname(fileURLToPath(import.meta.url)), "../
 
 const signals = /** @type {const} */ ({ SIGHUP: 129, SIGINT: 130, SIGTERM: 143 });
 const grace_ms = 2000;
-const settle_ms = 2000;
 const tailLines = 25;
 
 /** A step of the set-up failed. The error has the failure, the output of the tool and a remedy. */
@@ -124,11 +123,11 @@ export class Session {
    * Runs a program to its end in a separate process group. Passes its output to `onLine` and returns the output.
    * @param {string} command
    * @param {readonly string[]} args
-   * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, onLine?: (line: string) => void, timeout_ms?: number, endLeftovers?: boolean }} [options]
-   *   `endLeftovers`: ends processes of the group that still run after the program has exited, and names them in the result
+   * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, onLine?: (line: string) => void, timeout_ms?: number, endLeftovers_ms?: number }} [options]
+   *   `endLeftovers_ms`: ends processes of the group that still run so long after the program has exited, and names them in the result
    * @returns {Promise<{ code: number, stdout: string, tail: string, leftovers: readonly string[] }>} `code` 127: no such program
    */
-  run(command, args, { cwd = this.root, env = this.env, onLine, timeout_ms, endLeftovers = false } = {}) {
+  run(command, args, { cwd = this.root, env = this.env, onLine, timeout_ms, endLeftovers_ms } = {}) {
     return new Promise((done) => {
       // An interrupted session does not start any more programs; its process is about to exit.
       if (this.interrupted) return;
@@ -168,15 +167,16 @@ export class Session {
       child.on("exit", () => {
         clearTimeout(timer);
         // Remaining processes may keep the pipes open, and then "close" would never come.
-        if (endLeftovers && child.pid !== undefined) {
-          void survivors(child.pid).then((alive) => {
+        if (endLeftovers_ms !== undefined && child.pid !== undefined) {
+          void survivors(child.pid, endLeftovers_ms).then((alive) => {
             leftovers = alive;
             if (alive.length > 0) killGroup(child, "SIGKILL");
           });
         }
       });
       child.on("close", async (code, signal) => {
-        if (endLeftovers && child.pid !== undefined) leftovers = leftovers.length > 0 ? leftovers : await survivors(child.pid);
+        if (endLeftovers_ms !== undefined && child.pid !== undefined)
+          leftovers = leftovers.length > 0 ? leftovers : await survivors(child.pid, endLeftovers_ms);
         this.children.delete(child);
         // The promise never settles, because the process is about to exit.
         if (this.interrupted) return;
@@ -203,11 +203,12 @@ function killGroup(child, signal) {
 }
 
 /**
- * The command lines of the processes of a group that still run shortly after the leader has exited (Linux only).
+ * The command lines of the processes of a group that still run some time after the leader has exited (Linux only).
  * @param {number} group
+ * @param {number} settle_ms
  * @returns {Promise<readonly string[]>}
  */
-async function survivors(group) {
+async function survivors(group, settle_ms) {
   const deadline_ms = Date.now() + settle_ms;
   for (;;) {
     const alive = groupMembers(group);

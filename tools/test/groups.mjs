@@ -2,7 +2,7 @@
  * Finds the groups of tests, and runs a group in a separate mocha process.
  *
  *     unit   one group per package, and one for tools; several groups for a package with many files
- *     e2e    one group per file, named by its path: `e2e/parity`, `e2e/cases/corpus`
+ *     e2e    one group per file, named by its path: `e2e/parity`, `e2e/cases/corpus`; `e2e/release/…` only for a release
  *
  * Groups run in parallel, one per core. Groups that measure time (`alone`) run in sequence, while no other group runs.
  */
@@ -10,20 +10,30 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:f
 import { join, relative } from "node:path";
 import { packageNames } from "../setup/build.mjs";
 
-const groupTimeout_ms = 15 * 60_000;
+/** Ends a group that hangs. Rounds of `npm run test:nightly` draw more cases and take longer. */
+const groupTimeout_ms = (process.env.LAPIDARY_PROPERTY_RUNS === undefined ? 25 : 240) * 60_000;
+/** A process that a test has ended may need this time to exit on a busy machine. */
+const settle_ms = 20_000;
 /** Maximum number of files in a group of unit tests. */
 const filesOfGroup = 16;
+/** Repeats of claims on more meshes, for a release: `npm run test:release` runs them after all other groups. */
+const releasePrefix = "e2e/release/";
 /** This group measures how fast a page draws. */
 const alone = new Set(["e2e/dashboard-live"]);
 
 /** @typedef {{ readonly name: string, readonly alone: boolean, readonly files: readonly string[] }} Group */
-/** @typedef {{ readonly passed: number, readonly skipped: number, readonly failures: readonly { title: string, message: string }[], readonly seconds: number }} Outcome */
+/** @typedef {{ readonly title: string, readonly cases: number, readonly rejected: number, readonly seed: number }} Property */
+/**
+ * @typedef {{ readonly passed: number, readonly skipped: readonly string[], readonly properties: readonly Property[],
+ *   readonly failures: readonly { title: string, message: string }[], readonly seconds: number }} Outcome
+ */
 
 /**
  * @param {string} root
+ * @param {boolean} [withRelease] whether the groups of a release are among them
  * @returns {Group[]}
  */
-export function findGroups(root) {
+export function findGroups(root, withRelease = false) {
   const units = packageNames(root).map((name) => ({ name, files: testFiles(join(root, "packages", name, "dist"), ".test.js") }));
   units.push({ name: "tools", files: testFiles(join(root, "tools"), ".test.mjs") });
   const e2e = join(root, "e2e/dist");
@@ -33,7 +43,9 @@ export function findGroups(root) {
       .replaceAll("\\", "/")}`,
     files: [file],
   }));
-  return [...units.flatMap(inParts), ...whole].map((group) => ({ ...group, alone: alone.has(group.name) }));
+  return [...units.flatMap(inParts), ...whole]
+    .filter(({ name }) => withRelease || !name.startsWith(releasePrefix))
+    .map((group) => ({ ...group, alone: alone.has(group.name) }));
 }
 
 /**
@@ -63,22 +75,23 @@ function testFiles(directory, ending) {
 /**
  * @param {import("../setup/session.mjs").Session} session
  * @param {Group} group
+ * @param {number} [endLeftovers_ms] how long processes of the group may still run after its end
  * @returns {Promise<Outcome>}
  */
-export async function runGroup(session, group) {
+export async function runGroup(session, group, endLeftovers_ms = settle_ms) {
   const directory = join(session.root, "out/test");
   mkdirSync(directory, { recursive: true });
   const output = join(directory, `${group.name.replaceAll("/", "-")}.jsonl`);
   rmSync(output, { force: true });
   const start_ms = Date.now();
   const reporter = ["--reporter", join(session.root, "tools/test/reporter.mjs"), "--reporter-option", `output=${output}`];
-  const seed = ["--require", join(session.root, "tools/test/seed.mjs")];
+  const plugins = ["seed.mjs", "hang-limit.mjs"].flatMap((name) => ["--require", join(session.root, "tools/test", name)]);
   const mocha = await session.run(
     process.execPath,
-    [join(session.root, "node_modules/mocha/bin/mocha.js"), ...seed, ...reporter, ...group.files],
+    [join(session.root, "node_modules/mocha/bin/mocha.js"), ...plugins, ...reporter, ...group.files],
     {
       timeout_ms: groupTimeout_ms,
-      endLeftovers: true,
+      endLeftovers_ms,
     },
   );
   const lines = existsSync(output)
@@ -99,7 +112,8 @@ export async function runGroup(session, group) {
   if (mocha.leftovers.length > 0) addFailure("processes were left running", mocha.leftovers.join("\n"));
   return {
     passed: lines.filter((line) => line.kind === "pass").length,
-    skipped: lines.filter((line) => line.kind === "pending").length,
+    skipped: lines.filter((line) => line.kind === "pending").map(({ title }) => title),
+    properties: lines.filter((line) => line.kind === "property"),
     failures,
     seconds: (Date.now() - start_ms) / 1000,
   };

@@ -27,8 +27,9 @@ describe("the test runner", () => {
   const outcomeOf = async (text) => {
     const file = write("some.test.mjs", text);
     const session = new Session({ root, report: new Report({ quiet: true }) });
-    const { passed, failures } = await runGroup(session, { name: "some", alone: false, files: [file] });
-    return { passed, failures: failures.map(({ title }) => title), messages: failures.map(({ message }) => message).join("\n") };
+    const { passed, failures, skipped, properties } = await runGroup(session, { name: "some", alone: false, files: [file] }, 1000);
+    const messages = failures.map(({ message }) => message).join("\n");
+    return { passed, failures: failures.map(({ title }) => title), messages, skipped, properties };
   };
 
   it("the test runner has a group for each package and for each e2e file", () => {
@@ -45,6 +46,13 @@ describe("the test runner", () => {
       findGroups(root).map(({ name }) => name),
       ["a", "e2e/one", "e2e/two"],
     );
+  });
+
+  it("the test runner has the groups of a release only if they are wanted", () => {
+    rmSync(join(root, "tools"));
+    for (const file of ["packages/a/package.json", "e2e/dist/one.test.js", "e2e/dist/release/long.test.js"]) write(file, "{}");
+    const namesOf = (/** @type {boolean | undefined} */ withRelease) => findGroups(root, withRelease).map(({ name }) => name);
+    assert.deepEqual([namesOf(undefined), namesOf(true)], [["e2e/one"], ["e2e/one", "e2e/release/long"]]);
   });
 
   it("the test runner splits a package of many files into groups that have each file once", () => {
@@ -77,6 +85,50 @@ describe("the test runner", () => {
     const { failures, messages } = await outcomeOf('import "no-such-package"; it("a", () => {});');
     assert.deepEqual(failures, ["some: the tests did not run to their end"]);
     assert.match(messages, /no-such-package/);
+  });
+
+  it("the test runner names the tests that are skipped, also by a hook of their suite", async () => {
+    const { passed, failures, skipped } = await outcomeOf(
+      'it("a", () => {}); it("b", function () { this.skip(); }); describe("s", () => { before(function () { this.skip(); }); it("c", () => {}); });',
+    );
+    assert.deepEqual({ passed, failures, skipped }, { passed: 1, failures: [], skipped: ["b", "s c"] });
+  });
+
+  it("the test runner counts the cases that a property compared, without those that it rejected", async () => {
+    const { properties, failures } = await outcomeOf(
+      `import fc from "fast-check";
+       it("even", () => fc.assert(fc.property(fc.nat(), (n) => { fc.pre(n % 2 === 0); }), { numRuns: 30 }));
+       it("async", () => fc.assert(fc.asyncProperty(fc.nat(), async () => {}), { numRuns: 7 }));`,
+    );
+    assert.deepEqual(failures, []);
+    assert.deepEqual(
+      properties.map(({ title, cases, rejected }) => [title, cases, rejected > 0]),
+      [
+        ["even", 30, true],
+        ["async", 7, false],
+      ],
+    );
+  });
+
+  it("a property fails with its seed and its case if a case fails, if all are rejected, or if it draws none", async () => {
+    const { failures, messages } = await outcomeOf(
+      `import fc from "fast-check";
+       it("wrong", () => fc.assert(fc.property(fc.nat(), (n) => n < 5)));
+       it("wrong later", () => fc.assert(fc.asyncProperty(fc.nat(), async (n) => n < 5)));
+       it("rejects all", () => fc.assert(fc.property(fc.nat(), () => fc.pre(false))));
+       it("draws none", () => fc.assert(fc.property(fc.nat(), () => true), { numRuns: 0 }));`,
+    );
+    assert.deepEqual(failures, ["wrong", "wrong later", "rejects all", "draws none"]);
+    assert.equal(messages.match(/seed: 20261124/g)?.length, 3);
+    assert.match(messages, /Counterexample: \[5\][^]*compared no case/);
+  });
+
+  it("a slow test passes, because the limit of its file only ends tests that hang", async () => {
+    const { passed, failures } = await outcomeOf(
+      `const slow = () => new Promise((resolve) => setTimeout(resolve, 60));
+       describe("s", function () { this.timeout(20); before(slow); it("a", slow); it("b", function () { return slow(); }).timeout(10); });`,
+    );
+    assert.deepEqual({ passed, failures }, { passed: 2, failures: [] });
   });
 
   it("the test runner ends and names a process that a test leaves", async () => {

@@ -1,10 +1,13 @@
 /**
  * A mocha reporter that appends one JSON line an event to a file immediately, so that results before a crash are
- * not lost. Lines: {kind: "pass" | "fail" | "pending", title, …}, {kind: "end"}, {kind: "held", by}.
+ * not lost. Lines: {kind: "pass" | "fail" | "pending", title, …}, {kind: "property", title, cases, rejected, seed}, {kind: "end"},
+ * {kind: "held", by}.
  */
 import { appendFileSync } from "node:fs";
+import { propertyEvents } from "./property-events.mjs";
 
-const exitWithin_ms = 10_000;
+/** The process normally exits at once. The limit is long, because connections close slowly on a busy machine. */
+const exitWithin_ms = 60_000;
 
 export default class LinesReporter {
   /**
@@ -16,6 +19,9 @@ export default class LinesReporter {
     if (output === undefined) throw new Error("the reporter wants --reporter-option output=FILE");
     /** @param {Record<string, unknown>} line */
     const write = (line) => appendFileSync(output, `${JSON.stringify(line)}\n`);
+    let title = "";
+    runner.on("test", (test) => (title = test.fullTitle()));
+    propertyEvents.on("held", (held) => write({ kind: "property", title, ...held }));
     runner.on("pass", (test) => write({ kind: "pass", title: test.fullTitle(), duration_ms: test.duration }));
     runner.on("pending", (test) => write({ kind: "pending", title: test.fullTitle() }));
     runner.on("fail", (test, error) => write({ kind: "fail", title: test.fullTitle(), message: error?.stack ?? String(error) }));

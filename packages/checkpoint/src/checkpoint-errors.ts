@@ -1,3 +1,4 @@
+import { basename, dirname } from "node:path";
 import { LapidaryError } from "@lapidary/std";
 
 /** @param shard the damaged file, and the tensor in it */
@@ -19,6 +20,24 @@ export function asWriteError(location: string, cause: unknown): unknown {
     message: `the checkpoint cannot be written: ${code ?? syscall}`,
     location,
     remedy: "free disk space, or check that the home directory can be written; earlier checkpoints are complete",
+    cause,
+  });
+}
+
+/**
+ * An error of the disk becomes LAP_LEDGER_WRITE; any other error is returned unchanged. Without a step log no step is committed: the job ends, and can be
+ * resumed when the disk has space.
+ *
+ * @param what the file that was written: of the step log, or the epoch of an attempt
+ */
+export function asStepLogError(what: string, path: string, cause: unknown): unknown {
+  const { code, syscall } = cause as NodeJS.ErrnoException;
+  if (syscall === undefined) return cause;
+  return new LapidaryError({
+    code: "LAP_LEDGER_WRITE",
+    message: `${what} cannot be written: ${code ?? syscall}`,
+    location: path,
+    remedy: `free disk space, or check that the home directory can be written; then \`lapidary jobs resume ${basename(dirname(path))}\``,
     cause,
   });
 }

@@ -13,6 +13,7 @@ import {
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
+import { syncDirectory } from "@lapidary/std";
 import type { DiskFiles } from "./disk-files.js";
 import { type NativeDisk, nativeDisk } from "./native-disk.js";
 
@@ -48,9 +49,10 @@ export interface Disk {
   readText(path: string): string | undefined;
   /** Creates a file, and its directory; false if the file existed. */
   createExclusive(path: string, text: string): boolean;
-  /** Like `list` and `remove`, synchronously. */
+  /** Like `list`, `remove` and `syncDirectory`, synchronously. */
   listNow(path: string): string[];
   removeNow(path: string): void;
+  syncDirectoryNow(path: string): void;
 }
 
 /** Maximum bytes of one write call; the limit of the system is 2 GiB. */
@@ -108,6 +110,7 @@ export const nodeDiskWith = (native: NativeDisk | undefined): Disk => ({
   },
   listNow: (path) => unlessMissing<string[]>(() => readdirSync(path), []),
   removeNow: (path) => rmSync(path, { force: true }),
+  syncDirectoryNow: syncDirectory,
 });
 
 export const nodeDisk = nodeDiskWith(nativeDisk);

@@ -17,8 +17,8 @@ describe("files past the page cache", () => {
   const directory = temporaryDirectory();
   const native = nativeDisk;
 
-  it("a file has the checksum that zlib computes, for any length and offset, in one piece or in several", () => {
-    if (native === undefined) return;
+  it("a file has the checksum that zlib computes, for any length and offset, in one piece or in several", function () {
+    if (native === undefined) return this.skip();
     const bytes = bytesOf(1, 5000);
     for (const length of [0, 1, 7, 8, 15, 16, 63, 255, 256, 257, 511, 512, 513, 767, 1024, 4095, 4096, 4900])
       for (const offset of [0, 1, 13, 64]) {
@@ -75,8 +75,8 @@ describe("files past the page cache", () => {
       }
     });
 
-  it("the writer uses the checksum that the caller passes, and reads no memory that was freed", async () => {
-    if (native === undefined) return;
+  it("the writer uses the checksum that the caller passes, and reads no memory that was freed", async function () {
+    if (native === undefined) return this.skip();
     const disk = nodeDiskWith(native);
     const files = await disk.create(directory(), ["file"]);
     const bytes = bytesOf(6, 9000);
@@ -90,8 +90,8 @@ describe("files past the page cache", () => {
     await rejects(files.write([]), /parts for each file/);
   });
 
-  it("the writer uses ordinary writes if the page cache cannot be bypassed, and reports system errors like Node", async () => {
-    if (native === undefined) return;
+  it("the writer uses ordinary writes if the page cache cannot be bypassed, and reports system errors like Node", async function () {
+    if (native === undefined) return this.skip();
     // A device of this kind cannot be opened past the page cache. It reads zeros and is always full.
     const disk = nodeDiskWith(native);
     const full = await disk.create("/dev", ["full"]);
@@ -126,19 +126,19 @@ describe("files past the page cache", () => {
     strictEqual(NativeDisk.load(join(directory(), "none.node")), undefined);
   });
 
-  it("shared memory can be opened by its path as long as it is referenced", () => {
+  it("shared memory can be opened by its path as long as it is referenced", function () {
     const shared = native?.share(10_000);
-    if (shared === undefined) return;
+    if (shared === undefined) return this.skip();
     const { path, bytes } = shared;
     bytes.set([1, 2, 3], 5000);
     const seen = readFileSync(path);
     deepStrictEqual([seen.length, ...seen.subarray(5000, 5003)], [10_000, 1, 2, 3]);
   });
 
-  it("memory keeps its contents when it moves to large pages, for any size", async () => {
+  it("memory keeps its contents when it moves to large pages, for any size", async function () {
     for (const length of [10_000, 2 << 20, (5 << 20) + 123]) {
       const shared = native?.share(length);
-      if (shared === undefined) return;
+      if (shared === undefined) return this.skip();
       const content = bytesOf(length, 10_000);
       for (let at = 0; at < length; at += content.length) shared.bytes.set(content.subarray(0, Math.min(content.length, length - at)), at);
       const before = shared.bytes.slice();

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { crc32 } from "@lapidary/fabric";
 import { jsonText, LapidaryError, assert } from "@lapidary/std";
 import { z } from "zod";
 import { floatSchema } from "@lapidary/api/api-values";
 import type { Disk } from "./disk.js";
+import { asStepLogError } from "./checkpoint-errors.js";
 import type { Fence } from "./run-fence.js";
 
 const count = z.number().int().nonnegative();
@@ -76,6 +77,8 @@ export class StepLog {
   #skips: Skip[] = [];
   /** The step before the first commit, and the digest there. */
   #base = { step: 0, digest: firstDigest };
+  /** Whether the name of the file survives a power cut too. */
+  #hasDurableName = false;
   /** The last step that this attempt computed. It is before the last commit while steps are repeated. */
   #at = 0;
 
@@ -174,7 +177,11 @@ export class StepLog {
 
   /** Makes all commits so far survive a power cut. @throws LAP_LEDGER_WRITE */
   sync(): void {
-    this.#orRefused(() => this.#disk.syncFile(this.#path));
+    this.#orRefused(() => {
+      this.#disk.syncFile(this.#path);
+      if (!this.#hasDurableName) this.#disk.syncDirectoryNow(dirname(this.#path));
+      this.#hasDurableName = true;
+    });
   }
 
   #append(line: Line): void {
@@ -185,8 +192,7 @@ export class StepLog {
     try {
       write();
     } catch (error) {
-      const { code, syscall } = error as NodeJS.ErrnoException;
-      throw syscall === undefined ? error : stepLogRefused(this.#path, code ?? syscall, error);
+      throw asStepLogError("the step log", this.#path, error);
     }
   }
 
@@ -270,17 +276,6 @@ function nextDigest(before: string, step: number, numbers: readonly number[]): s
     .update(new Uint8Array(Float64Array.of(step, ...numbers).buffer))
     .digest("hex")
     .slice(0, 32);
-}
-
-/** Without a step log no step is committed: the job ends, and can be resumed when the disk has space. */
-function stepLogRefused(path: string, code: string, cause: unknown): LapidaryError {
-  return new LapidaryError({
-    code: "LAP_LEDGER_WRITE",
-    message: `the step log cannot be written: ${code}`,
-    location: path,
-    remedy: `free disk space, or check that the home directory can be written; then \`lapidary jobs resume ${basename(dirname(path))}\``,
-    cause,
-  });
 }
 
 function replayDiffers(step: number, before: number | undefined, now: number): LapidaryError {

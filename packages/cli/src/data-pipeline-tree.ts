@@ -27,6 +27,10 @@ export const pipelineCommands: readonly CommandSpec[] = [
         description:
           "give the tasks to the workers of this Redis, see `data worker`; auto: REDIS_URL, or the private server of the state directory",
       },
+      {
+        flags: "--store <place>",
+        description: "where the outputs of stages are: a directory, or s3://bucket/prefix (default: `store` of the file, else its `out`)",
+      },
       { flags: "--check", description: "also compare every stored byte with its account, and fail if a stage changed nothing" },
     ],
     examples: ["lapidary data run configs/data/installed-docs.yaml", "lapidary data run pipeline.yaml --workers 8 --check --json"],
@@ -35,12 +39,13 @@ export const pipelineCommands: readonly CommandSpec[] = [
         file: args.required("file"),
         workers: args.number("workers"),
         redis: args.text("redis"),
+        store: args.text("store"),
         check: args.flag("check"),
       }),
   },
   {
     name: "worker",
-    summary: "compute tasks of `data run --redis`, on any host that has the sources and the output at the same paths; Ctrl-C ends it",
+    summary: "compute tasks of `data run --redis`, on any host that reaches the sources and the store; Ctrl-C ends it",
     options: [
       {
         flags: "--redis <url>",

@@ -104,6 +104,7 @@ export const commandTree: CommandSpec = {
         { flags: "-d, --detach", description: "submit and return immediately" },
         { flags: "--name <id>", description: "the id of the run or pipeline; launching the same again under this id follows what exists" },
         { flags: "--priority <number>", description: "higher runs first (default 0)", value: "integer" },
+        { flags: "--up", description: "start the coordinator if none runs; at a terminal, lapidary asks otherwise" },
         { flags: "--profile", description: "record every call of every step and show where the time went (up to 1,000 steps)" },
         {
           flags: "--tensorboard <dir>",
@@ -124,6 +125,7 @@ export const commandTree: CommandSpec = {
           detach: args.flag("detach"),
           name: args.text("name"),
           priority: args.number("priority"),
+          up: args.flag("up"),
           profile: args.flag("profile"),
           tensorboard: args.text("tensorboard"),
         }),

@@ -1,4 +1,4 @@
-export { readPipeline } from "./file/pipeline-file.js";
+export { readPipeline, storeLocation } from "./file/pipeline-file.js";
 export { datasetCard, idleStages } from "./result/card.js";
 export { cardText, writeCard } from "./result/card-text.js";
 export { collectGarbage } from "./result/collect-garbage.js";
@@ -12,6 +12,6 @@ export { type DocumentHistory, type StageFate, whyDocument } from "./result/why.
 export { Progress } from "./run/progress.js";
 export { type RunResult, runPipeline } from "./run/run-pipeline.js";
 export { runRobustly, type SetAside } from "./run/run-robustly.js";
-export { childProcess, type ExecutorContext, type TaskExecutor } from "./run/task-executor.js";
+export { childProcess, type ExecutorContext, type StartRunner, type TaskExecutor } from "./run/task-executor.js";
 export type { TaskRunner } from "./run/task-process.js";
 export type { Plan, Task } from "./plan/plan.js";

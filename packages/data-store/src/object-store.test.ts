@@ -1,4 +1,4 @@
-import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
+import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
@@ -59,7 +59,7 @@ describe("the store of outputs", function () {
 
   it("an object is written once, and who finds it does no work", async () => {
     const root = new ObjectStore(directory());
-    strictEqual(root.find(key), undefined);
+    strictEqual(await root.find(key), undefined);
     const written = await root.write(key, () => produce(["one", "two"]));
     deepStrictEqual(
       [written.account.out, written.parts.map(({ name, bytes }) => [name, bytes])],
@@ -91,7 +91,7 @@ describe("the store of outputs", function () {
       throw new Error("no more");
     }
     await rejects(root.write(key, failing));
-    strictEqual(root.find(key), undefined);
+    strictEqual(await root.find(key), undefined);
     deepStrictEqual(readdirSync(join(directory(), "unfinished")), []);
   });
 
@@ -102,12 +102,12 @@ describe("the store of outputs", function () {
       return yield* produce(texts);
     }
     strictEqual((await root.write(key, () => overtaken(["one"]))).parts.length, 1);
-    root.remove(key);
+    await root.remove(key);
     await rejects(
       root.write(key, () => overtaken(["two"])),
       { code: "LAP_DATA_STORE", message: /not deterministic/ },
     );
-    strictEqual(readFileSync(root.pathOf(root.find(key) as StoredObject, { name: "part-0", bytes: 3, sha256: "" }), "utf8"), "one");
+    strictEqual(readFileSync(root.pathOf((await root.find(key)) as StoredObject, { name: "part-0", bytes: 3, sha256: "" }), "utf8"), "one");
   });
 
   it("a part that is changed, cut or missing, and a damaged account, are errors with their path", async () => {
@@ -122,10 +122,10 @@ describe("the store of outputs", function () {
     const text = readFileSync(account, "utf8");
     for (const bad of ["", text.slice(0, 40), text.replace(key, keyOf(1))]) {
       writeFileSync(account, bad);
-      throws(() => root.find(key), { code: "LAP_DATA_STORE", location: account });
+      await rejects(root.find(key), { code: "LAP_DATA_STORE", location: account });
     }
     writeFileSync(account, text.replace('"in":2', '"in":3'));
-    throws(() => root.find(key), { code: "LAP_DATA_ACCOUNT" });
+    await rejects(root.find(key), { code: "LAP_DATA_ACCOUNT" });
   });
 
   it("a process killed at any step leaves complete objects or none, and the next one ends with the bytes of an undisturbed run", async () => {
@@ -139,14 +139,14 @@ describe("the store of outputs", function () {
     for (let object = 0; object < objects; object++)
       for (const at of [0, 1, 2, 5, steps - 1]) {
         await store(root, object + at);
-        const found = Array.from({ length: objects }, (_, i) => new ObjectStore(root).find(keyOf(i)));
+        const found = await Promise.all(Array.from({ length: objects }, (_, i) => new ObjectStore(root).find(keyOf(i))));
         strictEqual(found.filter((each) => each !== undefined).length, object + (at === steps - 1 ? 1 : 0), `object ${object}, step ${at}`);
         for (const each of found) if (each !== undefined) await new ObjectStore(root).verify(each);
       }
     ok(readdirSync(join(root, "unfinished")).length > 0);
     await store(root);
     deepStrictEqual(filesOf(root), undisturbed);
-    new ObjectStore(root).removeUnfinished();
+    await new ObjectStore(root).removeUnfinished();
     ok(!existsSync(join(root, "unfinished")));
   });
 });

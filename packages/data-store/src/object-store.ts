@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
-import { createReadStream, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isSystemError, systemError } from "@lapidary/std";
 import type { AccountCounts } from "./account.js";
@@ -14,6 +14,7 @@ import {
   parseStoredObject,
   type StoredObject,
   type StoredPart,
+  type StoredSize,
   writePart,
 } from "./stored-object.js";
 
@@ -46,11 +47,11 @@ export class ObjectStore implements OutputStore {
    *
    * @throws LapidaryError LAP_DATA_STORE, LAP_DATA_ACCOUNT, LAP_FILE_…
    */
-  find(key: string): StoredObject | undefined {
+  async find(key: string): Promise<StoredObject | undefined> {
     const path = join(this.#directory(key), accountFile);
     let text: string;
     try {
-      text = readFileSync(path, "utf8");
+      text = await readFile(path, "utf8");
     } catch (error) {
       if (!isSystemError(error)) throw error;
       if (error.code === "ENOENT") return undefined;
@@ -66,7 +67,7 @@ export class ObjectStore implements OutputStore {
    * @throws LapidaryError LAP_DATA_STORE if another process stored other bytes for the key; LAP_DATA_ACCOUNT, LAP_FILE_…
    */
   async write(key: string, produce: () => AsyncGenerator<AsyncIterable<Uint8Array>, AccountCounts>): Promise<StoredObject> {
-    const found = this.find(key);
+    const found = await this.find(key);
     if (found !== undefined) return found;
     const unfinished = join(this.#root, "unfinished", `${key}.${randomUUID()}`);
     try {
@@ -118,12 +119,18 @@ export class ObjectStore implements OutputStore {
   }
 
   /** Removes an object, so that it is computed again. */
-  remove(key: string): void {
+  async remove(key: string): Promise<void> {
     rmSync(this.#directory(key), { recursive: true, force: true });
   }
 
+  async list(): Promise<readonly StoredSize[]> {
+    const objects = join(this.#root, "objects");
+    const keys = existsSync(objects) ? readdirSync(objects).sort() : [];
+    return keys.map((key) => ({ key, bytes: bytesBelow(join(objects, key)) }));
+  }
+
   /** Removes what killed processes left. No process may write at the same time. */
-  removeUnfinished(): void {
+  async removeUnfinished(): Promise<void> {
     rmSync(join(this.#root, "unfinished"), { recursive: true, force: true });
   }
 
@@ -138,7 +145,7 @@ export class ObjectStore implements OutputStore {
       renameSync(unfinished, this.#directory(written.key));
     } catch (error) {
       if (!isSystemError(error) || !["ENOTEMPTY", "EEXIST"].includes(error.code)) throw error;
-      const first = this.find(written.key);
+      const first = await this.find(written.key);
       if (first === undefined) throw damaged(this.#directory(written.key), "it has no account");
       return checkEqual(first, written, this.#directory(written.key));
     }
@@ -146,6 +153,9 @@ export class ObjectStore implements OutputStore {
     return written;
   }
 }
+
+const bytesBelow = (directory: string): number =>
+  readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);
 
 async function writeObject(
   directory: string,

@@ -1,12 +1,14 @@
-import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { deepStrictEqual, match, ok, rejects, strictEqual } from "node:assert/strict";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import { Account, type AccountCounts } from "./account.js";
 import { ObjectStore } from "./object-store.js";
+import { S3Client } from "./s3-client.js";
+import { listS3 } from "./s3-list.js";
 import { S3Store } from "./s3-store.js";
-import { type S3Server, s3ServerClass } from "./testing/s3-server.js";
+import { startConditionalS3Server, startS3Server, type TestS3Server } from "./testing/s3-server.js";
 import { objectKey, type OutputStore, type StoredObject } from "./stored-object.js";
 
 const key = objectKey({ code: "1", config: {}, inputs: ["x"] });
@@ -30,11 +32,11 @@ async function bytesOf(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
   return Buffer.concat(all);
 }
 
-/** A store of the suite, and the files in which its server keeps the bytes. */
+/** A store of the suite, and a way to damage what it stored. */
 interface StoreUnderTest {
   open(): OutputStore;
-  /** The path of each file of part 1. */
-  partFiles(): readonly string[];
+  /** Replaces the bytes of part 1 of the object, or removes it. */
+  replacePart(change: (bytes: Buffer) => Buffer | undefined): Promise<void>;
 }
 
 /** What every store must do. */
@@ -108,18 +110,47 @@ function outputStoreSuite(prepare: () => StoreUnderTest): void {
     const under = prepare();
     const store = under.open();
     const written = await put(store, ["one", "two"]);
-    for (const damage of [
-      (file: string) => writeFileSync(file, "twa"),
-      (file: string) => truncateSync(file, 2),
-      (file: string) => rmSync(file),
-    ]) {
-      for (const file of under.partFiles()) damage(file);
+    for (const damage of [() => Buffer.from("twa"), (bytes: Buffer) => bytes.subarray(0, 2), () => undefined]) {
+      await under.replacePart(damage);
       const refused = { code: "LAP_DATA_STORE", location: /part-1/ };
       await rejects(bytesOf(store.read(written, 1)), refused);
       await rejects(store.verify(written), refused);
       await store.remove(key);
       deepStrictEqual(await put(store, ["one", "two"]), written);
     }
+  });
+
+  it("of writers with different bytes at most one succeeds, and its bytes are the object", async () => {
+    const under = prepare();
+    const texts = ["a", "b", "c", "d"];
+    const written = await Promise.allSettled(texts.map((text) => put(under.open(), ["same", text])));
+    const succeeded = written.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+    ok(succeeded.length <= 1, `${succeeded.length} succeeded`);
+    for (const each of written) if (each.status === "rejected") match(String(each.reason), /another process computed other bytes/);
+    for (const object of succeeded) deepStrictEqual([await under.open().find(key), await under.open().verify(object)], [object, undefined]);
+  });
+
+  it("a listing has the keys with their bytes, and a removed key is absent from it", async () => {
+    const store = prepare().open();
+    deepStrictEqual(await store.list(), []);
+    const keys = Array.from({ length: 3 }, (_, i) => objectKey({ code: "1", config: { i }, inputs: [] })).sort();
+    for (const each of keys) await store.write(each, () => produce(["one", "twenty"]));
+    const listed = await store.list();
+    deepStrictEqual(
+      listed.map((each) => each.key),
+      keys,
+    );
+    ok(
+      listed.every(({ bytes }) => bytes > 9 && bytes < 2000),
+      JSON.stringify(listed),
+    );
+    await store.remove(keys[1] ?? "");
+    deepStrictEqual(
+      (await store.list()).map((each) => each.key),
+      [keys[0], keys[2]],
+    );
+    await store.removeUnfinished();
+    deepStrictEqual(await put(store, ["one"]), await store.find(key));
   });
 
   it("each scratch directory is new and empty", () => {
@@ -129,10 +160,30 @@ function outputStoreSuite(prepare: () => StoreUnderTest): void {
   });
 }
 
-const filesBelow = (root: string, pattern: RegExp): string[] =>
-  readdirSync(root, { recursive: true, encoding: "utf8" })
-    .filter((path) => pattern.test(path))
-    .map((path) => join(root, path));
+function replaceFile(path: string, change: (bytes: Buffer) => Buffer | undefined): void {
+  const changed = change(readFileSync(path));
+  if (changed === undefined) rmSync(path);
+  else writeFileSync(path, changed);
+}
+
+const prefix = "v 3/web";
+
+/** A store of a server, opened anew each time. */
+function serverSuite(server: () => TestS3Server, scratch: () => string): void {
+  const open = (): S3Store => new S3Store({ ...server().access, bucket: server().bucket, prefix }, join(scratch(), "scratch"));
+  outputStoreSuite(() => ({
+    open,
+    async replacePart(change) {
+      const client = new S3Client({ ...server().access, bucket: server().bucket, prefix: "" });
+      for await (const { name } of listS3(client, `${prefix}/objects/${key}/part-1.`)) {
+        const changed = change(await bytesOf((await client.send({ method: "GET", name }, [200])).body));
+        const request =
+          changed === undefined ? ({ method: "DELETE", name } as const) : ({ method: "PUT", name, body: { bytes: changed } } as const);
+        (await client.send(request, [200, 204])).body.resume();
+      }
+    },
+  }));
+}
 
 describe("stores of outputs", function () {
   this.timeout(60_000);
@@ -141,49 +192,40 @@ describe("stores of outputs", function () {
   describe("a shared directory", () => {
     outputStoreSuite(() => ({
       open: () => new ObjectStore(directory()),
-      partFiles: () => filesBelow(directory(), /part-1$/),
+      replacePart: async (change) => replaceFile(join(directory(), "objects", key, "part-1"), change),
     }));
   });
 
   describe("an S3-compatible server", () => {
-    let server: S3Server;
-    let Server: Awaited<ReturnType<typeof s3ServerClass>>;
-    let port = 0;
-    before(async () => {
-      Server = await s3ServerClass();
-    });
+    let server: TestS3Server;
     beforeEach(async () => {
-      mkdirSync(join(directory(), "server"));
-      server = new Server({
-        address: "127.0.0.1",
-        port: 0,
-        silent: true,
-        directory: join(directory(), "server"),
-        configureBuckets: [{ name: "data" }],
-      });
-      ({ port } = await server.run());
+      server = await startS3Server(join(directory(), "server"));
     });
     afterEach(() => server.close());
-    const open = (at = port, bucket = "data"): S3Store =>
-      new S3Store(
-        {
-          endpoint: `http://127.0.0.1:${at}`,
-          bucket,
-          prefix: "v 3/web",
-          region: "us-east-1",
-          accessKeyId: "S3RVER",
-          secretAccessKey: "S3RVER",
-        },
-        join(directory(), "scratch"),
-      );
+    const open = (endpoint = server.access.endpoint, bucket = server.bucket): S3Store =>
+      new S3Store({ ...server.access, endpoint, bucket, prefix }, join(directory(), "scratch"));
+    const portOf = (): number => Number(new URL(server.access.endpoint).port);
 
-    outputStoreSuite(() => ({ open: () => open(), partFiles: () => filesBelow(join(directory(), "server"), /part-1\.[^/]*_object$/) }));
+    serverSuite(() => server, directory);
+
+    it("a claim of other bytes is an error, since the server ignores the condition of a PUT", async () => {
+      const client = new S3Client({ ...server.access, bucket: server.bucket, prefix });
+      const claim = { method: "PUT", name: `objects/${key}/claim.${"0".repeat(64)}`, body: { bytes: Buffer.alloc(0) } } as const;
+      (await client.send(claim, [200])).body.resume();
+      await rejects(
+        open().write(key, () => produce(["one"])),
+        { code: "LAP_DATA_STORE", message: /not deterministic/ },
+      );
+      strictEqual(await open().find(key), undefined);
+      await open().remove(key);
+      strictEqual((await open().write(key, () => produce(["one"]))).parts.length, 1);
+    });
 
     it("a read goes on at the byte at which a connection broke", async () => {
       const written = await open().write(key, () => produce([large]));
-      const proxy = await Breaking.start(port, 400_000);
+      const proxy = await Breaking.start(portOf(), 400_000);
       try {
-        ok(large.equals(await bytesOf(open(proxy.port).read(written, 0))));
+        ok(large.equals(await bytesOf(open(`http://127.0.0.1:${proxy.port}`).read(written, 0))));
         ok(proxy.broken >= 3, `${proxy.broken}`);
       } finally {
         await proxy.close();
@@ -191,22 +233,37 @@ describe("stores of outputs", function () {
     });
 
     it("unknown credentials, a missing bucket and a server that is gone are errors with the address", async () => {
-      await rejects(async () => open(port, "none").find(key), { code: "LAP_DATA_REMOTE", location: /none/ });
+      await rejects(async () => open(undefined, "none").find(key), { code: "LAP_DATA_REMOTE", location: /none/ });
       const wrong = new S3Store(
-        {
-          endpoint: `http://127.0.0.1:${port}`,
-          bucket: "data",
-          prefix: "",
-          region: "us-east-1",
-          accessKeyId: "stranger",
-          secretAccessKey: "wrong",
-        },
+        { ...server.access, bucket: server.bucket, prefix: "", accessKeyId: "stranger", secretAccessKey: "wrong" },
         join(directory(), "scratch"),
       );
       await rejects(async () => wrong.find(key), { code: "LAP_DATA_REMOTE", message: /403/ });
-      const proxy = await Breaking.start(port, 0);
+      const proxy = await Breaking.start(portOf(), 0);
       await proxy.close();
-      await rejects(async () => open(proxy.port).find(key), { code: "LAP_DATA_REMOTE", message: /ECONNREFUSED/ });
+      await rejects(async () => open(`http://127.0.0.1:${proxy.port}`).find(key), { code: "LAP_DATA_REMOTE", message: /ECONNREFUSED/ });
+    });
+  });
+
+  describe("an S3-compatible server with conditional requests", () => {
+    let server: TestS3Server;
+    before(async () => {
+      server = await startConditionalS3Server();
+    });
+    after(() => server.close());
+    afterEach(async () => {
+      const store = new S3Store({ ...server.access, bucket: server.bucket, prefix }, join(directory(), "scratch"));
+      for (const each of await store.list()) await store.remove(each.key);
+    });
+    serverSuite(() => server, directory);
+
+    it("a listing of more names than a page is complete, also with unusual names", async () => {
+      const client = new S3Client({ ...server.access, bucket: server.bucket, prefix: "" });
+      const names = Array.from({ length: 7 }, (_, i) => `many/${i} a+b&<ü>.txt`);
+      for (const name of names) (await client.send({ method: "PUT", name, body: { bytes: Buffer.from("x") } }, [200])).body.resume();
+      const listed: string[] = [];
+      for await (const { name, bytes } of listS3(client, "many/", 3)) if (bytes === 1) listed.push(name);
+      deepStrictEqual(listed, names);
     });
   });
 });

@@ -5,18 +5,24 @@ import { pipeline } from "node:stream/promises";
 import { isSystemError, LapidaryError } from "@lapidary/std";
 import { AwsV4Signer } from "aws4fetch";
 
-/** A bucket of an S3-compatible store, and how to use it. */
-export interface S3Address {
+/** A server with the interface of S3, and what requests to it are signed with. */
+export interface S3Access {
   /** `https://s3.eu-central-1.amazonaws.com`, or the address of another server. */
   readonly endpoint: string;
-  readonly bucket: string;
-  /** The beginning of all names, without a slash at its end. */
-  readonly prefix: string;
   readonly region: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string | undefined;
 }
+
+/** Where objects are in a server. */
+export interface S3Place {
+  readonly bucket: string;
+  /** The beginning of all names, without a slash at its end. */
+  readonly prefix: string;
+}
+
+export type S3Address = S3Access & S3Place;
 
 type S3Body = { readonly bytes: Uint8Array } | { readonly file: string; readonly size: number };
 
@@ -24,6 +30,8 @@ export interface S3Request {
   readonly method: "GET" | "PUT" | "DELETE";
   /** The name of the object in the bucket, without the prefix. */
   readonly name: string;
+  /** A request to the bucket and not to an object: parameters of a listing. */
+  readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: S3Body;
 }
@@ -37,6 +45,9 @@ export interface S3Response {
 /** Attempts of a request, and the first pause between two of them, which doubles. */
 const tries = 5;
 const firstPause_ms = 100;
+
+/** A connection without any byte for this time is given up, and the request is sent again. */
+const silence_ms = 120_000;
 
 /** Answers after which the same request can succeed. 409 is that of two conditional requests at the same time. */
 const isTransient = (status: number): boolean => (status >= 500 ? status !== 501 : [408, 409, 425, 429].includes(status));
@@ -96,11 +107,17 @@ export class S3Client {
     });
   }
 
-  async #sendOnce({ method, name, headers = {}, body }: S3Request): Promise<S3Response> {
+  /** The address of a bucket with the parameters of a listing. */
+  #listUrl(query: Readonly<Record<string, string>>): string {
+    const { endpoint, bucket } = this.#address;
+    return `${endpoint.replace(/\/$/, "")}/${encodeURIComponent(bucket)}?${new URLSearchParams(query).toString().replaceAll("+", "%20")}`;
+  }
+
+  async #sendOnce({ method, name, query, headers = {}, body }: S3Request): Promise<S3Response> {
     const { accessKeyId, secretAccessKey, sessionToken, region } = this.#address;
     const signer = new AwsV4Signer({
       method,
-      url: this.urlOf(name),
+      url: query === undefined ? this.urlOf(name) : this.#listUrl(query),
       // The digest of the account shows whether a body arrived whole, so that files need not be read twice.
       headers: { ...headers, "x-amz-content-sha256": "UNSIGNED-PAYLOAD" },
       accessKeyId,
@@ -120,6 +137,7 @@ export class S3Client {
       const request = start(signed.url, options, (answer) =>
         resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: answer }),
       );
+      request.setTimeout(silence_ms, () => request.destroy(Object.assign(new Error("no answer"), { code: "ECONNRESET" })));
       request.on("error", reject);
       if (body === undefined || "bytes" in body) request.end(body?.bytes);
       else pipeline(createReadStream(body.file), request).catch(reject);

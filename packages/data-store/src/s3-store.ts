@@ -3,7 +3,9 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { isSystemError, systemError } from "@lapidary/std";
 import type { AccountCounts } from "./account.js";
-import { isNetworkError, type S3Address, S3Client, textOf } from "./s3-client.js";
+import { type S3Address, S3Client, type S3Response, textOf } from "./s3-client.js";
+import { listS3 } from "./s3-list.js";
+import { readS3 } from "./s3-read.js";
 import {
   accountBytes,
   checkEqual,
@@ -14,27 +16,31 @@ import {
   parseStoredObject,
   type StoredObject,
   type StoredPart,
+  type StoredSize,
   writePart,
 } from "./stored-object.js";
-
-export type { S3Address } from "./s3-client.js";
 
 /**
  * The outputs of stages in an S3-compatible store.
  *
  *     PREFIX/objects/KEY/part-N.SHA256   the bytes of a stage. The digest is part of the name, so nothing is overwritten by other bytes
+ *                       /claim.SHA256    the digest of an account, before it is put, if the server does not know `If-None-Match`
  *                       /account.json    counts and digests, put last, if it is absent (`If-None-Match: *`)
+ *           /conditional-put             shows whether the server knows `If-None-Match`
  *
- * A server that does not know `If-None-Match` puts the account without a condition. Then two processes that compute one key at the same time put the same
- * account twice.
+ * Some servers ignore `If-None-Match`. There, each process puts a claim, then reads all claims of the key. Two processes with other bytes cannot both
+ * miss the claim of the other, so at least one of them fails, and equal accounts can be put twice.
  */
 export class S3Store implements OutputStore {
   readonly #client: S3Client;
+  readonly #prefix: string;
   readonly #directory: string;
+  #isConditional: Promise<boolean> | undefined;
 
   /** @param directory on this machine, for parts until they are put */
   constructor(address: S3Address, directory: string) {
     this.#client = new S3Client(address);
+    this.#prefix = address.prefix;
     this.#directory = directory;
   }
 
@@ -48,27 +54,17 @@ export class S3Store implements OutputStore {
     return undefined;
   }
 
-  /** If a connection breaks, the reading goes on at the byte where it ended. */
   async *read(object: StoredObject, index: number): AsyncGenerator<Buffer> {
     const part = object.parts[index];
     if (part === undefined) throw damaged(this.#client.urlOf(accountName(object.key)), `it has no part-${index}`);
     const name = partName(object.key, part);
+    const refuse = (why: string): Error => damaged(this.#client.urlOf(name), why);
     const hash = createHash("sha256");
-    let at = 0;
-    for (let attempt = 1; at < part.bytes; attempt++)
-      try {
-        for await (const chunk of this.#range(name, at, part.bytes)) {
-          hash.update(chunk);
-          at += chunk.length;
-          attempt = 1;
-          yield chunk;
-        }
-        if (at < part.bytes) throw damaged(this.#client.urlOf(name), "it ends early");
-      } catch (error) {
-        if (!isNetworkError(error)) throw error;
-        if (!(await this.#client.pause(attempt))) throw this.#client.failure(name, error.message);
-      }
-    if (hash.digest("hex") !== part.sha256) throw damaged(this.#client.urlOf(name), "its bytes differ from its account");
+    for await (const chunk of readS3(this.#client, name, [0, part.bytes], refuse)) {
+      hash.update(chunk);
+      yield chunk;
+    }
+    if (hash.digest("hex") !== part.sha256) throw refuse("its bytes differ from its account");
   }
 
   async write(key: string, produce: () => AsyncGenerator<AsyncIterable<Uint8Array>, AccountCounts>): Promise<StoredObject> {
@@ -97,56 +93,93 @@ export class S3Store implements OutputStore {
 
   /** Removes the account first: an object without an account is absent. */
   async remove(key: string): Promise<void> {
-    const object = await this.find(key).catch(() => undefined);
-    for (const name of [accountName(key), ...(object?.parts ?? []).map((part) => partName(key, part))])
-      (await this.#client.send({ method: "DELETE", name }, [200, 204, 404])).body.resume();
+    await this.#delete(accountName(key));
+    for (const name of await this.#namesOf(`objects/${key}/`)) await this.#delete(name);
+  }
+
+  async list(): Promise<readonly StoredSize[]> {
+    const sizes = new Map<string, number>();
+    const root = this.#below("objects/");
+    for await (const { name, bytes } of listS3(this.#client, root)) {
+      const key = name.slice(root.length).split("/")[0] ?? "";
+      sizes.set(key, (sizes.get(key) ?? 0) + bytes);
+    }
+    return [...sizes].map(([key, bytes]) => ({ key, bytes }));
+  }
+
+  async removeUnfinished(): Promise<void> {
+    rmSync(this.#directory, { recursive: true, force: true });
   }
 
   makeScratch(): string {
     return makeScratchBelow(this.#directory);
   }
 
-  async *#range(name: string, start: number, end: number): AsyncGenerator<Buffer> {
-    const { status, body } = await this.#client.send(
-      { method: "GET", name, headers: { range: `bytes=${start}-${end - 1}` } },
-      [200, 206, 404, 416],
-    );
-    if (status === 404 || status === 416) {
-      body.resume();
-      throw damaged(this.#client.urlOf(name), status === 404 ? "it is missing" : "it ends early");
-    }
-    // A server that does not know ranges sends the whole part.
-    let skipped = status === 200 ? start : 0;
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      const rest = chunk.subarray(Math.min(chunk.length, skipped));
-      skipped -= chunk.length - rest.length;
-      if (rest.length > 0) yield rest;
-    }
+  #below(name: string): string {
+    return this.#prefix === "" ? name : `${this.#prefix}/${name}`;
   }
 
-  async #put(name: string, body: { readonly file: string; readonly size: number }): Promise<void> {
+  /** Names without the prefix of the store. */
+  async #namesOf(prefix: string): Promise<readonly string[]> {
+    const names: string[] = [];
+    for await (const { name } of listS3(this.#client, this.#below(prefix))) names.push(name.slice(this.#below("").length));
+    return names;
+  }
+
+  async #put(name: string, body: { readonly file: string; readonly size: number } | { readonly bytes: Uint8Array }): Promise<void> {
     (await this.#client.send({ method: "PUT", name, body }, [200, 201])).body.resume();
+  }
+
+  /** 412 if the name is taken, 501 if the server refuses the condition. */
+  async #putIfAbsent(name: string, bytes: Uint8Array): Promise<200 | 412 | 501> {
+    const put = { method: "PUT", name, body: { bytes }, headers: { "if-none-match": "*" } } as const;
+    return conditionalStatus(await this.#client.send(put, [200, 201, 400, 412, 501]), (why) => this.#client.failure(name, why));
+  }
+
+  async #delete(name: string): Promise<void> {
+    (await this.#client.send({ method: "DELETE", name }, [200, 204, 404])).body.resume();
   }
 
   async #publish(object: StoredObject): Promise<StoredObject> {
     const name = accountName(object.key);
-    const put = { method: "PUT", name, body: { bytes: accountBytes(object) } } as const;
-    const first = await this.find(object.key);
-    if (first !== undefined) return checkEqual(first, object, this.#client.urlOf(name));
-    const answer = await this.#client.send({ ...put, headers: { "if-none-match": "*" } }, [200, 201, 400, 412, 501]);
-    const text = await textOf(answer.body);
-    if (answer.status === 412) {
-      const other = await this.find(object.key);
-      if (other === undefined) throw damaged(this.#client.urlOf(name), "it has no account");
-      return checkEqual(other, object, this.#client.urlOf(name));
+    const bytes = accountBytes(object);
+    const location = this.#client.urlOf(name);
+    if (await (this.#isConditional ??= this.#knowsConditions())) {
+      if ((await this.#putIfAbsent(name, bytes)) === 200) return object;
+    } else {
+      await this.#claim(object.key, bytes);
+      if ((await this.find(object.key)) === undefined) await this.#put(name, { bytes });
     }
-    if (answer.status < 300) return object;
-    if (answer.status === 400 && !/NotImplemented|InvalidArgument|InvalidRequest/.test(text))
-      throw this.#client.failure(name, `status 400 ${text.slice(0, 200)}`);
-    // The server does not know the condition.
-    (await this.#client.send(put, [200, 201])).body.resume();
-    return object;
+    const stored = await this.find(object.key);
+    if (stored === undefined) throw damaged(location, "it has no account");
+    return checkEqual(stored, object, location);
   }
+
+  /** Puts one name twice: a server that knows the condition refuses the second. */
+  async #knowsConditions(): Promise<boolean> {
+    const name = "conditional-put";
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const status = await this.#putIfAbsent(name, Buffer.from("If-None-Match: *\n"));
+      if (status !== 200) return status === 412;
+    }
+    return false;
+  }
+
+  async #claim(key: string, account: Uint8Array): Promise<void> {
+    const claim = `objects/${key}/claim.${createHash("sha256").update(account).digest("hex")}`;
+    await this.#put(claim, { bytes: Buffer.alloc(0) });
+    const other = (await this.#namesOf(`objects/${key}/claim.`)).find((each) => each !== claim);
+    if (other !== undefined)
+      throw damaged(this.#client.urlOf(other), "another process computed other bytes for it, so the stage is not deterministic");
+  }
+}
+
+async function conditionalStatus({ status, body }: S3Response, failure: (why: string) => Error): Promise<200 | 412 | 501> {
+  const text = await textOf(body);
+  if (status < 300) return 200;
+  if (status === 412 || status === 501) return status;
+  if (/NotImplemented|InvalidArgument|InvalidRequest/.test(text)) return 501;
+  throw failure(`status ${status} ${text.slice(0, 200)}`);
 }
 
 const accountName = (key: string): string => `objects/${key}/account.json`;

@@ -29,13 +29,23 @@ export interface StoredObject {
   readonly parts: readonly StoredPart[];
 }
 
+/** The bytes that a store has of a key. */
+export interface StoredSize {
+  readonly key: string;
+  readonly bytes: number;
+}
+
 /**
  * Where stages keep their outputs. An object is complete or absent, and nothing is overwritten. Any number of processes share a store; two that compute one
  * key write equal bytes, and the first that ends is kept.
  */
 export interface OutputStore {
-  /** @throws LapidaryError LAP_DATA_STORE, LAP_DATA_ACCOUNT */
-  find(key: string): StoredObject | undefined | Promise<StoredObject | undefined>;
+  /**
+   * The object of a key; undefined if it is absent. Reads no part.
+   *
+   * @throws LapidaryError LAP_DATA_STORE, LAP_DATA_ACCOUNT
+   */
+  find(key: string): Promise<StoredObject | undefined>;
   /** The bytes of a part. Their digest is compared at the end. */
   read(object: StoredObject, index: number): AsyncIterable<Buffer>;
   /** Does no work if the key is there. `produce` gives the parts in order, each as a stream of bytes, and returns the account. */
@@ -43,7 +53,11 @@ export interface OutputStore {
   /** Compares the bytes of an object with its account. */
   verify(object: StoredObject): Promise<void>;
   /** Removes an object, so that it is computed again. */
-  remove(key: string): void | Promise<void>;
+  remove(key: string): Promise<void>;
+  /** All keys that have bytes, also of outputs that are not complete, in order. */
+  list(): Promise<readonly StoredSize[]>;
+  /** Removes what killed processes left outside of keys. No process may write at the same time. */
+  removeUnfinished(): Promise<void>;
   /** An empty directory on this machine, for files of a stage while it runs. Its user removes it. */
   makeScratch(): string;
 }

@@ -24,8 +24,11 @@ const result = z.object({ set_aside: z.array(z.object({ stage: z.string(), shard
  *
  * Redis has pointers alone. If it loses its data, the jobs are added again. If the planner is killed, the next one finds what the workers stored.
  */
-export function queueExecutor(queue: ShardQueue, { out, store, plan, signal, onSetAside, warn }: ExecutorContext): TaskExecutor {
-  const pointer = writeTaskList(out, plan);
+export async function queueExecutor(
+  queue: ShardQueue,
+  { location, store, plan, signal, onSetAside, warn }: ExecutorContext,
+): Promise<TaskExecutor> {
+  const pointer = { store: location, list: await writeTaskList(store, plan) };
   const window = new JobWindow(queue, signal, warn);
   return {
     slots: maxJobs,
@@ -42,7 +45,7 @@ export function queueExecutor(queue: ShardQueue, { out, store, plan, signal, onS
 }
 
 interface Waiting {
-  readonly find: () => StoredObject | undefined;
+  readonly find: () => Promise<StoredObject | undefined>;
   readonly signal: AbortSignal;
   readonly onSetAside: (document: SetAside) => void;
 }
@@ -53,12 +56,13 @@ async function stored(task: Task, queue: ShardQueue, pointer: TaskPointer, { fin
   for (let isAdded = false; ; await pause(poll_ms)) {
     signal.throwIfAborted();
     const state = await reachable(() => queue.stateOf(task.key));
-    const object = find();
-    if (object !== undefined && state?.kind !== "pending") {
+    if (state?.kind === "pending") continue;
+    const object = await find();
+    if (object !== undefined) {
       if (state?.kind === "done") for (const document of result.safeParse(state.result).data?.set_aside ?? []) onSetAside(document);
       return object;
     }
-    if (state === undefined || state.kind === "pending") continue;
+    if (state === undefined) continue;
     if (state.kind === "failed" && isAdded) throw state.error;
     await reachable(() => queue.add({ id: task.key, payload: asJson(pointer) }));
     isAdded = true;

@@ -1,47 +1,43 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import type { Plan, Task } from "@lapidary/data-pipeline";
-import { isSystemError, replaceFile, systemError } from "@lapidary/std";
+import { Account, objectKey, type OutputStore } from "@lapidary/data-store";
+import { z } from "zod";
+
+export const taskPointer = z.object({
+  /** The directory of the store, at the same path on all hosts, or its address. */
+  store: z.string(),
+  /** The key of the object with the list of tasks. */
+  list: z.string(),
+});
 
 /** What a job of the queue has: where its task is. */
-export interface TaskPointer {
-  /** The output directory of the pipeline, at the same path on all hosts. */
-  readonly out: string;
-  /** The digest of the list of tasks. */
-  readonly list: string;
-}
-
-const directoryOf = (out: string): string => join(out, "tasks");
-const pathOf = ({ out, list }: TaskPointer): string => join(directoryOf(out), `${list}.jsonl`);
+export type TaskPointer = Readonly<z.infer<typeof taskPointer>>;
 
 /**
- * Writes the tasks of a plan next to its outputs, and removes the lists of earlier plans. A task can name many inputs, and Redis is memory.
+ * Stores the tasks of a plan, and returns the key of the list. A task can name many inputs, and Redis is memory.
  *
- * @throws LapidaryError LAP_FILE_…
+ * @throws LapidaryError LAP_DATA_STORE, LAP_FILE_…, LAP_DATA_REMOTE
  */
-export function writeTaskList(out: string, { tasks }: Plan): TaskPointer {
-  const text = tasks.map((task) => `${JSON.stringify(task)}\n`).join("");
-  const pointer = { out, list: createHash("sha256").update(text).digest("hex").slice(0, 32) };
-  try {
-    mkdirSync(directoryOf(out), { recursive: true });
-    replaceFile(pathOf(pointer), text);
-    for (const file of readdirSync(directoryOf(out)))
-      if (file !== `${pointer.list}.jsonl`) rmSync(join(directoryOf(out), file), { force: true });
-    return pointer;
-  } catch (error) {
-    throw isSystemError(error) ? systemError(error, { doing: "write the tasks of a pipeline", place: directoryOf(out) }) : error;
-  }
+export async function writeTaskList(store: OutputStore, { tasks }: Plan): Promise<string> {
+  const lineOf = (task: Task): Buffer => Buffer.from(`${JSON.stringify(task)}\n`);
+  const hash = createHash("sha256");
+  for (const task of tasks) hash.update(lineOf(task));
+  const key = objectKey({ code: "tasks 1", config: null, inputs: [hash.digest("hex")] });
+  await store.write(key, async function* () {
+    yield (async function* () {
+      for (const task of tasks) yield lineOf(task);
+    })();
+    return new Account().counts("tasks");
+  });
+  return key;
 }
 
-/** The tasks of a list by key; undefined if a later plan replaced the list. */
-export function readTaskList(pointer: TaskPointer): ReadonlyMap<string, Task> | undefined {
-  try {
-    const lines = readFileSync(pathOf(pointer), "utf8").split("\n").slice(0, -1);
-    return new Map(lines.map((line) => JSON.parse(line) as Task).map((task) => [task.key, task]));
-  } catch (error) {
-    if (!isSystemError(error)) throw error;
-    if (error.code === "ENOENT") return undefined;
-    throw systemError(error, { doing: "read the tasks of a pipeline", place: pathOf(pointer) });
-  }
+/** The tasks of a list by key; undefined if it is not stored. */
+export async function readTaskList(store: OutputStore, key: string): Promise<ReadonlyMap<string, Task> | undefined> {
+  const object = await store.find(key);
+  if (object === undefined) return undefined;
+  const chunks: Buffer[] = [];
+  for await (const chunk of store.read(object, 0)) chunks.push(chunk);
+  const lines = Buffer.concat(chunks).toString("utf8").split("\n").slice(0, -1);
+  return new Map(lines.map((line) => JSON.parse(line) as Task).map((task) => [task.key, task]));
 }

@@ -1,18 +1,17 @@
 import { ShardWorker, type Store } from "@lapidary/control";
-import { childProcess, runRobustly, type SetAside, type Task, type TaskRunner } from "@lapidary/data-pipeline";
-import { ObjectStore } from "@lapidary/data-store";
+import { childProcess, runRobustly, type SetAside, type StartRunner, type Task, type TaskRunner } from "@lapidary/data-pipeline";
+import { openStore, type OutputStore, type StoreAccess } from "@lapidary/data-store";
 import { asJson, type JsonValue } from "@lapidary/std";
-import { z } from "zod";
-import { readTaskList, type TaskPointer } from "./task-list.js";
-
-const taskPointer = z.object({ out: z.string(), list: z.string() });
+import { readTaskList, type TaskPointer, taskPointer } from "./task-list.js";
 
 export interface TaskWorkerOptions {
   /** Child processes that compute. */
   readonly cores: number;
+  /** How this host reaches stores and sources. */
+  readonly access: StoreAccess;
   readonly lockMs?: number;
   /** Starts what computes the tasks of one slot. Default: a child process. */
-  readonly startRunner?: ((out: string) => TaskRunner) | undefined;
+  readonly startRunner?: StartRunner | undefined;
   readonly onTask: (task: Task, state: "started" | "stored") => void;
   readonly onError: (error: Error) => void;
 }
@@ -21,8 +20,8 @@ export interface TaskWorkerOptions {
 export class TaskWorker {
   readonly #worker: ShardWorker;
   readonly #options: TaskWorkerOptions;
-  /** By slot. A process serves one output directory. */
-  readonly #processes: { readonly out: string; readonly process: TaskRunner }[] = [];
+  /** By slot. A process serves one store. */
+  readonly #processes: { readonly location: string; readonly process: TaskRunner }[] = [];
   #list: { readonly pointer: TaskPointer; readonly tasks: ReadonlyMap<string, Task> } | undefined;
 
   constructor(store: Store, options: TaskWorkerOptions) {
@@ -42,14 +41,16 @@ export class TaskWorker {
   }
 
   async #run(key: string, pointer: TaskPointer, slot: number): Promise<JsonValue> {
-    const task = this.#taskOf(key, pointer);
+    const store = openStore(pointer.store, this.#options.access);
+    const task = await this.#taskOf(key, pointer, store);
     // A later plan replaced the list: its planner adds what it needs.
     if (task === undefined) return asJson({ set_aside: [] });
+    if ((await store.find(task.key)) !== undefined) return asJson({ set_aside: [] });
     this.#options.onTask(task, "started");
     const setAside: SetAside[] = [];
-    const process = this.#processOf(pointer.out, slot);
+    const process = this.#processOf(pointer.store, slot);
     await runRobustly(
-      new ObjectStore(pointer.out),
+      store,
       task,
       (request) => process.request(request),
       (document) => setAside.push(document),
@@ -58,21 +59,21 @@ export class TaskWorker {
     return asJson({ set_aside: setAside.map(({ stage, shard, id }) => ({ stage, shard, id })) });
   }
 
-  #taskOf(key: string, pointer: TaskPointer): Task | undefined {
-    if (this.#list?.pointer.list !== pointer.list || this.#list.pointer.out !== pointer.out) {
-      const tasks = readTaskList(pointer);
+  async #taskOf(key: string, pointer: TaskPointer, store: OutputStore): Promise<Task | undefined> {
+    if (this.#list?.pointer.list !== pointer.list || this.#list.pointer.store !== pointer.store) {
+      const tasks = await readTaskList(store, pointer.list);
       if (tasks === undefined) return undefined;
       this.#list = { pointer, tasks };
     }
     return this.#list.tasks.get(key);
   }
 
-  #processOf(out: string, slot: number): TaskRunner {
+  #processOf(location: string, slot: number): TaskRunner {
     const found = this.#processes[slot];
-    if (found?.out === out) return found.process;
+    if (found?.location === location) return found.process;
     found?.process.kill();
-    const process = (this.#options.startRunner ?? childProcess)(out);
-    this.#processes[slot] = { out, process };
+    const process = (this.#options.startRunner ?? childProcess)(location, this.#options.access);
+    this.#processes[slot] = { location, process };
     return process;
   }
 }

@@ -117,8 +117,7 @@ export class SimDisk {
       syncDirectory: (path) =>
         slow(() => {
           refuse("fsync");
-          const directory = this.#directory(path);
-          for (const change of directory.pending.splice(0)) change(directory.durable);
+          this.#syncNames(path);
         }),
       rename: (from, to) =>
         slow(() => {
@@ -158,8 +157,6 @@ export class SimDisk {
           refuse("fsync");
           const file = this.#find(path);
           if (file instanceof SimFile) file.durable = file.now;
-          const directory = this.#directory(dirname(path));
-          for (const change of directory.pending.splice(0)) change(directory.durable);
         }),
       truncate: (path, bytes) =>
         at(() => {
@@ -182,6 +179,11 @@ export class SimDisk {
         }),
       listNow: (path) => at(() => this.#names(path)),
       removeNow: (path) => at(() => this.#remove(path)),
+      syncDirectoryNow: (path) =>
+        at(() => {
+          refuse("fsync");
+          this.#syncNames(path);
+        }),
     };
   }
 
@@ -207,6 +209,11 @@ export class SimDisk {
     const directory = this.#directory(path);
     change(directory.now);
     directory.pending.push(change);
+  }
+
+  #syncNames(path: string): void {
+    const directory = this.#directory(path);
+    for (const change of directory.pending.splice(0)) change(directory.durable);
   }
 
   #makeDirectory(path: string): void {

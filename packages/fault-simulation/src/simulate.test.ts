@@ -1,4 +1,5 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { firstSeed } from "@lapidary/std/testing";
 import { type Bug, bugs } from "./sim-workers.js";
 import { simulate, type Reported, type SimulationReport } from "./simulate.js";
 
@@ -8,7 +9,8 @@ describe("the fault simulation of a run", function () {
   it("a run keeps every invariant for a hundred random schedules of faults", async () => {
     const faults = new Set<string>();
     const seen = new Set<string>();
-    for (let seed = 1; seed <= 100; seed++) {
+    const first = firstSeed();
+    for (let seed = first; seed < first + 100; seed++) {
       const report = await simulate(seed);
       strictEqual(report.problem, undefined, `seed ${seed}: ${report.faults.join(", ")}`);
       for (const fault of report.faults) faults.add(fault);

@@ -82,8 +82,8 @@ if (existsSync(libraryPath("kernels")))
       ok(fused.registerProgram(Int32Array.of(...code), new Float32Array()) >= 0);
     });
 
-    it("the CRC-32 of bytes equals that of zlib, in one call or continued", () => {
-      if (process.platform !== "linux") return;
+    it("the CRC-32 of bytes equals that of zlib, in one call or continued", function () {
+      if (process.platform !== "linux") return this.skip();
       ok(exchange !== undefined);
       const bytes = Uint8Array.from({ length: 5000 }, (_, i) => (i * 2654435761) >>> 24);
       for (const length of [0, 1, 15, 256, 4096, 5000]) {
@@ -92,4 +92,8 @@ if (existsSync(libraryPath("kernels")))
         strictEqual(exchange.crc32(part.subarray(length >> 1), exchange.crc32(part.subarray(0, length >> 1), 0)), crc32(part));
       }
     });
+  });
+else
+  it("the compiled kernels library is tested where the set-up has built it", function () {
+    this.skip();
   });

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import fc from "fast-check";
 import { componentsOnDisk, pairBytes } from "./components.js";
-import { keepFirst } from "./keep-first.js";
 import { readRecords } from "./record-file.js";
 import { node, pairsOf, streamOf } from "./testing/records.js";
 
@@ -52,36 +51,5 @@ describe("connected components on disk", () => {
     );
     const star = Array.from({ length: 50 }, (_, i): Pair => [1000 + i, 2000]);
     deepStrictEqual(new Set(components(star, 2000).map(([, least]) => least)), new Set([1000]));
-  });
-
-  it("the member with the least rank is kept, whatever the numbers of the nodes", () => {
-    const [nodes, pairs] = [
-      fc.shuffledSubarray([...Array(20).keys()], { minLength: 20 }),
-      fc.array(fc.tuple(fc.nat(19), fc.nat(19)), { maxLength: 15 }),
-    ];
-    fc.assert(
-      fc.property(nodes, pairs, (numberOf, some) => {
-        // Document i has rank i, and the number numberOf[i].
-        const documentOf = new Map(numberOf.map((number, document) => [number, document]));
-        const number = (document: number): number => numberOf[document] ?? 0;
-        const members = componentsOnDisk(pairStream(some.map(([a, b]): Pair => [number(a), number(b)])), join(directory(), "members"), {
-          directory: join(directory(), "work"),
-          memoryBytes: 200,
-        });
-        const ranks = streamOf(
-          [...numberOf.keys()].map((each) => [...node(each), documentOf.get(each) ?? 0]),
-          7,
-        );
-        const dropped = pairsOf(
-          readRecords(keepFirst(readRecords(members), ranks, join(directory(), "dropped"), { directory: directory(), memoryBytes: 200 })),
-        );
-        const documents = dropped.map((pair) => pair.map((each) => documentOf.get(each) ?? -1)).sort(([a = 0], [b = 0]) => a - b);
-        deepStrictEqual(
-          documents,
-          byDefinition(some).filter(([document, least]) => document !== least),
-        );
-      }),
-      { numRuns: 25 },
-    );
   });
 });

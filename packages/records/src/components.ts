@@ -59,15 +59,27 @@ export function componentsOnDisk(pairs: RecordStream, path: string, { directory,
  * @returns pairs (larger, smaller), each once
  */
 function star(edges: RecordFile, into: ExternalSort, kind: "large" | "small", path: string): RecordFile {
+  forEachStarEdge(readRecords(edges), kind, (larger, smaller) => addPair(into, larger, smaller));
+  return into.finish(path);
+}
+
+/**
+ * The edges of one star operation, as `star` describes it. A partition of the nodes suffices if it has all edges of its nodes.
+ *
+ * @param visit called with the larger and the smaller node, also for repeated edges
+ */
+export function forEachStarEdge(edges: RecordStream, kind: "large" | "small", visit: (larger: number, smaller: number) => void): void {
+  const visitEdge = (a: number, b: number): void => {
+    if (a !== b) visit(Math.max(a, b), Math.min(a, b));
+  };
   let [current, least] = [-1, -1];
-  forEachPair(readRecords(edges), (node, neighbour) => {
+  forEachPair(edges, (node, neighbour) => {
     if (node !== current) {
       [current, least] = [node, Math.min(node, neighbour)];
-      if (kind === "small") addEdge(into, node, least);
+      if (kind === "small") visitEdge(node, least);
     }
-    if (kind === "small" || neighbour > node) addEdge(into, neighbour, least);
+    if (kind === "small" || neighbour > node) visitEdge(neighbour, least);
   });
-  return into.finish(path);
 }
 
 /** Edges end at the least node of a component. It belongs to the component too. */
@@ -81,6 +93,7 @@ function withLeastNodes(edges: RecordFile, into: ExternalSort, path: string, dir
   return file;
 }
 
+/** Calls `visit` with both nodes of each record. */
 function forEachPair(stream: RecordStream, visit: (a: number, b: number) => void): void {
   while (stream.next()) visit(numberAt(stream.bytes, stream.at, nodeBytes), numberAt(stream.bytes, stream.at + nodeBytes, nodeBytes));
 }
@@ -89,7 +102,8 @@ const addEdge = (into: ExternalSort, a: number, b: number): void => {
   if (a !== b) addPair(into, Math.max(a, b), Math.min(a, b));
 };
 
-function addPair(into: ExternalSort, a: number, b: number): void {
+/** Adds a record of two nodes. */
+export function addPair(into: ExternalSort, a: number, b: number): void {
   const pair = new Uint8Array(pairBytes);
   putNumber(pair, 0, nodeBytes, a);
   putNumber(pair, nodeBytes, nodeBytes, b);

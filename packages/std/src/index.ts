@@ -25,6 +25,7 @@ export { raceAbort } from "./race-abort.js";
 export { type Random, hash32, hashString, normalAt, seededRandom, uniformAt } from "./random.js";
 export { redactSecrets, redactStrings } from "./redact.js";
 export { replaceFile } from "./replace-file.js";
+export { syncDirectory } from "./sync-directory.js";
 export { distrustOf } from "./trusted-module.js";
 export { maxSocketPathBytes, socketPathFor } from "./socket-path.js";
 export { editDistance, suggest } from "./suggest.js";

@@ -1,13 +1,19 @@
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fdatasyncSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 
 /**
- * Replaces a small file atomically: a reader sees the old or the new text. After a failure the old file remains. The text is not synced to the disk;
- * `writeFileAtomic` of interop also does that.
+ * Replaces a small file atomically: a reader sees the old or the new text, also after a power cut. After a failure the old file remains. The new name is
+ * not synced: `writeFileAtomic` of interop also does that.
  */
 export function replaceFile(path: string, text: string, mode = 0o644): void {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
-    writeFileSync(temporary, text, { mode });
+    const file = openSync(temporary, "w", mode);
+    try {
+      writeFileSync(file, text);
+      fdatasyncSync(file);
+    } finally {
+      closeSync(file);
+    }
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });

@@ -30,14 +30,15 @@ describe("completion", () => {
     }
   });
 
-  it("each installed shell accepts the syntax of its script", () => {
-    for (const [shell, flag] of [
-      ["bash", "-n"],
-      ["zsh", "-n"],
-      ["fish", "--no-execute"],
-    ] as const) {
+  for (const [shell, flag] of [
+    ["bash", "-n"],
+    ["zsh", "-n"],
+    ["fish", "--no-execute"],
+  ] as const)
+    it(`${shell} accepts the syntax of its script`, function () {
       const { status, stderr, error } = spawnSync(shell, [flag], { input: completionScript(commandTree, shell), encoding: "utf8" });
-      if (error === undefined) deepStrictEqual([status, stderr], [0, ""], shell);
-    }
-  });
+      // The shell is not installed here.
+      if (error !== undefined) return this.skip();
+      deepStrictEqual([status, stderr], [0, ""], shell);
+    });
 });

@@ -13,7 +13,9 @@ import {
   rememberRun,
   runPipeline,
   type RunResult,
+  s3AccessOf,
   type StageAccount,
+  storeLocation,
   verifyObjects,
   whatIf,
   whyDocument,
@@ -31,27 +33,31 @@ export interface DataRunOptions {
   readonly workers: number | undefined;
   /** A URL or `auto`. Default: this process runs the workers. */
   readonly redis: string | undefined;
+  /** A directory or `s3://bucket/prefix`. Default: what the pipeline file names. */
+  readonly store: string | undefined;
   readonly check: boolean;
 }
 
 /** `lapidary data run FILE` computes what the store of a pipeline lacks, and publishes its dataset. */
 export async function runData(
   context: Context,
-  { file, workers = availableParallelism(), redis, check }: DataRunOptions,
+  { file, workers = availableParallelism(), redis, store, check }: DataRunOptions,
 ): Promise<ExitCode> {
   const { console, clock, cwd, root, home, env, interrupts } = context;
   if (workers === 0) throw argumentError("invalid number of workers: 0", "--workers", "write at least 1");
-  const pipeline = readPipeline(resolve(cwd, file));
+  const named = readPipeline(resolve(cwd, file));
+  const pipeline = store === undefined ? named : { ...named, store: storeLocation(cwd, store) };
+  const s3 = s3AccessOf(env);
   rememberRun(home, pipeline.out);
   const reporter = consoleReporter(console);
   const progress = new Progress(clock, reporter.progress);
   const started = clock.monotonic();
-  const options = { pipeline, workers, signal: interrupts.signal, progress, warn: reporter.warn };
+  const options = { pipeline, s3, workers, signal: interrupts.signal, progress, warn: reporter.warn };
   const result = await (redis === undefined
     ? runPipeline(options)
     : withTaskQueue({ redis, root, home, env, warn: reporter.warn }, (executor) => runPipeline({ ...options, executor }))
   ).finally(reporter.end);
-  if (check) await checkResult(pipeline.out, result);
+  if (check) await checkResult(pipeline.out, s3, result);
   const seconds = (clock.monotonic() - started) / 1000;
   const rates = progress.rates();
   console.result(
@@ -63,8 +69,8 @@ export async function runData(
 }
 
 /** @throws LapidaryError LAP_DATA_STORE, LAP_DATA_IDLE */
-async function checkResult(out: string, { stages }: RunResult): Promise<void> {
-  await verifyObjects(out);
+async function checkResult(out: string, s3: ReturnType<typeof s3AccessOf>, { stages }: RunResult): Promise<void> {
+  await verifyObjects(out, s3);
   const [idle] = idleStages(stages);
   if (idle === undefined) return;
   throw new LapidaryError({
@@ -94,8 +100,8 @@ const stageJson = ({ stage, expect, shards, done, counts, bySource }: StageAccou
 });
 
 /** `lapidary data status`: how far a pipeline is. */
-export function showDataStatus(context: Context, data: string | undefined): ExitCode {
-  const status = pipelineStatus(outputDirectory(data, context));
+export async function showDataStatus(context: Context, data: string | undefined): Promise<ExitCode> {
+  const status = await pipelineStatus(outputDirectory(data, context), s3AccessOf(context.env));
   const { out, file, pid = null, stages, isComplete, isPublished } = status;
   context.console.result(
     { out, file, running: pid, complete: isComplete, published: isPublished, stages: stages.map(stageJson) },
@@ -105,9 +111,9 @@ export function showDataStatus(context: Context, data: string | undefined): Exit
 }
 
 /** `lapidary data card`: what a person reads of a dataset. Also writes `card.md` and `card.json`. */
-export function showDataCard(context: Context, data: string | undefined): ExitCode {
+export async function showDataCard(context: Context, data: string | undefined): Promise<ExitCode> {
   const out = outputDirectory(data, context);
-  const card = datasetCard(out);
+  const card = await datasetCard(out, s3AccessOf(context.env));
   const files = writeCard(out, card);
   context.console.result({ ...card, files }, () => cardText(card).trimEnd());
   return ExitCode.done;
@@ -115,7 +121,7 @@ export function showDataCard(context: Context, data: string | undefined): ExitCo
 
 /** `lapidary data whatif RULE`: who would stay under a changed rule. */
 export async function showWhatIf(context: Context, change: string, data: string | undefined): Promise<ExitCode> {
-  const effect = await whatIf(outputDirectory(data, context), change);
+  const effect = await whatIf(outputDirectory(data, context), change, s3AccessOf(context.env));
   const { kept, gained, lost, dropped, bySource, in: all } = effect;
   context.console.result({ change, in: all, kept, dropped, sources: bySource, gained, lost }, () => effectText(effect));
   return ExitCode.done;
@@ -123,7 +129,7 @@ export async function showWhatIf(context: Context, change: string, data: string 
 
 /** `lapidary data why DOC`: one document through all stages. */
 export async function showWhy(context: Context, document: string, data: string | undefined): Promise<ExitCode> {
-  const found = await whyDocument(outputDirectory(data, context), document);
+  const found = await whyDocument(outputDirectory(data, context), document, s3AccessOf(context.env));
   context.console.result({ documents: found.map(({ isKept, ...each }) => ({ ...each, kept: isKept })) }, () =>
     found.map(historyText).join("\n\n"),
   );
@@ -141,8 +147,8 @@ export async function showDataDiff(context: Context, a: string, b: string): Prom
 }
 
 /** `lapidary data gc`: removes the objects that no current result needs. */
-export function collectData(context: Context, data: string | undefined, dryRun: boolean): ExitCode {
-  const { objects, bytes, kept } = collectGarbage(outputDirectory(data, context), dryRun);
+export async function collectData(context: Context, data: string | undefined, dryRun: boolean): Promise<ExitCode> {
+  const { objects, bytes, kept } = await collectGarbage(outputDirectory(data, context), dryRun, s3AccessOf(context.env));
   context.console.result(
     { removed: dryRun ? [] : objects, removable: objects, bytes, kept, dry_run: dryRun },
     () => `${objects.length} objects (${formatBytes(bytes)}) ${dryRun ? "can be removed" : "removed"}, ${kept} kept`,

@@ -20,7 +20,8 @@ export async function runDataWorker(
   const reporter = consoleReporter(console);
   let stored = 0;
   reporter.progress("data worker", () => `${cores} processes wait for tasks`);
-  await serveQueue({ redis, root, home, env, warn: reporter.warn }, cores, interrupts.signal, (what, state) => {
+  await serveQueue({ redis, root, home, env, warn: reporter.warn }, cores, interrupts.signal, (what, state, key) => {
+    reporter.detail(`${state} ${key} ${what}`);
     if (state === "stored") stored++;
     reporter.progress("data worker", () => `${stored} tasks stored; ${state} ${what}`);
   }).finally(reporter.end);

@@ -51,7 +51,7 @@ describe("the stage decontaminate", function () {
     const result = await runSmall(root, corpus, stages, 60_000);
     const key = ensure(result.plan.tasks.at(-1), "a task").key;
     let report: ContaminationReport = {};
-    for await (const line of parsedLines(result.store.read(ensure(result.store.find(key), "a report"), 0)))
+    for await (const line of parsedLines(result.store.read(ensure(await result.store.find(key), "a report"), 0)))
       report = contaminationReport.parse(line);
     return { result, report };
   }

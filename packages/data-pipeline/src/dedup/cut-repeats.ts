@@ -6,9 +6,9 @@ import { compareRecords, copyRecord, ExternalSort, numberAt, putNumber, type Rec
 import { type Decision, editDocuments } from "../stages/map-documents.js";
 import type { GatherInputs, StageOutput, Step } from "../stages/stage.js";
 import type { ShardView } from "../view/view.js";
-import { dealtToShards, noDocuments, partitionsFor } from "./find-copies.js";
+import { partitionsFor } from "./find-copies.js";
 import { putRank, rankBytes } from "./rank.js";
-import { forEachRecord, partitioned, placeBytes, putRow, putShard, rowBytes } from "./record-parts.js";
+import { dealtToShards, forEachRecord, noDocuments, partitioned, placeBytes, putRow, putShard, rowBytes } from "./record-parts.js";
 import { RowRecords } from "./row-records.js";
 import { digestBytes, digestOf, keyBytes, putKey, type Scope, scopeOf } from "./scope.js";
 import { cutSpans, replacements } from "./spans.js";
@@ -23,6 +23,8 @@ interface SubstringSettings {
 
 interface Settings {
   readonly substring: SubstringSettings;
+  /** Bytes of texts for each partition of windows. */
+  readonly partitionBytes: number;
   readonly keepBy: readonly string[];
 }
 
@@ -47,7 +49,7 @@ export function substringSteps<S>(settingsOf: (settings: S) => Settings): readon
       shape: "scatter",
       name: "anchors",
       code: "1",
-      partitions: (_, bytes) => partitionsFor(bytes),
+      partitions: (settings, bytes) => partitionsFor(bytes, settingsOf(settings).partitionBytes),
       run: (view, inputs, _, settings, partitions) => scatterAnchors(view, inputs, settingsOf(settings), partitions),
     },
     {
@@ -61,7 +63,7 @@ export function substringSteps<S>(settingsOf: (settings: S) => Settings): readon
       shape: "scatter",
       name: "windows",
       code: "1",
-      partitions: (_, bytes) => partitionsFor(bytes),
+      partitions: (settings, bytes) => partitionsFor(bytes, settingsOf(settings).partitionBytes),
       run: (view, inputs, shard, settings, partitions) => scatterWindows(view, inputs, shard, settingsOf(settings), partitions),
     },
     {

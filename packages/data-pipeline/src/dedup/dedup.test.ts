@@ -78,20 +78,23 @@ describe("the stage dedup", function () {
     strictEqual(counts(result).dropped["near-duplicate of web"], documents.length - kept.size);
   });
 
-  it("1, 3 and 8 shards in any order keep the same documents with the same texts", async () => {
+  it("1, 3 and 8 shards in any order and in 1 or 4 partitions keep the same documents with the same texts", async () => {
     // Ids depend on file and line, so the texts differ in length: `length` decides alone.
     const different = documents.map(({ id, text }, i) => ({ id, text: `${text}${"!".repeat(i + 1)}` }));
     const stages = "  - dedup: { exact: {}, near: {}, substring: { bytes: 60 }, keep_by: [length, id] }";
     const all = new Map(different.map(({ id, text }) => [id, text]));
+    const bytes = different.reduce((sum, document) => sum + Buffer.byteLength(JSON.stringify(document)) + 1, 0);
+    const partitioned = stages.replace("keep_by", `partition: ${Math.ceil(bytes / 4)}, keep_by`);
     const one = await run("one", shuffled(different, 1, 1), stages, 1e9);
     strictEqual(one.shards, 1);
-    for (const [seed, files] of [
-      [2, 3],
-      [3, 8],
+    for (const [seed, files, partitions] of [
+      [2, 3, 4],
+      [3, 8, 1],
     ] as const) {
       // A shard is full after one file.
-      const other = await run(`many-${files}`, shuffled(different, seed, files), stages, 60_000 / files);
+      const other = await run(`many-${files}`, shuffled(different, seed, files), partitions === 1 ? stages : partitioned, 60_000 / files);
       strictEqual(other.shards, files);
+      strictEqual(other.plan.tasks.filter(({ stageIndex, step }) => stageIndex === 2 && step === 1).length, partitions);
       deepStrictEqual(texts(other), texts(one));
     }
     ok(

@@ -2,28 +2,18 @@ import { join } from "node:path";
 import { bandKeys, minHash, plainWordScanner, shinglesOf } from "@lapidary/detectors";
 import { Account } from "@lapidary/data-store";
 import { hashString } from "@lapidary/std";
-import {
-  compareRecords,
-  componentsOnDisk,
-  copyRecord,
-  ExternalSort,
-  keepFirst,
-  pairBytes,
-  type RecordFile,
-  type RecordStream,
-  RecordWriter,
-  readRecords,
-} from "@lapidary/records";
+import { addPair, compareRecords, copyRecord, ExternalSort, numberAt, pairBytes, RecordWriter, readRecords } from "@lapidary/records";
 import { editDocuments } from "../stages/map-documents.js";
 import type { GatherInputs, StageOutput, Step } from "../stages/stage.js";
 import type { ShardView, ViewDocument } from "../view/view.js";
+import { clusterSteps } from "./cluster-steps.js";
 import { putRank, rankBytes } from "./rank.js";
 import {
-  dealt,
+  dealtToPlaces,
   forEachRecord,
+  noDocuments,
   partitioned,
   partOfShard,
-  partsOfShards,
   placeBytes,
   putRow,
   putShard,
@@ -39,6 +29,8 @@ export interface CopyMethod {
   /** The beginning of the reason of a document that is dropped. */
   readonly reason: string;
   readonly keyBytes: number;
+  /** Rounds after which most clusters are stars around their least place. */
+  readonly rounds: number;
   readonly keys: (view: ShardView, document: ViewDocument) => readonly Uint8Array[];
 }
 
@@ -46,6 +38,8 @@ export interface CopyMethod {
 export const exactCopies = (scope: Scope): CopyMethod => ({
   reason: "copy",
   keyBytes: digestBytes,
+  // A document has one key, so the pairs of a key are a star.
+  rounds: 0,
   keys: (view, document) => [digestOf(document.text, scopeOf(scope, view, document))],
 });
 
@@ -65,6 +59,7 @@ export function nearCopies({ grams, buckets, hashes, scope }: NearSettings): Cop
   return {
     reason: "near-duplicate",
     keyBytes,
+    rounds: 2,
     keys: (view, document) => {
       const words = scanner.read(document.text);
       const signature = minHash(shinglesOf(words.hashes, words.count, grams), shape);
@@ -78,61 +73,53 @@ export function nearCopies({ grams, buckets, hashes, scope }: NearSettings): Cop
   };
 }
 
-/** Bytes of texts for each partition of keys. A power of two of them, so that a new shard seldom changes the number. */
-const partitionTextBytes = 2 ** 30;
-export const partitionsFor = (bytes: number): number => 2 ** Math.min(10, Math.max(0, Math.ceil(Math.log2(bytes / partitionTextBytes))));
+/** The number of partitions of keys. A power of two, so that a new shard seldom changes it. */
+export const partitionsFor = (bytes: number, partitionBytes: number): number =>
+  2 ** Math.min(10, Math.max(0, Math.ceil(Math.log2(bytes / partitionBytes))));
 
 /**
  * Drops the copies of documents, and keeps the first of each cluster by rank.
  *
  *     keys        each shard      → (key, row) in P partitions, and (row, rank) in one more
- *     pairs       each partition  → (place, place) of documents with an equal key
- *     clusters    all pairs       → (place, kept place) of each document that is not kept
+ *     pairs       each partition  → (place, place) of documents with an equal key, in both directions, by place in P partitions
+ *     …           each partition  → (place, kept place) of each document that is not kept: see `clusterSteps`
  *     drop        each shard      → edits
  */
-export function copySteps<S>(methodOf: (settings: S) => CopyMethod, keepByOf: (settings: S) => readonly string[]): readonly Step<S>[] {
+export function copySteps<S>(rounds: number, settingsOf: (settings: S) => CopySettings): readonly Step<S>[] {
   return [
     {
       shape: "scatter",
       name: "keys",
       code: "1",
-      partitions: (_, bytes) => partitionsFor(bytes) + 1,
-      run: (view, inputs, _, settings, partitions) => scatterKeys(view, inputs, methodOf(settings), keepByOf(settings), partitions),
+      partitions: (settings, bytes) => partitionsFor(bytes, settingsOf(settings).partitionBytes) + 1,
+      run: (view, inputs, _, settings, partitions) => scatterKeys(view, inputs, settingsOf(settings), partitions),
     },
     {
       shape: "gather",
       name: "pairs",
-      code: "1",
-      partitions: (_, before) => before,
-      run: (inputs, partition, partitions, settings) =>
-        partition < partitions - 1
-          ? gatherPairs(inputs, partition, methodOf(settings).keyBytes)
-          : gatherRanks(inputs, partition, rankBytes(keepByOf(settings))),
+      code: "2",
+      partitions: (_, before) => before - 1,
+      run: (inputs, partition, partitions, settings) => gatherPairs(inputs, partition, partitions, settingsOf(settings).method.keyBytes),
     },
-    {
-      shape: "gather",
-      name: "clusters",
-      code: "1",
-      partitions: () => 1,
-      run: (inputs, _, __, settings) => gatherClusters(inputs, rankBytes(keepByOf(settings))),
-    },
+    ...clusterSteps<S>({ pairs: "pairs", ranks: "keys", rounds }, (settings) => rankBytes(settingsOf(settings).keepBy)),
     {
       shape: "join",
       name: "drop",
       code: "1",
       writes: "edits",
-      run: (view, inputs, shard, settings) => dropCopies(view, inputs, shard, methodOf(settings).reason),
+      run: (view, inputs, shard, settings) => dropCopies(view, inputs, shard, settingsOf(settings).method.reason),
     },
   ];
 }
 
-async function* scatterKeys(
-  view: ShardView,
-  { scratch }: GatherInputs,
-  method: CopyMethod,
-  keepBy: readonly string[],
-  partitions: number,
-): StageOutput {
+export interface CopySettings {
+  readonly method: CopyMethod;
+  readonly keepBy: readonly string[];
+  /** Bytes of texts for each partition of keys. */
+  readonly partitionBytes: number;
+}
+
+async function* scatterKeys(view: ShardView, { scratch }: GatherInputs, { method, keepBy }: CopySettings, partitions: number): StageOutput {
   const account = new Account();
   const keys = new ExternalSort(method.keyBytes + rowBytes, { directory: join(scratch, "sort") });
   const ranks = new RecordWriter(join(scratch, "ranks"), rowBytes + rankBytes(keepBy));
@@ -156,7 +143,7 @@ async function* scatterKeys(
 }
 
 /** A document that shares keys with others is paired with the least place of each key, which suffices for their component. */
-async function* gatherPairs(inputs: GatherInputs, partition: number, keyBytes: number): StageOutput {
+async function* gatherPairs(inputs: GatherInputs, partition: number, partitions: number, keyBytes: number): StageOutput {
   const sort = new ExternalSort(keyBytes + placeBytes, { directory: join(inputs.scratch, "sort") });
   const placed = new Uint8Array(keyBytes + placeBytes);
   for (const [shard, object] of inputs.objects.entries()) {
@@ -169,56 +156,19 @@ async function* gatherPairs(inputs: GatherInputs, partition: number, keyBytes: n
   }
   const pairs = new ExternalSort(pairBytes, { directory: join(inputs.scratch, "sort-pairs"), isUnique: true });
   const sorted = readRecords(sort.finish(join(inputs.scratch, "placed")));
-  const [first, pair] = [new Uint8Array(keyBytes + placeBytes), new Uint8Array(pairBytes)];
+  const first = new Uint8Array(keyBytes + placeBytes);
   for (let isFirst = true; sorted.next(); isFirst = false) {
     if (isFirst || compareRecords(first, 0, sorted.bytes, sorted.at, keyBytes) !== 0) {
       copyRecord(sorted.bytes, sorted.at, first, 0, first.length);
       continue;
     }
-    copyRecord(first, keyBytes, pair, 0, placeBytes);
-    copyRecord(sorted.bytes, sorted.at + keyBytes, pair, placeBytes, placeBytes);
-    pairs.add(pair);
+    const [a, b] = [numberAt(first, keyBytes, placeBytes), numberAt(sorted.bytes, sorted.at + keyBytes, placeBytes)];
+    addPair(pairs, a, b);
+    addPair(pairs, b, a);
   }
-  yield recordBytes(pairs.finish(join(inputs.scratch, "pairs")));
+  yield* dealtToPlaces(pairs.finish(join(inputs.scratch, "pairs")), inputs.sources.length, partitions);
   return noDocuments(partition);
 }
-
-/** (place, rank) of all documents. Shards are in the order of places. */
-async function* gatherRanks(inputs: GatherInputs, partition: number, rankBytes: number): StageOutput {
-  const ranks = new RecordWriter(join(inputs.scratch, "ranks"), placeBytes + rankBytes);
-  const ranked = new Uint8Array(placeBytes + rankBytes);
-  for (const [shard, object] of inputs.objects.entries()) {
-    putShard(ranked, 0, shard);
-    await forEachRecord(inputs.read(object, partition), rowBytes + rankBytes, (bytes, at) => {
-      copyRecord(bytes, at, ranked, placeBytes - rowBytes, rowBytes + rankBytes);
-      ranks.add(ranked);
-    });
-  }
-  yield recordBytes(ranks.finish());
-  return noDocuments(partition);
-}
-
-async function* gatherClusters(inputs: GatherInputs, rankBytes: number): StageOutput {
-  const { scratch, objects } = inputs;
-  const pairs = await localCopy(inputs, [0, objects.length - 1], pairBytes, join(scratch, "pairs"));
-  const ranks = await localCopy(inputs, [objects.length - 1, objects.length], placeBytes + rankBytes, join(scratch, "ranks"));
-  const members = componentsOnDisk(pairs, join(scratch, "members"), { directory: join(scratch, "components") });
-  const dropped = keepFirst(readRecords(members), ranks, join(scratch, "dropped"), { directory: scratch });
-  yield* dealtToShards(dropped, inputs.sources.length);
-  return noDocuments(0);
-}
-
-/** The records of some objects in a file: computations on disk read a file several times, or together with another. */
-async function localCopy(inputs: GatherInputs, [from, to]: readonly [number, number], width: number, path: string): Promise<RecordStream> {
-  const writer = new RecordWriter(path, width);
-  for (const object of inputs.objects.slice(from, to))
-    await forEachRecord(inputs.read(object, 0), width, (bytes, at) => writer.add(bytes, at));
-  return readRecords(writer.finish());
-}
-
-/** Records that begin with a place, in parts by shard. */
-export const dealtToShards = (file: RecordFile, shards: number): AsyncGenerator<AsyncGenerator<Buffer>> =>
-  dealt(file, partsOfShards(shards), (bytes, at) => partOfShard(shardAt(bytes, at), shards));
 
 /** The reason names the source of the kept document, so that the accounts count the losses by pair of sources. */
 async function* dropCopies(view: ShardView, inputs: GatherInputs, shard: number, reason: string): StageOutput {
@@ -232,6 +182,3 @@ async function* dropCopies(view: ShardView, inputs: GatherInputs, shard: number,
     return source === undefined ? undefined : { drop: `${reason} of ${source}` };
   });
 }
-
-/** A step that no document passes. */
-export const noDocuments = (partition: number): ReturnType<Account["counts"]> => new Account().counts(`partition ${partition}`);

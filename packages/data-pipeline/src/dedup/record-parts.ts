@@ -1,4 +1,5 @@
 import { createReadStream } from "node:fs";
+import { Account, type AccountCounts } from "@lapidary/data-store";
 import { assert } from "@lapidary/std";
 import { nodeBytes, numberAt, putNumber, type RecordFile } from "@lapidary/records";
 
@@ -45,7 +46,7 @@ export async function* partitioned(file: RecordFile, partitions: number): AsyncG
 }
 
 /** The records of a sorted file in parts, in order: `partOf` never decreases. */
-export async function* dealt(
+async function* dealt(
   { path, width, count: records }: RecordFile,
   parts: number,
   partOf: (bytes: Uint8Array, at: number) => number,
@@ -64,7 +65,17 @@ export async function* dealt(
 
 /** The part of what a gather wrote that has the records of a shard. One object for each shard would be too many for a large corpus. */
 export const partOfShard = (shard: number, shards: number): number => Math.floor((shard * partsOfShards(shards)) / shards);
-export const partsOfShards = (shards: number): number => Math.min(shards, 4096);
+const partsOfShards = (shards: number): number => Math.min(shards, 4096);
+
+/** The partition of a place among partitions of consecutive shards. */
+export const partitionOfShard = (shard: number, shards: number, partitions: number): number => Math.floor((shard * partitions) / shards);
+
+/** The records of a sorted file, which begin with a place, in partitions of places. */
+export const dealtToPlaces = (file: RecordFile, shards: number, partitions: number): AsyncGenerator<AsyncGenerator<Buffer>> =>
+  dealt(file, partitions, (bytes, at) => partitionOfShard(shardAt(bytes, at), shards, partitions));
+
+/** The account of a step that no document passes. */
+export const noDocuments = (partition: number): AccountCounts => new Account().counts(`partition ${partition}`);
 
 /** The records of a file as the only part of an object. */
 export const recordBytes = ({ path, width, count }: RecordFile): AsyncGenerator<Buffer> => bytesOf(path, 0, count * width);
@@ -74,3 +85,7 @@ async function* bytesOf(path: string, start: number, end: number): AsyncGenerato
   if (start === end) return;
   for await (const chunk of createReadStream(path, { start, end: end - 1 })) yield chunk as Buffer;
 }
+
+/** Records that begin with a place, in parts by shard. */
+export const dealtToShards = (file: RecordFile, shards: number): AsyncGenerator<AsyncGenerator<Buffer>> =>
+  dealt(file, partsOfShards(shards), (bytes, at) => partOfShard(shardAt(bytes, at), shards));

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { isS3 } from "@lapidary/data-store";
 import { isSystemError, type JsonValue, LapidaryError, systemError } from "@lapidary/std";
 import { z } from "zod";
 import type { Columns } from "../rules/parse-expression.js";
@@ -26,6 +27,8 @@ const pipeline = z.strictObject({
   sources: z.record(z.string().regex(/^[A-Za-z][\w-]*$/, "a name has letters, digits, _ and -"), source),
   stages: z.array(z.record(z.string(), z.unknown())).min(1),
   out: z.string().min(1),
+  /** Where the outputs of stages are: a directory, or `s3://bucket/prefix`. Default: `out`. */
+  store: z.string().min(1).optional(),
   /** Bytes of the files of a shard. */
   shard: amount.default(128e6),
 });
@@ -51,6 +54,8 @@ export interface Pipeline {
   readonly stages: readonly StageItem[];
   /** Absolute path. */
   readonly out: string;
+  /** Absolute path or `s3://bucket/prefix`. */
+  readonly store: string;
   readonly shardBytes: number;
   /** `file:line:column` of a key. */
   readonly locationOf: (path: readonly PropertyKey[]) => string;
@@ -76,7 +81,7 @@ export function parsePipeline(text: string, file: string): Pipeline {
   const yaml = new YamlText(text, file);
   const parsed = pipeline.safeParse(yaml.value, { reportInput: true });
   if (!parsed.success) throw schemaError(parsed.error, pipeline, yaml);
-  const { sources, stages: items, out, shard } = parsed.data;
+  const { sources, stages: items, out, store, shard } = parsed.data;
   if (Object.keys(sources).length === 0) throw pipelineError("no source", yaml.locationOf(["sources"]), "name at least one source");
   const directory = dirname(file);
   let columns: Columns = documentColumns;
@@ -93,9 +98,22 @@ export function parsePipeline(text: string, file: string): Pipeline {
     sources: Object.fromEntries(Object.entries(sources).sort(([a], [b]) => (a < b ? -1 : 1))),
     stages,
     out: resolve(directory, out),
+    store: storeLocation(directory, store ?? out),
     shardBytes: shard,
     locationOf: (path) => yaml.locationOf(path),
   };
+}
+
+/**
+ * The location of a store: an absolute path, or an address.
+ *
+ * @throws LapidaryError LAP_DATA_PIPELINE if it is an address of another kind
+ */
+export function storeLocation(directory: string, named: string): string {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(named)?.[1];
+  if (scheme !== undefined && scheme !== "s3")
+    throw pipelineError(`${named} is not an address of a store`, named, "write a directory or `s3://bucket/prefix`");
+  return isS3(named) ? named.replace(/\/+$/, "") : resolve(directory, named);
 }
 
 function readItem(

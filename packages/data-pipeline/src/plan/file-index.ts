@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { createReadStream, readFileSync, statSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { type S3Access, S3Source } from "@lapidary/data-store";
 import { formatOf } from "@lapidary/readers";
 import { isSystemError, replaceFile } from "@lapidary/std";
 import { z } from "zod";
+import type { SourceFile } from "./list-files.js";
 
 /** Whole lines of a file, or the whole file. */
 const range = z.object({ start: z.number(), end: z.number(), line: z.number(), sha256: z.string() });
@@ -29,13 +30,14 @@ export class FileIndex {
   }
 
   /** @throws an error of the file system */
-  async rangesOf(path: string, file: string, rangeBytes: number): Promise<readonly FileRange[]> {
-    const { size, mtimeMs, ctimeMs, ino } = statSync(path);
-    const isDivided = size > 1.5 * rangeBytes && /\.(jsonl|ndjson)$/i.test(file) && (await isPlainText(path));
-    const stamp = [size, mtimeMs, ctimeMs, ino, isDivided ? rangeBytes : 0].join(" ");
+  async rangesOf(source: SourceFile, rangeBytes: number, s3?: S3Access): Promise<readonly FileRange[]> {
+    const { path, file } = source;
+    const { bytes, state, read } = contentOf(source, s3);
+    const isDivided = bytes > 1.5 * rangeBytes && /\.(jsonl|ndjson)$/i.test(file) && (await isPlainText(read(512)));
+    const stamp = [bytes, state, isDivided ? rangeBytes : 0].join(" ");
     const known = this.#entries.get(path);
     if (known?.stamp === stamp) return known.ranges;
-    const ranges = await digestRanges(path, isDivided ? rangeBytes : Number.POSITIVE_INFINITY);
+    const ranges = await digestRanges(read(bytes), isDivided ? rangeBytes : Number.POSITIVE_INFINITY);
     this.#entries.set(path, { stamp, ranges });
     this.#isChanged = true;
     return ranges;
@@ -56,19 +58,34 @@ function readEntries(path: string): z.infer<typeof stored> {
   }
 }
 
-/** Whether a file is text in UTF-8 without a byte order mark, so that a part of it can be read alone. */
-async function isPlainText(path: string): Promise<boolean> {
-  const file = await open(path);
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(512), 0, 512, 0);
-    const head = buffer.subarray(0, bytesRead);
-    return formatOf(head).kind === "text" && head[0] !== 0xef;
-  } finally {
-    await file.close();
-  }
+interface Content {
+  readonly bytes: number;
+  /** Changes when the content changes. */
+  readonly state: string;
+  /** The first bytes, at most all. */
+  read(bytes: number): AsyncIterable<Buffer>;
 }
 
-async function digestRanges(path: string, rangeBytes: number): Promise<FileRange[]> {
+function contentOf({ path, remote }: SourceFile, s3: S3Access | undefined): Content {
+  if (remote !== undefined) {
+    const source = new S3Source(s3, path);
+    return { bytes: remote.bytes, state: remote.stamp, read: (bytes) => source.read(path, [0, Math.min(bytes, remote.bytes)]) };
+  }
+  const { size, mtimeMs, ctimeMs, ino } = statSync(path);
+  const read = (bytes: number): AsyncIterable<Buffer> =>
+    bytes === size ? createReadStream(path, { highWaterMark: 1 << 20 }) : createReadStream(path, { end: Math.max(0, bytes - 1) });
+  return { bytes: size, state: [mtimeMs, ctimeMs, ino].join(" "), read };
+}
+
+/** Whether a file is text in UTF-8 without a byte order mark, so that a part of it can be read alone. */
+async function isPlainText(first: AsyncIterable<Buffer>): Promise<boolean> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of first) chunks.push(chunk);
+  const head = Buffer.concat(chunks);
+  return formatOf(head).kind === "text" && head[0] !== 0xef;
+}
+
+async function digestRanges(content: AsyncIterable<Buffer>, rangeBytes: number): Promise<FileRange[]> {
   const ranges: FileRange[] = [];
   let hash = createHash("sha256");
   let [start, line, lines, at] = [0, 1, 0, 0];
@@ -77,8 +94,8 @@ async function digestRanges(path: string, rangeBytes: number): Promise<FileRange
     hash = createHash("sha256");
     [start, line, lines] = [offset, line + lines, 0];
   };
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-    let rest = chunk as Buffer;
+  for await (const chunk of content) {
+    let rest = chunk;
     while (rangeBytes < Number.POSITIVE_INFINITY) {
       const wanted = Math.max(0, start + rangeBytes - at);
       const newline = wanted < rest.length ? rest.indexOf(0x0a, wanted) : -1;

@@ -1,6 +1,6 @@
 import type { FileDigests } from "./digest-files.js";
 import { objectKey } from "@lapidary/data-store";
-import { asJson, type JsonValue } from "@lapidary/std";
+import { asJson, ensure, type JsonValue } from "@lapidary/std";
 import { defaultExpect, type Pipeline, settingsAs } from "../file/pipeline-file.js";
 import type { Columns } from "../rules/parse-expression.js";
 import { documentColumns } from "../stages/rules.js";
@@ -8,7 +8,7 @@ import type { SettingsOf, StageName } from "../stages/settings.js";
 import type { Stage, Step } from "../stages/stage.js";
 import { stageTable } from "../stages/table.js";
 import type { ViewKeys } from "../view/view.js";
-import type { Plan, StagePlan, Task } from "./plan.js";
+import type { Plan, StageFile, StagePlan, Task } from "./plan.js";
 import type { Shard } from "./shard.js";
 
 /** A shard while its stages are planned. */
@@ -78,45 +78,63 @@ function planStage<Name extends StageName>(
   const tasks: Task[] = [];
   let accounts: StagePlan["accounts"] = [];
   const sources = states.map(({ shard }) => shard.source);
-  let written: Written = { keys: [], partitions: 0 };
+  const writtenBy = new Map<string, Written>();
+  let last: string | undefined;
   for (const [step, definition] of stage.steps(shared).entries()) {
-    const partitions = partitionsOf(definition, shared, bytes, written.partitions);
+    const read = (definition.shape === "gather" ? definition.reads : undefined) ?? (last === undefined ? [] : [last]);
+    const reads = read.map((step): readonly [string, Written] => [step, ensure(writtenBy.get(step), `the step ${step} before`)]);
+    const inputKeys = reads.flatMap(([, { keys }]) => keys);
+    const inputSteps = reads.map(([step, { keys }]): [string, number] => [step, keys.length]);
+    const partitions = partitionsOf(definition, shared, bytes, reads[0]?.[1].partitions ?? 0);
     const settingsFor = (state: ShardState | undefined): JsonValue => settingsOf(state?.shard.source ?? "");
     const base = { stageIndex: index, stage: name, step, columns: Object.fromEntries(columns) };
+    const filesOf = (settings: JsonValue): readonly StageFile[] =>
+      (stage.files?.(settingsAs(name, settings)) ?? []).map((path) => ({ path, sha256: digests(path) }));
     const keyOf = (settings: JsonValue, inputs: readonly string[], extra: JsonValue): string =>
       objectKey({
         code: `${name}.${definition.name} ${definition.code}`,
-        config: [
-          configOf(stage, settingsAs(name, settings)),
-          (stage.files?.(settingsAs(name, settings)) ?? []).map((file) => digests(file)),
-          extra,
-        ],
+        config: [configOf(stage, settingsAs(name, settings)), filesOf(settings).map(({ sha256 }) => sha256), extra],
         inputs,
       });
     const made =
       definition.shape === "gather"
         ? Array.from({ length: partitions }, (_, partition): Task => {
             const settings = settingsFor(states[0]);
-            const key = keyOf(settings, written.keys, [partition, partitions, sources]);
-            return { ...base, key, settings, partition, partitions, inputs: written.keys, inputSources: sources, after: written.keys };
+            const key = keyOf(settings, inputKeys, [partition, partitions, sources]);
+            const files = filesOf(settings);
+            const inputs = { inputs: inputKeys, inputSteps, inputSources: sources, after: inputKeys };
+            return { ...base, key, settings, files, partition, partitions, ...inputs };
           })
         : states.map((state, ordinal): Task => {
             const settings = settingsFor(state);
-            const inputs = definition.shape === "map" ? [] : written.keys;
+            const inputs = definition.shape === "map" ? [] : inputKeys;
             const before = viewInputs(state);
             const extra = asJson({ source: state.shard.source, partitions, ordinal: inputs.length > 0 ? ordinal : 0 });
             const key = keyOf(settings, [...before, ...inputs], extra);
             const { documents, edits, columns: tables } = state.view;
             const after = [...(documents === undefined ? [] : [documents]), ...edits, ...tables, ...inputs];
             const shard = { shard: state.shard, ordinal, view: state.view };
-            return { ...base, key, settings, shard, partition: 0, partitions, inputs, inputSources: sources, after };
+            return {
+              ...base,
+              key,
+              settings,
+              files: filesOf(settings),
+              shard,
+              partition: 0,
+              partitions,
+              inputs,
+              inputSteps,
+              inputSources: sources,
+              after,
+            };
           });
     tasks.push(...made);
     if (definition.shape === "map" || definition.shape === "join") {
       for (const [i, state] of states.entries()) applyOutput(state, definition.writes, made[i]?.key ?? "");
       accounts = made.map(({ key, shard }) => ({ source: shard?.shard.source ?? "", shard: shard?.shard.name ?? "", key }));
     }
-    written = { keys: made.map(({ key }) => key), partitions };
+    writtenBy.set(definition.name, { keys: made.map(({ key }) => key), partitions });
+    last = definition.name;
   }
   return { tasks, accounts };
 }

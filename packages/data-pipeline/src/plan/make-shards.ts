@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { S3Access } from "@lapidary/data-store";
 import { isSystemError, systemError } from "@lapidary/std";
 import type { Pipeline, SourceSettings } from "../file/pipeline-file.js";
 import { pipelineError } from "../file/yaml-text.js";
@@ -10,26 +11,32 @@ import type { Shard, ShardFile } from "./shard.js";
  * The shards of all sources: files in the order of their names, each shard of about `shard` bytes.
  *
  * @param onFile called before a file is read
- * @throws LapidaryError LAP_DATA_MISSING, LAP_DATA_PIPELINE, LAP_FILE_…
+ * @throws LapidaryError LAP_DATA_MISSING, LAP_DATA_PIPELINE, LAP_DATA_CREDENTIALS, LAP_DATA_REMOTE, LAP_FILE_…
  */
-export async function makeShards(pipeline: Pipeline, index: FileIndex, onFile: (file: string) => void): Promise<readonly Shard[]> {
+export async function makeShards(
+  pipeline: Pipeline,
+  index: FileIndex,
+  onFile: (file: string) => void,
+  s3?: S3Access,
+): Promise<readonly Shard[]> {
   const shards: Shard[] = [];
   for (const [source, settings] of Object.entries(pipeline.sources)) {
-    const files = listFiles(pipeline, source, settings);
+    const files = await listFiles(pipeline, source, settings, s3);
     checkUse(pipeline, source, settings, files);
     const pieces: ShardFile[] = [];
-    for (const { path, file } of files) {
-      onFile(path);
-      pieces.push(...(await piecesOf(path, file, pipeline.shardBytes, index)));
+    for (const file of files) {
+      onFile(file.path);
+      pieces.push(...(await piecesOf(file, pipeline.shardBytes, index, s3)));
     }
     shards.push(...grouped(pieces, pipeline.shardBytes).map((group, i) => ({ source, name: `${source}/${i}`, files: group })));
   }
   return shards;
 }
 
-async function piecesOf(path: string, file: string, shardBytes: number, index: FileIndex): Promise<readonly ShardFile[]> {
+async function piecesOf(source: SourceFile, shardBytes: number, index: FileIndex, s3: S3Access | undefined): Promise<readonly ShardFile[]> {
+  const { path, file } = source;
   try {
-    const ranges = await index.rangesOf(path, file, shardBytes);
+    const ranges = await index.rangesOf(source, shardBytes, s3);
     return ranges.map(({ start, end, line, sha256 }) => {
       const range = ranges.length === 1 ? {} : { range: { start, end, line } };
       return { path, file, sha256, bytes: end - start, ...range };

@@ -3,6 +3,13 @@ import type { StageName } from "../stages/settings.js";
 import type { ViewKeys } from "../view/view.js";
 import type { Shard } from "./shard.js";
 
+/** A file that the settings of a stage name, such as a tokenizer. */
+export interface StageFile {
+  /** Absolute path on the host of the planner. */
+  readonly path: string;
+  readonly sha256: string;
+}
+
 /**
  * One object to compute. A task is JSON: an executor can send it to a child process or to another host. Its key says all
  * that its bytes depend on. Keys need no results, so a plan is made before anything is computed.
@@ -15,6 +22,8 @@ export interface Task {
   /** The place of the step in its stage. */
   readonly step: number;
   readonly settings: JsonValue;
+  /** The files that the settings name, with the content that the key depends on. */
+  readonly files: readonly StageFile[];
   /** The columns that the stages before give, with their types. */
   readonly columns: Readonly<Record<string, "number" | "text">>;
   /** Of a map, scatter or join. */
@@ -23,8 +32,9 @@ export interface Task {
   readonly partition: number;
   /** How many parts a scatter writes, and how many gathers a step has. */
   readonly partitions: number;
-  /** Keys of the objects that the step before wrote, and the sources of all shards of the stage. */
+  /** Keys of the objects of the steps that the step reads, how many each of these steps wrote, and the sources of all shards of the stage. */
   readonly inputs: readonly string[];
+  readonly inputSteps: readonly (readonly [step: string, objects: number])[];
   readonly inputSources: readonly string[];
   /** The keys that must be in the store before the task runs. */
   readonly after: readonly string[];

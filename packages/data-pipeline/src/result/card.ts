@@ -1,4 +1,4 @@
-import { type AccountCounts, type DroppedExample, type Histogram, ObjectStore } from "@lapidary/data-store";
+import { type AccountCounts, type DroppedExample, type Histogram, type S3Access } from "@lapidary/data-store";
 import { isPublished, type PublishedDataset, readPublished } from "@lapidary/mixture";
 import { settingsAs } from "../file/pipeline-file.js";
 import { limitNamesOf } from "../rules/rule.js";
@@ -6,7 +6,8 @@ import { ruleSetOf } from "../stages/rules.js";
 import type { SettingsOf, StageName } from "../stages/settings.js";
 import type { Stage } from "../stages/stage.js";
 import { stageTable } from "../stages/table.js";
-import { type PlanFile, readPlanFile } from "./plan-file.js";
+import { openResult } from "./open-result.js";
+import type { PlanFile } from "./plan-file.js";
 import { type StageAccount, stageAccounts } from "./stage-accounts.js";
 
 /** A limit of a rule on the histogram of its measure. */
@@ -51,10 +52,9 @@ export interface StageCard {
 }
 
 /** @throws LapidaryError LAP_DATA_NO_RESULT, LAP_DATA_ACCOUNT */
-export function datasetCard(out: string): DatasetCard {
-  const store = new ObjectStore(out);
-  const plan = readPlanFile(out);
-  const accounts = stageAccounts(store, plan);
+export async function datasetCard(out: string, s3?: S3Access): Promise<DatasetCard> {
+  const { store, plan } = openResult(out, s3);
+  const accounts = await stageAccounts(store, plan);
   const dataset = isPublished(out) ? readPublished(out) : undefined;
   return {
     file: plan.file,

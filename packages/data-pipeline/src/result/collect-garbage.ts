@@ -1,9 +1,7 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
-import { ObjectStore } from "@lapidary/data-store";
+import { openStore, type S3Access } from "@lapidary/data-store";
 import { isPublished, readPublished } from "@lapidary/mixture";
 import { lockRun } from "../run/run-lock.js";
-import { readPlanFile } from "./plan-file.js";
+import { openResult, scratchOf } from "./open-result.js";
 
 /** Objects that no current result needs. */
 export interface Garbage {
@@ -13,34 +11,52 @@ export interface Garbage {
 }
 
 /**
- * Removes the objects that neither the plan of the last run nor the published dataset has.
+ * Removes the objects that neither the plan of the last run nor the published dataset has, from the store and from the output directory.
  *
  * @param isDry counts only
- * @throws LapidaryError LAP_DATA_NO_RESULT, LAP_DATA_BUSY
+ * @throws LapidaryError LAP_DATA_NO_RESULT, LAP_DATA_BUSY, LAP_DATA_CREDENTIALS
  */
-export function collectGarbage(out: string, isDry: boolean): Garbage {
-  const plan = readPlanFile(out);
+export async function collectGarbage(out: string, isDry: boolean, s3?: S3Access): Promise<Garbage> {
+  const { plan } = openResult(out, s3);
   const release = lockRun(out);
   try {
-    const needed = new Set([...plan.keys, ...publishedKeys(out)]);
-    const store = new ObjectStore(out);
-    const directory = join(out, "objects");
-    const all = existsSync(directory) ? readdirSync(directory).sort() : [];
-    const objects = all.filter((key) => !needed.has(key));
-    const bytes = objects.reduce((sum, key) => sum + sizeOf(join(directory, key)), 0);
-    if (!isDry) {
-      for (const key of objects) store.remove(key);
-      store.removeUnfinished();
-    }
-    return { objects, bytes, kept: all.length - objects.length };
+    const published = publishedKeys(out);
+    const needed = new Set([...plan.keys, ...plan.files, ...published]);
+    const parts = [await collectIn(plan.store ?? out, needed, out, isDry, s3)];
+    // Another store than the output directory: this has the tokens of the published dataset.
+    if (plan.store !== undefined) parts.push(await collectIn(out, new Set(published), out, isDry, s3));
+    return {
+      objects: parts.flatMap(({ objects }) => objects),
+      bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
+      kept: parts.reduce((sum, { kept }) => sum + kept, 0),
+    };
   } finally {
     release();
   }
+}
+
+async function collectIn(
+  location: string,
+  needed: ReadonlySet<string>,
+  out: string,
+  isDry: boolean,
+  s3: S3Access | undefined,
+): Promise<Garbage> {
+  const store = openStore(location, { s3, scratch: scratchOf(out) });
+  const all = await store.list();
+  const unneeded = all.filter(({ key }) => !needed.has(key));
+  if (!isDry) {
+    for (const { key } of unneeded) await store.remove(key);
+    await store.removeUnfinished();
+  }
+  return {
+    objects: unneeded.map(({ key }) => key),
+    bytes: unneeded.reduce((sum, { bytes }) => sum + bytes, 0),
+    kept: all.length - unneeded.length,
+  };
 }
 
 function publishedKeys(out: string): readonly string[] {
   if (!isPublished(out)) return [];
   return Object.values(readPublished(out).sources).flatMap(({ shards }) => shards.map(({ tokens }) => tokens.split("/")[1] ?? ""));
 }
-
-const sizeOf = (directory: string): number => readdirSync(directory).reduce((sum, name) => sum + statSync(join(directory, name)).size, 0);

@@ -4,6 +4,7 @@ import { isSystemError, LapidaryError, replaceFile, systemError } from "@lapidar
 import { z } from "zod";
 import type { Pipeline } from "../file/pipeline-file.js";
 import type { Plan } from "../plan/plan.js";
+import { keyOfFile, stageFilesOf } from "../run/stage-files.js";
 import { type StageName, stageName } from "../stages/settings.js";
 
 const key = z.string();
@@ -25,6 +26,10 @@ const planFile = z.object({
     }),
   ),
   shards: z.array(z.object({ source: z.string(), name: z.string(), bytes: z.number(), view, tokens: key.optional() })),
+  /** Where the objects are, if not in the output directory: an absolute path, or `s3://bucket/prefix`. */
+  store: z.string().optional(),
+  /** The objects with the files of stages. */
+  files: z.array(key).default([]),
   /** All objects of the pipeline. */
   keys: z.array(key),
   /** The object of a tokenizer that the pipeline trains. */
@@ -59,6 +64,8 @@ export function planFileOf(pipeline: Pipeline, plan: Plan): PlanFile {
       view: viewOf(view),
       ...(tokens === undefined ? {} : { tokens }),
     })),
+    ...(pipeline.store === pipeline.out ? {} : { store: pipeline.store }),
+    files: [...new Set(stageFilesOf(plan).map(keyOfFile))],
     keys: [...new Set(plan.tasks.map(({ key }) => key))],
     ...keyWithoutShard(plan, "tokenize", "trained"),
     ...keyWithoutShard(plan, "decontaminate", "contamination"),

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { ObjectStore } from "@lapidary/data-store";
+import type { OutputStore } from "@lapidary/data-store";
 import { replaceFile } from "@lapidary/std";
 import { contaminationReport } from "../decontamination/contamination-report.js";
 import { parsedLines } from "../view/json-lines.js";
@@ -12,8 +12,8 @@ import type { PlanFile } from "./plan-file.js";
  *
  * @throws LapidaryError LAP_DATA_STORE, LAP_FILE_…
  */
-export async function publishContamination(out: string, store: ObjectStore, { contamination }: PlanFile): Promise<void> {
+export async function publishContamination(out: string, store: OutputStore, { contamination }: PlanFile): Promise<void> {
   if (contamination === undefined) return;
-  for await (const line of parsedLines(store.read(storedObject(store, contamination), 0)))
+  for await (const line of parsedLines(store.read(await storedObject(store, contamination), 0)))
     replaceFile(join(out, "contamination.json"), `${JSON.stringify(contaminationReport.parse(line), undefined, 1)}\n`);
 }

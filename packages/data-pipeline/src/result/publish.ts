@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import type { ObjectStore } from "@lapidary/data-store";
+import { ObjectStore, type OutputStore, type StoredObject } from "@lapidary/data-store";
 import { bytesPerId, type PublishedDataset, type PublishedSource, writePublished } from "@lapidary/mixture";
 import { assert, ensure } from "@lapidary/std";
 import { readTokenizer } from "@lapidary/tokenizer";
@@ -20,22 +20,24 @@ const entrySchema = z.object({ token_count: z.number(), document_count: z.number
  * @returns undefined if the pipeline does not tokenize
  * @throws LapidaryError LAP_DATA_ACCOUNT, LAP_DATA_STORE, LAP_FILE_…
  */
-export async function publish(out: string, store: ObjectStore, plan: PlanFile): Promise<PublishedDataset | undefined> {
+export async function publish(out: string, store: OutputStore, plan: PlanFile): Promise<PublishedDataset | undefined> {
   const last = plan.stages.at(-1);
   if (last?.stage !== "tokenize") return undefined;
   // A pipeline whose sums do not meet has no result.
-  stageAccounts(store, plan);
+  await stageAccounts(store, plan);
   const sources: Record<string, PublishedSource> = {};
   let vocabSize: number | undefined;
   for (const [name, { licence }] of Object.entries(plan.sources)) {
     const shards: PublishedSource["shards"] = [];
     let bytes = 0;
     for (const { tokens: key } of plan.shards.filter(({ source }) => source === name)) {
-      const object = storedObject(store, ensure(key, "tokens of a shard"));
-      const { vocab_size, ...entry } = await entryOf(store, object.key);
+      const object = await storedObject(store, ensure(key, "tokens of a shard"));
+      const { vocab_size, ...entry } = await entryOf(store, object);
       vocabSize ??= vocab_size;
       bytes += object.account.bytes;
-      if (entry.document_count > 0) shards.push({ tokens: partPath(object.key, 0), documents: partPath(object.key, 1), ...entry });
+      if (entry.document_count === 0) continue;
+      if (plan.store !== undefined) await copyObject(store, new ObjectStore(out), object);
+      shards.push({ tokens: partPath(object.key, 0), documents: partPath(object.key, 1), ...entry });
     }
     const sum = (of: "token_count" | "document_count"): number => shards.reduce((total, shard) => total + shard[of], 0);
     sources[name] = { licence, documents: sum("document_count"), tokens: sum("token_count"), bytes, shards };
@@ -49,15 +51,23 @@ export async function publish(out: string, store: ObjectStore, plan: PlanFile): 
 
 const partPath = (key: string, part: number): string => `objects/${key}/part-${part}`;
 
-async function entryOf(store: ObjectStore, key: string): Promise<z.infer<typeof entrySchema>> {
-  for await (const line of parsedLines(store.read(storedObject(store, key), 2))) return entrySchema.parse(line);
-  return assert(false, "a shard of tokens has an entry", key) as never;
+/** Rows are read from the disk at random, so the output directory has the tokens, wherever the outputs of the other stages are. */
+async function copyObject(from: OutputStore, to: ObjectStore, object: StoredObject): Promise<void> {
+  await to.write(object.key, async function* () {
+    for (const part of object.parts.keys()) yield from.read(object, part);
+    return object.account;
+  });
+}
+
+async function entryOf(store: OutputStore, object: StoredObject): Promise<z.infer<typeof entrySchema>> {
+  for await (const line of parsedLines(store.read(object, 2))) return entrySchema.parse(line);
+  return assert(false, "a shard of tokens has an entry", object.key) as never;
 }
 
 /** Copies the files of the tokenizer to a directory that has their digest as its name, so that other datasets keep theirs. */
 async function publishTokenizer(
   out: string,
-  store: ObjectStore,
+  store: OutputStore,
   plan: PlanFile,
 ): Promise<{ readonly file: string; readonly sha256: string }> {
   const { name, files } = plan.trained === undefined ? givenTokenizer(plan) : await trainedTokenizer(store, plan.trained);
@@ -89,9 +99,9 @@ function givenTokenizer(plan: PlanFile): NamedFiles {
   };
 }
 
-async function trainedTokenizer(store: ObjectStore, key: string): Promise<NamedFiles> {
+async function trainedTokenizer(store: OutputStore, key: string): Promise<NamedFiles> {
   const chunks: Buffer[] = [];
-  for await (const chunk of store.read(storedObject(store, key), 0)) chunks.push(chunk);
+  for await (const chunk of store.read(await storedObject(store, key), 0)) chunks.push(chunk);
   return { name: "tokenizer.model", files: new Map([["tokenizer.model", Buffer.concat(chunks)]]) };
 }
 

@@ -1,5 +1,6 @@
-import { type AccountCounts, mergeAccounts, type ObjectStore } from "@lapidary/data-store";
+import { type AccountCounts, mergeAccounts, type OutputStore } from "@lapidary/data-store";
 import { LapidaryError } from "@lapidary/std";
+import { findObjects } from "../view/open-view.js";
 import type { PlanFile } from "./plan-file.js";
 
 /** The account of one stage over all shards that are done. */
@@ -17,11 +18,14 @@ export interface StageAccount {
  *
  * @throws LapidaryError LAP_DATA_ACCOUNT if a sum does not meet, or if a stage received other documents than the one before delivered
  */
-export function stageAccounts(store: ObjectStore, plan: PlanFile): readonly StageAccount[] {
+export async function stageAccounts(store: OutputStore, plan: PlanFile): Promise<readonly StageAccount[]> {
+  const keys = plan.stages.flatMap(({ accounts }) => accounts.map(({ key }) => key));
+  const objects = await findObjects(store, keys);
+  const countsOf = new Map(keys.map((key, at) => [key, objects[at]?.account]));
   const delivered = new Map<string, number>();
   return plan.stages.map(({ stage, expect, accounts }) => {
     const found = accounts.flatMap(({ source, shard, key }) => {
-      const counts = store.find(key)?.account;
+      const counts = countsOf.get(key);
       if (counts === undefined) return [];
       const before = delivered.get(shard);
       if (before !== undefined && before !== counts.in) throw notDelivered(`${stage} ${shard}`, before, counts.in);

@@ -1,7 +1,7 @@
-import { ObjectStore } from "@lapidary/data-store";
+import type { S3Access } from "@lapidary/data-store";
 import { isPublished } from "@lapidary/mixture";
 import { runningProcess } from "../run/run-lock.js";
-import { readPlanFile } from "./plan-file.js";
+import { openResult } from "./open-result.js";
 import { type StageAccount, stageAccounts } from "./stage-accounts.js";
 
 /** How far a pipeline is. */
@@ -17,9 +17,9 @@ export interface PipelineStatus {
 }
 
 /** @throws LapidaryError LAP_DATA_NO_RESULT, LAP_DATA_ACCOUNT */
-export function pipelineStatus(out: string): PipelineStatus {
-  const plan = readPlanFile(out);
-  const stages = stageAccounts(new ObjectStore(out), plan);
+export async function pipelineStatus(out: string, s3?: S3Access): Promise<PipelineStatus> {
+  const { store, plan } = openResult(out, s3);
+  const stages = await stageAccounts(store, plan);
   return {
     out,
     file: plan.file,

@@ -1,6 +1,6 @@
-import { ObjectStore } from "@lapidary/data-store";
+import type { S3Access } from "@lapidary/data-store";
 import { storedObject } from "../view/open-view.js";
-import { readPlanFile } from "./plan-file.js";
+import { openResult } from "./open-result.js";
 
 /**
  * Compares every stored byte of a pipeline with its account.
@@ -8,9 +8,9 @@ import { readPlanFile } from "./plan-file.js";
  * @returns the number of objects
  * @throws LapidaryError LAP_DATA_STORE with the part that differs or is missing
  */
-export async function verifyObjects(out: string): Promise<number> {
-  const store = new ObjectStore(out);
-  const { keys } = readPlanFile(out);
-  for (const key of keys) await store.verify(storedObject(store, key));
+export async function verifyObjects(out: string, s3?: S3Access): Promise<number> {
+  const { store, plan } = openResult(out, s3);
+  const { keys } = plan;
+  for (const key of keys) await store.verify(await storedObject(store, key));
   return keys.length;
 }

@@ -1,11 +1,12 @@
-import { ObjectStore } from "@lapidary/data-store";
+import type { S3Access } from "@lapidary/data-store";
 import { LapidaryError } from "@lapidary/std";
 import { settingsAs } from "../file/pipeline-file.js";
 import { firstRule, type LimitChange, limitChangeOf, limitNamesOf, type Rule, withLimit } from "../rules/rule.js";
 import { ruleError } from "../rules/rule-error.js";
 import { columnValue, ruleSetOf } from "../stages/rules.js";
-import { openView } from "../view/open-view.js";
-import { type PlanFile, readPlanFile } from "./plan-file.js";
+import { findObjects, openView } from "../view/open-view.js";
+import { openResult } from "./open-result.js";
+import type { PlanFile } from "./plan-file.js";
 
 /** What a changed rule does to the documents of a pipeline. */
 export interface RuleEffect {
@@ -26,13 +27,14 @@ export interface RuleEffect {
  * @param change `gopher.words_min = 40`, or `NAME = CONDITION` for a changed or a new rule
  * @throws LapidaryError LAP_DATA_RULE, LAP_DATA_NO_RESULT, LAP_DATA_STORE
  */
-export async function whatIf(out: string, change: string): Promise<RuleEffect> {
-  const store = new ObjectStore(out);
-  const plan = readPlanFile(out);
+export async function whatIf(out: string, change: string, s3?: S3Access): Promise<RuleEffect> {
+  const { store, plan } = openResult(out, s3);
   const { stage, before, after } = changedRules(plan, change);
-  const missing = stage.accounts.find(({ view }) =>
-    [view.documents ?? "", ...view.columns, ...view.edits].some((key) => store.find(key) === undefined),
-  );
+  const keysOf = ({ view }: (typeof stage.accounts)[number]): readonly string[] => [view.documents ?? "", ...view.columns, ...view.edits];
+  const keys = stage.accounts.flatMap(keysOf);
+  const objects = await findObjects(store, keys);
+  const absent = new Set(keys.filter((_, at) => objects[at] === undefined));
+  const missing = stage.accounts.find((account) => keysOf(account).some((key) => absent.has(key)));
   if (missing !== undefined)
     throw new LapidaryError({
       code: "LAP_DATA_NO_RESULT",

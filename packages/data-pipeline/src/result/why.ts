@@ -1,4 +1,4 @@
-import { ObjectStore } from "@lapidary/data-store";
+import type { OutputStore, S3Access } from "@lapidary/data-store";
 import { assert, assertNever, LapidaryError } from "@lapidary/std";
 import { settingsAs } from "../file/pipeline-file.js";
 import type { SettingsOf, StageName } from "../stages/settings.js";
@@ -7,7 +7,9 @@ import { stageTable } from "../stages/table.js";
 import { parsedLines } from "../view/json-lines.js";
 import { storedObject } from "../view/open-view.js";
 import type { Edit, Value } from "../view/view.js";
-import { type PlanFile, readPlanFile } from "./plan-file.js";
+import { openResult } from "./open-result.js";
+import type { PlanFile } from "./plan-file.js";
+import { stageAccounts } from "./stage-accounts.js";
 
 /** What one stage did with a document. */
 export type StageFate =
@@ -44,12 +46,11 @@ interface StoredDocument {
  * @param wanted the id of a document or at least 6 of its first digits, the identifier of its file, or `FILE:PLACE`
  * @throws LapidaryError LAP_DATA_NO_DOCUMENT, LAP_DATA_NO_RESULT, LAP_DATA_STORE
  */
-export async function whyDocument(out: string, wanted: string): Promise<readonly DocumentHistory[]> {
-  const store = new ObjectStore(out);
-  const plan = readPlanFile(out);
+export async function whyDocument(out: string, wanted: string, s3?: S3Access): Promise<readonly DocumentHistory[]> {
+  const { store, plan } = openResult(out, s3);
   const found: DocumentHistory[] = [];
   for (const { source, shard, key } of plan.stages[0]?.accounts ?? []) {
-    const object = store.find(key);
+    const object = await store.find(key);
     if (object === undefined) continue;
     let row = 0;
     for await (const line of parsedLines(store.read(object, 0))) {
@@ -59,8 +60,8 @@ export async function whyDocument(out: string, wanted: string): Promise<readonly
     }
   }
   if (found.length > 0) return found;
-  const dropped = plan.stages[0]?.accounts.flatMap(({ key }) => Object.entries(store.find(key)?.account.dropped ?? {})) ?? [];
-  const unread = dropped.reduce((sum, [, count]) => sum + count, 0);
+  const first = (await stageAccounts(store, plan))[0];
+  const unread = Object.values(first?.counts.dropped ?? {}).reduce((sum, count) => sum + count, 0);
   throw new LapidaryError({
     code: "LAP_DATA_NO_DOCUMENT",
     message: `no document has the name ${wanted}${unread === 0 ? "" : `; ${unread} documents could not be read, and have no name`}`,
@@ -81,7 +82,7 @@ interface Place {
   readonly document: StoredDocument;
 }
 
-async function historyOf(store: ObjectStore, plan: PlanFile, { source, shard, row: firstRow, document }: Place): Promise<DocumentHistory> {
+async function historyOf(store: OutputStore, plan: PlanFile, { source, shard, row: firstRow, document }: Place): Promise<DocumentHistory> {
   const { id, name, file, place } = document;
   const stages: StageFate[] = [{ stage: "read", kind: "kept" }];
   let row = firstRow;
@@ -110,8 +111,8 @@ interface Fate {
   readonly row: number;
 }
 
-async function fateOf(store: ObjectStore, stage: string, writes: OutputKind, key: string, row: number, id: string): Promise<Fate> {
-  if (store.find(key) === undefined) return { fate: { stage, kind: "not run" }, row };
+async function fateOf(store: OutputStore, stage: string, writes: OutputKind, key: string, row: number, id: string): Promise<Fate> {
+  if ((await store.find(key)) === undefined) return { fate: { stage, kind: "not run" }, row };
   switch (writes) {
     case "documents":
       return newPlace(store, stage, key, id);
@@ -126,17 +127,17 @@ async function fateOf(store: ObjectStore, stage: string, writes: OutputKind, key
   }
 }
 
-async function newPlace(store: ObjectStore, stage: string, key: string, id: string): Promise<Fate> {
+async function newPlace(store: OutputStore, stage: string, key: string, id: string): Promise<Fate> {
   let row = 0;
   for await (const line of linesOf(store, key)) {
     if ((line as StoredDocument).id === id) return { fate: { stage, kind: "kept" }, row };
     row++;
   }
-  const { dropped } = storedObject(store, key).account;
+  const { dropped } = (await storedObject(store, key)).account;
   return { fate: { stage, kind: "dropped", reason: Object.keys(dropped).join(" or ") }, row };
 }
 
-async function measured(store: ObjectStore, stage: string, key: string, row: number): Promise<StageFate> {
+async function measured(store: OutputStore, stage: string, key: string, row: number): Promise<StageFate> {
   let names: readonly string[] | undefined;
   for await (const line of linesOf(store, key)) {
     const cells = line as readonly (Value | null)[];
@@ -149,7 +150,7 @@ async function measured(store: ObjectStore, stage: string, key: string, row: num
   return { stage, kind: "kept" };
 }
 
-async function edited(store: ObjectStore, stage: string, key: string, row: number): Promise<StageFate> {
+async function edited(store: OutputStore, stage: string, key: string, row: number): Promise<StageFate> {
   for await (const line of linesOf(store, key)) {
     const edit = line as Edit;
     if (edit.row !== row) continue;
@@ -162,15 +163,15 @@ async function edited(store: ObjectStore, stage: string, key: string, row: numbe
 
 const recordBytes = 36;
 
-async function encoded(store: ObjectStore, stage: string, key: string, id: string): Promise<StageFate> {
+async function encoded(store: OutputStore, stage: string, key: string, id: string): Promise<StageFate> {
   const chunks: Buffer[] = [];
-  for await (const chunk of store.read(storedObject(store, key), 1)) chunks.push(chunk);
+  for await (const chunk of store.read(await storedObject(store, key), 1)) chunks.push(chunk);
   const table = Buffer.concat(chunks);
   for (let at = 0; at < table.length; at += recordBytes)
     if (table.toString("hex", at, at + 32) === id) return { stage, kind: "encoded", tokens: table.readUInt32LE(at + 32) };
   return { stage, kind: "dropped", reason: "kills the stage" };
 }
 
-async function* linesOf(store: ObjectStore, key: string): AsyncGenerator<unknown> {
-  yield* parsedLines(store.read(storedObject(store, key), 0));
+async function* linesOf(store: OutputStore, key: string): AsyncGenerator<unknown> {
+  yield* parsedLines(store.read(await storedObject(store, key), 0));
 }

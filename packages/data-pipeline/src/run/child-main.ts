@@ -1,5 +1,4 @@
-import { argv } from "node:process";
 import { serveTasks } from "./serve-tasks.js";
 
-// The process of one worker: node child-main.js OUT.
-serveTasks(argv[2] ?? "");
+// The process of one worker.
+serveTasks();

@@ -1,7 +1,15 @@
-import type { StoredObject } from "@lapidary/data-store";
+import type { StoreAccess, StoredObject } from "@lapidary/data-store";
 import type { ErrorJSON } from "@lapidary/std";
 import type { Task } from "../plan/plan.js";
 import type { TaskLimits } from "./run-task.js";
+
+/** The first message of the parent: where outputs are. It has no reply. */
+export interface OpenRequest {
+  readonly kind: "open";
+  /** The directory or the address of the store. */
+  readonly location: string;
+  readonly access: StoreAccess;
+}
 
 /** The parent sends one request at a time. */
 export type ChildRequest =

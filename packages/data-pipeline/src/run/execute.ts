@@ -1,8 +1,9 @@
-import type { ObjectStore, StoredObject } from "@lapidary/data-store";
+import type { OutputStore, StoredObject } from "@lapidary/data-store";
 import type { Task } from "../plan/plan.js";
+import { findObjects } from "../view/open-view.js";
 
 export interface ExecuteOptions {
-  readonly store: ObjectStore;
+  readonly store: OutputStore;
   /** In the order of their dependencies. */
   readonly tasks: readonly Task[];
   readonly workers: number;
@@ -30,11 +31,15 @@ export class TaskFailure extends Error {
  */
 export async function execute({ store, tasks, workers, run, onObject }: ExecuteOptions): Promise<void> {
   const queue = new TaskQueue(tasks);
-  for (const task of tasks) {
-    const found = store.find(task.key);
-    if (found === undefined) continue;
+  const found = await findObjects(
+    store,
+    tasks.map(({ key }) => key),
+  );
+  for (const [at, task] of tasks.entries()) {
+    const object = found[at];
+    if (object === undefined) continue;
     queue.finish(task);
-    onObject(task, found, false);
+    onObject(task, object, false);
   }
   let failure: unknown;
   const work = async (worker: number): Promise<void> => {

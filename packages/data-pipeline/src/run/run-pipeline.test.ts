@@ -17,6 +17,7 @@ import { pipelineStatus } from "../result/status.js";
 import { whatIf } from "../result/whatif.js";
 import { whyDocument } from "../result/why.js";
 import { jsonlOf, localRunner, objectDigests, proseOf, runFile, writeText } from "../testing/pipelines.js";
+import type { StartRunner } from "./task-executor.js";
 import type { TaskRunner } from "./task-process.js";
 
 const rules = `{ short: 'gopher.words < 60', quality: 'quality.prose < 0.5 unless source in [code]' }`;
@@ -52,10 +53,10 @@ shard: ${shard}
 }
 
 /** A runner that counts its runs, and whose process dies at texts that `isDeadly` names. */
-function deadlyRunner(deadly: readonly string[]): { readonly start: (out: string) => TaskRunner; readonly requests: string[] } {
+function deadlyRunner(deadly: readonly string[]): { readonly start: StartRunner; readonly requests: string[] } {
   const requests: string[] = [];
-  const start = (out: string): TaskRunner => {
-    const local = localRunner(out);
+  const start: StartRunner = (...where) => {
+    const local = localRunner(...where);
     const request: TaskRunner["request"] = async (message) => {
       const { task, limits, kind } = message;
       const outcome = await local.request({ ...message, kind: "probe" });
@@ -118,8 +119,8 @@ describe("runs of pipelines", function () {
     const stagesOf = async (file: string): Promise<readonly string[]> => {
       const ran: string[] = [];
       await runFile(file, {
-        startRunner: (out) => {
-          const runner = localRunner(out);
+        startRunner: (...where) => {
+          const runner = localRunner(...where);
           return {
             ...runner,
             request: (message) => (ran.push(`${message.task.stage} ${message.task.shard?.shard.name ?? ""}`), runner.request(message)),
@@ -167,7 +168,7 @@ describe("runs of pipelines", function () {
       match(error.location ?? "", /out\.yaml:6:5$/);
       return true;
     });
-    const card = datasetCard(join(directory(), "out"));
+    const card = await datasetCard(join(directory(), "out"));
     ok(card.stages[2]?.examples.length === 20 || card.stages[2]?.examples.length === card.stages[2]?.dropped["short"]);
   });
 
@@ -177,7 +178,7 @@ describe("runs of pipelines", function () {
     damage();
     await rejects(runFile(file), { code: "LAP_DATA_DAMAGED", location: join(directory(), "web/c.jsonl.gz"), message: /not gzip/ });
     await runFile(pipelineIn(directory(), { extra: ", damaged: accept" }));
-    match(cardText(datasetCard(join(directory(), "out"))), /Damaged file of web: `c\.jsonl\.gz` \(not gzip\)/);
+    match(cardText(await datasetCard(join(directory(), "out"))), /Damaged file of web: `c\.jsonl\.gz` \(not gzip\)/);
   });
 
   it("each document that ends the process is found, set aside and counted, and all others are kept", async () => {
@@ -198,8 +199,8 @@ describe("runs of pipelines", function () {
   });
 
   it("a process that always ends is an error of its stage, and no document is set aside", async () => {
-    const start = (out: string): TaskRunner => {
-      const local = localRunner(out);
+    const start: StartRunner = (...where) => {
+      const local = localRunner(...where);
       return {
         request: async (message) =>
           message.kind === "run" && message.task.stage === "rules" ? { kind: "died", why: "SIGKILL" } : local.request(message),
@@ -217,7 +218,7 @@ describe("runs of pipelines", function () {
     await runFile(file);
     const out = join(directory(), "out");
     const whole = objectDigests(out);
-    const [read] = pipelineStatus(out).stages;
+    const [read] = (await pipelineStatus(out)).stages;
     ok(read !== undefined);
     for (const damage of [
       (path: string) => truncateSync(path, 40),
@@ -228,7 +229,7 @@ describe("runs of pipelines", function () {
       };
       const store = new ObjectStore(out);
       damage(join(out, "objects", plan.stages[0]?.accounts[0]?.key ?? "", "part-0"));
-      store.remove(plan.stages[1]?.accounts[0]?.key ?? "");
+      await store.remove(plan.stages[1]?.accounts[0]?.key ?? "");
       const warnings: string[] = [];
       await runFile(file, { warn: (text) => warnings.push(text) });
       match(warnings.join("\n"), /part-0 is damaged, and is computed again/);
@@ -243,8 +244,8 @@ describe("runs of pipelines", function () {
     for (let aborted = 0; aborted < 3; aborted++) {
       const abort = new AbortController();
       let left = 3;
-      const start = (out: string): TaskRunner => {
-        const local = localRunner(out);
+      const start: StartRunner = (...where) => {
+        const local = localRunner(...where);
         const stop = (): { readonly kind: "died"; readonly why: string } => {
           abort.abort(new Error("stopped"));
           return { kind: "died", why: "killed" };
@@ -281,12 +282,12 @@ describe("runs of pipelines", function () {
     const before = objectDigests(out);
     await runFile(pipelineIn(directory(), { rule: rules.replace("60", "50") }));
     await runFile(pipelineIn(directory()));
-    const dry = collectGarbage(out, true);
+    const dry = await collectGarbage(out, true);
     ok(dry.objects.length > 0 && dry.bytes > 0);
-    deepStrictEqual(collectGarbage(out, false).objects, dry.objects);
+    deepStrictEqual((await collectGarbage(out, false)).objects, dry.objects);
     deepStrictEqual(objectDigests(out), before);
     await verifyPublished(out);
-    deepStrictEqual([collectGarbage(out, true).objects, pipelineStatus(out).isComplete], [[], true]);
+    deepStrictEqual([(await collectGarbage(out, true)).objects, (await pipelineStatus(out)).isComplete], [[], true]);
   });
 
   it("a stage that exists to change documents and changed none is named", async () => {
@@ -294,7 +295,7 @@ describe("runs of pipelines", function () {
     writeFileSync(file, readFileSync(file, "utf8").replace("email: <email>", "iban: drop"));
     const { stages } = await runFile(file);
     deepStrictEqual(idleStages(stages), ["redact"]);
-    match(cardText(datasetCard(join(directory(), "out"))), /### redact\n\nThis stage changed nothing\./);
+    match(cardText(await datasetCard(join(directory(), "out"))), /### redact\n\nThis stage changed nothing\./);
   });
 
   it("pages are read as their main text, and a key without an effect is an error at its line", async () => {

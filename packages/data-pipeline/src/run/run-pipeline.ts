@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type AccountCounts, mergeAccounts, ObjectStore } from "@lapidary/data-store";
+import { type AccountCounts, mergeAccounts, openStore, type OutputStore, type S3Access, type StoreAccess } from "@lapidary/data-store";
 import type { PublishedDataset } from "@lapidary/mixture";
 import { LapidaryError } from "@lapidary/std";
 import type { Pipeline } from "../file/pipeline-file.js";
@@ -9,6 +9,7 @@ import { FileIndex } from "../plan/file-index.js";
 import { makePlan } from "../plan/make-plan.js";
 import { makeShards } from "../plan/make-shards.js";
 import type { Plan, Task } from "../plan/plan.js";
+import { scratchOf } from "../result/open-result.js";
 import { type PlanFile, planFileOf, writePlanFile } from "../result/plan-file.js";
 import { publish } from "../result/publish.js";
 import { publishContamination } from "../result/publish-contamination.js";
@@ -18,20 +19,22 @@ import { Progress } from "./progress.js";
 import { checkDamage, checkLosses } from "./run-checks.js";
 import { lockRun } from "./run-lock.js";
 import type { SetAside } from "./run-robustly.js";
-import { type ExecutorContext, localExecutor, type TaskExecutor } from "./task-executor.js";
-import type { TaskRunner } from "./task-process.js";
+import { storeStageFiles, stageFilesOf } from "./stage-files.js";
+import { type ExecutorContext, localExecutor, type StartRunner, type TaskExecutor } from "./task-executor.js";
 
 export interface RunOptions {
   readonly pipeline: Pipeline;
+  /** For a store and for sources in an S3-compatible server. */
+  readonly s3?: S3Access | undefined;
   /** Processes that compute. */
   readonly workers: number;
   readonly signal: AbortSignal;
   readonly progress: Progress;
   readonly warn: (text: string) => void;
   /** Starts what computes the tasks of one worker. Default: a child process. */
-  readonly startRunner?: ((out: string) => TaskRunner) | undefined;
+  readonly startRunner?: StartRunner | undefined;
   /** Computes the tasks elsewhere. Default: `workers` runners of this process. */
-  readonly executor?: ((context: ExecutorContext) => TaskExecutor) | undefined;
+  readonly executor?: ((context: ExecutorContext) => Promise<TaskExecutor>) | undefined;
 }
 
 export interface RunResult {
@@ -57,19 +60,21 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
   const { pipeline, progress } = options;
   const release = lockRun(pipeline.out);
   try {
-    const store = new ObjectStore(pipeline.out);
+    const store = openStore(pipeline.store, accessOf(options));
     // Workers of other processes may have outputs in progress.
-    if (options.executor === undefined) store.removeUnfinished();
+    if (options.executor === undefined) await store.removeUnfinished();
     mkdirSync(join(pipeline.out, "objects"), { recursive: true });
     const index = new FileIndex(join(pipeline.out, "files.json"));
-    const shards = await makeShards(pipeline, index, (file) => {
+    const onFile = (file: string): void => {
       options.signal.throwIfAborted();
       progress.reading(file);
-    });
+    };
+    const shards = await makeShards(pipeline, index, onFile, options.s3);
     index.save();
     const plan = makePlan(pipeline, shards, digestFiles(pipeline));
     const planFile = planFileOf(pipeline, plan);
     writePlanFile(pipeline.out, planFile);
+    await storeStageFiles(store, stageFilesOf(plan));
     const { computed, setAside } = await computeRepaired(options, store, plan);
     await publishContamination(pipeline.out, store, planFile);
     const dataset = await publish(pipeline.out, store, planFile);
@@ -78,7 +83,7 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
       computed,
       found: planFile.keys.length - computed,
       setAside,
-      stages: stageAccounts(store, planFile),
+      stages: await stageAccounts(store, planFile),
       dataset,
     };
   } finally {
@@ -86,13 +91,15 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
   }
 }
 
+const accessOf = ({ pipeline, s3 }: RunOptions): StoreAccess => ({ s3, scratch: scratchOf(pipeline.out) });
+
 interface Computed {
   readonly computed: number;
   readonly setAside: readonly SetAside[];
 }
 
 /** A damaged object is removed and computed again. */
-async function computeRepaired(options: RunOptions, store: ObjectStore, plan: Plan): Promise<Computed> {
+async function computeRepaired(options: RunOptions, store: OutputStore, plan: Plan): Promise<Computed> {
   for (let repairs = 0; ; repairs++)
     try {
       return await compute(options, store, plan);
@@ -105,21 +112,21 @@ async function computeRepaired(options: RunOptions, store: ObjectStore, plan: Pl
     }
 }
 
-async function removeDamaged(store: ObjectStore, task: Task): Promise<readonly string[]> {
+async function removeDamaged(store: OutputStore, task: Task): Promise<readonly string[]> {
   const removed: string[] = [];
   for (const key of task.after)
     try {
-      const object = store.find(key);
+      const object = await store.find(key);
       if (object !== undefined) await store.verify(object);
     } catch (error) {
       if (!(error instanceof LapidaryError) || error.code !== "LAP_DATA_STORE") throw error;
-      store.remove(key);
+      await store.remove(key);
       removed.push(error.location ?? key);
     }
   return removed;
 }
 
-async function compute(options: RunOptions, store: ObjectStore, plan: Plan): Promise<Computed> {
+async function compute(options: RunOptions, store: OutputStore, plan: Plan): Promise<Computed> {
   const { pipeline, workers, signal, progress, warn, startRunner } = options;
   const setAside: SetAside[] = [];
   const accounts = new StageProgress(plan);
@@ -128,8 +135,8 @@ async function compute(options: RunOptions, store: ObjectStore, plan: Plan): Pro
     setAside.push(document);
     warn(`document ${document.id} ends the process of the stage ${document.stage} (${document.shard}), and is set aside`);
   };
-  const context = { out: pipeline.out, store, plan, signal, onSetAside, warn };
-  const executor = options.executor?.(context) ?? localExecutor(context, workers, startRunner);
+  const context = { location: pipeline.store, access: accessOf(options), store, plan, signal, onSetAside, warn };
+  const executor = (await options.executor?.(context)) ?? localExecutor(context, workers, startRunner);
   const onAbort = (): void => executor.close();
   signal.addEventListener("abort", onAbort);
   progress.start(plan);

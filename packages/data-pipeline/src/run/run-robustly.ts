@@ -1,4 +1,4 @@
-import type { ObjectStore, StoredObject } from "@lapidary/data-store";
+import type { OutputStore, StoredObject } from "@lapidary/data-store";
 import { assert, ensure, LapidaryError } from "@lapidary/std";
 import type { Task } from "../plan/plan.js";
 import { openView, storedObject } from "../view/open-view.js";
@@ -25,7 +25,7 @@ export interface SetAside {
  * @throws LapidaryError LAP_DATA_STAGE_DIED if no document ends the process alone; the errors of the task
  */
 export async function runRobustly(
-  store: ObjectStore,
+  store: OutputStore,
   task: Task,
   request: Request,
   onSetAside: (document: SetAside) => void,
@@ -50,7 +50,7 @@ export async function runRobustly(
 
 /** The first document that ends the process when the stage runs on it alone; undefined if none does. */
 async function findDeadly(
-  store: ObjectStore,
+  store: OutputStore,
   task: Task,
   setAside: readonly string[],
   request: Request,
@@ -59,7 +59,7 @@ async function findDeadly(
   if (documents === undefined) return undefined;
   const isDeadly = async (rows: readonly [number, number]): Promise<boolean> =>
     (await request({ kind: "probe", task, limits: { setAside, rows } })).kind === "died";
-  let [from, to] = [0, storedObject(store, documents).account.out];
+  let [from, to] = [0, (await storedObject(store, documents)).account.out];
   while (to - from > 1) {
     const middle = (from + to) >> 1;
     if (await isDeadly([from, middle])) to = middle;
@@ -68,7 +68,7 @@ async function findDeadly(
   return to > from && (await isDeadly([from, to])) ? documentAt(store, task, [from, to]) : undefined;
 }
 
-async function documentAt(store: ObjectStore, task: Task, rows: readonly [number, number]): Promise<ViewDocument | undefined> {
+async function documentAt(store: OutputStore, task: Task, rows: readonly [number, number]): Promise<ViewDocument | undefined> {
   const { shard, view: keys } = ensure(task.shard, "a shard");
   const columns = new Map(Object.entries(task.columns));
   for await (const document of openView(store, { shard, keys, columns, setAside: new Set(), rows }).documents()) return document;

@@ -1,13 +1,16 @@
 import { rmSync } from "node:fs";
-import type { ObjectStore, StoredObject } from "@lapidary/data-store";
+import type { OutputStore, S3Access, StoredObject } from "@lapidary/data-store";
 import { assert, ensure } from "@lapidary/std";
 import { settingsAs } from "../file/pipeline-file.js";
 import type { Task } from "../plan/plan.js";
 import type { SettingsOf, StageName } from "../stages/settings.js";
 import type { GatherInputs, Stage, StageOutput } from "../stages/stage.js";
 import { stageTable } from "../stages/table.js";
-import { openView, storedObject } from "../view/open-view.js";
+import type { ShardFile } from "../plan/shard.js";
+import { openView, storedObjects } from "../view/open-view.js";
 import type { ShardView } from "../view/view.js";
+import { localFiles } from "./local-files.js";
+import { localStageFiles } from "./stage-files.js";
 
 /** How a task is run again after its process died. */
 export interface TaskLimits {
@@ -17,29 +20,40 @@ export interface TaskLimits {
   readonly rows?: readonly [from: number, to: number] | undefined;
 }
 
+/** Where a task finds what it reads, and stores what it writes. */
+export interface TaskStores {
+  readonly store: OutputStore;
+  /** For files of sources. */
+  readonly s3: S3Access | undefined;
+}
+
 /**
  * Computes the object of a task, or finds it.
  *
  * @throws LapidaryError LAP_DATA_STORE if an input is damaged, and what the stage throws
  */
-export async function runTask(store: ObjectStore, task: Task, { setAside }: TaskLimits): Promise<StoredObject> {
-  return withScratch(store, (scratch) => store.write(task.key, () => outputOf(store, task, viewOf(store, task, { setAside }), scratch)));
+export async function runTask(stores: TaskStores, task: Task, { setAside }: TaskLimits): Promise<StoredObject> {
+  const { store } = stores;
+  return withScratch(store, (scratch) =>
+    store.write(task.key, () => outputOf(store, task, viewOf(stores, task, { setAside }, scratch), scratch)),
+  );
 }
 
 /** Runs a part of a task and stores nothing. Returns the ids of the documents that the part has. */
-export async function probeTask(store: ObjectStore, task: Task, limits: TaskLimits): Promise<readonly string[]> {
+export async function probeTask(stores: TaskStores, task: Task, limits: TaskLimits): Promise<readonly string[]> {
+  const { store } = stores;
   const ids: string[] = [];
-  const view = ensure(viewOf(store, task, limits), "a view");
-  const observed: ShardView = {
-    ...view,
-    documents: async function* () {
-      for await (const document of view.documents()) {
-        ids.push(document.id);
-        yield document;
-      }
-    },
-  };
   await withScratch(store, async (scratch) => {
+    const view = ensure(viewOf(stores, task, limits, scratch), "a view");
+    const observed: ShardView = {
+      ...view,
+      documents: async function* () {
+        for await (const document of view.documents()) {
+          ids.push(document.id);
+          yield document;
+        }
+      },
+    };
     const output = outputOf(store, task, observed, scratch);
     for (let next = await output.next(); next.done !== true; next = await output.next()) for await (const _chunk of next.value);
   });
@@ -47,7 +61,7 @@ export async function probeTask(store: ObjectStore, task: Task, limits: TaskLimi
 }
 
 /** Files of a step while it runs. What a killed process left is removed with the unfinished objects. */
-async function withScratch<T>(store: ObjectStore, use: (scratch: string) => Promise<T>): Promise<T> {
+async function withScratch<T>(store: OutputStore, use: (scratch: string) => Promise<T>): Promise<T> {
   const scratch = store.makeScratch();
   try {
     return await use(scratch);
@@ -56,22 +70,29 @@ async function withScratch<T>(store: ObjectStore, use: (scratch: string) => Prom
   }
 }
 
-function viewOf(store: ObjectStore, { shard, columns }: Task, { setAside, rows }: TaskLimits): ShardView | undefined {
+function viewOf(
+  { store, s3 }: TaskStores,
+  { shard, columns }: Task,
+  { setAside, rows }: TaskLimits,
+  scratch: string,
+): ShardView | undefined {
   if (shard === undefined) return undefined;
   const types = new Map(Object.entries(columns));
-  return openView(store, { shard: shard.shard, keys: shard.view, columns: types, setAside: new Set(setAside), rows });
+  const files = (): AsyncGenerator<ShardFile> => localFiles(shard.shard.files, s3, scratch);
+  return openView(store, { shard: shard.shard, keys: shard.view, columns: types, setAside: new Set(setAside), rows, files });
 }
 
-function outputOf(store: ObjectStore, task: Task, view: ShardView | undefined, scratch: string): StageOutput {
-  return outputOfStage(task.stage, task, view, () => gatherInputs(store, task, scratch));
+async function* outputOf(store: OutputStore, task: Task, view: ShardView | undefined, scratch: string): StageOutput {
+  const files = await localStageFiles(store, task, scratch);
+  const inputs = await gatherInputs(store, task, scratch);
+  try {
+    return yield* outputOfStage(task.stage, { ...task, settings: files.settings }, view, inputs);
+  } catch (error) {
+    throw files.named(error);
+  }
 }
 
-function outputOfStage<Name extends StageName>(
-  name: Name,
-  task: Task,
-  view: ShardView | undefined,
-  inputs: () => GatherInputs,
-): StageOutput {
+function outputOfStage<Name extends StageName>(name: Name, task: Task, view: ShardView | undefined, inputs: GatherInputs): StageOutput {
   const stage: Stage<SettingsOf[Name]> = stageTable[name];
   const settings = settingsAs(name, task.settings);
   const step = ensure(stage.steps(settings)[task.step], `step ${task.step} of ${name}`);
@@ -80,18 +101,29 @@ function outputOfStage<Name extends StageName>(
       return step.run(ensure(view, "a view"), settings);
     case "scatter":
       assert(task.shard !== undefined, "a scatter has a shard");
-      return step.run(ensure(view, "a view"), inputs(), task.shard.ordinal, settings, task.partitions);
+      return step.run(ensure(view, "a view"), inputs, task.shard.ordinal, settings, task.partitions);
     case "gather":
-      return step.run(inputs(), task.partition, task.partitions, settings);
+      return step.run(inputs, task.partition, task.partitions, settings);
     case "join":
       assert(task.shard !== undefined, "a join has a shard");
-      return step.run(ensure(view, "a view"), inputs(), task.shard.ordinal, settings);
+      return step.run(ensure(view, "a view"), inputs, task.shard.ordinal, settings);
   }
 }
 
-const gatherInputs = (store: ObjectStore, { inputs, inputSources }: Task, scratch: string): GatherInputs => ({
-  objects: inputs.map((key) => storedObject(store, key)),
-  read: (object, partition) => store.read(object, partition),
-  sources: inputSources,
-  scratch,
-});
+async function gatherInputs(store: OutputStore, { inputs, inputSteps, inputSources }: Task, scratch: string): Promise<GatherInputs> {
+  const objects = await storedObjects(store, inputs);
+  return {
+    objects,
+    of(wanted) {
+      let at = 0;
+      for (const [step, count] of inputSteps) {
+        if (step === wanted) return objects.slice(at, at + count);
+        at += count;
+      }
+      return assert(false, "a step reads the objects of the steps that it names", wanted) as never;
+    },
+    read: (object, partition) => store.read(object, partition),
+    sources: inputSources,
+    scratch,
+  };
+}

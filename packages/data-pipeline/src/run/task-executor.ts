@@ -1,4 +1,4 @@
-import type { ObjectStore, StoredObject } from "@lapidary/data-store";
+import type { OutputStore, StoreAccess, StoredObject } from "@lapidary/data-store";
 import { ensure } from "@lapidary/std";
 import type { Plan, Task } from "../plan/plan.js";
 import { runRobustly, type SetAside } from "./run-robustly.js";
@@ -15,25 +15,30 @@ export interface TaskExecutor {
 }
 
 export interface ExecutorContext {
-  /** The output directory of the pipeline. */
-  readonly out: string;
-  readonly store: ObjectStore;
+  /** The directory or the address of the store. */
+  readonly location: string;
+  readonly access: StoreAccess;
+  readonly store: OutputStore;
   readonly plan: Plan;
   readonly signal: AbortSignal;
   readonly onSetAside: (document: SetAside) => void;
   readonly warn: (text: string) => void;
 }
 
+/** Starts what computes the tasks of one worker. */
+export type StartRunner = (location: string, access: StoreAccess) => TaskRunner;
+
 /** Computes the tasks of one worker in a child process. */
-export const childProcess = (out: string): TaskRunner => new TaskProcess(out, new URL("./child-main.js", import.meta.url));
+export const childProcess: StartRunner = (location, access) =>
+  new TaskProcess({ kind: "open", location, access }, new URL("./child-main.js", import.meta.url));
 
 /** Computes tasks by `workers` runners of this process. */
 export function localExecutor(
-  { out, store, signal, onSetAside }: ExecutorContext,
+  { location, access, store, signal, onSetAside }: ExecutorContext,
   workers: number,
-  startRunner: (out: string) => TaskRunner = childProcess,
+  startRunner: StartRunner = childProcess,
 ): TaskExecutor {
-  const runners = Array.from({ length: workers }, () => startRunner(out));
+  const runners = Array.from({ length: workers }, () => startRunner(location, access));
   return {
     slots: workers,
     run(task, slot) {

@@ -9,7 +9,10 @@ describe("the process of a worker", function () {
   this.timeout(30_000);
 
   it("a process that ended is replaced, and the reason of its end is returned", async () => {
-    const runner = new TaskProcess("", new URL("../testing/dying-main.js", import.meta.url));
+    const runner = new TaskProcess(
+      { kind: "open", location: "", access: { scratch: "" } },
+      new URL("../testing/dying-main.js", import.meta.url),
+    );
     try {
       const first = await request(runner, "answer");
       deepStrictEqual(await request(runner, "answer"), first);

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { errorFromJSON } from "@lapidary/std";
-import type { ChildReply, ChildRequest } from "./child-protocol.js";
+import type { ChildReply, ChildRequest, OpenRequest } from "./child-protocol.js";
 
 /** What a process of a stage did: it answered, or it ended. */
 export type Outcome = Extract<ChildReply, { readonly kind: "stored" | "probed" }> | { readonly kind: "died"; readonly why: string };
@@ -18,11 +18,14 @@ export class TaskProcess implements TaskRunner {
   #child: ChildProcess | undefined;
   #stderr = "";
   readonly #main: URL;
-  readonly #out: string;
+  readonly #open: OpenRequest;
 
-  /** @param main the program of the process; it calls `serveTasks` */
-  constructor(out: string, main: URL) {
-    [this.#out, this.#main] = [out, main];
+  /**
+   * @param open the first message to each process. It has credentials, which other users could read in arguments
+   * @param main the program of the process; it calls `serveTasks`
+   */
+  constructor(open: OpenRequest, main: URL) {
+    [this.#open, this.#main] = [open, main];
   }
 
   /** @throws LapidaryError of the task */
@@ -53,10 +56,11 @@ export class TaskProcess implements TaskRunner {
 
   #start(): ChildProcess {
     this.#stderr = "";
-    const child = fork(this.#main, [this.#out], { stdio: ["ignore", "ignore", "pipe", "ipc"] });
+    const child = fork(this.#main, [], { stdio: ["ignore", "ignore", "pipe", "ipc"] });
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-4000);
     });
+    child.send(this.#open, () => undefined);
     // A process can also end between two requests.
     child.once("exit", () => {
       if (this.#child === child) this.#child = undefined;

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { ContaminationCounts, contaminationReport } from "../decontamination/contamination-report.js";
 import { ContaminationSearch, publishedRules } from "../decontamination/contamination-search.js";
 import { readEvaluationSets, setNames } from "../decontamination/evaluation-sets.js";
-import { noDocuments } from "../dedup/find-copies.js";
+import { noDocuments } from "../dedup/record-parts.js";
 import { jsonLines, parsedLines } from "../view/json-lines.js";
 import type { ShardView } from "../view/view.js";
 import { editDocuments } from "./map-documents.js";

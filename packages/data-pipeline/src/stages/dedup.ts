@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { amount } from "../file/amounts.js";
 import { substringSteps } from "../dedup/cut-repeats.js";
 import { type CopyMethod, copySteps, exactCopies, nearCopies } from "../dedup/find-copies.js";
 import { checkKeepBy, keepBy } from "../dedup/rank.js";
@@ -19,9 +20,12 @@ const substring = z.strictObject({
   scope: scope.default("source"),
 });
 
+/** Bytes of texts for each partition of keys. A partition is the unit of work of the steps that compare all shards. */
+const partition = amount.default(2 ** 30);
+
 /** The settings of `dedup`. */
 const settings = z
-  .strictObject({ exact: exact.optional(), near: near.optional(), substring: substring.optional(), keep_by: keepBy })
+  .strictObject({ exact: exact.optional(), near: near.optional(), substring: substring.optional(), keep_by: keepBy, partition })
   .refine((value) => value.exact ?? value.near ?? value.substring, { message: "dedup has no method: name exact, near or substring" });
 export type DedupSettings = z.output<typeof settings>;
 
@@ -33,20 +37,18 @@ export const dedup: Stage<DedupSettings> = {
     checkKeepBy(settings.keep_by, before);
     return before;
   },
-  passes: ({ exact, near, substring, keep_by }) => [
-    ...(exact === undefined ? [] : [{ exact, keep_by }]),
-    ...(near === undefined ? [] : [{ near, keep_by }]),
-    ...(substring === undefined ? [] : [{ substring, keep_by }]),
+  passes: ({ exact, near, substring, keep_by, partition }) => [
+    ...(exact === undefined ? [] : [{ exact, keep_by, partition }]),
+    ...(near === undefined ? [] : [{ near, keep_by, partition }]),
+    ...(substring === undefined ? [] : [{ substring, keep_by, partition }]),
   ],
   steps({ exact, near, substring }) {
     const copies = (method: CopyMethod): ReturnType<typeof copySteps<DedupSettings>> =>
-      copySteps(
-        () => method,
-        ({ keep_by }) => keep_by,
-      );
+      copySteps(method.rounds, ({ keep_by, partition }) => ({ method, keepBy: keep_by, partitionBytes: partition }));
     if (exact !== undefined) return copies(exactCopies(exact.scope));
     if (near !== undefined) return copies(nearCopies(near));
-    if (substring !== undefined) return substringSteps(({ keep_by }) => ({ substring, keepBy: keep_by }));
+    if (substring !== undefined)
+      return substringSteps(({ keep_by, partition }) => ({ substring, keepBy: keep_by, partitionBytes: partition }));
     return [];
   },
 };

@@ -23,7 +23,7 @@ export const read: Stage<ReadSettings> = {
 async function* readShard(view: ShardView, { text, id }: ReadSettings): StageOutput {
   const account = new Account();
   async function* documents(): AsyncGenerator<object> {
-    for (const { path, file, range } of view.files) {
+    for await (const { path, file, range } of view.files()) {
       const input = { path, source: view.source, file, ...(text === undefined ? {} : { textField: text }) };
       const found = readFile(
         { ...input, ...(id === undefined ? {} : { nameField: id }), ...(range === undefined ? {} : { range }) },

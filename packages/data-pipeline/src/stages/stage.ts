@@ -45,9 +45,11 @@ interface ScatterStep<Settings> extends StepBase {
   run(view: ShardView, inputs: GatherInputs, shard: number, settings: Settings, partitions: number): StageOutput;
 }
 
-/** The objects of the step before, in the order of shards or partitions; none for the first step. */
+/** The objects of the step before, or of the steps that it reads, in the order of shards or partitions; none for the first step. */
 export interface GatherInputs {
   readonly objects: readonly StoredObject[];
+  /** The objects of one of the steps that the step reads. */
+  of(step: string): readonly StoredObject[];
   /** The bytes of a part. Their digest is checked at the end. */
   read(object: StoredObject, partition: number): AsyncIterable<Buffer>;
   /** The source of each shard of the stage. */
@@ -58,7 +60,9 @@ export interface GatherInputs {
 
 interface GatherStep<Settings> extends StepBase {
   readonly shape: "gather";
-  /** How many gathers run; `before` is the number of partitions of the step before. Each reads its part of all inputs. */
+  /** The names of the steps whose objects it reads. Default: the step before. */
+  readonly reads?: readonly string[] | undefined;
+  /** How many gathers run; `before` is the number of partitions of the first step that it reads. Each reads its part of all inputs. */
   partitions(settings: Settings, before: number): number;
   run(inputs: GatherInputs, partition: number, partitions: number, settings: Settings): StageOutput;
 }

@@ -1,4 +1,5 @@
-import { join } from "node:path";
+import { existsSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { Account, type AccountCounts } from "@lapidary/data-store";
 import { bytesPerId, encodeShard, type ShardDocument } from "@lapidary/mixture";
 import { asJson, ensure, LapidaryError } from "@lapidary/std";
@@ -38,16 +39,12 @@ export const tokenize: Stage<TokenizeSettings> = {
       : trainingSteps(settings),
 };
 
-const tokenizerPaths = (path: string): readonly string[] => {
-  const { files, directory } = tokenizerLocation(path);
-  return files.map((file) => join(directory, file));
-};
-
-/** The files of a tokenizer that exist on disk. */
-function tokenizerLocation(path: string): { readonly directory: string; readonly files: readonly string[] } {
-  const { place } = readTokenizer(path);
-  const directory = join(place, "..");
-  return { directory, files: [place.slice(directory.length + 1)] };
+/** The file that defines the ids, and the files next to it that define the control tokens. */
+function tokenizerPaths(path: string): readonly string[] {
+  const { place, files } = readTokenizer(path);
+  const named = statSync(path).isFile() ? path : place;
+  const others = [...files.keys()].map((name) => join(dirname(named), name)).filter((each) => existsSync(each));
+  return [...new Set([named, ...others])].sort();
 }
 
 /** A sample of the documents, chosen by their ids, trains the tokenizer, so the shards and their order do not matter. */

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { ObjectStore } from "@lapidary/data-store";
+import { openStore, type StoreAccess } from "@lapidary/data-store";
 import { errorFromJSON } from "@lapidary/std";
 import { readPipeline } from "../file/pipeline-file.js";
 import { Progress } from "../run/progress.js";
@@ -10,11 +10,11 @@ import { answer } from "../run/serve-tasks.js";
 import type { TaskRunner } from "../run/task-process.js";
 
 /** Computes tasks in this process. */
-export function localRunner(out: string): TaskRunner {
-  const store = new ObjectStore(out);
+export function localRunner(location: string, access: StoreAccess): TaskRunner {
+  const stores = { store: openStore(location, access), s3: access.s3 };
   return {
     request: async (request) => {
-      const reply = await answer(store, request);
+      const reply = await answer(stores, request);
       if (reply.kind === "failed") throw errorFromJSON(reply.error);
       return reply.kind === "crashed" ? { kind: "died", why: reply.stack } : reply;
     },

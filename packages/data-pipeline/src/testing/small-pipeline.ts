@@ -9,7 +9,7 @@ import { makePlan } from "../plan/make-plan.js";
 import { makeShards } from "../plan/make-shards.js";
 import type { Plan } from "../plan/plan.js";
 import { runTask } from "../run/run-task.js";
-import { openView } from "../view/open-view.js";
+import { openView, storedObject } from "../view/open-view.js";
 import type { ViewDocument } from "../view/view.js";
 
 export interface SmallDocument {
@@ -54,15 +54,13 @@ export async function runSmall(directory: string, corpus: SmallCorpus, stages: s
   const shards = await makeShards(pipeline, new FileIndex(join(directory, "files.json")), () => undefined);
   const plan = makePlan(pipeline, shards, digestFiles(pipeline));
   const store = new ObjectStore(pipeline.out);
-  for (const task of plan.tasks) await runTask(store, task, { setAside: [] });
+  for (const task of plan.tasks) await runTask({ store, s3: undefined }, task, { setAside: [] });
   const kept: (ViewDocument & { readonly source: string })[] = [];
   for (const { shard, view } of plan.shards) {
     const opened = openView(store, { shard, keys: view, columns: new Map(), setAside: new Set() });
     for await (const document of opened.documents()) kept.push({ ...document, source: shard.source });
   }
-  const accounts = ensure(plan.stages.at(-1), "a stage").accounts.map(({ source, key }) => ({
-    source,
-    account: ensure(store.find(key), "an object").account,
-  }));
+  const { accounts: last } = ensure(plan.stages.at(-1), "a stage");
+  const accounts = await Promise.all(last.map(async ({ source, key }) => ({ source, account: (await storedObject(store, key)).account })));
   return { kept, accounts, plan, store, shards: shards.length };
 }

@@ -1,6 +1,6 @@
-import type { ObjectStore, StoredObject } from "@lapidary/data-store";
+import type { OutputStore, StoredObject } from "@lapidary/data-store";
 import { assert, assertNever, ensure, LapidaryError } from "@lapidary/std";
-import type { Shard } from "../plan/shard.js";
+import type { Shard, ShardFile } from "../plan/shard.js";
 import type { Columns } from "../rules/parse-expression.js";
 import { replaced } from "../stages/map-documents.js";
 import { parsedLines } from "./json-lines.js";
@@ -14,17 +14,19 @@ export interface ViewSource {
   readonly setAside: ReadonlySet<string>;
   /** Rows that the view has, to find a document that ends a process. Default: all. */
   readonly rows?: readonly [from: number, to: number] | undefined;
+  /** The files of the shard on this machine. Default: the files that the shard names. */
+  readonly files?: (() => AsyncIterable<ShardFile>) | undefined;
 }
 
 /**
  * A shard as the stages so far left it: its documents, the edits of each stage in order, and the columns of measures. All are
  * in the order of rows, so they are read together, with memory for one document.
  */
-export function openView(store: ObjectStore, { shard, keys, columns, setAside, rows }: ViewSource): ShardView {
+export function openView(store: OutputStore, { shard, keys, columns, setAside, rows, files }: ViewSource): ShardView {
   return {
     source: shard.source,
     name: shard.name,
-    files: shard.files,
+    files: files ?? (() => shard.files),
     columns,
     setAside,
     documents: () => documentsOf(store, keys, columns, rows ?? [0, Number.POSITIVE_INFINITY]),
@@ -32,7 +34,7 @@ export function openView(store: ObjectStore, { shard, keys, columns, setAside, r
 }
 
 async function* documentsOf(
-  store: ObjectStore,
+  store: OutputStore,
   { documents, edits, columns }: ViewKeys,
   types: Columns,
   [from, to]: readonly [number, number],
@@ -94,7 +96,7 @@ interface Table {
   readonly rows: ByRow<readonly (Value | null)[]>;
 }
 
-async function openColumns(store: ObjectStore, key: string): Promise<Table> {
+async function openColumns(store: OutputStore, key: string): Promise<Table> {
   const lines = linesOf(store, key);
   const names = (await lines.next()).value as readonly string[];
   return { names, rows: await ByRow.open(lines as AsyncGenerator<readonly (Value | null)[]>, ([row]) => Number(row)) };
@@ -149,13 +151,36 @@ class ByRow<T> {
 }
 
 /** @throws LapidaryError LAP_DATA_STORE */
-async function* linesOf(store: ObjectStore, key: string): AsyncGenerator<unknown> {
-  yield* parsedLines(store.read(storedObject(store, key), 0));
+async function* linesOf(store: OutputStore, key: string): AsyncGenerator<unknown> {
+  yield* parsedLines(store.read(await storedObject(store, key), 0));
 }
 
 /** @throws LapidaryError LAP_DATA_STORE */
-export function storedObject(store: ObjectStore, key: string): StoredObject {
-  const object = store.find(key);
+export async function storedObject(store: OutputStore, key: string): Promise<StoredObject> {
+  const object = await store.find(key);
   if (object !== undefined) return object;
-  throw new LapidaryError({ code: "LAP_DATA_STORE", message: `the output ${key} is missing`, location: key });
+  throw missing(key);
+}
+
+const missing = (key: string): LapidaryError =>
+  new LapidaryError({ code: "LAP_DATA_STORE", message: `the output ${key} is missing`, location: key });
+
+/** Requests to a store at a time. A store that is not on this machine answers slowly, and answers many at a time. */
+const findsInFlight = 32;
+
+/** The objects of many keys, in the order of the keys; undefined for each that is absent. */
+export async function findObjects(store: OutputStore, keys: readonly string[]): Promise<readonly (StoredObject | undefined)[]> {
+  const found: (StoredObject | undefined)[] = [];
+  for (let at = 0; at < keys.length; at += findsInFlight)
+    found.push(...(await Promise.all(keys.slice(at, at + findsInFlight).map((key) => store.find(key)))));
+  return found;
+}
+
+/** @throws LapidaryError LAP_DATA_STORE if one is absent */
+export async function storedObjects(store: OutputStore, keys: readonly string[]): Promise<readonly StoredObject[]> {
+  const found = await findObjects(store, keys);
+  return found.map((object, at) => {
+    if (object === undefined) throw missing(keys[at] ?? "");
+    return object;
+  });
 }

@@ -23,8 +23,8 @@ export interface ShardView {
   readonly source: string;
   /** For messages and progress: `web/3`. */
   readonly name: string;
-  /** The files of the shard; only the stage `read` opens them. */
-  readonly files: readonly ShardFile[];
+  /** The files of the shard on this machine, each until the next one is asked for; only the stage `read` opens them. */
+  files(): AsyncIterable<ShardFile> | Iterable<ShardFile>;
   /** The measures so far, and the columns of every document. */
   readonly columns: ReadonlyMap<string, "number" | "text">;
   /** Ids of documents that end the process of this stage. It drops them with the reason `kills the stage`. */

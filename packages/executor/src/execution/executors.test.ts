@@ -100,7 +100,7 @@ describe("executors", () => {
         const step = withGradients(graph);
         const { chip } = compile(step, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints: shardings });
         const rounding = roundingOf(step, inputs);
-        if (rounding.undecided !== undefined) return;
+        fc.pre(rounding.undecided === undefined);
         const check = async (executors: readonly Executor[], what: string, runs = 1): Promise<void> => {
           const { output, element, ratio } = worstRounding(await runOn(executors, mesh, chip, inputs, runs), rounding);
           assert.ok(ratio <= 1, `seed ${seed}, ${what}: ${output}[${element}] is off by ${ratio} bounds`);
@@ -116,7 +116,7 @@ describe("executors", () => {
       }),
       { numRuns: propertyRuns },
     );
-    assert.ok(compared >= 3 * 0.6 * propertyRuns, `${compared} comparisons in ${propertyRuns} cases, three for each`);
+    assert.ok(compared >= 3 * propertyRuns, `${compared} comparisons in ${propertyRuns} cases, three for each`);
   });
 
   it("a fused kernel splits long rows at any position, also across dims that the length does not divide", async () => {

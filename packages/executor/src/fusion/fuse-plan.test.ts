@@ -25,22 +25,19 @@ describe("fused plans", () => {
 
   it("a random program with gradients has the exact result within the rounding of f32, fused and unfused", async function () {
     this.timeout(0);
-    let compared = 0;
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 0, max: 2 ** 31 - 1 }), async (seed) => {
         const { graph, inputs } = randomCase(seed, 24);
         const step = withGradients(graph);
         const rounding = roundingOf(step, inputs);
-        if (rounding.undecided !== undefined) return;
+        fc.pre(rounding.undecided === undefined);
         for (const fuse of [true, false]) {
           const worst = worstRounding(await runPlan(device, step, inputs, "f32", fuse), rounding);
           assert.ok(worst.ratio <= 1, `${fuse ? "fused" : "unfused"}: ${worst.output}[${worst.element}] is off by ${worst.ratio} bounds`);
         }
-        compared++;
       }),
       { numRuns: propertyRuns },
     );
-    assert.ok(compared >= 0.6 * propertyRuns, `${compared} of ${propertyRuns} cases were compared`);
   });
 
   it("a separate node reads an operand that repeats in the middle of a row", async () => {
@@ -63,26 +60,33 @@ describe("fused plans", () => {
     };
   }
 
-  async function expectOneCall(build: (g: GraphBuilder) => Value): Promise<void> {
+  /** Skips the rest of a test whose numbers are correct if there is no library of fused kernels. */
+  function needFusion(context: Mocha.Context): void {
+    if (device.fused === undefined) context.skip();
+  }
+
+  async function expectOneCall(context: Mocha.Context, build: (g: GraphBuilder) => Value): Promise<void> {
     const g = new GraphBuilder("case");
     g.output("y", build(g));
     const graph = g.finish();
     const inputs = randomInputsOf(seededRandom(7), graph);
     expectSame(await runPlan(device, graph, inputs), interpret(graph, inputs), 1e-5, "interpreter");
-    if (device.fused !== undefined) assert.deepEqual(kindsOf(graph), { fused: 1, others: [] });
+    needFusion(context);
+    assert.deepEqual(kindsOf(graph), { fused: 1, others: [] });
   }
   const f = (...dims: number[]) => tensorType("f32", dims);
 
-  it("a normalised row is one call", () =>
-    expectOneCall((g) => {
+  it("a normalised row is one call", function () {
+    return expectOneCall(this, (g) => {
       const x = g.parameter("x", f(6, 40));
       const mean = g.scale(g.reduce(g.square(x), [1], "sum"), 1 / 40);
       const scaled = g.multiply(x, g.broadcastInDim(g.rsqrt(g.offset(mean, 1e-6)), [6, 40], [0]));
       return g.multiply(scaled, g.broadcastInDim(g.parameter("w", f(40)), [6, 40], [1]));
-    }));
+    });
+  });
 
-  it("a masked softmax is one call", () =>
-    expectOneCall((g) => {
+  it("a masked softmax is one call", function () {
+    return expectOneCall(this, (g) => {
       const dims = [2, 3, 8, 8];
       const x = g.parameter("x", f(...dims));
       const [row, column] = [g.iota(tensorType("i32", [8, 8]), 0), g.iota(tensorType("i32", [8, 8]), 1)];
@@ -91,9 +95,10 @@ describe("fused plans", () => {
       const top = g.reduce(masked, [3], "max");
       const e = g.exponential(g.subtract(masked, g.broadcastInDim(top, dims, [0, 1, 2])));
       return g.divide(e, g.broadcastInDim(g.reduce(e, [3], "sum"), dims, [0, 1, 2]));
-    }));
+    });
+  });
 
-  it("an update of an optimizer is one call with all its results", async () => {
+  it("an update of an optimizer is one call with all its results", async function () {
     const g = new GraphBuilder("case");
     const [p, m, v, grad] = ["p", "m", "v", "grad"].map((name) => g.parameter(name, f(12, 20))) as [Value, Value, Value, Value];
     const clip = g.broadcastInDim(g.parameter("clip", f()), [12, 20], []);
@@ -106,11 +111,12 @@ describe("fused plans", () => {
     const graph = g.finish();
     const inputs = randomInputsOf(seededRandom(3), graph);
     expectSame(await runPlan(device, graph, inputs), interpret(graph, inputs), 1e-5, "interpreter");
-    if (device.fused !== undefined) assert.deepEqual(kindsOf(graph), { fused: 1, others: [] });
+    needFusion(this);
+    assert.deepEqual(kindsOf(graph), { fused: 1, others: [] });
   });
 
   for (const halves of [1, 4, 8, 13])
-    it(`a rotary embedding of a parameter or of a computed value is one call: halves of ${halves}`, async () => {
+    it(`a rotary embedding of a parameter or of a computed value is one call: halves of ${halves}`, async function () {
       const dims = [2, 6, 3, 2 * halves];
       const turn = (g: GraphBuilder, x: Value): Value => {
         const part = (from: number, to: number): Value => g.slice(x, [0, 0, 0, from], [2, 6, 3, to]);
@@ -118,9 +124,9 @@ describe("fused plans", () => {
         const table = (name: string): Value => g.broadcastInDim(g.parameter(name, f(6, 2 * halves)), dims, [1, 3]);
         return g.add(g.multiply(x, table("cos")), g.multiply(swapped, table("sin")));
       };
-      await expectOneCall((g) => turn(g, g.parameter("x", f(...dims))));
-      await expectOneCall((g) => turn(g, g.tanh(g.parameter("x", f(...dims)))));
-      await expectOneCall((g) => {
+      await expectOneCall(this, (g) => turn(g, g.parameter("x", f(...dims))));
+      await expectOneCall(this, (g) => turn(g, g.tanh(g.parameter("x", f(...dims)))));
+      await expectOneCall(this, (g) => {
         const x = g.parameter("x", f(5, 3));
         return g.concatenate(
           [0, 2, 1].map((from) => g.slice(x, [0, from], [5, from + 1])),
@@ -129,7 +135,7 @@ describe("fused plans", () => {
       });
     });
 
-  it("a slice that another node reads is not fused", async () => {
+  it("a slice that another node reads is not fused", async function () {
     const g = new GraphBuilder("case");
     const x = g.tanh(g.parameter("x", f(4, 6)));
     const [low, high] = [g.slice(x, [0, 0], [4, 3]), g.slice(x, [0, 3], [4, 6])];
@@ -138,11 +144,11 @@ describe("fused plans", () => {
     const graph = g.finish();
     const inputs = randomInputsOf(seededRandom(6), graph);
     expectSame(await runPlan(device, graph, inputs), interpret(graph, inputs), 1e-5, "interpreter");
-    if (device.fused !== undefined)
-      assert.deepEqual(kindsOf(graph).others, ["tanh", "slice", "slice", "concatenate", "multiply", "negate"]);
+    needFusion(this);
+    assert.deepEqual(kindsOf(graph).others, ["tanh", "slice", "slice", "concatenate", "multiply", "negate"]);
   });
 
-  it("nodes before and after a matmul are not fused with one another", async () => {
+  it("nodes before and after a matmul are not fused with one another", async function () {
     const g = new GraphBuilder("case");
     const [x, w] = [g.parameter("x", f(6, 6)), g.parameter("w", f(6, 6))];
     const a = g.scale(g.tanh(x), 2);
@@ -151,6 +157,7 @@ describe("fused plans", () => {
     const graph = g.finish();
     const inputs = randomInputsOf(seededRandom(5), graph);
     expectSame(await runPlan(device, graph, inputs), interpret(graph, inputs), 1e-5, "interpreter");
-    if (device.fused !== undefined) assert.deepEqual(kindsOf(graph), { fused: 2, others: ["dot_general"] });
+    needFusion(this);
+    assert.deepEqual(kindsOf(graph), { fused: 2, others: ["dot_general"] });
   });
 });

@@ -52,8 +52,9 @@ const integers = (seed: number, dims: readonly number[], below = 3): Tensor => {
 
 describe("fused kernels", () => {
   let device: Device;
-  before(async () => {
+  before(async function () {
     device = await openDevice();
+    if (device.fused === undefined) this.skip();
   });
 
   /** Runs a graph fused and compares the result with the interpreter. Returns the result. */
@@ -61,7 +62,7 @@ describe("fused kernels", () => {
     const program = loadPlan(device, graph);
     const fused = program.profile().filter(({ kind }) => kind === "fused").length;
     program.dispose();
-    if (device.fused !== undefined) assert.ok(fused > 0, "the op under test is fused");
+    assert.ok(fused > 0, "the op under test is fused");
     const results = await runPlan(device, graph, inputs);
     const expected = interpret(graph, inputs);
     for (const [name, exact] of expected) {

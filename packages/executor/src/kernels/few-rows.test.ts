@@ -165,8 +165,8 @@ describe("LapidaryDot", () => {
       );
     }).finish();
 
-  it("reads only the values of visible positions, whatever the others hold", async () => {
-    if (device.native?.hasDot !== true) return;
+  it("reads only the values of visible positions, whatever the others hold", async function () {
+    if (device.native?.hasDot !== true) return this.skip();
     const random = seededRandom(11);
     for (const heads of [3, 9, 16])
       for (const width of [2, 9, 16, 32, 64, 130])
@@ -217,7 +217,7 @@ describe("LapidaryDot", () => {
     assert.deepEqual([...data], [Number.NaN, 0, 0, Number.NaN, 0, 0]);
   });
 
-  it("a row has the same bits in a matmul of any number of rows", async () => {
+  it("a row has the same bits in a matmul of any number of rows", async function () {
     const product = (rows: number): Promise<Float64Array> => {
       const graph = decodeLike((g) => g.dotGeneral(g.parameter("x", f(rows, 50)), g.parameter("w", f(33, 50)), [], [[1, 1]])).finish();
       const inputs = randomInputsOf(seededRandom(5), graph);
@@ -233,8 +233,8 @@ describe("LapidaryDot", () => {
       return runPlan(device, graph, inputs).then((outputs) => Float64Array.from(ensure(outputs.get("y"), "y").data));
     };
     const whole = await product(16);
-    if (device.native?.hasDot === true)
-      for (const rows of [1, 3, 4, 7]) assert.deepEqual(await product(rows), whole.subarray(0, rows * 33));
+    if (device.native?.hasDot !== true) this.skip();
+    for (const rows of [1, 3, 4, 7]) assert.deepEqual(await product(rows), whole.subarray(0, rows * 33));
   });
 
   it("only programs that update an array in place use it", () => {

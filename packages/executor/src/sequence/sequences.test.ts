@@ -87,7 +87,7 @@ describe("sequences", () => {
       for (const [output, value] of expected) assert.ok(difference(ensure(found.get(output), output), value) < 2e-6, output);
     });
 
-  it("a program of few rows is one call", async () => {
+  it("a program of few rows is one call", async function () {
     const graph = programOf((g) => {
       const x = g.parameter("x", f(2, 64));
       const hidden = g.tanh(g.scale(g.dotGeneral(x, g.parameter("w", f(48, 64)), [], [[1, 1]]), 0.02));
@@ -97,19 +97,18 @@ describe("sequences", () => {
     });
     const inputs = randomInputsOf(seededRandom(3), graph);
     const program = loadPlan(device, graph);
-    if (hasSequences())
-      assert.deepEqual(
-        program.calls.map(({ kind }) => kind),
-        ["fused"],
-      );
+    const kinds = program.calls.map(({ kind }) => kind);
     assert.equal(loadPlan(device, graph, "f32", false).calls.length > 5, true);
     const [joined, apart] = [await runPlan(device, graph, inputs), await runPlan(device, graph, inputs, "f32", false)];
     assert.deepEqual(joined.get("token"), apart.get("token"));
     assert.ok(difference(ensure(joined.get("hidden"), "hidden"), ensure(apart.get("hidden"), "hidden")) < 1e-6);
     program.dispose();
+    if (!hasSequences()) this.skip();
+    assert.deepEqual(kinds, ["fused"]);
   });
 
-  it("a row has the same bits in a matmul of one, eight, nine and sixteen rows", async () => {
+  it("a row has the same bits in a matmul of one, eight, nine and sixteen rows", async function () {
+    if (!hasSequences()) return this.skip();
     const graphOf = (rows: number): Graph =>
       programOf((g) => g.output("y", g.dotGeneral(g.parameter("x", f(rows, 1100)), g.parameter("w", f(19, 1100)), [], [[1, 1]])));
     const inputs = randomInputsOf(seededRandom(5), graphOf(16));
@@ -119,12 +118,12 @@ describe("sequences", () => {
       return Float64Array.from(ensure((await runPlan(device, graphOf(rows), given)).get("y"), "y").data.slice(0, 19));
     };
     const alone = await first(1);
-    if (hasSequences()) for (const rows of [8, 9, 16]) assert.deepEqual(await first(rows), alone, `${rows} rows`);
+    for (const rows of [8, 9, 16]) assert.deepEqual(await first(rows), alone, `${rows} rows`);
   });
 
-  it("the library refuses a sequence whose calls read outside of their arrays", () => {
+  it("the library refuses a sequence whose calls read outside of their arrays", function () {
     const { sequences } = device;
-    if (sequences === undefined) return;
+    if (sequences === undefined) return this.skip();
     // One input and one output of four integers, which a strided copy connects.
     const codeOf = (count: number, stride: number): Int32Array =>
       Int32Array.of(1, 0, 1, 1, -1, 1, 4, 2, 0, 0, 4, 1, 1, 0, 4, 1, 1, 6, 1, 0, 1, 1, 5, 101, 1, count, 0, stride);

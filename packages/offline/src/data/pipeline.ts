@@ -19,8 +19,10 @@ export {
   runPipeline,
   type StageAccount,
   type StageFate,
+  storeLocation,
   verifyObjects,
   whatIf,
   whyDocument,
   writeCard,
 } from "@lapidary/data-pipeline";
+export { s3AccessOf } from "@lapidary/data-store";

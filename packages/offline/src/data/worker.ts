@@ -1,6 +1,10 @@
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { chooseRedis, openRedis, openStore, ShardQueue, type Store } from "@lapidary/control";
 import type { Task } from "@lapidary/data-pipeline";
+import { s3AccessOf } from "@lapidary/data-store";
 import { queueExecutor, TaskWorker } from "@lapidary/data-workers";
+import { isProcessAlive } from "@lapidary/std/process-id";
 
 /** The Redis of planners and workers. */
 export interface QueueAddress {
@@ -18,24 +22,35 @@ type OpenExecutor = (planned: Parameters<typeof queueExecutor>[1]) => ReturnType
 /**
  * Computes tasks of planners until `signal` aborts.
  *
- * @param onTask called with the description of a task when it starts and when it is stored
+ * @param onTask called with the description and the key of a task when it starts and when it is stored
  * @throws LapidaryError LAP_REDIS_…
  */
 export function serveQueue(
   address: QueueAddress,
   cores: number,
   signal: AbortSignal,
-  onTask: (what: string, state: "started" | "stored") => void,
+  onTask: (what: string, state: "started" | "stored", key: string) => void,
 ): Promise<void> {
-  return withRedis(address, async (store) => {
+  const scratch = makeWorkerScratch(address.home);
+  const serving = withRedis(address, async (store) => {
     const worker = new TaskWorker(store, {
       cores,
-      onTask: (task, state) => onTask(textOf(task), state),
+      access: { s3: s3AccessOf(address.env), scratch },
+      onTask: (task, state) => onTask(textOf(task), state, task.key),
       onError: ({ message }) => address.warn(message),
     });
     if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
     await worker.close();
   });
+  return serving.finally(() => rmSync(scratch, { recursive: true, force: true }));
+}
+
+/** A directory for outputs in progress of this process. Those of processes that were killed are removed. */
+function makeWorkerScratch(home: string): string {
+  const all = join(home, "data-workers");
+  mkdirSync(all, { recursive: true });
+  for (const name of readdirSync(all)) if (!isProcessAlive(Number(name))) rmSync(join(all, name), { recursive: true, force: true });
+  return join(all, String(process.pid));
 }
 
 /** Runs a pipeline whose tasks go to the workers of a queue. */

@@ -43,6 +43,18 @@ export const dataErrors = {
     summary: "The S3-compatible store of a pipeline is unreachable or refuses a request.",
     remedy: "check the address, the bucket, the region and the credentials; the next run continues with what is stored",
   },
+  LAP_DATA_CREDENTIALS: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "A store or a source is in an S3-compatible server, and its credentials or its address are missing.",
+    remedy: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL for a server that is not of AWS",
+  },
+  LAP_DATA_CHANGED: {
+    exit: ExitCode.other,
+    recoverable: false,
+    summary: "A file of a source changed or was removed while its pipeline ran.",
+    remedy: "run the pipeline again; it reads the files that changed",
+  },
   LAP_DATA_DAMAGED: {
     exit: ExitCode.other,
     recoverable: false,

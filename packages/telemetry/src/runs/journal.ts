@@ -1,7 +1,7 @@
 import { closeSync, existsSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { jsonText, LapidaryError, ensure } from "@lapidary/std";
+import { jsonText, LapidaryError, ensure, syncDirectory } from "@lapidary/std";
 import type { MetricsRow, StreamEvent } from "@lapidary/api";
 import { idOf, joinJournal, readMetricsLine } from "./journal-rows.js";
 
@@ -22,6 +22,8 @@ export class Journal {
   readonly #metrics: AppendFile;
   readonly #listeners = new Set<(event: StreamEvent) => void>();
   #next: number;
+  /** Whether the names of the files survive a power cut too. */
+  #hasDurableNames = false;
 
   constructor(readonly directory: string) {
     mkdirSync(directory, { recursive: true });
@@ -65,6 +67,8 @@ export class Journal {
   sync(): void {
     this.#events.sync();
     this.#metrics.sync();
+    if (!this.#hasDurableNames) syncDirectory(this.directory);
+    this.#hasDurableNames = true;
   }
 
   close(): void {

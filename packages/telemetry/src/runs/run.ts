@@ -1,5 +1,5 @@
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import {
   assert,
   type Clock,
@@ -12,6 +12,7 @@ import {
   redactStrings,
   systemError,
   replaceFile,
+  syncDirectory,
 } from "@lapidary/std";
 import { z } from "zod";
 import {
@@ -124,7 +125,7 @@ export class Run {
   static #create(directory: string, identity: RunIdentity, jobFile: string, clock: Clock): Run {
     mkdirSync(directory);
     for (const folder of [runFiles.logs, runFiles.checkpoints]) mkdirSync(join(directory, folder));
-    writeFileSync(newJobFilePath(directory), jobFile);
+    replaceFile(newJobFilePath(directory), jobFile);
     const { id, priority, model, pod, mesh, chips, steps, created_at, pipeline, needs = [] } = identity;
     const waiting = needs.length === 0 ? {} : { waiting_for: needs };
     const run = new Run(
@@ -141,8 +142,11 @@ export class Run {
     );
     run.#save();
     run.#open().append({ event: "state", data: { time: clock.now(), state: "queued", ...waiting } });
+    // A job that was submitted survives a power cut, so its files are durable before the directory becomes a run.
+    run.sync();
     // Written last: a directory without it is not a run.
     replaceFile(join(directory, runFiles.identity), JSON.stringify(identity, null, 2));
+    for (const path of [directory, dirname(directory)]) syncDirectory(path);
     return run;
   }
 
@@ -315,6 +319,7 @@ export class Run {
       this.#journal = this.#open();
       this.#fold(event);
       this.#journal.append(event);
+      this.#journal.sync();
       this.#save();
     } catch (cause) {
       refused = cause;

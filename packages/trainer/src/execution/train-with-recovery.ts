@@ -230,7 +230,13 @@ class AttemptRunner<A extends TrainingAttempt> {
     if (from.source === "replica" && from.step > 0 && from.step < options.steps) await this.#catchUp(attempt, from.step);
     options.goodput.enter("step");
     const trained = await trainingLoop({
-      programs: { train: (step) => state.train(step, stepLog.batchOf(step + 1)) },
+      programs: {
+        train: (step) => {
+          // Before the step is sent: a step that fails in a sequential run is never reported as dispatched.
+          this.#reached = step + 1;
+          return state.train(step, stepLog.batchOf(step + 1));
+        },
+      },
       from: from.step,
       steps: options.steps,
       tokensPerStep: options.tokensPerStep,
@@ -241,7 +247,6 @@ class AttemptRunner<A extends TrainingAttempt> {
       ahead: (step) => this.#failures.ahead(step),
       backpressure: (step) => this.#backpressure(step),
       dispatched: (step) => {
-        this.#reached = step;
         if (this.#isDue(step)) this.#capture(state, step);
         if (step < options.steps && this.#replicas.isDue(step)) void this.#replicate(state, step).catch(() => undefined);
       },

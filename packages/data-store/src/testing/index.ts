@@ -1,0 +1,1 @@
+export { putObject, startS3Server, type TestS3Server } from "./s3-server.js";

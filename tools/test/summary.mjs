@@ -1,0 +1,35 @@
+/** The last lines of `npm test`, before the line `N passed, N failed`. */
+
+/** @typedef {{ readonly group: string, readonly outcome: import("./groups.mjs").Outcome }} GroupOutcome */
+
+/**
+ * The number of random cases that were compared.
+ * @param {readonly GroupOutcome[]} outcomes
+ * @returns {string[]}
+ */
+export function totalText(outcomes) {
+  const properties = outcomes.flatMap(({ outcome }) => outcome.properties);
+  const cases = properties.reduce((sum, property) => sum + property.cases, 0);
+  return properties.length === 0 ? [] : [`${cases} random cases of ${properties.length} properties compared`];
+}
+
+/**
+ * The tests that were skipped: their count, then one line each.
+ * @param {readonly GroupOutcome[]} outcomes
+ * @returns {string[]}
+ */
+export function skippedText(outcomes) {
+  const skipped = outcomes.flatMap(({ group, outcome }) => outcome.skipped.map((title) => `  - ${group}: ${title}`));
+  return [`${skipped.length} skipped${skipped.length === 0 ? "" : ", because this machine lacks what they need:"}`, ...skipped];
+}
+
+/**
+ * One line for each property.
+ * @param {import("./groups.mjs").Outcome} outcome
+ * @returns {string[]}
+ */
+export function propertiesText({ properties }) {
+  return properties.map(
+    ({ title, cases, rejected, seed }) => `    ${cases} cases${rejected === 0 ? "" : `, ${rejected} rejected`}, seed ${seed}: ${title}`,
+  );
+}

@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { propertiesText, skippedText, totalText } from "./summary.mjs";
+
+/** @param {Partial<import("./groups.mjs").Outcome>} change */
+const outcome = (change) => ({ passed: 1, skipped: [], properties: [], failures: [], seconds: 1, ...change });
+
+describe("the summary of npm test", () => {
+  const properties = [
+    { title: "p", cases: 60, rejected: 0, seed: 5 },
+    { title: "q", cases: 40, rejected: 3, seed: -6 },
+  ];
+  const outcomes = [
+    { group: "ir", outcome: outcome({ properties }) },
+    { group: "native", outcome: outcome({ skipped: ["needs kernels", "needs root"] }) },
+  ];
+
+  it("the summary names each skipped test with its group, after their count", () => {
+    assert.deepEqual(skippedText(outcomes), [
+      "2 skipped, because this machine lacks what they need:",
+      "  - native: needs kernels",
+      "  - native: needs root",
+    ]);
+    assert.deepEqual(skippedText([]), ["0 skipped"]);
+  });
+
+  it("the summary adds the cases of all properties, and the nightly test has one line for each", () => {
+    assert.deepEqual(totalText(outcomes), ["100 random cases of 2 properties compared"]);
+    assert.deepEqual(totalText([]), []);
+    assert.deepEqual(propertiesText(outcome({ properties })), ["    60 cases, seed 5: p", "    40 cases, 3 rejected, seed -6: q"]);
+  });
+});
