@@ -2,7 +2,7 @@ import { strictEqual } from "node:assert/strict";
 import { paramsOf } from "@lapidary/models";
 import { parseMesh } from "@lapidary/topology";
 import { openPool, openSession } from "@lapidary/trainer";
-import { defaultRules, parityFailures, parityTolerances, readParityBundle, runParity } from "@lapidary/training";
+import { buildOptionsOf, defaultRules, parityFailures, parityTolerances, readParityBundle, runParity } from "@lapidary/training";
 import { golden } from "./support/golden.js";
 
 describe("parity of model families with transformers", function () {
@@ -13,6 +13,8 @@ describe("parity of model families with transformers", function () {
   });
   after(() => pool.close());
 
+  // Enough capacity for every token.
+  const moe = { dispatch: "capacity", capacity_factor: 4 } as const;
   const cases = [
     { bundle: "gemma2", mesh: "data=2,model=2", zero: 3, workers: 2, executor: "stacked" },
     { bundle: "gemma2", mesh: "model=4", zero: 0, workers: 1, executor: "stacked" },
@@ -26,6 +28,10 @@ describe("parity of model families with transformers", function () {
     { bundle: "mixtral", mesh: "data=2", zero: 1, workers: 1, executor: "stacked", pieces: 4 },
     { bundle: "qwen3moe", mesh: "data=4,model=2", zero: 3, workers: 4, executor: "stacked" },
     { bundle: "qwen3moe", mesh: "model=2", zero: 0, workers: 1, executor: "stacked" },
+    { bundle: "mixtral", mesh: "expert=4", zero: 3, workers: 2, executor: "stacked", moe },
+    { bundle: "mixtral", mesh: "data=2,expert=2,model=2", zero: 2, workers: 4, executor: "stacked", moe },
+    { bundle: "qwen3moe", mesh: "data=2,expert=2", zero: 3, workers: 1, executor: "chipwise", moe },
+    { bundle: "qwen3moe", mesh: "data=2,expert=4,context=8,model=4", zero: 3, workers: 4, executor: "stacked", moe },
   ] as const;
   for (const { bundle: name, mesh: text, zero, workers, executor, ...loss } of cases)
     it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}`, async () => {
@@ -34,9 +40,15 @@ describe("parity of model families with transformers", function () {
       const microbatches = "microbatches" in loss ? loss.microbatches : 1;
       const mesh = parseMesh(text);
       const rules = defaultRules(mesh, paramsOf(bundle.config));
+      const build = buildOptionsOf({
+        mesh: mesh.axes,
+        rules,
+        model: { config: bundle.config },
+        ...("moe" in loss ? { moe: loss.moe } : {}),
+      });
       const session = await openSession({ mesh, workers, executor, zero, rules, environment: process.env, pool });
       try {
-        strictEqual(parityFailures(await runParity(bundle, session, { chunks, microbatches }), parityTolerances("f32")).join("; "), "");
+        strictEqual(parityFailures(await runParity(bundle, session, { chunks, microbatches, build }), parityTolerances("f32")).join("; "), "");
       } finally {
         await session.close();
       }

@@ -2,7 +2,7 @@ import { ok, strictEqual } from "node:assert/strict";
 import { openPool, openSession, type SessionOptions } from "@lapidary/trainer";
 import { paramsOf } from "@lapidary/models";
 import { meshSize, parseMesh } from "@lapidary/topology";
-import { defaultRules, parityFailures, parityTolerances, readParityBundle, runParity } from "@lapidary/training";
+import { buildOptionsOf, defaultRules, parityFailures, parityTolerances, readParityBundle, runParity } from "@lapidary/training";
 import { Home } from "./support/cli.js";
 import { golden } from "./support/golden.js";
 import { strategies, type Strategy } from "./support/strategies.js";
@@ -91,24 +91,31 @@ describe("parity with PyTorch", function () {
     { bundle: "pod16x16", mesh: "data=16,model=16", zero: 3, workers: 2, executor: "stacked", microbatches: 2 },
     { bundle: "pod16x16", mesh: "pod=2,data=2,model=2", zero: 0, workers: 2, executor: "stacked", microbatches: 4, pieces: 4 },
     { bundle: "mha", mesh: "data=1,model=2", zero: 1, workers: 1, executor: "chipwise", microbatches: 2 },
+    { bundle: "mha", mesh: "data=2,context=4", zero: 3, workers: 2, executor: "stacked", context: { strategy: "all_gather" } },
+    { bundle: "mha", mesh: "data=2,context=2,model=2", zero: 2, workers: 1, executor: "chipwise", context: { strategy: "heads" } },
+    { bundle: "mqa", mesh: "data=2,context=4", zero: 3, workers: 4, executor: "stacked", context: { strategy: "heads" } },
+    { bundle: "gqa", mesh: "context=4,model=2", zero: 1, workers: 2, executor: "stacked", context: { strategy: "heads" } },
   ] as const;
   for (const { bundle: name, mesh: text, zero, workers, executor, ...loss } of cases) {
     const chunks = "pieces" in loss ? { count: loss.pieces, seqParts: 1 } : undefined;
     const pieces = chunks === undefined ? "" : `, the loss in ${chunks.count} pieces`;
     const microbatches = "microbatches" in loss ? loss.microbatches : 1;
     const parts = microbatches === 1 ? "" : `, ${microbatches} microbatches`;
-    it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}${pieces}${parts}`, async () => {
+    const strategy = "context" in loss ? `, context by ${loss.context.strategy}` : "";
+    it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}${pieces}${parts}${strategy}`, async () => {
       const bundle = await readParityBundle(golden(name));
       const mesh = parseMesh(text);
-      const session = await workersOf.open({
-        mesh,
-        workers,
-        executor,
-        zero,
-        rules: defaultRules(mesh, paramsOf(bundle.config)),
-      });
+      const rules = defaultRules(mesh, paramsOf(bundle.config));
+      const session = await workersOf.open({ mesh, workers, executor, zero, rules });
+      const context = "context" in loss ? { context: loss.context } : {};
+      const build = buildOptionsOf({ mesh: mesh.axes, rules, model: { config: bundle.config }, ...context });
       try {
-        const distances = await runParity(bundle, session, { chunks, microbatches });
+        const distances = await runParity(bundle, session, { chunks, microbatches, build });
+        if ("context" in loss)
+          strictEqual(
+            session.collectives("train").some(({ op, axis }) => op === "all_to_all" && axis === "context"),
+            loss.context.strategy === "heads",
+          );
         expectWithinTolerance({ ok: true, chips: meshSize(mesh), workers: session.workers, mesh: text, ...distances, collectives: [] });
       } finally {
         await session.close();

@@ -1,6 +1,6 @@
 /** What the metrics of recipes mean. Pure functions, for every program that shows metrics. */
 
-const metricKinds = ["heldout", "reward", "kl", "completions", "preference", "ratio", "value", "time", "other"] as const;
+const metricKinds = ["heldout", "reward", "kl", "completions", "preference", "ratio", "value", "experts", "time", "other"] as const;
 export type MetricKind = (typeof metricKinds)[number];
 
 /** `score` has the unit of the rewards. `number` has none. */
@@ -148,6 +148,21 @@ const rules: readonly Rule[] = [
     "nats",
     "Mean difference of the log-probabilities of sampler and trainer.",
   ),
+  rule(
+    "expert_dropped_share",
+    "experts",
+    "Dropped choices",
+    "share",
+    "Share of the choices of experts that no expert computes, because its buffer is full.",
+  ),
+  rule("expert_tokens\\.(\\d+)", "experts", "Choices of expert {1}", "tokens", "Tokens that chose expert {1}, over all layers."),
+  rule(
+    "expert_dropped\\.(\\d+)",
+    "experts",
+    "Dropped by expert {1}",
+    "tokens",
+    "Tokens that chose expert {1} and that it does not compute.",
+  ),
   rule("value_loss", "value", "Value loss", "number", "Squared error of the value model."),
   rule(
     "explained_variance",
@@ -197,6 +212,7 @@ const kindTitles: Readonly<Record<MetricKind, readonly [title: string, about: st
   preference: ["Preferences", "How well chosen and rejected answers are told apart."],
   ratio: ["Ratios", "How far one update moves the policy, and what the clip bounds remove."],
   value: ["Value model", "How well the returns are predicted."],
+  experts: ["Experts", "How evenly the router loads the experts of a mixture, and what they drop."],
   time: ["Time", "Where a step spends its time."],
   other: ["Other metrics", "Metrics of the recipe without a known meaning."],
 };
@@ -213,7 +229,9 @@ export interface MetricGroup {
 export function metricGroups(names: readonly string[]): MetricGroup[] {
   const infos = [...new Set(names)].map(metricInfo);
   return metricKinds.flatMap((kind) => {
-    const metrics = infos.filter((info) => info.kind === kind).sort((a, b) => rankOf(a.name) - rankOf(b.name) || compare(a.name, b.name));
+    const metrics = infos
+      .filter((info) => info.kind === kind)
+      .sort((a, b) => rankOf(a.name) - rankOf(b.name) || compareNames(a.name, b.name));
     const [title, about] = kindTitles[kind];
     return metrics.length === 0 ? [] : [{ kind, title, about, metrics }];
   });
@@ -224,7 +242,12 @@ const rankOf = (name: string): number => {
   return at < 0 ? rules.length : at;
 };
 
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+/** Numbers at the end of names in their order: expert 10 follows expert 9. */
+function compareNames(a: string, b: string): number {
+  const [, headA = a, endA = ""] = /^(.*\.)(\d+)$/.exec(a) ?? [];
+  const [, headB = b, endB = ""] = /^(.*\.)(\d+)$/.exec(b) ?? [];
+  return headA === headB ? Number(endA) - Number(endB) : headA < headB ? -1 : 1;
+}
 
 /** `prefill_ms` or `seconds_prefill`. */
 const phaseName = /^(?:seconds_(.+)|(.+)_ms)$/;

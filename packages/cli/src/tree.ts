@@ -409,9 +409,13 @@ export const commandTree: CommandSpec = {
       name: "parity",
       summary: "compare Lapidary with golden runs of PyTorch, TRL and PEFT, on any mesh",
       group: model,
-      arguments: [{ name: "dir", description: "a parity bundle, such as e2e/golden/mha or e2e/golden/post/mqa", completes: "directory" }],
+      arguments: [
+        { name: "dir", description: "a parity bundle, such as e2e/golden/mha or e2e/golden/post/mqa", completes: "directory" },
+        { ...overrides, description: "key=value pairs of rules, context and moe, such as context.strategy=heads" },
+      ],
       options: [
         { flags: "--mesh <axes>", description: "mesh axes, major to minor (default data=1)" },
+        { flags: "--strategy <name>", description: "rules and ZeRO stage of a file of configs/strategies (default: those of a job)" },
         { flags: "--torus <shape>", description: "chips along each dim, such as 16x16 (default: as the mesh needs)" },
         {
           flags: "--zero <stage>",
@@ -444,6 +448,7 @@ export const commandTree: CommandSpec = {
       examples: [
         "lapidary parity e2e/golden/pod16x16 --torus 16x16 --mesh data=16,model=16 --zero 3",
         "lapidary parity e2e/golden/mqa --mesh data=2 --zero 1 --workers 2",
+        "lapidary parity e2e/golden/mha --mesh data=2,context=2,model=2 --strategy context context.strategy=heads",
         "lapidary parity e2e/golden/post/pod16x16 --torus 16x16 --mesh data=16,model=16 --zero 3 --part dpo,grpo",
       ],
       run: async (context, args) =>
@@ -457,6 +462,8 @@ export const commandTree: CommandSpec = {
           executor: args.text("executor"),
           lossChunks: args.number("lossChunks"),
           microbatches: args.number("microbatches"),
+          strategy: args.text("strategy"),
+          overrides: args.list("overrides"),
           part: args.text("part"),
         }),
     },

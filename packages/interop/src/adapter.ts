@@ -59,7 +59,7 @@ export class LoraAdapter {
    *
    * @throws LAP_CHECKPOINT_TENSOR
    */
-  check(params: readonly ParamSpec[]): void {
+  check(params: readonly Pick<ParamSpec, "name" | "dims">[]): void {
     const { names, path } = this.file;
     const known = new Set(params.flatMap(({ name }) => [loraName(name, "A"), loraName(name, "B")]));
     for (const name of names)
@@ -76,9 +76,25 @@ export class LoraAdapter {
     }
   }
 
-  /** The trained arrays, by the names that the state of an optimizer has. */
-  get trained(): readonly Pick<ParamSpec, "name" | "dims">[] {
-    return this.file.names.map((name) => ({ name: name === adapterHead ? head : name, dims: this.file.dimsOf(name) ?? [] }));
+  /**
+   * The trained arrays, by the names that the state of an optimizer has: the matrices of a stack of weights are a stack.
+   *
+   * @param params of the model
+   */
+  trained(params: readonly ParamSpec[]): readonly Pick<ParamSpec, "name" | "dims">[] {
+    const stackOf = new Map(
+      params.flatMap(({ name, parts = [] }) =>
+        parts.flatMap((part) =>
+          (["A", "B"] as const).map((matrix) => [loraName(part, matrix), { name: loraName(name, matrix), n: parts.length }] as const),
+        ),
+      ),
+    );
+    const arrays = this.file.names.map((name): [string, readonly number[]] => {
+      const [stack, dims] = [stackOf.get(name), this.file.dimsOf(name) ?? []];
+      if (stack !== undefined) return [stack.name, [stack.n, ...dims]];
+      return [name === adapterHead ? head : name, dims];
+    });
+    return [...new Map(arrays)].map(([name, dims]) => ({ name, dims }));
   }
 
   /** Whether the adapter changes a weight. */

@@ -1,5 +1,5 @@
 import { sameDims } from "@lapidary/ir";
-import { type ModelConfig, type ParamSpec, paramsOf } from "@lapidary/models";
+import { type ModelConfig, type ParamSpec, paramsOf, storedTensors } from "@lapidary/models";
 import { assert, ensure, type Warning } from "@lapidary/std";
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -11,6 +11,7 @@ import { isFile, openWeights } from "./weight-files.js";
 import { type ControlIds, hfJsonText, modelConfigToHf, readHfConfigWithWarnings } from "./hf-config.js";
 import { checkFinite } from "./finite.js";
 import { matchTensors, type MatchedTensors } from "./match-tensors.js";
+import { partsOfArray, stackArrays } from "./stacks.js";
 import { SafetensorsFile, writeSafetensors } from "./safetensors.js";
 import { tensorError } from "./tensor-errors.js";
 import type { StoredTensor, TensorFile } from "./tensor-file.js";
@@ -72,7 +73,7 @@ export class HfCheckpoint {
     const files: TensorFile[] = [];
     try {
       const found = await openWeights(directory, files);
-      const matched = matchTensors(directory, config, params, found);
+      const matched = matchTensors(directory, config, params.flatMap(storedTensors), found);
       for (const tensor of matched.redundant) await tensor.check(depth === "headers" ? headElements : undefined);
       const about = { directory, config, params, warnings: [...warnings, ...matched.warnings], configFile: configPath };
       return new HfCheckpoint(about, files, matched);
@@ -90,7 +91,7 @@ export class HfCheckpoint {
     try {
       base = await HfCheckpoint.#open(adapter.base, depth, [...above, directory]);
       const { config, params, warnings, files, matched, configFile, adapters } = base;
-      adapter.check(params);
+      adapter.check(params.flatMap(storedTensors));
       return new HfCheckpoint({ directory, config, params, warnings, configFile }, files, matched, [...adapters, adapter]);
     } catch (error) {
       await Promise.all([adapter.close(), base?.close()]);
@@ -103,15 +104,31 @@ export class HfCheckpoint {
    *
    * @throws LAP_CHECKPOINT_NOT_FINITE with the first element that is NaN or infinite
    */
-  async read(name: string): Promise<ArrayData> {
-    const array = await this.readAsStored(name);
-    const { file, name: stored } = this.#tensor(name);
-    checkFinite(array, file.path, stored, file.dtypeOf(stored));
-    return array;
+  read(name: string): Promise<ArrayData> {
+    return this.#readParts(name, async (part) => {
+      const array = await this.#readTensor(part);
+      const { file, name: stored } = this.#tensor(part);
+      checkFinite(array, file.path, stored, file.dtypeOf(stored));
+      return array;
+    });
   }
 
   /** Reads one parameter as f32 without a check for NaN and infinities, to resume a run exactly. */
-  async readAsStored(name: string): Promise<ArrayData> {
+  readAsStored(name: string): Promise<ArrayData> {
+    return this.#readParts(name, (part) => this.#readTensor(part));
+  }
+
+  /** A parameter from the tensors that hold it. */
+  async #readParts(name: string, read: (tensor: string) => Promise<ArrayData>): Promise<ArrayData> {
+    const spec = ensure(
+      this.params.find((param) => param.name === name),
+      `parameter ${name}`,
+    );
+    if (spec.parts === undefined) return read(name);
+    return stackArrays(await Promise.all(spec.parts.map(read)));
+  }
+
+  async #readTensor(name: string): Promise<ArrayData> {
     const { file, name: stored } = this.#tensor(name);
     const array = await file.read(stored);
     if (array.dtype !== "f32") throw tensorError(file.path, stored, "expected floating-point weights, got integers");
@@ -120,8 +137,9 @@ export class HfCheckpoint {
     return merged;
   }
 
-  /** The safetensors file of a parameter, and its name there; undefined if it is in Orbax format, or if an adapter changes it. */
+  /** The safetensors file of a parameter, and its name there; undefined for a stack, in Orbax format, or if an adapter changes it. */
   sourceOf(name: string): { readonly path: string; readonly tensor: string } | undefined {
+    if (!this.matched.used.has(name)) return undefined;
     const { file, name: stored } = this.#tensor(name);
     return file instanceof SafetensorsFile && !this.adapters.some((adapter) => adapter.changes(name))
       ? { path: file.path, tensor: stored }
@@ -135,7 +153,7 @@ export class HfCheckpoint {
 
   /** The arrays of the directory that a run trains: the parameters, or those of its adapter. */
   get trained(): readonly Pick<ParamSpec, "name" | "dims">[] {
-    return this.adapters.at(-1)?.trained ?? this.params;
+    return this.adapters.at(-1)?.trained(this.params) ?? this.params;
   }
 
   /** Files of the directory whose names are those of weights, and that are not read. */
@@ -204,13 +222,13 @@ export async function writeHfCheckpoint(
 ): Promise<void> {
   const params = paramsOf(config);
   assert(params.length === tensors.size, "every tensor is a parameter", [...tensors.keys()]);
-  const ordered = params.map(({ name, dims }) => {
+  const ordered = params.map(({ name, dims, parts }) => {
     const array = ensure(tensors.get(name), `tensor ${name}`);
     if (!sameDims(array.dims, dims))
       throw tensorError(directory, name, `expected shape [${dims.join(", ")}], got [${array.dims.join(", ")}]`);
-    return [name, array] as const;
+    return { name, array, parts };
   });
-  await writeSafetensors(join(directory, "model.safetensors"), new Map(ordered), { format: "pt" });
+  await writeSafetensors(join(directory, "model.safetensors"), new Map(ordered.flatMap(partsOfArray)), { format: "pt" });
   for (const [name, text] of extra)
     await writeFileAtomic(join(directory, name), [typeof text === "string" ? Buffer.from(text, "utf8") : text]);
   await writeFileAtomic(join(directory, "config.json"), [Buffer.from(hfJsonText(modelConfigToHf(config, control)), "utf8")]);

@@ -22,6 +22,9 @@ export interface MatchedTensors {
   readonly warnings: readonly Warning[];
 }
 
+/** A tensor that the model needs: a parameter, or a slice of a stack. */
+type TensorSpec = Pick<ParamSpec, "name" | "dims">;
+
 interface RedundantTensor extends StoredTensor {
   /**
    * Compares its numbers with the values that it repeats.
@@ -42,7 +45,7 @@ const outputHead = "lm_head.weight";
 export function matchTensors(
   directory: string,
   config: ModelConfig,
-  params: readonly ParamSpec[],
+  params: readonly TensorSpec[],
   found: ReadonlyMap<string, TensorFile>,
 ): MatchedTensors {
   const renaming = renamingOf(
@@ -80,12 +83,12 @@ export function matchTensors(
 interface Context {
   readonly directory: string;
   readonly config: ModelConfig;
-  readonly params: readonly ParamSpec[];
+  readonly params: readonly TensorSpec[];
   readonly found: ReadonlyMap<string, TensorFile>;
   readonly renaming: Renaming;
 }
 
-function renamedWarning(directory: string, renaming: Renaming, params: readonly ParamSpec[]): Warning {
+function renamedWarning(directory: string, renaming: Renaming, params: readonly TensorSpec[]): Warning {
   const first = ensure(params[0], "parameter").name;
   return {
     code: "LAP_CHECKPOINT_NAMES",
@@ -98,7 +101,7 @@ function renamedWarning(directory: string, renaming: Renaming, params: readonly 
 /** Of two tensors that share memory, safetensors keeps one name: a tied embedding may be stored as the head. */
 function headAsEmbedding(
   { directory, config, found, renaming }: Context,
-  { name, dims }: ParamSpec,
+  { name, dims }: TensorSpec,
   warnings: Warning[],
 ): string | undefined {
   if (!isTied(config) || name !== embedding) return undefined;
@@ -118,7 +121,7 @@ function headAsEmbedding(
 const floats: readonly string[] = ["F32", "F16", "BF16"];
 
 /** Checks shape and dtype of a parameter, from the header. */
-function checkForm(tensor: StoredTensor, { name, dims }: ParamSpec): void {
+function checkForm(tensor: StoredTensor, { name, dims }: TensorSpec): void {
   const { file } = tensor;
   const dtype = file.dtypeOf(tensor.name) ?? "F32";
   if (!floats.includes(dtype))

@@ -35,13 +35,23 @@ export interface OpAttrs {
   dynamic_slice: { readonly dimension: number; readonly size: number };
   /** (x, update, start i32 scalar) → x with `update` from `start` along `dimension`; `start` is clamped so that the update is inside x. */
   dynamic_update_slice: { readonly dimension: number };
+  /** The operand, at a point where its sharding may change: `logicalAxes` are those of the dims, null for a whole dim. */
+  constrain: { readonly logicalAxes: readonly (string | null)[] };
+  /** Running sums along `dimension`: of the elements up to each, or with `reverse` of those from each. */
+  cumsum: { readonly dimension: number; readonly reverse: boolean };
   // contraction
   reduce: { readonly dims: readonly number[]; readonly kind: ReductionKind };
   dot_general: { readonly batch: readonly DimPair[]; readonly contracting: readonly DimPair[] };
-  /** Rows of a table: (table [V, …], ids […]) → [ids…, …]. On a shard of the table, rows of other shards are zero. */
-  gather: Empty;
-  /** Adjoint of gather: (ids […], updates [ids…, …]) → [V, …], rows of equal ids summed. On a shard, rows of other shards are dropped. */
-  scatter: { readonly rows: number };
+  /**
+   * Rows of a table: (table [V, …], ids […]) → [ids…, …]. The row of an id outside the table is zero. On a shard of the table, rows of
+   * other shards are zero. `batch`, 0 by default, leading dims are those of both operands: (table [B, V, …], ids [B, …]) → [B, ids…, …].
+   */
+  gather: RowAttrs;
+  /**
+   * Adjoint of gather: (ids […], updates [ids…, …]) → [V, …], rows of equal ids summed. An id outside the table is dropped. On a shard,
+   * rows of other shards are dropped. With `batch`: (ids [B, …], updates [B, ids…, …]) → [B, V, …].
+   */
+  scatter: RowAttrs & { readonly rows: number };
   // collectives: per-chip programs only
   all_gather: CollectiveAttrs & { readonly dimension: number };
   reduce_scatter: CollectiveAttrs & { readonly dimension: number; readonly kind: ReductionKind };
@@ -50,6 +60,11 @@ export interface OpAttrs {
   all_to_all: CollectiveAttrs & { readonly splitDimension: number; readonly concatDimension: number };
   /** The part of a replicated dim that belongs to this chip: no communication. */
   shard_slice: CollectiveAttrs & { readonly dimension: number };
+}
+
+/** Leading dims that a table and its ids share; 0 if absent. */
+interface RowAttrs {
+  readonly batch?: number;
 }
 
 export type Empty = Readonly<Record<never, never>>;

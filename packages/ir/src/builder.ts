@@ -264,8 +264,14 @@ export class GraphBuilder implements GradientBuilder {
   reduce = (x: Value, dims: readonly number[], kind: ReductionKind): Value => this.op("reduce", [x], { dims, kind });
   dotGeneral = (a: Value, b: Value, batch: readonly DimPair[], contracting: readonly DimPair[]): Value =>
     this.op("dot_general", [a, b], { batch, contracting });
-  gather = (table: Value, ids: Value): Value => this.op("gather", [table, ids], {});
-  scatter = (ids: Value, updates: Value, rows: number): Value => this.op("scatter", [ids, updates], { rows });
+  /** Rows of a table by id; `batch` leading dims are those of both. */
+  gather = (table: Value, ids: Value, batch = 0): Value => this.op("gather", [table, ids], batch === 0 ? {} : { batch });
+  scatter = (ids: Value, updates: Value, rows: number, batch = 0): Value =>
+    this.op("scatter", [ids, updates], batch === 0 ? { rows } : { rows, batch });
+  /** `x`, at a point where the rules for these logical axes decide its sharding. */
+  constrain = (x: Value, logicalAxes: LogicalAxes): Value => this.op("constrain", [x], { logicalAxes });
+  /** Running sums along a dim. */
+  cumsum = (x: Value, dimension: number): Value => this.op("cumsum", [x], { dimension, reverse: false });
 
   /** `x` times a number. */
   scale = (x: Value, factor: number): Value => this.multiply(x, this.splat(factor, x.type));

@@ -40,8 +40,8 @@ export interface GradientBuilder {
   concatenate(xs: readonly Value[], dimension: number): Value;
   reduce(x: Value, dims: readonly number[], kind: ReductionKind): Value;
   dotGeneral(a: Value, b: Value, batch: readonly DimPair[], contracting: readonly DimPair[]): Value;
-  gather(table: Value, ids: Value): Value;
-  scatter(ids: Value, updates: Value, rows: number): Value;
+  gather(table: Value, ids: Value, batch?: number): Value;
+  scatter(ids: Value, updates: Value, rows: number, batch?: number): Value;
 
   /** `x` times a number. */
   scale(x: Value, factor: number): Value;

@@ -1,5 +1,6 @@
 import type { ModelConfig } from "./model-config.js";
 import { ensure } from "@lapidary/std";
+import type { ExpertNames } from "./families.js";
 import { expertsOf, isTied, traitsOf } from "./model-config.js";
 import type { ParamInit, ParamSpec } from "./model.js";
 
@@ -15,6 +16,9 @@ export const logicalAxes = [
   "norm",
   "activation_seq",
   "activation_embed",
+  "experts",
+  "expert_batch",
+  "exchanged_heads",
 ] as const;
 
 export const embedding = "model.embed_tokens.weight";
@@ -88,27 +92,41 @@ function layerParams(config: ModelConfig, layer: number): ParamSpec[] {
     ...(norms.afterMlp === undefined ? [] : [norms.beforeMlp, norms.afterMlp].map((name) => norm(config, name, D))),
     ...(traitsOf(config).qkNorm ? ["self_attn.q_norm", "self_attn.k_norm"].map((name) => norm(config, name, E)) : []),
   ];
-  return weights.map((spec) => ({ ...spec, name: layerWeight(layer, spec.name), block: layer }));
+  return weights.map(({ name, parts, ...spec }) => ({
+    ...spec,
+    name: layerWeight(layer, name),
+    block: layer,
+    ...(parts === undefined ? {} : { parts: parts.map((part) => layerWeight(layer, part)) }),
+  }));
 }
 
-/** The router and every expert of a layer. */
+/** The router of a layer, and its experts as stacks [E, …], which a checkpoint stores expert by expert. */
 function expertParams(
   config: ModelConfig,
-  { count, mlpDim: F }: NonNullable<ModelConfig["experts"]>,
+  { count: E, mlpDim: F }: NonNullable<ModelConfig["experts"]>,
   intoResidual: ParamInit,
 ): ParamSpec[] {
   const D = config.modelDim;
   const names = ensure(traitsOf(config).experts, "names of experts");
-  const of = (e: number, part: "gate" | "up" | "down"): string => `${names.experts}.${e}.${names[part]}`;
+  const stack = (part: ExpertPart, dims: readonly number[], axes: readonly string[], init: ParamInit): ParamSpec => ({
+    name: expertStack(names, part),
+    dims: [E, ...dims],
+    logicalAxes: ["experts", ...axes],
+    init,
+    parts: Array.from({ length: E }, (_, e) => `${names.experts}.${e}.${names[part]}`),
+  });
   return [
-    { name: names.router, dims: [count, D], logicalAxes: [null, "embed"], init: fanIn(D) },
-    ...Array.from({ length: count }, (_, e): ParamSpec[] => [
-      { name: of(e, "gate"), dims: [F, D], logicalAxes: ["mlp", "embed"], init: fanIn(D) },
-      { name: of(e, "up"), dims: [F, D], logicalAxes: ["mlp", "embed"], init: fanIn(D) },
-      { name: of(e, "down"), dims: [D, F], logicalAxes: ["embed", "mlp"], init: intoResidual },
-    ]).flat(),
+    { name: names.router, dims: [E, D], logicalAxes: [null, "embed"], init: fanIn(D) },
+    stack("gate", [F, D], ["mlp", "embed"], fanIn(D)),
+    stack("up", [F, D], ["mlp", "embed"], fanIn(D)),
+    stack("down", [D, F], ["embed", "mlp"], intoResidual),
   ];
 }
+
+export type ExpertPart = "gate" | "up" | "down";
+
+/** The name of the stack of a projection of all experts of a layer, within the layer. */
+export const expertStack = (names: ExpertNames, part: ExpertPart): string => `${names.experts}.${names[part]}`;
 
 /** The projections of queries, keys and values, and those of the MLP. */
 function projections({ modelDim: D, heads: H, kvHeads: K, headDim: E, mlpDim: F }: ModelConfig): [ParamSpec[], ParamSpec[]] {

@@ -1,14 +1,25 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
-import { decoderParams, embedding, finalNorm, layerNorms, layerWeight, outputProjection } from "./decoder-params.js";
+import {
+  decoderParams,
+  embedding,
+  type ExpertPart,
+  expertStack,
+  finalNorm,
+  layerNorms,
+  layerWeight,
+  outputProjection,
+} from "./decoder-params.js";
 import { attend, attendToOf, attentionTables } from "./layers/attention.js";
+import type { HeadExchange } from "./layers/head-exchange.js";
 import { gatedMlp } from "./layers/gated-mlp.js";
 import { type Projection, project } from "./layers/projection.js";
 import { rmsNorm } from "./layers/rms-norm.js";
 import { softCap } from "./layers/soft-cap.js";
-import { mixExperts, route } from "./layers/experts.js";
+import { applyExperts } from "./layers/experts.js";
+import { route } from "./layers/routing.js";
 import { expertsOf, isTied, layerTypeOf, type ModelConfig, traitsOf } from "./model-config.js";
-import type { HiddenOptions, Model, ParamSpec, ParamValues } from "./model.js";
+import type { Dispatch, HiddenOptions, Model, ParamSpec, ParamValues } from "./model.js";
 
 /** Logical axes of the residual stream [B, T, D]. Their names differ from those of params and batch, so that rules for these leave activations alone. */
 const residual = ["batch", "activation_seq", "activation_embed"] as const;
@@ -18,15 +29,24 @@ const residual = ["batch", "activation_seq", "activation_embed"] as const;
  *
  *     tokens ─► embed (· √D) ─► [ x += (norm) attention(norm x) ; x += (norm) mlp(norm x) ] × layers ─► norm ─► · outputᵀ (cap) ─► logits
  */
-export const buildModel = (config: ModelConfig): Model => ({
+export const buildModel = (config: ModelConfig, { dispatch = { kind: "dense" }, headExchange }: BuildOptions = {}): Model => ({
   vocabSize: config.vocabSize,
   contextLength: config.contextLength,
   params: decoderParams(config),
   attention: { blocks: config.layers, kvHeads: config.kvHeads, headDim: config.headDim },
   ...((config.experts?.auxWeight ?? 0) > 0 ? { balanceWeight: config.experts?.auxWeight } : {}),
-  hidden: (g, params, tokens, options = {}) => hidden(g, config, { params, tokens, options }),
+  ...(config.experts === undefined ? {} : { experts: { count: config.experts.count, drops: dispatch.kind === "capacity" } }),
+  hidden: (g, params, tokens, options = {}) => hidden(g, config, { params, tokens, options, dispatch, headExchange }),
   unembed: (g, params, x) => unembed(g, config, params, x),
 });
+
+/** Choices of a program that change how a model is computed, not its parameters. */
+export interface BuildOptions {
+  /** How tokens reach the experts of a mixture; `dense` by default. */
+  readonly dispatch?: Dispatch | undefined;
+  /** Context parallelism by heads: how attention exchanges positions for heads. Absent: it does not. */
+  readonly headExchange?: HeadExchange | undefined;
+}
 
 /** All parameters, in the order of a checkpoint. */
 export const paramsOf = (config: ModelConfig): readonly ParamSpec[] => buildModel(config).params;
@@ -35,9 +55,11 @@ interface HiddenInputs {
   readonly params: ParamValues;
   readonly tokens: Value;
   readonly options: HiddenOptions;
+  readonly dispatch: Dispatch;
+  readonly headExchange: HeadExchange | undefined;
 }
 
-function hidden(g: GraphBuilder, config: ModelConfig, { params, tokens, options }: HiddenInputs): Value {
+function hidden(g: GraphBuilder, config: ModelConfig, { params, tokens, options, dispatch, headExchange }: HiddenInputs): Value {
   const { norm: kind, scaledEmbedding, qkNorm, activation } = traitsOf(config);
   const param = (name: string): Value => ensure(params.get(name), `parameter ${name}`);
   const normOf = (x: Value, name: string): Value => rmsNorm(g, x, param(name), { norm: kind, eps: config.normEps });
@@ -73,6 +95,7 @@ function hidden(g: GraphBuilder, config: ModelConfig, { params, tokens, options 
             shape,
             tables: tablesOf(layerTypeOf(config, i)),
             normalizeHeads: qkNorm ? (heads, of) => normed(heads, `self_attn.${of}_norm`) : undefined,
+            exchange: headExchange,
             attendTo: attendToOf(options, i),
           },
         );
@@ -85,12 +108,11 @@ function hidden(g: GraphBuilder, config: ModelConfig, { params, tokens, options 
         if (experts !== undefined) {
           const names = ensure(traitsOf(config).experts, "names of experts");
           const routing = route(g, project(g, "router", y, projection(names.router)), experts.perToken);
-          options.onRouting?.(routing);
-          const all = Array.from({ length: experts.count }, (_, e) => {
-            const of = (part: "gate" | "up" | "down"): Projection => projection(`${names.experts}.${e}.${names[part]}`);
-            return { gate: of("gate"), up: of("up"), down: of("down") };
-          });
-          return mixExperts(g, y, routing, all, experts.normalize);
+          const stack = (part: ExpertPart): Projection => projection(expertStack(names, part));
+          const stacks = { gate: stack("gate"), up: stack("up"), down: stack("down") };
+          const { output, load } = applyExperts(g, y, routing, stacks, { dispatch, normalize: experts.normalize });
+          options.onRouting?.(routing, load);
+          return output;
         }
         const fused = config.fusedProjections === true ? splitProjection(g, "gate_up", y, param(at("mlp.gate_up_proj")), "mlp") : undefined;
         const out = gatedMlp(

@@ -15,7 +15,7 @@ import {
   prefill,
   ropeFrequency,
 } from "./index.js";
-import { balanceLoss, route } from "./layers/experts.js";
+import { balanceLoss, route } from "./layers/routing.js";
 import { ropeTables } from "./layers/rope.js";
 import { windowBlocks } from "./layers/window-blocks.js";
 import { evaluate, ints, maxAbsDifference, normals } from "./testing.js";

@@ -1,5 +1,5 @@
 /** The module of a router, and those of one expert below it. */
-interface ExpertNames {
+export interface ExpertNames {
   readonly router: string;
   readonly experts: string;
   readonly gate: string;

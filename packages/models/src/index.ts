@@ -1,6 +1,8 @@
 export { countedLoss, meanLoss, tokenLosses } from "./cross-entropy.js";
-export { buildModel, paramsOf } from "./decoder.js";
-export { balanceLoss } from "./layers/experts.js";
+export { type BuildOptions, buildModel, paramsOf } from "./decoder.js";
+export { capacityOf } from "./layers/capacity.js";
+export type { HeadExchange } from "./layers/head-exchange.js";
+export { balanceLoss } from "./layers/routing.js";
 export { logicalAxes } from "./decoder-params.js";
 export { f32Number } from "./f32-number.js";
 export { type FamilyName, familyNames } from "./families.js";
@@ -10,6 +12,7 @@ export { segmentBias } from "./layers/segments.js";
 export { type LoraConfig, loraAdapters, loraName, loraParams, loraTargets, loraWeights } from "./lora.js";
 export {
   canonicalConfig,
+  expertLayersOf,
   familyOf,
   isTied,
   type LayerType,
@@ -24,6 +27,8 @@ export {
   traitsOf,
 } from "./model-config.js";
 export {
+  type Dispatch,
+  type ExpertLoad,
   type HiddenOptions,
   type Model,
   type ParamInit,
@@ -32,4 +37,5 @@ export {
   type Routing,
   logitsOf,
   parameterCount,
+  storedTensors,
 } from "./model.js";

@@ -19,30 +19,41 @@ export const loraName = (weight: string, matrix: "A" | "B"): string =>
 
 /** The weights that an adapter changes. */
 export const loraWeights = (model: Pick<Model, "params">, { targets }: LoraConfig): readonly ParamSpec[] =>
-  model.params.filter(({ name, dims }) => dims.length === 2 && targets.some((target) => name.endsWith(`.${target}.weight`)));
+  model.params.filter(
+    ({ name, dims, parts }) =>
+      dims.length === (parts === undefined ? 2 : 3) && targets.some((target) => name.endsWith(`.${target}.weight`)),
+  );
 
 /**
- * The trained matrices of an adapter, A [r, in] and B [out, r] for each weight. The rank is never sharded. A is drawn, B is zero:
- * the adapter first changes nothing.
+ * The trained matrices of an adapter, A [r, in] and B [out, r] for each weight; of a stack of weights, a stack of each. The rank is never
+ * sharded. A is drawn, B is zero: the adapter first changes nothing.
  */
 export function loraParams(model: Pick<Model, "params">, config: LoraConfig): ParamSpec[] {
-  return loraWeights(model, config).flatMap(({ name, dims: [out = 0, width = 0], logicalAxes, ...rest }): ParamSpec[] => [
-    {
-      ...rest,
-      name: loraName(name, "A"),
-      dims: [config.rank, width],
-      logicalAxes: [null, logicalAxes[1] ?? null],
-      // Kaiming-uniform with a = √5, as in PEFT, has this standard deviation.
-      init: { kind: "normal", scale: 1 / Math.sqrt(3 * width) },
-    },
-    {
-      ...rest,
-      name: loraName(name, "B"),
-      dims: [out, config.rank],
-      logicalAxes: [logicalAxes[0] ?? null, null],
-      init: { kind: "zeros" },
-    },
-  ]);
+  return loraWeights(model, config).flatMap(({ name, dims, logicalAxes, parts, ...rest }): ParamSpec[] => {
+    const [leading, [out = 0, width = 0]] = [dims.slice(0, -2), dims.slice(-2)];
+    const [ofLeading, [ofOut = null, ofWidth = null]] = [logicalAxes.slice(0, -2), logicalAxes.slice(-2)];
+    const partsOf = (matrix: "A" | "B"): Pick<ParamSpec, "parts"> =>
+      parts === undefined ? {} : { parts: parts.map((part) => loraName(part, matrix)) };
+    return [
+      {
+        ...rest,
+        name: loraName(name, "A"),
+        dims: [...leading, config.rank, width],
+        logicalAxes: [...ofLeading, null, ofWidth],
+        // Kaiming-uniform with a = √5, as in PEFT, has this standard deviation.
+        init: { kind: "normal", scale: 1 / Math.sqrt(3 * width) },
+        ...partsOf("A"),
+      },
+      {
+        ...rest,
+        name: loraName(name, "B"),
+        dims: [...leading, out, config.rank],
+        logicalAxes: [...ofLeading, ofOut, null],
+        init: { kind: "zeros" },
+        ...partsOf("B"),
+      },
+    ];
+  });
 }
 
 /** The adapters of a graph by the name of the weight that they change. */

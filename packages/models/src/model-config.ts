@@ -147,6 +147,10 @@ export const layerTypeOf = ({ window, layerTypes }: ModelConfig, layer: number):
 export const expertsOf = ({ experts }: ModelConfig, layer: number): ModelConfig["experts"] =>
   experts !== undefined && (layer + 1) % experts.every === 0 && !experts.denseLayers.includes(layer) ? experts : undefined;
 
+/** The number of layers with experts. */
+export const expertLayersOf = (config: ModelConfig): number =>
+  Array.from({ length: config.layers }, (_, layer) => expertsOf(config, layer)).filter((experts) => experts !== undefined).length;
+
 export const layerTypesOf = (config: ModelConfig): LayerType[] =>
   Array.from({ length: config.layers }, (_, layer) => layerTypeOf(config, layer));
 

@@ -12,7 +12,17 @@ export interface ParamSpec {
   readonly init: ParamInit;
   /** The block of the model that uses it; undefined if several blocks or none do. */
   readonly block?: number;
+  /** Of a stack [n, …]: the names of its n slices in a checkpoint, which stores each slice as a tensor. */
+  readonly parts?: readonly string[];
 }
+
+/** The tensors of a checkpoint that hold a parameter: the parameter itself, or the slices of a stack in their order. */
+export const storedTensors = ({
+  name,
+  dims,
+  parts,
+}: Pick<ParamSpec, "name" | "dims" | "parts">): { name: string; dims: readonly number[] }[] =>
+  parts === undefined ? [{ name, dims }] : parts.map((part) => ({ name: part, dims: dims.slice(1) }));
 
 /** Weights by `ParamSpec.name`. */
 export type ParamValues = ReadonlyMap<string, Value>;
@@ -39,7 +49,20 @@ export interface Routing {
   readonly probabilities: Value;
   /** 1 for the chosen experts of a token, 0 for the others. It has no gradient. */
   readonly chosen: Value;
+  /** By rank, the most probable expert first: 1 for the expert of that rank, 0 for the others. They have no gradient. */
+  readonly choices: readonly Value[];
 }
+
+/** The load of the experts of one layer, [E] each. They have no gradient. */
+export interface ExpertLoad {
+  /** Tokens that chose the expert. */
+  readonly assigned: Value;
+  /** Those of them that the expert does not compute, because its buffer is full. Absent: none. */
+  readonly dropped?: Value;
+}
+
+/** How tokens reach their experts: every expert computes every token, or at most `capacityFactor` times its even share of a row. */
+export type Dispatch = { readonly kind: "dense" } | { readonly kind: "capacity"; readonly capacityFactor: number };
 
 /** What changes attention or weights. Without options a model computes whole rows of one document each. */
 export interface HiddenOptions {
@@ -50,7 +73,7 @@ export interface HiddenOptions {
   /** Receives the new keys and values of a block, and returns the keys and values that the block attends to. */
   readonly attendTo?: (block: number, fresh: KeysAndValues) => KeysAndValues;
   /** Receives the decisions of the router of each layer that has experts. */
-  readonly onRouting?: (routing: Routing) => void;
+  readonly onRouting?: (routing: Routing, load: ExpertLoad) => void;
   /** Adapters by the name of the weight that they change. */
   readonly adapters?: ReadonlyMap<string, Adapter>;
 }
@@ -68,6 +91,8 @@ export interface Model {
   readonly attention: { readonly blocks: number; readonly kvHeads: number; readonly headDim: number };
   /** Weight of the auxiliary loss of a mixture of experts (`balanceLoss`). Absent: the model has none. */
   readonly balanceWeight?: number | undefined;
+  /** Experts of a layer, and whether one can be full and drop tokens. Absent: the model has none. */
+  readonly experts?: { readonly count: number; readonly drops: boolean } | undefined;
   /** tokens i32[B,T] → final hidden state f32[B,T,D], normalised. Position t depends on tokens 0 to t, unless the options say otherwise. */
   hidden(g: GraphBuilder, params: ParamValues, tokens: Value, options?: HiddenOptions): Value;
   /** Hidden state [..., D] → logits [..., V]. */

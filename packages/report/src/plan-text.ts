@@ -1,4 +1,5 @@
 import {
+  type ExpertPlan,
   type FitAdvice,
   gigabytes,
   type GradientSumsPlan,
@@ -23,14 +24,15 @@ export interface FitText {
 
 /** The tables of `lapidary plan`. */
 export function planText(
-  { report, budget, shards, lossChunks, otherAttention, microbatches }: StepPlan,
+  { report, budget, shards, lossChunks, otherAttention, microbatches, experts }: StepPlan,
   fit: FitText,
   paint: Paint,
 ): string {
   return [
     `${paint.bold(`${seconds(report.step_time_s)} a step`)} on ${counted(report.chips, `${report.chip} chip`)} (${report.pods === 1 ? "one pod" : `${report.pods} pods`}, ${report.torus} of each), mesh ${report.mesh}`,
-    `${formatCount(report.parameters)} parameters · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts)${calibrationNote(report)} · bound by ${report.bound}`,
+    `${parametersText(report)} · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts)${calibrationNote(report)} · bound by ${report.bound}`,
     `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
+    ...(experts === undefined ? [] : [expertsText(experts)]),
     ...(lossChunks === 1 ? [] : [lossChunksText(lossChunks)]),
     ...(microbatches === undefined ? [] : microbatchLines(microbatches)),
     ...(otherAttention === undefined ? [] : [attentionLine(otherAttention)]),
@@ -93,6 +95,15 @@ export function reportTables(report: PlanReport, misfit: readonly string[], pain
     paint.dim("`lapidary explain` gives the reason of each"),
   ];
 }
+
+const parametersText = ({ parameters, active_parameters: active }: PlanReport): string =>
+  `${formatCount(parameters)} parameters${active === parameters ? "" : `, ${formatCount(Math.round(active))} active`}`;
+
+const expertsText = (plan: ExpertPlan): string => {
+  const head = `each token chooses ${plan.per_token} of ${plan.experts} experts: ${formatCount(plan.rows_chosen)} rows chosen, ${formatCount(plan.rows_computed)} computed`;
+  if (plan.dispatch === "dense") return `${head}, because every expert computes every token; none is dropped`;
+  return `${head}; ${percent(plan.dropped_share_random)} of the choices dropped if they are random, more if the router prefers some experts`;
+};
 
 /** @param count more than one piece */
 export const lossChunksText = (count: number): string =>

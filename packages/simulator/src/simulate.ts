@@ -25,6 +25,8 @@ export interface SimulateOptions {
   readonly attention?: AttentionForm;
   /** Chips that differ from the others. */
   readonly faults?: readonly Fault[];
+  /** The useful flops of the step; those of the matmuls of the program by default. */
+  readonly flops?: ModelFlops | undefined;
 }
 
 /** Results that depend only on the program and the shape of its chips. They can be timed with several sets of rates. */
@@ -87,7 +89,8 @@ export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype,
  * @throws LapidaryError if the program's mesh does not fit the machine
  */
 export function simulate(program: Program, machine: Machine, options: SimulateOptions = {}): Simulation {
-  return simulateAnalysed(analyse(program, machine.chip, options.compute ?? "bf16", options.attention), machine, options.faults);
+  const analysis = analyse(program, machine.chip, options.compute ?? "bf16", options.attention);
+  return simulateAnalysed(options.flops === undefined ? analysis : { ...analysis, flops: options.flops }, machine, options.faults);
 }
 
 export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: readonly Fault[] = []): Simulation {

@@ -3,6 +3,7 @@ export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-
 export { hasSameHistory, mixtureRequestOf } from "./inputs/pipeline-data.js";
 export { modelOfSet } from "./inputs/check-parameter-set.js";
 export { podAxis } from "./job/axis-names.js";
+export { buildOptionsOf } from "./job/build-options.js";
 export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";
 export { isRecipePath, jobJsonSchema, loraTargetModules, type RecipePath } from "./job/job-schema.js";
@@ -15,6 +16,9 @@ export type { ResolvedComparison } from "./job/comparison-job.js";
 export { mapRunReferences, runReferences } from "./job/run-references.js";
 export { checkDataOfNeeds, checkRunsOfNeeds } from "./pipeline/load-pipeline.js";
 export { pipelineJsonSchema } from "./pipeline/pipeline-schema.js";
+export { expertMetricNames, loadMetrics, loadSums, loadTypes } from "./step/expert-load.js";
+export { type ExpertPlan, expertPlanOf } from "./job/expert-plan.js";
+export { activeParameters, flopsOfJob } from "./job/model-flops.js";
 export { lossChunksOf, mostLossChunks } from "./job/loss-chunks.js";
 export {
   type ResolvedJob,
@@ -45,7 +49,7 @@ export { type GraphRunner, runParity } from "./parity/run.js";
 export { type Generated, generate } from "./sampling/generate.js";
 export { type Sampling, greedy, sampledLogProbs } from "./sampling/sample-token.js";
 export { applyUpdate } from "./step/apply-update.js";
-export { accumulate, accumulateSums } from "./step/microbatches.js";
+export { accumulate, accumulateSums, type PartObjective } from "./step/microbatches.js";
 export { evalStep, nextTokenLogits } from "./step/eval-step.js";
 export { decodeProgram, prefillProgram } from "./step/generate-programs.js";
 export {

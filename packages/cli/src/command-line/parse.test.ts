@@ -84,7 +84,7 @@ describe("command line", () => {
   });
 
   it("an error names the missing argument, the extra argument or the invalid number", () => {
-    deepStrictEqual(mistake("parity"), ["LAP_CLI_ARGUMENT", "lapidary parity", "write `lapidary parity [options] <dir>`"]);
+    deepStrictEqual(mistake("parity"), ["LAP_CLI_ARGUMENT", "lapidary parity", "write `lapidary parity [options] <dir> [overrides...]`"]);
     deepStrictEqual(mistake("ckpt", "export", "x").slice(0, 2), ["LAP_CLI_OPTION", "lapidary ckpt export"]);
     deepStrictEqual(mistake("launch", "x", "--name").slice(0, 2), ["LAP_CLI_OPTION", "lapidary launch"]);
     deepStrictEqual(mistake("status", "now").slice(0, 2), ["LAP_CLI_ARGUMENT", "lapidary status"]);

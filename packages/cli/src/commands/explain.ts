@@ -64,10 +64,11 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   }
   const explained = explainJob(job, options);
   const mesh = Object.fromEntries(job.mesh.map((axis) => [axis.name, axis.size]));
-  const { program, programs, lossChunks, collectives } = explained;
+  const { program, programs, lossChunks, collectives, contextStrategies } = explained;
   const { name: jobName, chips } = job;
-  console.result({ job: jobName, program, programs, chips, mesh, loss_chunks: lossChunks, collectives, warnings }, () =>
-    collectivesText(job, explained, console.paint),
+  console.result(
+    { job: jobName, program, programs, chips, mesh, loss_chunks: lossChunks, collectives, context: contextStrategies, warnings },
+    () => collectivesText(job, explained, console.paint),
   );
   return ExitCode.done;
 }
@@ -125,7 +126,7 @@ async function compareWithBackend(
 }
 
 function collectivesText(job: ResolvedJob, explained: ExplainedProgram, paint: Paint): string {
-  const { lossChunks, collectives, conflicts, exampleName, program, programs } = explained;
+  const { lossChunks, collectives, conflicts, exampleName, program, programs, contextStrategies } = explained;
   const total = collectives.reduce((sum, c) => sum + c.bytes_per_chip, 0);
   const lines = collectives.flatMap(({ op, axis, count, iterations, bytes_per_chip, share, phase, value, why }) => [
     `${paint.bold(`${op} over ${axis}`)}  ${value}  ${paint.dim(`${count} × in the ${phase} pass${iterations === undefined ? "" : ` (${count / iterations} × in each of ${iterations} iterations)`}, ${formatBytes(bytes_per_chip)} a chip, ${(100 * share).toFixed(1)} %`)}`,
@@ -137,12 +138,19 @@ function collectivesText(job: ResolvedJob, explained: ExplainedProgram, paint: P
     "",
     ...(lines.length === 0 ? ["nothing: this program needs no collective"] : lines),
     "",
+    ...contextStrategies.map(contextText),
     paint.dim(
       `${conflicts} claims of an axis lost to another claim; \`lapidary explain JOB NAME\` lists them for a value, such as ${exampleName}`,
     ),
     paint.dim(`--program explains another program of the job: ${programs.filter((name) => name !== program).join(", ")}`),
   ].join("\n");
 }
+
+const contextText = ({ strategy, chosen, step_bytes_per_chip: bytes }: ExplainedProgram["contextStrategies"][number]): string => {
+  const cost =
+    bytes === null ? "not possible, because the mesh does not divide the heads" : `each chip sends ${formatBytes(bytes)} in a step`;
+  return `context.strategy: ${strategy}${chosen ? " (this job)" : ""}: ${cost}`;
+};
 
 function valueText(value: CostedValue, paint: Paint): string {
   const dims = value.dims.map((dim, d) => [

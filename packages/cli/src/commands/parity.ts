@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { compareWithGolden, type ParityOptions } from "@lapidary/offline/parity";
 import { ExitCode, formatDuration } from "@lapidary/std";
 import type { Context } from "../context.js";
@@ -8,10 +8,10 @@ import { consoleReporter } from "../terminal/console-reporter.js";
 
 /** Runs a golden bundle on a worker group of its own and compares; exit code 0 only within the tolerances. */
 export async function parity(context: Context, options: ParityOptions): Promise<ExitCode> {
-  const { console, cwd, clock, env, interrupts } = context;
+  const { console, cwd, root, clock, env, interrupts } = context;
   const startedAt = clock.monotonic();
   const reporter = consoleReporter(console);
-  const environment = { cwd, env, signal: interrupts.signal };
+  const environment = { cwd, configsDir: join(root, "configs"), env, signal: interrupts.signal };
   const outcome = await compareWithGolden({ ...options, directory: resolve(cwd, options.directory) }, environment, reporter).finally(
     reporter.end,
   );

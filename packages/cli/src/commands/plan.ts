@@ -60,7 +60,12 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
     program_hash: planned.programHash,
     ...(one === undefined
       ? {}
-      : { loss_chunks: one.lossChunks, other_attention: one.otherAttention ?? null, microbatches: one.microbatches ?? null }),
+      : {
+          loss_chunks: one.lossChunks,
+          other_attention: one.otherAttention ?? null,
+          microbatches: one.microbatches ?? null,
+          experts: one.experts ?? null,
+        }),
     ...(report.fits ? {} : { advice }),
     warnings: subject.warnings,
   };

@@ -214,12 +214,20 @@ const cases: { readonly [N in Exclude<LocalOpName, "carry" | "yield">]: readonly
     { what: "outer product", dims: [[3], [4]], build: (g, a, b) => g.dotGeneral(a, b, [], []) },
     { what: "inner product", dims: [[5], [5]], build: (g, a, b) => g.dotGeneral(a, b, [], [[0, 0]]) },
   ],
+  constrain: [{ what: "constrain", dims: [square], build: (g, x) => g.constrain(x, ["batch", null]) }],
+  cumsum: [
+    { what: "cumsum", dims: [square], build: (g, x) => g.cumsum(x, 1) },
+    { what: "cumsum of a first dim", dims: [square], build: (g, x) => g.square(g.cumsum(x, 0)) },
+    { what: "cumsum from the end", dims: [square], build: (g, x) => g.op("cumsum", [x], { dimension: 1, reverse: true }) },
+  ],
   gather: [
+    { what: "gather from a table for each row", dims: [[2, 4, 3]], build: (g, table) => g.gather(table, ids(g, [2, 3], 3), 1) },
     { what: "gather with duplicate ids", dims: [[4, 3]], build: (g, table) => g.gather(table, ids(g, [6], 3)) },
     { what: "gather with ids of two dims", dims: [[4, 3]], build: (g, table) => g.gather(table, ids(g, [3, 2], 3)) },
     { what: "gather from a vector", dims: [[4]], build: (g, table) => g.gather(table, ids(g, [6], 3)) },
   ],
   scatter: [
+    { what: "scatter into a table for each row", dims: [[2, 3, 2]], build: (g, updates) => g.scatter(ids(g, [2, 3], 3), updates, 1, 1) },
     { what: "scatter with duplicate ids", dims: [[6, 3]], build: (g, updates) => g.scatter(ids(g, [6], 3), updates, 6) },
     { what: "scatter that drops rows out of range", dims: [[6, 3]], build: (g, updates) => g.scatter(ids(g, [6], 3), updates, 3) },
     { what: "scatter with ids of two dims", dims: [[3, 2, 2]], build: (g, updates) => g.scatter(ids(g, [3, 2], 3), updates, 4) },

@@ -192,6 +192,8 @@ class Partitioner {
       unreduced: [...created.atoms, ...propagated],
       reduction: created.atoms.length > 0 ? created.kind : "sum",
     };
+    // The operand is in the sharding of the result, so that nothing is left to compute.
+    if (value.op === "constrain") return ensure(operands[0], "operand");
     const dims = localDims(this.#mesh, value.type.dims, sharding);
     const attrs = opDef<OpName>(value.op).localize(
       value.attrs,

@@ -98,7 +98,7 @@ class Propagation {
   /** The atoms of operands and results that do not split the factors of the op, with the claim that won. */
   #findConflicts(): Conflict[] {
     return this.#graph.values.flatMap((value, id) => {
-      if (value.op === "constant" || value.op === "parameter") return [];
+      if (value.op === "constant" || value.op === "parameter" || value.op === "constrain") return [];
       const rule = ensure(this.#rules[id], "factors");
       const maps: [ValueId, FactorMap][] = [
         ...value.inputs.map((input, i): [ValueId, FactorMap] => [input, rule.inputs[i] ?? []]),
@@ -177,7 +177,8 @@ class Propagation {
     const rule = ensure(this.#rules[id], "factors");
     const claimed = ensure(this.#opAtoms[id], "atoms");
     const tensors: [ValueId, FactorMap][] = [
-      ...value.inputs.map((input, i): [ValueId, FactorMap] => [input, rule.inputs[i] ?? []]),
+      // The sharding of a constrain is given: propagation does not pass through it.
+      ...(value.op === "constrain" ? [] : value.inputs).map((input, i): [ValueId, FactorMap] => [input, rule.inputs[i] ?? []]),
       [id, rule.output],
     ];
     let changed = false;
@@ -239,6 +240,7 @@ function isClosed(value: Value, options: PropagateOptions): boolean {
     value.role === "optimizer" ||
     value.role === "gradient" ||
     value.role === "batch" ||
+    value.op === "constrain" ||
     options.constraints?.has(value.name) === true
   );
 }

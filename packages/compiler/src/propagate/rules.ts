@@ -16,7 +16,7 @@ export interface ZeroOptions {
 /**
  * Order in which axes claim factors: claims with a lower number are settled first.
  *
- * - `given`: constraints that name a value;
+ * - `given`: constraints that name a value, and the op `constrain`;
  * - `batch`: the batch keeps `data` in every matmul, although ZeRO also splits the weights over `data`;
  * - `rule`: heads, mlp and vocab keep `model` in the matmuls of a block;
  * - `activation`: a rule on the residual stream decides its sharding between the matmuls (sequence parallelism);
@@ -105,7 +105,8 @@ export function seedsOfRules(
   value: Value,
   ofParameters: ReadonlySet<string>,
 ): (Seed | undefined)[] {
-  const axes = value.logicalAxes ?? [];
+  const isConstrained = value.op === "constrain";
+  const axes = (isConstrained ? value.attrs.logicalAxes : value.logicalAxes) ?? [];
   const used = new Map<AtomId, string>();
   const isParameter = value.op === "parameter" || value.role === "gradient" || value.role === "gathered";
   const atomsOf = (name: string): AtomId[] => axesOf(rules[name]).flatMap((axis) => axisAtoms(mesh, axis, `rules.${name}`));
@@ -116,8 +117,9 @@ export function seedsOfRules(
     if (logical === null) return undefined;
     const size = ensure(value.type.dims[d], "dim");
     const { name, units } = parseLogicalAxis(logical, size);
-    if (!isParameter && ofParameters.has(name)) return undefined;
+    if (!isParameter && !isConstrained && ofParameters.has(name)) return undefined;
     const wanted = atomsOf(name);
+    if (wanted.length === 0 && isConstrained) return undefined;
     if (wanted.length === 0) return undividedSeed(mesh, undivided[name], name, units, isParameter);
     for (const id of wanted) {
       const other = used.get(id);
@@ -145,12 +147,13 @@ export function seedsOfRules(
     if (atoms.length === 0 && units > 1) throw indivisible(mesh, value, d, name, units, axesOf(rules[name]));
     if (atoms.length === 0) return undefined;
     // On an activation the batch keeps its axes: it claims them first.
-    const holder = isParameter
-      ? undefined
-      : names.find((other) => other !== undefined && ofParameters.has(other) && atomsOf(other).some((id) => atoms.includes(id)));
+    const holder =
+      isParameter || isConstrained
+        ? undefined
+        : names.find((other) => other !== undefined && ofParameters.has(other) && atomsOf(other).some((id) => atoms.includes(id)));
     return {
       atoms,
-      priority: isBatch ? Priority.batch : isParameter ? Priority.rule : Priority.activation,
+      priority: isConstrained ? Priority.given : isBatch ? Priority.batch : isParameter ? Priority.rule : Priority.activation,
       cause: ruleText(name, axesOf(rules[name])),
       wanted,
       units,

@@ -4,7 +4,9 @@ import { Priority, type Seed, parseLogicalAxis, seedsOfRules, seedsOfZero } from
 
 /** Names of the logical axes of a value. */
 export const logicalNames = (value: Value): string[] =>
-  (value.logicalAxes ?? []).flatMap((axis, d) => (axis === null ? [] : [parseLogicalAxis(axis, value.type.dims[d] ?? 1).name]));
+  [...(value.logicalAxes ?? []), ...(value.op === "constrain" ? value.attrs.logicalAxes : [])].flatMap((axis, d) =>
+    axis === null ? [] : [parseLogicalAxis(axis, value.type.dims[d] ?? 1).name],
+  );
 
 /** By value and dim, the seeds of constraints, of rules and of ZeRO (minor sub-axes). Every sharding comes from a seed. */
 export function seedsOfGraph(graph: Graph, options: PropagateOptions): Seed[][][] {
@@ -15,7 +17,8 @@ export function seedsOfGraph(graph: Graph, options: PropagateOptions): Seed[][][
 function seedsOf(value: Value, options: PropagateOptions, ofParameters: ReadonlySet<string>): Seed[][] {
   const given = options.constraints?.get(value.name);
   if (given !== undefined) return given.dims.map((atoms) => [{ atoms, priority: Priority.given, cause: "given" }]);
-  const isNamed = value.logicalAxes !== undefined || value.role !== undefined || options.assumed?.has(value.name) === true;
+  const isNamed =
+    value.op === "constrain" || value.logicalAxes !== undefined || value.role !== undefined || options.assumed?.has(value.name) === true;
   // No rule applies to a value without logical axes and role, as most values are.
   if (!isNamed) return value.type.dims.map(() => []);
   const byRule = seedsOfRules(options.mesh, options, value, ofParameters);

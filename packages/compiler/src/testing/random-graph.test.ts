@@ -28,7 +28,9 @@ function histogram(count: number, make: (seed: number) => Graph): Map<string, nu
           break;
         case "gather":
         case "scatter":
-          add(`${value.op} ids of ${values[value.inputs[value.op === "gather" ? 1 : 0] ?? -1]?.type.dims.length} dims`);
+          add(
+            `${value.op} ${value.attrs.batch === undefined ? "ids" : "of each row, ids"} of ${values[value.inputs[value.op === "gather" ? 1 : 0] ?? -1]?.type.dims.length} dims`,
+          );
           break;
         case "pad":
           add(`pad ${value.attrs.low.some((low, d) => low !== value.attrs.high[d]) ? "uneven" : "even"}`);
@@ -56,6 +58,7 @@ describe("random graphs", () => {
     ...["broadcast_in_dim stretches", "broadcast_in_dim adds dims"],
     ...["plain, 1", "plain, 2", "batched, 1", "batched, 2"].map((form) => `dot_general ${form} contracted`),
     ...["gather ids of 1 dims", "gather ids of 2 dims", "scatter ids of 1 dims", "scatter ids of 2 dims"],
+    ...["gather of each row, ids of 2 dims", "gather of each row, ids of 3 dims", "scatter of each row, ids of 2 dims"],
     ...["pad even", "pad uneven", "slice inside", "slice from the start", "concatenate 2", "concatenate 3"],
     ...["transpose 10", "transpose 120", "transpose 201", "transpose 210", "transpose 021", "transpose 102"],
   ];

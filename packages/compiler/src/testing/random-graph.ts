@@ -32,7 +32,7 @@ export { runChips, runHosts } from "./spmd-interpreter.js";
 export interface RandomCase {
   readonly graph: Graph;
   readonly mesh: Mesh;
-  /** Wanted sharding of some parameters, by name. */
+  /** Wanted sharding of some parameters, and of every constrain, by name. */
   readonly shardings: ReadonlyMap<string, Sharding>;
   readonly inputs: ReadonlyMap<string, Tensor>;
 }
@@ -280,6 +280,24 @@ const smoothSteps: Readonly<Record<string, Step>> = {
   scatterRows: ({ g, x, rank, dims, rowIds, flip, pick }) => {
     if (rank > 0) g.scatter(rowIds(rank > 1 && flip() ? dims.slice(0, 2) : dims.slice(0, 1)), x, pick([2, 4, 8]));
   },
+  gatherOfEach: ({ g, x, rank, dims, rowIds, pick }) => {
+    if (rank > 1) g.gather(x, rowIds([dims[0] ?? 1, ...pick([[3], [4], [2, 2]])]), 1);
+  },
+  scatterOfEach: ({ g, x, rank, dims, rowIds, pick }) => {
+    if (rank > 1) g.scatter(rowIds(dims.slice(0, 2)), x, pick([2, 4, 8]), 1);
+  },
+  // A sharding is drawn by name.
+  constrain: ({ g, x }) =>
+    void g.renamed(
+      g.constrain(
+        x,
+        x.type.dims.map(() => null),
+      ),
+      `constrain${g.values.length}`,
+    ),
+  runningSum: ({ g, x, rank, dim, flip }) => {
+    if (rank > 0) g.scale(g.op("cumsum", [x], { dimension: dim(), reverse: flip() }), 0.3);
+  },
   power: ({ g, x, peer, positive }) => void g.op("power", [positive(x), g.tanh(peer())], {}),
   angle: ({ g, x, peer, positive }) => void g.op("atan2", [x, positive(peer())], {}),
   remainder: ({ g, x, rank, dim }) => {
@@ -414,6 +432,7 @@ export function randomCase(seed: number, size = 12): RandomCase {
   const shardings = new Map<string, Sharding>();
   for (const { attrs, type } of parametersOf(graph))
     if (random.integer(4) > 0) shardings.set(attrs.name, randomSharding(random, mesh, type.dims));
+  for (const { op, name, type } of graph.values) if (op === "constrain") shardings.set(name, randomSharding(random, mesh, type.dims));
   return { graph, mesh, shardings, inputs: randomInputs(random, graph) };
 }
 

@@ -84,19 +84,18 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
         break;
       case "gather": {
         const table = ensure(graph.values[ensure(value.inputs[0], "table")], "table");
-        const rows = ensure(globalTypes.get(table.id), "dims")[0] ?? 0;
-        keep(
-          all.map((member) =>
-            evaluateRows(value, operands(member), 1, members.positions(member, rows, ensure(table.sharding, "sharding").dims[0] ?? [])),
-          ),
-        );
+        const { batch = 0 } = value.attrs;
+        const rows = ensure(globalTypes.get(table.id), "dims")[batch] ?? 0;
+        const atoms = ensure(table.sharding, "sharding").dims[batch] ?? [];
+        keep(all.map((member) => evaluateRows(value, operands(member), 1, members.positions(member, rows, atoms))));
         break;
       }
-      case "scatter":
-        keep(
-          all.map((member) => evaluateRows(value, operands(member), 0, members.positions(member, whole[0] ?? 0, sharding.dims[0] ?? []))),
-        );
+      case "scatter": {
+        const { batch = 0 } = value.attrs;
+        const positions = (member: number): Int32Array => members.positions(member, whole[batch] ?? 0, sharding.dims[batch] ?? []);
+        keep(all.map((member) => evaluateRows(value, operands(member), 0, positions(member))));
         break;
+      }
       case "all_gather":
       case "reduce_scatter":
       case "all_reduce":

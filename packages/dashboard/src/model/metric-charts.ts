@@ -51,6 +51,7 @@ export const kindColours: Readonly<Record<MetricKind, string>> = {
   preference: kinds.blue,
   ratio: kinds.orange,
   value: kinds.pink,
+  experts: kinds.green,
   time: kinds.sky,
   other: kinds.grey,
 };

@@ -2,6 +2,7 @@ import { ops } from "@lapidary/ir";
 import type { Bound } from "../device/native-ops.js";
 import { roundToBf16 } from "./bf16.js";
 import { contractionKernels } from "./contraction.js";
+import { cumsumKernels } from "./cumsum.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { type Kernel, type KernelContext, type KernelName, type KernelTable, operand } from "./kernel.js";
 import { rowKernels } from "./rows.js";
@@ -9,7 +10,14 @@ import { shapeKernels } from "./shape.js";
 import { structureKernels } from "./structure.js";
 
 /** The kernel of each op. */
-export const kernels: KernelTable = { ...structureKernels, ...elementwiseKernels, ...shapeKernels, ...contractionKernels, ...rowKernels };
+export const kernels: KernelTable = {
+  ...structureKernels,
+  ...elementwiseKernels,
+  ...shapeKernels,
+  ...cumsumKernels,
+  ...contractionKernels,
+  ...rowKernels,
+};
 
 /** The kernel of an op. Its type pairs the kernel with the attributes of the op. */
 const kernelOf = <N extends KernelName>(name: N): Kernel<N> => kernels[name];

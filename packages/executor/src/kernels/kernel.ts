@@ -8,8 +8,8 @@ import type { Placement } from "./placement.js";
 /** `f32`: matmuls compute in f32. `mxu`: matmuls round their operands to bf16 and add in f32, as the matrix unit of a TPU does. */
 export type Numerics = "f32" | "mxu";
 
-/** Ops with a kernel: all local ops except `parameter`, whose value the caller passes. */
-export type KernelName = Exclude<LocalOpName, "parameter">;
+/** Ops with a kernel: all local ops except `parameter`, whose value the caller passes, and `constrain`, which programs of chips lack. */
+export type KernelName = Exclude<LocalOpName, "parameter" | "constrain">;
 
 /** The data that a kernel has when it is bound. Elementwise operands may have dims of 1 that the result has in full, because kernels broadcast. */
 export interface KernelContext<N extends KernelName> {

@@ -87,6 +87,9 @@ const emitters: EmitterTable = {
     const next = b.repeat(at(inputs, 1), value.type.dims, asValue(value));
     return b.emit("yield", value.attrs, [at(inputs, 0), next], value.type, asValue(value));
   },
+  // Programs of chips have no constrain: partition replaces it by the reshards that it requires.
+  constrain: (_b, _value, inputs) => at(inputs, 0),
+  cumsum: wholeAlong<"cumsum">(({ dimension }) => [dimension]),
   ...tableOf(unaryNames, () => elementwise),
   ...tableOf(binaryNames, () => elementwise),
   convert: elementwise,
@@ -202,13 +205,16 @@ const emitters: EmitterTable = {
   },
   dot_general: emitDot,
   gather: (b, value, inputs) => {
-    const table = b.repeatAlong(at(inputs, 0), [0], b.fullDims(ensure(value.inputs[0], "operand")), asValue(value));
-    const ids = at(inputs, 1);
+    const { batch = 0 } = value.attrs;
+    const leading = Array.from({ length: batch }, (_, d) => d);
+    const whole = (i: number, along: readonly number[]): NodeId =>
+      b.repeatAlong(at(inputs, i), along, b.fullDims(ensure(value.inputs[i], "operand")), asValue(value));
+    const [table, ids] = [whole(0, [...leading, batch]), whole(1, leading)];
     return b.emit(
       "gather",
       value.attrs,
       [table, ids],
-      { ...value.type, dims: [...b.dims(ids), ...b.dims(table).slice(1)] },
+      { ...value.type, dims: [...b.dims(ids), ...b.dims(table).slice(batch + 1)] },
       asValue(value),
     );
   },
@@ -225,7 +231,7 @@ const emitters: EmitterTable = {
       "scatter",
       value.attrs,
       [ids, updates],
-      { ...value.type, dims: [value.attrs.rows, ...b.dims(updates).slice(idDims.length)] },
+      { ...value.type, dims: [...idDims.slice(0, value.attrs.batch ?? 0), value.attrs.rows, ...b.dims(updates).slice(idDims.length)] },
       asValue(value),
     );
   },

@@ -101,10 +101,10 @@ function dotOf(
   return plan === undefined ? undefined : encodeFewRows(plan, output.dims, leftOp);
 }
 
-function gatherCall(_node: PlanNodeOf<"gather">, { inputs, inputPlacements, output }: NodeContext, call: MakeCall): NativeCall | undefined {
+function gatherCall(node: PlanNodeOf<"gather">, { inputs, inputPlacements, output }: NodeContext, call: MakeCall): NativeCall | undefined {
   const [rows = 1, ...rest] = typeAt(inputs, 0).dims;
   const positions = inputPlacements[0]?.positions(0) ?? new Int32Array();
-  if (!isContiguous(positions) || output.dtype === "pred") return undefined;
+  if (node.attrs.batch !== undefined || !isContiguous(positions) || output.dtype === "pred") return undefined;
   return call(callKind.gather, [positions[0] ?? 0, rows, sizeOf(rest)]);
 }
 

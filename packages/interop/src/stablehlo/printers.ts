@@ -1,8 +1,10 @@
 import type { OpName } from "@lapidary/ir";
 import { collectivePrinters } from "./collectives.js";
 import { contractionPrinters } from "./contraction.js";
+import { cumsumPrinters } from "./cumsum.js";
 import { elementwisePrinters } from "./elementwise.js";
 import type { OpPrinter, OpPrinters } from "./op-printer.js";
+import { rowPrinters } from "./rows.js";
 import { shapePrinters } from "./shape.js";
 import { structurePrinters } from "./structure.js";
 
@@ -11,7 +13,9 @@ export const stableHloPrinters: OpPrinters = {
   ...structurePrinters,
   ...elementwisePrinters,
   ...shapePrinters,
+  ...cumsumPrinters,
   ...contractionPrinters,
+  ...rowPrinters,
   ...collectivePrinters,
 };
 

@@ -20,7 +20,7 @@ export function shardingConstraints({ graph, origins }: Propagated): Map<ValueId
   for (const value of graph.values) {
     const valueOrigins = origins[value.id] ?? new Map<AtomId, Origin>();
     const fromRules = new Set([...valueOrigins].filter(([, origin]) => origin.via === undefined).map(([atom]) => atom));
-    const isClosed = value.op === "parameter" || value.role === "gradient";
+    const isClosed = value.op === "parameter" || value.op === "constrain" || value.role === "gradient";
     if (fromRules.size === 0 && !isClosed) continue;
     const sharding = ensure<Sharding>(value.sharding, "sharding");
     // A dim keeps its sub-axes up to the last one that a rule placed: the list is ordered major to minor.

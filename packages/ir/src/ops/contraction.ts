@@ -5,7 +5,7 @@ import type { Value } from "../graph.js";
 import { type Factor, type OpDef, type OpFactors, defineOp, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { forEachIndex, tensor } from "../tensor.js";
-import { type TensorType, isFloat, sameDims, sizeOf, stridesOf, tensorType } from "../types.js";
+import { type TensorType, isFloat, sizeOf, stridesOf, tensorType } from "../types.js";
 
 const at = (index: readonly number[], strides: readonly number[]): number => index.reduce((sum, i, d) => sum + i * (strides[d] ?? 0), 0);
 
@@ -241,107 +241,4 @@ function dotFactors(lhs: TensorType, rhs: TensorType, batch: readonly DimPair[],
   return { factors, inputs: [l, r], output };
 }
 
-const gather = defineOp({
-  name: "gather",
-  arity: 2,
-  placed: true,
-  producer: false,
-  movesData: false,
-  transcendental: false,
-  vectorWork: "none",
-  kernel: "lookup",
-  rounds: false,
-  foldable: true,
-  communicates: false,
-  fusible: "none",
-  preserves: [],
-  type: (inputs) => {
-    const [table, ids] = inputs;
-    if (table === undefined || ids === undefined || ids.dtype !== "i32" || table.dims.length < 1)
-      throw new ShapeError("gather", "needs a table of rank 1 or more and i32 ids", inputs);
-    return tensorType(table.dtype, [...ids.dims, ...table.dims.slice(1)]);
-  },
-  vjp: (g, { inputs, grad }) => [g.scatter(inputs[1] as Value, grad, (inputs[0] as Value).type.dims[0] ?? 0), undefined],
-  factors: ([table, ids]) => {
-    const [t, i] = [ensure(table, "table").dims, ensure(ids, "ids").dims];
-    const factors: Factor[] = [
-      ...i.map((size) => ({ size, kind: "pass" as const })),
-      ...t.slice(1).map((size) => ({ size, kind: "pass" as const })),
-      { size: t[0] ?? 0, kind: "reduce", reduction: "sum" },
-    ];
-    const rows = i.length + t.length - 1;
-    return {
-      factors,
-      inputs: [[[rows], ...t.slice(1).map((_, d) => [i.length + d])], i.map((_, d) => [d])],
-      output: Array.from({ length: rows }, (_, d) => [d]),
-    };
-  },
-  linearIn: () => [[0]],
-  localize: sameAttrs,
-  flops: () => 0,
-  evaluate: ([table, ids], _, out) => {
-    const [t, i] = [ensure(table, "table"), ensure(ids, "ids")];
-    const width = sizeOf(t.dims.slice(1));
-    const result = new Float64Array(sizeOf(out.dims));
-    i.data.forEach((row, at) => {
-      if (row >= 0 && row < (t.dims[0] ?? 0)) result.set(t.data.subarray(row * width, (row + 1) * width), at * width);
-    });
-    return tensor(out.dtype, out.dims, result);
-  },
-});
-
-const scatter = defineOp({
-  name: "scatter",
-  arity: 2,
-  placed: true,
-  producer: false,
-  movesData: false,
-  transcendental: false,
-  vectorWork: "result",
-  kernel: "lookup",
-  rounds: true,
-  foldable: true,
-  communicates: false,
-  fusible: "none",
-  preserves: [],
-  type: (inputs, { rows }) => {
-    const [ids, updates] = inputs;
-    if (ids === undefined || updates === undefined || ids.dtype !== "i32" || !sameDims(updates.dims.slice(0, ids.dims.length), ids.dims))
-      throw new ShapeError("scatter", "needs i32 ids and updates that begin with their dims", inputs);
-    return tensorType(updates.dtype, [rows, ...updates.dims.slice(ids.dims.length)]);
-  },
-  vjp: (g, { inputs, grad }) => [undefined, g.gather(grad, inputs[0] as Value)],
-  factors: ([ids, updates], output) => {
-    const [i, u] = [ensure(ids, "ids").dims, ensure(updates, "updates").dims];
-    const factors: Factor[] = [
-      ...i.map((size) => ({ size, kind: "reduce" as const, reduction: "sum" as const })),
-      ...u.slice(i.length).map((size) => ({ size, kind: "pass" as const })),
-      { size: output.dims[0] ?? 0, kind: "pass" },
-    ];
-    return {
-      factors,
-      inputs: [i.map((_, d) => [d]), u.map((_, d) => [d])],
-      output: [[u.length], ...u.slice(i.length).map((_, d) => [i.length + d])],
-    };
-  },
-  linearIn: () => [[1]],
-  localize: (_attrs, _inputs, output) => ({ rows: output[0] ?? 0 }),
-  flops: ([, updates]) => sizeOf(updates?.dims ?? []),
-  evaluate: ([ids, updates], _, out) => {
-    const [i, u] = [ensure(ids, "ids"), ensure(updates, "updates")];
-    const width = sizeOf(out.dims.slice(1));
-    const result = new Float64Array(sizeOf(out.dims));
-    i.data.forEach((row, at) => {
-      if (row < 0 || row >= (out.dims[0] ?? 0)) return;
-      for (let k = 0; k < width; k++) result[row * width + k] = (result[row * width + k] ?? 0) + (u.data[at * width + k] ?? 0);
-    });
-    return tensor(out.dtype, out.dims, result);
-  },
-});
-
-export const contractionOps: { readonly [N in "reduce" | "dot_general" | "gather" | "scatter"]: OpDef<N> } = {
-  reduce,
-  dot_general: dotGeneral,
-  gather,
-  scatter,
-};
+export const contractionOps: { readonly [N in "reduce" | "dot_general"]: OpDef<N> } = { reduce, dot_general: dotGeneral };

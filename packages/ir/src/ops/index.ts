@@ -1,14 +1,27 @@
 import type { OpName } from "../attrs.js";
 import type { OpDef, OpTable } from "../op.js";
 import { collectiveOps } from "./collectives.js";
+import { constrainOps } from "./constrain.js";
 import { contractionOps } from "./contraction.js";
+import { cumsumOps } from "./cumsum.js";
 import { dynamicOps } from "./dynamic.js";
 import { elementwiseOps } from "./elementwise.js";
+import { rowOps } from "./rows.js";
 import { shapeOps } from "./shape.js";
 import { structureOps } from "./structure.js";
 
 /** Every op, by name. */
-export const ops: OpTable = { ...structureOps, ...elementwiseOps, ...shapeOps, ...dynamicOps, ...contractionOps, ...collectiveOps };
+export const ops: OpTable = {
+  ...structureOps,
+  ...elementwiseOps,
+  ...shapeOps,
+  ...dynamicOps,
+  ...constrainOps,
+  ...cumsumOps,
+  ...contractionOps,
+  ...rowOps,
+  ...collectiveOps,
+};
 
 /** The definition of an op. Its type matches the attributes of a value with this op. */
 export const opDef = <N extends OpName>(name: N): OpDef<N> => ops[name];

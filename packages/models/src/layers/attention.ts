@@ -2,6 +2,7 @@ import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { type LayerType, layerTypesOf, type ModelConfig, ropeOf } from "../model-config.js";
 import type { HiddenOptions, KeysAndValues } from "../model.js";
+import { exchangeHeads, type HeadExchange, type Heads, returnHeads } from "./head-exchange.js";
 import { hiddenBias } from "./hidden-bias.js";
 import { lowRank, type Projection } from "./projection.js";
 import { applyRope, type RopeTables, ropeTables, scaleTables } from "./rope.js";
@@ -93,6 +94,8 @@ export interface AttendOptions {
   readonly tables: AttentionTables;
   /** Normalises each head of the queries or keys [..., E]. */
   readonly normalizeHeads?: ((x: Value, of: "q" | "k") => Value) | undefined;
+  /** Heads are exchanged for positions around the scores. */
+  readonly exchange?: HeadExchange | undefined;
   /** Receives the new keys and values, and returns those to attend to. */
   readonly attendTo?: ((fresh: KeysAndValues) => KeysAndValues) | undefined;
 }
@@ -111,18 +114,19 @@ export function attend(
   g: GraphBuilder,
   [B = 0, T = 0]: readonly number[],
   projected: (name: "q" | "k" | "v") => Value,
-  { o, shape, tables, normalizeHeads = (x) => x, attendTo }: AttendOptions,
+  { o, shape, tables, normalizeHeads = (x) => x, exchange, attendTo }: AttendOptions,
 ): Value {
-  const { kvHeads: K, groups: G, headDim: E, cap } = shape;
-  const q = g.named("q_rope", applyRope(g, normalizeHeads(g.reshape(projected("q"), [B, T, K, G, E]), "q"), tables.queryRope));
-  const fresh: KeysAndValues = {
-    keys: g.named("k_rope", applyRope(g, normalizeHeads(g.reshape(projected("k"), [B, T, K, E]), "k"), tables.keyRope)),
-    values: g.reshape(projected("v"), [B, T, K, E]),
-  };
-  const { keys, values } = attendTo === undefined ? fresh : attendTo(fresh);
+  const { headDim: E, cap } = shape;
+  const own = ownHeads(g, [B, T], projected, { shape, tables, normalizeHeads });
+  const { q, keys, values } = exchange === undefined ? own : exchangeHeads(g, own, exchange);
+  const [K, G] = [q.type.dims[2] ?? 0, q.type.dims[3] ?? 0];
+  const fresh: KeysAndValues = { keys, values };
+  const attended = attendTo === undefined ? fresh : attendTo(fresh);
   const { blocks, bias } = tables;
   const [queries, k, v] =
-    blocks === undefined ? [q, keys, values] : [toBlocks(g, q, blocks), keysOfBlocks(g, keys, blocks), keysOfBlocks(g, values, blocks)];
+    blocks === undefined
+      ? [q, attended.keys, attended.values]
+      : [toBlocks(g, q, blocks), keysOfBlocks(g, attended.keys, blocks), keysOfBlocks(g, attended.values, blocks)];
 
   // The leading dims are [B], or [B, block]. L is their number.
   const L = blocks === undefined ? 1 : 2;
@@ -140,16 +144,44 @@ export function attend(
 
   const weighted = g.dotGeneral(e, v, [...leading, [L, L + 1]], [[L + 3, L]]); // [..., K, T, G, E]
   const heads = g.named("heads", g.multiply(weighted, g.broadcastInDim(inverse, weighted.type.dims, rows)));
-  const contracting = [
-    [L, 1],
-    [L + 2, 2],
-    [L + 3, 3],
-  ] as const;
-  const times = (weight: Value): Value => {
-    const width = weight.type.dims[0] ?? 0;
-    const product = g.dotGeneral(heads, g.reshape(weight, [width, K, G, E]), [], contracting);
-    return blocks === undefined ? product : g.reshape(product, [B, T, width]);
-  };
+  if (exchange !== undefined) {
+    const ordered = g.transpose(heads, blocks === undefined ? [0, 2, 1, 3, 4] : [0, 1, 3, 2, 4, 5]);
+    return outProjection(g, returnHeads(g, g.reshape(ordered, [B, T, K, G, E])), [2, 3, 4], o);
+  }
+  const out = outProjection(g, heads, [L, L + 2, L + 3], o);
+  return blocks === undefined ? out : g.renamed(g.reshape(out, [B, T, out.type.dims.at(-1) ?? 0]), out.name);
+}
+
+/** The sum over heads and head dims, which are the dims `at` of `heads`, with the output projection [D, K·G·E]. */
+function outProjection(g: GraphBuilder, heads: Value, at: readonly [number, number, number], o: Projection): Value {
+  const dims = at.map((d) => heads.type.dims[d] ?? 0);
+  const times = (weight: Value): Value =>
+    g.dotGeneral(
+      heads,
+      g.reshape(weight, [weight.type.dims[0] ?? 0, ...dims]),
+      [],
+      at.map((d, i) => [d, i + 1] as const),
+    );
   const out = g.named("out", times(o.weight));
   return o.adapter === undefined ? out : g.named("out_lora", g.add(out, lowRank(g, times(o.adapter.a), o.adapter)));
+}
+
+function ownHeads(
+  g: GraphBuilder,
+  [B, T]: readonly [number, number],
+  projected: (name: "q" | "k" | "v") => Value,
+  {
+    shape,
+    tables,
+    normalizeHeads,
+  }: Required<Pick<AttendOptions, "shape" | "tables">> & {
+    readonly normalizeHeads: (x: Value, of: "q" | "k") => Value;
+  },
+): Heads {
+  const { kvHeads: K, groups: G, headDim: E } = shape;
+  return {
+    q: g.named("q_rope", applyRope(g, normalizeHeads(g.reshape(projected("q"), [B, T, K, G, E]), "q"), tables.queryRope)),
+    keys: g.named("k_rope", applyRope(g, normalizeHeads(g.reshape(projected("k"), [B, T, K, E]), "k"), tables.keyRope)),
+    values: g.reshape(projected("v"), [B, T, K, E]),
+  };
 }

@@ -11,9 +11,12 @@ export type Activation = "gelu_tanh" | "silu";
  * @param down [D, F]
  */
 export function gatedMlp(g: GraphBuilder, projected: (name: "gate" | "up") => Value, down: Projection, activation: Activation): Value {
-  const hidden = g.named("hidden", g.multiply(activations[activation](g, projected("gate")), projected("up")));
-  return project(g, "out", hidden, down);
+  return project(g, "out", gated(g, projected, activation), down);
 }
+
+/** activation(gate) · up. */
+export const gated = (g: GraphBuilder, projected: (name: "gate" | "up") => Value, activation: Activation): Value =>
+  g.named("hidden", g.multiply(activations[activation](g, projected("gate")), projected("up")));
 
 /** ½t(1 + tanh(√(2/π)(t + 0.044715 t³))), the polynomial as t·(c + c·0.044715·t²). */
 export function geluTanh(g: GraphBuilder, t: Value): Value {

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { manifestName, nodeDisk, verifyCheckpoint as verifySealed } from "@lapidary/checkpoint";
 import { type ArrayData, checkFinite, checkOptimizerState, HfCheckpoint, SafetensorsFile } from "@lapidary/interop";
+import type { ParamSpec } from "@lapidary/models";
 import type { Warning } from "@lapidary/std";
 import type { Reporter } from "../reporter.js";
 import type { CheckpointLocation } from "./resolve-checkpoint.js";
@@ -54,7 +55,7 @@ export async function verifyCheckpoint(location: CheckpointLocation, reporter: R
   } finally {
     await checkpoint.close();
   }
-  const value = await readValueModel(directory, readAll);
+  const value = await readValueModel(directory, params, readAll);
   if (existsSync(join(directory, optimizerFile))) {
     const optimizer = await SafetensorsFile.open(join(directory, optimizerFile));
     try {
@@ -77,6 +78,7 @@ const valueFile = "value_model.safetensors";
 /** Reads the value model of a checkpoint, if it has one. @returns its arrays by the names that the state of the optimizer has */
 async function readValueModel(
   directory: string,
+  params: readonly ParamSpec[],
   readAll: (file: string, names: readonly string[], read: (name: string) => Promise<ArrayData>) => Promise<void>,
 ): Promise<readonly { readonly name: string; readonly dims: readonly number[] }[]> {
   if (!existsSync(join(directory, valueFile))) return [];
@@ -87,7 +89,10 @@ async function readValueModel(
       checkFinite(array, file.path, name, file.dtypeOf(name));
       return array;
     });
-    return file.names.map((name) => ({ name: `value.${name}`, dims: file.dimsOf(name) ?? [] }));
+    const stacks = params.filter(({ parts }) => parts !== undefined);
+    const ofStacks = new Set(stacks.flatMap(({ parts = [] }) => parts));
+    const own = file.names.filter((name) => !ofStacks.has(name)).map((name) => ({ name, dims: file.dimsOf(name) ?? [] }));
+    return [...own, ...stacks].map(({ name, dims }) => ({ name: `value.${name}`, dims }));
   } finally {
     await file.close();
   }

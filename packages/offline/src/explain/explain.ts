@@ -15,6 +15,7 @@ import { parseTorus } from "@lapidary/topology";
 import { viewMachine } from "@lapidary/telemetry";
 import { compileJob, type CompileJobOptions, programNames, rulesOf } from "@lapidary/trainer/recipes";
 import { compileOptions, type ResolvedJob } from "@lapidary/training";
+import { contextStrategies, type ContextStrategy } from "./context-strategies.js";
 import type { Reporter } from "../reporter.js";
 
 export type { ProgramDifference } from "@lapidary/compiler";
@@ -58,6 +59,8 @@ export interface ExplainedProgram {
   /** The name of the explained program, and the names of all programs of the job. */
   readonly program: string;
   readonly programs: readonly string[];
+  /** What each strategy of context parallelism would cost the step; empty if nothing splits the sequence. */
+  readonly contextStrategies: readonly ContextStrategy[];
 }
 
 /** The collectives of a program of a job and their causes. */
@@ -71,6 +74,7 @@ export function explainJob(job: ResolvedJob, options: ExplainOptions = {}): Expl
     collectives: explainCollectives(program),
     conflicts: program.propagated.conflicts.length,
     exampleName: exampleName(program),
+    contextStrategies: options.program === undefined || options.program === programs[0] ? contextStrategies(job) : [],
   };
 }
 

@@ -14,6 +14,8 @@ const asked = (options: Partial<ParityOptions>): ParityOptions => ({
   executor: undefined,
   lossChunks: undefined,
   microbatches: undefined,
+  strategy: undefined,
+  overrides: [],
   part: undefined,
   ...options,
 });

@@ -15,6 +15,10 @@ export interface ParityOptions {
   readonly lossChunks: number | undefined;
   /** Parts of a batch whose gradients are added before the update. */
   readonly microbatches: number | undefined;
+  /** Name or path of a file of `configs/strategies`. */
+  readonly strategy: string | undefined;
+  /** `key=value` pairs of the keys `rules`, `context` and `moe` of a job. */
+  readonly overrides: readonly string[];
   /** Parts of a bundle of post-training, separated by commas. */
   readonly part: string | undefined;
 }
@@ -43,7 +47,9 @@ export function planParity(options: ParityOptions, cores: number): ParityPlan {
       location: "--mesh",
       remedy: "write name=size pairs, such as data=2,model=4",
     });
-  for (const { name, size } of mesh.axes) if (size > 1 && !isKnownAxis(name)) throw unknownAxis(name, size);
+  // A strategy or an override may name any axis.
+  if (options.strategy === undefined && options.overrides.length === 0)
+    for (const { name, size } of mesh.axes) if (size > 1 && !isKnownAxis(name)) throw unknownAxis(name, size);
   const torus = options.torus === undefined ? torusFor(mesh) : parseTorus(options.torus);
   checkMeshFills(mesh, chipCount(torus), "--mesh");
   const executor = options.executor === "chipwise" ? "chipwise" : "stacked";
@@ -55,14 +61,14 @@ export function planParity(options: ParityOptions, cores: number): ParityPlan {
     zero: zeroStage(options.zero),
     numerics: options.numerics === "mxu" ? "mxu" : "f32",
     executor,
-    // The default rules do not split the sequence.
+    // The rules of the run decide the parts of the sequence: `parityForm`.
     chunks: options.lossChunks === undefined ? undefined : { count: options.lossChunks, seqParts: 1 },
     microbatches: options.microbatches ?? 1,
     workers: makeWorkerGrid(mesh, workers).workers,
   };
 }
 
-/** The default rules use three axes. Along any other axis, all chips would compute the same. */
+/** The default rules use the known axes. Along any other axis, all chips would compute the same. */
 function unknownAxis(name: string, size: number): LapidaryError {
   const known = axisMeaning(name)?.axis;
   return new LapidaryError({

@@ -1,13 +1,14 @@
-import { type ModelConfig, paramsOf } from "@lapidary/models";
 import { counted, raceAbort } from "@lapidary/std";
 import { type Session, openSession } from "@lapidary/trainer";
-import { defaultRules } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
+import type { ParityForm } from "./parity-form.js";
 import type { ParityPlan } from "./parity-plan.js";
 
 /** The process in which a parity run starts its workers. */
 export interface ParityEnvironment {
   readonly cwd: string;
+  /** The directory with `strategies`. */
+  readonly configsDir: string;
   /** The environment of worker processes. */
   readonly env: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
@@ -15,8 +16,8 @@ export interface ParityEnvironment {
 
 /** Runs `use` on a worker group of its own, which ends with it. */
 export async function withParitySession<T>(
-  { mesh, zero, numerics, executor, workers }: ParityPlan,
-  config: ModelConfig,
+  { mesh, numerics, executor, workers }: ParityPlan,
+  { rules, zero }: Pick<ParityForm, "rules" | "zero">,
   { env, signal }: ParityEnvironment,
   reporter: Reporter,
   use: (session: Session) => Promise<T>,
@@ -28,7 +29,7 @@ export async function withParitySession<T>(
     numerics,
     executor,
     zero,
-    rules: defaultRules(mesh, paramsOf(config)),
+    rules,
     environment: env,
     log: (worker, line) => reporter.detail(`${worker}: ${line}`),
   });

@@ -17,6 +17,7 @@ import {
 } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 import { type ParityOptions, type ParityPlan, checkChunks, checkMicrobatches, planParity } from "./parity-plan.js";
+import { type ParityForm, parityForm } from "./parity-form.js";
 import { type ParityEnvironment, withParitySession } from "./parity-session.js";
 import { type PostParityOutcome, comparePostTraining, partOptionError } from "./post-parity.js";
 
@@ -64,25 +65,25 @@ export async function compareWithGolden(
   checkChunks(plan, bundle.seq);
   checkMicrobatches(plan, bundle.batch);
   reporter.detail(
-    `${relative(environment.cwd, directory) || directory}: batches of ${bundle.batch} × ${counted(bundle.seq, "token")}; torus ${printTorus(plan.torus)}, ZeRO stage ${plan.zero}, ${plan.numerics}, ${plan.executor}`,
+    `${relative(environment.cwd, directory) || directory}: batches of ${bundle.batch} × ${counted(bundle.seq, "token")}; torus ${printTorus(plan.torus)}, ${plan.numerics}, ${plan.executor}`,
   );
   const tolerances = parityTolerances(plan.numerics);
-  const deviations = await measure(plan, bundle, environment, reporter);
+  const places = { configsDir: environment.configsDir, base: environment.cwd };
+  const form = parityForm(plan, bundle.config, bundle, options, places);
+  const deviations = await measure({ plan, form }, bundle, environment, reporter);
   const failures = parityFailures(deviations, tolerances);
   return { kind: "pretraining", result: { ok: failures.length === 0, ...deviations }, tolerances, failures, warnings: bundle.warnings };
 }
 
 async function measure(
-  plan: ParityPlan,
+  { plan, form }: { readonly plan: ParityPlan; readonly form: ParityForm },
   bundle: ParityBundle,
   environment: ParityEnvironment,
   reporter: Reporter,
 ): Promise<Omit<ParityResult, "ok">> {
-  return withParitySession(plan, bundle.config, environment, reporter, async (session) => {
-    const deviations = await runParity(bundle, withProgress(session, reporter), {
-      chunks: plan.chunks,
-      microbatches: plan.microbatches,
-    });
+  return withParitySession(plan, form, environment, reporter, async (session) => {
+    const { microbatches } = plan;
+    const deviations = await runParity(bundle, withProgress(session, reporter), { chunks: form.chunks, microbatches, build: form.build });
     const collectives = session.collectives("train").map(({ op, axis, count, bytes_per_chip }) => ({ op, axis, count, bytes_per_chip }));
     return { chips: meshSize(plan.mesh), workers: session.workers, mesh: printMesh(plan.mesh), ...deviations, collectives };
   });

@@ -12,6 +12,7 @@ import {
 import { LapidaryError, suggest, type Warning } from "@lapidary/std";
 import { meshSize, printMesh, printTorus } from "@lapidary/topology";
 import type { Reporter } from "../reporter.js";
+import { parityForm } from "./parity-form.js";
 import { type ParityOptions, type ParityPlan, checkChunks, checkMicrobatches } from "./parity-plan.js";
 import { type ParityEnvironment, withParitySession } from "./parity-session.js";
 
@@ -47,12 +48,17 @@ export async function comparePostTraining(
   checkChunks(plan, shortestRow(bundle));
   checkMicrobatches(plan, commonRows(bundle));
   reporter.detail(
-    `${relative(environment.cwd, directory) || directory}: torus ${printTorus(plan.torus)}, ZeRO stage ${plan.zero}, ${plan.numerics}, ${plan.executor}`,
+    `${relative(environment.cwd, directory) || directory}: torus ${printTorus(plan.torus)}, ${plan.numerics}, ${plan.executor}`,
   );
-  return withParitySession(plan, bundle.config, environment, reporter, async (session) => {
+  const other = options.overrides.find((override) => !override.startsWith("rules"));
+  if (other !== undefined) throw partOptionError(`programs of post-training do not use ${other}`, "use overrides of rules only");
+  const shape = { batch: meshSize(plan.mesh), seq: bundle.config.contextLength };
+  const places = { configsDir: environment.configsDir, base: environment.cwd };
+  const form = parityForm(plan, bundle.config, shape, options, places);
+  return withParitySession(plan, form, environment, reporter, async (session) => {
     let current = "";
     const checks = await runPostParity(
-      { ...bundle, chunks: plan.chunks, microbatches: plan.microbatches },
+      { ...bundle, chunks: form.chunks, microbatches: plan.microbatches },
       {
         run: (name, graph, inputs) => {
           reporter.progress(current, name);

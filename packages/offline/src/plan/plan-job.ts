@@ -3,7 +3,7 @@ import { type AttentionForm, type Machine, type PlanReport, type Simulation, pla
 import { textForDigest } from "@lapidary/ir";
 import type { ViewMachine } from "@lapidary/telemetry";
 import { compileJob, computeOf } from "@lapidary/trainer/recipes";
-import type { ResolvedJob } from "@lapidary/training";
+import { flopsOfJob, type ResolvedJob } from "@lapidary/training";
 
 export interface Planned {
   readonly simulation: Simulation;
@@ -26,7 +26,8 @@ export const viewMachineOf = ({ chip, pods, torus }: Machine, job: Pick<Resolved
  */
 export function planJob(job: ResolvedJob, machine: Machine, program?: string): Planned {
   const compiled = compileJob(job, { verify: false, program, machine: viewMachineOf(machine, job) });
-  const simulation = simulate(compiled, machine, simulateOptions(job));
+  const isStep = compiled.global.values.some(({ scope }) => scope.phase === "update");
+  const simulation = simulate(compiled, machine, { ...simulateOptions(job), flops: isStep ? flopsOfJob(job) : undefined });
   return { simulation, report: planReport(simulation) };
 }
 

@@ -4,7 +4,7 @@ import { lossChunkCount } from "@lapidary/ir";
 import { planHtml, type PlanReport } from "@lapidary/simulator";
 import type { Clock } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
-import { printJob } from "@lapidary/training";
+import { type ExpertPlan, expertPlanOf, printJob } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 import { adviseFit, type FitAdvice, type FitFigures } from "./fit-advice.js";
 import {
@@ -22,6 +22,7 @@ import { overridesOf, type PlanChoice, searchJob } from "./search-job.js";
 
 export type { WeightShards } from "@lapidary/compiler";
 export { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
+export type { ExpertPlan } from "@lapidary/training";
 export type { FitAdvice } from "./fit-advice.js";
 export type { GradientSumsPlan, OtherAttention } from "./plan-job.js";
 export { type PlanSubject, planSubject } from "./plan-subject.js";
@@ -39,6 +40,8 @@ export interface StepPlan {
   readonly otherAttention: OtherAttention | undefined;
   /** With microbatches: their number, and the step with both ways to add their gradients, that of the job first. */
   readonly microbatches: { readonly count: number; readonly sums: readonly GradientSumsPlan[] } | undefined;
+  /** What the experts of a mixture compute; undefined if the model has none. */
+  readonly experts: ExpertPlan | undefined;
   readonly shards: readonly WeightShards[];
   /** Changes that lower the memory of a step that does not fit, the last one the best. */
   readonly advice: readonly FitAdvice[];
@@ -75,6 +78,7 @@ export function planStep(
     lossChunks: lossChunkCount(simulation.program.global),
     otherAttention: otherAttention(job, planned),
     microbatches: sums === undefined ? undefined : { count: job.train.microbatches ?? 1, sums },
+    experts: expertPlanOf(job),
     shards: weightShards(simulation.program.chip, simulation.program.global),
     advice,
     page: () =>

@@ -3,7 +3,7 @@ import { type RematPolicy, rematPolicies } from "@lapidary/compiler";
 import { LapidaryError } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
 import { compileJob, computeOf } from "@lapidary/trainer/recipes";
-import { lossChunksOf, mostLossChunks, podAxis, type ResolvedJob, shardingFindings } from "@lapidary/training";
+import { activeParameters, lossChunksOf, mostLossChunks, podAxis, type ResolvedJob, shardingFindings } from "@lapidary/training";
 
 /** The settings that the search changes. */
 export interface PlanChoice {
@@ -108,7 +108,8 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
   };
   // A lower bound for every plan: the flops of the model at the peak of all chips, and its states split as far as the ZeRO stage allows.
   const params = parameterBytes(job);
-  const flops = 6 * (params / 4 - job.model.config.vocabSize * job.model.config.modelDim) * job.train.batch * job.train.seq;
+  const flops =
+    6 * (activeParameters(job.model.config) - job.model.config.vocabSize * job.model.config.modelDim) * job.train.batch * job.train.seq;
   const peak = machine.chip.matrix.bf16_flops * machine.chip.calibrated.matrix_efficiency * chips * machine.pods;
   const describe = (plan: PlanChoice): string => overridesOf(plan, job, chips).join(" ");
   return searchPlans<PlanChoice>({

@@ -1,19 +1,18 @@
-import type { ArrayData } from "@lapidary/interop";
-import type { ParamSpec } from "@lapidary/models";
+import { type ArrayData, readParam } from "@lapidary/interop";
+import { type ParamSpec, storedTensors } from "@lapidary/models";
 import { BundleFile, bundleError } from "@lapidary/training";
 
-type F32Array = Extract<ArrayData, { dtype: "f32" }>;
 type I32Array = Extract<ArrayData, { dtype: "i32" }>;
 
 /** A file of a post-training bundle, whose ids, masks and labels are checked when they are read. */
 export class PostBundleFile extends BundleFile {
   /** The gradients `grad.<name>` of all parameters, and of nothing else. */
-  gradients(params: readonly ParamSpec[]): ReadonlyMap<string, F32Array> {
+  gradients(params: readonly ParamSpec[]): ReadonlyMap<string, ArrayData> {
     const prefix = "grad.";
-    const known = new Set(params.map(({ name }) => prefix + name));
+    const known = new Set(params.flatMap(storedTensors).map(({ name }) => prefix + name));
     const unknown = this.names.find((name) => name.startsWith(prefix) && !known.has(name));
     if (unknown !== undefined) throw bundleError(this.path, unknown, "the model has no such parameter");
-    return new Map(params.map(({ name, dims }) => [name, this.f32(prefix + name, dims)]));
+    return new Map(params.map((spec) => [spec.name, readParam(spec, (tensor, dims) => this.f32(prefix + tensor, dims))]));
   }
 
   /** Token ids [rows, columns] of a vocabulary. */

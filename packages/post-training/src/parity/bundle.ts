@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type ArrayData, readHfCheckpoint } from "@lapidary/interop";
+import { type ArrayData, readHfCheckpoint, readParam } from "@lapidary/interop";
 import { type ModelConfig, type LoraConfig, type Model, type ParamSpec, buildModel, loraParams } from "@lapidary/models";
 import type { Warning } from "@lapidary/std";
 import type { LossChunks, UpdateConfig } from "@lapidary/training";
@@ -79,7 +79,7 @@ export async function readPostBundle(directory: string): Promise<PostBundle> {
 
 async function readParams(directory: string, name: string, params: readonly ParamSpec[]): Promise<ReadonlyMap<string, ArrayData>> {
   const file = await PostBundleFile.read(directory, name);
-  return new Map(params.map((spec) => [spec.name, file.f32(spec.name, spec.dims)]));
+  return new Map(params.map((spec) => [spec.name, readParam(spec, (tensor, dims) => file.f32(tensor, dims))]));
 }
 
 async function readFiles(directory: string, manifest: Manifest): Promise<Record<BundlePart, PostBundleFile>> {

@@ -1,13 +1,16 @@
 import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
-import type { LoraConfig, Model } from "@lapidary/models";
+import type { ExpertLoad, LoraConfig, Model } from "@lapidary/models";
 import {
   type LossChunks,
-  type Objective,
+  type PartObjective,
   type UpdateConfig,
   accumulate,
   accumulateSums,
   applyUpdate,
   evalLoss,
+  loadMetrics,
+  loadSums,
+  loadTypes,
   paramName,
   stepLoss,
 } from "@lapidary/training";
@@ -43,17 +46,22 @@ export function sftStep(model: Model, update: UpdateConfig, shape: SequenceShape
   const batch = { ...tokenInputs(g, shape), ...targetInputs(g, shape) };
   const trained = params.map(({ name }) => ensure(states.get(paramName(name)), name));
   const { microbatches: count = 1, chunks, withGradients = false } = options;
-  const objective = ({ tokens, segments, targets, mask }: SftBatch, total?: Value): Objective => {
-    const hidden = model.hidden(g, weights, tokens, withAdapters(attentionOptions(g, segments), adapters));
-    return stepLoss(g, model, { weights, hidden, targets, mask, total }, { chunks, trained });
+  const objective = ({ tokens, segments, targets, mask }: SftBatch, total?: Value): PartObjective => {
+    const loads: ExpertLoad[] = [];
+    const onRouting = (_: unknown, load: ExpertLoad): void => void loads.push(load);
+    const hidden = model.hidden(g, weights, tokens, { ...withAdapters(attentionOptions(g, segments), adapters), onRouting });
+    const own = stepLoss(g, model, { weights, hidden, targets, mask, total }, { chunks, trained });
+    return { ...own, totals: loadSums(g, loads) };
   };
   const total = count === 1 ? undefined : g.named("tokens_counted", g.reduce(batch.mask, [0, 1], "sum"));
+  const metricsOf = (counted: Value, totals: readonly Value[] = []): Map<string, Value> =>
+    new Map([["tokens_counted", counted], ...loadMetrics(g, totals)]);
   if (total === undefined) {
-    const { loss, count: counted, known } = objective(batch);
-    applyUpdate(g, update, { params, states, loss, known, metrics: new Map([["tokens_counted", counted]]), withGradients });
+    const { loss, count: counted, known, totals } = objective(batch);
+    applyUpdate(g, update, { params, states, loss, known, metrics: metricsOf(counted, totals), withGradients });
   } else {
-    const sums = accumulate(g, { count, batch, trained, objective: (part) => objective(part, total) });
-    applyUpdate(g, update, { params, states, ...sums, metrics: new Map([["tokens_counted", total]]), withGradients });
+    const sums = accumulate(g, { count, batch, trained, totals: loadTypes(model), objective: (part) => objective(part, total) });
+    applyUpdate(g, update, { params, states, ...sums, metrics: metricsOf(total, sums.totals), withGradients });
   }
   return g.finish();
 }

@@ -5,15 +5,22 @@ import { usefulFlops } from "../cost/matmul.js";
 /** Useful flops of a run of a program on all chips: the numerator of MFU. */
 export interface ModelFlops {
   readonly parameters: number;
+  /** Parameters that a token uses: of the experts of a mixture only the chosen ones. */
+  readonly activeParameters: number;
   readonly tokens: number;
-  /** 6 · parameters · tokens; 2 · parameters · tokens without a backward pass. */
+  /** 6 · active parameters · tokens; 2 · active parameters · tokens without a backward pass. */
   readonly weights: number;
-  /** Flops of matmuls between activations (those with batch dims): forward, and twice that in a backward pass. All scores are counted. */
+  /** Flops of attention: forward, and twice that in a backward pass. All scores are counted, in a layer with a window those of the window. */
   readonly attention: number;
+  /** As `attention`, with only the scores that the causal mask leaves. */
+  readonly causalAttention: number;
+  /** How the flops were counted: from the configuration of the model, or from the matmuls of the program. */
+  readonly rule: "model" | "program";
 }
 
 /**
- * Counts the flops of the unpartitioned program. Attention has 12 · layers · heads · head dim · S flops per token if all scores are
+ * Counts the flops of the unpartitioned program, for programs without the configuration of a model: all parameters are active, and
+ * attention is the matmuls between activations (those with batch dims). Attention has 12 · layers · heads · head dim · S flops per token if all scores are
  * counted, as in MaxText's published runs, and half of it if only the scores below a causal mask are counted.
  */
 export function modelFlops(graph: Graph): ModelFlops {
@@ -32,7 +39,15 @@ export function modelFlops(graph: Graph): ModelFlops {
         value.inputs.map((id) => ensure(graph.values[id], "operand")),
       );
   }
-  return { parameters, tokens, weights: 2 * passes * parameters * tokens, attention };
+  return {
+    parameters,
+    activeParameters: parameters,
+    tokens,
+    weights: 2 * passes * parameters * tokens,
+    attention,
+    causalAttention: attention / 2,
+    rule: "program",
+  };
 }
 
 /** The tokens of a batch input: the product of its dims that count rows or positions of rows. All dims, if it does not name them. */

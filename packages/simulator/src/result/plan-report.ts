@@ -16,12 +16,19 @@ export interface PlanReport {
   readonly torus: string;
   readonly mesh: string;
   readonly parameters: number;
+  /** Parameters that a token uses: of the experts of a mixture only the chosen ones. */
+  readonly active_parameters: number;
   readonly tokens_per_step: number;
   readonly step_time_s: number;
   readonly tokens_per_s: number;
-  /** Model flops utilisation, 0 to 1. `mfu` counts all scores of attention, `mfu_causal` the half that a causal mask does not hide. */
+  /**
+   * Model flops utilisation, 0 to 1: 6 flops for each active parameter and token, and attention. `mfu` counts all scores, in layers with a
+   * window those of the window. `mfu_causal` counts only the scores that the causal mask leaves.
+   */
   readonly mfu: number;
   readonly mfu_causal: number;
+  /** `model`: the flops are those of the configuration of the model. `program`: those of the matmuls of the program. */
+  readonly mfu_rule: "model" | "program";
   /** How attention is timed, and how its memory is counted. */
   readonly attention: AttentionForm;
   /** Published runs of this chip with which predictions were compared; null if there are none, so that times have an unknown error. */
@@ -89,11 +96,13 @@ export function planReport(simulation: Simulation): PlanReport {
     torus: printTorus(machine.torus),
     mesh: printMesh(program.mesh),
     parameters: flops.parameters,
+    active_parameters: flops.activeParameters,
     tokens_per_step: flops.tokens,
     step_time_s: stepSeconds,
     tokens_per_s: flops.tokens / stepSeconds,
     mfu: utilisation(simulation, flops.weights + flops.attention),
-    mfu_causal: utilisation(simulation, flops.weights + flops.attention / 2),
+    mfu_causal: utilisation(simulation, flops.weights + flops.causalAttention),
+    mfu_rule: flops.rule,
     attention: simulation.attention,
     calibration: machine.chip.calibration ?? null,
     bound: boundOf(path),

@@ -60,6 +60,12 @@ export const configErrors = {
     summary: "The number of chips of the mesh differs from that of the slice.",
   },
   LAP_MESH_INDIVISIBLE: { exit: ExitCode.doesNotFit, recoverable: false, summary: "A dimension does not divide over its mesh axes." },
+  LAP_MOE_DISPATCH: { exit: ExitCode.doesNotFit, recoverable: false, summary: "The dispatch of tokens to experts does not fit the job." },
+  LAP_CONTEXT_STRATEGY: {
+    exit: ExitCode.doesNotFit,
+    recoverable: false,
+    summary: "A strategy of context parallelism does not fit the job.",
+  },
   LAP_MESH_POD_AXIS: {
     exit: ExitCode.doesNotFit,
     recoverable: false,

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { checkpointFilesOf, type ControlTokens, type TokenizerFiles } from "@lapidary/tokenizer";
-import { HfCheckpoint, SafetensorsFile, modelConfigToHf } from "@lapidary/interop";
+import { HfCheckpoint, SafetensorsFile, modelConfigToHf, readFileTensor } from "@lapidary/interop";
 import { ensure, LapidaryError } from "@lapidary/std";
 import { paramName, stepName } from "@lapidary/training";
 import type { CheckpointContent, CheckpointParts, VerifiedCheckpoint } from "@lapidary/checkpoint";
@@ -92,8 +92,9 @@ async function loadModel(programs: Pick<RunPrograms, "putState">, path: string):
 async function loadWeightsFile(programs: Pick<RunPrograms, "putState">, { name: file, tensors }: WeightsFile, path: string): Promise<void> {
   const weights = await SafetensorsFile.open(join(path, file));
   try {
-    const missing = tensors.find(({ name }) => !weights.names.includes(name))?.name;
-    const unexpected = weights.names.find((name) => !tensors.some((wanted) => wanted.name === name));
+    const names = tensors.flatMap(({ name, parts }) => parts ?? [name]);
+    const missing = names.find((name) => !weights.names.includes(name));
+    const unexpected = weights.names.find((name) => !names.includes(name));
     if (missing !== undefined || unexpected !== undefined)
       throw new LapidaryError({
         code: "LAP_CHECKPOINT_STATE",
@@ -101,7 +102,7 @@ async function loadWeightsFile(programs: Pick<RunPrograms, "putState">, { name: 
         location: `${weights.path}: tensor "${missing ?? unexpected}"`,
         remedy: "resume the run with the recipe and the settings of lora and rl that it started with",
       });
-    for (const { name, state } of tensors) await programs.putState(state, await weights.read(name));
+    for (const { state, ...tensor } of tensors) await programs.putState(state, await readFileTensor(weights, tensor));
   } finally {
     await weights.close();
   }

@@ -31,13 +31,20 @@ export function checkpointForm({
   return { ...about, kind: "adapter", lora: loraConfig(lora), base: train.init ?? "", ...(isReward ? { isReward } : {}) };
 }
 
-/** A safetensors file of trained weights: the name of each tensor in it, and the state that it holds. */
+/** A safetensors file of trained weights: the name of each array in it, and the state that it holds. */
 export interface WeightsFile {
   readonly name: string;
-  readonly tensors: readonly { readonly name: string; readonly state: string }[];
+  readonly tensors: readonly FileTensor[];
 }
 
-const ownNames = (params: readonly ParamSpec[]): WeightsFile["tensors"] => params.map(({ name }) => ({ name, state: paramName(name) }));
+/** An array of a file. A stack is stored as the tensors `parts`, one after the other. */
+export interface FileTensor extends Pick<ParamSpec, "name" | "parts"> {
+  readonly state: string;
+}
+
+const fileTensor = ({ name, parts }: ParamSpec, state: string): FileTensor => ({ name, state, ...(parts === undefined ? {} : { parts }) });
+
+const ownNames = (params: readonly ParamSpec[]): WeightsFile["tensors"] => params.map((spec) => fileTensor(spec, paramName(spec.name)));
 
 /** The files of the trained weights, in the order of the states: that of the policy or the reward model first. */
 export const weightsFiles = (form: CheckpointForm): readonly WeightsFile[] => [policyFile(form), ...valueFile(form)];
@@ -59,7 +66,7 @@ function policyFile(form: CheckpointForm): WeightsFile {
 /** The value model of PPO, by the names of a reward model. Only training reads it. */
 function valueFile({ config, hasValueModel = false }: CheckpointForm): readonly WeightsFile[] {
   if (!hasValueModel) return [];
-  const tensors = scoreParams(buildModel(config)).map(({ name }) => ({ name, state: paramName(inSet(valueSet, name)) }));
+  const tensors = scoreParams(buildModel(config)).map((spec) => fileTensor(spec, paramName(inSet(valueSet, spec.name))));
   return [{ name: "value_model.safetensors", tensors }];
 }
 

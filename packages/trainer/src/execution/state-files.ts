@@ -1,4 +1,5 @@
 import { safetensorsHead } from "@lapidary/interop";
+import { storedTensors } from "@lapidary/models";
 import {
   type CheckpointFileSpec,
   type CheckpointLayout,
@@ -9,7 +10,7 @@ import {
 } from "@lapidary/protocol";
 import { assert, ensure } from "@lapidary/std";
 import type { CheckpointParts } from "@lapidary/checkpoint";
-import { type CheckpointForm, weightsFiles } from "./checkpoint-form.js";
+import { type CheckpointForm, type FileTensor, weightsFiles } from "./checkpoint-form.js";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
@@ -23,11 +24,13 @@ type States = Pick<RunPrograms, "moments" | "state">;
 function safetensorsFile(
   name: string,
   states: States,
-  arrays: readonly { readonly name: string; readonly state: string }[],
+  arrays: readonly FileTensor[],
   metadata: Readonly<Record<string, string>> = {},
 ): CheckpointFileSpec {
   const tensors = arrays.map((array) => [array.name, states.state(array.state)] as const);
-  const [length, header] = safetensorsHead(new Map(tensors.map(([tensor, { dims }]) => [tensor, { dtype: "f32", dims }])), metadata);
+  // The slices of a stack are one after the other in its array, so that only the header lists them.
+  const listed = arrays.flatMap((array) => storedTensors({ ...array, dims: states.state(array.state).dims }));
+  const [length, header] = safetensorsHead(new Map(listed.map((tensor) => [tensor.name, { dtype: "f32", dims: tensor.dims }])), metadata);
   return {
     name,
     head: [

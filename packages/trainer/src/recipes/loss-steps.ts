@@ -2,7 +2,7 @@ import { heldoutLossMetric } from "@lapidary/api/heldout-losses";
 import { type HeldoutSource, MixtureDataset } from "@lapidary/data";
 import type { RunReport } from "@lapidary/protocol";
 import { assert, ensure } from "@lapidary/std";
-import { trainMetrics } from "@lapidary/training";
+import { buildOptionsOf, expertMetricNames, trainMetrics } from "@lapidary/training";
 import type { Evaluation, Recipe, RecipeInputs, RecipeRun, RecipeSteps, StepMetrics } from "./recipe.js";
 
 /** The scalars of the program `eval_step`. */
@@ -10,6 +10,12 @@ const evalMetrics = ["loss_sum", "tokens_counted"] as const;
 
 /** The first `batches` held-out batches of each source. */
 type HeldoutSources = (batches: number) => readonly HeldoutSource[];
+
+/** A recipe with the load of each expert as further metrics, if the model of a job has experts. */
+export const withExpertMetrics = (recipe: Recipe, { job }: Pick<RecipeInputs, "job">): Recipe => ({
+  ...recipe,
+  metrics: [...recipe.metrics, ...expertMetricNames(job.model.config, buildOptionsOf(job))],
+});
 
 /** The controller of recipes whose step is one program on one batch, and whose evaluation is the loss of held-out batches. */
 export async function openLossSteps(

@@ -1,6 +1,6 @@
 import { buildModel } from "@lapidary/models";
 import { evalStep, initGraph, nextTokenLogits, trainMetrics, trainState, trainStep } from "@lapidary/training";
-import { heldoutSourcesOf, openLossSteps } from "./loss-steps.js";
+import { heldoutSourcesOf, openLossSteps, withExpertMetrics } from "./loss-steps.js";
 import type { Recipe } from "./recipe.js";
 
 /**
@@ -16,8 +16,10 @@ export const pretrain: Recipe = {
   stepProgram: "train_step",
   metrics: trainMetrics,
   batchArrays: ["tokens", "targets", "mask"],
-  graphs({ model: config, update, batch, seq, chunks, microbatches, seed }) {
-    const model = buildModel(config);
+  graphs({ model: config, update, batch, seq, chunks, microbatches, build, seed }) {
+    const model = buildModel(config, build);
+    // Generation computes every chosen expert.
+    const sampled = buildModel(config);
     const states = trainState(model, update.optimizer);
     return {
       graphs: {
@@ -25,11 +27,11 @@ export const pretrain: Recipe = {
         init: { trace: () => initGraph(states, seed) },
         eval_step: { trace: () => evalStep(model, { batch, seq }, { chunks, microbatches }) },
         // One row of text does not divide over the data axes: every replica computes it.
-        next_token: { trace: () => nextTokenLogits(model, { batch: 1, seq }), rules: { batch: null } },
+        next_token: { trace: () => nextTokenLogits(sampled, { batch: 1, seq }), rules: { batch: null } },
       },
       states,
       frozen: [],
     };
   },
-  open: (run, inputs) => openLossSteps(pretrain, run, heldoutSourcesOf(inputs)),
+  open: (run, inputs) => openLossSteps(withExpertMetrics(pretrain, inputs), run, heldoutSourcesOf(inputs)),
 };

@@ -1,5 +1,13 @@
 import { type LoraConfig } from "@lapidary/models";
-import { isRecipePath, loraTargetModules, lossChunksOf, modelOfSet, type ResolvedJob, trainsOnExamples } from "@lapidary/training";
+import {
+  buildOptionsOf,
+  isRecipePath,
+  loraTargetModules,
+  lossChunksOf,
+  modelOfSet,
+  type ResolvedJob,
+  trainsOnExamples,
+} from "@lapidary/training";
 import type { RecipeRequest } from "./recipe.js";
 
 /** The part of a job that decides its graphs. Keys of other recipes than pretraining are absent in the request of a pretraining. */
@@ -18,6 +26,7 @@ export function recipeRequest(job: ResolvedJob): RecipeRequest {
     ...(compare === undefined ? {} : { compare: { newTokens: compare.max_new_tokens } }),
     seed,
     model: model.config,
+    build: buildOptionsOf(job),
     update: { steps, optimizer, schedule, ...(clip === undefined ? {} : { clip }) },
     batch,
     seq,

@@ -1,7 +1,7 @@
 import type { CompileOptions } from "@lapidary/compiler";
 import type { AnyDataset, EncodedPair, ExampleSet, TextPrompt } from "@lapidary/data";
 import type { Graph } from "@lapidary/ir";
-import type { ModelConfig, LoraConfig } from "@lapidary/models";
+import type { BuildOptions, ModelConfig, LoraConfig } from "@lapidary/models";
 import type { ArrayData, FeedPort, ProgramTensors, RunReport } from "@lapidary/protocol";
 import type { Warning } from "@lapidary/std";
 import type { LossChunks, RecipePath, ResolvedJob, StateSpec, trainMetrics, UpdateConfig } from "@lapidary/training";
@@ -40,6 +40,8 @@ export interface RecipeRequest {
   readonly chunks?: LossChunks;
   /** Parts of the batch that a step computes one after the other; absent: the whole batch at once. */
   readonly microbatches?: number;
+  /** How training programs compute the model. */
+  readonly build: BuildOptions;
   readonly seed: number;
 }
 

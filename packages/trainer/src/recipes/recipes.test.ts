@@ -19,6 +19,7 @@ const request: RecipeRequest = {
   },
   batch: 2,
   seq: 8,
+  build: {},
   seed: 1,
 };
 const rlJob = {

@@ -1,7 +1,7 @@
 import { buildModel } from "@lapidary/models";
 import { adaptedModel, frozenWeights, sftEvalStep, sftStep, trainedStates } from "@lapidary/post-training";
 import { initGraph, nextTokenLogits, trainMetrics } from "@lapidary/training";
-import { openLossSteps } from "./loss-steps.js";
+import { openLossSteps, withExpertMetrics } from "./loss-steps.js";
 import type { Recipe } from "./recipe.js";
 
 /**
@@ -18,8 +18,10 @@ export const sft: Recipe = {
   stepProgram: "sft_step",
   metrics: trainMetrics,
   batchArrays: ["tokens", "targets", "mask", "segments"],
-  graphs({ model: config, lora, update, batch, seq, chunks, microbatches, seed }) {
-    const model = buildModel(config);
+  graphs({ model: config, lora, update, batch, seq, chunks, microbatches, build, seed }) {
+    const model = buildModel(config, build);
+    // Generation computes every chosen expert.
+    const sampled = buildModel(config);
     const states = trainedStates(model, update, { lora });
     const shape = { batch, seq, segments: true };
     return {
@@ -27,11 +29,11 @@ export const sft: Recipe = {
         sft_step: { trace: () => sftStep(model, update, shape, { lora, chunks, microbatches }) },
         init: { trace: () => initGraph(states, seed) },
         eval_step: { trace: () => sftEvalStep(model, shape, { lora, chunks, microbatches }) },
-        next_token: { trace: () => nextTokenLogits(adaptedModel(model, lora), { batch: 1, seq }), rules: { batch: null } },
+        next_token: { trace: () => nextTokenLogits(adaptedModel(sampled, lora), { batch: 1, seq }), rules: { batch: null } },
       },
       states,
       frozen: frozenWeights(model, { lora }),
     };
   },
-  open: (run) => openLossSteps(sft, run),
+  open: (run, inputs) => openLossSteps(withExpertMetrics(sft, inputs), run),
 };

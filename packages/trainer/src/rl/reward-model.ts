@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { MeanAndStd } from "@lapidary/evaluation";
-import { type ArrayData, HfCheckpoint, readAdapterHead, readHfConfig, SafetensorsFile } from "@lapidary/interop";
-import { buildModel, type ModelConfig } from "@lapidary/models";
+import { type ArrayData, HfCheckpoint, readAdapterHead, readFileTensor, readHfConfig, SafetensorsFile } from "@lapidary/interop";
+import { buildModel, type ModelConfig, storedTensors } from "@lapidary/models";
 import { scoreHead, scoreParams } from "@lapidary/post-training";
 import { LapidaryError } from "@lapidary/std";
 import { checkSameModel } from "@lapidary/training";
@@ -36,15 +36,16 @@ async function readWhole(directory: string, config: ModelConfig): Promise<Readon
   const file = await SafetensorsFile.open(join(directory, "model.safetensors"));
   try {
     const weights = new Map<string, ArrayData>();
-    for (const { name } of scoreParams(buildModel(config))) {
-      if (!file.names.includes(name))
+    for (const spec of scoreParams(buildModel(config))) {
+      const missing = storedTensors(spec).find(({ name }) => !file.names.includes(name))?.name;
+      if (missing !== undefined)
         throw new LapidaryError({
           code: "LAP_CHECKPOINT_STATE",
-          message: `the checkpoint is not a reward model: it lacks ${name}`,
+          message: `the checkpoint is not a reward model: it lacks ${missing}`,
           location: directory,
           remedy: "name a run of the recipe reward in reward",
         });
-      weights.set(name, await file.read(name));
+      weights.set(spec.name, await readFileTensor(file, spec));
     }
     return weights;
   } finally {

@@ -4,7 +4,7 @@ import { editDistance } from "@lapidary/std";
 export const podAxis = "pod";
 
 /** Mesh axes that the default rules and the shipped strategies know. */
-export const knownAxes = [podAxis, "data", "model"] as const;
+export const knownAxes = [podAxis, "data", "expert", "context", "model"] as const;
 export type KnownAxis = (typeof knownAxes)[number];
 
 /** The mesh axis of Lapidary that corresponds to an axis of another system. */
@@ -23,7 +23,8 @@ const sequence: AxisMeaning = {
   needs: "activationRule",
 };
 const stage: AxisMeaning = { axis: "data", note: "there are no pipeline stages" };
-const expert: AxisMeaning = { axis: "data", note: "there are no expert layers" };
+const expert: AxisMeaning = { axis: "expert" };
+const context: AxisMeaning = { axis: "context" };
 const data: AxisMeaning = { axis: "data" };
 const model: AxisMeaning = { axis: "model" };
 const pod: AxisMeaning = { axis: "pod", note: "`pods` gives their number" };
@@ -37,6 +38,8 @@ const foreignAxisNames: Readonly<Record<string, AxisMeaning>> = {
   fsdp_transpose: fsdp,
   dp_shard: fsdp,
   dp_shard_cp: fsdp,
+  data_parallel_shard: fsdp,
+  fully_sharded: fsdp,
   hsdp: fsdp,
   sdp: fsdp,
   shard: fsdp,
@@ -48,6 +51,7 @@ const foreignAxisNames: Readonly<Record<string, AxisMeaning>> = {
   replicas: data,
   replicate: data,
   dp_replicate: data,
+  data_parallel_replicate: data,
   tensor: model,
   tensor_transpose: model,
   tp: model,
@@ -64,12 +68,12 @@ const foreignAxisNames: Readonly<Record<string, AxisMeaning>> = {
   sequence,
   seq: sequence,
   sp: sequence,
-  context: sequence,
-  context_autoregressive: sequence,
-  ctx: sequence,
-  cp: sequence,
-  ring: sequence,
-  ulysses: sequence,
+  context: context,
+  context_autoregressive: context,
+  ctx: context,
+  cp: context,
+  ring: context,
+  ulysses: context,
   pp: stage,
   pipe: stage,
   pipeline: stage,

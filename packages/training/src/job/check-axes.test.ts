@@ -42,7 +42,10 @@ describe("mesh axes", () => {
   });
 
   it("the remedy for an unknown axis name lists the known axes and the settings that use the axis", () => {
-    match(refusal(() => resolved(text, "mesh={blue: 16}")).remedy, /pod, data, model.*rules.batch=\[blue\].*replicate=\[blue\]/);
+    match(
+      refusal(() => resolved(text, "mesh={blue: 16}")).remedy,
+      /pod, data, expert, context, model.*rules.batch=\[blue\].*replicate=\[blue\]/,
+    );
   });
 
   it("a mesh axis is accepted if a rule names it, replicate lists it, or it has one chip", () => {
@@ -80,8 +83,10 @@ describe("mesh axes", () => {
 
   it("axisMeaning knows the axis names of other systems", () => {
     for (const [known, names] of [
-      ["data", "fsdp fsdp_transpose dp data_parallel ici_fsdp_parallelism dp_shard replica zero stage pp expert ep moe dta"],
-      ["model", "tensor tp mp mdl tensor_parallel tensor_model_parallel_size context cp sp sequence autoregressive modle tensor_sequence"],
+      ["data", "fsdp fsdp_transpose dp data_parallel ici_fsdp_parallelism dp_shard replica zero stage pp dta"],
+      ["expert", "expert experts ep moe expert_parallel_degree ici_expert_parallelism"],
+      ["context", "context cp ring context_parallel_degree context_parallel_size"],
+      ["model", "tensor tp mp mdl tensor_parallel tensor_model_parallel_size sp sequence autoregressive modle tensor_sequence"],
       ["pod", "dcn dcn_data_parallelism replica_dcn slice"],
     ] as const)
       for (const name of names.split(" ")) deepStrictEqual([name, axisMeaning(name)?.axis], [name, known]);

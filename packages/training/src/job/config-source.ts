@@ -56,6 +56,13 @@ export abstract class ConfigSource {
     return this.isOverridden(path) || this.#overrides.some((override) => isPrefix(path, override.path));
   }
 
+  /** The keys below `path` that overrides set, in the order of the overrides. */
+  overriddenKeys(path: Path): string[] {
+    return this.#overrides.flatMap((override) =>
+      override.path.length === path.length + 1 && isPrefix(path, override.path) ? [override.path.at(-1) ?? ""] : [],
+    );
+  }
+
   /** The location of the deepest part of `path` in the source, or the override that sets it. */
   locationOf(path: Path): string {
     const written = this.#writtenPath(path);
@@ -140,7 +147,8 @@ function checkDepth(root: unknown, location: string): void {
 const isPrefix = (prefix: Path, path: Path): boolean =>
   prefix.length <= path.length && prefix.every((key, i) => String(key) === String(path[i]));
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** The value at a path of plain values; undefined if there is none. */
 export function valueAt(root: unknown, path: Path): unknown {

@@ -8,7 +8,12 @@ import type { ConfigSource } from "./config-source.js";
 
 /** The default mesh axes of each logical axis. Axes that the mesh lacks are ignored. */
 const defaults: Readonly<Record<string, readonly string[]>> = {
-  batch: [podAxis, "data"],
+  batch: [podAxis, "data", "expert"],
+  seq: ["context"],
+  activation_seq: ["context"],
+  experts: ["expert"],
+  expert_batch: [podAxis, "data"],
+  exchanged_heads: ["model", "context"],
   heads: ["model"],
   kv_heads: ["model"],
   mlp: ["model"],
@@ -76,10 +81,26 @@ export interface RuleSources {
   /** The rules that were not applied when the job was resolved before. */
   readonly unapplied: JobFile["unapplied"];
   readonly strategy: (StrategyFile & { readonly name: string }) | undefined;
+  /** The logical axes of the job's programs: the others get no rule, unless the job gives one. */
+  readonly used: readonly string[];
 }
 
+/** The logical axes that occur only with experts, or only if attention exchanges heads. */
+const optionalAxes: Readonly<Record<string, "experts" | "heads">> = {
+  experts: "experts",
+  expert_batch: "experts",
+  exchanged_heads: "heads",
+};
+
+/** The logical axes of the programs of a model with these parts. */
+export const usedAxes = (has: Readonly<Record<"experts" | "heads", boolean>>): string[] =>
+  logicalAxes.filter((axis) => {
+    const part = optionalAxes[axis];
+    return part === undefined || has[part];
+  });
+
 export interface ResolvedRules {
-  /** An entry for every logical axis. */
+  /** An entry for every logical axis that is used. */
   readonly rules: Record<string, string[]>;
   /** Rules of a strategy or of the defaults that are not applied. */
   readonly unapplied: Record<string, string[]>;
@@ -92,7 +113,7 @@ export interface ResolvedRules {
  * @throws LapidaryError for logical axes that no tensor has, mesh axes that the mesh lacks, and own rules without effect
  */
 export function resolveRules(
-  { own, unapplied: before = {}, strategy }: RuleSources,
+  { own, unapplied: before = {}, strategy, used }: RuleSources,
   mesh: Mesh,
   units: Units,
   source: ConfigSource,
@@ -104,6 +125,7 @@ export function resolveRules(
   const rules: Record<string, string[]> = {};
   const unapplied: Record<string, string[]> = {};
   for (const logical of logicalAxes) {
+    if (!used.includes(logical) && !Object.hasOwn(own, logical)) continue;
     if (Object.hasOwn(own, logical)) {
       rules[logical] = axesOf(own[logical]);
       continue;

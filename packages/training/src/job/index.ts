@@ -11,4 +11,5 @@ export {
   type PipelineDataJob,
   resolvePipeline,
 } from "../pipeline/load-pipeline.js";
+export { modelFileOf } from "./model-file.js";
 export { jobFileOf, printJob, printJobFile, type ResolvedJob } from "./resolved-job.js";

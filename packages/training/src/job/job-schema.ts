@@ -3,6 +3,7 @@ import { filterNames } from "@lapidary/data";
 import { f32Number } from "@lapidary/models";
 import { z } from "zod";
 import { optimizerSchema, scheduleSchema } from "../optimizer/optimizer-config.js";
+import { modelChangeSchema } from "./model-base.js";
 import { modelFileSchema } from "./model-file.js";
 import { extentSchema, podFileSchema } from "./pod-file.js";
 
@@ -319,6 +320,33 @@ const compareSchema = z.strictObject({
 });
 export const compareDefaults = compareSchema.parse({});
 
+/** The dispatch of tokens to experts. */
+const moeSchema = z
+  .strictObject({
+    dispatch: z
+      .enum(["capacity", "dense"])
+      .optional()
+      .describe(
+        "capacity (default): each expert computes the first tokens of a row that chose it, up to its capacity, and drops the others. dense: every expert computes every token",
+      ),
+    capacity_factor: f32Number
+      .positive()
+      .optional()
+      .describe("Capacity of an expert, as a multiple of its even share of a row; 1.25 by default. experts / per_token drops nothing"),
+  })
+  .refine(({ dispatch, capacity_factor }) => dispatch !== "dense" || capacity_factor === undefined, {
+    path: ["capacity_factor"],
+    error: "dispatch: dense has no capacity",
+  });
+export const defaultCapacityFactor = 1.25;
+
+/** Context parallelism: a row of tokens on several chips. */
+const contextSchema = z.strictObject({
+  strategy: z
+    .enum(["all_gather", "heads"])
+    .describe("all_gather: each chip gathers the keys and values of a row. heads: all_to_alls give each chip all positions of some heads"),
+});
+
 const checkpointSchema = z.strictObject({
   every: count.optional().describe("Steps between checkpoints; the run always writes one at the end"),
   keep: count.default(3).describe("Number of newest checkpoints to keep"),
@@ -354,9 +382,9 @@ export const jobFileSchema = z.strictObject({
     .optional()
     .describe("The file's name by default"),
   model: z
-    .union([z.string().min(1), modelFileSchema])
+    .union([z.string().min(1), modelFileSchema, modelChangeSchema])
     .describe(
-      "Name of a file of configs/models, a path, the directory of a Hugging Face checkpoint (its config.json), or the model itself",
+      "Name of a file of configs/models, a path, the directory of a Hugging Face checkpoint (its config.json), the model itself, or { base: gemma-2b, layers: 2 }: a change of another",
     ),
   pod: z.union([z.string().min(1), podFileSchema]).describe("Name of a file of configs/pods, a path, or the pod itself"),
   pods: z.number().int().min(1).max(64).default(1).describe("Number of pods, connected by the data-centre network"),
@@ -396,6 +424,8 @@ export const jobFileSchema = z.strictObject({
     .describe(
       "How the chips of `lapidary plan` compute attention: flash (default) as one kernel whose scores never reach HBM, plain as XLA compiles the exported program. Runs on this machine and exports do not depend on it",
     ),
+  moe: moeSchema.optional().describe("How tokens reach the experts of a mixture of experts; every expert computes every token by default"),
+  context: contextSchema.optional().describe("How attention uses the mesh axes that split the sequence; all_gather by default"),
   bucket_bytes: z
     .number()
     .int()

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { logicalNames } from "@lapidary/compiler";
 import { GraphBuilder } from "@lapidary/ir";
 import { buildModel, logicalAxes, parameterCount } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
@@ -11,6 +12,7 @@ import fc from "fast-check";
 import { jobFuzzTarget } from "../testing/fuzz.js";
 import { initProgram } from "../step/init-program.js";
 import { trainStep } from "../step/train-step.js";
+import { buildOptionsOf } from "./build-options.js";
 import { jobJsonSchema } from "./job-schema.js";
 import { newTokenizerWarnings, tokenizerRequest } from "./job-tokenizer.js";
 import { loadJob, resolveJob } from "./load-job.js";
@@ -156,8 +158,10 @@ describe("job files", () => {
         environment,
       );
       deepStrictEqual(job.rules["batch"], ["data"]);
-      deepStrictEqual(job.rules["heads"], name.includes("tensor") || name === "two-dimensional" ? ["model"] : []);
-      strictEqual(job.zero, Number(/zero-(\d)/.exec(name)?.[1] ?? (name === "two-dimensional" ? 1 : 0)));
+      const isOnModel = /tensor|two-dimensional|context|expert/.test(name);
+      deepStrictEqual(job.rules["heads"], isOnModel ? ["model"] : []);
+      const zero = /zero-(\d)/.exec(name)?.[1] ?? { "two-dimensional": 1, context: 3, expert: 3 }[name];
+      strictEqual(job.zero, Number(zero ?? 0));
       strictEqual(mine.zero, 2);
       deepStrictEqual(mine.rules["vocab"], []);
     });
@@ -400,10 +404,22 @@ describe("resolved jobs", () => {
   });
 
   it("the rules cover every logical axis of a graph", () => {
-    const job = resolved();
-    const step = trainStep(buildModel(job.model.config), job.train, { batch: 32, seq: 8 });
-    const carried = new Set(step.values.flatMap(({ logicalAxes }) => (logicalAxes ?? []).flatMap((axis) => axis?.split("/")[0] ?? [])));
-    deepStrictEqual([...carried].sort(), [...logicalAxes].sort());
+    const axes = (job: ResolvedJob): string[] => {
+      const step = trainStep(buildModel(job.model.config, buildOptionsOf(job)), job.train, { batch: job.train.batch, seq: 8 });
+      const carried = [...new Set(step.values.flatMap(logicalNames))].sort();
+      deepStrictEqual(carried, Object.keys(job.rules).sort());
+      return carried;
+    };
+    const exchanged = resolved(base.replace(/mesh.*\n/, "mesh: { data: 64, context: 4 }\n"), "context.strategy=heads", "train.batch=64");
+    const experts = "experts={ count: 4, per_token: 2, mlp_dim: 8 }";
+    const mixture = resolved(
+      base.replace(/mesh.*\n/, "mesh: { data: 64, expert: 4 }\n"),
+      `model={ family: mixtral, vocab_size: 64, model_dim: 8, layers: 1, heads: 2, kv_heads: 1, head_dim: 4, mlp_dim: 8, context_length: 32, ${experts.replace("=", ": ")} }`,
+      "moe.dispatch=capacity",
+      "train.batch=256",
+    );
+    const all = [resolved(), exchanged, mixture].flatMap(axes);
+    deepStrictEqual([...new Set(all)].sort(), [...logicalAxes].sort());
   });
 
   it("gemma-2b and gemma-7b have the parameter counts of the Gemma report", () => {

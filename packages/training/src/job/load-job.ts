@@ -8,10 +8,11 @@ import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary
 import type { z } from "zod";
 import { checkAxes } from "./check-axes.js";
 import { checkFits } from "./check-fits.js";
+import { checkBuildOptions } from "./build-options.js";
 import { checkAdapter, checkRecipe } from "./check-recipe.js";
 import { recipeHash } from "./recipe-hash.js";
 import { type ConfigSource, ValueSource } from "./config-source.js";
-import { resolveRules, unitsOfParams } from "./default-rules.js";
+import { resolveRules, unitsOfParams, usedAxes } from "./default-rules.js";
 import { initDirectory, type InitNames } from "./init-checkpoint.js";
 import { givenTokenizer, newTokenizer } from "./job-tokenizer.js";
 import { resolveComparison, trainOfComparison } from "./comparison-job.js";
@@ -27,6 +28,8 @@ import {
 } from "./job-schema.js";
 import { modelConfigOf, type ModelFile, modelFileOf, modelFileSchema } from "./model-file.js";
 import { podAxis } from "./axis-names.js";
+import { orderMesh } from "./mesh-order.js";
+import { expandModelBase, isModelChange } from "./model-base.js";
 import { applyOverride } from "./override.js";
 import { type PodFile, podFileSchema } from "./pod-file.js";
 import { type StrategyFile, strategyFileSchema } from "./strategy-file.js";
@@ -118,13 +121,11 @@ export function resolveLocatedJob(
   const { file, base } = given;
   const source = sourceOf(given);
   const warnings = [...replaceRenamedKeys(source), ...overrides.flatMap((override) => applyOverride(jobFileSchema, source, override))];
-  const job = validate(jobFileSchema, source);
-  checkRecipe(job, source);
+  orderMesh(source);
   const absolute = (path: string, ...keys: string[]): string =>
     isAbsolute(path) ? path : resolve(source.isOverridden(keys) ? environment.base : base, path);
-
   const files: NamedFiles = { configsDir: environment.configsDir, source, absolute };
-  const { model, warnings: modelWarnings } = modelOf(job.model, files);
+  const { job, model, warnings: modelWarnings } = validateWithModel(files);
   const pod = named<PodFile>("pod", podFileSchema, job.pod, files);
   const strategy = job.strategy === undefined ? undefined : named<StrategyFile>("strategy", strategyFileSchema, job.strategy, files);
 
@@ -155,7 +156,8 @@ export function resolveLocatedJob(
     .set("seq", [seq])
     .set("activation_seq", [seq])
     .set("activation_embed", [config.modelDim]);
-  const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy }, mesh, units, source);
+  const used = usedAxes({ experts: config.experts !== undefined, heads: job.context?.strategy === "heads" });
+  const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy, used }, mesh, units, source);
   const rows = job.train ?? trainOfComparison(job, mesh, rules["batch"] ?? []);
   const { batch: _, batch_per_chip: __, init: ____, ...train } = rows;
   const resolved: ResolvedJob = {
@@ -183,15 +185,32 @@ export function resolveLocatedJob(
     data: resolveData(job.data, { environment, packs: packsRows(recipe), init, vocabSize: config.vocabSize, absolute }),
   };
   checkFits(resolved, source);
+  checkBuildOptions(resolved, source);
   checkAdapter(resolved, source);
   checkAxes(resolved, source);
   const locationOf: LocatedJob["locationOf"] = (path) => source.locationOf(path.join(".") === "train.init" ? initKeys(job) : path);
   return { job: resolved, locationOf, warnings: [...warnings, ...modelWarnings] };
 }
 
+/** The job of a source, and its model. A change of a model becomes the whole model first. */
+function validateWithModel(files: NamedFiles): { readonly job: JobFile } & ReturnType<typeof modelOf> {
+  const { source } = files;
+  const ofBase: Warning[] = [];
+  expandModelBase(source, (name) => {
+    const found = modelOf(name, files);
+    ofBase.push(...found.warnings);
+    return found.model;
+  });
+  const job = validate(jobFileSchema, source);
+  checkRecipe(job, source);
+  if (isModelChange(job.model)) throw new Error("invariant broken: the base of the model is expanded");
+  const { model, warnings } = modelOf(job.model, files);
+  return { job, model, warnings: [...ofBase, ...warnings] };
+}
+
 /** The model of a job: a value, a named file, or the `config.json` of a Hugging Face checkpoint. */
 function modelOf(
-  of: JobFile["model"],
+  of: string | ModelFile,
   files: NamedFiles,
 ): { readonly model: ModelFile & { readonly name: string }; readonly warnings: readonly Warning[] } {
   const directory =

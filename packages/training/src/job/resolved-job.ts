@@ -1,4 +1,4 @@
-import type { CompileOptions, LogicalAxisRules, ZeroOptions } from "@lapidary/compiler";
+import { type CompileOptions, type LogicalAxisRules, logicalNames, type ZeroOptions } from "@lapidary/compiler";
 import type { Graph } from "@lapidary/ir";
 import type { ModelConfig } from "@lapidary/models";
 import { type Mesh, type MeshAxis, makeMesh } from "@lapidary/topology";
@@ -75,10 +75,13 @@ export const trainsOnPipeline = ({ data }: Pick<ResolvedJob, "data">): boolean =
 
 export const meshOf = (job: ResolvedJob): Mesh => makeMesh(job.mesh);
 
-/** Axes over which ZeRO splits states: those of the batch inside a pod. Pods replicate states, so only gradients use the network. */
+/**
+ * Axes over which ZeRO splits states: those of the batch and of the sequence, inside a pod. Each chip along them has other tokens, and the
+ * same weights. Pods replicate states, so only gradients use the network.
+ */
 export const zeroOptions = ({ zero, rules }: Pick<ResolvedJob, "zero" | "rules">): ZeroOptions => ({
   stage: zero,
-  axes: (rules["batch"] ?? []).filter((axis) => axis !== podAxis),
+  axes: [...new Set([...(rules["batch"] ?? []), ...(rules["seq"] ?? [])])].filter((axis) => axis !== podAxis),
 });
 
 type GradientSumsKey = Pick<ResolvedJob["train"], "gradient_sums">;
@@ -93,7 +96,7 @@ export function compileOptions(
     },
   graph: Graph,
 ): Omit<CompileOptions, "verify" | "report"> {
-  const known = new Set(graph.values.flatMap((value) => (value.logicalAxes ?? []).map((axis) => axis?.split("/")[0])));
+  const known = new Set(graph.values.flatMap(logicalNames));
   const ofGraph = (rules: ResolvedJob["rules"]): LogicalAxisRules =>
     Object.fromEntries(Object.entries(rules).filter(([axis]) => known.has(axis)));
   const has = (name: string): boolean => job.mesh.some((axis) => axis.name === name);
@@ -162,6 +165,8 @@ const keyOrder = [
   "remat",
   "loss_chunks",
   "attention",
+  "moe",
+  "context",
   "bucket_bytes",
   "numerics",
   "executor",

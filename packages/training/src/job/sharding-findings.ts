@@ -76,6 +76,8 @@ const missingAxes = (mesh: Mesh, [{ wanted, taken }]: Group): string[] => [
 const defaultRulesOfAxis: Readonly<Record<KnownAxis, readonly string[]>> = {
   pod: ["batch"],
   data: ["batch"],
+  expert: ["batch", "experts"],
+  context: ["seq", "activation_seq"],
   model: ["heads", "kv_heads", "mlp", "vocab"],
 };
 

@@ -49,7 +49,7 @@ function unknownKey(schema: z.core.$ZodType, source: ConfigSource, path: Path): 
   const near = suggest(key, siblings);
   const elsewhere = dottedPaths(schema).find((dotted) => dotted.split(".").at(-1) === key);
   const prefix = parent.length === 0 ? "" : `${parent.map(String).join(".")}.`;
-  const foreign = foreignKeyRemedy(key);
+  const foreign = foreignKeyRemedy(key, valueAt(source.value, path), dottedPaths(schema));
   const remedy = siblings.includes(key)
     ? `the other keys do not allow it: remove it, or override it with ${prefix}${key}=null`
     : foreign !== undefined

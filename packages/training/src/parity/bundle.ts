@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type ArrayData, HfCheckpoint, readHfCheckpoint, readJson } from "@lapidary/interop";
-import type { ModelConfig } from "@lapidary/models";
+import { type ArrayData, HfCheckpoint, readHfCheckpoint, readJson, readParam } from "@lapidary/interop";
+import { type ModelConfig, paramsOf, storedTensors } from "@lapidary/models";
 import { LapidaryError, ensure, type Warning } from "@lapidary/std";
 import { z } from "zod";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
@@ -71,6 +71,7 @@ export async function readParityBundle(directory: string): Promise<ParityBundle>
   const manifest = await readManifest(join(directory, "manifest.json"));
   const file = (name: string): Promise<BundleFile> => BundleFile.read(directory, name);
 
+  const params = paramsOf(config);
   const ids = (await file("batch.safetensors")).i32("input_ids");
   const [steps = 0, batch = 0, seq = 0] = ids.dims;
   if (ids.dims.length !== 3 || steps !== paritySteps || batch < 1 || seq < 2)
@@ -85,9 +86,11 @@ export async function readParityBundle(directory: string): Promise<ParityBundle>
   const labels = sft.i32("labels", [batch, seq]);
   const perParam = async (name: string): Promise<ReadonlyMap<string, ArrayData>> => {
     const arrays = await file(name);
-    return new Map([...weights].map(([param, { dims }]) => [param, arrays.f32(param, dims)]));
+    return new Map(params.map((spec) => [spec.name, readParam(spec, (tensor, dims) => arrays.f32(tensor, dims))]));
   };
-  const sftGradients = sft.names.filter((name) => name.startsWith("grad.")).map((name) => name.slice("grad.".length));
+  const sftGradients = new Set(sft.names.filter((name) => name.startsWith("grad.")).map((name) => name.slice("grad.".length)));
+  const unknown = [...sftGradients].find((name) => !params.flatMap(storedTensors).some((tensor) => tensor.name === name));
+  if (unknown !== undefined) throw bundleError(sft.path, `grad.${unknown}`, "the model has no such parameter");
   return {
     directory,
     config,
@@ -105,12 +108,11 @@ export async function readParityBundle(directory: string): Promise<ParityBundle>
       paramsAfterFirst: await perParam("params_step1.safetensors"),
       paramsAfterLast: await perParam(`params_step${paritySteps}.safetensors`),
       sftLoss: ensure(sft.f32("loss", [1]).data[0], "loss"),
+      // A stack is compared if the bundle has the gradient of any of its slices: the others must be there too.
       sftGradients: new Map(
-        sftGradients.map((param) => {
-          const like = weights.get(param);
-          if (like === undefined) throw bundleError(sft.path, `grad.${param}`, "the model has no such parameter");
-          return [param, sft.f32(`grad.${param}`, like.dims)];
-        }),
+        params
+          .filter((spec) => storedTensors(spec).some(({ name }) => sftGradients.has(name)))
+          .map((spec) => [spec.name, readParam(spec, (tensor, dims) => sft.f32(`grad.${tensor}`, dims))]),
       ),
     },
   };

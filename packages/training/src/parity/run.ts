@@ -1,6 +1,6 @@
 import { type ArrayData, f32Array } from "@lapidary/interop";
 import type { Graph } from "@lapidary/ir";
-import { buildModel } from "@lapidary/models";
+import { type BuildOptions, buildModel } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { gradientName, paramName, trainState } from "../step/train-state.js";
 import { trainStep, type TrainStepOptions } from "../step/train-step.js";
@@ -17,9 +17,14 @@ export interface GraphRunner {
   run(name: string, graph: Graph, inputs: ReadonlyMap<string, ArrayData>): Promise<ReadonlyMap<string, ArrayData>>;
 }
 
+/** How the programs of a parity run compute the same numbers. */
+export interface ParityOptions extends ParityStepOptions {
+  readonly build?: BuildOptions | undefined;
+}
+
 /** The graphs of a parity run: the plain train step, and one that also returns logits and gradients. */
-function parityGraphs({ config, update, batch, seq }: ParityBundle, options: ParityStepOptions): { train: Graph; inspect: Graph } {
-  const model = buildModel(config);
+function parityGraphs({ config, update, batch, seq }: ParityBundle, { build, ...options }: ParityOptions): { train: Graph; inspect: Graph } {
+  const model = buildModel(config, build);
   return {
     train: trainStep(model, update, { batch, seq }, options),
     inspect: trainStep(model, update, { batch, seq }, { withGradients: true, withLogits: true, ...options }),
@@ -32,9 +37,8 @@ export type ParityStepOptions = Pick<TrainStepOptions, "chunks" | "microbatches"
 /**
  * Runs the batches of a bundle and computes the deviations from the reference: logits and gradients of batch 0 (for all
  * tokens and for the targets of fine-tuning), loss of every step, params after the first and the last.
- *
  */
-export async function runParity(bundle: ParityBundle, runner: GraphRunner, options: ParityStepOptions = {}): Promise<ParityDeviations> {
+export async function runParity(bundle: ParityBundle, runner: GraphRunner, options: ParityOptions = {}): Promise<ParityDeviations> {
   const { expected } = bundle;
   const graphs = parityGraphs(bundle, options);
   const initial = initialState(bundle);

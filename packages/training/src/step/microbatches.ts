@@ -15,14 +15,23 @@ export interface Microbatches<B extends Batch> {
   readonly trained: readonly Value[];
   /** The type of the logits of the batch f32[B, T, V], if they are wanted. */
   readonly logits?: TensorType | undefined;
+  /** The types of other values that are summed over the parts. */
+  readonly totals?: readonly TensorType[] | undefined;
   /** Builds the share of a part in the loss of the batch. The sum of the shares is the loss. */
-  readonly objective: (part: B) => Objective;
+  readonly objective: (part: B) => PartObjective;
+}
+
+export interface PartObjective extends Objective {
+  /** Other values of the part, such as the load of experts. */
+  readonly totals?: readonly Value[] | undefined;
 }
 
 export interface AccumulatedLoss {
   readonly loss: Value;
   /** Of the trained values. */
   readonly gradients: readonly Value[];
+  /** The other values, summed over the parts. */
+  readonly totals: readonly Value[];
   readonly logits: Value | undefined;
 }
 
@@ -36,25 +45,29 @@ export interface AccumulatedLoss {
  */
 export function accumulate<B extends Batch>(
   g: GraphBuilder,
-  { count, batch, trained, logits: logitsType, objective }: Microbatches<B>,
+  { count, batch, trained, logits: logitsType, totals: totalTypes = [], objective }: Microbatches<B>,
 ): AccumulatedLoss {
   const parts = new BatchParts(g, batch, count);
   const logitsBefore = logitsType === undefined ? [] : [g.splat(0, splitType(logitsType, count))];
-  const initial = [g.scalar(0, "i32"), g.scalar(0), ...trained.map(({ type }) => g.splat(0, type)), ...logitsBefore];
+  const zeros = [...trained.map(({ type }) => type), ...totalTypes].map((type) => g.splat(0, type));
+  const initial = [g.scalar(0, "i32"), g.scalar(0), ...zeros, ...logitsBefore];
   const [, loss, ...rest] = g.repeat(count, initial, (carried) => {
     const [index, lossSum, ...sums] = carried as [Value, Value, ...Value[]];
-    const { loss: share, known, logits } = objective(parts.at(index));
+    const { loss: share, known, logits, totals = [] } = objective(parts.at(index));
     const own = known === undefined ? gradients(g, share, trained) : gradientsFrom(g, known, trained);
     const next = g.inPhase("backward", () =>
       own.map((gradient, i) => g.inBlock(trained[i]?.scope.block, () => g.named("gradient_sum", g.add(ensure(sums[i], "sum"), gradient)))),
     );
-    const logitsNext = sums.slice(trained.length).map((before) => g.dynamicUpdateSlice(before, withPartDim(g, logits()), index, 1));
-    return [g.add(index, g.scalar(1, "i32")), g.named("loss_sum", g.add(lossSum, share)), ...next, ...logitsNext];
+    assert(totals.length === totalTypes.length, "totals of a part", totals.length, totalTypes.length);
+    const totalsNext = totals.map((total, i) => g.add(ensure(sums[trained.length + i], "sum"), total));
+    const logitsNext = sums.slice(zeros.length).map((before) => g.dynamicUpdateSlice(before, withPartDim(g, logits()), index, 1));
+    return [g.add(index, g.scalar(1, "i32")), g.named("loss_sum", g.add(lossSum, share)), ...next, ...totalsNext, ...logitsNext];
   }) as [Value, Value, ...Value[]];
-  const logits = rest[trained.length];
+  const logits = rest[zeros.length];
   return {
     loss,
     gradients: rest.slice(0, trained.length),
+    totals: rest.slice(trained.length, zeros.length),
     logits: logits === undefined || logitsType === undefined ? undefined : g.reshape(logits, logitsType.dims),
   };
 }

@@ -1,10 +1,11 @@
 import { type Graph, GraphBuilder, tensorType, type Value } from "@lapidary/ir";
-import { balanceLoss, type Model, type Routing } from "@lapidary/models";
+import { balanceLoss, type ExpertLoad, type Model, type Routing } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 import { applyUpdate, type StepUpdate } from "./apply-update.js";
 import { type BatchShape, batchParameters } from "./batch-inputs.js";
-import { accumulate } from "./microbatches.js";
+import { loadMetrics, loadSums, loadTypes } from "./expert-load.js";
+import { accumulate, type PartObjective } from "./microbatches.js";
 import { type LossChunks, type Objective, stepLoss } from "./token-loss.js";
 import { paramName, stateParameter, trainState } from "./train-state.js";
 
@@ -33,7 +34,8 @@ export const trainMetrics = ["loss", "grad_norm", "learning_rate", "tokens_count
  *
  * With microbatches, a region computes the passes of one part of the batch after the other.
  *
- * States and batch are named as in `trainState` and `batchParameters`. Gradients carry the logical axes of their
+ * A mixture of experts also returns the load of each expert (`loadMetrics`). States and batch are named as in `trainState` and
+ * `batchParameters`. Gradients carry the logical axes of their
  * parameter and the role "gradient": ZeRO is a sharding of these, nothing else.
  */
 export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape, options: TrainStepOptions = {}): Graph {
@@ -44,23 +46,31 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
   const batch = batchParameters(g, shape);
   const trained = [...weights.values()];
   const { microbatches: count = 1, chunks, withGradients = false, withLogits = false } = options;
-  const objective = ({ tokens, targets, mask }: typeof batch, total?: Value): Objective => {
+  const objective = ({ tokens, targets, mask }: typeof batch, total?: Value): PartObjective => {
     const routings: Routing[] = [];
-    const hidden = model.hidden(g, weights, tokens, { onRouting: (routing) => void routings.push(routing) });
-    return withBalance(g, model, stepLoss(g, model, { weights, hidden, targets, mask, total }, { chunks, trained }), routings, count);
+    const loads: ExpertLoad[] = [];
+    const onRouting = (routing: Routing, load: ExpertLoad): void => {
+      routings.push(routing);
+      loads.push(load);
+    };
+    const hidden = model.hidden(g, weights, tokens, { onRouting });
+    const own = stepLoss(g, model, { weights, hidden, targets, mask, total }, { chunks, trained });
+    return { ...withBalance(g, model, own, routings, count), totals: loadSums(g, loads) };
   };
-  const update = (of: Pick<StepUpdate, "loss" | "known" | "gradients">, counted: Value): void =>
-    applyUpdate(g, config, { params: model.params, states, ...of, metrics: new Map([["tokens_counted", counted]]), withGradients });
+  const update = (of: Pick<StepUpdate, "loss" | "known" | "gradients">, counted: Value, totals: readonly Value[]): void => {
+    const metrics = new Map([["tokens_counted", counted], ...loadMetrics(g, totals)]);
+    applyUpdate(g, config, { params: model.params, states, ...of, metrics, withGradients });
+  };
   if (count === 1) {
-    const { loss, known, count: counted, logits } = objective(batch);
-    update({ loss, known }, counted);
+    const { loss, known, count: counted, logits, totals = [] } = objective(batch);
+    update({ loss, known }, counted, totals);
     if (withLogits) g.output("logits", logits());
     return g.finish();
   }
   const total = g.named("tokens_counted", g.reduce(batch.mask, [0, 1], "sum"));
   const logitsType = withLogits ? tensorType("f32", [shape.batch, shape.seq, model.vocabSize]) : undefined;
-  const sums = accumulate(g, { count, batch, trained, logits: logitsType, objective: (part) => objective(part, total) });
-  update(sums, total);
+  const sums = accumulate(g, { count, batch, trained, logits: logitsType, totals: loadTypes(model), objective: (part) => objective(part, total) });
+  update(sums, total, sums.totals);
   if (sums.logits !== undefined) g.output("logits", sums.logits);
   return g.finish();
 }

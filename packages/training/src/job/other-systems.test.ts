@@ -1,0 +1,117 @@
+import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { LapidaryError } from "@lapidary/std";
+import { resolveJob } from "./load-job.js";
+import type { ResolvedJob } from "./resolved-job.js";
+
+const root = fileURLToPath(new URL("../../../..", import.meta.url));
+const environment = { configsDir: join(root, "configs"), base: root };
+const text = `model: nano16
+pod: v5e-256
+mesh: { data: 16, model: 16 }
+train: { steps: 2, batch: 32, optimizer: { name: adamw, lr: 0.1 } }
+`;
+const resolved = (...overrides: string[]): ResolvedJob => resolveJob({ text, file: "job.yaml", base: root }, overrides, environment);
+
+function refusal(...overrides: string[]): LapidaryError {
+  let found: unknown;
+  throws(
+    () => resolved(...overrides),
+    (error) => {
+      found = error;
+      return true;
+    },
+  );
+  ok(found instanceof LapidaryError, String(found));
+  return found;
+}
+
+describe("names of other systems", () => {
+  it("a key of MaxText, torchtitan or Megatron is rejected, and the remedy is the key of Lapidary", () => {
+    for (const [key, remedy] of [
+      ["ici_fsdp_parallelism=16", /mesh: \{ data: 16 \}.*mesh\.data=16.*zero: 3/],
+      ["ici_tensor_parallelism=4", /mesh: \{ model: 4 \}/],
+      ["ici_expert_parallelism=8", /mesh: \{ expert: 8 \}/],
+      ["ici_context_parallelism=8", /mesh: \{ context: 8 \}/],
+      ["dcn_data_parallelism=2", /pods: 2/],
+      ["context_parallel_degree=2", /mesh\.context=2/],
+      ["data_parallel_shard_degree=2", /mesh\.data=2/],
+      ["tensor_model_parallel_size=2", /mesh\.model=2/],
+      ["expert-model-parallel-size=2", /mesh\.expert=2/],
+      ["pipeline_parallel_degree=4", /pipeline stages/],
+      ["per_device_batch_size=2", /train\.batch_per_chip/],
+      ["max_target_length=32", /train\.seq/],
+      ["capacity_factor=1.25", /moe\.capacity_factor/],
+      ["context_parallel_strategy=ring", /context\.strategy/],
+      ["context_parallel_load_balance=true", /no counterpart/],
+    ] as const) {
+      const error = refusal(key);
+      deepStrictEqual([error.code, error.exit, error.location], ["LAP_CONFIG_UNKNOWN_KEY", 2, `override ${key}`]);
+      match(error.remedy ?? "", remedy, key);
+    }
+  });
+
+  it("a misspelt key of Lapidary has the nearest key as its remedy", () => {
+    match(refusal("workerz=2").remedy ?? "", /did you mean "workers"/);
+  });
+});
+
+describe("models as changes of others", () => {
+  it("an override of a key changes the model that the job names", () => {
+    const [whole, changed] = [resolved(), resolved("model.layers=1")];
+    deepStrictEqual(changed.model.config, { ...whole.model.config, layers: 1 });
+    strictEqual(changed.model.name, "nano16 (changed)");
+    deepStrictEqual(resolved("model={ base: nano16, layers: 1 }").model, changed.model);
+    deepStrictEqual(resolved("model.base=nano16", "model.layers=1").model, changed.model);
+  });
+
+  it("mappings of a change are merged, also of the directory of a checkpoint", () => {
+    const mixture = resolved("model=e2e/golden/families/mixtral", "model.experts.per_token=1", "train.seq=16");
+    deepStrictEqual([mixture.model.config.experts?.perToken, mixture.model.config.experts?.count], [1, 4]);
+  });
+
+  it("a mistake in a change is reported at its location", () => {
+    const error = refusal("model.layerz=1");
+    deepStrictEqual([error.code, error.location], ["LAP_CONFIG_UNKNOWN_KEY", "override model.layerz=1"]);
+    match(error.remedy ?? "", /model\.layers/);
+    deepStrictEqual(refusal("model.layers=none").location, "override model.layers=none");
+    deepStrictEqual(refusal("model.base=nano17", "model.layers=1").code, "LAP_JOB_MODEL");
+  });
+});
+
+describe("the order of mesh axes", () => {
+  const order = (...overrides: string[]): string =>
+    resolved("train.batch=256", ...overrides)
+      .mesh.map(({ name }) => name)
+      .join(" ");
+
+  it("the order is that of the overrides if they name all axes", () => {
+    strictEqual(order("mesh.model=4", "mesh.context=4", "mesh.data=16"), "model context data");
+    strictEqual(order("mesh={ context: 16, data: 16 }"), "context data");
+  });
+
+  it("an axis keeps its place, and a new one follows the axis of the override before it", () => {
+    strictEqual(order("mesh.model=16"), "data model");
+    strictEqual(order("mesh.data=4", "mesh.context=4"), "data context model");
+    strictEqual(order("mesh.context=4", "mesh.data=4"), "data model context");
+  });
+});
+
+describe("experts and context of a job", () => {
+  const mixture = "model=e2e/golden/families/mixtral";
+
+  it("settings that do not fit the model or the mesh are rejected with exit code 4", () => {
+    for (const [code, remedy, ...overrides] of [
+      ["LAP_MOE_DISPATCH", /remove moe/, "moe.dispatch=capacity"],
+      ["LAP_MESH_INDIVISIBLE", /expert of 4 chips/, mixture, "mesh={ data: 16, expert: 16 }", "train.batch=256"],
+      ["LAP_CONTEXT_STRATEGY", /axis context/, "context.strategy=heads"],
+      ["LAP_CONTEXT_STRATEGY", /all_gather/, "context.strategy=heads", "mesh={ data: 8, context: 32 }"],
+    ] as const) {
+      const error = refusal(...overrides);
+      deepStrictEqual([error.code, error.exit], [code, 4]);
+      match(error.remedy ?? "", remedy);
+    }
+    deepStrictEqual(refusal(mixture, "moe={ dispatch: dense, capacity_factor: 2 }").code, "LAP_CONFIG_VALUE");
+  });
+});

@@ -1,0 +1,89 @@
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { compile } from "@lapidary/compiler";
+import { runChips } from "@lapidary/compiler/testing";
+import { type Graph, interpret, parametersOf, sizeOf, type Tensor, tensor } from "@lapidary/ir";
+import { buildModel, modelConfigSchema } from "@lapidary/models";
+import { ensure, seededRandom } from "@lapidary/std";
+import { makeMesh } from "@lapidary/topology";
+import { overflowShare } from "../job/expert-plan.js";
+import { defaultRules } from "../job/default-rules.js";
+import { stepFlops } from "../job/model-flops.js";
+import { compileOptions } from "../job/resolved-job.js";
+import { expertMetricNames } from "./expert-load.js";
+import { trainStep } from "./train-step.js";
+
+const mixture = modelConfigSchema.parse({
+  family: "mixtral",
+  ...{ vocabSize: 12, modelDim: 8, layers: 2, heads: 2, kvHeads: 2, headDim: 4, mlpDim: 6, contextLength: 8 },
+  experts: { count: 4, perToken: 2, mlpDim: 6, auxWeight: 0.1 },
+});
+const [batch, seq] = [4, 8];
+const dispatch = { kind: "capacity", capacityFactor: 0.75 } as const;
+const optimizer = { name: "sgd", lr: 0.1, weight_decay: 0 } as const;
+const model = buildModel(mixture, { dispatch });
+const step = trainStep(model, { steps: 1, optimizer, schedule: { name: "constant", warmup: 0 } }, { batch, seq }, { withGradients: true });
+
+function randomInputs(graph: Graph): Map<string, Tensor> {
+  const random = seededRandom(3);
+  return new Map(
+    parametersOf(graph).map(({ attrs: { name }, type }) => {
+      const draw = (): number => (type.dtype === "i32" ? random.integer(mixture.vocabSize) : name === "mask" ? 1 : random.next() - 0.5);
+      return [name, tensor(type.dtype, type.dims, Float64Array.from({ length: sizeOf(type.dims) }, draw))];
+    }),
+  );
+}
+
+describe("the load of experts", () => {
+  const inputs = randomInputs(step);
+  const whole = interpret(step, inputs);
+  const scalar = (out: ReadonlyMap<string, Tensor>, name: string): number => ensure(ensure(out.get(name), name).data[0], name);
+
+  it("a step counts every choice, and reports the share that its capacity drops", () => {
+    const each = Array.from({ length: 4 }, (_, e) => e);
+    const [chosen, dropped] = (["tokens", "dropped"] as const).map((kind) =>
+      each.reduce((sum, e) => sum + scalar(whole, `expert_${kind}.${e}`), 0),
+    ) as [number, number];
+    strictEqual(chosen, 2 * 2 * batch * seq);
+    ok(dropped > 0 && dropped < chosen);
+    strictEqual(scalar(whole, "expert_dropped_share"), dropped / chosen);
+    for (const name of expertMetricNames(mixture, { dispatch })) ok(whole.has(name), name);
+    deepStrictEqual(expertMetricNames({ experts: undefined }, {}), []);
+  });
+
+  for (const axes of [{ expert: 4 }, { expert: 2, data: 2 }, { data: 2, expert: 2, context: 2 }, { data: 2, model: 2 }])
+    it(`loss, gradients and dropped choices are those of one chip on ${JSON.stringify(axes)}`, () => {
+      const mesh = makeMesh(axes);
+      const rules = defaultRules(mesh, model.params);
+      const program = compile(step, compileOptions({ mesh: mesh.axes, rules, zero: 3 }, step));
+      const out = runChips(program.chip, inputs);
+      for (const [name, expected] of whole) {
+        const actual = ensure(out.get(name), name);
+        actual.data.forEach((value, i) => ok(Math.abs(value - ensure(expected.data[i], name)) < 1e-9, `${name} ${i}`));
+      }
+    });
+});
+
+describe("figures of a plan with experts and windows", () => {
+  it("of the experts only the chosen ones are active, and a window limits the scores of a query", () => {
+    const { parameters, activeParameters, weights } = stepFlops(mixture, { batch, seq });
+    strictEqual(parameters - activeParameters, 2 * (4 - 2) * 3 * 8 * 6);
+    strictEqual(weights, 6 * activeParameters * batch * seq);
+    const gemma = {
+      ...mixture,
+      family: "gemma3" as const,
+      experts: undefined,
+      window: 2,
+      layerTypes: ["window" as const, "full" as const],
+    };
+    const perScore = 12 * 2 * 4 * batch * seq;
+    const flops = stepFlops(gemma, { batch, seq });
+    deepStrictEqual([flops.attention, flops.causalAttention], [perScore * (2 + 8), perScore * (2 - 4 / 16 + 4)]);
+  });
+
+  it("the expected share of dropped choices is that of a binomial load", () => {
+    strictEqual(overflowShare(2, 0.5, 2), 0);
+    ok(Math.abs(overflowShare(2, 0.5, 1) - 0.25) < 1e-12);
+    ok(Math.abs(overflowShare(1000, 0.25, 250) - 0.0218) < 1e-3);
+    ok(overflowShare(131_072, 1 / 64, 2048) < 0.01);
+  });
+});
