@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
-import { compile, type ExplainedCollective, explainCollectives, type Program, type WeightShards, weightShards } from "@lapidary/compiler";
+import { type ExplainedCollective, explainCollectives, type Program, type WeightShards, weightShards } from "@lapidary/compiler";
 import { calibrationWarning, type Machine, type PlanReport, planReport, simulate } from "@lapidary/simulator";
-import { type GivenShardings, givenShardings, type ImportedStep, importStep, meshOfStep } from "@lapidary/stablehlo";
+import type { GivenShardings, ImportedStep } from "@lapidary/stablehlo";
 import { isSystemError, LapidaryError, systemError, type Warning } from "@lapidary/std";
 import { chipCount, type Mesh, meshSize, parseTorus, printMesh } from "@lapidary/topology";
+import { compileImported } from "@lapidary/trainer/imported";
 import { machineOf } from "@lapidary/trainer/recipes";
 
 /** Whether a word of the command line names the text of a step instead of a job. */
@@ -38,11 +39,7 @@ export interface StepFile {
 export function compileStepFile(path: string, cwd: string, words: readonly string[]): StepFile {
   const file = resolve(cwd, path);
   const options = readOptions(words);
-  const step = importStep(readText(file, path), path);
-  const mesh = meshOfStep(step, path, options.mesh);
-  const given = givenShardings(step, mesh, path, options.shardings);
-  const { constraints, open } = given;
-  const program = compile(step.graph, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints, open, verify: false });
+  const { step, mesh, given, program } = compileImported(readText(file, path), path, options);
   const about = { name: basename(path, ".mlir"), file, chips: meshSize(mesh), meshText: printMesh(mesh) };
   return { ...about, step, mesh, options, program, given, warnings: freeWarnings(step, mesh, given) };
 }

@@ -89,10 +89,11 @@ export class Lowering {
     return item.kind === "known" ? item : this.item(item.element, this.constraints.constrain(this.value(item), sharding));
   }
 
-  /** The value of a result of the step. */
-  outputValue(item: Item, sharding: TextSharding | undefined): Value {
+  /** The value of a result of the step. @param isOwn whether no other result and no argument is this value, so that its sharding can be given */
+  outputValue(item: Item, sharding: TextSharding | undefined, isOwn: boolean): Value {
     const value = this.value(item);
-    return sharding === undefined || !decides(sharding) ? value : this.constraints.constrain(value, sharding);
+    if (sharding !== undefined && decides(sharding)) return this.constraints.constrain(value, sharding);
+    return isOwn ? this.constraints.own(value) : value;
   }
 
   #tooLarge(): LapidaryError {

@@ -1,0 +1,2 @@
+export * from "./compile-imported.js";
+export * from "./step-arrays.js";
