@@ -42,6 +42,8 @@ export {
   type TrainingReport,
   type WarningJson,
   isComparison,
+  isStepReport,
+  type StepReport,
   isFinal,
   jobQuerySchema,
   jobStates,

@@ -10,15 +10,17 @@ import {
   noFailpoints,
   socketPathFor,
   systemClock,
+  type Warning,
 } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { jobWarnings, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
+import { jobWarnings, type LocatedJob, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
 import type { z } from "zod";
 import type {
   Cancelled,
   CheckpointEntry,
   JobDetail,
   PipelineSubmitted,
+  Report,
   Resumed,
   Status,
   Submitted,
@@ -31,7 +33,7 @@ import { removeConnection, writeConnection } from "@lapidary/api/connection";
 import { asJobError, cancelOf, coordinatorStopped, errorFields, isCancel, notReady, notResumable, runLost } from "./coordinator-errors.js";
 import { EventFeed } from "./event-feed.js";
 import { compareOnPod } from "@lapidary/comparison";
-import { listCheckpoints, execute } from "@lapidary/trainer";
+import { type ExecutionOptions, execute, executeStep, listCheckpoints } from "@lapidary/trainer";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
 import { registryPath } from "@lapidary/api/worker-registry";
 import { openHome } from "@lapidary/api/home-directory";
@@ -40,7 +42,8 @@ import { PageFiles } from "./http/page-files.js";
 import { onPreferredPort } from "./http/preferred-port.js";
 import { type HttpServer, serveHttp } from "./http/server.js";
 import type { Service } from "./http/service.js";
-import { parsePlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
+import { parsePlacedJob, describeJob, jobOfRun, prepareResume, sliceOf, submittedStep } from "./jobs.js";
+import { checkStepJob, describeStepJob, isStep, type QueuedJob, submitsStep } from "./step-jobs.js";
 import { Leadership } from "./leadership.js";
 import { endByNeeds, isUnfinishedNeed, unfinishedNeeds } from "./needs.js";
 import { cancelPipeline, checkNewPipeline, createPipeline, pipelineDetail, withNewestCheckpoints } from "./pipelines.js";
@@ -98,7 +101,7 @@ export class Coordinator {
   #token = "";
   readonly #pods = new Pods();
   /** Jobs of runs that have no slice yet. Each is tried again when chips become free. */
-  readonly #waiting = new Map<string, ResolvedJob>();
+  readonly #waiting = new Map<string, QueuedJob>();
   /** Runs that have a slice, and the controller that stops each of them. */
   readonly #running = new Map<string, AbortController>();
   readonly #stack: { readonly what: string; readonly stop: () => Promise<void> | void }[] = [];
@@ -319,16 +322,15 @@ export class Coordinator {
     const either = AbortSignal.any([signal, own.signal]);
     this.#log.info("job starts", { job: run.id, slice });
     try {
-      const job = await withNewestCheckpoints(placed.job);
-      const report = await (job.recipe === "compare" ? compareOnPod : execute)({
+      const report = await this.#execute({
         run,
-        job,
+        job: placed.job,
         slice,
         root,
-        workers: job.workers ?? workersForSlice(workers, sliceOf(job)),
+        workers: placed.job.workers ?? workersForSlice(workers, sliceOf(placed.job)),
         cacheDir: join(home, "cache"),
         startGroup: (options) => workerManager.startGroup(run, options),
-        hasWorkers: (count) => workerManager.hasWorkers(count, job.numerics),
+        hasWorkers: (count) => workerManager.hasWorkers(count, placed.job.numerics),
         clock: this.#clock,
         signal: abort,
         drain,
@@ -350,6 +352,13 @@ export class Coordinator {
       this.#pods.free(run.id);
       this.#running.delete(run.id);
     }
+  }
+
+  /** Runs a job to its report. */
+  async #execute({ job, ...options }: Omit<ExecutionOptions, "job"> & { readonly job: QueuedJob }): Promise<Report> {
+    if (isStep(job)) return executeStep({ ...options, job });
+    const current = await withNewestCheckpoints(job);
+    return (current.recipe === "compare" ? compareOnPod : execute)({ ...options, job: current });
   }
 
   #finish(run: Run, state: "done" | "failed" | "cancelled", error?: LapidaryError): void {
@@ -384,22 +393,20 @@ export class Coordinator {
   async #submit(runs: RunStore, request: z.output<typeof submitRequestSchema>): Promise<Submitted> {
     const { root, home } = this.#options;
     const runsDirectory = join(home, "runs");
-    const { job, locationOf, warnings: renamed } = parsePlacedJob(request, root, { runsDirectory });
+    const submitted = submitsStep(request) ? submittedStep(request, root) : parsePlacedJob(request, root, { runsDirectory });
+    const { job } = submitted;
     // A repeated request returns the run that the first request created, even if its inputs have changed.
     const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
     const warnings = isKnown
       ? []
-      : [
-          ...renamed,
-          ...checkOutput(job, runsDirectory),
-          ...(await checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory })),
-          ...jobWarnings(job),
-        ];
+      : "locationOf" in submitted
+        ? await checkSubmitted(submitted, root, runsDirectory)
+        : checkStepJob(submitted.job, runsDirectory);
     const queue = this.#queue;
     if (queue === undefined || this.#stopping !== undefined) throw notReady();
     const name = request.name === undefined ? { like: job.name } : { exactly: request.name };
     const { run, existed } = runs.create({
-      ...describeJob(job),
+      ...(isStep(job) ? describeStepJob(job) : describeJob(job)),
       name,
       priority: request.priority ?? job.priority,
       queue_id: `q-${randomUUID()}`,
@@ -445,12 +452,12 @@ export class Coordinator {
     const unresolved = endByNeeds(run, runs);
     if (unresolved !== undefined) throw unresolved.error;
     prepareResume(run, root, overrides);
-    const job = await withNewestCheckpoints(jobOfRun(run, root));
-    const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
-    const readsInit = checkpoints.length === 0 || needsInit(job);
-    await checkJobInputs(job, { projectRoot: root, readsInit, isPending: (of) => isUnfinishedNeed(of, run, runs) });
-    run.resume(job.train.steps, printMesh(meshOf(job)));
+    const job = jobOfRun(run, root);
+    const warnings = isStep(job)
+      ? checkStepJob(job, join(this.home, "runs"))
+      : await checkResumed(await withNewestCheckpoints(job), root, checkpoints.length === 0, (of) => isUnfinishedNeed(of, run, runs));
+    run.resume(isStep(job) ? job.steps : job.train.steps, printMesh(meshOf(job)));
     run.waitFor(unfinishedNeeds(run, runs));
     run.warn(warnings);
     try {
@@ -459,7 +466,7 @@ export class Coordinator {
       this.#finish(run, "failed", asJobError(run, error));
       throw error;
     }
-    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0, warnings };
+    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0, warnings: [...warnings] };
   }
 
   #detail(run: Run): JobDetail {
@@ -485,8 +492,31 @@ export class Coordinator {
 
 export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinator> => Coordinator.start(options);
 
+/** The inputs of a job that was submitted, before it waits for its chips. */
+const checkSubmitted = async (
+  { job, locationOf, warnings }: LocatedJob,
+  projectRoot: string,
+  runsDirectory: string,
+): Promise<readonly Warning[]> => [
+  ...warnings,
+  ...checkOutput(job, runsDirectory),
+  ...(await checkJobInputs(job, { projectRoot, locationOf, runsDirectory })),
+  ...jobWarnings(job),
+];
+
+/** The inputs of a job that is resumed. @param isFirst whether the run has no checkpoint */
+async function checkResumed(
+  job: ResolvedJob,
+  projectRoot: string,
+  isFirst: boolean,
+  isPending: (run: string) => boolean,
+): Promise<readonly Warning[]> {
+  await checkJobInputs(job, { projectRoot, readsInit: isFirst || needsInit(job), isPending });
+  return jobWarnings(job);
+}
+
 /** A run that has its chips. A run without a job has ended before. */
-type Placed = { readonly run: Run } | { readonly run: Run; readonly job: ResolvedJob; readonly slice: SlicePlace };
+type Placed = { readonly run: Run } | { readonly run: Run; readonly job: QueuedJob; readonly slice: SlicePlace };
 
 /** In the home directory if its path is short enough for sockets. */
 const socketDirectory = (home: string): string => dirname(socketPathFor(join(home, "workers", "longest-socket-name")));

@@ -1,4 +1,4 @@
-import { isComparison, type ComparisonReport, type JobSummary, type PipelineDetail, type Report } from "@lapidary/api";
+import { isComparison, isStepReport, type ComparisonReport, type JobSummary, type PipelineDetail, type Report } from "@lapidary/api";
 import { textTable } from "@lapidary/std";
 
 /** The state of a job in a table. A job of a pipeline may wait for other runs. */
@@ -7,6 +7,7 @@ export const stateText = ({ state, waiting_for }: Pick<JobSummary, "state" | "wa
 
 /** The result of a job in one line. */
 export function resultText(report: Report): string {
+  if (isStepReport(report)) return `loss ${report.train_loss.toFixed(3)}, checkpoint ${report.checkpoint}`;
   if (!isComparison(report)) return `held-out loss ${report.heldout_loss.toFixed(3)}, checkpoint ${report.checkpoint}`;
   const rates = report.comparison.sets.flatMap(({ result }) => (result === null ? [] : [`win rate ${result.rate.toFixed(3)}`]));
   return [...rates, `report ${report.answers.replace("answers.jsonl", "comparison.txt")}`].join(", ");

@@ -29,6 +29,16 @@ export {
   zeroOptions,
 } from "./job/resolved-job.js";
 export { jobWarnings, shardingFindings } from "./job/sharding-findings.js";
+export {
+  isStepJob,
+  isStepValue,
+  parseShard,
+  type ResolvedStepJob,
+  resolveStepJob,
+  squarest,
+  stepJobFileOf,
+  stepJobFileText,
+} from "./job/step-job.js";
 export type { UpdateConfig } from "./optimizer/optimizer-config.js";
 export { type ParityBundle, readParityBundle } from "./parity/bundle.js";
 export { BundleFile, bundleError } from "./parity/bundle-file.js";

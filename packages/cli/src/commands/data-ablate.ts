@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { isComparison, type PipelineSubmitted, type SubmitPipeline } from "@lapidary/api";
+import { isComparison, isStepReport, type PipelineSubmitted, type SubmitPipeline } from "@lapidary/api";
 import type { CoordinatorClient } from "@lapidary/api/client";
 import { ablationReport, planAblation } from "@lapidary/offline/data-ablation";
 import { ablationText } from "@lapidary/report/ablation-text";
@@ -76,7 +76,7 @@ async function lossesOf(
   const losses = new Map<string, Readonly<Record<string, number>>>();
   for (const { name, run } of jobs) {
     const report = await client.report(run);
-    if (!isComparison(report) && report.heldout_losses !== undefined) losses.set(name, report.heldout_losses);
+    if (!isComparison(report) && !isStepReport(report) && report.heldout_losses !== undefined) losses.set(name, report.heldout_losses);
   }
   return losses;
 }

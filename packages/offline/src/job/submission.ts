@@ -1,14 +1,15 @@
 import { join } from "node:path";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
-import { isPipeline, jobFileOf, type JobText, type LocatedJob } from "@lapidary/training/job";
+import { isPipeline, isStepJob, jobFileOf, type JobText, type LocatedJob, type stepJobFileOf } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 import { jobOfText, pipelineOfText, readLaunchText } from "./job-text.js";
+import { readStepSubmission } from "./step-submission.js";
 
 /** A job as the coordinator receives it. */
 export interface JobSubmission {
   /** A job file that needs no other file of `configs`. */
-  readonly job: ReturnType<typeof jobFileOf>;
+  readonly job: ReturnType<typeof jobFileOf> | ReturnType<typeof stepJobFileOf>;
   readonly priority: number;
 }
 
@@ -43,6 +44,7 @@ export async function readSubmission(
   overrides: readonly string[],
   onWarning: (warning: Warning) => void,
 ): Promise<JobSubmission> {
+  if (isStepJob(text)) return readStepSubmission(directories, text, overrides);
   const located = await jobOfText(directories, text, overrides);
   located.warnings.forEach(onWarning);
   await checkInputsOf(directories, located);
@@ -67,6 +69,8 @@ export async function readPipelineSubmission(
   }
   return { like: name, jobs: jobs.map((job) => ({ name: job.name, needs: [...job.needs], job: jobFileOf(job.job) })) };
 }
+
+export { readStepSubmission } from "./step-submission.js";
 
 const checkInputsOf = (
   { root, home }: Directories,

@@ -8,9 +8,6 @@ import { chipCount, type Mesh, meshSize, parseTorus, printMesh } from "@lapidary
 import { compileImported } from "@lapidary/trainer/imported";
 import { machineOf } from "@lapidary/trainer/recipes";
 
-/** Whether a word of the command line names the text of a step instead of a job. */
-export const isStepFile = (word: string): boolean => word.endsWith(".mlir");
-
 /** What the words after the file decide: `mesh.data=8`, `shard.NAME=data,-`, `slice=2x4`, `pods=2`, `numerics=f32`. */
 interface StepOptions {
   readonly mesh: Readonly<Record<string, number>>;

@@ -7,9 +7,10 @@ import {
   type StagedTensor,
   checkpointLayout,
 } from "@lapidary/protocol";
+import type { Dtype } from "@lapidary/ir";
 import { assert, ensure } from "@lapidary/std";
 import type { CheckpointParts } from "@lapidary/checkpoint";
-import { type CheckpointForm, weightsFiles } from "./checkpoint-form.js";
+import { type CheckpointForm, type WeightsFile, weightsFiles } from "./checkpoint-form.js";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
@@ -17,7 +18,16 @@ import type { CheckpointFiles } from "./checkpoint-contents.js";
 /** Checksums of arrays of the state, in the order of `StateFiles.tensors`, where they are known. */
 export type KnownSums = readonly (number | undefined)[];
 
-type States = Pick<RunPrograms, "moments" | "state">;
+type States = Pick<RunPrograms, "state">;
+
+/** The type of an array in a file. bf16 are stored as f32, and pred as i32. */
+const storedAs = (dtype: Dtype): "f32" | "i32" => (dtype === "f32" || dtype === "bf16" ? "f32" : "i32");
+
+/** The safetensors files of a state: those of the trained weights, and that of the optimizer. */
+export const stateFilesOf = (form: CheckpointForm, { moments }: Pick<RunPrograms, "moments">): readonly WeightsFile[] => [
+  ...weightsFiles(form).map((file) => ({ ...file, metadata: { format: "pt" } })),
+  { name: checkpointFiles.optimizer, tensors: moments.map((name) => ({ name, state: name })) },
+];
 
 /** A safetensors file of arrays of the state, by their name in the file. */
 function safetensorsFile(
@@ -27,7 +37,7 @@ function safetensorsFile(
   metadata: Readonly<Record<string, string>> = {},
 ): CheckpointFileSpec {
   const tensors = arrays.map((array) => [array.name, states.state(array.state)] as const);
-  const [length, header] = safetensorsHead(new Map(tensors.map(([tensor, { dims }]) => [tensor, { dtype: "f32", dims }])), metadata);
+  const [length, header] = safetensorsHead(new Map(tensors.map(([tensor, { dtype, dims }]) => [tensor, { dtype: storedAs(dtype), dims }])), metadata);
   return {
     name,
     head: [
@@ -42,12 +52,8 @@ function safetensorsFile(
 export class StateFiles {
   readonly #layout: CheckpointLayout;
 
-  constructor(states: States, form: CheckpointForm) {
-    const moments = states.moments.map((name) => ({ name, state: name }));
-    this.#layout = checkpointLayout([
-      ...weightsFiles(form).map(({ name, tensors }) => safetensorsFile(name, states, tensors, { format: "pt" })),
-      safetensorsFile(checkpointFiles.optimizer, states, moments),
-    ]);
+  constructor(states: States, files: readonly WeightsFile[]) {
+    this.#layout = checkpointLayout(files.map(({ name, tensors, metadata }) => safetensorsFile(name, states, tensors, metadata)));
   }
 
   /** Size of the staging buffer. */

@@ -1,2 +1,3 @@
 export * from "./compile-imported.js";
 export * from "./step-arrays.js";
+export * from "./step-programs.js";

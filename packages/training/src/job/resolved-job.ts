@@ -73,7 +73,7 @@ export const trainsOnExamples = ({ data }: Pick<ResolvedJob, "data">): boolean =
 /** Whether a job trains on the sources of a pipeline. */
 export const trainsOnPipeline = ({ data }: Pick<ResolvedJob, "data">): boolean => data.pipeline !== undefined;
 
-export const meshOf = (job: ResolvedJob): Mesh => makeMesh(job.mesh);
+export const meshOf = (job: Pick<ResolvedJob, "mesh">): Mesh => makeMesh(job.mesh);
 
 /** Axes over which ZeRO splits states: those of the batch inside a pod. Pods replicate states, so only gradients use the network. */
 export const zeroOptions = ({ zero, rules }: Pick<ResolvedJob, "zero" | "rules">): ZeroOptions => ({
