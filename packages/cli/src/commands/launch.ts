@@ -98,7 +98,7 @@ async function submissionOf(
   const { readStepSubmission, readSubmission } = await import("@lapidary/offline/submission");
   const submitted =
     typeof file === "string"
-      ? readStepSubmission(context, file, overrides)
+      ? await readStepSubmission(context, file, overrides)
       : await readSubmission(context, file.text, overrides, (warning) => context.console.warn(warning));
   return { job: submitted.job, priority: priority ?? submitted.priority, ...(name === undefined ? {} : { name }) };
 }

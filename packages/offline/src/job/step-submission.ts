@@ -1,8 +1,7 @@
 import { basename, join, resolve } from "node:path";
-import { importStep, meshOfStep } from "@lapidary/stablehlo";
-import { LapidaryError } from "@lapidary/std";
-import { hashOfText, readStepText } from "@lapidary/trainer/imported";
-import { type JobText, type JobValue, resolveStepJob, stepJobFileOf } from "@lapidary/training/job";
+import { givenShardings, importStep, meshOfStep } from "@lapidary/stablehlo";
+import { checkStepInputs, hashOfText, readStepText } from "@lapidary/trainer/imported";
+import { type JobText, type JobValue, parseShard, resolveStepJob, stepJobFileOf } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 import { isStepFile } from "../step-file/is-step-file.js";
 import type { JobSubmission } from "./submission.js";
@@ -13,11 +12,11 @@ import type { JobSubmission } from "./submission.js";
  *
  * @param given the path of a text, or a job file
  */
-export function readStepSubmission(
+export async function readStepSubmission(
   { root, cwd }: Directories,
   given: string | JobText,
   words: readonly string[],
-): JobSubmission {
+): Promise<JobSubmission> {
   const { value, overrides } = valueOf(given, words, cwd);
   const environment = { configsDir: join(root, "configs"), base: cwd };
   const { job } = resolveStepJob(value, overrides, environment);
@@ -25,13 +24,8 @@ export function readStepSubmission(
   const step = importStep(text, typeof given === "string" ? given : job.step);
   const stated = Object.fromEntries(job.mesh.map(({ name, size }) => [name, size]));
   const mesh = meshOfStep(step, job.step, stated);
-  if (step.results.every(({ renews }) => renews === undefined))
-    throw new LapidaryError({
-      code: "LAP_IMPORT_INPUT",
-      message: "no result of the step renews an argument, so there is nothing to train",
-      location: job.step,
-      remedy: "donate the state: `jax.jit(step, donate_argnums=0)`",
-    });
+  givenShardings(step, mesh, job.step, new Map(Object.entries(job.shard).map(([name, dims]) => [name, parseShard(dims)])));
+  await checkStepInputs(step, job);
   const { job: complete } = resolveStepJob(value, overrides, environment, mesh.axes);
   return { job: stepJobFileOf({ ...complete, step_hash: hashOfText(text) }), priority: complete.priority };
 }

@@ -54,7 +54,6 @@ export function buildStepPrograms(
   const { step, program } = compileImported(text, file, { mesh, shardings, bucketBytes });
   onProgress(1, 2);
   const states = step.results.flatMap(({ renews }) => (renews === undefined ? [] : [ensure(step.arguments[renews], "argument")]));
-  if (states.length === 0) throw stateless(file);
   const init = compileInitialState(program, states, seed);
   onProgress(2, 2);
   return {
@@ -81,10 +80,3 @@ const changed = (file: string): LapidaryError =>
     remedy: "restore the file, or launch a new run",
   });
 
-const stateless = (file: string): LapidaryError =>
-  new LapidaryError({
-    code: "LAP_IMPORT_INPUT",
-    message: "no result of the step renews an argument, so there is nothing to train",
-    location: file,
-    remedy: "donate the state: `jax.jit(step, donate_argnums=0)`, and export with locations",
-  });
