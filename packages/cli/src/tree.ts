@@ -392,7 +392,13 @@ export const commandTree: CommandSpec = {
       name: "parity",
       summary: "compare Lapidary with golden runs of PyTorch, TRL, PEFT and JAX, on any mesh",
       group: model,
-      arguments: [{ name: "dir", description: "a parity bundle, such as e2e/golden/mha, e2e/golden/post/mqa or e2e/golden/stablehlo/llama_fsdp8", completes: "directory" }],
+      arguments: [
+        {
+          name: "dir",
+          description: "a parity bundle, such as e2e/golden/mha, e2e/golden/post/mqa or e2e/golden/stablehlo/llama_fsdp8",
+          completes: "directory",
+        },
+      ],
       options: [
         { flags: "--mesh <axes>", description: "mesh axes, major to minor (default data=1)" },
         { flags: "--torus <shape>", description: "chips along each dim, such as 16x16 (default: as the mesh needs)" },

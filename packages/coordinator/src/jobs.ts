@@ -54,7 +54,10 @@ const givenJob = ({ job, yaml, printed }: z.output<typeof submitRequestSchema>, 
   job === undefined ? { text: ensure(yaml, "yaml"), file: "job", base, isPrinted: printed } : { value: job, file: "job", base };
 
 /** The job of a request that submits an exported step. */
-export function submittedStep({ job = {}, overrides, base }: z.output<typeof submitRequestSchema>, root: string): { readonly job: ResolvedStepJob } {
+export function submittedStep(
+  { job = {}, overrides, base }: z.output<typeof submitRequestSchema>,
+  root: string,
+): { readonly job: ResolvedStepJob } {
   const step = parseStepJob({ value: job, file: "job", base: base ?? root }, overrides, configsDir(root));
   checkSliceFits(sliceOf(step));
   return { job: step };

@@ -78,7 +78,15 @@ export function checkStepJob(job: ResolvedStepJob, runsDirectory: string): reado
 }
 
 /** The keys of a step that a resume may change: they do not decide the numbers that the run computes. */
-const changeable: ReadonlySet<string> = new Set(["steps", "checkpoint", "workers", "priority", "stall_timeout_s", "trace_every", "executor"]);
+const changeable: ReadonlySet<string> = new Set([
+  "steps",
+  "checkpoint",
+  "workers",
+  "priority",
+  "stall_timeout_s",
+  "trace_every",
+  "executor",
+]);
 
 /** @throws LAP_RESUME_CHANGES if the overrides change the result of training */
 export function checkStepResume(before: ResolvedStepJob, after: ResolvedStepJob): void {

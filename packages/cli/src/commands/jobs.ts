@@ -252,7 +252,13 @@ const recipeMetrics = (metrics: Readonly<Record<string, number>> = {}): string =
     .map(([name, value]) => `  ${name} ${value.toPrecision(4)}`)
     .join("");
 
-const normAndRate = ({ grad_norm, learning_rate }: { readonly grad_norm?: number | undefined; readonly learning_rate?: number | undefined }): string =>
+const normAndRate = ({
+  grad_norm,
+  learning_rate,
+}: {
+  readonly grad_norm?: number | undefined;
+  readonly learning_rate?: number | undefined;
+}): string =>
   `${grad_norm === undefined ? "" : `  grad norm ${grad_norm.toFixed(3)}`}${learning_rate === undefined ? "" : `  lr ${learning_rate.toExponential(2)}`}`;
 
 function eventDetail(event: StreamEvent): string {

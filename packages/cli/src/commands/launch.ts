@@ -19,7 +19,8 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
   const { console } = context;
   const { readLaunchFile } = await import("@lapidary/offline/submission");
   const file = isStepFile(options.job) ? options.job : readLaunchFile(context, options.job);
-  if (typeof file !== "string" && file.isPipeline) return (await import("./launch-pipeline.js")).launchPipeline(context, options, file.text);
+  if (typeof file !== "string" && file.isPipeline)
+    return (await import("./launch-pipeline.js")).launchPipeline(context, options, file.text);
   if (options.detach && options.tensorboard !== undefined)
     throw argumentError(
       "--tensorboard writes while the job is followed, and -d does not follow",

@@ -45,7 +45,10 @@ export function checkSameStep(directory: string, step: ImportedStep, manifest: S
   if (counts(step) === counts(manifest) && wrong === undefined) return;
   throw new LapidaryError({
     code: "LAP_PARITY_BUNDLE",
-    message: wrong === undefined ? `the text has ${counts(step)}, and the manifest ${counts(manifest)}` : `${wrong.name} renews an argument that the text does not have`,
+    message:
+      wrong === undefined
+        ? `the text has ${counts(step)}, and the manifest ${counts(manifest)}`
+        : `${wrong.name} renews an argument that the text does not have`,
     location: join(directory, "manifest.json"),
   });
 }

@@ -47,7 +47,8 @@ export async function compareStep(
   checkOptions(options);
   const { directory } = options;
   const { text, file, manifest } = readStepBundle(directory);
-  const axes = options.mesh === undefined ? {} : { mesh: Object.fromEntries(parseMesh(options.mesh).axes.map(({ name, size }) => [name, size])) };
+  const axes =
+    options.mesh === undefined ? {} : { mesh: Object.fromEntries(parseMesh(options.mesh).axes.map(({ name, size }) => [name, size])) };
   const compiled = compileImported(text, file, axes);
   checkSameStep(directory, compiled.step, manifest);
   const { mesh, program } = compiled;
@@ -73,7 +74,12 @@ export async function compareStep(
         return runProgramOnce(session.group, program, inputs);
       };
       const results = await deviations(compiled, manifest, arrays, run, reporter);
-      const collectives = summarizeCollectives(program.chip).map(({ op, axis, count, bytes_per_chip }) => ({ op, axis, count, bytes_per_chip }));
+      const collectives = summarizeCollectives(program.chip).map(({ op, axis, count, bytes_per_chip }) => ({
+        op,
+        axis,
+        count,
+        bytes_per_chip,
+      }));
       const about = { chips: meshSize(mesh), workers: session.workers, mesh: printMesh(mesh), steps: manifest.steps };
       return { kind: "step", result: { ok: results.every(({ ok }) => ok), ...about, results, collectives }, warnings: [] };
     } finally {
@@ -126,7 +132,11 @@ async function deviations(
       const about = ensure(manifest.results[i], "result");
       const want = await arrays.expected(i, type.dtype, type.dims);
       if (want === undefined)
-        throw new LapidaryError({ code: "LAP_PARITY_BUNDLE", message: `the result ${about.name} is missing`, location: `${arrays.path}: tensor "out/${i}"` });
+        throw new LapidaryError({
+          code: "LAP_PARITY_BUNDLE",
+          message: `the result ${about.name} is missing`,
+          location: `${arrays.path}: tensor "out/${i}"`,
+        });
       const deviation = distance(want.data, ensure(outputs.get(name), name).data);
       const tolerance = Math.max(1e-6, 10 * Math.max(about.noise, about.sensitivity));
       // A deviation that is NaN is not within the tolerance.

@@ -125,10 +125,20 @@ const listed = (names: readonly string[]): string =>
 
 /** The argument whose name, or the end of it, resembles the given one. */
 function nearest(leaf: string, args: readonly StepArgument[]): string | undefined {
-  const close = suggest(leaf, args.flatMap((argument) => [argument.name, argument.leaf]));
+  const close = suggest(
+    leaf,
+    args.flatMap((argument) => [argument.name, argument.leaf]),
+  );
   const known = args.find((argument) => argument.name === close || argument.leaf === close);
   if (known !== undefined) return known.name;
-  const last = (name: string): string => name.split(/[.[\]'"]+/).filter((part) => part !== "").at(-1) ?? name;
-  const end = suggest(last(leaf), args.map(({ name }) => last(name)));
+  const last = (name: string): string =>
+    name
+      .split(/[.[\]'"]+/)
+      .filter((part) => part !== "")
+      .at(-1) ?? name;
+  const end = suggest(
+    last(leaf),
+    args.map(({ name }) => last(name)),
+  );
   return args.find(({ name }) => last(name) === end)?.name;
 }

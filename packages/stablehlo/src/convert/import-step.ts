@@ -121,11 +121,31 @@ function unique(name: string, taken: Set<string>): string {
 
 const optimizerLeaf = /(?:^|[^a-z])(?:opt|opt_state|mu|nu|momentum|trace|count|m|v)(?:[^a-z]|$)/i;
 
-/** The names of the arguments in the user's program. Texts without locations have no names. */
-const leavesOf = (low: Lowering, main: Operation): string[] =>
-  (main.regions[0]?.blocks[0]?.arguments ?? []).map(
-    ({ location = { kind: "unknown" }, name }) => low.sourceOf({ ...main, location }).path || name,
+/**
+ * The names of the arguments in the user's program. Texts without locations do not have them. There, a state has the name of the result that takes
+ * over its buffer: `[0]['w']` of `result[0]['w']`.
+ */
+function leavesOf(low: Lowering, main: Operation): string[] {
+  const results = resultLeaves(main);
+  const renewed = new Map([...aliases(main)].map(([result, argument]) => [argument, results[result]?.replace(/^result/, "")]));
+  return (main.regions[0]?.blocks[0]?.arguments ?? []).map(
+    ({ location = { kind: "unknown" }, name }, i) => low.sourceOf({ ...main, location }).path || renewed.get(i) || name,
   );
+}
+
+/** The names of the results in the user's program: `result[1]['loss']`. */
+const resultLeaves = (main: Operation): string[] =>
+  attributesOf(main, "res_attrs").map((own) => stringOf(own.get("jax.result_info")) ?? "");
+
+/** Result → the argument whose buffer it takes over. */
+function aliases(main: Operation): Map<number, number> {
+  const of = new Map<number, number>();
+  attributesOf(main, "arg_attrs").forEach((attributes, argument) => {
+    const result = attributes.get("tf.aliasing_output");
+    if (result?.kind === "number") of.set(integer({ ...main, attributes }, "tf.aliasing_output") ?? 0, argument);
+  });
+  return of;
+}
 
 function readArguments(low: Lowering, main: Operation, renewals: ReadonlyMap<number, number>): StepArgument[] {
   const attributes = attributesOf(main, "arg_attrs");
@@ -187,22 +207,16 @@ function readResults(low: Lowering, main: Operation, args: readonly StepArgument
  * `params['w']` is renewed by `result[0]['w']`, if `result[0]` has every leaf of `params`.
  */
 function readRenewals(low: Lowering, main: Operation): Map<number, number> {
-  const of = new Map<number, number>();
-  attributesOf(main, "arg_attrs").forEach((attributes, argument) => {
-    const result = attributes.get("tf.aliasing_output");
-    if (result?.kind === "number") of.set(integer({ ...main, attributes }, "tf.aliasing_output") ?? 0, argument);
-  });
+  const of = aliases(main);
   const aliased = new Set(of.values());
   const args = treesOf(leavesOf(low, main), /^[^[.]+/);
-  const results = treesOf(
-    attributesOf(main, "res_attrs").map((own) => stringOf(own.get("jax.result_info")) ?? ""),
-    /^result(?:\[\d+\])?/,
-  );
+  const results = treesOf(resultLeaves(main), /^result(?:\[\d+\])?/);
   const taken = new Set<string>();
   for (const leaves of args.values()) {
     // A root that is a leaf itself has no path to compare.
     if (leaves.has("") || [...leaves.values()].some((argument) => aliased.has(argument))) continue;
-    const [root, match] = [...results].find(([name, paths]) => !taken.has(name) && [...leaves.keys()].every((path) => paths.has(path))) ?? [];
+    const [root, match] =
+      [...results].find(([name, paths]) => !taken.has(name) && [...leaves.keys()].every((path) => paths.has(path))) ?? [];
     if (root === undefined || match === undefined) continue;
     taken.add(root);
     for (const [path, argument] of leaves) {

@@ -179,23 +179,28 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
     const recipe = recipeOf(job);
     let traces: StepTraceLog | undefined;
     const programs = await watch.time("load", () =>
-      RunPrograms.load(group, set, {
-        ...stepsOf(recipe, {
-          job,
-          dataset,
-          onSamples: (step, completions) => run.record({ type: "completions_sampled", step, completions: [...completions] }),
-          onWarnings: (warnings) => warnOfKind(run, warnings),
-          onEvent: (step, name, values) => run.record({ type: "recipe_noted", step, name, values: { ...values } }),
-          onActivity: (activity) => run.enter("running", activity === undefined ? {} : { activity }),
-          workers: group.size,
-          cacheDir: options.cacheDir,
-        }),
-        onTrained: (report) => {
-          workerSteps.append(workerStepOf(report));
-          traces?.append(report);
-          for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
+      RunPrograms.load(
+        group,
+        set,
+        {
+          ...stepsOf(recipe, {
+            job,
+            dataset,
+            onSamples: (step, completions) => run.record({ type: "completions_sampled", step, completions: [...completions] }),
+            onWarnings: (warnings) => warnOfKind(run, warnings),
+            onEvent: (step, name, values) => run.record({ type: "recipe_noted", step, name, values: { ...values } }),
+            onActivity: (activity) => run.enter("running", activity === undefined ? {} : { activity }),
+            workers: group.size,
+            cacheDir: options.cacheDir,
+          }),
+          onTrained: (report) => {
+            workerSteps.append(workerStepOf(report));
+            traces?.append(report);
+            for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
+          },
         },
-      }, source),
+        source,
+      ),
     );
     loaded = programs;
     if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
@@ -271,11 +276,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   let sample = { prompt: "", text: "" };
   let workers = 0;
   const due = (step: number, every: number | undefined): boolean => every !== undefined && step % every === 0;
-  const events = eventSink(
-    run,
-    goodput,
-    (of) => `batch ${of} of the training data (seed ${job.seed}, rows 0 to ${job.train.batch - 1})`,
-  );
+  const events = eventSink(run, goodput, (of) => `batch ${of} of the training data (seed ${job.seed}, rows 0 to ${job.train.batch - 1})`);
   const workerCount = new WorkerCountPolicy(options.workers);
   const trained = await trainWithRecovery<Attempt>({
     disk: nodeDisk,

@@ -15,15 +15,7 @@ import {
 } from "@lapidary/protocol";
 import type { ProgramText, ReplicationReport, StagingReport } from "@lapidary/cluster";
 import type { ProgramSet, RunState } from "../programs/build.js";
-import type {
-  Evaluation,
-  LoadedProgram,
-  ProgramUse,
-  Recipe,
-  RecipeRun,
-  RecipeSteps,
-  StepMetrics,
-} from "../recipes/recipe.js";
+import type { Evaluation, LoadedProgram, ProgramUse, Recipe, RecipeRun, RecipeSteps, StepMetrics } from "../recipes/recipe.js";
 import { NextToken } from "./next-token.js";
 import type { RunWorkerGroup } from "./run-worker-group.js";
 
@@ -85,12 +77,7 @@ export class RunPrograms {
   }
 
   /** Loads the programs of a step into the workers. */
-  static async load(
-    group: RunWorkerGroup,
-    set: RunProgramSet,
-    recipe: RunSteps,
-    source: BatchSource | undefined,
-  ): Promise<RunPrograms> {
+  static async load(group: RunWorkerGroup, set: RunProgramSet, recipe: RunSteps, source: BatchSource | undefined): Promise<RunPrograms> {
     const programs = new RunPrograms(group, set, recipe, source);
     const run: RecipeRun = {
       states: set.states.map(({ name }) => name),

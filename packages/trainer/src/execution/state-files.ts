@@ -37,7 +37,10 @@ function safetensorsFile(
   metadata: Readonly<Record<string, string>> = {},
 ): CheckpointFileSpec {
   const tensors = arrays.map((array) => [array.name, states.state(array.state)] as const);
-  const [length, header] = safetensorsHead(new Map(tensors.map(([tensor, { dtype, dims }]) => [tensor, { dtype: storedAs(dtype), dims }])), metadata);
+  const [length, header] = safetensorsHead(
+    new Map(tensors.map(([tensor, { dtype, dims }]) => [tensor, { dtype: storedAs(dtype), dims }])),
+    metadata,
+  );
   return {
     name,
     head: [

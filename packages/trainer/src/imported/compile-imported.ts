@@ -26,7 +26,11 @@ export interface CompiledImport {
  *
  * @param file the location in errors
  */
-export function compileImported(text: string, file: string, { mesh: axes, shardings, bucketBytes = 0 }: ImportedOptions = {}): CompiledImport {
+export function compileImported(
+  text: string,
+  file: string,
+  { mesh: axes, shardings, bucketBytes = 0 }: ImportedOptions = {},
+): CompiledImport {
   const step = importStep(text, file);
   const mesh = meshOfStep(step, file, axes);
   const given = givenShardings(step, mesh, file, shardings);

@@ -67,7 +67,15 @@ export async function executeStep(options: StepExecutionOptions): Promise<StepRe
 
 async function compileStep({ run, job, root, cacheDir, signal }: StepExecutionOptions): Promise<StepProgramSet> {
   const { step, mesh, shard, bucket_bytes, seed } = job;
-  const request = { step, step_hash: ensure(job.step_hash, "hash of the text"), mesh, shard, bucket_bytes, seed, machine: viewMachine(job, root) };
+  const request = {
+    step,
+    step_hash: ensure(job.step_hash, "hash of the text"),
+    mesh,
+    shard,
+    bucket_bytes,
+    seed,
+    machine: viewMachine(job, root),
+  };
   const set = await programsFor(request, {
     cacheDir: join(cacheDir, "programs"),
     signal,
@@ -94,7 +102,13 @@ async function openAttempt(parts: Parts, epoch: number): Promise<StepAttempt> {
   const mesh = meshOf(job);
   const { numerics, executor } = job;
   const group = await watch.time("place", () =>
-    startWorkers(run, workerCount, startGroup, { mesh, numerics, executor, epoch: epochOf(epoch), stallAfterMs: job.stall_timeout_s * 1000 }),
+    startWorkers(run, workerCount, startGroup, {
+      mesh,
+      numerics,
+      executor,
+      epoch: epochOf(epoch),
+      stallAfterMs: job.stall_timeout_s * 1000,
+    }),
   );
   try {
     run.enter(run.state === "running" ? "running" : "placing", {
@@ -175,7 +189,10 @@ async function stateOf(
       const { files: captured, release: done } = await staging.capture();
       const content = (ledger: string): CheckpointContent => {
         const time = clock.now();
-        const info: [string, CheckpointParts] = [checkpointFiles.state, [[checkpointFiles.state, jsonBytes({ run: run.id, step, time, step_hash: job.step_hash })]]];
+        const info: [string, CheckpointParts] = [
+          checkpointFiles.state,
+          [[checkpointFiles.state, jsonBytes({ run: run.id, step, time, step_hash: job.step_hash })]],
+        ];
         return { files: new Map([...captured, info]), about: { ...about, step, time, ledger } };
       };
       return { content, release: done };

@@ -88,7 +88,10 @@ export function scalarsOf(
       code: "LAP_IMPORT_INPUT",
       message: wanted === undefined ? "the step has no scalar result, so its loss is unknown" : `the step has no scalar result "${wanted}"`,
       location: file,
-      remedy: scalars.length === 0 ? "return the loss from the step" : `give loss=NAME; scalar results are ${scalars.map(({ label }) => label).join(", ")}`,
+      remedy:
+        scalars.length === 0
+          ? "return the loss from the step"
+          : `give loss=NAME; scalar results are ${scalars.map(({ label }) => label).join(", ")}`,
     });
   return { scalars, loss };
 }

@@ -7,7 +7,8 @@ const multiplies = /(?:scale|gamma|norm)\d*$/i;
 const isAdded = /^(?:b|.*bias|beta)\d*$/i;
 
 /** The argument without the parts of its path that libraries add: `.value`, `[0]`. */
-const lastPart = (leaf: string): string => (leaf.match(/\w+/g) ?? []).filter((part) => part !== "value" && !/^\d+$/.test(part)).at(-1) ?? leaf;
+const lastPart = (leaf: string): string =>
+  (leaf.match(/\w+/g) ?? []).filter((part) => part !== "value" && !/^\d+$/.test(part)).at(-1) ?? leaf;
 
 /**
  * A program without inputs whose outputs are the first state of a step, for leaves that no file has:
@@ -21,7 +22,8 @@ const lastPart = (leaf: string): string => (leaf.match(/\w+/g) ?? []).filter((pa
  */
 export function initialState(states: readonly StepArgument[], seed: number): Graph {
   const g = new GraphBuilder("init");
-  for (const { name, leaf, type, role } of states) g.output(name, g.named(name, draw(g, { name, leaf, type, role }, seed), undefined, role));
+  for (const { name, leaf, type, role } of states)
+    g.output(name, g.named(name, draw(g, { name, leaf, type, role }, seed), undefined, role));
   return g.finish();
 }
 
@@ -35,4 +37,3 @@ function draw(g: GraphBuilder, { name, leaf, type, role }: Pick<StepArgument, "n
   const drawn = g.rngNormal(dims, hash32(seed, hashString(name)), 1 / Math.sqrt(dims.at(-2) ?? 1));
   return dtype === "f32" ? drawn : g.convert(drawn, dtype);
 }
-

@@ -69,7 +69,14 @@ export function buildStepPrograms(
 function compileInitialState({ mesh, global }: Program, states: ImportedStep["arguments"], seed: number): Program {
   const shardings = new Map(global.values.map(({ name, sharding }) => [name, ensure(sharding, name)]));
   const constraints = new Map(states.map(({ name }) => [name, ensure(shardings.get(name), name)]));
-  return compile(initialState(states, seed), { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints, open: new Map(), verify: false });
+  return compile(initialState(states, seed), {
+    mesh,
+    rules: {},
+    zero: { stage: 0, axes: [] },
+    constraints,
+    open: new Map(),
+    verify: false,
+  });
 }
 
 const changed = (file: string): LapidaryError =>
@@ -79,4 +86,3 @@ const changed = (file: string): LapidaryError =>
     location: file,
     remedy: "restore the file, or launch a new run",
   });
-

@@ -31,9 +31,16 @@ export const stepJobFileSchema = z.strictObject({
     .optional()
     .describe("Integers of a batch are drawn from 0 to this number, exclusive: for all arguments, or by name"),
   steps: count.default(100).describe("Steps to run"),
-  loss: z.string().min(1).optional().describe("Name of the scalar result that is the loss; by default the one named loss, or the first float"),
+  loss: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Name of the scalar result that is the loss; by default the one named loss, or the first float"),
   mesh: z.record(z.string(), count).optional().describe("Axes of the mesh, for a text that has none"),
-  shard: z.record(z.string(), z.string()).default({}).describe("Sharding of an argument: an axis or - for each dim, a+b for two axes of one dim"),
+  shard: z
+    .record(z.string(), z.string())
+    .default({})
+    .describe("Sharding of an argument: an axis or - for each dim, a+b for two axes of one dim"),
   pod: job.pod.default("v5e-256"),
   pods: job.pods.unwrap().optional(),
   slice: job.slice,
