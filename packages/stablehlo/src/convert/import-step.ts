@@ -65,6 +65,7 @@ export function importStep(text: string, file: string, limits: Limits = defaultL
     });
   const mesh = meshOfModule(module, operations);
   const low = new Lowering(module, functions, limits, stringOf(module.operation.attributes.get("sym_name")) ?? "step");
+  low.mesh = mesh ?? [];
   const args = readArguments(low, main, readRenewals(low, main));
   const items = args.map(({ name, type, element, role }) => low.item(element, low.b.parameter(name, type, undefined, role)));
   const returned = runBlock(low, block, items, { calls: ["main"] });

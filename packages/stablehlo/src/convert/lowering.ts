@@ -4,7 +4,8 @@ import type { Operation, SourceModule, Type } from "../text/syntax.js";
 import { Constraints } from "./constraints.js";
 import { dtypeOf, type Item, type ItemType, isFloatElement, materializeKnown, typeOf, uniform } from "./item.js";
 import { locationReader, type Source } from "./location.js";
-import { decides, type TextSharding } from "./sharding.js";
+import type { ManualRegion } from "./manual.js";
+import { decides, type MeshAxis, type TextSharding } from "./sharding.js";
 
 export interface Limits {
   /** The most turns of one loop that are unrolled. */
@@ -31,6 +32,10 @@ export class Lowering {
   readonly refusals: Refusal[] = [];
   readonly sourceOf: (operation: Operation) => Source;
   readonly constraints: Constraints;
+  /** The axes of the mesh that the text names. */
+  mesh: readonly MeshAxis[] = [];
+  /** The `shard_map` region that is being converted. */
+  manual: ManualRegion | undefined;
   #operations = 0;
   readonly #materialized = new Map<Item, Value>();
 
