@@ -163,6 +163,7 @@ function attributesOf(
     case "reduce":
     case "reverse":
       return [shifted("dimensions")];
+    case "sort":
     case "concatenate":
       return [["dimension", word((integer(op, "dimension") ?? 0) + k)]];
     case "slice":

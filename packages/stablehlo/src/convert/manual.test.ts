@@ -1,28 +1,15 @@
-import { deepEqual, match, ok, strictEqual } from "node:assert/strict";
-import { interpret, tensor } from "@lapidary/ir";
+import { deepEqual, match, strictEqual } from "node:assert/strict";
 import { LapidaryError } from "@lapidary/std";
+import { checkExported, exportedValues } from "../testing/exported.js";
 import { goldenText, goldenTexts } from "../testing/golden.js";
 import { importStep } from "./import-step.js";
 
-interface Values {
-  readonly args: readonly (readonly number[])[];
-  readonly out: readonly number[];
-}
-
 /** Regions that JAX exported on a mesh of 4×2, with the arrays that JAX computed on 8 devices. */
-const values = JSON.parse(goldenText("regions/values.json")) as Readonly<Record<string, Values>>;
+const values = exportedValues("regions");
 
 describe("shard_map regions", () => {
-  for (const [name, { args, out }] of Object.entries(values))
-    it(`${name}: the region computes what JAX computes on 8 devices`, () => {
-      const step = importStep(goldenText(`regions/${name}.mlir`), name);
-      const inputs = new Map(
-        step.arguments.map(({ name: leaf, type }, i) => [leaf, tensor(type.dtype, type.dims, Float64Array.from(args[i] ?? []))]),
-      );
-      const got = [...interpret(step.graph, inputs).values()].at(-1)?.data ?? [];
-      strictEqual(got.length, out.length);
-      out.forEach((want, i) => ok(Math.abs(want - (got[i] ?? Number.NaN)) < 1e-5, `element ${i} is ${got[i]}, JAX has ${want}`));
-    });
+  for (const [name, each] of Object.entries(values))
+    it(`${name}: the region computes what JAX computes on 8 devices`, () => checkExported(`regions/${name}.mlir`, each));
 
   it("there are values for every text", () =>
     deepEqual(
