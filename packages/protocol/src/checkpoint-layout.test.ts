@@ -1,4 +1,4 @@
-import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import { randomMesh, randomSharding } from "@lapidary/compiler/testing";
 import { replicated, sizeOf } from "@lapidary/ir";

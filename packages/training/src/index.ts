@@ -35,8 +35,6 @@ export {
   parseShard,
   type ResolvedStepJob,
   resolveStepJob,
-  squarest,
-  stepJobFileOf,
   stepJobFileText,
 } from "./job/step-job.js";
 export type { UpdateConfig } from "./optimizer/optimizer-config.js";

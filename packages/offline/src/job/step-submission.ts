@@ -4,7 +4,7 @@ import { checkStepInputs, hashOfText, readStepText } from "@lapidary/trainer/imp
 import { type JobText, type JobValue, parseShard, resolveStepJob, stepJobFileOf } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 import { isStepFile } from "../step-file/is-step-file.js";
-import type { JobSubmission } from "./submission.js";
+import type { JobSubmission } from "./job-submission.js";
 
 /**
  * The job of an exported step: of its text, or of a job file that names the text. The text is read and converted here, so that an error is reported

@@ -1,17 +1,11 @@
 import { join } from "node:path";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
-import { isPipeline, isStepJob, jobFileOf, type JobText, type LocatedJob, type stepJobFileOf } from "@lapidary/training/job";
+import { isPipeline, isStepJob, jobFileOf, type JobText, type LocatedJob } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 import { jobOfText, pipelineOfText, readLaunchText } from "./job-text.js";
+import type { JobSubmission } from "./job-submission.js";
 import { readStepSubmission } from "./step-submission.js";
-
-/** A job as the coordinator receives it. */
-export interface JobSubmission {
-  /** A job file that needs no other file of `configs`. */
-  readonly job: ReturnType<typeof jobFileOf> | ReturnType<typeof stepJobFileOf>;
-  readonly priority: number;
-}
 
 /** A pipeline as the coordinator receives it. */
 export interface PipelineSubmission {

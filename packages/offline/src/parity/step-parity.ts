@@ -14,7 +14,7 @@ import type { ParityEnvironment } from "./parity-session.js";
 import { checkSameStep, readStepBundle, type StepManifest } from "./step-bundle.js";
 
 /** The distance of a result from that of JAX, relative to the largest element of the result. */
-export interface StepResultDeviation {
+interface StepResultDeviation {
   readonly name: string;
   readonly deviation: number;
   readonly tolerance: number;

@@ -3,19 +3,7 @@ import { bodyOf, dimensionLists, integer, integers } from "./attribute-values.js
 import { elementwiseConverters } from "./elementwise.js";
 import { type Item, knownItem, uniform } from "./item.js";
 import { type Lowering, Unconvertible } from "./lowering.js";
-
-/**
- * A value of a manual region that differs from chip to chip has a leading dim for each manual axis along which it differs:
- *
- *     in the text     f32[2,32]                on each of 4 stages
- *     in the graph    f32[4,2,32]              split over stage in its first dim
- *
- * So the partitioner places it as the user wrote it, and an operation of the region is the same operation with leading batch dims.
- */
-export interface Lead {
-  readonly axis: string;
-  readonly size: number;
-}
+import type { Lead } from "./region.js";
 
 /** The item without its mark. Its dims then begin with the leading dims. */
 export function physical(item: Item): Item {
@@ -131,7 +119,7 @@ function asRank(low: Lowering, item: Item, lead: readonly Lead[], rank: number, 
   );
 }
 
-export const prefixed = (type: Type, sizes: readonly number[]): Type =>
+const prefixed = (type: Type, sizes: readonly number[]): Type =>
   type.kind === "tensor" ? { ...type, dims: [...sizes, ...type.dims] } : type;
 
 const list = (items: readonly number[]): Attribute => ({ kind: "denseArray", element: "i64", items: items.map(String) });

@@ -4,7 +4,7 @@ import type { Operation, SourceModule, Type } from "../text/syntax.js";
 import { Constraints } from "./constraints.js";
 import { dtypeOf, type Item, type ItemType, isFloatElement, materializeKnown, typeOf, uniform } from "./item.js";
 import { locationReader, type Source } from "./location.js";
-import type { ManualRegion } from "./manual.js";
+import type { ManualRegion } from "./region.js";
 import { decides, type MeshAxis, type TextSharding } from "./sharding.js";
 
 export interface Limits {

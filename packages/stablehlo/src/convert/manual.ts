@@ -1,18 +1,11 @@
 import { sizeOf, type Value } from "@lapidary/ir";
 import type { Attribute, Operation } from "../text/syntax.js";
 import { bodyOf, integer, integers } from "./attribute-values.js";
-import { batched, jointLead, type Lead, leadOf, physical, spread, withLead } from "./batching.js";
+import { batched, jointLead, leadOf, physical, spread, withLead } from "./batching.js";
 import { type Item, knownItem, maxKnownElements, numbersOf } from "./item.js";
 import { type Lowering, Unconvertible } from "./lowering.js";
+import type { Lead, ManualRegion } from "./region.js";
 import { type MeshAxis, shardingOf, type TextSharding } from "./sharding.js";
-
-/** A `shard_map` region during its conversion. */
-export interface ManualRegion {
-  /** Its manual axes, in the order of the mesh. */
-  readonly axes: readonly Lead[];
-  /** All axes of the mesh, which number the chips in row-major order. */
-  readonly mesh: readonly MeshAxis[];
-}
 
 /** `[<@mesh, [{"x"}]>, <@mesh, []>]`, one sharding for each value. */
 function shardingsOf(attribute: Attribute | undefined): readonly TextSharding[] {
@@ -247,7 +240,7 @@ export function convertInRegion(
       return own === undefined ? convertBatched(low, region, op, args, convert) : [own];
     }
     case "sdy.sharding_constraint":
-      // It names axes that the region does not have: a wish for each chip's part, which the compiler does not need.
+      // It names axes that the region does not have: a request for each chip's part, which the compiler does not need.
       return args;
     default:
       return convertBatched(low, region, op, args, convert);

@@ -12,7 +12,7 @@ import { type StepProgramSet, stepPrograms } from "./step-programs.js";
 type BatchOf = (batch: number) => ArrayData;
 
 /** The steps of an exported program on one worker group. Scalar results are its metrics. */
-export async function openImportedSteps(
+async function openImportedSteps(
   run: RecipeRun,
   { imported, states }: Pick<StepProgramSet, "imported" | "states">,
   job: ResolvedStepJob,

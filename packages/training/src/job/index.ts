@@ -4,5 +4,5 @@ export { axisMeaning, isKnownAxis, knownAxes } from "./axis-names.js";
 export { isRecipePath } from "./job-schema.js";
 export { type JobText, type JobValue, type LocatedJob, readJobText, resolveLocatedJob } from "./load-job.js";
 export { isPipeline, type Pipeline, resolvePipeline } from "../pipeline/load-pipeline.js";
-export { isStepJob, parseShard, type ResolvedStepJob, resolveStepJob, squarest, stepJobFileOf } from "./step-job.js";
+export { isStepJob, parseShard, resolveStepJob, squarest, stepJobFileOf } from "./step-job.js";
 export { jobFileOf, printJob, printJobFile, type ResolvedJob } from "./resolved-job.js";

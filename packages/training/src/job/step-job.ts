@@ -17,7 +17,7 @@ const count = z
   .max(2 ** 31 - 1);
 
 /** A job that trains a step which a user exported from JAX. The text of the step has the model, the loss and the optimizer. */
-export const stepJobFileSchema = z.strictObject({
+const stepJobFileSchema = z.strictObject({
   name: job.name,
   step: z.string().min(1).describe("Path of the StableHLO text"),
   step_hash: z
