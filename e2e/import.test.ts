@@ -29,6 +29,7 @@ const cases = {
   moe_ep8: "step.mlir",
   kv_decode: "step.mlir",
   cnn_dropout: "step.mlir",
+  pipeline_pp: "step.mlir",
   gpt_adamw: "step.loc.mlir",
   gpt_scan_remat: "step.loc.mlir",
   llama_fsdp8: "step.loc.mlir",

@@ -31,6 +31,11 @@ export async function tpuPython(): Promise<string> {
   return (await runSuccessfully(process.execPath, [join(root, "tools/xla/venv.mjs"), "--tpu"])).stdout.trim();
 }
 
+/** The interpreter of the environment with JAX, Flax and optax. Creates the environment if it is missing. */
+export async function flaxPython(): Promise<string> {
+  return (await runSuccessfully(process.execPath, [join(root, "tools/xla/venv.mjs"), "--flax"])).stdout.trim();
+}
+
 /** `run.py` of an export, on virtual CPU devices. */
 export const runExport = (python: string, directory: string, ...args: string[]): Promise<Ended> =>
   run(python, [join(directory, "run.py"), ...args], { env: { JAX_PLATFORMS: "cpu" } });

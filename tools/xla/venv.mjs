@@ -4,6 +4,7 @@
  * interpreter. If the environment is missing or damaged, the command first creates it with `environment.py`, which every export contains too.
  *
  *     --tpu         an environment that also contains Google's TPU compiler (libtpu)
+ *     --flax        an environment with JAX, Flax and optax, which the programs of configs/jax need
  *     --only-look   does not install; exits with 102 if the environment is missing
  */
 import { readFileSync } from "node:fs";
@@ -37,6 +38,13 @@ export function tpuRequirements(root) {
   const version = /export const libtpuVersion = "([\d.]+)"/.exec(source)?.[1] ?? "";
   return [...pinnedRequirements(root).filter((requirement) => requirement.startsWith("jax")), `libtpu==${version}`];
 }
+
+/** The versions of JAX with Flax and optax: those that made e2e/golden/stablehlo. @param {string} root */
+export const flaxRequirements = (root) => [
+  ...pinnedRequirements(root).filter((requirement) => requirement.startsWith("jax")),
+  "flax==0.12.8",
+  "optax==0.2.8",
+];
 
 /** A Python with pip and venv that JAX supports. @param {Session} session @returns {Promise<string>} */
 async function findPython(session) {
@@ -91,7 +99,11 @@ export const provideJax = async (session) => (await provideEnvironment(session, 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const session = new Session();
   const flags = process.argv.slice(2);
-  const requirements = flags.includes("--tpu") ? tpuRequirements(session.root) : pinnedRequirements(session.root);
+  const requirements = flags.includes("--tpu")
+    ? tpuRequirements(session.root)
+    : flags.includes("--flax")
+      ? flaxRequirements(session.root)
+      : pinnedRequirements(session.root);
   const ok = await underSession(session, async () => {
     const python = await provideEnvironment(session, requirements, { onlyLook: flags.includes("--only-look") });
     if (python === undefined) process.exitCode = notFound;

@@ -45,6 +45,8 @@ export {
   type DataReport,
   isDataReport,
   isTraining,
+  isStepReport,
+  type StepReport,
   isFinal,
   jobQuerySchema,
   jobStates,

@@ -313,8 +313,9 @@ const trainRowSchema = z.object({
   /** The number of updates, from 1. */
   step: count,
   loss: float,
-  grad_norm: float,
-  learning_rate: float,
+  /** Absent, like the learning rate, if the step of a user has no such result. */
+  grad_norm: float.optional(),
+  learning_rate: float.optional(),
   tokens_per_s: float,
   step_ms: float,
   eta_s: float,
@@ -476,17 +477,31 @@ const dataReportSchema = z.object({
 });
 export type DataReport = z.infer<typeof dataReportSchema>;
 
-export const reportSchema = z.union([comparisonReportSchema, trainingReportSchema, dataReportSchema]);
+
+/** The report of a job that trained a step which a user exported from JAX. It has no text and no held-out loss. */
+const stepReportSchema = trainingReportSchema
+  .omit({ heldout_loss: true, heldout_losses: true, unigram_loss: true, sample: true, zero: true })
+  .extend({
+    /** The file of the step. */
+    step_file: z.string(),
+    /** Scalar results of the last step. */
+    metrics: recipeMetricsSchema,
+  });
+export type StepReport = z.infer<typeof stepReportSchema>;
+
+export const reportSchema = z.union([comparisonReportSchema, stepReportSchema, trainingReportSchema, dataReportSchema]);
 export type Report = z.infer<typeof reportSchema>;
 
 /** The report of a job that trained. @throws if the job did something else */
 export function trainingReport(report: Report): TrainingReport {
-  assert(isTraining(report), "the job trained", report.id);
+  assert(isTraining(report), "the job trained a model of Lapidary", report.id);
   return report;
 }
 
-export const isTraining = (report: Report): report is TrainingReport => "train_loss" in report;
+/** Whether a job trained a model of Lapidary. */
+export const isTraining = (report: Report): report is TrainingReport => "heldout_loss" in report && !("comparison" in report);
 export const isDataReport = (report: Report): report is DataReport => "computed" in report;
+export const isStepReport = (report: Report): report is StepReport => "step_file" in report;
 
 export const isComparison = (report: Report): report is ComparisonReport => "comparison" in report;
 

@@ -23,7 +23,7 @@ export function addTrainRow(series: Series, row: TrainRow): void {
   );
   series.add(
     row.step,
-    trainColumns.map((name) => row[name]),
+    trainColumns.map((name) => row[name] ?? Number.NaN),
     more,
   );
 }

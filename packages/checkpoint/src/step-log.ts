@@ -49,8 +49,9 @@ type Line = z.infer<typeof lineSchema>;
 /** The metrics of a step in the step log. */
 export interface StepOutcome {
   readonly loss: number;
-  readonly grad_norm: number;
-  readonly learning_rate: number;
+  /** 0 in the log, like the learning rate, if the step has none. */
+  readonly grad_norm?: number;
+  readonly learning_rate?: number;
   readonly tokens_counted: number;
 }
 
@@ -162,7 +163,7 @@ export class StepLog {
    */
   commit(step: number, outcome: StepOutcome): boolean {
     assert(step === this.#at + 1, "steps are committed in order", step, this.#at);
-    const { loss, grad_norm, learning_rate, tokens_counted: tokens } = outcome;
+    const { loss, grad_norm = 0, learning_rate = 0, tokens_counted: tokens } = outcome;
     const digest = nextDigest(this.digestAt(step - 1) ?? firstDigest, step, [loss, grad_norm, learning_rate, tokens]);
     const known = this.digestAt(step);
     if (known !== undefined && known !== digest) throw replayDiffers(step, this.commitOf(step)?.loss, loss);

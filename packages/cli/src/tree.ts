@@ -407,10 +407,14 @@ export const commandTree: CommandSpec = {
     },
     {
       name: "parity",
-      summary: "compare Lapidary with golden runs of PyTorch, TRL and PEFT, on any mesh",
+      summary: "compare Lapidary with golden runs of PyTorch, TRL, PEFT and JAX, on any mesh",
       group: model,
       arguments: [
-        { name: "dir", description: "a parity bundle, such as e2e/golden/mha or e2e/golden/post/mqa", completes: "directory" },
+        {
+          name: "dir",
+          description: "a parity bundle, such as e2e/golden/mha, e2e/golden/post/mqa or e2e/golden/stablehlo/llama_fsdp8",
+          completes: "directory",
+        },
         { ...overrides, description: "key=value pairs of rules, context and moe, such as context.strategy=heads" },
       ],
       options: [

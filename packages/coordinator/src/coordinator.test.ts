@@ -144,7 +144,7 @@ describe("the coordinator", function () {
     const pid = (await client.get(doomed)).workers?.[0]?.pid ?? 0;
     process.kill(pid, "SIGKILL");
     strictEqual((await endOf(client, doomed)).state, "done");
-    const rows = async (id: string): Promise<[number, number, number][]> =>
+    const rows = async (id: string): Promise<[number, number, number | undefined][]> =>
       (await client.metrics(id)).metrics.flatMap((row) => (row.kind === "train" ? [[row.step, row.loss, row.grad_norm]] : []));
     deepStrictEqual(await rows(doomed), await rows(quiet));
     const { events } = await client.events(doomed);

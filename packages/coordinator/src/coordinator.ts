@@ -13,7 +13,7 @@ import {
   type Warning,
 } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
-import { jobWarnings, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
+import { jobWarnings, type LocatedJob, meshOf, needsInit, type ResolvedJob } from "@lapidary/training";
 import { type DataJob, dataJobIn } from "@lapidary/training/job";
 import type { z } from "zod";
 import type {
@@ -36,7 +36,7 @@ import { s3AccessOf } from "@lapidary/data-store";
 import { describeDataJob, runDataJob } from "./data-run.js";
 import { EventFeed } from "./event-feed.js";
 import { compareOnPod } from "@lapidary/comparison";
-import { listCheckpoints, execute } from "@lapidary/trainer";
+import { type ExecutionOptions, execute, executeStep, listCheckpoints } from "@lapidary/trainer";
 import { checkJobInputs } from "@lapidary/trainer/inputs";
 import { registryPath } from "@lapidary/api/worker-registry";
 import { openHome } from "@lapidary/api/home-directory";
@@ -45,7 +45,8 @@ import { PageFiles } from "./http/page-files.js";
 import { onPreferredPort } from "./http/preferred-port.js";
 import { type HttpServer, serveHttp } from "./http/server.js";
 import type { Service } from "./http/service.js";
-import { parsePlacedJob, describeJob, jobOfRun, prepareResume, sliceOf } from "./jobs.js";
+import { parsePlacedJob, describeJob, jobOfRun, prepareResume, sliceOf, submittedStep } from "./jobs.js";
+import { checkStepJob, describeStepJob, isStep, type QueuedJob, submitsStep } from "./step-jobs.js";
 import { Leadership } from "./leadership.js";
 import { endByNeeds, isUnfinishedNeed, unfinishedNeeds } from "./needs.js";
 import { cancelPipeline, checkNewPipeline, createPipeline, pipelineDetail, withNewestCheckpoints } from "./pipelines.js";
@@ -103,7 +104,7 @@ export class Coordinator {
   #token = "";
   readonly #pods = new Pods();
   /** Jobs of runs that have no slice yet. Each is tried again when chips become free. */
-  readonly #waiting = new Map<string, ResolvedJob>();
+  readonly #waiting = new Map<string, QueuedJob>();
   /** Runs that have a slice, and the controller that stops each of them. */
   readonly #running = new Map<string, AbortController>();
   /** The run of a data pipeline. */
@@ -360,24 +361,25 @@ export class Coordinator {
 
   /** Trains, or compares models. */
   async #execute(placed: OnChips, { abort, drain }: { readonly abort: AbortSignal; readonly drain: AbortSignal }): Promise<Report> {
-    const { run, slice } = placed;
+    const { run, slice, job } = placed;
     const { root, home, workers } = this.#options;
     const workerManager = ensure(this.#workerManager, "workers");
-    const job = await withNewestCheckpoints(placed.job);
-    return (job.recipe === "compare" ? compareOnPod : execute)({
+    const options = {
       run,
-      job,
       slice,
       root,
       workers: job.workers ?? workersForSlice(workers, sliceOf(job)),
       cacheDir: join(home, "cache"),
-      startGroup: (options) => workerManager.startGroup(run, options),
-      hasWorkers: (count) => workerManager.hasWorkers(count, job.numerics),
+      startGroup: (group: Parameters<ExecutionOptions["startGroup"]>[0]) => workerManager.startGroup(run, group),
+      hasWorkers: (count: number) => workerManager.hasWorkers(count, job.numerics),
       clock: this.#clock,
       signal: abort,
       drain,
       failpoints: this.#options.failpoints ?? noFailpoints,
-    });
+    };
+    if (isStep(job)) return executeStep({ ...options, job });
+    const current = await withNewestCheckpoints(job);
+    return (current.recipe === "compare" ? compareOnPod : execute)({ ...options, job: current });
   }
 
   #finish(run: Run, state: "done" | "failed" | "cancelled", error?: LapidaryError): void {
@@ -417,22 +419,17 @@ export class Coordinator {
       return this.#create(runs, { ...describeDataJob(dataJob, home), name: nameOf(request, dataJob.name), priority }, []);
     }
     const runsDirectory = join(home, "runs");
-    const { job, locationOf, warnings: renamed } = parsePlacedJob(request, root, { runsDirectory });
+    const submitted = submitsStep(request) ? submittedStep(request, root) : parsePlacedJob(request, root, { runsDirectory });
+    const { job } = submitted;
     // A repeated request returns the run that the first request created, even if its inputs have changed.
     const isKnown = request.name !== undefined && runs.find(request.name) !== undefined;
     const warnings = isKnown
       ? []
-      : [
-          ...renamed,
-          ...checkOutput(job, runsDirectory),
-          ...(await checkJobInputs(job, { projectRoot: root, locationOf, runsDirectory })),
-          ...jobWarnings(job),
-        ];
-    return this.#create(
-      runs,
-      { ...describeJob(job), name: nameOf(request, job.name), priority: request.priority ?? job.priority },
-      warnings,
-    );
+      : "locationOf" in submitted
+        ? await checkSubmitted(submitted, root, runsDirectory)
+        : checkStepJob(submitted.job, runsDirectory);
+    const description = isStep(job) ? describeStepJob(job) : describeJob(job);
+    return this.#create(runs, { ...description, name: nameOf(request, job.name), priority: request.priority ?? job.priority }, warnings);
   }
 
   async #create(runs: RunStore, wanted: Omit<NewRun, "queue_id">, warnings: readonly Warning[]): Promise<Submitted> {
@@ -482,15 +479,15 @@ export class Coordinator {
     const dataJob = dataJobIn(run.identity.job);
     if (dataJob !== undefined) return this.#resumeData(run, dataJob, overrides);
     prepareResume(run, root, overrides);
-    const job = await withNewestCheckpoints(jobOfRun(run, root));
-    const warnings = jobWarnings(job);
     const checkpoints = await listCheckpoints(join(run.directory, runFiles.checkpoints));
-    const readsInit = checkpoints.length === 0 || needsInit(job);
-    await checkJobInputs(job, { projectRoot: root, readsInit, isPending: (of) => isUnfinishedNeed(of, run, runs) });
-    run.resume(job.train.steps, printMesh(meshOf(job)));
+    const job = jobOfRun(run, root);
+    const warnings = isStep(job)
+      ? checkStepJob(job, join(this.home, "runs"))
+      : await checkResumed(await withNewestCheckpoints(job), root, checkpoints.length === 0, (of) => isUnfinishedNeed(of, run, runs));
+    run.resume(isStep(job) ? job.steps : job.train.steps, printMesh(meshOf(job)));
     await this.#enqueueResumed(run);
     run.warn(warnings);
-    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0, warnings };
+    return { id: run.id, state: run.state, from_step: checkpoints.at(-1)?.step ?? 0, warnings: [...warnings] };
   }
 
   /** The file of the pipeline is read again: what it changes is computed, and the rest is found. */
@@ -540,12 +537,35 @@ const nameOf = ({ name }: { readonly name?: string | undefined }, like: string):
 
 export const startCoordinator = (options: CoordinatorOptions): Promise<Coordinator> => Coordinator.start(options);
 
+/** The inputs of a job that was submitted, before it waits for its chips. */
+const checkSubmitted = async (
+  { job, locationOf, warnings }: LocatedJob,
+  projectRoot: string,
+  runsDirectory: string,
+): Promise<readonly Warning[]> => [
+  ...warnings,
+  ...checkOutput(job, runsDirectory),
+  ...(await checkJobInputs(job, { projectRoot, locationOf, runsDirectory })),
+  ...jobWarnings(job),
+];
+
+/** The inputs of a job that is resumed. @param isFirst whether the run has no checkpoint */
+async function checkResumed(
+  job: ResolvedJob,
+  projectRoot: string,
+  isFirst: boolean,
+  isPending: (run: string) => boolean,
+): Promise<readonly Warning[]> {
+  await checkJobInputs(job, { projectRoot, readsInit: isFirst || needsInit(job), isPending });
+  return jobWarnings(job);
+}
+
 /** A run that has its chips. A run without a job has ended before. */
 type Placed = { readonly run: Run } | { readonly run: Run; readonly dataJob: DataJob } | OnChips;
 
 interface OnChips {
   readonly run: Run;
-  readonly job: ResolvedJob;
+  readonly job: QueuedJob;
   readonly slice: SlicePlace;
 }
 

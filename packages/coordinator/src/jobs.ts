@@ -13,6 +13,7 @@ import {
   meshOf,
   type LocatedJob,
   type ResolvedJob,
+  type ResolvedStepJob,
   resolveJob,
   resolveLocatedJob,
 } from "@lapidary/training";
@@ -21,6 +22,7 @@ import { z } from "zod";
 import type { submitRequestSchema } from "@lapidary/api";
 import { checkSliceFits, type SliceRequest } from "./pods.js";
 import { readJobFile } from "@lapidary/api/job-file";
+import { checkStepResume, isStep, namesStep, parseStepJob, type QueuedJob } from "./step-jobs.js";
 import { type Run, runFiles, type NewRun } from "@lapidary/telemetry";
 
 const configsDir = (root: string): string => join(root, "configs");
@@ -51,6 +53,16 @@ export function parsePlacedJob(request: z.output<typeof submitRequestSchema>, ro
 const givenJob = ({ job, yaml, printed }: z.output<typeof submitRequestSchema>, base: string): JobText | JobValue =>
   job === undefined ? { text: ensure(yaml, "yaml"), file: "job", base, isPrinted: printed } : { value: job, file: "job", base };
 
+/** The job of a request that submits an exported step. */
+export function submittedStep(
+  { job = {}, overrides, base }: z.output<typeof submitRequestSchema>,
+  root: string,
+): { readonly job: ResolvedStepJob } {
+  const step = parseStepJob({ value: job, file: "job", base: base ?? root }, overrides, configsDir(root));
+  checkSliceFits(sliceOf(step));
+  return { job: step };
+}
+
 /** What the run store records of a job. */
 export function describeJob(job: ResolvedJob): Omit<NewRun, "name" | "priority" | "queue_id"> {
   return {
@@ -68,12 +80,14 @@ export function describeJob(job: ResolvedJob): Omit<NewRun, "name" | "priority" 
 }
 
 /** The job of a run: its job file, which needs no other file, and the overrides of each resume. */
-export function jobOfRun(run: Run, root: string): ResolvedJob {
+export function jobOfRun(run: Run, root: string): QueuedJob {
   return jobWith(run, root, resumeOverrides(run));
 }
 
-function jobWith(run: Run, root: string, overrides: readonly string[]): ResolvedJob {
-  const job = resolveJob(readJobFile(run.directory), [...overrides], { configsDir: configsDir(root), base: run.directory });
+function jobWith(run: Run, root: string, overrides: readonly string[]): QueuedJob {
+  const file = readJobFile(run.directory);
+  if (namesStep(file)) return parseStepJob(file, overrides, configsDir(root));
+  const job = resolveJob(file, [...overrides], { configsDir: configsDir(root), base: run.directory });
   return withLossChunks(job, root);
 }
 
@@ -93,6 +107,12 @@ export function prepareResume(run: Run, root: string, overrides: readonly string
   const all = [...resumeOverrides(run), ...overrides];
   const [before, after] = [jobOfRun(run, root), jobWith(run, root, all)];
   checkSliceFits(sliceOf(after));
+  if (isStep(before) && isStep(after)) checkStepResume(before, after);
+  else if (!isStep(before) && !isStep(after)) checkModelResume(run, before, after);
+  if (overrides.length > 0) replaceFile(join(run.directory, runFiles.resume), `${JSON.stringify({ overrides: all })}\n`);
+}
+
+function checkModelResume(run: Run, before: ResolvedJob, after: ResolvedJob): void {
   for (const [part, of] of Object.entries(immutableOnResume)) {
     const found = firstDifference(of(before), of(after), part);
     // Below `model`, a resolved job has other names than a job file.
@@ -105,7 +125,6 @@ export function prepareResume(run: Run, root: string, overrides: readonly string
       });
   }
   checkHistory(run, before, after);
-  if (overrides.length > 0) replaceFile(join(run.directory, runFiles.resume), `${JSON.stringify({ overrides: all })}\n`);
 }
 
 /** Weights of steps that the run has trained cannot change. @throws LAP_MIXTURE_HISTORY */
@@ -155,6 +174,6 @@ const immutableOnResume: Readonly<Record<string, (job: ResolvedJob) => JsonValue
   train: ({ train: { steps: _, eval: __, init: ___, ...train } }) => asJson(train),
 };
 
-export function sliceOf({ pod, pods, slice }: ResolvedJob): SliceRequest {
+export function sliceOf({ pod, pods, slice }: Pick<ResolvedJob, "pod" | "pods" | "slice">): SliceRequest {
   return { kind: { name: pod.name ?? pod.torus, torus: parseTorus(pod.torus) }, dims: parseTorus(slice).dims, pods };
 }

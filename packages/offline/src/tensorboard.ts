@@ -18,8 +18,8 @@ function scalarsOf(row: MetricsRow): Record<string, number> | undefined {
   const { loss, grad_norm, learning_rate, tokens_per_s, step_ms } = row;
   return {
     "train/loss": loss,
-    "train/grad_norm": grad_norm,
-    "train/learning_rate": learning_rate,
+    ...(grad_norm === undefined ? {} : { "train/grad_norm": grad_norm }),
+    ...(learning_rate === undefined ? {} : { "train/learning_rate": learning_rate }),
     "train/tokens_per_s": tokens_per_s,
     "train/step_ms": step_ms,
   };

@@ -1,5 +1,4 @@
 import { sizeOf } from "@lapidary/ir";
-import { assert } from "@lapidary/std";
 import { type GroupLayout, arrayLayout, blockOf } from "./block-layout.js";
 import { type BlockSegments, blockDimsOf, firstReplicas, segmentsOf } from "./blocks.js";
 import { count, record } from "./decode.js";
@@ -9,7 +8,7 @@ import { type TensorSpec, tensorSpecDecoder } from "./tensor-spec.js";
 /** A file starts at a multiple of this in the staging buffer, so that direct I/O can write it. */
 const fileAlignment = 4096;
 
-/** Bytes of a number in a checkpoint: its arrays are f32. */
+/** Bytes of a number in a checkpoint. Workers have 4 bytes for each number of every type. */
 const numberBytes = 4;
 
 /** The native library computes checksums of segments whose length is a multiple of this: `kRunBlock` of checksum.h. */
@@ -66,7 +65,6 @@ export function checkpointLayout(specs: readonly CheckpointFileSpec[]): Checkpoi
     };
     const parts = head.map(([name, constant]) => part(name, constant.length, { constant }));
     for (const [name, tensor] of arrays) {
-      assert(tensor.dtype === "f32", "arrays of a checkpoint are f32", tensor);
       tensors.push({ tensor, begin: end });
       parts.push(part(name, numberBytes * sizeOf(tensor.dims), { tensor }));
     }

@@ -1,4 +1,12 @@
-import { isComparison, isDataReport, type ComparisonReport, type JobSummary, type PipelineDetail, type Report } from "@lapidary/api";
+import {
+  isComparison,
+  isDataReport,
+  isStepReport,
+  type ComparisonReport,
+  type JobSummary,
+  type PipelineDetail,
+  type Report,
+} from "@lapidary/api";
 import { textTable } from "@lapidary/std";
 
 /** The state of a job in a table. A job of a pipeline may wait for other runs. */
@@ -8,6 +16,7 @@ export const stateText = ({ state, waiting_for }: Pick<JobSummary, "state" | "wa
 /** The result of a job in one line. */
 export function resultText(report: Report): string {
   if (isDataReport(report)) return `${report.documents} documents, dataset ${report.out}`;
+  if (isStepReport(report)) return `loss ${report.train_loss.toFixed(3)}, checkpoint ${report.checkpoint}`;
   if (!isComparison(report)) return `held-out loss ${report.heldout_loss.toFixed(3)}, checkpoint ${report.checkpoint}`;
   const rates = report.comparison.sets.flatMap(({ result }) => (result === null ? [] : [`win rate ${result.rate.toFixed(3)}`]));
   return [...rates, `report ${report.answers.replace("answers.jsonl", "comparison.txt")}`].join(", ");

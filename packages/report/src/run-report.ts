@@ -1,4 +1,13 @@
-import { type DataReport, isComparison, isDataReport, type MetricsRow, type Report, type TrainingReport } from "@lapidary/api";
+import {
+  type DataReport,
+  isComparison,
+  isDataReport,
+  isStepReport,
+  type MetricsRow,
+  type Report,
+  type StepReport,
+  type TrainingReport,
+} from "@lapidary/api";
 import { formatBytes, formatCount, formatDuration, textTable, counted } from "@lapidary/std";
 import type { Paint } from "./paint.js";
 import { type CurvePoint, drawCurve } from "./curve.js";
@@ -17,13 +26,14 @@ export function runReport(report: Report, metrics: readonly MetricsRow[], { colu
   if (isComparison(report)) return `\n${report.text}\n\nprompts, answers and verdicts: ${report.answers}`;
   if (isDataReport(report)) return `\n${dataText(report)}`;
   const heading = (text: string): string => `\n${paint.bold(text)}`;
+  const isStep = isStepReport(report);
   const losses: CurvePoint[] = metrics.flatMap((row) => (row.kind === "train" ? [{ step: row.step, value: row.loss }] : []));
   return [
-    heading("Training loss (nats per token)"),
+    heading(isStep ? "Training loss" : "Training loss (nats per token)"),
     drawCurve(losses, { width: Math.max(20, Math.min(columns - 12, 72)), height: 8 }),
-    heading("Losses"),
-    lossText(report),
-    ...(report.sample.prompt + report.sample.text === "" ? [] : [heading("A sample"), sampleText(report.sample, columns, paint)]),
+    heading(isStep ? "Results of the last step" : "Losses"),
+    isStep ? resultText(report) : lossText(report),
+    ...(isStep || report.sample.prompt + report.sample.text === "" ? [] : [heading("A sample"), sampleText(report.sample, columns, paint)]),
     heading("What each chip held"),
     held(report),
     heading("What each chip sent in a step"),
@@ -32,8 +42,12 @@ export function runReport(report: Report, metrics: readonly MetricsRow[], { colu
     times(report),
     heading("Checkpoint"),
     `  ${report.checkpoint}`,
-    `  ${paint.dim(`sample it:  lapidary sample ${report.id} "your prompt"`)}`,
-    `  ${paint.dim(`export it:  lapidary ckpt export ${report.id} -o DIR   (safetensors; transformers loads it)`)}`,
+    ...(isStep
+      ? []
+      : [
+          `  ${paint.dim(`sample it:  lapidary sample ${report.id} "your prompt"`)}`,
+          `  ${paint.dim(`export it:  lapidary ckpt export ${report.id} -o DIR   (safetensors; transformers loads it)`)}`,
+        ]),
   ].join("\n");
 }
 
@@ -54,6 +68,12 @@ function dataText({ out, sources, documents, documents_in, computed, found, tota
   ].join("\n");
 }
 
+/** The scalar results of the last step of a user's program. */
+const resultText = ({ metrics, steps }: StepReport): string =>
+  Object.entries(metrics)
+    .map(([name, value]) => `  ${name}  ${value.toPrecision(6)}   after ${counted(steps, "step")}`)
+    .join("\n");
+
 function lossText(report: TrainingReport): string {
   const { train_loss, heldout_loss, unigram_loss, tokens, steps } = report;
   const below = unigram_loss - heldout_loss;
@@ -71,7 +91,7 @@ function lossText(report: TrainingReport): string {
 const perplexity = (loss: number): string => (loss > 20 ? "huge" : Math.exp(loss).toPrecision(3));
 
 /** The bytes of each chip, compared with those of one chip without sharding. */
-function held(report: TrainingReport): string {
+function held(report: TrainingReport | StepReport): string {
   const { params, optimizer, gradients } = report.bytes_per_chip;
   const whole = report.parameters * 4;
   const row = (what: string, bytes: number, unsharded: number): string[] => [
@@ -81,7 +101,7 @@ function held(report: TrainingReport): string {
     share(bytes, unsharded),
   ];
   return [
-    `  ${formatCount(report.parameters)} parameters over ${counted(report.chips, "chip")}, mesh ${report.mesh}, ZeRO stage ${report.zero}, emulated by ${counted(report.workers, "worker")}`,
+    `  ${formatCount(report.parameters)} parameters over ${counted(report.chips, "chip")}, mesh ${report.mesh}${isStepReport(report) ? "" : `, ZeRO stage ${report.zero}`}, emulated by ${counted(report.workers, "worker")}`,
     textTable(
       [{ title: "  " }, { title: "per chip", align: "right" }, { title: "the whole", align: "right" }, { title: "share", align: "right" }],
       [row("parameters", params, whole), row("optimizer state", optimizer, 2 * whole), row("gradients", gradients, whole)],
@@ -95,7 +115,7 @@ function share(part: number, whole: number): string {
   return parts <= 1 ? "all" : `1/${Math.abs(parts - Math.round(parts)) < 0.01 || parts >= 100 ? Math.round(parts) : parts.toFixed(1)}`;
 }
 
-function moved(report: TrainingReport): string {
+function moved(report: TrainingReport | StepReport): string {
   if (report.collectives.length === 0) return "  nothing: this program needs no collective";
   const rows = report.collectives.map(({ op, axis, count, bytes_per_chip, why }) => [
     `  ${op}`,
@@ -123,7 +143,7 @@ function moved(report: TrainingReport): string {
 /** The clause before the colon, which names the operation. The cause after the colon is omitted. */
 const reason = (why: string): string => why.split(":", 1)[0] ?? "";
 
-function times(report: TrainingReport): string {
+function times(report: TrainingReport | StepReport): string {
   const { total, ...parts } = report.timings_ms;
   const shown = Object.entries(parts).filter(([, ms]) => ms >= 50);
   const list = shown.map(([what, ms]) => `${what} ${formatDuration(ms)}`).join(", ");

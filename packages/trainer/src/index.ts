@@ -34,3 +34,4 @@ export { rlStates } from "./rl/rl-programs.js";
 export { RlStepController } from "./rl/rl-step-controller.js";
 export { Rollout } from "./rl/rollout.js";
 export { completionEnds, sequenceRows, trimmedCompletions } from "./rl/rollout-rows.js";
+export { executeStep } from "./imported/execute-step.js";

@@ -33,6 +33,14 @@ export {
   zeroOptions,
 } from "./job/resolved-job.js";
 export { jobWarnings, shardingFindings } from "./job/sharding-findings.js";
+export {
+  isStepJob,
+  isStepValue,
+  parseShard,
+  type ResolvedStepJob,
+  resolveStepJob,
+  stepJobFileText,
+} from "./job/step-job.js";
 export type { UpdateConfig } from "./optimizer/optimizer-config.js";
 export { type ParityBundle, readParityBundle } from "./parity/bundle.js";
 export { BundleFile, bundleError } from "./parity/bundle-file.js";

@@ -12,7 +12,7 @@ import {
   stageText,
 } from "@lapidary/offline/explain";
 import type { ResolvedJob } from "@lapidary/offline/job-file";
-import { isStepFile } from "@lapidary/offline/step-file";
+import { isStepFile } from "@lapidary/offline/is-step-file";
 import type { Paint } from "@lapidary/report/paint";
 import { lossChunksText } from "@lapidary/report/plan-text";
 import { explainedStepText } from "@lapidary/report/step-file-text";

@@ -260,13 +260,22 @@ const recipeMetrics = (metrics: Readonly<Record<string, number>> = {}): string =
     .map(([name, value]) => `  ${name} ${value.toPrecision(4)}`)
     .join("");
 
+const normAndRate = ({
+  grad_norm,
+  learning_rate,
+}: {
+  readonly grad_norm?: number | undefined;
+  readonly learning_rate?: number | undefined;
+}): string =>
+  `${grad_norm === undefined ? "" : `  grad norm ${grad_norm.toFixed(3)}`}${learning_rate === undefined ? "" : `  lr ${learning_rate.toExponential(2)}`}`;
+
 function eventDetail(event: StreamEvent): string {
   switch (event.event) {
     case "state":
       return [event.data.state, ...(event.data.activity === undefined ? [] : [activityText(event.data.activity)])].join(": ");
     case "metrics":
       return event.data.kind === "train"
-        ? `step ${event.data.step}  loss ${event.data.loss.toFixed(4)}  grad norm ${event.data.grad_norm.toFixed(3)}  lr ${event.data.learning_rate.toExponential(2)}  ${Math.round(event.data.step_ms)} ms${recipeMetrics(event.data.metrics)}`
+        ? `step ${event.data.step}  loss ${event.data.loss.toFixed(4)}${normAndRate(event.data)}  ${Math.round(event.data.step_ms)} ms${recipeMetrics(event.data.metrics)}`
         : `step ${event.data.step}  held-out loss ${event.data.heldout_loss.toFixed(4)}  unigram ${event.data.unigram_loss.toFixed(4)}${recipeMetrics(event.data.metrics)}`;
     case "log":
       return `${event.data.source}: ${event.data.line}`;

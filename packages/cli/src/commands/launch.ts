@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import type { CoordinatorClient } from "@lapidary/api/client";
 import type { StepProfile } from "@lapidary/offline/step-profile";
 import type { LaunchFile } from "@lapidary/offline/submission";
+import { isStepFile } from "@lapidary/offline/is-step-file";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
@@ -18,15 +19,17 @@ import type { LaunchOptions } from "./launch-options.js";
 export async function launch(context: Context, options: LaunchOptions): Promise<ExitCode> {
   const { console } = context;
   const { readLaunchFile } = await import("@lapidary/offline/submission");
-  const file = readLaunchFile(context, options.job);
-  if (file.isPipeline) return (await import("./launch-pipeline.js")).launchPipeline(context, options, file.text);
+  const file = isStepFile(options.job) ? options.job : readLaunchFile(context, options.job);
+  if (typeof file !== "string" && file.isPipeline)
+    return (await import("./launch-pipeline.js")).launchPipeline(context, options, file.text);
   if (options.detach && options.tensorboard !== undefined)
     throw argumentError(
       "--tensorboard writes while the job is followed, and -d does not follow",
       "launch",
       "leave -d out, or use `lapidary export-run ID --tensorboard DIR` afterwards",
     );
-  const request = file.isDataPipeline
+  const isData = typeof file !== "string" && file.isDataPipeline;
+  const request = isData
     ? await dataSubmission(context, options)
     : await submissionOf(
         context,
@@ -88,16 +91,20 @@ async function tensorboardRows(
 /** The request to the coordinator: the resolved job. The job and its inputs are checked before the request is sent. */
 export async function submission(context: Context, options: Omit<LaunchOptions, "detach">): Promise<SubmitRequest> {
   const { readLaunchFile } = await import("@lapidary/offline/submission");
-  return submissionOf(context, readLaunchFile(context, options.job), options);
+  return submissionOf(context, isStepFile(options.job) ? options.job : readLaunchFile(context, options.job), options);
 }
 
+/** @param file a job file, or the path of a step that JAX exported */
 async function submissionOf(
   context: Context,
-  file: LaunchFile,
+  file: LaunchFile | string,
   { overrides, name, priority }: Omit<LaunchOptions, "detach" | "job">,
 ): Promise<SubmitRequest> {
-  const { readSubmission } = await import("@lapidary/offline/submission");
-  const submitted = await readSubmission(context, file.text, overrides, (warning) => context.console.warn(warning));
+  const { readStepSubmission, readSubmission } = await import("@lapidary/offline/submission");
+  const submitted =
+    typeof file === "string"
+      ? await readStepSubmission(context, file, overrides)
+      : await readSubmission(context, file.text, overrides, (warning) => context.console.warn(warning));
   return { job: submitted.job, priority: priority ?? submitted.priority, ...(name === undefined ? {} : { name }) };
 }
 

@@ -8,7 +8,7 @@ import type { Context } from "../context.js";
 import { checkOutput, writeOutputFile } from "../output/output.js";
 import { fitLines, planText, removeRepetition, searchText } from "@lapidary/report/plan-text";
 import { plannedStepText } from "@lapidary/report/step-file-text";
-import { isStepFile } from "@lapidary/offline/step-file";
+import { isStepFile } from "@lapidary/offline/is-step-file";
 import { programsText } from "@lapidary/report/programs-text";
 import type { Console } from "../terminal/console.js";
 import { consoleReporter } from "../terminal/console-reporter.js";

@@ -2,6 +2,7 @@ import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
 import type { Sharding, Value } from "@lapidary/ir";
 import { type Propagated, winnerText } from "../propagate/index.js";
+import { Priority } from "../propagate/rules.js";
 
 /**
  * The cause of a collective, as one sentence: the array, the axes, the rule from which the sharding comes, and the request.
@@ -47,7 +48,9 @@ export function reasonFor(
   const because =
     conflict === undefined || conflict.winner.kind === "wholeDim"
       ? ""
-      : `, because the op uses ${names(surplus)} for ${winnerText(conflict.winner)}`;
+      : conflict.winner.kind === "claim" && conflict.winner.origin.priority === Priority.given
+        ? `, because the op splits another dim over ${names(surplus)}, by ${winnerText(conflict.winner)}`
+        : `, because the op uses ${names(surplus)} for ${winnerText(conflict.winner)}`;
   return `gathers dim ${d} of ${value.name} over ${names(surplus)}: it is split there by ${root}; ${request.text} needs it whole${because}`;
 }
 

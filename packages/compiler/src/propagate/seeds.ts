@@ -14,9 +14,13 @@ export function seedsOfGraph(graph: Graph, options: PropagateOptions): Seed[][][
   return graph.values.map((value) => seedsOf(value, options, ofParameters));
 }
 
+/** What the user stated: the sharding of an argument, or a constraint in a line of the program. */
+const statedCause = ({ name, op, scope }: Value): string =>
+  op === "parameter" || scope.line === undefined ? `the stated sharding of ${name}` : `the constraint at ${scope.line}`;
+
 function seedsOf(value: Value, options: PropagateOptions, ofParameters: ReadonlySet<string>): Seed[][] {
   const given = options.constraints?.get(value.name);
-  if (given !== undefined) return given.dims.map((atoms) => [{ atoms, priority: Priority.given, cause: "given" }]);
+  if (given !== undefined) return given.dims.map((atoms) => [{ atoms, priority: Priority.given, cause: statedCause(value) }]);
   const isNamed =
     value.op === "constrain" || value.logicalAxes !== undefined || value.role !== undefined || options.assumed?.has(value.name) === true;
   // No rule applies to a value without logical axes and role, as most values are.

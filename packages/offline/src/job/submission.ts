@@ -8,19 +8,15 @@ import {
   isDataEntry,
   isDataPipeline,
   isPipeline,
+  isStepJob,
   jobFileOf,
   type JobText,
   type LocatedJob,
 } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
 import { jobOfText, pipelineOfText, readLaunchText } from "./job-text.js";
-
-/** A job as the coordinator receives it. */
-export interface JobSubmission {
-  /** A job file that needs no other file of `configs`. */
-  readonly job: ReturnType<typeof jobFileOf>;
-  readonly priority: number;
-}
+import type { JobSubmission } from "./job-submission.js";
+import { readStepSubmission } from "./step-submission.js";
 
 /** A pipeline as the coordinator receives it. */
 export interface PipelineSubmission {
@@ -55,6 +51,7 @@ export async function readSubmission(
   overrides: readonly string[],
   onWarning: (warning: Warning) => void,
 ): Promise<JobSubmission> {
+  if (isStepJob(text)) return readStepSubmission(directories, text, overrides);
   const located = await jobOfText(directories, text, overrides);
   located.warnings.forEach(onWarning);
   await checkInputsOf(directories, located);
@@ -93,6 +90,8 @@ export function dataSubmissionOf(file: string, cwd: string): DataJob {
   readPipeline(job.pipeline);
   return job;
 }
+
+export { readStepSubmission } from "./step-submission.js";
 
 const checkInputsOf = (
   { root, home }: Directories,

@@ -20,10 +20,13 @@ import { type ParityOptions, type ParityPlan, checkChunks, checkMicrobatches, pl
 import { type ParityForm, parityForm } from "./parity-form.js";
 import { type ParityEnvironment, withParitySession } from "./parity-session.js";
 import { type PostParityOutcome, comparePostTraining, partOptionError } from "./post-parity.js";
+import { isStepBundle } from "./step-bundle.js";
+import { compareStep, type StepParityOutcome } from "./step-parity.js";
 
 export type { ParityTolerances } from "@lapidary/training";
 export type { ParityOptions } from "./parity-plan.js";
 export type { PostParityResult } from "./post-parity.js";
+export type { StepParityResult } from "./step-parity.js";
 
 /** The fields that `lapidary parity --json` prints. */
 export interface ParityResult extends ParityDeviations {
@@ -45,7 +48,7 @@ export interface ParityOutcome {
 
 /**
  * Runs a golden bundle on a worker group of its own and compares the results with those of PyTorch; a bundle of post-training with those of
- * TRL, PEFT and transformers.
+ * TRL, PEFT and transformers; an exported step with those of JAX.
  *
  * @param options `directory` is absolute
  */
@@ -53,8 +56,9 @@ export async function compareWithGolden(
   options: ParityOptions,
   environment: ParityEnvironment,
   reporter: Reporter,
-): Promise<ParityOutcome | PostParityOutcome> {
+): Promise<ParityOutcome | PostParityOutcome | StepParityOutcome> {
   const { directory } = options;
+  if (isStepBundle(directory)) return compareStep(options, environment, reporter);
   const plan = planParity(options, availableParallelism());
   if (options.workers !== undefined && plan.workers < options.workers)
     reporter.say(`a mesh of ${printMesh(plan.mesh)} keeps ${plan.workers} of ${options.workers} workers busy: using ${plan.workers}`);

@@ -1,14 +1,12 @@
-import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
-import { compile, type ExplainedCollective, explainCollectives, type Program, type WeightShards, weightShards } from "@lapidary/compiler";
+import { type ExplainedCollective, explainCollectives, type Program, type WeightShards, weightShards } from "@lapidary/compiler";
 import { calibrationWarning, type Machine, type PlanReport, planReport, simulate } from "@lapidary/simulator";
-import { type GivenShardings, givenShardings, type ImportedStep, importStep, meshOfStep } from "@lapidary/stablehlo";
-import { isSystemError, LapidaryError, systemError, type Warning } from "@lapidary/std";
+import type { GivenShardings, ImportedStep } from "@lapidary/stablehlo";
+import { LapidaryError, type Warning } from "@lapidary/std";
 import { chipCount, type Mesh, meshSize, parseTorus, printMesh } from "@lapidary/topology";
+import { compileImported, readStepText } from "@lapidary/trainer/imported";
+import { parseShard, squarest } from "@lapidary/training/job";
 import { machineOf } from "@lapidary/trainer/recipes";
-
-/** Whether a word of the command line names the text of a step instead of a job. */
-export const isStepFile = (word: string): boolean => word.endsWith(".mlir");
 
 /** What the words after the file decide: `mesh.data=8`, `shard.NAME=data,-`, `slice=2x4`, `pods=2`, `numerics=f32`. */
 interface StepOptions {
@@ -38,23 +36,9 @@ export interface StepFile {
 export function compileStepFile(path: string, cwd: string, words: readonly string[]): StepFile {
   const file = resolve(cwd, path);
   const options = readOptions(words);
-  const step = importStep(readText(file, path), path);
-  const mesh = meshOfStep(step, path, options.mesh);
-  const given = givenShardings(step, mesh, path, options.shardings);
-  const { constraints, open } = given;
-  const program = compile(step.graph, { mesh, rules: {}, zero: { stage: 0, axes: [] }, constraints, open, verify: false });
+  const { step, mesh, given, program } = compileImported(readStepText(file, path), path, options);
   const about = { name: basename(path, ".mlir"), file, chips: meshSize(mesh), meshText: printMesh(mesh) };
   return { ...about, step, mesh, options, program, given, warnings: freeWarnings(step, mesh, given) };
-}
-
-function readText(file: string, path: string): string {
-  try {
-    const bytes = readFileSync(file);
-    const start = bytes.toString("latin1", 0, 4);
-    return start === "ML\u00efR" ? start : bytes.toString("utf8");
-  } catch (cause) {
-    throw isSystemError(cause) ? systemError(cause, { doing: "read the step", place: path }) : cause;
-  }
 }
 
 /** Arguments without a stated sharding, if there are several chips. */
@@ -78,11 +62,7 @@ function readOptions(words: readonly string[]): StepOptions {
     const equals = word.indexOf("=");
     const [key, value] = [word.slice(0, Math.max(0, equals)), word.slice(equals + 1)];
     if (key.startsWith("mesh.") && /^\d+$/.test(value)) mesh[key.slice("mesh.".length)] = Number(value);
-    else if (key.startsWith("shard."))
-      shardings.set(
-        key.slice("shard.".length),
-        value.split(",").map((dim) => (dim === "-" || dim === "" ? [] : dim.split("+"))),
-      );
+    else if (key.startsWith("shard.")) shardings.set(key.slice("shard.".length), parseShard(value));
     else if (key === "slice") found.slice = value;
     else if (key === "pods" && /^[1-9]\d{0,4}$/.test(value)) found.pods = Number(value);
     else if (key === "numerics" && (value === "f32" || value === "mxu")) found.numerics = value;
@@ -114,13 +94,6 @@ function machineOfStep({ mesh, options }: StepFile, root: string, chip: string):
 
 /** Chips of a whole v5e pod. */
 const chipsOfPod = 256;
-
-/** The factors of a number that are nearest to each other: 8 → 2x4. */
-function squarest(chips: number): string {
-  let rows = Math.floor(Math.sqrt(chips));
-  while (chips % rows !== 0) rows--;
-  return `${rows}x${chips / rows}`;
-}
 
 export interface StepFilePlan {
   readonly report: PlanReport;

@@ -1,5 +1,5 @@
 import type { Sharding, TensorType } from "@lapidary/ir";
-import { LapidaryError } from "@lapidary/std";
+import { LapidaryError, suggest } from "@lapidary/std";
 import { atomsSize, type Mesh, makeMesh, parseAtoms } from "@lapidary/topology";
 import type { ImportedStep, StepArgument } from "./import-step.js";
 import { type TextSharding } from "./sharding.js";
@@ -108,11 +108,37 @@ const sharding = (file: string, name: string, message: string): LapidaryError =>
   });
 
 function unknownArgument(step: ImportedStep, file: string, leaf: string): LapidaryError {
-  const names = step.arguments.map(({ name }: StepArgument) => name);
+  const near = nearest(leaf, step.arguments);
+  const batch = step.arguments.filter(({ role }) => role === "batch").map(({ name }) => name);
   return new LapidaryError({
     code: "LAP_IMPORT_SHARDING",
     message: `the step has no argument "${leaf}"`,
     location: `${file}: shard.${leaf}`,
-    remedy: `arguments are ${names.slice(0, 20).join(", ")}${names.length > 20 ? ", …" : ""}`,
+    remedy: `${near === undefined ? "" : `did you mean "${near}"? `}The batch is ${listed(batch)}; the state is ${listed(
+      step.arguments.filter(({ role }) => role !== "batch").map(({ name }) => name),
+    )}`,
   });
+}
+
+const listed = (names: readonly string[]): string =>
+  names.length === 0 ? "empty" : `${names.slice(0, 8).join(", ")}${names.length > 8 ? `, … (${names.length})` : ""}`;
+
+/** The argument whose name, or the end of it, resembles the given one. */
+function nearest(leaf: string, args: readonly StepArgument[]): string | undefined {
+  const close = suggest(
+    leaf,
+    args.flatMap((argument) => [argument.name, argument.leaf]),
+  );
+  const known = args.find((argument) => argument.name === close || argument.leaf === close);
+  if (known !== undefined) return known.name;
+  const last = (name: string): string =>
+    name
+      .split(/[.[\]'"]+/)
+      .filter((part) => part !== "")
+      .at(-1) ?? name;
+  const end = suggest(
+    last(leaf),
+    args.map(({ name }) => last(name)),
+  );
+  return args.find(({ name }) => last(name) === end)?.name;
 }

@@ -20,6 +20,12 @@ export class Constraints {
     return named;
   }
 
+  /** A value with a name of its own and without a stated sharding: a copy, so that a sharding can be given to it alone. */
+  own(value: Value): Value {
+    const copy = this.b.op("stop_gradient", [value], {}, { name: `${value.name}.next` });
+    return this.b.renamed(copy, `${copy.name}.${copy.id}`);
+  }
+
   /** States the sharding of an argument. */
   set(name: string, sharding: TextSharding): void {
     this.#names.set(name, sharding);

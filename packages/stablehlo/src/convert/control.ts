@@ -3,8 +3,9 @@ import type { Block, Operation, Region, ValueUse } from "../text/syntax.js";
 import { stringOf } from "./attribute-values.js";
 import { converterOf } from "./converters.js";
 import { type Item, uniformOf } from "./item.js";
-import { type Lowering, OpContext, Unconvertible } from "./lowering.js";
+import { type Converter, type Lowering, OpContext, Unconvertible } from "./lowering.js";
 import { counterOf, repeatLoop, type TextLoop } from "./long-loop.js";
+import { convertInRegion, enter, leave, regionOf } from "./manual.js";
 import { joinPath, nameOf, phaseOf } from "./phase.js";
 
 /** Where the conversion is: the names that are visible, and the loops and calls around. */
@@ -58,14 +59,26 @@ function convertOperation(low: Lowering, op: Operation, args: readonly Item[], f
   }
 }
 
+/** Operations that only a manual region has. */
+const regionOps: ReadonlySet<string> = new Set(
+  ["partition_id", "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "collective_permute"].map((name) => `stablehlo.${name}`),
+);
+
+function converterFor({ name }: Operation): Converter {
+  const converter = converterOf(name);
+  if (converter === undefined) throw new Unconvertible("the operation is not supported");
+  return converter;
+}
+
 function simple(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
-  const converter = converterOf(op.name);
-  if (converter === undefined) return low.refuse(op, "the operation is not supported");
+  if (converterOf(op.name) === undefined && !(low.manual !== undefined && regionOps.has(op.name)))
+    return low.refuse(op, "the operation is not supported");
   const source = low.sourceOf(op);
   const path = joinPath(frame.path, source.path);
   const phase = phaseOf(path);
   const name = nameOf(path);
-  const convert = (): readonly Item[] => converter(new OpContext(low, op, args));
+  const plain = (own: Operation, operands: readonly Item[]): readonly Item[] => converterFor(own)(new OpContext(low, own, operands));
+  const convert = (): readonly Item[] => (low.manual === undefined ? plain(op, args) : convertInRegion(low, low.manual, op, args, plain));
   const line = source.line ?? frame.line;
   const build = line === undefined ? convert : (): readonly Item[] => low.b.inLine(line, convert);
   const named = (): readonly Item[] => (name === "" ? build() : low.b.scope(name, build));
@@ -100,8 +113,33 @@ function structural(low: Lowering, op: Operation, args: readonly Item[], frame: 
     case "stablehlo.case":
     case "stablehlo.if":
       return branch(low, op, args, frame);
+    case "sdy.manual_computation":
+      return manual(low, op, args, frame);
     default:
       return undefined;
+  }
+}
+
+/** A `shard_map` region. Its operands and results are whole arrays outside of it. */
+function manual(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
+  if (low.manual !== undefined) throw new Unconvertible("a shard_map region inside of another is not supported");
+  const { region, ins, outs } = regionOf(op, low.mesh);
+  if (ins.length !== args.length || outs.length !== op.resultTypes.length)
+    throw new Unconvertible("the region does not have one sharding for each operand and result");
+  const sourceLine = low.sourceOf(op).line ?? frame.line;
+  const at = <T>(build: () => T): T => (sourceLine === undefined ? build() : low.b.inLine(sourceLine, build));
+  const entered = at(() => args.map((item, i) => enter(low, item, ins[i] ?? { mesh: "", dims: [] }, region)));
+  low.manual = region;
+  try {
+    const returned = runBlock(low, only(op.regions[0]), entered, {
+      path: joinPath(frame.path, low.sourceOf(op).path),
+      line: sourceLine,
+      calls: frame.calls,
+      ...(frame.turn === undefined ? {} : { turn: frame.turn }),
+    });
+    return at(() => returned.map((item, i) => leave(low, item, outs[i] ?? { mesh: "", dims: [] }, region)));
+  } finally {
+    low.manual = undefined;
   }
 }
 
@@ -211,6 +249,8 @@ function branch(low: Lowering, op: Operation, args: readonly Item[], frame: Fram
   const taken = chosen === undefined ? undefined : regions[chosen];
   if (taken !== undefined) return runBlock(low, taken, [], around);
   const results = regions.map((block) => runBlock(low, block, [], around));
+  if (low.manual !== undefined && [selector, ...results.flat()].some((item) => item.lead !== undefined))
+    throw new Unconvertible("a branch that differs from chip to chip of a shard_map region is not supported");
   const { b } = low;
   const index = low.value(selector);
   return op.resultTypes.map((_, r) => {

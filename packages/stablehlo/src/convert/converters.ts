@@ -6,6 +6,7 @@ import { indexingConverters } from "./indexing.js";
 import { type Converter, Unconvertible } from "./lowering.js";
 import { shapeConverters } from "./shape.js";
 import { decides, shardingOf } from "./sharding.js";
+import { sortConverters } from "./sort.js";
 import { windowConverters } from "./window.js";
 
 const constant: Converter = (c) => {
@@ -48,6 +49,7 @@ const byName: Readonly<Record<string, Converter>> = {
   ...contractionConverters,
   ...indexingConverters,
   ...windowConverters,
+  ...sortConverters,
 };
 
 /** The converter of an operation; undefined if the operation is not supported. */

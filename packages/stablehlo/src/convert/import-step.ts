@@ -22,11 +22,13 @@ export interface StepArgument {
   readonly sharding?: TextSharding;
 }
 
-interface StepResult {
+export interface StepResult {
   /** The name of the output: that of the argument that the result renews, or its own. */
   readonly name: string;
   readonly leaf: string;
   readonly type: TensorType;
+  /** The value of the graph. A result that renews an argument has one of its own. */
+  readonly value: string;
   /** The argument that has this value in the next step. */
   readonly renews?: number;
   readonly sharding?: TextSharding;
@@ -63,7 +65,8 @@ export function importStep(text: string, file: string, limits: Limits = defaultL
     });
   const mesh = meshOfModule(module, operations);
   const low = new Lowering(module, functions, limits, stringOf(module.operation.attributes.get("sym_name")) ?? "step");
-  const args = readArguments(low, main);
+  low.mesh = mesh ?? [];
+  const args = readArguments(low, main, readRenewals(low, main));
   const items = args.map(({ name, type, element, role }) => low.item(element, low.b.parameter(name, type, undefined, role)));
   const returned = runBlock(low, block, items, { calls: ["main"] });
   const results = readResults(low, main, args, returned);
@@ -119,27 +122,52 @@ function unique(name: string, taken: Set<string>): string {
 
 const optimizerLeaf = /(?:^|[^a-z])(?:opt|opt_state|mu|nu|momentum|trace|count|m|v)(?:[^a-z]|$)/i;
 
-function readArguments(low: Lowering, main: Operation): StepArgument[] {
+/**
+ * The names of the arguments in the user's program. Texts without locations do not have them. There, a state has the name of the result that takes
+ * over its buffer: `[0]['w']` of `result[0]['w']`.
+ */
+function leavesOf(low: Lowering, main: Operation): string[] {
+  const results = resultLeaves(main);
+  const renewed = new Map([...aliases(main)].map(([result, argument]) => [argument, results[result]?.replace(/^result/, "")]));
+  return (main.regions[0]?.blocks[0]?.arguments ?? []).map(
+    ({ location = { kind: "unknown" }, name }, i) => low.sourceOf({ ...main, location }).path || renewed.get(i) || name,
+  );
+}
+
+/** The names of the results in the user's program: `result[1]['loss']`. */
+const resultLeaves = (main: Operation): string[] =>
+  attributesOf(main, "res_attrs").map((own) => stringOf(own.get("jax.result_info")) ?? "");
+
+/** Result → the argument whose buffer it takes over. */
+function aliases(main: Operation): Map<number, number> {
+  const of = new Map<number, number>();
+  attributesOf(main, "arg_attrs").forEach((attributes, argument) => {
+    const result = attributes.get("tf.aliasing_output");
+    if (result?.kind === "number") of.set(integer({ ...main, attributes }, "tf.aliasing_output") ?? 0, argument);
+  });
+  return of;
+}
+
+function readArguments(low: Lowering, main: Operation, renewals: ReadonlyMap<number, number>): StepArgument[] {
   const attributes = attributesOf(main, "arg_attrs");
   const taken = new Set<string>();
+  const leaves = leavesOf(low, main);
+  const renewed = new Set(renewals.values());
   return (main.regions[0]?.blocks[0]?.arguments ?? []).map((argument, i) => {
     const own = attributes[i] ?? new Map<string, Attribute>();
-    const found = low.sourceOf({
-      ...main,
-      ...(argument.location === undefined ? { location: { kind: "unknown" } } : { location: argument.location }),
-    }).path;
-    const leaf = found === "" ? argument.name : found;
+    const leaf = leaves[i] ?? argument.name;
     const type = staticTypeOf(argument.type);
     const dtype = type === undefined ? undefined : dtypeOf(type.element);
     if (type === undefined || dtype === undefined) low.refuse(main, `argument ${leaf} has a type that is not supported`);
     const sharding = shardingOf(own.get("sdy.sharding"));
-    const isState = own.has("tf.aliasing_output") || own.has("jax.buffer_donor");
+    const isState = renewed.has(i) || own.has("jax.buffer_donor");
+    const isFloat = dtype === "f32" || dtype === "bf16";
     return {
       name: unique(graphName(leaf), taken),
       leaf,
       type: tensorType(dtype ?? "f32", type?.dims ?? []),
       element: type?.element ?? "f32",
-      role: !isState ? "batch" : optimizerLeaf.test(leaf) ? "optimizer" : "param",
+      role: !isState ? "batch" : optimizerLeaf.test(leaf) || !isFloat ? "optimizer" : "param",
       ...(sharding === undefined ? {} : { sharding }),
     };
   });
@@ -147,22 +175,27 @@ function readArguments(low: Lowering, main: Operation): StepArgument[] {
 
 function readResults(low: Lowering, main: Operation, args: readonly StepArgument[], returned: readonly Item[]): StepResult[] {
   const attributes = attributesOf(main, "res_attrs");
-  const renewedBy = renewals(main);
+  const renewedBy = readRenewals(low, main);
   const taken = new Set(args.map(({ name }) => name));
   return returned.map((item, i) => {
     const own = attributes[i] ?? new Map<string, Attribute>();
     const leaf = stringOf(own.get("jax.result_info")) ?? `result${i}`;
-    const renews = renewedBy.get(i);
+    const wanted = renewedBy.get(i);
+    const wantedType = wanted === undefined ? undefined : args[wanted];
+    const renews = wantedType?.element === item.element && wantedType.type.dims.join() === item.dims.join() ? wanted : undefined;
     const name = (renews === undefined ? undefined : args[renews]?.name) ?? unique(graphName(leaf), taken);
     const sharding = shardingOf(own.get("sdy.sharding"));
+    let valueName = "";
     if (dtypeOf(item.element) === undefined) low.refuse(main, `result ${leaf} has the type ${item.element}, which is not supported`);
     else {
-      const value = low.outputValue(item, sharding);
+      const value = low.outputValue(item, sharding, renews !== undefined);
+      valueName = value.name;
       low.b.output(name, value);
     }
     return {
       name,
       leaf,
+      value: valueName,
       type: tensorType(dtypeOf(item.element) ?? "f32", item.dims),
       ...(renews === undefined ? {} : { renews }),
       ...(sharding === undefined ? {} : { sharding }),
@@ -170,14 +203,41 @@ function readResults(low: Lowering, main: Operation, args: readonly StepArgument
   });
 }
 
-/** Result → the argument whose buffer it takes over. */
-function renewals(main: Operation): Map<number, number> {
-  const of = new Map<number, number>();
-  attributesOf(main, "arg_attrs").forEach((attributes, argument) => {
-    const result = attributes.get("tf.aliasing_output");
-    if (result?.kind === "number") of.set(integer({ ...main, attributes }, "tf.aliasing_output") ?? 0, argument);
-  });
+/**
+ * Result → the argument that has its value in the next step: the one whose buffer the result takes over. The names decide for the others:
+ * `params['w']` is renewed by `result[0]['w']`, if `result[0]` has every leaf of `params`.
+ */
+function readRenewals(low: Lowering, main: Operation): Map<number, number> {
+  const of = aliases(main);
+  const aliased = new Set(of.values());
+  const args = treesOf(leavesOf(low, main), /^[^[.]+/);
+  const results = treesOf(resultLeaves(main), /^result(?:\[\d+\])?/);
+  const taken = new Set<string>();
+  for (const leaves of args.values()) {
+    // A root that is a leaf itself has no path to compare.
+    if (leaves.has("") || [...leaves.values()].some((argument) => aliased.has(argument))) continue;
+    const [root, match] =
+      [...results].find(([name, paths]) => !taken.has(name) && [...leaves.keys()].every((path) => paths.has(path))) ?? [];
+    if (root === undefined || match === undefined) continue;
+    taken.add(root);
+    for (const [path, argument] of leaves) {
+      const result = match.get(path);
+      if (result !== undefined && !of.has(result)) of.set(result, argument);
+    }
+  }
   return of;
+}
+
+/** Names grouped by their root: root → path below it → index. */
+function treesOf(names: readonly string[], root: RegExp): Map<string, Map<string, number>> {
+  const trees = new Map<string, Map<string, number>>();
+  names.forEach((name, i) => {
+    const [head] = root.exec(name) ?? [];
+    if (head === undefined) return;
+    const tree = trees.get(head) ?? new Map<string, number>();
+    trees.set(head, tree.set(name.slice(head.length), i));
+  });
+  return trees;
 }
 
 /** All operations that cannot be converted, with counts. */

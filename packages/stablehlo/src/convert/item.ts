@@ -21,9 +21,10 @@ interface Segment {
  * A value of the text during the conversion. The graph contains it only after its first use as an operand of the graph, so
  * that indices and counters of loops disappear.
  */
-export type Item = ItemType &
-  /** `make` adds the value to the graph by the operations of the text, if the graph has no constant of this form. */
-  (
+export type Item = ItemType & {
+  /** In a manual region: the leading dims of `dims`, one for each axis along which the value differs from chip to chip. */
+  readonly lead?: readonly { readonly axis: string; readonly size: number }[];
+} /** `make` adds the value to the graph by the operations of the text, if the graph has no constant of this form. */ & (
     | { readonly kind: "known"; readonly known: Known; readonly make?: () => Value }
     | { readonly kind: "value"; readonly value: Value }
     | { readonly kind: "segments"; readonly dimension: number; readonly segments: readonly Segment[] }

@@ -4,7 +4,8 @@ import type { Operation, SourceModule, Type } from "../text/syntax.js";
 import { Constraints } from "./constraints.js";
 import { dtypeOf, type Item, type ItemType, isFloatElement, materializeKnown, typeOf, uniform } from "./item.js";
 import { locationReader, type Source } from "./location.js";
-import { decides, type TextSharding } from "./sharding.js";
+import type { ManualRegion } from "./region.js";
+import { decides, type MeshAxis, type TextSharding } from "./sharding.js";
 
 export interface Limits {
   /** The most turns of one loop that are unrolled. */
@@ -31,6 +32,10 @@ export class Lowering {
   readonly refusals: Refusal[] = [];
   readonly sourceOf: (operation: Operation) => Source;
   readonly constraints: Constraints;
+  /** The axes of the mesh that the text names. */
+  mesh: readonly MeshAxis[] = [];
+  /** The `shard_map` region that is being converted. */
+  manual: ManualRegion | undefined;
   #operations = 0;
   #inRegion = false;
   readonly #materialized = new Map<Item, Value>();
@@ -104,10 +109,11 @@ export class Lowering {
     return item.kind === "known" ? item : this.item(item.element, this.constraints.constrain(this.value(item), sharding));
   }
 
-  /** The value of a result of the step. */
-  outputValue(item: Item, sharding: TextSharding | undefined): Value {
+  /** The value of a result of the step. @param isOwn whether no other result and no argument is this value, so that its sharding can be given */
+  outputValue(item: Item, sharding: TextSharding | undefined, isOwn: boolean): Value {
     const value = this.value(item);
-    return sharding === undefined || !decides(sharding) ? value : this.constraints.constrain(value, sharding);
+    if (sharding !== undefined && decides(sharding)) return this.constraints.constrain(value, sharding);
+    return isOwn ? this.constraints.own(value) : value;
   }
 
   #tooLarge(): LapidaryError {

@@ -19,6 +19,12 @@ const operations = fc.oneof(
     "%v = stablehlo.while(%i = %arg0) : tensor<2xf32> cond { stablehlo.return %i : tensor<2xf32> } do { stablehlo.return %i : tensor<2xf32> }",
   ),
   fc.constant("%v = stablehlo.slice %arg0 [0:2:1] : (tensor<2xf32>) -> tensor<2xf32>"),
+  fc.constant(
+    '%v = sdy.manual_computation(%arg0) in_shardings=[<@m, [{"x"}]>] out_shardings=[<@m, [{"x"}]>] manual_axes={"x"} (%a: tensor<1xf32>) { %b = "stablehlo.all_gather"(%a) <{all_gather_dim = 0 : i64, replica_groups = dense<[[0, 1]]> : tensor<1x2xi64>}> : (tensor<1xf32>) -> tensor<2xf32> %c = stablehlo.slice %b [0:1:1] : (tensor<2xf32>) -> tensor<1xf32> sdy.return %c : tensor<1xf32> } : (tensor<2xf32>) -> tensor<2xf32>',
+  ),
+  fc.constant(
+    '%v = "stablehlo.sort"(%arg0) <{dimension = 0 : i64, is_stable = true}> ({ ^bb0(%a: tensor<f32>, %b: tensor<f32>): %c = stablehlo.compare LT, %a, %b : (tensor<f32>, tensor<f32>) -> tensor<i1> stablehlo.return %c : tensor<i1> }) : (tensor<2xf32>) -> tensor<2xf32>',
+  ),
   fc.constant("%v = call @main(%arg0) : (tensor<2xf32>) -> tensor<2xf32>"),
 );
 const texts = fc
@@ -26,7 +32,7 @@ const texts = fc
   .map((lines) => lines.map((line, i) => line.replace("%v", `%v${i}`)))
   .map(
     (lines) =>
-      `module @m {\n  func.func public @main(%arg0: tensor<2xf32>) -> tensor<2xf32> {\n    ${lines.join("\n    ")}\n    return %arg0 : tensor<2xf32>\n  }\n}\n`,
+      `module @m {\n  sdy.mesh @m = <["x"=2]>\n  func.func public @main(%arg0: tensor<2xf32>) -> tensor<2xf32> {\n    ${lines.join("\n    ")}\n    return %arg0 : tensor<2xf32>\n  }\n}\n`,
   );
 
 /** Reads and converts a text. The reader returns a step or throws a `LapidaryError`. */

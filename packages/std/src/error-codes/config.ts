@@ -168,5 +168,15 @@ export const configErrors = {
   },
   LAP_IMPORT_OP: { exit: ExitCode.usage, recoverable: false, summary: "A StableHLO text has operations that cannot be converted." },
   LAP_IMPORT_SHARDING: { exit: ExitCode.usage, recoverable: false, summary: "A sharding or mesh of a StableHLO text is not supported." },
+  LAP_IMPORT_INPUT: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "An argument of an imported step has no value, or one of another type.",
+  },
+  LAP_IMPORT_CHANGED: {
+    exit: ExitCode.usage,
+    recoverable: false,
+    summary: "The text of an imported step is not the text that its run began with.",
+  },
   LAP_IMPORT_SIZE: { exit: ExitCode.doesNotFit, recoverable: false, summary: "An imported step has more values than the limit." },
 } as const satisfies ErrorTable;

@@ -19,7 +19,13 @@ export interface ViewMachine {
 const defaultChip = "v5e";
 
 export function viewMachine(
-  { pod, slice, pods, numerics, attention }: Pick<ResolvedJob, "pod" | "slice" | "pods" | "numerics" | "attention">,
+  {
+    pod,
+    slice,
+    pods,
+    numerics,
+    attention,
+  }: Pick<ResolvedJob, "pod" | "slice" | "pods" | "numerics"> & Partial<Pick<ResolvedJob, "attention">>,
   root: string,
 ): ViewMachine {
   const path = (name: string): string => join(root, "configs/chips", `${name}.yaml`);

@@ -34,6 +34,7 @@ export function checkpointForm({
 /** A safetensors file of trained weights: the name of each array in it, and the state that it holds. */
 export interface WeightsFile {
   readonly name: string;
+  readonly metadata?: Readonly<Record<string, string>>;
   readonly tensors: readonly FileTensor[];
 }
 

@@ -12,7 +12,7 @@ import type { ProgramSet } from "../programs/build.js";
 import { programRequest } from "../programs/program-request.js";
 import { readStopRule } from "../recipes/completion-text.js";
 import { checkJobInputs } from "../recipes/check-job-inputs.js";
-import type { Evaluation, StepEvaluation } from "../recipes/recipe.js";
+import type { Evaluation, Recipe, RecipeInputs, StepEvaluation } from "../recipes/recipe.js";
 import { recipeOf } from "../recipes/recipes.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "@lapidary/telemetry";
@@ -24,10 +24,11 @@ import { WorkerCountPolicy } from "./worker-count-policy.js";
 import { cutPromptWarning, generateSample } from "./generate-sample.js";
 import { Goodput, goodputUntil } from "./goodput.js";
 import { prepareData, type RunDataset } from "./prepare-data.js";
-import { RunPrograms } from "./run-programs.js";
+import { RunPrograms, type RunSteps } from "./run-programs.js";
 import { checkpointForm } from "./checkpoint-form.js";
 import { type CheckpointFiles, checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
 import { Staging } from "./staging.js";
+import { stateFilesOf } from "./state-files.js";
 import { recordGroup, release, startWorkers } from "./start-workers.js";
 import { Stopwatch } from "./stopwatch.js";
 import { Stragglers } from "./stragglers.js";
@@ -136,6 +137,13 @@ function warnOfKind(run: Run, warnings: readonly Warning[]): void {
   if (first.length > 0) run.warn(first);
 }
 
+/** The steps of a recipe with what they depend on. */
+const stepsOf = (recipe: Recipe, inputs: RecipeInputs): RunSteps => ({
+  stepProgram: recipe.stepProgram,
+  batchArrays: recipe.batchArrays,
+  open: (run) => recipe.open(run, inputs),
+});
+
 /** Values that all attempts of one execution share. */
 interface Prepared {
   readonly options: ExecutionOptions;
@@ -168,29 +176,37 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
     const workerSteps = new WorkerStepLog(run.directory);
     const source = { directory: dataset.directory, seed: job.seed, batch, seq };
     const stragglers = new Stragglers();
+    const recipe = recipeOf(job);
     let traces: StepTraceLog | undefined;
     const programs = await watch.time("load", () =>
-      RunPrograms.load(group, set, recipeOf(job), source, {
-        job,
-        dataset,
-        onSamples: (step, completions) => run.record({ type: "completions_sampled", step, completions: [...completions] }),
-        onWarnings: (warnings) => warnOfKind(run, warnings),
-        onEvent: (step, name, values) => run.record({ type: "recipe_noted", step, name, values: { ...values } }),
-        onActivity: (activity) => run.enter("running", activity === undefined ? {} : { activity }),
-        workers: group.size,
-        cacheDir: options.cacheDir,
-        onTrained: (report) => {
-          workerSteps.append(workerStepOf(report));
-          traces?.append(report);
-          for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
+      RunPrograms.load(
+        group,
+        set,
+        {
+          ...stepsOf(recipe, {
+            job,
+            dataset,
+            onSamples: (step, completions) => run.record({ type: "completions_sampled", step, completions: [...completions] }),
+            onWarnings: (warnings) => warnOfKind(run, warnings),
+            onEvent: (step, name, values) => run.record({ type: "recipe_noted", step, name, values: { ...values } }),
+            onActivity: (activity) => run.enter("running", activity === undefined ? {} : { activity }),
+            workers: group.size,
+            cacheDir: options.cacheDir,
+          }),
+          onTrained: (report) => {
+            workerSteps.append(workerStepOf(report));
+            traces?.append(report);
+            for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
+          },
         },
-      }),
+        source,
+      ),
     );
     loaded = programs;
     if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
     if (init !== undefined && programs.frozen.length > 0)
       await watch.time("load", () => loadWeights(init, job.model.config, (name, array) => programs.putFrozen(name, array)));
-    const staging = await Staging.open(programs, checkpointForm(job), (bytes) => nativeDisk?.share(bytes));
+    const staging = await Staging.open(programs, stateFilesOf(checkpointForm(job), programs), (bytes) => nativeDisk?.share(bytes));
     const state: TrainingAttempt["state"] = {
       train: (step, of) => programs.train(step, of, traces !== undefined && isTraced(step + 1, job.trace_every, job.train.steps)),
       replicate: (step, committed) => programs.replicate(step, committed),
@@ -260,7 +276,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   let sample = { prompt: "", text: "" };
   let workers = 0;
   const due = (step: number, every: number | undefined): boolean => every !== undefined && step % every === 0;
-  const events = eventSink(options, goodput);
+  const events = eventSink(run, goodput, (of) => `batch ${of} of the training data (seed ${job.seed}, rows 0 to ${job.train.batch - 1})`);
   const workerCount = new WorkerCountPolicy(options.workers);
   const trained = await trainWithRecovery<Attempt>({
     disk: nodeDisk,
@@ -340,7 +356,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
 const evaluationOf = (row: MetricsRow): StepEvaluation[] => (row.kind === "eval" ? [{ step: row.step, metrics: row.metrics ?? {} }] : []);
 
 /** Records the events of training in the files of the run, and updates its state and goodput. */
-function eventSink({ run, job }: ExecutionOptions, goodput: Goodput): TrainEvents {
+export function eventSink(run: Run, goodput: Goodput, batchName: TrainEvents["batchName"]): TrainEvents {
   return {
     emit(event) {
       if (event.type === "state_restored") {
@@ -361,12 +377,12 @@ function eventSink({ run, job }: ExecutionOptions, goodput: Goodput): TrainEvent
     },
     reported: () => run.summary.step,
     sync: () => run.sync(),
-    batchName: (of) => `batch ${of} of the training data (seed ${job.seed}, rows 0 to ${job.train.batch - 1})`,
+    batchName,
   };
 }
 
 /** Default of the maximum work that is lost if all processes end, for a job without `checkpoint.every`. */
-const maxAtRisk_ms = 60_000;
+export const maxAtRisk_ms = 60_000;
 
 /** Held-out batches of the final evaluation, if the job does not set them. */
 const finalBatches = 8;

@@ -15,6 +15,7 @@ import { CheckpointStore, verifyCheckpoint, type VerifiedCheckpoint, nodeDisk, R
 import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
 import { Staging } from "./staging.js";
+import { stateFilesOf } from "./state-files.js";
 import type { StepMetrics } from "../recipes/recipe.js";
 import { trainingLoop, type TrainingLoopOptions } from "./training-loop.js";
 
@@ -217,7 +218,7 @@ describe("checkpoints", () => {
   const about = { run: "r", time: 1, heldout_loss: 2, mesh: "data=2", zero: 3, workers: 2, program: "p", ledger: "d" };
   const write = async (step: number, keep = 3): Promise<string> => {
     const store = new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(nodeDisk, directory()) });
-    const { files } = await (await Staging.open(programs, form)).capture();
+    const { files } = await (await Staging.open(programs, stateFilesOf(form, programs))).capture();
     const written: VerifiedCheckpoint = await store.write(
       checkpointOf(files, staticFiles(form, filesOfTrained(tokenizer), tokenizer.control), { ...about, step }),
       keep,

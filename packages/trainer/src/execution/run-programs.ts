@@ -15,16 +15,7 @@ import {
 } from "@lapidary/protocol";
 import type { ProgramText, ReplicationReport, StagingReport } from "@lapidary/cluster";
 import type { ProgramSet, RunState } from "../programs/build.js";
-import type {
-  Evaluation,
-  LoadedProgram,
-  ProgramUse,
-  Recipe,
-  RecipeInputs,
-  RecipeRun,
-  RecipeSteps,
-  StepMetrics,
-} from "../recipes/recipe.js";
+import type { Evaluation, LoadedProgram, ProgramUse, Recipe, RecipeRun, RecipeSteps, StepMetrics } from "../recipes/recipe.js";
 import { NextToken } from "./next-token.js";
 import type { RunWorkerGroup } from "./run-worker-group.js";
 
@@ -37,7 +28,9 @@ export interface BatchSource {
   readonly seq: number;
 }
 
-export interface RunInputs extends RecipeInputs {
+/** What runs the programs: the recipe of a job, or the steps of an exported program. */
+export interface RunSteps extends Pick<Recipe, "stepProgram" | "batchArrays"> {
+  open(run: RecipeRun): Promise<RecipeSteps>;
   /** Receives the report of each update. */
   readonly onTrained?: (report: RunReport) => void;
 }
@@ -56,27 +49,26 @@ const called = (ids: Iterable<Handle>): Map<string, Handle> => new Map([...ids].
  */
 export class RunPrograms {
   readonly #group: RunWorkerGroup;
-  readonly #recipe: Recipe;
+  readonly #recipe: RunSteps;
   /** The step program is loaded at the start. Other programs are loaded at their first use, so that a resumed run can train at once. */
   readonly #programs: ProgramSet["programs"];
   readonly #state: readonly RunState[];
   /** The arrays of `#state`, in its order. */
   readonly #states: readonly TensorSpec[];
   readonly #frozen: readonly RunState[];
-  readonly #source: BatchSource;
+  readonly #source: BatchSource | undefined;
   readonly #onTrained: (report: RunReport) => void;
   #steps: RecipeSteps | undefined;
 
   private constructor(
     group: RunWorkerGroup,
     { programs, states, frozen = [] }: RunProgramSet,
-    recipe: Recipe,
-    source: BatchSource,
-    onTrained: (report: RunReport) => void,
+    recipe: RunSteps,
+    source: BatchSource | undefined,
   ) {
     this.#group = group;
     this.#recipe = recipe;
-    this.#onTrained = onTrained;
+    this.#onTrained = recipe.onTrained ?? ((): void => undefined);
     this.#programs = programs;
     this.#state = states;
     this.#frozen = frozen;
@@ -85,25 +77,19 @@ export class RunPrograms {
   }
 
   /** Loads the programs of a step into the workers. */
-  static async load(
-    group: RunWorkerGroup,
-    set: RunProgramSet,
-    recipe: Recipe,
-    source: BatchSource,
-    { onTrained = () => undefined, ...inputs }: RunInputs,
-  ): Promise<RunPrograms> {
-    const programs = new RunPrograms(group, set, recipe, source, onTrained);
+  static async load(group: RunWorkerGroup, set: RunProgramSet, recipe: RunSteps, source: BatchSource | undefined): Promise<RunPrograms> {
+    const programs = new RunPrograms(group, set, recipe, source);
     const run: RecipeRun = {
       states: set.states.map(({ name }) => name),
       programs: Object.keys(set.programs),
       hasController: set.hasController === true,
       tensors: (name) => programs.#program(name),
-      host: { group, load: (name) => programs.#load(ensure(name.split(" ")[0], name)), onUpdate: onTrained },
+      host: { group, load: (name) => programs.#load(ensure(name.split(" ")[0], name)), onUpdate: programs.#onTrained },
       load: (name, use) => programs.#loadFor(name, use),
       fetch: (name) => group.fetch(handleOf(name)),
       drop: (names) => group.drop(names.map(handleOf)),
     };
-    programs.#steps = await recipe.open(run, inputs);
+    programs.#steps = await recipe.open(run);
     return programs;
   }
 
@@ -249,7 +235,7 @@ export class RunPrograms {
           ),
           array,
         ),
-      feed: (split, batch) => group.feed({ ...this.#source, split, step: batch }, into),
+      feed: (split, batch) => group.feed({ ...ensure(this.#source, "source of batches"), split, step: batch }, into),
       run: async ({ step, update = false, trace = false }) => {
         const report = await group.run(bound, { step: stepIndex(step), update, trace });
         if (update) this.#onTrained(report);

@@ -1,7 +1,7 @@
 import { type Handle, bytesOfNumbers } from "@lapidary/protocol";
 import type { SharedMemory } from "@lapidary/checkpoint";
 import type { RunPrograms } from "./run-programs.js";
-import type { CheckpointForm } from "./checkpoint-form.js";
+import type { WeightsFile } from "./checkpoint-form.js";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
 import { type KnownSums, StateFiles } from "./state-files.js";
 
@@ -12,7 +12,7 @@ export interface StagedState {
   release(): void;
 }
 
-type Programs = Pick<RunPrograms, "moments" | "state" | "fetchState" | "openStagingBuffer" | "stage">;
+type Programs = Pick<RunPrograms, "state" | "fetchState" | "openStagingBuffer" | "stage">;
 
 /** A staging buffer, and the files in it. */
 interface StagingBuffer {
@@ -34,19 +34,20 @@ export class Staging {
   readonly #free: StagingBuffer[] = [];
   #share: (bytes: number) => SharedMemory | undefined;
 
-  private constructor(programs: Programs, form: CheckpointForm, share: (bytes: number) => SharedMemory | undefined) {
+  private constructor(programs: Programs, files: readonly WeightsFile[], share: (bytes: number) => SharedMemory | undefined) {
     this.#programs = programs;
-    this.#files = new StateFiles(programs, form);
-    this.#share = share;
+    this.#files = new StateFiles(programs, files);
+    // Workers write only f32 to shared memory.
+    this.#share = this.#files.tensors.every(({ tensor }) => tensor.dtype === "f32") ? share : (): undefined => undefined;
   }
 
   /** @param share allocates memory that the workers can open; undefined if the system has none */
   static async open(
     programs: Programs,
-    form: CheckpointForm,
+    files: readonly WeightsFile[],
     share: (bytes: number) => SharedMemory | undefined = () => undefined,
   ): Promise<Staging> {
-    const staging = new Staging(programs, form, share);
+    const staging = new Staging(programs, files, share);
     const [buffer, opened] = staging.#make();
     if (buffer !== undefined && (await opened)) staging.#free.push(buffer);
     else staging.#share = () => undefined;

@@ -9,7 +9,7 @@ import type { StagingReport } from "@lapidary/cluster";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
 import type { SharedMemory } from "@lapidary/checkpoint";
 import { Staging } from "./staging.js";
-import { StateFiles } from "./state-files.js";
+import { StateFiles, stateFilesOf } from "./state-files.js";
 
 const config: ModelConfig = {
   vocabSize: 30,
@@ -91,7 +91,7 @@ class WorkerGroup {
 
 describe("the files of a run's state", () => {
   it("the files in a staging buffer equal those on the disk, each from the start of a block", () => {
-    const layout = new StateFiles({ moments, state }, { kind: "model", config });
+    const layout = new StateFiles({ state }, stateFilesOf({ kind: "model", config }, { moments }));
     const buffer = new Uint8Array(layout.bytes);
     const filesWith = layout.in(buffer);
     for (const { tensor, begin } of layout.tensors) buffer.set(bytesOfNumbers(numbersOf(tensor.id)), begin);
@@ -117,7 +117,7 @@ describe("the files of a run's state", () => {
 
   it("the files are the same whether workers write them to a staging buffer or they are fetched", async () => {
     for (const group of [new WorkerGroup(true), new WorkerGroup(false)]) {
-      const staging = await Staging.open(group, { kind: "model", config }, group.share);
+      const staging = await Staging.open(group, stateFilesOf({ kind: "model", config }, group), group.share);
       const { files } = await staging.capture();
       check(files);
       const known = [...files.values()].flat().filter(([, , sum]) => sum !== undefined);
@@ -129,7 +129,7 @@ describe("the files of a run's state", () => {
 
   it("a capture takes a new staging buffer while another is in use, and reuses a released one", async () => {
     const group = new WorkerGroup(true);
-    const staging = await Staging.open(group, { kind: "model", config }, group.share);
+    const staging = await Staging.open(group, stateFilesOf({ kind: "model", config }, group), group.share);
     const [first, second] = [await staging.capture(), await staging.capture()];
     first.release();
     (await staging.capture()).release();

@@ -8,9 +8,10 @@ import {
   type StagedTensor,
   checkpointLayout,
 } from "@lapidary/protocol";
+import type { Dtype } from "@lapidary/ir";
 import { assert, ensure } from "@lapidary/std";
 import type { CheckpointParts } from "@lapidary/checkpoint";
-import { type CheckpointForm, type FileTensor, weightsFiles } from "./checkpoint-form.js";
+import { type CheckpointForm, type FileTensor, type WeightsFile, weightsFiles } from "./checkpoint-form.js";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
 import type { CheckpointFiles } from "./checkpoint-contents.js";
@@ -18,7 +19,16 @@ import type { CheckpointFiles } from "./checkpoint-contents.js";
 /** Checksums of arrays of the state, in the order of `StateFiles.tensors`, where they are known. */
 export type KnownSums = readonly (number | undefined)[];
 
-type States = Pick<RunPrograms, "moments" | "state">;
+type States = Pick<RunPrograms, "state">;
+
+/** The type of an array in a file. bf16 are stored as f32, and pred as i32. */
+const storedAs = (dtype: Dtype): "f32" | "i32" => (dtype === "f32" || dtype === "bf16" ? "f32" : "i32");
+
+/** The safetensors files of a state: those of the trained weights, and that of the optimizer. */
+export const stateFilesOf = (form: CheckpointForm, { moments }: Pick<RunPrograms, "moments">): readonly WeightsFile[] => [
+  ...weightsFiles(form).map((file) => ({ ...file, metadata: { format: "pt" } })),
+  { name: checkpointFiles.optimizer, tensors: moments.map((name) => ({ name, state: name })) },
+];
 
 /** A safetensors file of arrays of the state, by their name in the file. */
 function safetensorsFile(
@@ -29,8 +39,11 @@ function safetensorsFile(
 ): CheckpointFileSpec {
   const tensors = arrays.map((array) => [array.name, states.state(array.state)] as const);
   // The slices of a stack are one after the other in its array, so that only the header lists them.
-  const listed = arrays.flatMap((array) => storedTensors({ ...array, dims: states.state(array.state).dims }));
-  const [length, header] = safetensorsHead(new Map(listed.map((tensor) => [tensor.name, { dtype: "f32", dims: tensor.dims }])), metadata);
+  const listed = arrays.flatMap((array) => {
+    const { dtype, dims } = states.state(array.state);
+    return storedTensors({ ...array, dims }).map((stored) => [stored.name, { dtype: storedAs(dtype), dims: stored.dims }] as const);
+  });
+  const [length, header] = safetensorsHead(new Map(listed), metadata);
   return {
     name,
     head: [
@@ -45,12 +58,8 @@ function safetensorsFile(
 export class StateFiles {
   readonly #layout: CheckpointLayout;
 
-  constructor(states: States, form: CheckpointForm) {
-    const moments = states.moments.map((name) => ({ name, state: name }));
-    this.#layout = checkpointLayout([
-      ...weightsFiles(form).map(({ name, tensors }) => safetensorsFile(name, states, tensors, { format: "pt" })),
-      safetensorsFile(checkpointFiles.optimizer, states, moments),
-    ]);
+  constructor(states: States, files: readonly WeightsFile[]) {
+    this.#layout = checkpointLayout(files.map(({ name, tensors, metadata }) => safetensorsFile(name, states, tensors, metadata)));
   }
 
   /** Size of the staging buffer. */

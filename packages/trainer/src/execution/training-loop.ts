@@ -66,7 +66,7 @@ export async function trainingLoop(options: TrainingLoopOptions): Promise<Traine
     const { step, metrics } = oldest;
     const result = await raceAbort(metrics, signal);
     const { loss, grad_norm, learning_rate, tokens_counted, more } = result;
-    checkFinite(step, loss, grad_norm);
+    checkFinite(step, loss, grad_norm ?? 0);
     options.commit?.(step, result);
     total.step = step;
     const { mean_ms, last_ms } = timer.step();
@@ -78,8 +78,8 @@ export async function trainingLoop(options: TrainingLoopOptions): Promise<Traine
       time: clock.now(),
       step,
       loss,
-      grad_norm,
-      learning_rate,
+      ...(grad_norm === undefined ? {} : { grad_norm }),
+      ...(learning_rate === undefined ? {} : { learning_rate }),
       tokens_per_s: (options.tokensPerStep * 1000) / mean_ms,
       step_ms: last_ms,
       eta_s: ((steps - step) * mean_ms) / 1000,

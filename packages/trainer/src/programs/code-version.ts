@@ -9,6 +9,7 @@ const deciding = [
   "topology",
   "ir",
   "models",
+  "stablehlo",
   "compiler",
   "simulator",
   "protocol",

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { asJson, canonicalJson, errorFromJSON, assertNever, replaceFile } from "@lapidary/std";
 import type { ProgramSet } from "./build.js";
+import type { StepProgramRequest, StepProgramSet } from "../imported/step-programs.js";
 import type { ProgramRequest } from "./program-request.js";
 import { codeVersion } from "./code-version.js";
 import type { FromCompileThread } from "./compile-thread.js";
@@ -21,7 +22,9 @@ export interface ProgramOptions {
  *
  * @throws LapidaryError if the job does not fit; the reason of the signal
  */
-export async function programsFor(request: ProgramRequest, options: ProgramOptions): Promise<ProgramSet> {
+export function programsFor(request: ProgramRequest, options: ProgramOptions): Promise<ProgramSet>;
+export function programsFor(request: StepProgramRequest, options: ProgramOptions): Promise<StepProgramSet>;
+export async function programsFor(request: ProgramRequest | StepProgramRequest, options: ProgramOptions): Promise<ProgramSet> {
   const key = createHash("sha256")
     .update(codeVersion())
     .update(canonicalJson(asJson(request)))
@@ -46,7 +49,7 @@ function read(path: string): ProgramSet | undefined {
   return file.slice(0, end) === digestOf(text) ? (JSON.parse(text) as ProgramSet) : undefined;
 }
 
-async function compileInThread(request: ProgramRequest, { signal, onProgress }: ProgramOptions): Promise<ProgramSet> {
+async function compileInThread(request: ProgramRequest | StepProgramRequest, { signal, onProgress }: ProgramOptions): Promise<ProgramSet> {
   signal.throwIfAborted();
   const thread = new Worker(new URL("./compile-thread.js", import.meta.url), { workerData: request });
   const abort = (): void => void thread.terminate();

@@ -98,8 +98,10 @@ interface RecipeVariant {
   readonly isGiven: boolean;
 }
 
-/** Metrics that every recipe returns. The step log has them. */
-export type StepMetrics = Readonly<Record<(typeof trainMetrics)[number], number>> & {
+/** Metrics that every recipe returns. The step log has them. The step of a user may have no norm and no learning rate. */
+export type StepMetrics = Readonly<Record<"loss" | "tokens_counted", number>> & {
+  readonly [Name in Exclude<(typeof trainMetrics)[number], "loss" | "tokens_counted">]?: number;
+} & {
   /** Further metrics, by name. Rows of metrics have them. */
   readonly more?: Readonly<Record<string, number>>;
 };

@@ -225,14 +225,14 @@ function modelOf(
 
 const isDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
-interface NamedFiles {
+export interface NamedFiles {
   readonly configsDir: string;
   readonly source: ConfigSource;
   readonly absolute: AbsolutePath;
 }
 
 /** A model, pod or strategy: the value in the job, or the file that the job names. */
-function named<T extends { readonly name?: string | undefined }>(
+export function named<T extends { readonly name?: string | undefined }>(
   kind: "model" | "pod" | "strategy",
   schema: z.ZodType<T>,
   of: string | T,
@@ -337,7 +337,7 @@ function initOf(job: JobFile, environment: JobEnvironment, absolute: AbsolutePat
 /** The key that names the checkpoint: `init` is a shorter form of `train.init`. */
 const initKeys = ({ init }: JobFile): readonly string[] => (init === undefined ? ["train", "init"] : ["init"]);
 
-function sourceOf(given: JobText | JobValue | JobPart): ConfigSource {
+export function sourceOf(given: JobText | JobValue | JobPart): ConfigSource {
   if ("source" in given) return given.source;
   if ("value" in given) return new ValueSource(given.value, given.file);
   const source = YamlSource.parse(given.text, given.file);
@@ -388,7 +388,7 @@ function checkKnown(kind: "model" | "pod" | "strategy", name: string, configsDir
   });
 }
 
-function nameOf(file: string): string {
+export function nameOf(file: string): string {
   const name = basename(file, extname(file))
     .toLowerCase()
     .replace(/[^a-z0-9._-]/g, "-")

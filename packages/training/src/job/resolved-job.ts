@@ -73,7 +73,7 @@ export const trainsOnExamples = ({ data }: Pick<ResolvedJob, "data">): boolean =
 /** Whether a job trains on the sources of a pipeline. */
 export const trainsOnPipeline = ({ data }: Pick<ResolvedJob, "data">): boolean => data.pipeline !== undefined;
 
-export const meshOf = (job: ResolvedJob): Mesh => makeMesh(job.mesh);
+export const meshOf = (job: Pick<ResolvedJob, "mesh">): Mesh => makeMesh(job.mesh);
 
 /**
  * Axes over which ZeRO splits states: those of the batch and of the sequence, inside a pod. Each chip along them has other tokens, and the

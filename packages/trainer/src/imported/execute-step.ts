@@ -1,0 +1,285 @@
+import { join } from "node:path";
+import type { StepReport } from "@lapidary/api";
+import { type CheckpointContent, type CheckpointParts, nativeDisk, nodeDisk, RunFence } from "@lapidary/checkpoint";
+import { isTraced, StepTraceLog } from "@lapidary/api/step-traces";
+import { WorkerStepLog, workerStepOf } from "@lapidary/api/worker-steps";
+import { epochOf } from "@lapidary/protocol";
+import { ensure } from "@lapidary/std";
+import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "@lapidary/telemetry";
+import { printMesh } from "@lapidary/topology";
+import { meshOf, type ResolvedStepJob } from "@lapidary/training";
+import type { WorkerGroup } from "@lapidary/cluster";
+import { checkpointFiles } from "../execution/checkpoints.js";
+import { eventSink, maxAtRisk_ms } from "../execution/execute.js";
+import type { ExecutionOptions } from "../execution/execution-options.js";
+import { Goodput, goodputUntil } from "../execution/goodput.js";
+import { RunPrograms } from "../execution/run-programs.js";
+import { Staging } from "../execution/staging.js";
+import { recordGroup, release, startWorkers } from "../execution/start-workers.js";
+import { Stopwatch } from "../execution/stopwatch.js";
+import { Stragglers } from "../execution/stragglers.js";
+import type { TrainingAttempt } from "../execution/train-options.js";
+import { trainWithRecovery } from "../execution/train-with-recovery.js";
+import { WorkerCountPolicy } from "../execution/worker-count-policy.js";
+import { programsFor } from "../programs/programs.js";
+import { importedSteps, scalarsOf, tokensPerStep } from "./imported-steps.js";
+import { StepArrays } from "./step-arrays.js";
+import { loadStepState, stepStateFiles } from "./step-checkpoint.js";
+import { type StepProgramSet, stepPrograms } from "./step-programs.js";
+
+/** As for a job, whose model Lapidary builds. */
+export interface StepExecutionOptions extends Omit<ExecutionOptions, "job"> {
+  readonly job: ResolvedStepJob;
+}
+
+interface Parts {
+  readonly options: StepExecutionOptions;
+  readonly set: StepProgramSet;
+  readonly arrays: StepArrays | undefined;
+  readonly watch: Stopwatch;
+  readonly workerCount: WorkerCountPolicy;
+}
+
+/**
+ * Runs a step that a user exported from JAX, from its text to its report:
+ *
+ *     step.mlir ──► programs ──► worker group ──► first or last state ──► step … checkpoint … ──► report
+ *
+ * The state passes from results to arguments. Recovery, the step log and checkpoints are those of every run.
+ *
+ * @throws LapidaryError for a text or inputs that cannot be used, or a failure of the workers; the reason of the signal
+ */
+export async function executeStep(options: StepExecutionOptions): Promise<StepReport> {
+  const { run, job, slice, clock } = options;
+  const watch = new Stopwatch(clock);
+  run.enter("compiling", { slice });
+  const set = await watch.time("compile", () => compileStep(options));
+  scalarsOf(set.imported.results, job);
+  const arrays = job.inputs === undefined ? undefined : await StepArrays.open(job.inputs);
+  try {
+    const parts = { options, set, arrays, watch, workerCount: new WorkerCountPolicy(options.workers) };
+    return await train(parts);
+  } finally {
+    await arrays?.close();
+    run.record({ type: "workers_released", after_ms: watch.total_ms, slice });
+  }
+}
+
+async function compileStep({ run, job, root, cacheDir, signal }: StepExecutionOptions): Promise<StepProgramSet> {
+  const { step, mesh, shard, bucket_bytes, seed } = job;
+  const request = {
+    step,
+    step_hash: ensure(job.step_hash, "hash of the text"),
+    mesh,
+    shard,
+    bucket_bytes,
+    seed,
+    machine: viewMachine(job, root),
+  };
+  const set = await programsFor(request, {
+    cacheDir: join(cacheDir, "programs"),
+    signal,
+    onProgress: (done, total) => {
+      if (!signal.aborted) run.enter("compiling", { activity: { what: "compile", done, total } });
+    },
+  });
+  if (set.view !== undefined) writeProgramView(run.directory, set.view);
+  const collectives = set.facts.collectives.reduce((sum, { count }) => sum + count, 0);
+  run.record({ type: "program_compiled", program: stepHash(set), parameters: set.facts.parameters, collectives });
+  return set;
+}
+
+/** The hash of the step program, which identifies the program of a run. */
+const stepHash = ({ programs }: StepProgramSet): string => ensure(programs[stepPrograms.step], "step").hash;
+
+interface StepAttempt extends TrainingAttempt {
+  readonly group: WorkerGroup;
+}
+
+async function openAttempt(parts: Parts, epoch: number): Promise<StepAttempt> {
+  const { options, set, arrays, watch, workerCount } = parts;
+  const { run, job, slice, startGroup } = options;
+  const mesh = meshOf(job);
+  const { numerics, executor } = job;
+  const group = await watch.time("place", () =>
+    startWorkers(run, workerCount, startGroup, {
+      mesh,
+      numerics,
+      executor,
+      epoch: epochOf(epoch),
+      stallAfterMs: job.stall_timeout_s * 1000,
+    }),
+  );
+  try {
+    run.enter(run.state === "running" ? "running" : "placing", {
+      activity: { what: "load programs" },
+      workers: group.pids.map((pid, worker) => ({ worker, pid })),
+    });
+    recordGroup(run, epoch, slice, group.pids, workerCount);
+    const observer = new StepObserver(run);
+    const programs = await watch.time("load", () =>
+      RunPrograms.load(group, set, { ...importedSteps(set, job, arrays), onTrained: (report) => observer.trained(report) }, undefined),
+    );
+    if (job.trace_every > 0) observer.trace(new StepTraceLog(run.directory, await programs.describe()));
+    const layout = [stepHash(set), printMesh(mesh), group.size, executor, numerics].join("/");
+    return {
+      group,
+      failed: group.failed,
+      layout,
+      state: await stateOf(parts, programs, group, observer),
+      close: async (keepReplicas) => {
+        await programs.close();
+        await release(group, run, keepReplicas);
+      },
+    };
+  } catch (error) {
+    await release(group, run, true);
+    throw error;
+  }
+}
+
+/** Writes the times of the workers in each step to the files of the run. */
+class StepObserver {
+  readonly #run: Run;
+  readonly #steps: WorkerStepLog;
+  readonly #stragglers = new Stragglers();
+  #traces: StepTraceLog | undefined;
+
+  constructor(run: Run) {
+    this.#run = run;
+    this.#steps = new WorkerStepLog(run.directory);
+  }
+
+  trace(log: StepTraceLog): void {
+    this.#traces = log;
+  }
+
+  get traces(): boolean {
+    return this.#traces !== undefined;
+  }
+
+  trained(report: Parameters<typeof workerStepOf>[0]): void {
+    this.#steps.append(workerStepOf(report));
+    this.#traces?.append(report);
+    for (const { worker, times } of this.#stragglers.step(report)) this.#run.record({ type: "straggler_found", worker, factor: times });
+  }
+}
+
+async function stateOf(
+  { options, set, watch }: Parts,
+  programs: RunPrograms,
+  group: WorkerGroup,
+  observer: StepObserver,
+): Promise<TrainingAttempt["state"]> {
+  const { run, job, clock } = options;
+  const files = stepStateFiles(set);
+  const staging = await Staging.open(programs, files, (bytes) => nativeDisk?.share(bytes));
+  const about = { run: run.id, mesh: printMesh(meshOf(job)), zero: 0, workers: group.size, program: stepHash(set) };
+  return {
+    train: (step, of) => programs.train(step, of, observer.traces && isTraced(step + 1, job.trace_every, job.steps)),
+    replicate: (step, committed) => programs.replicate(step, committed),
+    restoreReplicas: (latest) => programs.restoreReplicas(latest),
+    load: (checkpoint) => watch.time("load", () => loadStepState(programs, files, checkpoint)),
+    initialize: () =>
+      watch.time("load", async () => {
+        await programs.initialize();
+        await programs.completeStates();
+      }),
+    capture: async (step) => {
+      const { files: captured, release: done } = await staging.capture();
+      const content = (ledger: string): CheckpointContent => {
+        const time = clock.now();
+        const info: [string, CheckpointParts] = [
+          checkpointFiles.state,
+          [[checkpointFiles.state, jsonBytes({ run: run.id, step, time, step_hash: job.step_hash })]],
+        ];
+        return { files: new Map([...captured, info]), about: { ...about, step, time, ledger } };
+      };
+      return { content, release: done };
+    },
+  };
+}
+
+const jsonBytes = (value: object): Buffer => Buffer.from(`${JSON.stringify(value, null, 2)}\n`, "utf8");
+
+async function train(parts: Parts): Promise<StepReport> {
+  const { options, set, watch, workerCount } = parts;
+  const { run, job, slice, clock } = options;
+  const { goodput: saved, started_at } = run.summary;
+  const { rows } = await readMetrics(run.directory, 0, Number.MAX_SAFE_INTEGER);
+  const earlier = goodputUntil(clock.now(), saved, started_at ?? clock.now(), rows);
+  const goodput = new Goodput(clock, earlier);
+  const tokens = tokensPerStep(set);
+  run.enter("placing");
+  let lastDurable_ms = clock.monotonic();
+  let workers = 0;
+  const trained = await trainWithRecovery<StepAttempt>({
+    disk: nodeDisk,
+    directory: run.directory,
+    checkpoints: join(run.directory, runFiles.checkpoints),
+    claim: () => RunFence.claim(nodeDisk, run.directory),
+    open: (epoch) => openAttempt(parts, epoch),
+    regroups: {
+      wanted: () => workerCount.missing > 0,
+      possible: async () => {
+        if (!(await options.hasWorkers(workerCount.missing))) return false;
+        const from = workerCount.current;
+        workerCount.complete();
+        run.record({ type: "worker_count_changed", from, to: workerCount.current, wanted: workerCount.wanted });
+        return true;
+      },
+    },
+    steps: job.steps,
+    tokensPerStep: tokens,
+    keep: job.checkpoint.keep,
+    saves: (step) => {
+      const { every } = job.checkpoint;
+      const wanted = (every !== undefined && step % every === 0) || clock.monotonic() - lastDurable_ms > maxAtRisk_ms;
+      if (wanted) lastDurable_ms = clock.monotonic();
+      return wanted;
+    },
+    between: () => undefined,
+    finish: ({ group }) => {
+      workers = group.size;
+      return Promise.resolve();
+    },
+    clock,
+    signal: options.signal,
+    drain: options.drain,
+    failpoints: options.failpoints.observedBy((firing) => run.record({ type: "fault_injected", ...firing })),
+    goodput,
+    events: eventSink(run, goodput, (of) => `batch ${of} of ${job.inputs ?? `the seed ${job.seed}`}`),
+  });
+  watch.add("train", trained.train_ms);
+  const report = goodput.report();
+  watch.add("checkpoint", report.lost_ms.checkpoint - earlier.lost_ms.checkpoint);
+  run.goodput(report);
+  const { facts } = set;
+  return {
+    id: run.id,
+    model: job.name,
+    step_file: job.step,
+    parameters: facts.parameters,
+    chips: job.chips,
+    workers,
+    mesh: printMesh(meshOf(job)),
+    slice,
+    steps: job.steps,
+    tokens: trained.tokens,
+    train_loss: trained.loss,
+    metrics: { loss: trained.loss, ...(await lastMetrics(run)) },
+    checkpoint: trained.checkpoint.path,
+    bytes_per_chip: facts.bytes_per_chip,
+    collectives: [...facts.collectives],
+    timings_ms: watch.times(),
+    tokens_per_s: (tokens * job.steps * 1000) / Math.max(1, trained.train_ms),
+    warnings: run.summary.warnings ?? [],
+  };
+}
+
+/** Further scalar results of the last step. */
+async function lastMetrics(run: Run): Promise<Readonly<Record<string, number>>> {
+  const { rows } = await readMetrics(run.directory, 0, Number.MAX_SAFE_INTEGER);
+  const last = rows.findLast((row) => row.kind === "train");
+  return last?.metrics ?? {};
+}
