@@ -2,7 +2,7 @@ import { ensure } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
 import type { MemoryPlan, Program } from "@lapidary/compiler";
 import type { Value, ValueId } from "@lapidary/ir";
-import type { ChipSpec } from "./chip/chip-spec.js";
+import { type ChipSpec, usableHbm } from "./chip/chip-spec.js";
 import type { AttentionForm } from "./cost/attention.js";
 import { fuse } from "./cost/fusion.js";
 import { type KernelCost, type KernelWork, kernelCost, kernelWork } from "./cost/kernel-cost.js";
@@ -65,7 +65,7 @@ export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype,
   // Plain attention is that of the exported step, which XLA compiles.
   const { plan, order } =
     attention === "plain"
-      ? exportedMemory(program, compute)
+      ? exportedMemory(program, compute, usableHbm(chip))
       : { plan: memoryOfChip(program, fusion, compute, offloaded), order: program.schedule.order };
   return {
     program,

@@ -16,11 +16,19 @@ export interface OrderedMemory {
   readonly order: readonly ValueId[];
 }
 
-/** The memory of a chip if XLA compiles the exported step: its buffers, types, layouts and order. */
-export function exportedMemory(program: Program, compute: ComputeDtype): OrderedMemory {
-  const { chip } = program;
-  const written = new WrittenValues(chip);
-  const schedule = exportedSchedule(program, written);
+/**
+ * The memory of a chip if XLA compiles the exported step: its buffers, types, layouts and order.
+ *
+ * @param limit bytes that the program can use: some orders are used only if the step fits with them
+ */
+export function exportedMemory(program: Program, compute: ComputeDtype, limit: number): OrderedMemory {
+  const written = new WrittenValues(program.chip);
+  const ample = memoryInOrder(program, compute, written, exportedSchedule(program, written, "ample"));
+  if (ample.plan.peakBytes <= limit) return ample;
+  return memoryInOrder(program, compute, written, exportedSchedule(program, written, "scarce"));
+}
+
+function memoryInOrder({ chip }: Program, compute: ComputeDtype, written: WrittenValues, schedule: Schedule): OrderedMemory {
   const added = [...copiesOfWeights(chip, schedule, written), ...windowsOfCollectives(chip, schedule, written, compute)];
   const bytes = (value: Value): number => tiledBytes(value, elementBytes(written, value, compute));
   const fused = chip.values.map((value) => value.op !== "parameter" && !written.isWritten(value.id));
