@@ -41,7 +41,7 @@ const wrapped = [
  * @type {{ name: string, imports: string[], modules?: string[] }[]}
  */
 const interfaces = [
-  { name: "cli", imports: ["std", "api", "offline", "report"], modules: ["coordinator/dist/service-process"] },
+  { name: "cli", imports: ["std", "api", "offline", "report"], modules: ["coordinator/dist/service-process", "coordinator/dist/recorded-runs"] },
   { name: "report", imports: ["std", "api", "offline"] },
   { name: "dashboard", imports: ["std", "api"] },
 ];

@@ -109,7 +109,7 @@ describe("machines: the home directory and the servers on the PATH", function ()
         const { error } = JSON.parse(ended.stdout) as ReportedError;
         assert.equal(error.code, "LAP_REDIS_MISSING");
         assert.match(error.message, /Redis 5\.0\.7 is older than 6\.2/);
-        assert.match(error.remedy, /npm run setup redis/);
+        assert.match(error.remedy, /lapidary setup redis/);
       } finally {
         await other.clear();
       }

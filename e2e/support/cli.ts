@@ -68,18 +68,23 @@ export class Home {
   readonly state = join(this.directory, "state");
   readonly job = join(this.directory, "tiny.yaml");
 
-  /** @param env variables that every command of this home gets besides those of the test process; undefined removes one */
-  constructor(readonly env: Readonly<Record<string, string | undefined>> = {}) {
+  /**
+   * @param env variables that every command of this home gets besides those of the test process; undefined removes one
+   * @param bin the script of the command
+   */
+  constructor(
+    readonly env: Readonly<Record<string, string | undefined>> = {},
+    readonly bin: string = join(root, "packages/cli/bin/lapidary.mjs"),
+  ) {
     mkdirSync(join(this.directory, "corpus"));
     for (let i = 0; i < 60; i++) writeFileSync(join(this.directory, "corpus", `${i}.txt`), sampleText(i));
     writeFileSync(this.job, tinyJob);
   }
 
   start(...args: string[]): Running {
-    const bin = join(root, "packages/cli/bin/lapidary.mjs");
     const env = { ...process.env, LAPIDARY_HOME: this.state, ...this.env };
     return new Running(
-      spawn(process.execPath, [bin, ...args], { cwd: this.directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true }),
+      spawn(process.execPath, [this.bin, ...args], { cwd: this.directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true }),
     );
   }
 

@@ -164,7 +164,7 @@ execFileSync(process.execPath, [lapidary, "data", "run", join(directory, "calm.y
 const calm = digests("calm");
 const port = await freePort();
 const { path: binary } = redisServer({ env: process.env });
-if (binary === undefined) throw new Error("there is no Redis server; run `npm run setup redis`");
+if (binary === undefined) throw new Error("there is no Redis server; run `lapidary setup redis`");
 const redis = ["--redis", `redis://127.0.0.1:${port}`];
 /** @type {Record<string, () => void>} */
 const starts = {

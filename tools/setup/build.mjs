@@ -23,7 +23,10 @@ export function packageNames(root) {
 /** @param {string} root */
 function keyOf(root) {
   const configs = packageNames(root).flatMap((name) => [`packages/${name}/tsconfig.json`, `packages/${name}/package.json`]);
-  const settled = contentKey([...configs, "tsconfig.json", "tsconfig.base.json", "package-lock.json"].map((file) => join(root, file)));
+  const settled = contentKey(
+    root,
+    [...configs, "tsconfig.json", "tsconfig.base.json", "package-lock.json"].map((file) => join(root, file)),
+  );
   return `${settled} ${changeKey(packageNames(root).map((name) => join(root, "packages", name, "src")))}`;
 }
 

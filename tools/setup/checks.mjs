@@ -5,6 +5,7 @@ import { accessSync, constants } from "node:fs";
 import * as build from "./build.mjs";
 import { compilerRemedy, findCompiler } from "./compiler.mjs";
 import * as libtensorflow from "./libtensorflow.mjs";
+import { isInstalled } from "./installation.mjs";
 import { freeBytes, megabytes, nearestExisting, setupNeeds_bytes } from "./disk-space.mjs";
 import { isSupportedNode, nodeRemedy, supportedNode } from "./node-version.mjs";
 import { firstOutOfStep } from "./packages.mjs";
@@ -98,7 +99,7 @@ function checkPackages(root) {
     name: "packages",
     ok: odd === undefined,
     detail: odd === undefined ? "node_modules is in step with package-lock.json" : `not installed as locked: ${odd}`,
-    remedy: "run `npm run setup`",
+    remedy: "run `lapidary setup`",
   };
 }
 
@@ -111,7 +112,7 @@ async function checkLibtensorflow(session) {
     name: "libtensorflow",
     ok: problem === undefined,
     detail: problem === undefined ? `${detail}, loads` : `does not load: ${problem}`,
-    remedy: "run `npm run setup libtensorflow`",
+    remedy: "run `lapidary setup libtensorflow`",
   };
 }
 
@@ -131,18 +132,19 @@ function checkRedis(session) {
     name: "redis",
     ok: finding.server !== undefined,
     detail: describeFinding(finding),
-    remedy: `run \`npm run setup redis\`, install Redis ${oldestRedisName} or later, or give the address of a running one in REDIS_URL`,
+    remedy: `run \`lapidary setup redis\`, install Redis ${oldestRedisName} or later, or give the address of a running one in REDIS_URL`,
   };
 }
 
 /** @param {string} root @returns {Check} */
 function checkBuild(root) {
+  if (isInstalled(root)) return { name: "build", ok: true, detail: "compiled when it was packed", remedy: "" };
   const ok = build.isReady({ root });
   return {
     name: "build",
     ok,
     detail: ok ? "compiled from the present sources" : "sources have changed since the set-up last compiled them",
-    remedy: "run `npm run setup`",
+    remedy: "run `lapidary setup`",
   };
 }
 

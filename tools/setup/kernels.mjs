@@ -4,7 +4,7 @@
  *
  *     packages/native/cpp  c++ ──► cache/kernels-…/  copy ──► packages/native/lib/lapidary_{kernels,memory,disk}.node
  */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { createHash } from "node:crypto";
@@ -78,11 +78,14 @@ function processor() {
     .digest("hex");
 }
 
+/** The name of the directory of the cache, and of the prebuilt libraries of an installed package. @param {{ root: string, env: NodeJS.ProcessEnv }} session */
+export const kernelsName = (session) => `kernels-${keyOf(session)}`;
+
 /** @param {{ root: string, env: NodeJS.ProcessEnv }} session */
 function keyOf(session) {
   const { backend, detail } = libtensorflowStatus(session);
   return createHash("sha256")
-    .update(contentKey(filesOf(session.root, ".", /\.(cc|h)$/)))
+    .update(contentKey(session.root, filesOf(session.root, ".", /\.(cc|h)$/)))
     .update(`${processor()} ${linkLayout} ${backend} ${backend === "native" ? detail.split(" in ")[0] : ""}`)
     .digest("hex")
     .slice(0, 24);
@@ -116,7 +119,7 @@ export async function provideKernels(session) {
     if (session.interrupted || !(error instanceof SetupError) || error.code === "LAP_SETUP_DISK") throw error;
     session.report.warn(`WARNING: ${step}: ${error.message}; workers compute without fused kernels, more slowly and with the same results`);
     if (error.output !== "") session.report.warn(error.output.replace(/^/gm, "    | "));
-    session.report.warn(`    remedy: ${error.remedy}, then \`npm run setup kernels\``);
+    session.report.warn(`    remedy: ${error.remedy}, then \`lapidary setup kernels\``);
     writeStamp(root, step, { key, state: "absent", reason: error.message });
   }
 }
@@ -185,7 +188,11 @@ async function buildKernels(session, key) {
   const { root } = session;
   const cached = join(session.cache, `kernels-${key}`);
   const files = [kernels, ...plainLibraries].map(({ file }) => file);
-  if ((await firstDamage(cached, { deep: true })) !== undefined) {
+  const prebuilt = join(root, "prebuilt", `kernels-${key}`);
+  const isCached = (await firstDamage(cached, { deep: true })) === undefined;
+  if (!isCached && (await firstDamage(prebuilt, { deep: true })) === undefined)
+    await publish(session, cached, (temporary) => cpSync(prebuilt, temporary, { recursive: true }));
+  else if (!isCached) {
     const compiler = await requireCompiler(session);
     await publish(session, cached, async (temporary) => {
       mkdirSync(temporary, { recursive: true });

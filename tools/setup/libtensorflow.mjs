@@ -126,10 +126,10 @@ function loadRemedy({ root, env }, problem) {
   const foreign = ["LD_PRELOAD", "LD_LIBRARY_PATH"].filter((name) => env[name]);
   const first = foreign.length === 0 ? "" : `unset ${foreign.join(" and ")}, which may bring in other libraries; then `;
   if (/version [`'"](GLIBCXX|CXXABI)_/.test(problem))
-    return `${first}name the C++ compiler of this system in CXX (its libstdc++ is the one that Node loads) and run \`npm run setup libtensorflow\``;
+    return `${first}name the C++ compiler of this system in CXX (its libstdc++ is the one that Node loads) and run \`lapidary setup libtensorflow\``;
   if (/version [`'"]GLIBC_/.test(problem))
     return `${first}use a system with a newer glibc, or point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/ of a libtensorflow 2.x that is built for this one`;
-  return `${first}run \`npm run setup\`; if it comes back, point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/ of libtensorflow 2.x`;
+  return `${first}run \`lapidary setup\`; if it comes back, point LAPIDARY_LIBTENSORFLOW to a directory with lib/ and include/ of libtensorflow 2.x`;
 }
 
 /** @param {import("./session.mjs").Session} session */
@@ -297,7 +297,7 @@ export function forgetFallback({ root }) {
  * @returns {LibtensorflowStatus}
  */
 export function libtensorflowStatus({ root, env }) {
-  const remedy = "run `npm run setup`";
+  const remedy = "run `lapidary setup`";
   const stamp = readStamp(root, step);
   if (!isReady({ root, env })) {
     return { backend: "absent", detail: stamp === undefined ? "not set up" : "set up for something else, or files are missing", remedy };

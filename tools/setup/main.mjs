@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as build from "./build.mjs";
+import { isInstalled } from "./installation.mjs";
 import * as kernels from "./kernels.mjs";
 import * as libtensorflow from "./libtensorflow.mjs";
 import { withLock } from "./lock.mjs";
@@ -26,21 +27,25 @@ const steps = [
   { name: "kernels", isReady: kernels.isReady, run: kernels.provideKernels },
 ];
 
+/** The steps of a root. An installed package is compiled already. @param {string} root */
+const stepsOf = (root) => steps.filter(({ name }) => name !== "build" || !isInstalled(root));
+
 /**
  * @param {Session} session
  * @param {{ only?: readonly string[] }} [options] `only`: run these steps, ready or not
  */
 export async function setUp(session, { only = [] } = {}) {
-  const unknown = only.find((name) => !steps.some((step) => step.name === name));
+  const available = stepsOf(session.root);
+  const unknown = only.find((name) => !available.some((step) => step.name === name));
   if (unknown !== undefined) {
     throw new SetupError({
       code: "LAP_SETUP_STEP",
       message: `no set-up step is called ${unknown}`,
-      remedy: `the steps are ${steps.map((step) => step.name).join(", ")}`,
+      remedy: `the steps are ${available.map((step) => step.name).join(", ")}`,
     });
   }
   checkNode();
-  const chosen = steps.filter((step) => only.length === 0 || only.includes(step.name));
+  const chosen = available.filter((step) => only.length === 0 || only.includes(step.name));
   if (only.length === 0 && chosen.every((step) => step.isReady(session))) return remind(session);
   secureDirectories(session);
   await withLock(session, join(session.root, ".lapidary/setup.lock"), async () => {
@@ -48,7 +53,7 @@ export async function setUp(session, { only = [] } = {}) {
   });
 }
 
-const cacheEntries = /^(libtensorflow|tfjs-binding|kernels|valkey|jax)-/;
+const cacheEntries = /^(app|libtensorflow|tfjs-binding|kernels|valkey|jax)-/;
 
 /**
  * Closes directories that other users could enter: the state directory in the project, which contains the lock, and the cache. Workers load
@@ -77,7 +82,7 @@ function secureDirectories({ root, cache, report }) {
 function remind(session) {
   const { backend, detail, remedy } = libtensorflow.libtensorflowStatus(session);
   if (backend === "wasm")
-    session.report.warn(`WARNING: ${detail}: training is several times slower. Remedy: \`npm run setup\` tries again; ${remedy}`);
+    session.report.warn(`WARNING: ${detail}: training is several times slower. Remedy: \`lapidary setup\` tries again; ${remedy}`);
 }
 
 function checkNode() {

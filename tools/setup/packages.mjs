@@ -5,15 +5,16 @@
 import { existsSync, readFileSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { fileProblemIn } from "./file-errors.mjs";
+import { isInstalled } from "./installation.mjs";
 import { SetupError } from "./session.mjs";
 import { contentKey, readStamp, writeStamp } from "./stamp.mjs";
 
 const step = "packages";
 
-/** Installs the whole tree of the lock file into node_modules, even if NODE_ENV or the user's .npmrc choose otherwise for other projects. */
+/** Installs the tree of the lock file into node_modules, even if NODE_ENV or the user's .npmrc choose otherwise for other projects. */
 const npmSettings = [
-  ...["--no-audit", "--no-fund", "--loglevel=error"],
-  ...["--include=dev", "--include=optional", "--include=peer"],
+  ...["--no-audit", "--no-fund", "--loglevel=error", "--ignore-scripts"],
+  ...["--include=optional", "--include=peer"],
   ...[
     "--package-lock=true",
     "--global=false",
@@ -24,11 +25,14 @@ const npmSettings = [
   ],
 ];
 
-/** @typedef {{ version?: string, integrity?: string, link?: boolean, optional?: boolean, devOptional?: boolean, peer?: boolean }} LockedPackage */
+/** An installed package needs none of the tools that build and test the project. @param {string} root */
+const developmentSetting = (root) => (isInstalled(root) ? "--omit=dev" : "--include=dev");
+
+/** @typedef {{ version?: string, integrity?: string, link?: boolean, dev?: boolean, optional?: boolean, devOptional?: boolean, peer?: boolean }} LockedPackage */
 
 /** @param {string} root */
 function keyOf(root) {
-  return contentKey([join(root, "package-lock.json")]);
+  return contentKey(root, [join(root, "package-lock.json")]);
 }
 
 /** @param {{ root: string }} session */
@@ -48,6 +52,7 @@ export function firstOutOfStep(root) {
   const installed = packagesOf(hidden);
   for (const [path, wanted] of Object.entries(locked)) {
     if (!path.includes("node_modules/")) continue;
+    if (wanted.dev && isInstalled(root)) continue;
     const found = installed[path];
     // An optional package may be for another platform.
     if (found === undefined && (wanted.optional || wanted.devOptional || wanted.peer)) continue;
@@ -69,10 +74,11 @@ function packagesOf(file) {
 export async function installPackages(session) {
   const { root } = session;
   if (firstOutOfStep(root) !== undefined) {
-    const total = Object.keys(packagesOf(join(root, "package-lock.json"))).length;
+    const locked = Object.values(packagesOf(join(root, "package-lock.json")));
+    const total = locked.filter(({ dev }) => dev !== true || !isInstalled(root)).length;
     const task = session.report.begin(step, "npm ci");
     const watch = setInterval(() => task.update(`${countInstalled(root)} of at most ${total} packages`), 500);
-    const result = await runNpm(session, ["ci", ...npmSettings]);
+    const result = await runNpm(session, ["ci", ...npmSettings, developmentSetting(root)]);
     clearInterval(watch);
     if (result.code !== 0) {
       task.end();

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 
 /**
  * @param {string} root
@@ -51,14 +51,15 @@ export function removeStamp(root, step) {
 }
 
 /**
- * A key of the contents of small files. An absent file also changes the key.
+ * A key of the paths below `root` and the contents of small files, equal for equal files of two roots. An absent file also changes the key.
+ * @param {string} root
  * @param {readonly string[]} files
  */
-export function contentKey(files) {
+export function contentKey(root, files) {
   const hash = createHash("sha256");
   for (const file of files)
     hash
-      .update(`${file}\0`)
+      .update(`${relative(root, file)}\0`)
       .update(existsSync(file) ? readFileSync(file) : "absent")
       .update("\0");
   return hash.digest("hex");

@@ -45,7 +45,7 @@ import { directFetch } from "./direct-fetch.js";
 import { runEventsIn, type TimedEvent } from "./run-events.js";
 import { type ProgramView, programViewSchema } from "./program-view.js";
 
-export { findConnection } from "./connection.js";
+export { coordinatorDown, findConnection } from "./connection.js";
 
 /** A broken stream is opened again this many times, at this interval. Then the coordinator counts as down. */
 const reconnects = 5;

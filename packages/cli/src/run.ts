@@ -1,6 +1,7 @@
 import { type Clock, ExitCode, isSystemError, LapidaryError, systemError, type Warning } from "@lapidary/std";
 import { parseCommandLine } from "./command-line/parse.js";
 import { replaceRenamedOptions } from "./command-line/renamed-options.js";
+import { withShippedFiles } from "./command-line/shipped-files.js";
 import { homeDirectory, projectRoot } from "./context.js";
 import { Console } from "./terminal/console.js";
 import type { Output } from "./terminal/output.js";
@@ -37,7 +38,7 @@ export async function runCommandLine(argv: readonly string[], io: ProcessIo): Pr
   try {
     const style = { columns: stdout.columns || 100, title: makePaint(wantsColor(stdout, early.color, env)).bold };
     const { argv: words, warnings } = replaceRenamedOptions(commandTree, argv);
-    const call = parseCommandLine(commandTree, readVersion(projectRoot), words, style);
+    const call = parseCommandLine(commandTree, readVersion(projectRoot), withShippedFiles(words, cwd, projectRoot), style);
     console = new Console(stdout, stderr, call.globals, env);
     if (call.kind === "print") {
       stdout.write(call.text);

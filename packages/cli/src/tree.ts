@@ -81,6 +81,21 @@ export const commandTree: CommandSpec = {
       run: async (context) => (await import("./commands/doctor.js")).doctor(context),
     },
     {
+      name: "setup",
+      summary: "provide what doctor checks: all of it, or the named steps again",
+      group: machine,
+      arguments: [
+        {
+          name: "steps",
+          description: "packages, libtensorflow, redis, kernels; in a checkout also build",
+          optional: true,
+          variadic: true,
+        },
+      ],
+      examples: ["lapidary setup", "lapidary setup redis kernels"],
+      run: async (context, args) => (await import("./commands/setup.js")).setup(context, args.list("steps")),
+    },
+    {
       name: "launch",
       summary: "submit a job, or a pipeline of jobs, and follow it",
       group: run,
@@ -89,6 +104,7 @@ export const commandTree: CommandSpec = {
         { flags: "-d, --detach", description: "submit and return immediately" },
         { flags: "--name <id>", description: "the id of the run or pipeline; launching the same again under this id follows what exists" },
         { flags: "--priority <number>", description: "higher runs first (default 0)", value: "integer" },
+        { flags: "--up", description: "start the coordinator if none runs; at a terminal, lapidary asks otherwise" },
         { flags: "--profile", description: "record every call of every step and show where the time went (up to 1,000 steps)" },
         {
           flags: "--tensorboard <dir>",
@@ -109,6 +125,7 @@ export const commandTree: CommandSpec = {
           detach: args.flag("detach"),
           name: args.text("name"),
           priority: args.number("priority"),
+          up: args.flag("up"),
           profile: args.flag("profile"),
           tensorboard: args.text("tensorboard"),
         }),

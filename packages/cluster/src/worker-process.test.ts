@@ -85,7 +85,7 @@ describe("a worker process", () => {
     await rejects(worker.ready, {
       code: "LAP_WORKER_START",
       message: "worker w7 did not start: LAP_WORKER_OPCODES (k.node): the compiled kernels belong to another version",
-      remedy: "compile them again: `npm run setup build kernels`",
+      remedy: "compile them again: `lapidary setup build kernels`",
       cause,
     });
   });

@@ -197,7 +197,7 @@ function checkServer(location: string, info: string): void {
       code: "LAP_REDIS_VERSION",
       message: `unsupported Redis version ${version || "unknown"}: at least ${oldestRedisName} is needed`,
       location,
-      remedy: `set REDIS_URL to the address of a newer server, or unset it and run \`npm run setup redis\`: \`lapidary up\` then starts a private server`,
+      remedy: `set REDIS_URL to the address of a newer server, or unset it and run \`lapidary setup redis\`: \`lapidary up\` then starts a private server`,
     });
 }
 

@@ -38,7 +38,7 @@ describe("the loaders of native libraries", () => {
     const path = library("other", ["registerProgram"], opcodes(opcodeList.replace("add subtract", "subtract add")));
     throws(
       () => loadKernels(path),
-      (error) => error instanceof LapidaryError && error.code === "LAP_WORKER_OPCODES" && error.remedy?.includes("npm run setup") === true,
+      (error) => error instanceof LapidaryError && error.code === "LAP_WORKER_OPCODES" && error.remedy?.includes("lapidary setup") === true,
     );
   });
 

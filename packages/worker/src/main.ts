@@ -64,7 +64,7 @@ async function main(socket: string): Promise<void> {
   if (device.fallbackReason !== undefined)
     log("warn", "TensorFlow's kernels cannot be loaded: computing in WebAssembly, several times slower", {
       reason: device.fallbackReason,
-      remedy: "run `npm run setup`, then `lapidary doctor`",
+      remedy: "run `lapidary setup`, then `lapidary doctor`",
     });
   device.warmUp();
   heartbeat.postMessage("loaded");

@@ -16,7 +16,7 @@ export const globalOptions: readonly OptionSpec[] = [
   { flags: "--no-color", description: "no colour (as NO_COLOR in the environment)" },
   {
     flags: "--home <dir>",
-    description: "the state directory (default: LAPIDARY_HOME or .lapidary in the project)",
+    description: "the state directory (default: LAPIDARY_HOME, else .lapidary in the project or, if installed, in the working directory)",
     completes: "directory",
     access: "write",
   },

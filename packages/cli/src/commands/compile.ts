@@ -1,10 +1,10 @@
 import { resolve } from "node:path";
-import { createInterface } from "node:readline/promises";
 import { compileForTpu as compileStep, findTpuCompiler, installTpuCompiler, tpuCompilerNotice } from "@lapidary/offline/compile";
 import { exportedAttention } from "@lapidary/offline/job-file";
 import { doesNotFitText, tpuCompilerText } from "@lapidary/report/tpu-compiler-text";
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";
+import { agrees } from "../terminal/agrees.js";
 import { checkOutput } from "../output/output.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
 import { readJob } from "./job-file.js";
@@ -63,7 +63,7 @@ async function install({ console, root, env, attended, interrupts }: Context, ye
   // A damaged installation was agreed to before.
   if (installed.code === "LAP_TPU_NOT_INSTALLED") {
     console.say(tpuCompilerNotice());
-    if (!yes && !(attended && (await agrees(interrupts.signal))))
+    if (!yes && !(attended && (await agrees("Do you agree, and install it?", interrupts.signal))))
       throw new LapidaryError({
         code: "LAP_TPU_CONSENT",
         message: "the TPU compiler is not installed without the user's consent",
@@ -71,13 +71,4 @@ async function install({ console, root, env, attended, interrupts }: Context, ye
       });
   }
   console.say(await installTpuCompiler(root, env, (line) => console.say(line)));
-}
-
-async function agrees(signal: AbortSignal): Promise<boolean> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return /^y(es)?$/i.test((await lines.question("Do you agree, and install it? (yes/no) ", { signal })).trim());
-  } finally {
-    lines.close();
-  }
 }

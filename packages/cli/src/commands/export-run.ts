@@ -3,7 +3,7 @@ import { ExitCode, formatBytes, jsonText } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { checkOutput, writeOutputFile } from "../output/output.js";
-import { allMetrics, connect } from "./connect.js";
+import { allMetrics, withReader } from "./connect.js";
 
 export interface ExportRunOptions {
   readonly id: string;
@@ -29,15 +29,17 @@ export async function exportRun(context: Context, { id, output, tensorboard, jso
     [tensorboard, "directory", "the TensorBoard events"],
   ] as const;
   for (const [to, kind, what] of outputs) if (to !== undefined) checkOutput({ kind, path: resolve(context.cwd, to), what });
-  const client = await connect(context);
   const written: { what: string; path: string; bytes: number }[] = [];
   const write = (what: string, to: string, data: string | Uint8Array): void => {
     const path = resolve(context.cwd, to);
     writeOutputFile(path, `the ${what}`, data);
     written.push({ what, path, bytes: typeof data === "string" ? Buffer.byteLength(data) : data.length });
   };
-  if (output !== undefined) write("page", output, await client.pageFile(id));
-  const rows = tensorboard === undefined && jsonl === undefined ? [] : await allMetrics(context, client, id);
+  const { page, rows } = await withReader(context, async (client) => ({
+    page: output === undefined ? "" : await client.pageFile(id),
+    rows: tensorboard === undefined && jsonl === undefined ? [] : await allMetrics(context, client, id),
+  }));
+  if (output !== undefined) write("page", output, page);
   if (jsonl !== undefined) write("rows", jsonl, rows.map((row) => `${jsonText(row)}\n`).join(""));
   if (tensorboard !== undefined) {
     const { TensorboardFile } = await import("../output/tensorboard-file.js");

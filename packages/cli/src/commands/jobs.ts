@@ -17,7 +17,7 @@ import { activityText, stateMeaning, stepLine } from "@lapidary/report/job-line"
 import { pipelineText, stateText } from "@lapidary/report/pipeline-text";
 import { runReport } from "@lapidary/report/run-report";
 import type { Paint } from "@lapidary/report/paint";
-import { allMetrics, connect } from "./connect.js";
+import { allMetrics, connect, withReader } from "./connect.js";
 import { type Ending, endingExit } from "./follow.js";
 import { comparisonsOf, followPipeline, pipelineExit, printPipeline } from "./pipeline-end.js";
 
@@ -29,8 +29,9 @@ export async function listJobs(
 ): Promise<ExitCode> {
   const { console } = context;
   const states = state === undefined ? undefined : readStates(state);
-  const client = await connect(context);
-  const { jobs, next_cursor } = await client.list({ limit, ...(states === undefined ? {} : { state: states }) });
+  const { jobs, next_cursor } = await withReader(context, (client) =>
+    client.list({ limit, ...(states === undefined ? {} : { state: states }) }),
+  );
   console.result({ jobs }, () => (jobs.length === 0 ? "no jobs" : jobTable(jobs, context.clock.now(), console.paint)));
   if (next_cursor !== undefined) console.say(`older jobs are not shown; --limit ${limit * 5} shows more`);
   return ExitCode.done;
@@ -82,9 +83,10 @@ function jobTable(jobs: readonly JobSummary[], now: number, paint: Paint): strin
 const runtime = ({ started_at, finished_at }: JobSummary, now: number): string =>
   started_at === undefined ? "" : formatDuration((finished_at ?? now) - started_at);
 
-export async function getJob(context: Context, id: string): Promise<ExitCode> {
+export const getJob = (context: Context, id: string): Promise<ExitCode> => withReader(context, (client) => showJob(context, client, id));
+
+async function showJob(context: Context, client: CoordinatorClient, id: string): Promise<ExitCode> {
   const { console } = context;
-  const client = await connect(context);
   const job = await jobOrPipeline(
     () => client.get(id),
     () => client.pipeline(id),
@@ -236,8 +238,10 @@ export async function resumeJob(context: Context, id: string, overrides: readonl
 /** All events so far, and with `follow` also later events; with `--json` one per line. */
 export async function jobEvents(context: Context, id: string, follow: boolean): Promise<ExitCode> {
   const { console, interrupts } = context;
-  const client = await connect(context);
-  for await (const event of client.stream(id, { follow, signal: interrupts.signal })) console.result(event, () => eventText(event));
+  await withReader(context, async (client, isLive) => {
+    for await (const event of client.stream(id, { follow: follow && isLive, signal: interrupts.signal }))
+      console.result(event, () => eventText(event));
+  });
   interrupts.signal.throwIfAborted();
   return ExitCode.done;
 }

@@ -4,7 +4,7 @@ import type { LaunchFile } from "@lapidary/offline/submission";
 import { ExitCode } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
-import { connect } from "./connect.js";
+import { connectToLaunch } from "./connect-to-launch.js";
 import { withCtrlC } from "./ctrl-c.js";
 import type { LaunchOptions } from "./launch-options.js";
 import { followPipeline, pipelineExit, printPipeline } from "./pipeline-end.js";
@@ -21,7 +21,7 @@ export async function launchPipeline(context: Context, options: LaunchOptions, t
   const { like, jobs } = await readPipelineSubmission(context, text, options.overrides, (warning) => console.warn(warning));
   const { name, priority } = options;
   const request = { like, jobs, ...(name === undefined ? {} : { name }), ...(priority === undefined ? {} : { priority }) };
-  const client = await connect(context);
+  const client = await connectToLaunch(context, options.up === true);
   const submitted = await submit(context, client, request as SubmitPipeline);
   const { id } = submitted;
   const last = submitted.jobs.at(-1)?.run ?? id;

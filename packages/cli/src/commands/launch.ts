@@ -8,7 +8,8 @@ import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
 import { runReport } from "@lapidary/report/run-report";
 import { checkOutput } from "../output/output.js";
-import { allMetrics, connect } from "./connect.js";
+import { allMetrics } from "./connect.js";
+import { connectToLaunch } from "./connect-to-launch.js";
 import { withCtrlC } from "./ctrl-c.js";
 import { type Ending, endingError, followJob } from "./follow.js";
 import type { LaunchOptions } from "./launch-options.js";
@@ -32,7 +33,7 @@ export async function launch(context: Context, options: LaunchOptions): Promise<
   );
   if (options.tensorboard !== undefined)
     checkOutput({ kind: "directory", path: resolve(context.cwd, options.tensorboard), what: "the TensorBoard events" });
-  const client = await connect(context);
+  const client = await connectToLaunch(context, options.up === true);
   const submitted = await submit(context, client, request);
   const { id } = submitted;
   if (options.detach) {

@@ -2,7 +2,7 @@ import type { LogLine } from "@lapidary/api";
 import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode } from "@lapidary/std";
 import type { Context } from "../context.js";
-import { connect } from "./connect.js";
+import { withReader } from "./connect.js";
 import { activityText, stepLine } from "@lapidary/report/job-line";
 
 export interface LogsOptions {
@@ -12,8 +12,10 @@ export interface LogsOptions {
 }
 
 /** The log lines of a run; with `follow` also later lines, until the job ends. With `--json` one object per line. */
-export async function logs(context: Context, { id, follow, worker }: LogsOptions): Promise<ExitCode> {
-  const client = await connect(context);
+export const logs = (context: Context, options: LogsOptions): Promise<ExitCode> =>
+  withReader(context, (client, isLive) => showLogs(context, client, { ...options, follow: options.follow && isLive }));
+
+async function showLogs(context: Context, client: CoordinatorClient, { id, follow, worker }: LogsOptions): Promise<ExitCode> {
   const print = (line: LogLine): void => context.console.result(line, () => logText(context, line));
   // Requested first, so that an unknown run is an error and not an empty log.
   const { steps } = await client.get(id);

@@ -15,7 +15,7 @@ export async function up(context: Context, options: UpOptions): Promise<ExitCode
   progress.end();
   const url = new CoordinatorClient(connection).pageUrl;
   console.result({ url, pid: connection.pid, port: connection.port, home, warnings }, () => `dashboard  ${url}`);
-  console.say("up; `lapidary launch configs/jobs/quickstart.yaml` trains, `lapidary down` stops everything");
+  console.say("up; `lapidary launch quickstart` trains, `lapidary down` stops everything");
   return ExitCode.done;
 }
 

@@ -51,7 +51,7 @@ export const coordinatorErrors = {
     exit: ExitCode.other,
     recoverable: false,
     summary: "The dashboard is not built.",
-    remedy: "run `npm run setup build`",
+    remedy: "run `lapidary setup build`",
   },
   LAP_HOME_OWNER: { exit: ExitCode.usage, recoverable: false, summary: "The state directory belongs to another user." },
   LAP_HOME_FILES: {
@@ -214,13 +214,13 @@ export const coordinatorErrors = {
     exit: ExitCode.unreachable,
     recoverable: false,
     summary: "No Redis server is installed.",
-    remedy: "run `npm run setup redis`, or give the address of a running server in REDIS_URL",
+    remedy: "run `lapidary setup redis`, or give the address of a running server in REDIS_URL",
   },
   LAP_REDIS_BINARY: {
     exit: ExitCode.unreachable,
     recoverable: false,
     summary: "The installed Redis server cannot be run.",
-    remedy: "run `npm start` once, which installs a server, or install redis-server yourself",
+    remedy: "run `lapidary setup redis`, which installs a server, or install redis-server yourself",
   },
   LAP_REDIS_START: { exit: ExitCode.unreachable, recoverable: false, summary: "The private Redis server does not start." },
 } as const satisfies ErrorTable;

@@ -11,6 +11,7 @@ export const setupErrors = {
   LAP_SETUP_UNPACK: { exit: ExitCode.other, recoverable: false, summary: "A wheel cannot be unpacked." },
   LAP_SETUP_COMPILER: { exit: ExitCode.other, recoverable: false, summary: "No suitable C++ compiler is installed." },
   LAP_SETUP_COMPILE: { exit: ExitCode.other, recoverable: false, summary: "A native module does not compile." },
+  LAP_SETUP_PACK: { exit: ExitCode.other, recoverable: false, summary: "`npm pack` failed." },
   LAP_SETUP_BUILD: { exit: ExitCode.other, recoverable: false, summary: "The TypeScript or dashboard build failed." },
   LAP_SETUP_LIBTENSORFLOW: {
     exit: ExitCode.other,

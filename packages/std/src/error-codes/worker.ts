@@ -19,14 +19,14 @@ export const workerErrors = {
     exit: ExitCode.other,
     recoverable: false,
     summary: "A worker found no TensorFlow.js backend.",
-    remedy: "run `npm run setup`, then `lapidary doctor`",
+    remedy: "run `lapidary setup`, then `lapidary doctor`",
   },
   LAP_WORKER_KERNEL: { exit: ExitCode.other, recoverable: true, summary: "A kernel of a worker failed." },
   LAP_WORKER_OPCODES: {
     exit: ExitCode.other,
     recoverable: false,
     summary: "The compiled kernels belong to another version of the op table.",
-    remedy: "compile them again: `npm run setup build kernels`",
+    remedy: "compile them again: `lapidary setup build kernels`",
   },
   LAP_WORKER_MEMORY: { exit: ExitCode.other, recoverable: true, summary: "A worker ran out of memory." },
   LAP_WORKER_FAILED: {

@@ -39,16 +39,20 @@ export class PipelineStore {
     private readonly runs: RunStore,
   ) {}
 
-  /** @param onUnreadable called for a damaged file, which the store skips */
-  static open(directory: string, runs: RunStore, onUnreadable: (path: string, error: unknown) => void): PipelineStore {
-    mkdirSync(directory, { recursive: true });
+  /**
+   * @param onUnreadable called for a damaged file, which the store skips
+   * @param isReadOnly creates nothing: a pipeline whose coordinator was killed may lack runs
+   */
+  static open(directory: string, runs: RunStore, onUnreadable: (path: string, error: unknown) => void, isReadOnly = false): PipelineStore {
+    if (!isReadOnly) mkdirSync(directory, { recursive: true });
     const store = new PipelineStore(directory, runs);
-    for (const file of readdirSync(directory).filter((name) => name.endsWith(".json"))) {
+    const entries = existsSync(directory) ? readdirSync(directory) : [];
+    for (const file of entries.filter((name) => name.endsWith(".json"))) {
       const path = join(directory, file);
       try {
         const record = recordSchema.parse(JSON.parse(readFileSync(path, "utf8")));
         store.#records.set(record.id, record);
-        store.#createRuns(record);
+        if (!isReadOnly) store.#createRuns(record);
       } catch (error) {
         onUnreadable(path, error);
       }
