@@ -1,13 +1,13 @@
 import { ensure } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
 import type { MemoryPlan, Program } from "@lapidary/compiler";
-import type { ValueId } from "@lapidary/ir";
-import type { ChipSpec } from "./chip/chip-spec.js";
+import type { Value, ValueId } from "@lapidary/ir";
+import { type ChipSpec, usableHbm } from "./chip/chip-spec.js";
 import type { AttentionForm } from "./cost/attention.js";
 import { fuse } from "./cost/fusion.js";
 import { type KernelCost, type KernelWork, kernelCost, kernelWork } from "./cost/kernel-cost.js";
-import type { ComputeDtype } from "./cost/storage.js";
-import { exportedMemory } from "./exported/exported-memory.js";
+import { type ComputeDtype, storedBytes } from "./cost/storage.js";
+import { exportedBytes, exportedMemory, exportedStreamShare } from "./exported/exported-memory.js";
 import type { Machine } from "./machine.js";
 import { type Placement, checkPlacement } from "./network/placement.js";
 import { memoryOfChip, offloadedValues } from "./result/memory-of-chip.js";
@@ -63,16 +63,17 @@ export interface Simulation extends Pick<Analysis, "program" | "compute" | "atte
 export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype, attention: AttentionForm = "flash"): Analysis {
   const fusion = fuse(program.chip, program.schedule.order, attention);
   const offloaded = offloadedValues(program);
+  const bytes = attention === "plain" ? exportedBytes(program.chip, compute) : (value: Value) => storedBytes(value, compute);
   // Plain attention is that of the exported step, which XLA compiles.
   const { plan, order } =
     attention === "plain"
-      ? exportedMemory(program, compute)
+      ? exportedMemory(program, compute, usableHbm(chip))
       : { plan: memoryOfChip(program, fusion, compute, offloaded), order: program.schedule.order };
   return {
     program,
     compute,
     attention,
-    work: fusion.kernels.map((kernel) => kernelWork(program.chip, kernel, { chip, compute })),
+    work: fusion.kernels.map((kernel) => kernelWork(program.chip, kernel, { chip, bytes })),
     offloaded,
     writtenAt: new Map(
       fusion.kernels.flatMap(({ writes, members }) => writes.map((id) => [id, ensure(members.at(-1), "member")] as const)),
@@ -97,7 +98,8 @@ export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: r
   const { program, compute, attention, memory, memoryOrder, flops } = analysis;
   const placement: Placement = { mesh: program.mesh, chip: machine.chip, slice: machine.torus, pods: machine.pods };
   checkPlacement(placement);
-  const kernels = analysis.work.map((work) => kernelCost(work, { chip: machine.chip, compute }));
+  const streamShare = attention === "plain" ? exportedStreamShare : 1;
+  const kernels = analysis.work.map((work) => kernelCost(work, { chip: machine.chip, compute, streamShare }));
   const list = makeSteps(program, kernels, { placement, ...analysis });
   const classes = chipClasses(
     placement,

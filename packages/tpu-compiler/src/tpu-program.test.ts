@@ -1,5 +1,5 @@
 import { deepStrictEqual, match, strictEqual } from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { runPython } from "./testing/python.js";
@@ -113,6 +113,30 @@ print(json.dumps([remedy_for(name) for name in given]))`,
     match(remedies[2] ?? "", /v4, v5e, v5p, v6e/);
   });
 
+  it("a program for another number of chips than the slices have is refused with both numbers, before it is compiled", () => {
+    const directory = mkdtempSync(join(tmpdir(), "lapidary-module-"));
+    try {
+      writeFileSync(join(directory, "chip.mlir"), 'sdy.mesh @mesh = <["data"=4, "model"=2]>\n');
+      const refused = runPython(
+        `from pathlib import Path
+from lapidary_xla import tpu_compiler
+from lapidary_xla.failures import Failure
+tpu_compiler.topology_devices = lambda name, slices: [None] * 4 * slices
+try:
+    tpu_compiler.compile_module(Path(given), "v5e:2x2", 3, None)
+except Failure as failure:
+    print(json.dumps(failure.fields()))`,
+        join(directory, "chip.mlir"),
+      ) as { code: string; message: string; exit_code: number };
+      deepStrictEqual(
+        [refused.code, refused.message, refused.exit_code],
+        ["LAP_TPU_TOPOLOGY", "3 slices of v5e:2x2 have 12 chips, the program needs 8", 2],
+      );
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+
   it("a rejected program is reported with the names of our values", () => {
     const message = runPython(
       `from lapidary_xla.tpu_compiler import rejected
@@ -139,6 +163,52 @@ print(json.dumps(does_not_fit(given)))`,
       limit: 15.75 * 2 ** 30,
       buffers: [{ bytes: 8 * 2 ** 30, name: "logits#153", shape: "f32[8192,256128]" }],
     });
+  });
+});
+
+describe("the cache of the TPU compiler's results", () => {
+  const directory = mkdtempSync(join(tmpdir(), "lapidary-results-"));
+  after(() => rmSync(directory, { recursive: true }));
+
+  const script = `from pathlib import Path
+from lapidary_xla.tpu_command import earlier_result, keep_result
+kept = Path(given["kept"])
+if "result" in given:
+    keep_result(kept, given["result"])
+print(json.dumps(earlier_result(kept)))`;
+
+  it("a result is read as it was written, and a damaged file counts as no result", () => {
+    const kept = join(directory, "tpu/key.json");
+    deepStrictEqual(runPython(script, { kept }), null);
+    deepStrictEqual(runPython(script, { kept, result: { compile_s: 1 } }), { compile_s: 1 });
+    writeFileSync(kept, '{"compile_s"');
+    deepStrictEqual(runPython(script, { kept }), null);
+  });
+
+  it("a result that cannot be written to the cache is not lost, and leaves no partial file", () => {
+    writeFileSync(join(directory, "file"), "");
+    deepStrictEqual(runPython(script, { kept: join(directory, "file/key.json"), result: { compile_s: 1 } }), null);
+    deepStrictEqual(
+      readdirSync(directory).filter((name) => name.includes("tmp")),
+      [],
+    );
+  });
+
+  it("a full disk is reported as such, and not as a program that the compiler rejects", () => {
+    const codes = runPython(
+      `from pathlib import Path
+from lapidary_xla.failures import Failure
+from lapidary_xla.tpu_command import ended_with
+from lapidary_xla.tpu_compiler import write_file
+codes = [ended_with(1, "OSError: [Errno 28] No space left on device: 'x'").code, ended_with(-9, "").code]
+try:
+    write_file(Path("/dev/full"), "text")
+except Failure as failure:
+    codes.append(failure.code)
+print(json.dumps(codes))`,
+      null,
+    );
+    deepStrictEqual(codes, ["LAP_XLA_SPACE", "LAP_TPU_COMPILE", "LAP_XLA_SPACE"]);
   });
 });
 

@@ -1,5 +1,5 @@
 /**
- * Compares the memory model of the exported step with Google's TPU compiler, over the grid of `grid.mjs`.
+ * Compares the memory and the kernels of the exported step with Google's TPU compiler, over the grid of `grid.mjs`.
  *
  *     npm run calibrate -- --xla              print the table from the stored results of the compiler
  *     npm run calibrate -- --xla --compile    first compile the rows without a result, or whose program has changed
@@ -9,44 +9,76 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { textForDigest } from "@lapidary/ir";
-import { analyse, parseChip, usableHbm } from "@lapidary/simulator";
+import { analyse, parseChip, simulateAnalysed, usableHbm } from "@lapidary/simulator";
+import { parseTorus } from "@lapidary/topology";
 import { compileJob, loadJob } from "@lapidary/training";
 import { grid, overridesOf } from "./grid.mjs";
+import { classTable, compareKernels } from "./kernel-times.mjs";
+import { readKernels } from "./kernels.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "../../..");
 const baseJob = "configs/jobs/gemma-2b.yaml";
 const resultsFile = join(here, "results.json");
 
-/** @typedef {{ program: string, peak: number, fits: boolean }} XlaResult */
-/** @typedef {{ row: import("./grid.mjs").GridRow, plan: number, planFits: boolean, program: string, xla: XlaResult | undefined }} Compared */
+/** @typedef {import("./kernels.mjs").XlaKernel} XlaKernel */
+/** @typedef {{ program: string, peak: number, fits: boolean, kernels?: readonly XlaKernel[] }} XlaResult `kernels` if the program is compiled with `--hlo` */
+/** @typedef {import("./kernel-times.mjs").ClassRatio} ClassRatio */
+/** @typedef {{ row: import("./grid.mjs").GridRow, plan: number, planFits: boolean, program: string, xla: XlaResult | undefined, kernels: readonly ClassRatio[] }} Compared */
+/** @typedef {{ compiler: string, rows: Record<string, XlaResult> }} Results */
 
-/** @returns {{ compiler: string, rows: Record<string, XlaResult> }} The results of the compiler, by name of the row. */
+/** The results of the compiler, by name of the row. @returns {Results} */
 export const readResults = () => JSON.parse(readFileSync(resultsFile, "utf8"));
+
+/** One line for each kernel. @param {Results} results */
+function writeResults(results) {
+  const rows = Object.entries(results.rows).map(([name, { kernels, ...row }]) => {
+    const lines = kernels?.map((kernel) => `      ${JSON.stringify(kernel)}`).join(",\n");
+    const fields = Object.entries(row).map(([key, value]) => `      ${JSON.stringify(key)}: ${JSON.stringify(value)}`);
+    return `    ${JSON.stringify(name)}: {\n${[...fields, ...(lines === undefined ? [] : [`      "kernels": [\n${lines}\n      ]`])].join(",\n")}\n    }`;
+  });
+  writeFileSync(resultsFile, `{\n  "compiler": ${JSON.stringify(results.compiler)},\n  "rows": {\n${rows.join(",\n")}\n  }\n}\n`);
+}
 
 /** What our plan says about a row, next to the result of the compiler. @param {import("./grid.mjs").GridRow} row @returns {Compared} */
 export function compareRow(row, results = readResults()) {
   const configsDir = join(root, "configs");
   const job = loadJob(join(root, baseJob), overridesOf(row), { configsDir, base: root });
   const chip = parseChip(readFileSync(join(configsDir, "chips/v5e.yaml"), "utf8"), "configs/chips/v5e.yaml");
-  const { program, memory } = analyse(compileJob(job, { verify: false }), chip, "bf16", "plain");
+  const analysis = analyse(compileJob(job, { verify: false }), chip, "bf16", "plain");
+  const { program, memory, writtenAt } = analysis;
   const hash = createHash("sha256").update(textForDigest(program.chip)).digest("hex").slice(0, 16);
-  return { row, plan: memory.peakBytes, planFits: memory.peakBytes <= usableHbm(chip), program: hash, xla: results.rows[row.name] };
+  const xla = results.rows[row.name];
+  /** @returns {ClassRatio[]} */
+  const kernels = () => {
+    // The ids of values are those of the program that was compiled.
+    if (xla?.kernels === undefined || xla.program !== hash) return [];
+    const simulation = simulateAnalysed(analysis, { chip, pods: row.pods, torus: parseTorus(row.slice) });
+    return compareKernels(xla.kernels, simulation.kernels, writtenAt, chip.clock_hz ?? 0);
+  };
+  return { row, plan: memory.peakBytes, planFits: memory.peakBytes <= usableHbm(chip), program: hash, xla, kernels: kernels() };
 }
 
 /** Compiles the program of a row. @param {Compared} compared @returns {XlaResult & { compiler: string }} */
 function compileRow({ row, program }) {
   process.stderr.write(`compile ${row.name}\n`);
-  const args = ["lapidary", "compile", baseJob, ...overridesOf(row), "--chip", "v5e", "--text", "chip", "--json"];
-  const { status, stdout, stderr } = spawnSync("npx", args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 28 });
-  // Exit code 4: the compiler says that the program does not fit.
-  if (status !== 0 && status !== 4) throw new Error(`${row.name}: ${stderr}`);
-  const { hbm_bytes, fits, compiler } = JSON.parse(stdout);
-  return { program, peak: hbm_bytes.peak, fits, compiler };
+  const directory = mkdtempSync(join(tmpdir(), "lapidary-grid-"));
+  const hlo = join(directory, "step.hlo");
+  try {
+    const args = ["lapidary", "compile", baseJob, ...overridesOf(row), "--chip", "v5e", "--text", "chip", "--hlo", hlo, "--json"];
+    const { status, stdout, stderr } = spawnSync("npx", args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 28 });
+    // Exit code 4: the compiler says that the program does not fit.
+    if (status !== 0 && status !== 4) throw new Error(`${row.name}: ${stderr}`);
+    const { hbm_bytes, fits, compiler } = JSON.parse(stdout);
+    return { program, peak: hbm_bytes.peak, fits, compiler, ...(fits ? { kernels: readKernels(readFileSync(hlo, "utf8")) } : {}) };
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 }
 
 /** The error of the plan, relative to the compiler. @param {Compared} compared */
@@ -66,6 +98,7 @@ export function table(all) {
     const mean = errors.reduce((sum, error) => sum + error, 0) / Math.max(1, errors.length);
     return `${some.length} rows, mean ${(100 * mean).toFixed(1)} %, largest ${(100 * Math.max(0, ...errors)).toFixed(1)} %`;
   };
+  const timed = rows.filter(({ kernels }) => kernels.length > 0);
   const wrong = rows.filter(({ planFits, xla }) => planFits && xla?.fits === false);
   return [
     "| row | mesh | ZeRO | remat | tokens of a row | compiler, GB | plan, GB | error | |",
@@ -80,6 +113,10 @@ export function table(all) {
     "",
     `All: ${summary(rows)}. Derived: ${summary(rows.filter(({ row }) => row.use === "derived"))}.`,
     `Checked: ${summary(rows.filter(({ row }) => row.use === "checked"))}.`,
+    "",
+    `Times of kernels, ours divided by the estimate of the compiler, over the programs of ${timed.length} rows:`,
+    "",
+    classTable(timed.flatMap(({ kernels }) => kernels)),
     "",
     `For an exported step with plain attention, expect the compiler's peak within ${(100 * Math.max(0, ...rows.map((each) => Math.abs(errorOf(each))))).toFixed(0)} % of the plan for jobs like these rows.`,
     wrong.length === 0
@@ -97,8 +134,8 @@ export function compareGrid(flags) {
     const { compiler, ...result } = compileRow(first);
     results.compiler = compiler;
     results.rows[row.name] = result;
-    writeFileSync(resultsFile, `${JSON.stringify(results, null, 2)}\n`);
-    return { ...first, xla: result };
+    writeResults(results);
+    return compareRow(row, results);
   });
   const text = table(compared);
   process.stdout.write(`${text}\n`);

@@ -11,6 +11,8 @@ const gemma7b = { family: "gemma", vocab_size: 256128, model_dim: 3072, heads: 1
 const wide = { family: "decoder", vocab_size: 32000, model_dim: 4096, heads: 32, kv_heads: 32, head_dim: 128, mlp_dim: 16384 };
 const narrow = { family: "decoder", vocab_size: 32000, model_dim: 2048, heads: 16, kv_heads: 4, head_dim: 128, mlp_dim: 8192 };
 
+const llama = { family: "llama", vocab_size: 32000, model_dim: 2048, heads: 16, kv_heads: 8, head_dim: 128, mlp_dim: 5632 };
+
 /** @param {string} name @param {Readonly<Record<string, string | number>>} shape @param {number} layers */
 const model = (name, shape, layers) => {
   const fields = Object.entries({ name: `${name}-${layers}`, ...shape, layers, context_length: 8192 });
@@ -24,6 +26,8 @@ const sevenB = (layers) => model("gemma-7b", gemma7b, layers);
 const wideDecoder = (layers) => model("decoder-wide", wide, layers);
 /** @param {number} layers */
 const narrowDecoder = (layers) => model("decoder-narrow", narrow, layers);
+/** @param {number} layers */
+const smallLlama = (layers) => model("llama-small", llama, layers);
 const sequenceParallel = ["rules.activation_seq=model"];
 
 /**
@@ -62,6 +66,9 @@ export const grid = [
   row(["s2-model-z0-full-8k", "checked"], [narrowDecoder(2), "{model: 4}"], ["2x2", 1], [0, "full"], [2, 8192]),
   row(["s2-seq-z3-dots-8k", "checked"], [narrowDecoder(2), "{data: 2, model: 2}"], ["2x2", 1], [3, "dots"], [4, 8192], sequenceParallel),
   row(["2b1-data-z0-full", "checked"], [twoB(1), "{data: 4}"], ["2x2", 1], [0, "full"], [16, 2048]),
+  row(["s4-seq-z3-none", "checked"], [narrowDecoder(4), "{data: 2, model: 2}"], ["2x2", 1], [3, "none"], [4, 2048], sequenceParallel),
+  row(["s4-pods-z3-full", "derived"], [narrowDecoder(4), "{pod: 2, data: 4}"], ["2x2", 2], [3, "full"], [8, 2048]),
+  row(["l2-data-z3-dots", "checked"], [smallLlama(2), "{data: 4}"], ["2x2", 1], [3, "dots"], [8, 2048]),
 ];
 
 /** Overrides of a job file for a row. @param {GridRow} row */

@@ -1,5 +1,5 @@
 import { ok, strictEqual } from "node:assert/strict";
-import { GraphBuilder, type Graph, tensorType } from "@lapidary/ir";
+import { GraphBuilder, type Graph, type Value, tensorType } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import fc from "fast-check";
 import { ideal, trainProgram, v5e } from "../testing/fixtures.js";
@@ -12,7 +12,8 @@ import { storedBytes } from "./storage.js";
 const order = (graph: Graph): number[] => graph.values.filter(({ op }) => op !== "parameter").map(({ id }) => id);
 const fused = (graph: Graph): Fusion => fuse(graph, order(graph));
 const costs = (graph: Graph, chip = ideal(v5e)): KernelCost[] =>
-  fused(graph).kernels.map((kernel) => kernelCost(kernelWork(graph, kernel, { chip, compute: "bf16" }), { chip, compute: "bf16" }));
+  fused(graph).kernels.map((kernel) => kernelCost(kernelWork(graph, kernel, { chip, bytes }), { chip, compute: "bf16" }));
+const bytes = (value: Value): number => storedBytes(value, "bf16");
 const f32 = (...dims: number[]): ReturnType<typeof tensorType> => tensorType("f32", dims);
 
 describe("cost of a matmul", () => {
@@ -74,6 +75,22 @@ describe("fusion", () => {
     strictEqual(all.length, 1);
     strictEqual(all[0]?.hbmBytes, 1024 * 1024 * (4 + 4 + 2));
     strictEqual(all[0]?.limit, "hbm");
+  });
+
+  it("with a share of 1/2 for one stream, a reduction takes as long as a copy of its operand, and a sum of two arrays no longer", () => {
+    const seconds = (build: (g: GraphBuilder, a: Value, b: Value) => Value, streamShare: number): number => {
+      const g = new GraphBuilder("g");
+      g.output("y", build(g, g.parameter("a", f32(1024, 1024)), g.parameter("b", f32(1024, 1024))));
+      const graph = g.finish();
+      const chip = ideal(v5e);
+      const [kernel] = fused(graph).kernels;
+      return kernelCost(kernelWork(graph, ensure(kernel, "kernel"), { chip, bytes }), { chip, compute: "bf16", streamShare }).seconds;
+    };
+    const total = (g: GraphBuilder, a: Value): Value => g.reduce(a, [0, 1], "sum");
+    const sum = (g: GraphBuilder, a: Value, b: Value): Value => g.add(a, b);
+    const ratio = seconds(total, 0.5) / seconds(total, 1);
+    ok(Math.abs(ratio - 2) < 1e-3, String(ratio));
+    strictEqual(seconds(sum, 0.5), seconds(sum, 1));
   });
 
   it("a loop is fused with a matmul only if no other kernel reads the matmul", () => {

@@ -3,7 +3,7 @@ import { type Graph, type Scope, type Value, type ValueId, type ValueRole, makeS
 import type { ChipSpec } from "../chip/chip-spec.js";
 import type { Kernel } from "./fusion.js";
 import { matrixSeconds, paddedFlops, matmulReads, matmulShape, usefulFlops } from "./matmul.js";
-import { type ComputeDtype, storedBytes } from "./storage.js";
+import type { ComputeDtype } from "./storage.js";
 
 /** The resource that limits a kernel. */
 type Limit = "matrix" | "vector" | "hbm";
@@ -25,6 +25,8 @@ export interface KernelWork {
   /** Slots of the vector unit, one per element. */
   readonly vectorOps: number;
   readonly hbmBytes: number;
+  /** The part of them that belongs to one array. */
+  readonly largestStream: number;
 }
 
 /** The work of a kernel with its time on a chip: the roofline of its matrix, vector and HBM work. */
@@ -36,22 +38,32 @@ export interface KernelCost extends KernelWork {
 export interface CostOptions {
   readonly chip: ChipSpec;
   readonly compute: ComputeDtype;
+  /** Share of the HBM bandwidth that the stream of one array of a loop reaches: 1 by default. */
+  readonly streamShare?: number;
 }
 
 /**
  * Time of a kernel. Matmuls and loops overlap their streams, so that the longest stream decides. In attention the matrix and the
  * vector unit process a block of scores one after the other.
  */
-export function kernelCost(work: KernelWork, { chip, compute }: CostOptions): KernelCost {
+export function kernelCost(work: KernelWork, { chip, compute, streamShare = 1 }: CostOptions): KernelCost {
   const matrix = matrixSeconds(work.paddedFlops, chip, compute);
   const vector = work.vectorOps / (chip.vector.ops * chip.calibrated.vector_efficiency);
-  const hbm = work.hbmBytes / (chip.hbm.bytes_per_s * chip.calibrated.hbm_efficiency);
+  const streamed = work.kind === "loop" ? work.largestStream / streamShare : 0;
+  const hbm = Math.max(work.hbmBytes, streamed) / (chip.hbm.bytes_per_s * chip.calibrated.hbm_efficiency);
   const core = work.kind === "attention" ? matrix + vector : Math.max(matrix, vector);
   return { ...work, seconds: Math.max(core, hbm), limit: hbm > core ? "hbm" : matrix >= vector ? "matrix" : "vector" };
 }
 
+/** What the work of a kernel depends on. */
+export interface WorkOptions {
+  readonly chip: ChipSpec;
+  /** Bytes of a value in HBM. */
+  readonly bytes: (value: Value) => number;
+}
+
 /** The work of a kernel on a chip with the arrays and the vector memory of `chip`. */
-export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: CostOptions): KernelWork {
+export function kernelWork(graph: Graph, kernel: Kernel, { chip, bytes: storedBytes }: WorkOptions): KernelWork {
   const at = (id: ValueId): Value => ensure(graph.values[id], "value");
   const last = at(ensure(kernel.members.at(-1), "member"));
   const visible = kernel.attention?.visible ?? 1;
@@ -60,6 +72,7 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
   const named = matmuls[0] ?? last;
   const sum = (each: (value: Extract<Value, { op: "dot_general" }>) => number): number =>
     matmuls.reduce((total, value) => total + each(value), 0) * visible;
+  const streams = [...kernel.reads.map(readBytes), ...kernel.writes.map((id) => storedBytes(at(id)))];
   return {
     at: last.id,
     kind: kernel.kind,
@@ -69,9 +82,8 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
     flops: sum((value) => usefulFlops(value, value.inputs.map(at))),
     paddedFlops: sum((value) => paddedFlops(matmulShape(value, operandsOf(value)), chip.matrix.array)),
     vectorOps: computed.reduce((total, value) => total + vectorWork(graph, value, chip), 0) * visible,
-    hbmBytes:
-      kernel.reads.reduce((total, id) => total + readBytes(id), 0) +
-      kernel.writes.reduce((total, id) => total + storedBytes(at(id), compute), 0),
+    hbmBytes: streams.reduce((total, bytes) => total + bytes, 0),
+    largestStream: Math.max(0, ...streams),
   };
 
   function operandsOf(value: Value): [Value, Value] {
@@ -82,7 +94,7 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
 
   /** A matmul reads its operands as often as its tiles require; a lookup reads rows of its table. */
   function readBytes(id: ValueId): number {
-    const bytes = storedBytes(at(id), compute);
+    const bytes = storedBytes(at(id));
     const [matmul] = matmuls;
     if (kernel.kind === "product" && matmul !== undefined) {
       const operands = operandsOf(matmul);
@@ -93,7 +105,7 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, compute }: Cost
       const elementBytes = bytes / sizeOf(at(id).type.dims);
       return bytes * Math.max(1, matmulReads(shape, elementBytes, chip.vmem_bytes, chip.matrix.array) / (once * elementBytes));
     }
-    if (kernel.kind === "lookup") return Math.min(bytes, storedBytes(last, compute));
+    if (kernel.kind === "lookup") return Math.min(bytes, storedBytes(last));
     return bytes;
   }
 }

@@ -4,23 +4,50 @@ import type { ComputeDtype } from "../cost/storage.js";
 import { exportedSchedule } from "./exported-schedule.js";
 import { WrittenValues } from "./written-values.js";
 
+/**
+ * Share of the HBM bandwidth that one array of a loop reaches by the estimates of the TPU compiler: a loop that only reads one array, as a
+ * reduction does, takes as long as a loop that copies it.
+ */
+export const exportedStreamShare = 0.5;
+
 /** A memory plan, and the values in the order whose positions are its steps. */
 export interface OrderedMemory {
   readonly plan: MemoryPlan;
   readonly order: readonly ValueId[];
 }
 
-/** The memory of a chip if XLA compiles the exported step: its buffers, types, layouts and order. */
-export function exportedMemory(program: Program, compute: ComputeDtype): OrderedMemory {
-  const { chip } = program;
-  const written = new WrittenValues(chip);
-  const schedule = exportedSchedule(program, written);
-  const plan = planMemory(chip, schedule, {
-    added: [...copiesOfWeights(chip, schedule, written), ...windowsOfCollectives(chip, schedule, written, compute)],
-    bytes: (value) => tiledBytes(value, elementBytes(written, value, compute)),
-    fused: chip.values.map((value) => value.op !== "parameter" && !written.isWritten(value.id)),
-  });
+/**
+ * The memory of a chip if XLA compiles the exported step: its buffers, types, layouts and order.
+ *
+ * @param limit bytes that the program can use: some orders are used only if the step fits with them
+ */
+export function exportedMemory(program: Program, compute: ComputeDtype, limit: number): OrderedMemory {
+  const written = new WrittenValues(program.chip);
+  const ample = memoryInOrder(program, compute, written, exportedSchedule(program, written, "ample"));
+  if (ample.plan.peakBytes <= limit) return ample;
+  return memoryInOrder(program, compute, written, exportedSchedule(program, written, "scarce"));
+}
+
+function memoryInOrder({ chip }: Program, compute: ComputeDtype, written: WrittenValues, schedule: Schedule): OrderedMemory {
+  const added = [...copiesOfWeights(chip, schedule, written), ...windowsOfCollectives(chip, schedule, written, compute)];
+  const bytes = (value: Value): number => tiledBytes(value, elementBytes(written, value, compute));
+  const fused = chip.values.map((value) => value.op !== "parameter" && !written.isWritten(value.id));
+  const withoutGaps = planMemory(chip, schedule, { added, bytes, fused });
+  const plan = planMemory(chip, schedule, { added: [...added, ...gaps(withoutGaps, schedule)], bytes, fused });
   return { plan, order: schedule.order };
+}
+
+/**
+ * The compiler gives each array a fixed address, so there are gaps between arrays. They are this share of the temporaries: the median over
+ * the rows of `tools/calibrate/xla` from which the rules were derived, where it ranges up to 0.07.
+ */
+const gapShare = 0.03;
+
+function gaps({ buffers, peakStep, peakBytes }: MemoryPlan, { order }: Schedule): AddedBuffer[] {
+  const value = order[peakStep];
+  if (value === undefined) return [];
+  const states = buffers.reduce((sum, { from, to, bytes }) => (from < 0 && to >= peakStep ? sum + bytes : sum), 0);
+  return [{ value, bytes: Math.ceil(gapShare * (peakBytes - states)), from: peakStep, to: peakStep }];
 }
 
 /**
@@ -49,6 +76,12 @@ function windowsOfCollectives(graph: Graph, { order }: Schedule, written: Writte
     if (value.op !== "all_gather" || shard === undefined || type === bytesPerElement[value.type.dtype]) return [];
     return [{ value: id, bytes: tiledBytes(written.at(shard), type), from: step, to: step }];
   });
+}
+
+/** The bytes of a value in HBM if XLA compiles the exported step. */
+export function exportedBytes(graph: Graph, compute: ComputeDtype): (value: Value) => number {
+  const written = new WrittenValues(graph);
+  return (value) => tiledBytes(value, elementBytes(written, value, compute));
 }
 
 /** The module has f32 values. XLA writes those that only matmuls read in the type in which the matrix unit reads them. */

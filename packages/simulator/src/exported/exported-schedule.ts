@@ -12,10 +12,12 @@ import type { WrittenValues } from "./written-values.js";
  *  3. if the backward pass of a block gathers weights, gradients of weights are computed while gathers are in flight: that of the
  *     weight whose gather is next, and after the backward pass of attention those of all other weights of the block;
  *  4. if it does not, but gradients are reduced, reductions are combined over blocks: these gradients of a block are computed after the
- *     backward pass of the attention of the block before it.
+ *     backward pass of the attention of the block before it;
+ *  5. if gradients are reduced in two stages, a reduce_scatter in a pod and a reduction between pods, the gradients of the weights of all
+ *     blocks are computed after the backward pass of the last block. The compiler does this only if memory suffices.
  */
-export function exportedSchedule({ chip }: Program, written: WrittenValues): Schedule {
-  const order = new OrderBuilder(chip, written).build();
+export function exportedSchedule({ chip }: Program, written: WrittenValues, memory: "ample" | "scarce"): Schedule {
+  const order = new OrderBuilder(chip, written, memory).build();
   const step = new Map(order.map((id, i) => [id, i]));
   const startBefore = new Map<ValueId, number>();
   for (const { id, op } of chip.values) if (ops[op].communicates) startBefore.set(id, step.get(id) ?? 0);
@@ -33,11 +35,14 @@ class OrderBuilder {
   constructor(
     readonly graph: Graph,
     readonly written: WrittenValues,
+    memory: "ample" | "scarce",
   ) {
     this.#late = vectorGradients(graph, written);
     this.#gradients = weightGradients(graph);
-    this.#postponed = postponedGradients(graph, written, this.#gradients);
-    this.#waiting = new Set([...this.#postponed.values()].flat().map(({ id }) => id));
+    this.#postponed = postponedGradients(graph, written, this.#gradients, memory);
+    this.#waiting = new Set(
+      [...this.#postponed.values()].flat().flatMap((value) => [value, ...reductionsOf(written, value)].map(({ id }) => id)),
+    );
   }
 
   build(): ValueId[] {
@@ -81,10 +86,7 @@ class OrderBuilder {
 
   #placeWithReduction(value: Value): void {
     this.#place(value);
-    for (const id of this.written.readers(value.id)) {
-      const reader = this.written.at(id);
-      if (ops[reader.op].communicates) this.#placeWithReduction(reader);
-    }
+    for (const reduction of reductionsOf(this.written, value)) this.#place(reduction);
   }
 }
 
@@ -118,8 +120,13 @@ function vectorGradients(graph: Graph, written: WrittenValues): Set<ValueId> {
   return late;
 }
 
-/** Rules 3 and 4: by the last matmul of attention in the backward pass of a block, the gradients of weights that follow it. */
-function postponedGradients(graph: Graph, written: WrittenValues, gradients: ReadonlySet<ValueId>): Map<ValueId, Value[]> {
+/** Rules 3 to 5: by the last matmul of attention in the backward pass of a block, the gradients of weights that follow it. */
+function postponedGradients(
+  graph: Graph,
+  written: WrittenValues,
+  gradients: ReadonlySet<ValueId>,
+  memory: "ample" | "scarce",
+): Map<ValueId, Value[]> {
   const postponed = new Map<ValueId, Value[]>();
   const attentions = new Map<number, ValueId>();
   const blocks = backwardOfBlocks(graph);
@@ -127,10 +134,16 @@ function postponedGradients(graph: Graph, written: WrittenValues, gradients: Rea
     const last = values.findLast((value) => value.op === "dot_general" && value.attrs.batch.length > 0);
     if (last !== undefined) attentions.set(block, last.id);
   }
+  const last = Math.max(...attentions.values());
   for (const [block, values] of blocks) {
     const own = attentions.get(block);
     if (own === undefined) continue;
-    const [, ...rest] = values.filter(({ id }) => gradients.has(id) && id < own);
+    const before = values.filter(({ id }) => gradients.has(id) && id < own);
+    if (memory === "ample" && before.some((value) => isReducedTwice(written, value))) {
+      postponed.set(last, [...(postponed.get(last) ?? []), ...before]);
+      continue;
+    }
+    const [, ...rest] = before;
     const isGathered = values.some(({ op, role }) => op === "all_gather" && role === "param");
     const isReduced = (value: Value): boolean => written.readers(value.id).some((id) => ops[written.at(id).op].communicates);
     if (rest.length === 0 || !(isGathered || rest.some(isReduced))) continue;
@@ -139,6 +152,21 @@ function postponedGradients(graph: Graph, written: WrittenValues, gradients: Rea
   }
   return postponed;
 }
+
+/** The collectives that reduce a value, in one or several stages. */
+function reductionsOf(written: WrittenValues, { id }: Value): Value[] {
+  return written.readers(id).flatMap((reader) => {
+    const value = written.at(reader);
+    return ops[value.op].communicates ? [value, ...reductionsOf(written, value)] : [];
+  });
+}
+
+/** Whether chips of a pod reduce a value first, and pods then reduce the shards. */
+const isReducedTwice = (written: WrittenValues, value: Value): boolean =>
+  reductionsOf(written, value)
+    .map(({ op }) => op)
+    .join(" ")
+    .startsWith("reduce_scatter all_reduce");
 
 function backwardOfBlocks(graph: Graph): Map<number, Value[]> {
   const blocks = new Map<number, Value[]>();

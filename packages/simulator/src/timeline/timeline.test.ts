@@ -20,6 +20,7 @@ const kernel = (seconds: number, name = "kernel"): KernelCost => ({
   paddedFlops: 0,
   vectorOps: 0,
   hbmBytes: 0,
+  largestStream: 0,
 });
 const stage = (seconds: number, resources: Resource[] = ["ici0"], latency = 0): Stage => ({
   resources,

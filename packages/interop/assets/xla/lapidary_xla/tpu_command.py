@@ -7,6 +7,7 @@ Compiles a module of an export with Google's TPU compiler: `run.py --compile v5e
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from typing import Mapping, Sequence
 
 from . import environment
 from .failures import DOES_NOT_FIT, USAGE, Failure, log, missing_file
-from .tpu_compiler import compiler_environment
+from .tpu_compiler import SPACE_REMEDY, compiler_environment, not_written
 from .tpu_report import make_report, report_text, shortage
 
 # The files whose change makes earlier results invalid.
@@ -55,22 +56,47 @@ def compile_export(directory: Path, bundle: Mapping, *, chip: str, text: str, hl
     topology, slices = f"{chip}:{bundle['slice']}", bundle["slices"]
     module = directory / bundle["modules"][text]["file"]
     kept = environment.cache_directory() / "tpu" / f"{_key(bundle['packages'], topology, slices, module)}.json"
-    if hlo is None and kept.exists():
-        log(f"compile: the result is from the cache ({kept})")
-        result = json.loads(kept.read_text())
-        return make_report(bundle, chip, text, result), shortage(bundle, chip, result)
-    draft = Path(tempfile.mkdtemp(prefix="lapidary-tpu-"))
+    result = earlier_result(kept) if hlo is None else None
+    if result is None:
+        options = ["--topology", topology, "--slices", str(slices), *([] if hlo is None else ["--hlo", hlo])]
+        result = _compiled([python, Path(__file__).with_name("tpu_compiler.py"), module, *options], f"{slices} x {topology}")
+        keep_result(kept, result)
+    return make_report(bundle, chip, text, result), shortage(bundle, chip, result)
+
+
+def _compiled(command: Sequence[object], what: str) -> dict:
     try:
-        options = ["--topology", topology, "--slices", str(slices), "--result", draft / "result.json", *([] if hlo is None else ["--hlo", hlo])]
-        _run([python, Path(__file__).with_name("tpu_compiler.py"), module, *options], f"{slices} x {topology}")
-        result = _result(draft / "result.json")
+        draft = Path(tempfile.mkdtemp(prefix="lapidary-tpu-"))
+    except OSError as cause:
+        raise not_written(cause, tempfile.gettempdir()) from cause
+    try:
+        _run([*command, "--result", draft / "result.json"], what)
+        return _result(draft / "result.json")
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def earlier_result(kept: Path) -> dict | None:
+    """A result from the cache. A damaged file counts as no result."""
+    try:
+        result = json.loads(kept.read_text())
+    except (OSError, ValueError):
+        return None
+    log(f"compile: the result is from the cache ({kept})")
+    return result
+
+
+def keep_result(kept: Path, result: Mapping) -> None:
+    """Writes a result to the cache. If the disk is full, the result is still reported."""
     partial = kept.with_name(f"{kept.name}.tmp-{os.getpid()}")
-    partial.write_text(json.dumps(result))
-    partial.rename(kept)
-    return make_report(bundle, chip, text, result), shortage(bundle, chip, result)
+    try:
+        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial.write_text(json.dumps(result))
+        partial.rename(kept)
+    except OSError as cause:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        log(f"compile: the result is not cached: {cause.strerror} ({kept.parent})")
 
 
 def _key(packages: Mapping[str, str], topology: str, slices: int, path: Path) -> str:
@@ -105,8 +131,16 @@ def _run(command: Sequence[object], what: str) -> None:
             process.kill()
             process.wait()
     if process.returncode != 0:
-        tail = "\n".join(errors.strip().splitlines()[-3:])
-        raise Failure("LAP_TPU_COMPILE", f"the TPU compiler ended with {process.returncode}: {tail}", "free memory of the machine and compile again; with little memory, compile a job with fewer layers", "libtpu")
+        raise ended_with(process.returncode, errors)
+
+
+def ended_with(code: int, errors: str) -> Failure:
+    """The failure of a compiler that ended without a result. errors: what it printed"""
+    tail = "\n".join(errors.strip().splitlines()[-3:])
+    message = f"the TPU compiler ended with {code}: {tail}" if tail else f"the TPU compiler ended with {code}"
+    if environment.FULL_DISK.search(errors):
+        return Failure("LAP_XLA_SPACE", message, SPACE_REMEDY, tempfile.gettempdir())
+    return Failure("LAP_TPU_COMPILE", message, "free memory of the machine and compile again; with little memory, compile a job with fewer layers", "libtpu")
 
 
 def main(directory: Path, options: object) -> int:

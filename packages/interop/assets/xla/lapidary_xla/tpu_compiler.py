@@ -32,6 +32,7 @@ UNITS = {"B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 # Slices that Google Cloud offers. The compiler accepts more, and decides.
 FLAT = ["1x1", "2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16"]
 CUBES = ["2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "4x8x8", "8x8x8", "8x8x16", "8x16x16", "16x16x16"]
+SPACE_REMEDY = "free disk space, or point TMPDIR and LAPIDARY_CACHE to directories on a larger disk"
 SLICES = {"v5e": FLAT, "v6e": FLAT, "v4": CUBES, "v5p": CUBES}
 
 
@@ -126,6 +127,17 @@ def rejected(cause: Exception, path: str) -> Failure:
     return Failure("LAP_TPU_COMPILE", f"the TPU compiler rejects the program{at}: {first_line(cause)}", "compile the other module (`--text chip` or `whole`); if it rejects both, report it with the export", path)
 
 
+def write_file(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as cause:
+        raise not_written(cause, str(path)) from cause
+
+
+def not_written(cause: OSError, path: str) -> Failure:
+    return Failure("LAP_XLA_SPACE", f"{path} cannot be written: {cause.strerror}", SPACE_REMEDY, path)
+
+
 def compile_module(path: Path, topology: str, slices: int, hlo_path: Path | None) -> dict:
     from lapidary_xla.mesh import Mesh
     from lapidary_xla.tpu_program import tpu_collectives, tpu_cycles
@@ -147,7 +159,7 @@ def compile_module(path: Path, topology: str, slices: int, hlo_path: Path | None
     stats = executable.get_compiled_memory_stats()
     hlo = executable.hlo_modules()[0].to_string()
     if hlo_path is not None:
-        hlo_path.write_text(hlo)
+        write_file(hlo_path, hlo)
     return {
         "compile_s": compile_s,
         "memory": {
