@@ -48,7 +48,10 @@ describe("parity of model families with transformers", function () {
       });
       const session = await openSession({ mesh, workers, executor, zero, rules, environment: process.env, pool });
       try {
-        strictEqual(parityFailures(await runParity(bundle, session, { chunks, microbatches, build }), parityTolerances("f32")).join("; "), "");
+        strictEqual(
+          parityFailures(await runParity(bundle, session, { chunks, microbatches, build }), parityTolerances("f32")).join("; "),
+          "",
+        );
       } finally {
         await session.close();
       }

@@ -477,7 +477,6 @@ const dataReportSchema = z.object({
 });
 export type DataReport = z.infer<typeof dataReportSchema>;
 
-
 /** The report of a job that trained a step which a user exported from JAX. It has no text and no held-out loss. */
 const stepReportSchema = trainingReportSchema
   .omit({ heldout_loss: true, heldout_losses: true, unigram_loss: true, sample: true, zero: true })

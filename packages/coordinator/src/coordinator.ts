@@ -338,7 +338,14 @@ export class Coordinator {
     try {
       run.writeReport(
         "dataJob" in placed
-          ? await runDataJob({ run, job: placed.dataJob, home: this.home, s3: s3AccessOf(this.#options.environment), clock: this.#clock, signal: either })
+          ? await runDataJob({
+              run,
+              job: placed.dataJob,
+              home: this.home,
+              s3: s3AccessOf(this.#options.environment),
+              clock: this.#clock,
+              signal: either,
+            })
           : await this.#execute(placed, { abort, drain }),
       );
       this.#finish(run, "done");

@@ -72,7 +72,7 @@ export {
   rolloutPrefill,
 } from "./step/rollout-programs.js";
 export { initGraph } from "./step/init-program.js";
-export { type LossChunks, type Objective, evalLoss, stepLoss } from "./step/token-loss.js";
+export { type LossChunks, evalLoss, stepLoss } from "./step/token-loss.js";
 export {
   type StateSpec,
   gradientName,

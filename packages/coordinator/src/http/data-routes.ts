@@ -12,13 +12,10 @@ const shownIds = 20;
 /** The routes of `data-view.ts`. @param home the state directory, which knows the outputs of pipelines; `s3` is for stores in an S3-compatible server */
 export function addDataRoutes(server: FastifyInstance, home: string, s3: S3Access | undefined, page: PageFiles | undefined): void {
   const outOf = (request: { params: unknown }): string => findDataset(home, (request.params as { id: string }).id);
-  server.get(
-    "/api/data",
-    async (): Promise<DatasetList> => {
-      const known = knownDatasets(home).filter(({ out }) => hasPlanFile(out));
-      return { datasets: await Promise.all(known.map((each) => summaryOf(each, s3))) };
-    },
-  );
+  server.get("/api/data", async (): Promise<DatasetList> => {
+    const known = knownDatasets(home).filter(({ out }) => hasPlanFile(out));
+    return { datasets: await Promise.all(known.map((each) => summaryOf(each, s3))) };
+  });
   server.get("/api/data/:id", (request): Promise<DatasetCard> => datasetCard(outOf(request), s3));
   server.post("/api/data/:id/whatif", async (request): Promise<RuleEffect> => {
     const { change } = readRequest(whatIfRequestSchema, request.body, "body");

@@ -31,7 +31,12 @@ interface Found {
  *
  * @throws LapidaryError LAP_DATA_MISSING, LAP_DATA_PIPELINE, LAP_DATA_CREDENTIALS, LAP_DATA_REMOTE
  */
-export async function listFiles(pipeline: Pipeline, name: string, { read, fetch }: SourceSettings, s3?: S3Access): Promise<readonly SourceFile[]> {
+export async function listFiles(
+  pipeline: Pipeline,
+  name: string,
+  { read, fetch }: SourceSettings,
+  s3?: S3Access,
+): Promise<readonly SourceFile[]> {
   const location = pipeline.locationOf(["sources", name, "read"]);
   const fetchedBy = fetch === undefined ? undefined : pipeline.file;
   const found: Found[] = [];

@@ -59,8 +59,7 @@ async function writeSubsets(directory: string, report: ContaminationReport, stor
   const subsets = new Map<string, string[]>();
   const touched = new Map(Object.entries(report).map(([set, { touched: ids }]) => [set, new Set(ids)]));
   for (const set of touched.keys()) for (const subset of ["touched", "clean"]) subsets.set(fileOf(set, subset), []);
-  for (const { set, id, line } of lines)
-    subsets.get(fileOf(set, touched.get(set)?.has(id) === true ? "touched" : "clean"))?.push(line);
+  for (const { set, id, line } of lines) subsets.get(fileOf(set, touched.get(set)?.has(id) === true ? "touched" : "clean"))?.push(line);
   for (const [file, kept] of subsets) {
     mkdirSync(dirname(join(directory, file)), { recursive: true });
     replaceFile(join(directory, file), kept.map((line) => `${line}\n`).join(""));

@@ -19,7 +19,7 @@ function form(config: typeof dense, mesh: string, overrides: readonly string[] =
     workers: 1,
     executor: undefined,
     lossChunks: undefined,
-  microbatches: undefined,
+    microbatches: undefined,
     part: undefined,
   };
   const options = { ...none, directory: "x", mesh, strategy, overrides };

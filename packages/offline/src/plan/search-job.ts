@@ -66,14 +66,13 @@ export function overridesOf(
  */
 export async function searchJob({ job, machine, read, budget, onProgress }: JobSearch): Promise<RankedPlan<PlanChoice>[]> {
   const chips = chipCount(machine.torus);
-  const layers = job.model.config.layers;
+  const { layers } = job.model.config;
   const compute = computeOf(job);
-  const current = job.mesh.find(({ name }) => name === "model")?.size ?? 1;
   const models = powers(Math.min(chips, 64)).filter((model) => chips % model === 0 && model <= job.model.config.heads * 4);
   const batches = [job.train.batch / 2, job.train.batch, job.train.batch * 2].filter((batch) => Number.isInteger(batch));
   const chunks = chunksToTry(job);
   const own: PlanChoice = {
-    model: current,
+    model: job.mesh.find(({ name }) => name === "model")?.size ?? 1,
     zero: job.zero,
     remat: job.remat,
     batch: job.train.batch,
@@ -108,8 +107,8 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
   };
   // A lower bound for every plan: the flops of the model at the peak of all chips, and its states split as far as the ZeRO stage allows.
   const params = parameterBytes(job);
-  const flops =
-    6 * (activeParameters(job.model.config) - job.model.config.vocabSize * job.model.config.modelDim) * job.train.batch * job.train.seq;
+  const { vocabSize, modelDim } = job.model.config;
+  const flops = 6 * (activeParameters(job.model.config) - vocabSize * modelDim) * job.train.batch * job.train.seq;
   const peak = machine.chip.matrix.bf16_flops * machine.chip.calibrated.matrix_efficiency * chips * machine.pods;
   const describe = (plan: PlanChoice): string => overridesOf(plan, job, chips).join(" ");
   return searchPlans<PlanChoice>({

@@ -23,7 +23,10 @@ export interface ParityOptions extends ParityStepOptions {
 }
 
 /** The graphs of a parity run: the plain train step, and one that also returns logits and gradients. */
-function parityGraphs({ config, update, batch, seq }: ParityBundle, { build, ...options }: ParityOptions): { train: Graph; inspect: Graph } {
+function parityGraphs(
+  { config, update, batch, seq }: ParityBundle,
+  { build, ...options }: ParityOptions,
+): { train: Graph; inspect: Graph } {
   const model = buildModel(config, build);
   return {
     train: trainStep(model, update, { batch, seq }, options),
@@ -32,7 +35,7 @@ function parityGraphs({ config, update, batch, seq }: ParityBundle, { build, ...
 }
 
 /** How the steps of a parity run compute the loss; by default of the whole batch from all logits. */
-export type ParityStepOptions = Pick<TrainStepOptions, "chunks" | "microbatches">;
+type ParityStepOptions = Pick<TrainStepOptions, "chunks" | "microbatches">;
 
 /**
  * Runs the batches of a bundle and computes the deviations from the reference: logits and gradients of batch 0 (for all

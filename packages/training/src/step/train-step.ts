@@ -69,7 +69,14 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
   }
   const total = g.named("tokens_counted", g.reduce(batch.mask, [0, 1], "sum"));
   const logitsType = withLogits ? tensorType("f32", [shape.batch, shape.seq, model.vocabSize]) : undefined;
-  const sums = accumulate(g, { count, batch, trained, logits: logitsType, totals: loadTypes(model), objective: (part) => objective(part, total) });
+  const sums = accumulate(g, {
+    count,
+    batch,
+    trained,
+    logits: logitsType,
+    totals: loadTypes(model),
+    objective: (part) => objective(part, total),
+  });
   update(sums, total, sums.totals);
   if (sums.logits !== undefined) g.output("logits", sums.logits);
   return g.finish();
