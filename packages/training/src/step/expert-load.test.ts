@@ -61,6 +61,18 @@ describe("the load of experts", () => {
         actual.data.forEach((value, i) => ok(Math.abs(value - ensure(expected.data[i], name)) < 1e-9, `${name} ${i}`));
       }
     });
+
+  it("with microbatches, counts, loss and gradients are those of the whole batch, on one chip and on four", () => {
+    const unbalanced = buildModel({ ...mixture, experts: { ...ensure(mixture.experts, "experts"), auxWeight: 0 } }, { dispatch });
+    const update = { steps: 1, optimizer, schedule: { name: "constant", warmup: 0 } } as const;
+    const expected = interpret(trainStep(unbalanced, update, { batch, seq }, { withGradients: true }), inputs);
+    const parts = trainStep(unbalanced, update, { batch, seq }, { withGradients: true, microbatches: 2 });
+    const mesh = makeMesh({ expert: 2, model: 2 });
+    const { chip } = compile(parts, compileOptions({ mesh: mesh.axes, rules: defaultRules(mesh, unbalanced.params), zero: 2 }, parts));
+    for (const out of [interpret(parts, inputs), runChips(chip, inputs)])
+      for (const [name, { data }] of expected)
+        data.forEach((value, i) => ok(Math.abs(value - ensure(ensure(out.get(name), name).data[i], name)) < 1e-9, `${name} ${i}`));
+  });
 });
 
 describe("figures of a plan with experts and windows", () => {
