@@ -3,7 +3,7 @@ export type { PostCheck } from "./parity/checks.js";
 export { commonRows, shortestRow } from "./parity/sft-parts.js";
 export { type PostPart, isPostPart, postParts, runPostParity } from "./parity/run.js";
 export { logProbs, rolloutLogProbs, score } from "./programs/evaluations.js";
-export { sequenceInputs, targetInputs } from "./programs/inputs.js";
+export { attentionOptions, targetInputs, tokenInputs } from "./programs/inputs.js";
 export { dpoStep, rewardStep } from "./programs/preference-steps.js";
 export { type RlConfig, rlStep, trainedByRl, valueSet, withValueModel } from "./programs/rl-step.js";
 export { scoreHead, scoreParams, scoreWeight } from "./programs/score-model.js";

@@ -9,7 +9,7 @@ import {
   type ModelConfig,
   tokenLosses,
 } from "@lapidary/models";
-import { sequenceInputs, targetInputs, trainedModel, trainedStates } from "@lapidary/post-training";
+import { attentionOptions, targetInputs, tokenInputs, trainedModel, trainedStates } from "@lapidary/post-training";
 import { ensure, LapidaryError } from "@lapidary/std";
 import {
   applyUpdate,
@@ -190,7 +190,8 @@ class Inputs implements GraphInputs {
   readonly #sets = new Map<string, ParameterSetInputs>();
   readonly #arrays = new Map<string, Value>();
   #weights: ReadonlyMap<string, Value> | undefined;
-  #rows: { readonly tokens: Value; readonly options: HiddenOptions } | undefined;
+  #rows: ReturnType<typeof tokenInputs> | undefined;
+  #attention: HiddenOptions | undefined;
   #targets: Pick<GraphInputs, "targets" | "mask"> | undefined;
   #logits: Value | undefined;
 
@@ -220,12 +221,16 @@ class Inputs implements GraphInputs {
     return this.#request.seq;
   }
 
-  get #sequence(): { readonly tokens: Value; readonly options: HiddenOptions } {
-    return (this.#rows ??= sequenceInputs(this.#g, this.#request));
+  get #inputs(): ReturnType<typeof tokenInputs> {
+    return (this.#rows ??= tokenInputs(this.#g, this.#request));
+  }
+
+  get #options(): HiddenOptions {
+    return (this.#attention ??= attentionOptions(this.#g, this.#inputs.segments));
   }
 
   get tokens(): Value {
-    return this.#sequence.tokens;
+    return this.#inputs.tokens;
   }
 
   get targets(): Value {
@@ -241,8 +246,7 @@ class Inputs implements GraphInputs {
   }
 
   get logits(): Value {
-    const { tokens, options } = this.#sequence;
-    return (this.#logits ??= logitsOf(this.model, this.#g, this.weights, tokens, options));
+    return (this.#logits ??= logitsOf(this.model, this.#g, this.weights, this.tokens, this.#options));
   }
 
   // Fields and not methods, because a recipe takes its inputs apart.
@@ -258,8 +262,8 @@ class Inputs implements GraphInputs {
     const weights = new Map(
       model.params.map((spec) => [spec.name, stateParameter(g, { ...spec, name: `${name}/${paramName(spec.name)}`, role: "param" })]),
     );
-    const { tokens, options } = this.#sequence;
-    const logits = g.stopGradient(g.scope(name, () => logitsOf(model, g, weights, tokens, options)));
+    const { tokens } = this;
+    const logits = g.stopGradient(g.scope(name, () => logitsOf(model, g, weights, tokens, this.#options)));
     return { model, tokens, weights, logits };
   }
 
