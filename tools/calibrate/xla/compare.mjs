@@ -113,6 +113,7 @@ export function table(all) {
     "",
     `All: ${summary(rows)}. Derived: ${summary(rows.filter(({ row }) => row.use === "derived"))}.`,
     `Checked: ${summary(rows.filter(({ row }) => row.use === "checked"))}.`,
+    `Open: ${summary(rows.filter(({ row }) => row.use === "open"))}.`,
     "",
     `Times of kernels, ours divided by the estimate of the compiler, over the programs of ${timed.length} rows:`,
     "",
@@ -141,6 +142,6 @@ export function compareGrid(flags) {
   process.stdout.write(`${text}\n`);
   if (!flags.includes("--write")) return;
   const docs = join(root, "docs/simulator.md");
-  const section = /(<!-- memory grid -->\n)[\s\S]*?(\n<!-- end of memory grid -->)/;
-  writeFileSync(docs, readFileSync(docs, "utf8").replace(section, `$1\n${text}\n$2`));
+  const section = /(<!-- memory grid -->\n)[\s\S]*?(<!-- end of memory grid -->)/;
+  writeFileSync(docs, readFileSync(docs, "utf8").replace(section, `$1\n${text}\n\n$2`));
 }
