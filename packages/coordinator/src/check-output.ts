@@ -11,16 +11,7 @@ import { type ResolvedJob, trainState } from "@lapidary/training";
  * @throws LAP_RUNS_UNWRITABLE
  */
 export function checkOutput(job: ResolvedJob, directory: string): readonly Warning[] {
-  try {
-    accessSync(directory, constants.W_OK | constants.X_OK);
-  } catch (cause) {
-    throw new LapidaryError({
-      code: "LAP_RUNS_UNWRITABLE",
-      message: `no run can be written: the directory of runs is not writable (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
-      location: directory,
-      cause,
-    });
-  }
+  checkWritable(directory);
   const needed = checkpointBytes(job);
   const free = freeBytes(directory);
   if (free === undefined || needed <= free) return [];
@@ -45,5 +36,19 @@ function freeBytes(directory: string): number | undefined {
     return blocks === 0 ? undefined : bavail * bsize;
   } catch {
     return undefined;
+  }
+}
+
+/** @param directory of all runs @throws LAP_RUNS_UNWRITABLE */
+export function checkWritable(directory: string): void {
+  try {
+    accessSync(directory, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new LapidaryError({
+      code: "LAP_RUNS_UNWRITABLE",
+      message: `no run can be written: the directory of runs is not writable (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
+      location: directory,
+      cause,
+    });
   }
 }

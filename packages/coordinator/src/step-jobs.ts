@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { accessSync, constants } from "node:fs";
 import type { submitRequestSchema } from "@lapidary/api";
 import { asJson, canonicalJson, LapidaryError, type Warning } from "@lapidary/std";
 import type { NewRun } from "@lapidary/telemetry";
@@ -17,6 +16,7 @@ import {
   stepJobFileText,
 } from "@lapidary/training";
 import type { z } from "zod";
+import { checkWritable } from "./check-output.js";
 
 /** A job of the queue: of a model of Lapidary, or of a step that a user exported from JAX. */
 export type QueuedJob = ResolvedJob | ResolvedStepJob;
@@ -64,16 +64,7 @@ export function checkStepJob(job: ResolvedStepJob, runsDirectory: string): reado
       location: job.step,
       remedy: "launch it again",
     });
-  try {
-    accessSync(runsDirectory, constants.W_OK | constants.X_OK);
-  } catch (cause) {
-    throw new LapidaryError({
-      code: "LAP_RUNS_UNWRITABLE",
-      message: `no run can be written: the directory of runs is not writable (${(cause as NodeJS.ErrnoException).code ?? String(cause)})`,
-      location: runsDirectory,
-      cause,
-    });
-  }
+  checkWritable(runsDirectory);
   return [];
 }
 

@@ -1,7 +1,7 @@
 import { type AccountCounts, type DroppedExample, type Histogram, type LimitCounts, type S3Access } from "@lapidary/data-store";
 import { isPublished, type PublishedDataset, readPublished } from "@lapidary/mixture";
 import { settingsAs } from "../file/pipeline-file.js";
-import { limitsOf } from "../rules/limits.js";
+import { limitsOf, type RuleLimit } from "../rules/limits.js";
 import { runningProcess } from "../run/run-lock.js";
 import { type RunTimes, readRunTimes } from "../run/run-times.js";
 import { ruleSetOf } from "../stages/rules.js";
@@ -15,20 +15,9 @@ import { type RecitationReport, readRecitations } from "./recitation-file.js";
 import { type StageAccount, stageAccounts } from "./stage-accounts.js";
 
 /** A limit of a rule on the histogram of its measure. */
-export interface LimitCard {
+export interface LimitCard extends Omit<RuleLimit, "rules" | "comparisons"> {
   /** The place of its stage in the card. */
   readonly stage: number;
-  readonly limit: string;
-  readonly rule: string;
-  /** Of the documents that the rule drops. */
-  readonly reason: string;
-  readonly column: string;
-  readonly value: number;
-  /** Values that the rule can drop: below or above the limit. */
-  readonly drops: "below" | "above";
-  readonly dropsEqual: boolean;
-  /** The change for `lapidary data whatif`, with `{}` in the place of the number. */
-  readonly change: string;
   /** All documents that were measured. */
   readonly histogram: Histogram;
   /** The documents that no other rule drops: with another limit, those on its right side stay. */
