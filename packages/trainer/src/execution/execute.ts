@@ -1,12 +1,12 @@
 import { join } from "node:path";
 import { chatTokenizer, MixtureDataset, promptOfUser } from "@lapidary/data";
-import { epochOf, type ProgramHash } from "@lapidary/protocol";
+import type { ProgramHash } from "@lapidary/protocol";
 import { type LapidaryError, ensure, raceAbort, type Warning } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { givenTokenizer, meshOf, needsInit, type ResolvedJob, trainsOnExamples } from "@lapidary/training";
 import type { GoodputReport, MetricsRow, TrainingReport } from "@lapidary/api";
 import { heldoutLossesOf } from "@lapidary/api/heldout-losses";
-import { type CheckpointContent, nodeDisk, nativeDisk, RunFence } from "@lapidary/checkpoint";
+import { type CheckpointContent, nativeDisk } from "@lapidary/checkpoint";
 import type { WorkerGroup } from "@lapidary/cluster";
 import type { ProgramSet } from "../programs/build.js";
 import { programRequest } from "../programs/program-request.js";
@@ -16,8 +16,6 @@ import type { Evaluation, Recipe, RecipeInputs, StepEvaluation } from "../recipe
 import { recipeOf } from "../recipes/recipes.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "@lapidary/telemetry";
-import { isTraced, StepTraceLog } from "@lapidary/api/step-traces";
-import { WorkerStepLog, workerStepOf } from "@lapidary/api/worker-steps";
 import { runBoth } from "./abort.js";
 import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { WorkerCountPolicy } from "./worker-count-policy.js";
@@ -29,9 +27,9 @@ import { checkpointForm } from "./checkpoint-form.js";
 import { type CheckpointFiles, checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
 import { Staging } from "./staging.js";
 import { stateFilesOf } from "./state-files.js";
-import { recordGroup, release, startWorkers } from "./start-workers.js";
+import { recordTimes, recoveryOf, StepObserver, withWorkers } from "./recovered-run.js";
+import { release } from "./start-workers.js";
 import { Stopwatch } from "./stopwatch.js";
-import { Stragglers } from "./stragglers.js";
 import type { TrainEvents, TrainingAttempt } from "./train-options.js";
 import type { ExecutionOptions } from "./execution-options.js";
 import { trainWithRecovery } from "./train-with-recovery.js";
@@ -154,30 +152,20 @@ interface Prepared {
   readonly checkpointed: (files: CheckpointFiles, step: number, ledger: string, workers: number) => CheckpointContent;
 }
 
-async function openAttempt({ options, watch, dataset, set, workerCount, checkpointed }: Prepared, epoch: number): Promise<Attempt> {
-  const { run, job, slice, startGroup } = options;
-  const group = await watch.time("place", () =>
-    startWorkers(run, workerCount, startGroup, {
-      mesh: meshOf(job),
-      numerics: job.numerics,
-      executor: job.executor,
-      epoch: epochOf(epoch),
-      stallAfterMs: job.stall_timeout_s * 1000,
-    }),
+function openAttempt(prepared: Prepared, epoch: number): Promise<Attempt> {
+  return withWorkers(prepared.options, { watch: prepared.watch, workerCount: prepared.workerCount, epoch }, (group) =>
+    loadAttempt(prepared, group),
   );
+}
+
+async function loadAttempt({ options, watch, dataset, set, checkpointed }: Prepared, group: WorkerGroup): Promise<Attempt> {
+  const { run, job } = options;
   let loaded: RunPrograms | undefined;
   try {
-    run.enter(run.state === "running" ? "running" : "placing", {
-      activity: { what: "load programs" },
-      workers: group.pids.map((pid, worker) => ({ worker, pid })),
-    });
-    recordGroup(run, epoch, slice, group.pids, workerCount);
     const { batch, seq, init } = job.train;
-    const workerSteps = new WorkerStepLog(run.directory);
+    const observer = new StepObserver(run, job.trace_every);
     const source = { directory: dataset.directory, seed: job.seed, batch, seq };
-    const stragglers = new Stragglers();
     const recipe = recipeOf(job);
-    let traces: StepTraceLog | undefined;
     const programs = await watch.time("load", () =>
       RunPrograms.load(
         group,
@@ -193,22 +181,18 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
             workers: group.size,
             cacheDir: options.cacheDir,
           }),
-          onTrained: (report) => {
-            workerSteps.append(workerStepOf(report));
-            traces?.append(report);
-            for (const { worker, times } of stragglers.step(report)) run.record({ type: "straggler_found", worker, factor: times });
-          },
+          onTrained: (report) => observer.trained(report),
         },
         source,
       ),
     );
     loaded = programs;
-    if (job.trace_every > 0) traces = new StepTraceLog(run.directory, await programs.describe());
+    await observer.open(programs);
     if (init !== undefined && programs.frozen.length > 0)
       await watch.time("load", () => loadWeights(init, job.model.config, (name, array) => programs.putFrozen(name, array)));
     const staging = await Staging.open(programs, stateFilesOf(checkpointForm(job), programs), (bytes) => nativeDisk?.share(bytes));
     const state: TrainingAttempt["state"] = {
-      train: (step, of) => programs.train(step, of, traces !== undefined && isTraced(step + 1, job.trace_every, job.train.steps)),
+      train: (step, of) => programs.train(step, of, observer.traces(step + 1, job.train.steps)),
       replicate: (step, committed) => programs.replicate(step, committed),
       restoreReplicas: (latest) => programs.restoreReplicas(latest),
       load: (checkpoint) => watch.time("load", () => loadState(programs, checkpointForm(job), checkpoint, job.rl?.iterations)),
@@ -231,7 +215,6 @@ async function openAttempt({ options, watch, dataset, set, workerCount, checkpoi
     return new Attempt(run, group, programs, state, layout);
   } catch (error) {
     await loaded?.close();
-    await release(group, run, true);
     throw error;
   }
 }
@@ -242,7 +225,6 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   const { steps, batch, seq, eval: evaluation } = job.train;
   const { model } = job;
   const { unigramNats } = dataset.manifest;
-  const checkpoints = join(run.directory, runFiles.checkpoints);
   // An evaluation that an earlier coordinator reported is not reported again.
   const evaluated = new Set(rows.flatMap((row) => (row.kind === "eval" ? [row.step] : [])));
   run.enter("placing");
@@ -272,37 +254,17 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     return checkpointOf(files, constant, { ...about, ...made, heldout_loss: heldout.loss }, heldout.more, digest);
   };
 
-  let lastDurable_ms = clock.monotonic();
   let sample = { prompt: "", text: "" };
   let workers = 0;
   const due = (step: number, every: number | undefined): boolean => every !== undefined && step % every === 0;
   const events = eventSink(run, goodput, (of) => `batch ${of} of the training data (seed ${job.seed}, rows 0 to ${job.train.batch - 1})`);
   const workerCount = new WorkerCountPolicy(options.workers);
   const trained = await trainWithRecovery<Attempt>({
-    disk: nodeDisk,
-    directory: run.directory,
-    checkpoints,
-    claim: () => RunFence.claim(nodeDisk, run.directory),
+    ...recoveryOf(options, workerCount, goodput),
     open: (epoch) => openAttempt({ options, watch, dataset, set, workerCount, checkpointed }, epoch),
-    regroups: {
-      wanted: () => workerCount.missing > 0,
-      possible: async () => {
-        if (!(await options.hasWorkers(workerCount.missing))) return false;
-        const from = workerCount.current;
-        workerCount.complete();
-        run.record({ type: "worker_count_changed", from, to: workerCount.current, wanted: workerCount.wanted });
-        return true;
-      },
-    },
     steps,
     isSequential: recipeOf(job).isSequential === true || set.hasController === true,
     tokensPerStep: batch * seq,
-    keep: job.checkpoint.keep,
-    saves: (step) => {
-      const wanted = due(step, job.checkpoint.every) || clock.monotonic() - lastDurable_ms > maxAtRisk_ms;
-      if (wanted) lastDurable_ms = clock.monotonic();
-      return wanted;
-    },
     between: ({ programs }, step) => {
       const isLast = step === steps;
       if (!isLast && (!due(step, evaluation?.every) || evaluated.has(step))) return undefined;
@@ -313,19 +275,10 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
       if (heldout?.step !== steps) await evaluate(programs, steps, evaluation?.batches ?? finalBatches);
       sample = await watch.time("sample", () => writeSample(options, programs, dataset));
     },
-    clock,
-    signal,
-    drain: options.drain,
-    failpoints: options.failpoints.observedBy((firing) => run.record({ type: "fault_injected", ...firing })),
-    goodput,
     guard: job.train.guard,
     events,
   });
-  watch.add("train", trained.train_ms);
-  const report = goodput.report();
-  // A timer of this execution alone, like everything that it measures.
-  watch.add("checkpoint", report.lost_ms.checkpoint - earlier.lost_ms.checkpoint);
-  run.goodput(report);
+  recordTimes(run, watch, trained.train_ms, goodput, earlier);
 
   const { facts } = set;
   return {
@@ -380,9 +333,6 @@ export function eventSink(run: Run, goodput: Goodput, batchName: TrainEvents["ba
     batchName,
   };
 }
-
-/** Default of the maximum work that is lost if all processes end, for a job without `checkpoint.every`. */
-export const maxAtRisk_ms = 60_000;
 
 /** Held-out batches of the final evaluation, if the job does not set them. */
 const finalBatches = 8;

@@ -1,23 +1,19 @@
 import { join } from "node:path";
 import type { StepReport } from "@lapidary/api";
-import { type CheckpointContent, type CheckpointParts, nativeDisk, nodeDisk, RunFence } from "@lapidary/checkpoint";
-import { isTraced, StepTraceLog } from "@lapidary/api/step-traces";
-import { WorkerStepLog, workerStepOf } from "@lapidary/api/worker-steps";
-import { epochOf } from "@lapidary/protocol";
+import { type CheckpointContent, type CheckpointParts, nativeDisk } from "@lapidary/checkpoint";
 import { ensure } from "@lapidary/std";
-import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "@lapidary/telemetry";
+import { readMetrics, type Run, viewMachine, writeProgramView } from "@lapidary/telemetry";
 import { printMesh } from "@lapidary/topology";
 import { meshOf, type ResolvedStepJob } from "@lapidary/training";
 import type { WorkerGroup } from "@lapidary/cluster";
 import { checkpointFiles } from "../execution/checkpoints.js";
-import { eventSink, maxAtRisk_ms } from "../execution/execute.js";
-import type { ExecutionOptions } from "../execution/execution-options.js";
+import { eventSink } from "../execution/execute.js";
 import { Goodput, goodputUntil } from "../execution/goodput.js";
 import { RunPrograms } from "../execution/run-programs.js";
 import { Staging } from "../execution/staging.js";
-import { recordGroup, release, startWorkers } from "../execution/start-workers.js";
+import { recordTimes, recoveryOf, type RunOptions, StepObserver, withWorkers } from "../execution/recovered-run.js";
+import { release } from "../execution/start-workers.js";
 import { Stopwatch } from "../execution/stopwatch.js";
-import { Stragglers } from "../execution/stragglers.js";
 import type { TrainingAttempt } from "../execution/train-options.js";
 import { trainWithRecovery } from "../execution/train-with-recovery.js";
 import { WorkerCountPolicy } from "../execution/worker-count-policy.js";
@@ -28,7 +24,7 @@ import { loadStepState, stepStateFiles } from "./step-checkpoint.js";
 import { type StepProgramSet, stepPrograms } from "./step-programs.js";
 
 /** As for a job, whose model Lapidary builds. */
-export interface StepExecutionOptions extends Omit<ExecutionOptions, "job"> {
+export interface StepExecutionOptions extends RunOptions {
   readonly job: ResolvedStepJob;
 }
 
@@ -96,32 +92,19 @@ interface StepAttempt extends TrainingAttempt {
   readonly group: WorkerGroup;
 }
 
-async function openAttempt(parts: Parts, epoch: number): Promise<StepAttempt> {
-  const { options, set, arrays, watch, workerCount } = parts;
-  const { run, job, slice, startGroup } = options;
-  const mesh = meshOf(job);
-  const { numerics, executor } = job;
-  const group = await watch.time("place", () =>
-    startWorkers(run, workerCount, startGroup, {
-      mesh,
-      numerics,
-      executor,
-      epoch: epochOf(epoch),
-      stallAfterMs: job.stall_timeout_s * 1000,
-    }),
+const openAttempt = (parts: Parts, epoch: number): Promise<StepAttempt> =>
+  withWorkers(parts.options, { watch: parts.watch, workerCount: parts.workerCount, epoch }, (group) => loadAttempt(parts, group));
+
+async function loadAttempt(parts: Parts, group: WorkerGroup): Promise<StepAttempt> {
+  const { options, set, arrays, watch } = parts;
+  const { run, job } = options;
+  const observer = new StepObserver(run, job.trace_every);
+  const programs = await watch.time("load", () =>
+    RunPrograms.load(group, set, { ...importedSteps(set, job, arrays), onTrained: (report) => observer.trained(report) }, undefined),
   );
   try {
-    run.enter(run.state === "running" ? "running" : "placing", {
-      activity: { what: "load programs" },
-      workers: group.pids.map((pid, worker) => ({ worker, pid })),
-    });
-    recordGroup(run, epoch, slice, group.pids, workerCount);
-    const observer = new StepObserver(run);
-    const programs = await watch.time("load", () =>
-      RunPrograms.load(group, set, { ...importedSteps(set, job, arrays), onTrained: (report) => observer.trained(report) }, undefined),
-    );
-    if (job.trace_every > 0) observer.trace(new StepTraceLog(run.directory, await programs.describe()));
-    const layout = [stepHash(set), printMesh(mesh), group.size, executor, numerics].join("/");
+    await observer.open(programs);
+    const layout = [stepHash(set), printMesh(meshOf(job)), group.size, job.executor, job.numerics].join("/");
     return {
       group,
       failed: group.failed,
@@ -133,35 +116,8 @@ async function openAttempt(parts: Parts, epoch: number): Promise<StepAttempt> {
       },
     };
   } catch (error) {
-    await release(group, run, true);
+    await programs.close();
     throw error;
-  }
-}
-
-/** Writes the times of the workers in each step to the files of the run. */
-class StepObserver {
-  readonly #run: Run;
-  readonly #steps: WorkerStepLog;
-  readonly #stragglers = new Stragglers();
-  #traces: StepTraceLog | undefined;
-
-  constructor(run: Run) {
-    this.#run = run;
-    this.#steps = new WorkerStepLog(run.directory);
-  }
-
-  trace(log: StepTraceLog): void {
-    this.#traces = log;
-  }
-
-  get traces(): boolean {
-    return this.#traces !== undefined;
-  }
-
-  trained(report: Parameters<typeof workerStepOf>[0]): void {
-    this.#steps.append(workerStepOf(report));
-    this.#traces?.append(report);
-    for (const { worker, times } of this.#stragglers.step(report)) this.#run.record({ type: "straggler_found", worker, factor: times });
   }
 }
 
@@ -176,7 +132,7 @@ async function stateOf(
   const staging = await Staging.open(programs, files, (bytes) => nativeDisk?.share(bytes));
   const about = { run: run.id, mesh: printMesh(meshOf(job)), zero: 0, workers: group.size, program: stepHash(set) };
   return {
-    train: (step, of) => programs.train(step, of, observer.traces && isTraced(step + 1, job.trace_every, job.steps)),
+    train: (step, of) => programs.train(step, of, observer.traces(step + 1, job.steps)),
     replicate: (step, committed) => programs.replicate(step, committed),
     restoreReplicas: (latest) => programs.restoreReplicas(latest),
     load: (checkpoint) => watch.time("load", () => loadStepState(programs, files, checkpoint)),
@@ -211,49 +167,20 @@ async function train(parts: Parts): Promise<StepReport> {
   const goodput = new Goodput(clock, earlier);
   const tokens = tokensPerStep(set);
   run.enter("placing");
-  let lastDurable_ms = clock.monotonic();
   let workers = 0;
   const trained = await trainWithRecovery<StepAttempt>({
-    disk: nodeDisk,
-    directory: run.directory,
-    checkpoints: join(run.directory, runFiles.checkpoints),
-    claim: () => RunFence.claim(nodeDisk, run.directory),
+    ...recoveryOf(options, workerCount, goodput),
     open: (epoch) => openAttempt(parts, epoch),
-    regroups: {
-      wanted: () => workerCount.missing > 0,
-      possible: async () => {
-        if (!(await options.hasWorkers(workerCount.missing))) return false;
-        const from = workerCount.current;
-        workerCount.complete();
-        run.record({ type: "worker_count_changed", from, to: workerCount.current, wanted: workerCount.wanted });
-        return true;
-      },
-    },
     steps: job.steps,
     tokensPerStep: tokens,
-    keep: job.checkpoint.keep,
-    saves: (step) => {
-      const { every } = job.checkpoint;
-      const wanted = (every !== undefined && step % every === 0) || clock.monotonic() - lastDurable_ms > maxAtRisk_ms;
-      if (wanted) lastDurable_ms = clock.monotonic();
-      return wanted;
-    },
     between: () => undefined,
     finish: ({ group }) => {
       workers = group.size;
       return Promise.resolve();
     },
-    clock,
-    signal: options.signal,
-    drain: options.drain,
-    failpoints: options.failpoints.observedBy((firing) => run.record({ type: "fault_injected", ...firing })),
-    goodput,
     events: eventSink(run, goodput, (of) => `batch ${of} of ${job.inputs ?? `the seed ${job.seed}`}`),
   });
-  watch.add("train", trained.train_ms);
-  const report = goodput.report();
-  watch.add("checkpoint", report.lost_ms.checkpoint - earlier.lost_ms.checkpoint);
-  run.goodput(report);
+  recordTimes(run, watch, trained.train_ms, goodput, earlier);
   const { facts } = set;
   return {
     id: run.id,
