@@ -7,13 +7,13 @@
  * @typedef {object} Target
  * @property {string} package
  * @property {readonly string[]} [files] globs relative to the package's `dist`; by default all
- * @property {readonly string[]} tests packages whose tests run against each mutant
+ * @property {readonly string[]} tests packages, or folders of packages, whose tests run against each mutant: `compiler/differentiate`
  * @property {number} goal the least share of killed mutants, in percent
  */
 
 /** @type {Readonly<Record<string, Target>>} */
 export const targets = {
-  ir: { package: "ir", tests: ["ir", "compiler"], goal: 85 },
+  ir: { package: "ir", tests: ["ir", "compiler/differentiate"], goal: 85 },
   compiler: { package: "compiler", files: ["propagate/**", "partition/**", "lower/**"], tests: ["compiler"], goal: 85 },
   optimizer: { package: "compiler", files: ["optimize/**", "rematerialize/**", "schedule/**"], tests: ["compiler"], goal: 75 },
   topology: { package: "topology", tests: ["topology"], goal: 75 },
