@@ -84,7 +84,7 @@ function configuration(stryker, sandbox, target, chosen) {
     ignoreStatic: true,
     concurrency: Number(values.concurrency),
     // Generous, because a mutant that is slow on a busy machine must not count as killed.
-    timeoutMS: 60_000,
+    timeoutMS: 20_000,
     timeoutFactor: 4,
     reporters: ["json", "progress-append-only"],
     jsonReporter: { fileName: join(sandbox, "report.json") },
