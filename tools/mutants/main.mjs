@@ -71,8 +71,8 @@ function configuration(stryker, sandbox, target, chosen) {
     mutate: [...inFiles, `!${dist}/**/*.test.js`, `!${dist}/testing/**`],
     mochaOptions: {
       spec: target.tests.map((tests) => {
-        const [name, ...folders] = tests.split("/");
-        return ["packages", name, "dist", ...folders, "**/*.test.js"].join("/");
+        const [name, ...path] = tests.split("/");
+        return ["packages", name, "dist", ...path, ...(tests.endsWith(".js") ? [] : ["**/*.test.js"])].join("/");
       }),
       require: [join(session.root, "tools/test/seed.mjs")],
     },

@@ -151,7 +151,7 @@ return m=%4 t=%10`;
         for (const reduction of chip.values.filter((v) => v.op === "all_reduce" || v.op === "reduce_scatter"))
           throws(() => checkProgram(without(chip, reduction)), `seed ${seed}`);
       }),
-      { numRuns: 100 },
+      { numRuns: Math.min(100, Number(process.env["LAPIDARY_PROPERTY_RUNS"] ?? 100)) },
     );
   });
 
