@@ -117,6 +117,13 @@ const cases: { readonly [N in Others]?: readonly (OpCase & { readonly attrs: OpA
     { types: ["f32[4,6]"], attrs: { dims: [0, 1], kind: "min" }, rule: "ab-> a:min b:min", linear: "", flops: 24 },
   ],
   dot_general: [
+    {
+      types: ["f32[2,4,6]", "f32[6,2,8]"],
+      attrs: { batch: [], contracting: [[2, 0]] },
+      rule: "abe,ecd->abcd e:sum",
+      linear: "0 1",
+      flops: 2 * 8 * 16 * 6,
+    },
     { types: ["f32[4,6]", "f32[6,2]"], attrs: { batch: [], contracting: [[1, 0]] }, rule: "ac,cb->ab c:sum", linear: "0 1", flops: 96 },
     {
       types: ["f32[2,4,6]", "f32[6,2,8]"],
