@@ -13,9 +13,11 @@ const mapText = (map: FactorMap): string =>
   map.map((dim) => (dim.length === 0 ? "-" : dim.length === 1 ? dim.map(letter).join("") : `(${dim.map(letter).join("")})`)).join("");
 
 function ruleText({ factors, inputs, output }: OpFactors): string {
-  const marks = factors.flatMap(({ kind, reduction }, f) =>
-    kind === "pass" ? [] : [` ${letter(f)}:${kind === "reduce" ? (reduction ?? "?") : "whole"}`],
-  );
+  const words = { pass: undefined, reduce: undefined, replicate: "whole" };
+  const marks = factors.flatMap(({ kind, reduction }, f) => {
+    const mark = kind in words ? (words[kind] ?? reduction) : kind;
+    return mark === undefined ? [] : [` ${letter(f)}:${mark}`];
+  });
   return `${inputs.map(mapText).join(",")}->${mapText(output)}${marks.join("")}`;
 }
 
@@ -81,7 +83,7 @@ describe("sharding rules of ops", () => {
             locals.map(({ dims }) => dims),
             expected.dims,
           );
-          const localType = types.length === 0 ? { ...output, dims: expected.dims } : def.type(localTypes, attrs);
+          const localType = def.type(localTypes, attrs);
           strictEqual(printType(localType), printType({ ...output, dims: expected.dims }), `factor ${letter(f)}`);
           return { got: evaluate(locals, attrs, localType), expected };
         });

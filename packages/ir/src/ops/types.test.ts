@@ -172,6 +172,7 @@ const uses: { readonly [N in Exclude<LocalOpName, "parameter" | UnaryName | Bina
     [["f32[4,5,6]"], { dims: [], kind: "sum" }, null],
     [["f32[4,5,6]"], { dims: [1, 1], kind: "sum" }, null],
     [["f32[4,5,6]"], { dims: [3], kind: "sum" }, null],
+    [["f32[4,5,6]"], { dims: [0, 3], kind: "sum" }, null],
     [["f32[4,5,6]"], { dims: [-1], kind: "sum" }, null],
   ],
   dot_general: [
@@ -217,6 +218,15 @@ describe("types of ops", () => {
           );
       }
     });
+
+  it("an op that lacks operands is an error of its shape", () => {
+    for (const [name, own] of Object.entries(uses) as [OpName, readonly Use<OpName>[]][]) {
+      const [types, attrs] = own.find(([, , result]) => result !== null) ?? [[], {}];
+      if (name === "convert" || name === "concatenate") continue;
+      for (let count = 0; count < types.length; count++)
+        throws(() => typeOf(name, types.slice(0, count), attrs), { code: "LAP_IR_SHAPE" }, `${name} of ${count} operands`);
+    }
+  });
 
   it("ops of one operand take floats, and those that are exact take integers too", () => {
     const accepts = (name: UnaryName, type: string): boolean => {

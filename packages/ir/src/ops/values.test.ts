@@ -189,6 +189,8 @@ const cases: { readonly [N in Exclude<LocalOpName, "parameter">]: readonly Value
     binary(
       [
         [65537, 65537, 131073],
+        // The product has more digits than a double.
+        [2147483647, 2147483647, 1],
         [-3, 2, -6],
       ],
       "i32",
@@ -390,11 +392,13 @@ const cases: { readonly [N in Exclude<LocalOpName, "parameter">]: readonly Value
     at({ batch: [], contracting: [] }, [f32([2], [1, 2]), f32([2], [3, 4])], f32([2, 2], [3, 4, 6, 8])),
   ],
   gather: [
+    at({ batch: 1 }, [f32([2, 2, 1], [1, 2, 3, 4]), i32([2, 1], [0, -1])], f32([2, 1, 1], [1, 0])),
     at({}, [rows, i32([3], [2, 0, 2])], f32([3, 2], [5, 6, 1, 2, 5, 6])),
     at({}, [rows, i32([4], [-1, 3, 4, 0])], f32([4, 2], [0, 0, 7, 8, 0, 0, 1, 2])),
     at({ batch: 1 }, [f32([2, 2, 1], [1, 2, 3, 4]), i32([2, 2], [1, 0, 0, 2])], f32([2, 2, 1], [2, 1, 3, 0])),
   ],
   scatter: [
+    at({ rows: 2, batch: 1 }, [i32([2, 1], [0, -1]), f32([2, 1], [1, 2])], f32([2, 2], [1, 0, 0, 0])),
     at({ rows: 3 }, [i32([3], [2, 0, 2]), f32([3, 2], [1, 2, 3, 4, 5, 6])], f32([3, 2], [3, 4, 0, 0, 6, 8])),
     at({ rows: 2 }, [i32([3], [-1, 1, 2]), f32([3], [1, 2, 3])], f32([2], [0, 2])),
     at({ rows: 2, batch: 1 }, [i32([2, 2], [1, 1, 0, 5]), f32([2, 2], [1, 2, 3, 4])], f32([2, 2], [0, 3, 3, 0])),
@@ -433,6 +437,8 @@ describe("results of ops", () => {
         .map((v) => v * 2),
     );
     deepStrictEqual(uniform(3, 5), uniform(3).slice(0, 5));
+    strictEqual(evaluate("rng_uniform", { dims: [2] }, [i32([], [3])]).dtype, "f32");
+    strictEqual(evaluate("rng_normal", { dims: [2], key: 3, scale: 1 }, []).dtype, "f32");
     for (const draw of [normal(3, 1), uniform(3)]) {
       strictEqual(new Set(draw).size > 3990, true);
       ok(draw.every((v) => Math.fround(v) === v));

@@ -73,6 +73,23 @@ describe("derivatives of ops", () => {
     });
   }
 
+  it("the gradients of a layer x [B, in] · w [out, in] are two matmuls without a transpose", () => {
+    const g = new GraphBuilder("layer");
+    const [x, w] = [g.parameter("x", { dtype: "f32", dims: [2, 3] }), g.parameter("w", { dtype: "f32", dims: [5, 3] })];
+    const attrs = { batch: [], contracting: [[1, 1]] } as const;
+    const value = g.op("dot_general", [x, w], attrs);
+    const grad = g.parameter("grad", value.type);
+    const before = g.values.length;
+    ensure(ops.dot_general.vjp, "vjp")(g, { value, inputs: [x, w], grad, attrs });
+    strictEqual(
+      g.values
+        .slice(before)
+        .map(({ op, type }) => `${op} ${type.dims.join("x")}`)
+        .join(),
+      "dot_general 2x3,dot_general 5x3",
+    );
+  });
+
   it("exactly collectives and the ops of regions have no derivative", () => {
     const without = (Object.keys(ops) as OpName[]).filter((name) => (ops[name] as OpDef<OpName>).vjp === null);
     strictEqual(without.sort().join(), [...withoutVjp].sort().join());

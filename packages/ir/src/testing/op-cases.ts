@@ -69,12 +69,20 @@ const cases: { readonly [N in Others]?: readonly (OpCase & { readonly attrs: OpA
   broadcast_in_dim: [
     { types: ["f32[4]"], attrs: { dims: [2, 4, 6], broadcastDimensions: [1] }, rule: "b->abc", linear: "0", flops: 0 },
     { types: ["f32[1,4]"], attrs: { dims: [2, 4], broadcastDimensions: [0, 1] }, rule: "-b->ab", linear: "0", flops: 0 },
+    { types: ["f32[2,4]"], attrs: { dims: [2, 4], broadcastDimensions: [0, 1] }, rule: "ab->ab", linear: "0", flops: 0 },
   ],
   reshape: [
     { types: ["f32[2,24]"], attrs: { dims: [2, 6, 4] }, rule: "a(bc)->abc", linear: "0", flops: 0 },
     { types: ["f32[2,6,4]"], attrs: { dims: [12, 4] }, rule: "abc->(ab)c", linear: "0", flops: 0 },
     { types: ["f32[6,4]"], attrs: { dims: [4, 6] }, rule: "(ab)c->(ad)e b:whole c:whole d:whole e:whole", linear: "0", flops: 0 },
     { types: ["f32[1,4]"], attrs: { dims: [4, 1, 1] }, rule: "-a->a--", linear: "0", flops: 0 },
+    {
+      types: ["f32[6,1,4,2]"],
+      attrs: { dims: [4, 1, 6, 2] },
+      rule: "(ab)-cf->(ad)-ef b:whole c:whole d:whole e:whole",
+      linear: "0",
+      flops: 0,
+    },
   ],
   transpose: [{ types: ["f32[2,4,6]"], attrs: { permutation: [2, 0, 1] }, rule: "abc->cab", linear: "0", flops: 0 }],
   slice: [
