@@ -15,14 +15,17 @@ import { readReport, resultText } from "./survivors.mjs";
 import { targets } from "./targets.mjs";
 
 const { values } = readFlags(
-  `npm run mutants -- --package NAME [--files GLOB] [--sample PERCENT] [--seed N] [--survivors] [--concurrency N]
+  `npm run mutants -- --package NAME [--files GLOB] [--tests LIST] [--sample PERCENT] [--seed N] [--survivors]
+                                             [--concurrency N]
                              NAME: ${Object.keys(targets).join(", ")}
                              GLOB: files of the package's dist instead of those of the target, such as 'ops/shape.js'
+                             LIST: tests instead of those of the target, joined by commas, such as 'compiler/lower'
                              PERCENT: plants a random part of the mutants; the same part in each run with one seed
                              --survivors: plants only the survivors of the last run again, such as after new tests`,
   {
     package: { type: "string", default: "", among: Object.keys(targets) },
     files: { type: "string", default: "" },
+    tests: { type: "string", default: "" },
     sample: { type: "number", default: "100" },
     seed: { type: "number", default: "1" },
     survivors: { type: "boolean", default: false },
@@ -70,7 +73,7 @@ function configuration(stryker, sandbox, target, chosen) {
     mutantChoice: chosen,
     mutate: [...inFiles, `!${dist}/**/*.test.js`, `!${dist}/testing/**`],
     mochaOptions: {
-      spec: target.tests.map((tests) => {
+      spec: (values.tests === "" ? target.tests : values.tests.split(",")).map((tests) => {
         const [name, ...path] = tests.split("/");
         return ["packages", name, "dist", ...path, ...(tests.endsWith(".js") ? [] : ["**/*.test.js"])].join("/");
       }),

@@ -171,6 +171,24 @@ describe("ZeRO", () => {
     ]);
   });
 
+  it("the recomputation of the backward pass and the backward pass itself share one gather", () => {
+    const recomputing = (g: GraphBuilder): void => {
+      const x = g.parameter("x", f32(8, 16), ["batch", null], "batch");
+      const w = g.parameter("w", f32(16, 16), ["mlp", null], "param");
+      const passes = (["forward", "recompute", "backward"] as const).map((phase) =>
+        g.inPhase(phase, () => g.dotGeneral(x, w, [], [[1, 1]])),
+      );
+      passes.forEach((y, i) => g.output(`y${i}`, y));
+    };
+    deepStrictEqual(lines(recomputing, zero(3)).slice(0, 5), [
+      "2 = all_gather 1 data: [model, -]",
+      "3 = dot_general 0 2: [data, model]",
+      "4 = all_gather 1 data: [model, -]",
+      "5 = dot_general 0 4: [data, model]",
+      "6 = dot_general 0 4: [data, model]",
+    ]);
+  });
+
   it("the cause of a collective names array, axes, rule and use", () => {
     deepStrictEqual(causes(layer, zero(3)), [
       "gathers dim 1 of w over data: it is split there by ZeRO-3 (params → data); dot_general dot_general needs it whole, because the op uses data for rule batch → data",
@@ -298,6 +316,25 @@ describe("versions of values", () => {
         "4 = negate 3: [-, model]",
         "5 = exponential 3: [-, model]",
         ...["y = 4", "z = 5"],
+      ],
+    );
+  });
+
+  it("a use takes the version from which its sharding costs the fewest bytes", () => {
+    deepStrictEqual(
+      lines((g) => {
+        const x = g.tanh(g.parameter("x", f32(8, 16), ["batch", null], "batch"));
+        g.output("whole", g.constrain(x, [null, null]));
+        g.output("split", g.constrain(x, [null, "mlp"]));
+        g.output("both", g.constrain(x, ["batch", "mlp"]));
+      }),
+      [
+        "1 = tanh 0: [data, -]",
+        "2 = all_gather 1 data: [-, -]",
+        // A part of the whole array costs nothing, and a gather of the other version would.
+        "3 = shard_slice 2 model: [-, model]",
+        "4 = shard_slice 1 model: [data, model]",
+        ...["whole = 2", "split = 3", "both = 4"],
       ],
     );
   });
