@@ -12,7 +12,7 @@ import { confidenceInterval, keyOf } from "./sample.mjs";
  * @property {{ start: { line: number, column: number }, end: { line: number, column: number } }} location from 1
  * @typedef {{ files: Record<string, { source: string, mutants: Mutant[] }> }} Report
  * @typedef {{ file: string, line: number, original: string, replacement: string, status: string, code: string, key: string }} Survivor
- * @typedef {{ file: string, code: string, replacement: string, reason: string }} Equivalent
+ * @typedef {{ file: string, code: string, original: string, replacement: string, reason: string }} Equivalent `code` is the line in the source
  */
 
 const killed = new Set(["Killed", "Timeout"]);
@@ -42,7 +42,7 @@ export function readReport(root, report, equivalent) {
         const line = "originalLine" in entry ? entry.originalLine + 1 : 0;
         const code = (lines[line - 1] ?? "").trim();
         const survivor = { file, line, original: textAt(source, location), replacement, status, code, key: keyOf(built, mutant) };
-        if (equivalent.some((each) => each.file === file && each.code === code && each.replacement === replacement)) counts.equivalent++;
+        if (equivalent.some((each) => isSame(each, survivor))) counts.equivalent++;
         else {
           counts.survived++;
           survivors.push(survivor);
@@ -53,6 +53,10 @@ export function readReport(root, report, equivalent) {
   const tried = counts.killed + counts.survived;
   return { ...counts, score: tried === 0 ? 0 : (100 * counts.killed) / tried, survivors };
 }
+
+/** @param {Equivalent} listed @param {Survivor} survivor */
+const isSame = (listed, { file, code, original, replacement }) =>
+  listed.file === file && listed.code === code && listed.original === original && listed.replacement === replacement;
 
 /** @param {string} source @param {Mutant["location"]} location */
 function textAt(source, { start, end }) {

@@ -63,9 +63,18 @@ describe("survivors of mutation testing", () => {
 
   it("a mutant that is listed as equivalent counts neither as killed nor as a survivor", () => {
     const code = "export const half = (x: number): number => x / 2;";
-    const listed = [{ file: "packages/p/src/half.ts", code, replacement: "x", reason: "an example" }];
+    const listed = [{ file: "packages/p/src/half.ts", code, original: "x / 2", replacement: "x", reason: "an example" }];
     const { equivalent, survived, score } = readReport(root, report, listed);
     deepStrictEqual([equivalent, survived, Math.round(score)], [1, 1, 67]);
+    // Another part of the line with the same replacement is another mutant.
+    strictEqual(
+      readReport(
+        root,
+        report,
+        listed.map((each) => ({ ...each, original: "x" })),
+      ).equivalent,
+      0,
+    );
   });
 });
 
