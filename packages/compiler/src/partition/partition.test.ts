@@ -11,11 +11,11 @@ const rules = { batch: "data", mlp: "model" };
 type Options = Omit<Partial<PropagateOptions>, "mesh"> & Partial<PartitionOptions>;
 
 /** The program of one chip. */
-function chipOf(build: (g: GraphBuilder) => void, { regather, ...options }: Options = {}): Graph {
+function chipOf(build: (g: GraphBuilder) => void, { regather, ...options }: Options = {}, on = mesh): Graph {
   const g = new GraphBuilder("t");
   build(g);
-  const propagated = propagate(g.finish(), { mesh, rules, zero: { stage: 0, axes: [] }, ...options });
-  return partition(propagated, mesh, regather === undefined ? {} : { regather });
+  const propagated = propagate(g.finish(), { mesh: on, rules, zero: { stage: 0, axes: [] }, ...options });
+  return partition(propagated, on, regather === undefined ? {} : { regather });
 }
 
 /** The program without parameters, as `id = op inputs axes: sharding`. A `~` marks values of regions. */
@@ -24,7 +24,7 @@ const lines = (...of: Parameters<typeof chipOf>): string[] => {
   const line = ({ id, op, inputs, attrs, sharding, scope }: Value): string => {
     const axes = (attrs as Partial<CollectiveAttrs>).axes?.join("+");
     const operands = inputs.map((input) => ` ${input}`).join("");
-    const where = sharding === undefined ? "?" : printSharding(mesh, sharding);
+    const where = sharding === undefined || chip.mesh === undefined ? "?" : printSharding(chip.mesh, sharding);
     return `${scope.region === undefined ? "" : "~"}${id} = ${op}${operands}${axes === undefined ? "" : ` ${axes}`}: ${where}`;
   };
   const outputs = chip.outputs.map(({ name, value }) => `${name} = ${value}`);
@@ -119,6 +119,69 @@ describe("partial sums are reduced where the reduction sends the fewest bytes", 
       "3 = all_reduce 2 model: [data, -]",
       "4 = tanh 3: [data, -]",
       "t = 4",
+    ]);
+  });
+
+  it("one nonlinear use is enough for a value to be reduced, although another use is smaller", () => {
+    deepStrictEqual(
+      lines((g) => {
+        const y = partialSums(g);
+        g.output("s", g.reduce(y, [1], "sum"));
+        g.output("t", g.tanh(y));
+      }).slice(1),
+      ["3 = all_reduce 2 model: [data, -]", "4 = reduce 3: [data]", "5 = tanh 3: [data, -]", "s = 4", "t = 5"],
+    );
+  });
+
+  it("a value that is added to another one with new partial sums costs nothing there, because their sum is reduced in any case", () => {
+    deepStrictEqual(
+      lines((g) => {
+        const [a, b] = [partialSums(g, 0), partialSums(g, 1)];
+        g.output("s", g.add(a, b));
+        g.output("n", g.negate(a));
+      }).slice(2),
+      [
+        "6 = add 2 5: [data, -] unreduced model",
+        "7 = negate 2: [data, -] unreduced model",
+        "8 = all_reduce 6 model: [data, -]",
+        "9 = all_reduce 7 model: [data, -]",
+        ...["s = 8", "n = 9"],
+      ],
+    );
+  });
+
+  it("values that take partial sums over share the bytes of the reduction of their sum", () => {
+    deepStrictEqual(lines((g) => g.output("s", g.add(g.negate(partialSums(g, 0)), g.negate(partialSums(g, 1))))).slice(2), [
+      "6 = negate 2: [data, -] unreduced model",
+      "7 = negate 5: [data, -] unreduced model",
+      "8 = add 6 7: [data, -] unreduced model",
+      "9 = all_reduce 8 model: [data, -]",
+      "s = 9",
+    ]);
+  });
+
+  it("a value is reduced before a use that is split less, because each chip would reduce more", () => {
+    deepStrictEqual(lines((g) => g.output("c", g.constrain(partialSums(g), [null, null]))).slice(1), [
+      "3 = all_reduce 2 model: [data, -]",
+      "4 = all_gather 3 data: [-, -]",
+      "c = 4",
+    ]);
+  });
+
+  it("partial sums over two axes are scattered over one of them and reduced over the other, and the cause names both", () => {
+    const both = (g: GraphBuilder): void => {
+      const x = g.parameter("x", f32(8, 16, 4), ["batch", "mlp", null], "batch");
+      g.output("grad", g.named("grad", g.reduce(x, [0, 1], "sum"), ["heads"], "gradient"));
+    };
+    const options = { rules: { ...rules, heads: "model" } };
+    deepStrictEqual(lines(both, options), [
+      "1 = reduce 0: [-] unreduced data+model",
+      "2 = reduce_scatter 1 model: [model] unreduced data",
+      "3 = all_reduce 2 data: [model]",
+      "grad = 3",
+    ]);
+    deepStrictEqual(causes(both, options), [
+      "reduces the partial sums of grad over data+model: a summed dim is split there by rule batch → data; the gradient itself has dim 0 split over model, so a reduce_scatter and, over data, an all_reduce",
     ]);
   });
 
@@ -267,6 +330,52 @@ describe("regions that add gradients", () => {
     deepStrictEqual(lines(accumulate(0), { zero: { stage: 1, axes: ["data"] } }), [
       ...whole,
       ...["8 = all_reduce 7 data: [model, -]", "9 = subtract 0 8: [model, -]", "w = 9"],
+    ]);
+  });
+
+  it("with pods every iteration reduces onto the shards of ZeRO, and the sum is reduced between pods once", () => {
+    const pods = makeMesh({ pod: 2, data: 4 });
+    const program = lines(
+      (g) => {
+        const w = g.parameter("w", f32(16, 16), [null, null], "param");
+        const x = g.parameter("x", f32(8, 16), ["batch", null], "batch");
+        const [sum] = g.repeat(3, [g.splat(0, f32(16, 16))], ([before]) => {
+          const grad = g.dotGeneral(g.dotGeneral(x, w, [], [[1, 1]]), x, [], [[0, 0]]);
+          return before === undefined ? [] : [g.add(before, grad)];
+        });
+        if (sum !== undefined) g.output("w", g.subtract(w, g.named("grad", sum, [null, null], "gradient")));
+      },
+      { rules: { batch: ["pod", "data"] }, zero },
+      pods,
+    );
+    deepStrictEqual(program.slice(1, 8), [
+      "~3 = carry 2: [data, -] unreduced pod",
+      "~4 = dot_general 1 0: [pod+data, -]",
+      "~5 = dot_general 4 1: [-, -] unreduced pod+data",
+      "~6 = reduce_scatter 5 data: [data, -] unreduced pod",
+      "~7 = add 3 6: [data, -] unreduced pod",
+      "~8 = yield 3 7: [data, -] unreduced pod",
+      "9 = all_reduce 8 pod: [data, -]",
+    ]);
+  });
+
+  it("the initial value of a carry is moved to the sharding of the carry before the region", () => {
+    const carried = (g: GraphBuilder): void => {
+      const x = g.parameter("x", f32(8, 16), ["batch", null], "batch");
+      const w = g.parameter("w", f32(8, 16), ["mlp", null], "param");
+      const [last] = g.repeat(2, [w], ([before]) => (before === undefined ? [] : [g.add(before, x)]));
+      if (last !== undefined) g.output("s", last);
+    };
+    deepStrictEqual(lines(carried), [
+      "2 = all_gather 1 model: [-, -]",
+      "3 = shard_slice 2 data: [data, -]",
+      "~4 = carry 3: [data, -]",
+      "~5 = add 4 0: [data, -]",
+      "~6 = yield 4 5: [data, -]",
+      "s = 6",
+    ]);
+    deepStrictEqual(causes(carried), [
+      "gathers dim 0 of w over model: it is split there by rule mlp → model; the first iteration of carry needs it whole",
     ]);
   });
 
