@@ -152,9 +152,9 @@ describe("partial sums are reduced where the reduction sends the fewest bytes", 
 
   it("values that take partial sums over share the bytes of the reduction of their sum", () => {
     deepStrictEqual(lines((g) => g.output("s", g.add(g.negate(partialSums(g, 0)), g.negate(partialSums(g, 1))))).slice(2), [
-      "6 = negate 2: [data, -] unreduced model",
-      "7 = negate 5: [data, -] unreduced model",
-      "8 = add 6 7: [data, -] unreduced model",
+      "6 = dot_general 4 5: [data, -] unreduced model",
+      "7 = negate 6: [data, -] unreduced model",
+      "8 = add 3 7: [data, -] unreduced model",
       "9 = all_reduce 8 model: [data, -]",
       "s = 9",
     ]);
