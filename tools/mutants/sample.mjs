@@ -51,7 +51,7 @@ export function confidenceInterval(hits, tries) {
 /** @param {{ mutantChoice: Choice }} options those of the run */
 function makeChecker({ mutantChoice }) {
   return {
-    init: async () => {},
+    init: async () => undefined,
     /** @param {readonly { id: string }[]} mutants */
     group: async (mutants) => [mutants.map(({ id }) => id)],
     /** @param {readonly (PlantedMutant & { id: string, fileName: string })[]} mutants */

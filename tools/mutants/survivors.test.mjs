@@ -55,7 +55,8 @@ describe("survivors of mutation testing", () => {
 
   it("the result of a sample has its size and its interval", () => {
     const { source: text, mutants } = report.files["packages/p/dist/half.js"];
-    const sampled = [...mutants, { ...mutants[0], status: "CompileError" }, { ...mutants[0], status: "CompileError" }];
+    const left = mutants.map((mutant) => ({ ...mutant, status: "CompileError" })).slice(0, 2);
+    const sampled = [...mutants, ...left];
     const result = readReport(root, { files: { "packages/p/dist/half.js": { source: text, mutants: sampled } } }, []);
     match(resultText("p", result), /; a sample of 4 of 6: 95 % interval 15\.0 to 85\.0 %\n/);
     deepStrictEqual(result.survivors[0]?.key, "packages/p/dist/half.js 0:27:0:32 a x");
