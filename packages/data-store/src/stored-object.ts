@@ -4,6 +4,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { asJson, canonicalJson, isSystemError, type JsonValue, LapidaryError, parsedJson, systemError } from "@lapidary/std";
 import { z } from "zod";
+import type { Registration } from "./registration.js";
 import { type AccountCounts, accountSchema, checkAccount } from "./account.js";
 
 /** All that an output depends on. A stage that depends on anything else, such as the time, gets no key. */
@@ -56,10 +57,24 @@ export interface OutputStore {
   remove(key: string): Promise<void>;
   /** All keys that have bytes, also of outputs that are not complete, in order. */
   list(): Promise<readonly StoredSize[]>;
-  /** Removes what killed processes left outside of keys. No process may write at the same time. */
-  removeUnfinished(): Promise<void>;
-  /** An empty directory on this machine, for files of a stage while it runs. Its user removes it. */
-  makeScratch(): string;
+  /**
+   * Removes what killed processes left outside of keys. No process may write one of these keys at the same time.
+   *
+   * @param isInUse true for the keys that processes of other pipelines may write
+   */
+  removeUnfinished(isInUse: (key: string) => boolean): Promise<void>;
+  /** An empty directory on this machine, for files of the stage that computes a key. Its user removes it. */
+  makeScratch(key: string): string;
+  /** Stores what a pipeline needs, in the place of what it needed before. */
+  register(registration: Registration): Promise<void>;
+  /**
+   * What each pipeline of the store needs.
+   *
+   * @throws LapidaryError LAP_DATA_STORE
+   */
+  registrations(): Promise<readonly Registration[]>;
+  /** Forgets what a pipeline needs. */
+  unregister(id: string): Promise<void>;
 }
 
 const storedObject = z.object({
@@ -110,9 +125,12 @@ export async function collectParts(
   }
 }
 
-/** Makes an empty directory for files of a stage, below a directory of this machine. */
-export function makeScratchBelow(directory: string): string {
-  const path = join(directory, `scratch.${randomUUID()}`);
+/** Whether a name is the key of an object. Files with other names are not of pipelines. */
+export const isKey = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);
+
+/** Makes an empty directory for files of the stage that computes a key, below a directory of this machine. */
+export function makeScratchBelow(directory: string, key: string): string {
+  const path = join(directory, `${key}.scratch-${randomUUID()}`);
   try {
     mkdirSync(path, { recursive: true });
     return path;

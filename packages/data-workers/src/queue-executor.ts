@@ -26,9 +26,9 @@ const result = z.object({ set_aside: z.array(z.object({ stage: z.string(), shard
  */
 export async function queueExecutor(
   queue: ShardQueue,
-  { location, store, plan, signal, onSetAside, warn }: ExecutorContext,
+  { location, store, plan, needs, signal, onSetAside, warn }: ExecutorContext,
 ): Promise<TaskExecutor> {
-  const pointer = { store: location, list: await writeTaskList(store, plan) };
+  const pointer = { store: location, list: await writeTaskList(store, plan, needs) };
   const window = new JobWindow(queue, signal, warn);
   return {
     slots: maxJobs,

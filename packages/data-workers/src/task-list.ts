@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Plan, Task } from "@lapidary/data-pipeline";
+import type { NeededObjects, Plan, Task } from "@lapidary/data-pipeline";
 import { Account, objectKey, type OutputStore } from "@lapidary/data-store";
 import { z } from "zod";
 
@@ -18,11 +18,12 @@ export type TaskPointer = Readonly<z.infer<typeof taskPointer>>;
  *
  * @throws LapidaryError LAP_DATA_STORE, LAP_FILE_…, LAP_DATA_REMOTE
  */
-export async function writeTaskList(store: OutputStore, { tasks }: Plan): Promise<string> {
+export async function writeTaskList(store: OutputStore, { tasks }: Plan, needs: NeededObjects): Promise<string> {
   const lineOf = (task: Task): Buffer => Buffer.from(`${JSON.stringify(task)}\n`);
   const hash = createHash("sha256");
   for (const task of tasks) hash.update(lineOf(task));
   const key = objectKey({ code: "tasks 1", config: null, inputs: [hash.digest("hex")] });
+  await needs.add(key);
   await store.write(key, async function* () {
     yield (async function* () {
       for (const task of tasks) yield lineOf(task);

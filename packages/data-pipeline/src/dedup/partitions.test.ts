@@ -36,7 +36,7 @@ async function gathered(root: string, partitions: number): Promise<{ readonly re
       }
     },
     sources: ["web"],
-    scratch: store.makeScratch(),
+    scratch: store.makeScratch("a".padEnd(64, "0")),
   });
   const settings = {};
   const scatter = stepOf(keys, "scatter");

@@ -9,6 +9,7 @@ import { FileIndex } from "../plan/file-index.js";
 import { makePlan } from "../plan/make-plan.js";
 import { makeShards } from "../plan/make-shards.js";
 import type { Plan, Task } from "../plan/plan.js";
+import { NeededObjects, registrationOf } from "../result/needed-objects.js";
 import { scratchOf } from "../result/open-result.js";
 import { type PlanFile, planFileOf, writePlanFile } from "../result/plan-file.js";
 import { publish } from "../result/publish.js";
@@ -65,8 +66,6 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
   const release = lockRun(pipeline.out);
   try {
     const store = openStore(pipeline.store, accessOf(options));
-    // Workers of other processes may have outputs in progress.
-    if (options.executor === undefined) await store.removeUnfinished();
     mkdirSync(join(pipeline.out, "objects"), { recursive: true });
     const index = new FileIndex(join(pipeline.out, "files.json"));
     const onFile = (file: string): void => {
@@ -78,8 +77,11 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
     const plan = makePlan(pipeline, shards, digestFiles(pipeline));
     const planFile = planFileOf(pipeline, plan);
     writePlanFile(pipeline.out, planFile);
+    const needs = await NeededObjects.register(store, registrationOf(pipeline.out, planFile));
+    // Workers of other processes may have outputs in progress.
+    if (options.executor === undefined) await store.removeUnfinished(needs.isOfOthers);
     await storeStageFiles(store, stageFilesOf(plan));
-    const { computed, setAside } = await computeRepaired(options, store, plan);
+    const { computed, setAside } = await computeRepaired(options, { store, plan, needs });
     await publishContamination(pipeline.out, store, plan, planFile);
     const dataset = await publish(pipeline.out, store, planFile);
     return {
@@ -97,20 +99,27 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
 
 const accessOf = ({ pipeline, s3 }: RunOptions): StoreAccess => ({ s3, scratch: scratchOf(pipeline.out) });
 
+/** What a run computes, and where. */
+interface Work {
+  readonly store: OutputStore;
+  readonly plan: Plan;
+  readonly needs: NeededObjects;
+}
+
 interface Computed {
   readonly computed: number;
   readonly setAside: readonly SetAside[];
 }
 
 /** A damaged object is removed and computed again. */
-async function computeRepaired(options: RunOptions, store: OutputStore, plan: Plan): Promise<Computed> {
+async function computeRepaired(options: RunOptions, work: Work): Promise<Computed> {
   for (let repairs = 0; ; repairs++)
     try {
-      return await compute(options, store, plan);
+      return await compute(options, work);
     } catch (error) {
       if (!(error instanceof TaskFailure)) throw error;
       const isDamage = error.cause instanceof LapidaryError && error.cause.code === "LAP_DATA_STORE";
-      const removed = isDamage && repairs < maxRepairs ? await removeDamaged(store, error.task) : [];
+      const removed = isDamage && repairs < maxRepairs ? await removeDamaged(work.store, error.task) : [];
       if (removed.length === 0) throw error.cause;
       for (const location of removed) options.warn(`${location} is damaged, and is computed again`);
     }
@@ -130,7 +139,7 @@ async function removeDamaged(store: OutputStore, task: Task): Promise<readonly s
   return removed;
 }
 
-async function compute(options: RunOptions, store: OutputStore, plan: Plan): Promise<Computed> {
+async function compute(options: RunOptions, { store, plan, needs }: Work): Promise<Computed> {
   const { pipeline, workers, signal, progress, warn, startRunner } = options;
   const setAside: SetAside[] = [];
   const accounts = new StageProgress(plan);
@@ -139,7 +148,7 @@ async function compute(options: RunOptions, store: OutputStore, plan: Plan): Pro
     setAside.push(document);
     warn(`document ${document.id} ends the process of the stage ${document.stage} (${document.shard}), and is set aside`);
   };
-  const context = { location: pipeline.store, access: accessOf(options), store, plan, signal, onSetAside, warn };
+  const context = { location: pipeline.store, access: accessOf(options), store, plan, needs, signal, onSetAside, warn };
   const executor = (await options.executor?.(context)) ?? localExecutor(context, workers, startRunner);
   const onAbort = (): void => executor.close();
   signal.addEventListener("abort", onAbort);

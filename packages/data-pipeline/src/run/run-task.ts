@@ -34,7 +34,7 @@ export interface TaskStores {
  */
 export async function runTask(stores: TaskStores, task: Task, { setAside }: TaskLimits): Promise<StoredObject> {
   const { store } = stores;
-  return withScratch(store, (scratch) =>
+  return withScratch(store, task.key, (scratch) =>
     store.write(task.key, () => outputOf(store, task, viewOf(stores, task, { setAside }, scratch), scratch)),
   );
 }
@@ -43,7 +43,7 @@ export async function runTask(stores: TaskStores, task: Task, { setAside }: Task
 export async function probeTask(stores: TaskStores, task: Task, limits: TaskLimits): Promise<readonly string[]> {
   const { store } = stores;
   const ids: string[] = [];
-  await withScratch(store, async (scratch) => {
+  await withScratch(store, task.key, async (scratch) => {
     const view = ensure(viewOf(stores, task, limits, scratch), "a view");
     const observed: ShardView = {
       ...view,
@@ -61,8 +61,8 @@ export async function probeTask(stores: TaskStores, task: Task, limits: TaskLimi
 }
 
 /** Files of a step while it runs. What a killed process left is removed with the unfinished objects. */
-export async function withScratch<T>(store: OutputStore, use: (scratch: string) => Promise<T>): Promise<T> {
-  const scratch = store.makeScratch();
+export async function withScratch<T>(store: OutputStore, key: string, use: (scratch: string) => Promise<T>): Promise<T> {
+  const scratch = store.makeScratch(key);
   try {
     return await use(scratch);
   } finally {
