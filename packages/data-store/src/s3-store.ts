@@ -172,9 +172,16 @@ export class S3Store implements OutputStore {
       await this.#claim(object.key, bytes);
       if ((await this.find(object.key)) === undefined) await this.#put(name, { bytes });
     }
-    const stored = await this.find(object.key);
-    if (stored === undefined) throw damaged(location, "it has no account");
-    return checkEqual(stored, object, location);
+    return checkEqual(await this.#findWritten(object.key), object, location);
+  }
+
+  /** The object after it was put. Some servers answer a PUT before they can read its bytes. */
+  async #findWritten(key: string): Promise<StoredObject> {
+    for (let attempt = 1; ; attempt++) {
+      const stored = await this.find(key);
+      if (stored !== undefined) return stored;
+      if (!(await this.#client.pause(attempt))) throw damaged(this.#client.urlOf(accountName(key)), "it has no account");
+    }
   }
 
   /** Puts one name twice: a server that knows the condition refuses the second. */

@@ -38,9 +38,9 @@ export class NeededObjects {
     return new NeededObjects(store, registration, others);
   }
 
-  /** Adds the object of a key before it is stored. */
-  async add(key: string): Promise<void> {
-    this.#registration = { ...this.#registration, keys: [...this.#registration.keys, key] };
+  /** Adds the objects of some keys before they are stored. */
+  async add(keys: readonly string[]): Promise<void> {
+    this.#registration = { ...this.#registration, keys: [...this.#registration.keys, ...keys] };
     await this.#store.register(this.#registration);
   }
 }

@@ -18,6 +18,7 @@ import { type StageAccount, stageAccounts } from "../result/stage-accounts.js";
 import { execute, TaskFailure } from "./execute.js";
 import { Progress } from "./progress.js";
 import { writeRunTimes } from "./run-times.js";
+import { storeInputLists } from "./input-lists.js";
 import { checkDamage, checkLosses } from "./run-checks.js";
 import { lockRun } from "./run-lock.js";
 import type { SetAside } from "./run-robustly.js";
@@ -81,6 +82,7 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
     // Workers of other processes may have outputs in progress.
     if (options.executor === undefined) await store.removeUnfinished(needs.isOfOthers);
     await storeStageFiles(store, stageFilesOf(plan));
+    await storeInputLists(store, plan);
     const { computed, setAside } = await computeRepaired(options, { store, plan, needs });
     await publishContamination(pipeline.out, store, plan, planFile);
     const dataset = await publish(pipeline.out, store, planFile);
@@ -119,15 +121,15 @@ async function computeRepaired(options: RunOptions, work: Work): Promise<Compute
     } catch (error) {
       if (!(error instanceof TaskFailure)) throw error;
       const isDamage = error.cause instanceof LapidaryError && error.cause.code === "LAP_DATA_STORE";
-      const removed = isDamage && repairs < maxRepairs ? await removeDamaged(work.store, error.task) : [];
+      const removed = isDamage && repairs < maxRepairs ? await removeDamaged(work, error.task) : [];
       if (removed.length === 0) throw error.cause;
       for (const location of removed) options.warn(`${location} is damaged, and is computed again`);
     }
 }
 
-async function removeDamaged(store: OutputStore, task: Task): Promise<readonly string[]> {
+async function removeDamaged({ store, plan }: Work, task: Task): Promise<readonly string[]> {
   const removed: string[] = [];
-  for (const key of task.after)
+  for (const key of [...task.after, ...task.inputs.flatMap(({ list }) => plan.lists.get(list) ?? [])])
     try {
       const object = await store.find(key);
       if (object !== undefined) await store.verify(object);
@@ -161,7 +163,7 @@ async function compute(options: RunOptions, { store, plan, needs }: Work): Promi
   try {
     await execute({
       store,
-      tasks: plan.tasks,
+      plan,
       workers: executor.slots,
       run: async (task, slot) => {
         progress.begin(task);
@@ -190,7 +192,7 @@ async function compute(options: RunOptions, { store, plan, needs }: Work): Promi
 /** Collects the accounts of stages until all shards are there. */
 class StageProgress {
   readonly #left: Map<number, Set<string>>;
-  readonly #accounts = new Map<number, AccountCounts[]>();
+  readonly #merged = new Map<number, AccountCounts>();
 
   constructor({ stages }: Plan) {
     this.#left = new Map(stages.map(({ accounts }, i) => [i, new Set(accounts.map(({ key }) => key))]));
@@ -200,9 +202,9 @@ class StageProgress {
   add({ stageIndex, key, stage }: Task, account: AccountCounts): AccountCounts | undefined {
     const left = this.#left.get(stageIndex);
     if (left?.delete(key) !== true) return undefined;
-    const accounts = this.#accounts.get(stageIndex) ?? [];
-    this.#accounts.set(stageIndex, accounts);
-    accounts.push(account);
-    return left.size === 0 ? mergeAccounts(accounts, stage) : undefined;
+    const before = this.#merged.get(stageIndex);
+    const merged = mergeAccounts(before === undefined ? [account] : [before, account], stage);
+    this.#merged.set(stageIndex, merged);
+    return left.size === 0 ? merged : undefined;
   }
 }

@@ -7,8 +7,9 @@ import type { SettingsOf, StageName } from "../stages/settings.js";
 import type { GatherInputs, Stage, StageOutput } from "../stages/stage.js";
 import { stageTable } from "../stages/table.js";
 import type { ShardFile } from "../plan/shard.js";
-import { openView, storedObjects } from "../view/open-view.js";
+import { openView } from "../view/open-view.js";
 import type { ShardView } from "../view/view.js";
+import { openInputs } from "./input-lists.js";
 import { localFiles } from "./local-files.js";
 import { localStageFiles } from "./stage-files.js";
 
@@ -84,7 +85,7 @@ function viewOf(
 
 async function* outputOf(store: OutputStore, task: Task, view: ShardView | undefined, scratch: string): StageOutput {
   const files = await localStageFiles(store, task, scratch);
-  const inputs = await gatherInputs(store, task, scratch);
+  const inputs = await openInputs(store, task, scratch);
   try {
     return yield* outputOfStage(task.stage, { ...task, settings: files.settings }, view, inputs);
   } catch (error) {
@@ -108,22 +109,4 @@ function outputOfStage<Name extends StageName>(name: Name, task: Task, view: Sha
       assert(task.shard !== undefined, "a join has a shard");
       return step.run(ensure(view, "a view"), inputs, task.shard.ordinal, settings);
   }
-}
-
-async function gatherInputs(store: OutputStore, { inputs, inputSteps, inputSources }: Task, scratch: string): Promise<GatherInputs> {
-  const objects = await storedObjects(store, inputs);
-  return {
-    objects,
-    of(wanted) {
-      let at = 0;
-      for (const [step, count] of inputSteps) {
-        if (step === wanted) return objects.slice(at, at + count);
-        at += count;
-      }
-      return assert(false, "a step reads the objects of the steps that it names", wanted) as never;
-    },
-    read: (object, partition) => store.read(object, partition),
-    sources: inputSources,
-    scratch,
-  };
 }
