@@ -10,7 +10,9 @@ import { openStore } from "../../packages/control/dist/store.js";
 import { runManyTasks } from "../../packages/data-workers/dist/testing/many-tasks.js";
 import { redisServer } from "../setup/checks.mjs";
 
-const { values } = parseArgs({ options: { tasks: { type: "string", default: "10000,100000" }, capacity: { type: "string", default: "64" } } });
+const { values } = parseArgs({
+  options: { tasks: { type: "string", default: "10000,100000" }, capacity: { type: "string", default: "64" } },
+});
 const { path: binary } = redisServer({ env: process.env });
 if (binary === undefined) throw new Error("there is no Redis server; run `lapidary setup redis`");
 

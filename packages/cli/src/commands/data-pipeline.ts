@@ -170,7 +170,12 @@ export async function showDataDiff(context: Context, a: string, b: string): Prom
 }
 
 /** `lapidary data gc`: removes the objects that no pipeline of the store needs. */
-export async function collectData(context: Context, data: string | undefined, dryRun: boolean, forget: string | undefined): Promise<ExitCode> {
+export async function collectData(
+  context: Context,
+  data: string | undefined,
+  dryRun: boolean,
+  forget: string | undefined,
+): Promise<ExitCode> {
   const options = { isDry: dryRun, s3: s3AccessOf(context.env), forget };
   const { objects, bytes, kept, others } = await collectGarbage(outputDirectory(data, context), options);
   context.console.result({ removed: dryRun ? [] : objects, removable: objects, bytes, kept, others, dry_run: dryRun }, () =>

@@ -62,7 +62,11 @@ class MergedAccounts {
   }
 
   result(): Pick<StageAccount, "done" | "counts" | "bySource"> {
-    return { done: this.#done, counts: mergeAccounts([...this.#bySource.values()], this.#stage), bySource: Object.fromEntries(this.#bySource) };
+    return {
+      done: this.#done,
+      counts: mergeAccounts([...this.#bySource.values()], this.#stage),
+      bySource: Object.fromEntries(this.#bySource),
+    };
   }
 }
 
