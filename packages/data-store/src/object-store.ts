@@ -4,12 +4,12 @@ import { open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isSystemError, replaceFile, systemError } from "@lapidary/std";
 import type { AccountCounts } from "./account.js";
+import { damaged } from "./damaged.js";
 import { parseRegistration, type Registration, registrationBytes, registrationFile } from "./registration.js";
 import {
   accountBytes,
   checkEqual,
   collectParts,
-  damaged,
   isKey,
   makeScratchBelow,
   type OutputStore,

@@ -1,6 +1,6 @@
 import { parsedJson } from "@lapidary/std";
 import { z } from "zod";
-import { damaged } from "./stored-object.js";
+import { damaged } from "./damaged.js";
 
 const registration = z.object({
   id: z.string().regex(/^[0-9a-f-]{36}$/),
@@ -18,7 +18,7 @@ export const registrationFile = (id: string): string => `pipelines/${id}.json`;
 
 export const registrationBytes = (of: Registration): Buffer => Buffer.from(`${JSON.stringify(of)}\n`);
 
-/** @throws LapidaryError LAP_DATA_STORE: without it nobody knows what the pipeline needs, so nothing may be removed */
+/** @throws LapidaryError LAP_DATA_STORE: what the pipeline needs is unknown then, so nothing may be removed */
 export function parseRegistration(text: string, location: string): Registration {
   const read = registration.safeParse(parsedJson(text));
   if (!read.success) throw damaged(location, "the list of what a pipeline needs has another form");

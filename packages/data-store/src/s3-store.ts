@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { isSystemError, systemError } from "@lapidary/std";
 import type { AccountCounts } from "./account.js";
+import { damaged } from "./damaged.js";
 import { parseRegistration, type Registration, registrationBytes, registrationFile } from "./registration.js";
 import { type S3Address, S3Client, type S3Response, textOf } from "./s3-client.js";
 import { listS3 } from "./s3-list.js";
@@ -11,7 +12,6 @@ import {
   accountBytes,
   checkEqual,
   collectParts,
-  damaged,
   isKey,
   makeScratchBelow,
   type OutputStore,

@@ -2,10 +2,11 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { asJson, canonicalJson, isSystemError, type JsonValue, LapidaryError, parsedJson, systemError } from "@lapidary/std";
+import { asJson, canonicalJson, isSystemError, type JsonValue, parsedJson, systemError } from "@lapidary/std";
 import { z } from "zod";
-import type { Registration } from "./registration.js";
 import { type AccountCounts, accountSchema, checkAccount } from "./account.js";
+import { damaged } from "./damaged.js";
+import type { Registration } from "./registration.js";
 
 /** All that an output depends on. A stage that depends on anything else, such as the time, gets no key. */
 export interface StageKey {
@@ -160,6 +161,3 @@ export async function writePart(
   }
   return { name, bytes, sha256: hash.digest("hex") };
 }
-
-export const damaged = (location: string, why: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_DATA_STORE", message: `the output of a stage cannot be used: ${why}`, location });

@@ -52,7 +52,7 @@ export function keysOf(registrations: readonly Registration[]): (key: string) =>
 }
 
 /** Names the pipeline of an output directory in stores that it shares with others. It stays if the directory moves. */
-export function pipelineId(out: string): string {
+function pipelineId(out: string): string {
   const path = join(out, "pipeline-id");
   if (!existsSync(path)) replaceFile(path, `${randomUUID()}\n`);
   return readFileSync(path, "utf8").trim();
