@@ -17,6 +17,7 @@ export {
   isTied,
   type LayerType,
   layerTypeOf,
+  layerPeriodOf,
   layerTypesOf,
   type ModelConfig,
   modelConfigSchema,

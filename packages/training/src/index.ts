@@ -6,7 +6,14 @@ export { podAxis } from "./job/axis-names.js";
 export { buildOptionsOf } from "./job/build-options.js";
 export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";
-export { isRecipePath, jobJsonSchema, loraTargetModules, type RecipePath } from "./job/job-schema.js";
+export {
+  type ContextStrategyName,
+  contextStrategyNames,
+  isRecipePath,
+  jobJsonSchema,
+  loraTargetModules,
+  type RecipePath,
+} from "./job/job-schema.js";
 export { recipeHash } from "./job/recipe-hash.js";
 export { checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-tokenizer.js";
 export type { InitNames } from "./job/init-checkpoint.js";

@@ -18,7 +18,8 @@ import {
   programHash,
 } from "./plan-job.js";
 import type { PlanSubject } from "./plan-subject.js";
-import { overridesOf, type PlanChoice, searchJob } from "./search-job.js";
+import { overridesOf, type PlanChoice } from "./plan-choice.js";
+import { searchJob } from "./search-job.js";
 
 export type { WeightShards } from "@lapidary/compiler";
 export { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";

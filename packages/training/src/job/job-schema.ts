@@ -340,10 +340,14 @@ const moeSchema = z
   });
 export const defaultCapacityFactor = 1.25;
 
+/** How attention uses the mesh axes that split the sequence, the default first. */
+export const contextStrategyNames = ["all_gather", "heads"] as const;
+export type ContextStrategyName = (typeof contextStrategyNames)[number];
+
 /** Context parallelism: a row of tokens on several chips. */
 const contextSchema = z.strictObject({
   strategy: z
-    .enum(["all_gather", "heads"])
+    .enum(contextStrategyNames)
     .describe("all_gather: each chip gathers the keys and values of a row. heads: all_to_alls give each chip all positions of some heads"),
 });
 
