@@ -83,6 +83,11 @@ export class GraphBuilder implements GradientBuilder {
     return this.inScope(makeScope({ ...this.current, chunk: index, line: undefined }), () => this.scope(`${label}.${index}`, build));
   }
 
+  /** The scope of the values that are built now. */
+  get scopeNow(): Scope {
+    return this.current;
+  }
+
   private inScope<T>(scope: Scope, build: () => T): T {
     const before = this.current;
     this.current = scope;

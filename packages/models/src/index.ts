@@ -27,6 +27,17 @@ export {
   traitsOf,
 } from "./model-config.js";
 export {
+  atStage,
+  enterStage,
+  type ForwardResult,
+  fromStage,
+  partAt,
+  runForward,
+  runStages,
+  withPart,
+} from "./pipeline/forward.js";
+export type { Pipeline, PipelineShape } from "./pipeline/pipelined-model.js";
+export {
   type Dispatch,
   type ExpertLoad,
   type HiddenOptions,
@@ -37,5 +48,6 @@ export {
   type Routing,
   logitsOf,
   parameterCount,
+  sliceDims,
   storedTensors,
 } from "./model.js";

@@ -34,6 +34,7 @@ function collective<N extends CollectiveName>(
     factors: null,
     linearIn: notLinear,
     localize: sameAttrs,
+    batch: null,
     flops: ([x], _, attrs) => (work === "reduce" ? sizeOf(x?.dims ?? []) * (attrs.size - 1) : 0),
     evaluate: null,
   });

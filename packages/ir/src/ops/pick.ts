@@ -53,6 +53,7 @@ const pick = defineOp({
   },
   linearIn: linearInFirst,
   localize: sameAttrs,
+  batch: ({ from, by, table }) => ({ from: from + 1, by: by + 1, table }),
   flops: () => 0,
   evaluate: ([operand], { from, by, table }, out) => {
     const x = ensure(operand, "operand");

@@ -60,6 +60,7 @@ const shift = defineOp({
   factors: elementwiseFactors,
   linearIn: linearInFirst,
   localize: sameAttrs,
+  batch: (attrs) => ({ ...attrs, dimension: attrs.dimension + 1 }),
   flops: () => 0,
   evaluate: ([operand], attrs, out) => {
     const x = ensure(operand, "operand");
