@@ -13,6 +13,7 @@ export { type LoraConfig, loraAdapters, loraName, loraParams, loraTargets, loraW
 export {
   canonicalConfig,
   expertLayersOf,
+  expertsOf,
   familyOf,
   isTied,
   type LayerType,
