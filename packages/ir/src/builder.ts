@@ -83,6 +83,11 @@ export class GraphBuilder implements GradientBuilder {
     return this.inScope(makeScope({ ...this.current, chunk: index, line: undefined }), () => this.scope(`${label}.${index}`, build));
   }
 
+  /** The scope of the values that are built now. */
+  get scopeNow(): Scope {
+    return this.current;
+  }
+
   private inScope<T>(scope: Scope, build: () => T): T {
     const before = this.current;
     this.current = scope;
@@ -272,6 +277,13 @@ export class GraphBuilder implements GradientBuilder {
   constrain = (x: Value, logicalAxes: LogicalAxes): Value => this.op("constrain", [x], { logicalAxes });
   /** Running sums along a dim. */
   cumsum = (x: Value, dimension: number): Value => this.op("cumsum", [x], { dimension, reverse: false });
+  /** Every row of a dim from `by` rows before; rows from outside are zero, or with `wrap` those of the other end. */
+  shift = (x: Value, dimension: number, by: number, wrap: boolean): Value => this.op("shift", [x], { dimension, by, wrap });
+  /** At each place s of dim `by`, the slice `table[s]` of dim `from`. The result lacks the dim `from`. */
+  pick(x: Value, from: number, by: number, table: readonly number[]): Value {
+    assert(table.length === x.type.dims[by], "a table has one entry for each place", table.length, x.type.dims, by);
+    return this.op("pick", [x], { from, by, table });
+  }
 
   /** `x` times a number. */
   scale = (x: Value, factor: number): Value => this.multiply(x, this.splat(factor, x.type));

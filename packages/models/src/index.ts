@@ -13,6 +13,7 @@ export { type LoraConfig, loraAdapters, loraName, loraParams, loraTargets, loraW
 export {
   canonicalConfig,
   expertLayersOf,
+  expertsOf,
   familyOf,
   isTied,
   type LayerType,
@@ -28,6 +29,17 @@ export {
   traitsOf,
 } from "./model-config.js";
 export {
+  atStage,
+  enterStage,
+  type ForwardResult,
+  fromStage,
+  partAt,
+  runForward,
+  runStages,
+  withPart,
+} from "./pipeline/forward.js";
+export type { Pipeline, PipelineShape } from "./pipeline/pipelined-model.js";
+export {
   type Dispatch,
   type ExpertLoad,
   type HiddenOptions,
@@ -38,5 +50,6 @@ export {
   type Routing,
   logitsOf,
   parameterCount,
+  sliceDims,
   storedTensors,
 } from "./model.js";

@@ -26,6 +26,7 @@ const parameter = defineOp({
   factors: elementwiseFactors,
   linearIn: notLinear,
   localize: (attrs) => attrs,
+  batch: null,
   flops: () => 0,
   evaluate: null,
 });
@@ -50,6 +51,7 @@ const constant = defineOp({
   factors: elementwiseFactors,
   linearIn: notLinear,
   localize: (attrs, _, output) => ({ ...attrs, dims: output }),
+  batch: null,
   flops: () => 0,
   evaluate: (_, { value }, out) => tensor(out.dtype, out.dims, new Float64Array(sizeOf(out.dims)).fill(value)),
 });
@@ -77,6 +79,7 @@ const iota = defineOp({
   factors: elementwiseFactors,
   linearIn: notLinear,
   localize: (attrs, _, output) => ({ ...attrs, dims: output }),
+  batch: null,
   flops: () => 0,
   evaluate: (_, { dimension }, out) => {
     const [stride, size] = [stridesOf(out.dims)[dimension] ?? 1, out.dims[dimension] ?? 1];
@@ -107,6 +110,7 @@ const rngNormal = defineOp({
   factors: elementwiseFactors,
   linearIn: notLinear,
   localize: (attrs, _, output) => ({ ...attrs, dims: output }),
+  batch: null,
   flops: () => 0,
   evaluate: (_, { key, scale }, out) =>
     tensor(
@@ -143,6 +147,7 @@ const rngUniform = defineOp({
   }),
   linearIn: notLinear,
   localize: (attrs, _, output) => ({ ...attrs, dims: output }),
+  batch: null,
   flops: () => 0,
   evaluate: ([key], _, out) =>
     tensor(
@@ -180,6 +185,7 @@ const carry = defineOp({
   factors: elementwiseFactors,
   linearIn: linearInFirst,
   localize: sameAttrs,
+  batch: null,
   flops: () => 0,
   evaluate: ([initial], _, out) => tensor(out.dtype, out.dims, initial?.data ?? []),
 });
@@ -198,6 +204,7 @@ const yieldOp = defineOp({
   factors: elementwiseFactors,
   linearIn: () => [[0, 1]],
   localize: sameAttrs,
+  batch: null,
   flops: () => 0,
   evaluate: ([, next], _, out) => tensor(out.dtype, out.dims, next?.data ?? []),
 });

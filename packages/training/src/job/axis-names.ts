@@ -4,7 +4,7 @@ import { editDistance } from "@lapidary/std";
 export const podAxis = "pod";
 
 /** Mesh axes that the default rules and the shipped strategies know. */
-export const knownAxes = [podAxis, "data", "expert", "context", "model"] as const;
+export const knownAxes = [podAxis, "stage", "data", "expert", "context", "model"] as const;
 export type KnownAxis = (typeof knownAxes)[number];
 
 /** The mesh axis of Lapidary that corresponds to an axis of another system. */
@@ -22,7 +22,7 @@ const sequence: AxisMeaning = {
   note: "`rules: { activation_seq: model }` splits the sequence over it",
   needs: "activationRule",
 };
-const stage: AxisMeaning = { axis: "data", note: "there are no pipeline stages" };
+const stage: AxisMeaning = { axis: "stage" };
 const expert: AxisMeaning = { axis: "expert" };
 const context: AxisMeaning = { axis: "context" };
 const data: AxisMeaning = { axis: "data" };

@@ -1,16 +1,22 @@
 import type { BuildOptions, Dispatch, HeadExchange } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
+import { checkPipeline } from "./check-pipeline.js";
 import type { ConfigSource } from "./config-source.js";
 import { defaultCapacityFactor } from "./job-schema.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
-type Built = Pick<ResolvedJob, "mesh" | "rules" | "moe" | "context"> & { readonly model: Pick<ResolvedJob["model"], "config"> };
+type Built = Pick<ResolvedJob, "mesh" | "rules" | "moe" | "context" | "pipeline"> & { readonly model: Pick<ResolvedJob["model"], "config"> };
 
 /** How the training programs of a job compute its model. Generation has no capacity and no exchange of heads. */
 export function buildOptionsOf(job: Built): BuildOptions {
   const dispatch = dispatchOf(job);
   const headExchange = headExchangeOf(job);
-  return { ...(dispatch === undefined ? {} : { dispatch }), ...(headExchange === undefined ? {} : { headExchange }) };
+  const stages = stagesOf(job);
+  return {
+    ...(dispatch === undefined ? {} : { dispatch }),
+    ...(headExchange === undefined ? {} : { headExchange }),
+    ...(stages === 1 ? {} : { pipeline: { stages } }),
+  };
 }
 
 function dispatchOf({ moe, model: { config } }: Built): Dispatch | undefined {
@@ -29,16 +35,20 @@ function headExchangeOf({ context, mesh, rules, model: { config } }: Built): Hea
   return undefined;
 }
 
+/** Stages of the pipeline; 1 if the layers are not divided. */
+export const stagesOf = ({ mesh, rules }: Pick<ResolvedJob, "mesh" | "rules">): number => sizeOfAxes(mesh, rules["stages"] ?? []);
+
 const sizeOfAxes = (mesh: ResolvedJob["mesh"], axes: readonly string[]): number =>
   mesh.reduce((n, { name, size }) => (axes.includes(name) ? n * size : n), 1);
 
 /** The recipes whose programs use these options. */
 const recipesOfOptions: readonly (string | undefined)[] = [undefined, "sft"];
 
-/** @throws LAP_MOE_DISPATCH, LAP_CONTEXT_STRATEGY or LAP_MESH_INDIVISIBLE if the model, the recipe or the mesh does not fit `moe` or `context` */
+/** @throws LAP_MOE_DISPATCH, LAP_CONTEXT_STRATEGY, LAP_PIPELINE_LAYOUT or LAP_MESH_INDIVISIBLE if the model, the recipe or the mesh does not fit `moe`, `context` or the stages */
 export function checkBuildOptions(job: ResolvedJob, source: ConfigSource): void {
   checkExperts(job, source);
   checkContext(job, source);
+  checkPipeline(job, source);
   for (const key of ["moe", "context"] as const) {
     const isUsed = key === "moe" ? job.moe !== undefined && job.moe.dispatch !== "dense" : job.context?.strategy === "heads";
     if (!isUsed || recipesOfOptions.includes(job.recipe)) continue;

@@ -351,6 +351,19 @@ const contextSchema = z.strictObject({
     .describe("all_gather: each chip gathers the keys and values of a row. heads: all_to_alls give each chip all positions of some heads"),
 });
 
+/** Orders of the phases of a pipeline. */
+const pipelineOrders = ["gpipe"] as const;
+export type PipelineOrder = (typeof pipelineOrders)[number];
+
+/** The layers as stages on the mesh axis `stage`. `train.microbatches` parts of the batch are in the stages at the same time. */
+const pipelineSchema = z.strictObject({
+  order: z
+    .enum(pipelineOrders)
+    .default("gpipe")
+    .describe("gpipe: all microbatches forward, then all backward. The inputs of the stages are kept between them"),
+  layers_per_stage: count.optional().describe("Layers of a stage; by default the layers of the model, divided by the stages"),
+});
+
 const checkpointSchema = z.strictObject({
   every: count.optional().describe("Steps between checkpoints; the run always writes one at the end"),
   keep: count.default(3).describe("Number of newest checkpoints to keep"),
@@ -430,6 +443,7 @@ export const jobFileSchema = z.strictObject({
     ),
   moe: moeSchema.optional().describe("How tokens reach the experts of a mixture of experts; every expert computes every token by default"),
   context: contextSchema.optional().describe("How attention uses the mesh axes that split the sequence; all_gather by default"),
+  pipeline: pipelineSchema.optional().describe("How the stages of the mesh axis stage compute the microbatches; gpipe by default"),
   bucket_bytes: z
     .number()
     .int()

@@ -6,6 +6,7 @@ import { applyUpdate, type StepUpdate } from "./apply-update.js";
 import { type BatchShape, batchParameters } from "./batch-inputs.js";
 import { loadMetrics, loadSums, loadTypes } from "./expert-load.js";
 import { accumulate, type PartObjective } from "./microbatches.js";
+import { pipelinePasses } from "./pipeline-passes.js";
 import { type LossChunks, type Objective, stepLoss } from "./token-loss.js";
 import { paramName, stateParameter, trainState } from "./train-state.js";
 
@@ -61,6 +62,13 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
     const metrics = new Map([["tokens_counted", counted], ...loadMetrics(g, totals)]);
     applyUpdate(g, config, { params: model.params, states, ...of, metrics, withGradients });
   };
+  if (model.pipeline !== undefined) {
+    const { pipeline } = model;
+    const { loss, gradients, count: counted, logits } = pipelinePasses(g, { model, pipeline, weights, batch, microbatches: count, chunks });
+    update({ loss, gradients: model.params.map(({ name }) => ensure(gradients.get(name), name)) }, counted, []);
+    if (withLogits) g.output("logits", logits());
+    return g.finish();
+  }
   if (count === 1) {
     const { loss, known, count: counted, logits, totals = [] } = objective(batch);
     update({ loss, known }, counted, totals);

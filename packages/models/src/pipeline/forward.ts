@@ -1,0 +1,111 @@
+import { type Graph, type GraphBuilder, inlineBatched, tensorType, type Value } from "@lapidary/ir";
+import { assert, ensure } from "@lapidary/std";
+import type { ParamValues } from "../model.js";
+import type { Pipeline } from "./pipelined-model.js";
+
+/** The state of all stages [S, rows, T, D]. */
+export const stateAxes = ["stages", "batch", "activation_seq", "activation_embed"] as const;
+/** What enters the first stage and leaves the last one [rows, T, D]: chips of all stages have a part of the positions. */
+export const borderAxes = ["batch", "pipeline_seq", "activation_embed"] as const;
+
+export interface ForwardInputs {
+  readonly pipeline: Pipeline;
+  /** Of `Pipeline.stage`, for the rows of a microbatch. */
+  readonly fragment: Graph;
+  readonly weights: ParamValues;
+  /** The input of the first stage [B, T, D]. */
+  readonly x: Value;
+  readonly microbatches: number;
+  /** Whether the inputs of all stages are kept for a backward pass. */
+  readonly keepInputs?: boolean;
+}
+
+export interface ForwardResult {
+  /** The output of the last stage [B, T, D]. */
+  readonly output: Value;
+  /** By tick, the inputs of all stages [ticks, S, rows, T, D]. */
+  readonly inputs: Value | undefined;
+}
+
+/**
+ * The ticks of the forward pass. In each, all stages compute at once, stage s the microbatch t − s, and the state moves to the next stage:
+ *
+ *     tick      0    1    2    3    4          M = 3 microbatches, S = 3 stages
+ *     stage 0   m0   m1   m2   ·    ·
+ *     stage 1   ·    m0   m1   m2   ·
+ *     stage 2   ·    ·    m0   m1   m2
+ *
+ * A stage without a microbatch computes numbers that nothing reads. Microbatch m has the rows m, m + M and so on, as in `accumulate`.
+ */
+export function runForward(
+  g: GraphBuilder,
+  { pipeline, fragment, weights, x, microbatches: M, keepInputs = false }: ForwardInputs,
+): ForwardResult {
+  const S = pipeline.stages;
+  const ticks = M + S - 1;
+  const [B = 0, T = 0, D = 0] = x.type.dims;
+  assert(B % M === 0, "the number of microbatches divides the rows", B, M);
+  const rows = B / M;
+  const entering = g.reshape(g.constrain(x, borderAxes), [rows, M, T, D]);
+  const state = g.splat(0, tensorType("f32", [S, rows, T, D]));
+  const initial = [g.scalar(0, "i32"), state, g.splat(0, entering.type)];
+  if (keepInputs) initial.push(g.splat(0, tensorType("f32", [ticks, ...state.type.dims])));
+  const [, , output, inputs] = g.repeat(ticks, initial, (carried) =>
+    g.scope("forward_tick", () => {
+      const [tick, before, left, kept] = carried as [Value, Value, Value, Value | undefined];
+      const moved = g.named("to_next_stage", g.shift(before, 0, 1, false));
+      const input = g.named("input", enterStage(g, atStage(g, state, 0), partAt(g, entering, tick), moved));
+      const y = runStages(g, pipeline, fragment, weights, new Map([["x", input]]), "forward_tick.").get("y");
+      const last = fromStage(g, ensure(y, "output"), S - 1);
+      const written = withPart(g, left, last, g.offset(tick, 1 - S));
+      const keptNext = kept === undefined ? [] : [g.dynamicUpdateSlice(kept, g.reshape(input, [1, ...state.type.dims]), tick, 0)];
+      return [g.offset(tick, 1), ensure(y, "output"), written, ...keptNext];
+    }),
+  ) as [Value, Value, Value, Value | undefined];
+  return { output: g.reshape(output, [B, T, D]), inputs };
+}
+
+/** Appends a fragment of a stage for all stages at once. */
+export function runStages(
+  g: GraphBuilder,
+  { stages, stacks }: Pipeline,
+  fragment: Graph,
+  weights: ParamValues,
+  states: ReadonlyMap<string, Value>,
+  prefix: string,
+): Map<string, Value> {
+  const stack = (name: string): [string, Value] => [name, ensure(weights.get(ensure(stacks.get(name), name)), name)];
+  const inputs = new Map([...states, ...[...stacks.keys()].map(stack)]);
+  return inlineBatched(g, fragment, { size: stages, axis: "stages", inputs, prefix });
+}
+
+/** Where a state [S, …] is that of the stage. */
+export function atStage(g: GraphBuilder, state: Value, stage: number): Value {
+  const { dims } = state.type;
+  const places = tensorType("i32", [dims[0] ?? 1]);
+  return g.broadcastInDim(g.compare(g.iota(places, 0), g.splat(stage, places), "EQ"), dims, [0]);
+}
+
+/** The state [S, rows, T, D] of the next tick: `next` [rows, T, D], which chips of all stages have together, in the place of `isNext`. */
+export function enterStage(g: GraphBuilder, isNext: Value, next: Value, moved: Value): Value {
+  const whole = g.named("to_stage", g.constrain(next, stateAxes.slice(1)));
+  return g.constrain(g.select(isNext, g.broadcastInDim(whole, moved.type.dims, [1, 2, 3]), moved), stateAxes);
+}
+
+/** The array of one stage, whose positions are spread over the chips of all stages. */
+export function fromStage(g: GraphBuilder, state: Value, stage: number): Value {
+  const only = g.select(atStage(g, state, stage), state, g.splat(0, state.type));
+  return g.named("from_stage", g.constrain(g.reduce(only, [0], "sum"), borderAxes));
+}
+
+/** Part `index` of [rows, M, T, D]: [rows, T, D]. An index outside is that of the nearest part. */
+export function partAt(g: GraphBuilder, parts: Value, index: Value): Value {
+  const [rows = 0, , ...rest] = parts.type.dims;
+  return g.reshape(g.dynamicSlice(parts, index, 1, 1), [rows, ...rest]);
+}
+
+/** [rows, M, T, D] with another part `index`. An index outside is that of the nearest part, which a later tick writes again. */
+export function withPart(g: GraphBuilder, parts: Value, part: Value, index: Value): Value {
+  const [rows = 0, ...rest] = part.type.dims;
+  return g.dynamicUpdateSlice(parts, g.reshape(part, [rows, 1, ...rest]), index, 1);
+}

@@ -1,0 +1,106 @@
+import { type Graph, GraphBuilder, tensorType, type Value } from "@lapidary/ir";
+import { assert, ensure } from "@lapidary/std";
+import { type BuildOptions, decoderLayer, embedTokens, finalNormed, makePass, residual } from "../decoder.js";
+import type { ModelConfig } from "../model-config.js";
+import type { Model, ParamSpec, ParamValues } from "../model.js";
+import { runForward } from "./forward.js";
+import { stackParams } from "./stage-params.js";
+
+/** How many stages the layers of a model are divided into. */
+export interface PipelineShape {
+  /** The size of the mesh axis `stage`. */
+  readonly stages: number;
+}
+
+/** The parts of a model that a pipeline computes at different times. */
+export interface Pipeline extends PipelineShape {
+  readonly layersPerStage: number;
+  /** By parameter of the fragment of a stage: the stack that has its value for each stage. */
+  readonly stacks: ReadonlyMap<string, string>;
+  /** tokens i32[B, T] → the input of the first stage [B, T, D] */
+  embed(g: GraphBuilder, params: ParamValues, tokens: Value): Value;
+  /**
+   * The layers of one stage as a graph: `x` [rows, T, D] and the weights → `y` [rows, T, D]. All stages compute the same graph with other
+   * weights.
+   */
+  stage(rows: number, positions: number): Graph;
+  /** The output of the last stage → final hidden state, normalised. */
+  final(g: GraphBuilder, params: ParamValues, x: Value): Value;
+}
+
+/**
+ * A model whose weights of layers are stacks over the stages of a pipeline. Layer l of stage s is layer s · layers a stage + l. Without a
+ * cache of keys, all stages compute at once, one part of the batch each. With a cache, the layers are computed one after the other.
+ */
+export function pipelinedModel(plain: Model, config: ModelConfig, build: BuildOptions, { stages }: PipelineShape): Model {
+  const layersPerStage = config.layers / stages;
+  assert(Number.isInteger(layersPerStage), "the number of stages divides the layers", config.layers, stages);
+  const params = stackParams(plain.params, layersPerStage, stages);
+  const pipeline: Pipeline = {
+    stages,
+    layersPerStage,
+    stacks: new Map(params.flatMap((spec) => (spec.layers === undefined ? [] : [[ensure(spec.layers[0], "layer"), spec.name] as const]))),
+    embed: (g, weights, tokens) => embedTokens(g, config, weights, tokens),
+    stage: (rows, positions) => traceStage(config, build, plain.params, { rows, positions, layersPerStage }),
+    final: (g, weights, x) => finalNormed(g, config, weights, x),
+  };
+  return {
+    ...plain,
+    params,
+    pipeline,
+    hidden: (g, weights, tokens, options = {}) => {
+      const { microbatches = 1, ...others } = options;
+      if (Object.values(others).some((option) => option !== undefined))
+        return plain.hidden(g, unstacked(g, params, weights), tokens, options);
+      const [B = 0, T = 0] = tokens.type.dims;
+      const x = pipeline.embed(g, weights, tokens);
+      const fragment = pipeline.stage(B / microbatches, T);
+      return pipeline.final(g, weights, runForward(g, { pipeline, fragment, weights, x, microbatches }).output);
+    },
+  };
+}
+
+/** The layers of the first stage as a graph of their own. */
+function traceStage(
+  config: ModelConfig,
+  build: BuildOptions,
+  params: readonly ParamSpec[],
+  { rows, positions, layersPerStage }: { readonly rows: number; readonly positions: number; readonly layersPerStage: number },
+): Graph {
+  const g = new GraphBuilder("stage");
+  const start = g.parameter("x", tensorType("f32", [rows, positions, config.modelDim]), residual);
+  const weights = new Map(
+    params
+      .filter(({ block }) => block !== undefined && block < layersPerStage)
+      .map(({ name, dims, logicalAxes }) => [name, g.parameter(name, tensorType("f32", dims), logicalAxes)]),
+  );
+  const pass = makePass(g, config, build, weights, positions, {});
+  let x = start;
+  for (let i = 0; i < layersPerStage; i++) x = decoderLayer(g, config, i, x, pass);
+  g.output("y", x);
+  return g.finish();
+}
+
+/** The weights of each layer, as slices of the stacks. */
+function unstacked(g: GraphBuilder, params: readonly ParamSpec[], weights: ParamValues): Map<string, Value> {
+  return new Map(
+    params.flatMap(({ name, layers }): [string, Value][] => {
+      const stack = ensure(weights.get(name), name);
+      if (layers === undefined) return [[name, stack]];
+      const { dims } = stack.type;
+      return layers.map((layer, stage) => [
+        layer,
+        g.reshape(
+          g.slice(
+            stack,
+            dims.map((_, d) => (d === 0 ? stage : 0)),
+            dims.map((size, d) => (d === 0 ? stage + 1 : size)),
+          ),
+          dims.slice(1),
+        ),
+      ]);
+    }),
+  );
+}
+
+
