@@ -42,6 +42,7 @@ const plainModel = (config: ModelConfig, build: BuildOptions): Model => ({
   attention: { blocks: config.layers, kvHeads: config.kvHeads, headDim: config.headDim },
   ...((config.experts?.auxWeight ?? 0) > 0 ? { balanceWeight: config.experts?.auxWeight } : {}),
   ...(config.experts === undefined ? {} : { experts: { count: config.experts.count, drops: build.dispatch?.kind === "capacity" } }),
+  ...(build.balancedParts === undefined ? {} : { balancedParts: build.balancedParts }),
   hidden: (g, params, tokens, options = {}) => hidden(g, config, build, params, tokens, options),
   unembed: (g, params, x) => unembed(g, config, params, x),
 });
@@ -52,6 +53,10 @@ export interface BuildOptions {
   readonly dispatch?: Dispatch | undefined;
   /** Context parallelism by heads: how attention exchanges positions for heads. Absent: it does not. */
   readonly headExchange?: HeadExchange | undefined;
+  /** Context parallelism by a ring: parts of a row, one for each chip of the axes that split it. Absent: no ring. */
+  readonly ringParts?: number | undefined;
+  /** Parts of a row whose order a train step balances. Absent: rows keep their order. */
+  readonly balancedParts?: number | undefined;
   /** The layers are stages of a pipeline. Absent: they are not. */
   readonly pipeline?: PipelineShape | undefined;
 }
@@ -68,7 +73,14 @@ interface Pass {
   readonly tablesOf: (type: LayerType) => AttentionTables;
 }
 
-function hidden(g: GraphBuilder, config: ModelConfig, build: BuildOptions, params: ParamValues, tokens: Value, options: HiddenOptions): Value {
+function hidden(
+  g: GraphBuilder,
+  config: ModelConfig,
+  build: BuildOptions,
+  params: ParamValues,
+  tokens: Value,
+  options: HiddenOptions,
+): Value {
   const pass = makePass(g, config, build, params, tokens.type.dims[1] ?? 0, options);
   let x = embedTokens(g, config, params, tokens);
   for (let i = 0; i < config.layers; i++) x = decoderLayer(g, config, i, x, pass);
@@ -79,12 +91,12 @@ function hidden(g: GraphBuilder, config: ModelConfig, build: BuildOptions, param
 export function makePass(
   g: GraphBuilder,
   config: ModelConfig,
-  { dispatch = { kind: "dense" }, headExchange }: BuildOptions,
+  { dispatch = { kind: "dense" }, headExchange, ringParts }: BuildOptions,
   params: ParamValues,
   positions: number,
   options: HiddenOptions,
 ): Pass {
-  return { params, options, dispatch, headExchange, tablesOf: attentionTables(g, positions, config, options) };
+  return { params, options, dispatch, headExchange, tablesOf: attentionTables(g, positions, config, options, ringParts) };
 }
 
 /** tokens i32[B, T] → residual stream [B, T, D] */
@@ -156,8 +168,7 @@ export function decoderLayer(g: GraphBuilder, config: ModelConfig, i: number, be
       const fused = config.fusedProjections === true ? splitProjection(g, "gate_up", y, param(at("mlp.gate_up_proj")), "mlp") : undefined;
       const out = gatedMlp(
         g,
-        (name) =>
-          fused === undefined ? projected(y, name, `mlp.${name}_proj`, "mlp") : ensure(fused[["gate", "up"].indexOf(name)], name),
+        (name) => (fused === undefined ? projected(y, name, `mlp.${name}_proj`, "mlp") : ensure(fused[["gate", "up"].indexOf(name)], name)),
         projection("mlp.down_proj"),
         activation,
       );

@@ -2,6 +2,7 @@ export { countedLoss, meanLoss, tokenLosses } from "./cross-entropy.js";
 export { type BuildOptions, buildModel, paramsOf } from "./decoder.js";
 export { capacityOf } from "./layers/capacity.js";
 export type { HeadExchange } from "./layers/head-exchange.js";
+export { fromBalanced, toBalanced } from "./layers/positions.js";
 export { balanceLoss } from "./layers/routing.js";
 export { logicalAxes } from "./decoder-params.js";
 export { f32Number } from "./f32-number.js";

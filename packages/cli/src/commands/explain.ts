@@ -155,7 +155,7 @@ const contextText = ({
 }: ExplainedProgram["contextStrategies"][number]): string => {
   const cost =
     bytes === null
-      ? "not possible, because the mesh does not divide the heads"
+      ? "not possible for this job"
       : `each chip sends ${formatBytes(bytes)} in a step${time === null ? "" : ` of ${seconds(time)} (predicted)`}`;
   return `context.strategy: ${strategy}${chosen ? " (this job)" : ""}: ${cost}`;
 };

@@ -102,5 +102,3 @@ function unstacked(g: GraphBuilder, params: readonly ParamSpec[], weights: Param
     }),
   );
 }
-
-

@@ -1,13 +1,13 @@
 import { summarizeCollectives } from "@lapidary/compiler";
 import { type Machine, simulate } from "@lapidary/simulator";
 import { compileJob, computeOf } from "@lapidary/trainer/recipes";
-import { buildOptionsOf, type ContextStrategyName, contextStrategyNames, type ResolvedJob } from "@lapidary/training";
+import { type ContextStrategyName, contextProblem, contextStrategyNames, type ResolvedJob } from "@lapidary/training";
 
 /** What a strategy of context parallelism would cost a job. */
 export interface ContextStrategy {
   readonly strategy: ContextStrategyName;
   readonly chosen: boolean;
-  /** Bytes that a chip sends in a step, in all collectives; null if the mesh does not divide the heads. */
+  /** Bytes that a chip sends in a step, in all collectives; null if the job cannot use the strategy. */
   readonly step_bytes_per_chip: number | null;
   /** Predicted time of a step; null if the strategy is not possible, or if no machine is given. */
   readonly step_time_s: number | null;
@@ -24,8 +24,10 @@ export function contextStrategies(job: ResolvedJob, machine?: Machine): ContextS
   const has = (axis: string): boolean => mesh.some(({ name }) => name === axis);
   const exchanged = rules["exchanged_heads"] ?? [...new Set([...(rules["kv_heads"] ?? []), ...(rules["seq"] ?? [])])].filter(has);
   return contextStrategyNames.map((strategy) => {
-    const changed: ResolvedJob = { ...job, context: { strategy }, rules: { ...rules, exchanged_heads: exchanged } };
-    const isPossible = strategy === "all_gather" || buildOptionsOf(changed).headExchange !== undefined;
+    // Other strategies than heads balance the causal mask.
+    const balance = strategy === "heads" ? {} : { balance: context?.balance };
+    const changed: ResolvedJob = { ...job, context: { strategy, ...balance }, rules: { ...rules, exchanged_heads: exchanged } };
+    const isPossible = contextProblem(changed) === undefined;
     return {
       strategy,
       chosen: (context?.strategy ?? "all_gather") === strategy,

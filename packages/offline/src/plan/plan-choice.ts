@@ -73,7 +73,7 @@ function sequenceRule({ model, context, sequence }: PlanChoice): string[] {
 /** A job without the axis `context` must not have the key. */
 function contextOverride({ context, contextStrategy }: PlanChoice, own: ResolvedJob["context"]): string[] {
   if (context === 1) return own === undefined ? [] : ["context=null"];
-  return contextStrategy === (own?.strategy ?? "all_gather") ? [] : [`context={ strategy: ${contextStrategy} }`];
+  return contextStrategy === (own?.strategy ?? "all_gather") ? [] : [`context.strategy=${contextStrategy}`];
 }
 
 /** The choice that a job makes. */

@@ -341,14 +341,23 @@ const moeSchema = z
 export const defaultCapacityFactor = 1.25;
 
 /** How attention uses the mesh axes that split the sequence, the default first. */
-export const contextStrategyNames = ["all_gather", "heads"] as const;
+export const contextStrategyNames = ["all_gather", "heads", "ring"] as const;
 export type ContextStrategyName = (typeof contextStrategyNames)[number];
 
 /** Context parallelism: a row of tokens on several chips. */
 const contextSchema = z.strictObject({
   strategy: z
     .enum(contextStrategyNames)
-    .describe("all_gather: each chip gathers the keys and values of a row. heads: all_to_alls give each chip all positions of some heads"),
+    .default("all_gather")
+    .describe(
+      "all_gather (default): each chip gathers the keys and values of a row. heads: all_to_alls give each chip all positions of some heads. ring: keys and values move from chip to chip, and no chip has all of them",
+    ),
+  balance: z
+    .boolean()
+    .optional()
+    .describe(
+      "true: each chip has an early and a late piece of every row, so that the causal mask leaves all chips the same work. false (default): consecutive positions",
+    ),
 });
 
 /** Orders of the phases of a pipeline. */

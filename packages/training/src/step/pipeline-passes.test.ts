@@ -49,7 +49,14 @@ function randomStages(seed: number): Case & { readonly random: ReturnType<typeof
   const random = seededRandom(seed);
   const pick = <T>(choices: readonly T[]): T => ensure(choices[random.integer(choices.length)], "choice");
   const stages = pick([2, 3, 4]);
-  const [data, context, model] = pick([[1, 1, 1], [2, 1, 1], [2, 1, 2], [1, 2, 1], [1, 2, 2], [3, 1, 1]] as const); // prettier-ignore
+  const [data, context, model] = pick([
+    [1, 1, 1],
+    [2, 1, 1],
+    [2, 1, 2],
+    [1, 2, 1],
+    [1, 2, 2],
+    [3, 1, 1],
+  ] as const); // prettier-ignore
   const layers = stages * pick([1, 2]);
   const family = pick(families.filter(({ family: name }: { readonly family?: string }) => name !== "gemma3" || layers / stages === 2));
   const microbatches = pick([1, 2, 3, 5]);
@@ -107,10 +114,18 @@ describe("a pipeline in the order gpipe", () => {
 
   it("both passes have M + S − 1 ticks, whose only permutes are those of the state", () => {
     const chip = compiled(4, 6);
-    strictEqual(regionsOf(chip).map(({ count }) => count).join(), "9,9");
+    strictEqual(
+      regionsOf(chip)
+        .map(({ count }) => count)
+        .join(),
+      "9,9",
+    );
     const permutes = chip.values.filter(({ op }) => op === "collective_permute");
     strictEqual(permutes.map(({ attrs }) => ("by" in attrs ? attrs.by : 0)).join(), "1,-1");
-    ok(permutes.every(({ type }) => type.dims[0] === 1), "a chip sends the state of its own stage");
+    ok(
+      permutes.every(({ type }) => type.dims[0] === 1),
+      "a chip sends the state of its own stage",
+    );
   });
 
   it("the size of the program does not depend on the number of microbatches", () => {

@@ -108,7 +108,17 @@ function runBackward(
       const enters = g.and(atStage(g, before, S - 1), isMicrobatch);
       const moved = g.named("to_stage_before", g.shift(before, 0, -1, false));
       const dy = g.named("cotangent", enterStage(g, enters, next, moved));
-      const found = runStages(g, pipeline, backward, weights, new Map([["x", x], ["dy", dy]]), "backward_tick."); // prettier-ignore
+      const found = runStages(
+        g,
+        pipeline,
+        backward,
+        weights,
+        new Map([
+          ["x", x],
+          ["dy", dy],
+        ]),
+        "backward_tick.",
+      ); // prettier-ignore
       const dx = ensure(found.get("dx"), "gradient of the input");
       const first = withPart(g, left, fromStage(g, dx, 0), forwardTick);
       const next_sums = names.map(([name], i) => g.named("gradient_sum", g.add(ensure(totals[i], "sum"), ensure(found.get(name), name))));
