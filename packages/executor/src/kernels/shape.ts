@@ -36,18 +36,52 @@ const broadcastInDim: Kernel<"broadcast_in_dim"> = {
     const aligned = alignedDims(context);
     const dims = [...context.output.dims];
     const reshaped = sameDims(aligned, context.inputs[0]?.dims ?? []) ? undefined : bindReshape(context, undefined, aligned);
-    const broadcast: Bound = (inputs) => tf.broadcastTo(operand(inputs, 0), dims);
-    return reshaped === undefined ? broadcast : chain(reshaped, broadcast);
+    const broadcasts = broadcastSteps(aligned, dims).map(
+      (to): Bound =>
+        (inputs) =>
+          tf.broadcastTo(operand(inputs, 0), [...to]),
+    );
+    return [...(reshaped === undefined ? [] : [reshaped]), ...broadcasts].reduce(chain);
   },
   native: (context, native) => {
     const aligned = alignedDims(context);
     const { dims, dtype } = context.output;
     const reshaped = sameDims(aligned, context.inputs[0]?.dims ?? []) ? undefined : bindReshape(context, native, aligned);
     if (reshaped !== undefined && sameDims(aligned, dims)) return reshaped;
-    const broadcast = native.bind("BroadcastTo", [native.type("T", dtype), native.type("Tidx", "i32")], [vector(context, dims)]);
-    return reshaped === undefined ? broadcast : chain(reshaped, broadcast);
+    const broadcasts = broadcastSteps(aligned, dims).map((to) =>
+      native.bind("BroadcastTo", [native.type("T", dtype), native.type("Tidx", "i32")], [vector(context, to)]),
+    );
+    return [...(reshaped === undefined ? [] : [reshaped]), ...broadcasts].reduce(chain);
   },
 };
+
+/** Groups of neighbouring dims that TensorFlow broadcasts at most in one call. */
+const mostGroups = 5;
+
+/**
+ * The dims after each broadcast from `from` to `to`, the last of them `to`. TensorFlow merges neighbouring dims that are both repeated or both
+ * kept, and refuses more than five such groups.
+ */
+export function broadcastSteps(from: readonly number[], to: readonly number[]): (readonly number[])[] {
+  const steps: (readonly number[])[] = [];
+  for (let current = from; steps.length === 0 || !sameDims(current, to); ) {
+    let next = current;
+    for (let d = to.length - 1; d >= 0; d--) {
+      const longer = next.map((size, at) => (at === d ? (to[d] ?? 1) : size));
+      if (groupsOf(current, longer) > mostGroups) break;
+      next = longer;
+    }
+    steps.push(next);
+    current = next;
+  }
+  return steps;
+}
+
+/** Groups of neighbouring dims that are all repeated or all kept. Dims of size 1 belong to any group. */
+function groupsOf(from: readonly number[], to: readonly number[]): number {
+  const kinds = to.flatMap((size, d) => (size === 1 ? [] : [from[d] === size]));
+  return kinds.filter((kind, i) => i === 0 || kind !== kinds[i - 1]).length;
+}
 
 /** The dims of the operand in the rank of the result, with 1 for each new dim. */
 function alignedDims({ attrs: { broadcastDimensions }, inputs, output }: KernelContext<"broadcast_in_dim">): number[] {
