@@ -3,6 +3,7 @@ export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-
 export { hasSameHistory, mixtureRequestOf } from "./inputs/pipeline-data.js";
 export { modelOfSet } from "./inputs/check-parameter-set.js";
 export { podAxis } from "./job/axis-names.js";
+export { type ContextPlan, contextPlanOf } from "./job/context-plan.js";
 export { buildOptionsOf, contextProblem } from "./job/build-options.js";
 export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";

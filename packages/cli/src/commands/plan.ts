@@ -65,6 +65,7 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
           other_attention: one.otherAttention ?? null,
           microbatches: one.microbatches ?? null,
           experts: one.experts ?? null,
+          context: one.context ?? null,
         }),
     ...(report.fits ? {} : { advice }),
     warnings: subject.warnings,

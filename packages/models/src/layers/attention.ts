@@ -56,7 +56,7 @@ export function attentionTables(
     const ring = (width: number, of: number): Ring =>
       ringOf(g, positions, { parts: of, kind: order === undefined ? "contiguous" : "balanced" }, width);
     const needsBias = parts === undefined && (types.has("full") || blocks === undefined);
-    const visible = attentionBias ?? (needsBias ? causalBias(g, positions, order) : undefined);
+    const visible = attentionBias ?? (needsBias ? causalBias(g, positions, balancedParts) : undefined);
     const tables = new Map<LayerType, AttentionTables>();
     if (types.has("full")) tables.set("full", { ...first, ...(parts === undefined ? { bias: visible } : { ring: ring(Infinity, parts) }) });
     if (types.has("window"))
@@ -86,11 +86,13 @@ interface AttentionShape {
   readonly cap?: number | undefined;
 }
 
-/** @param order i32[positions]: the position of each token; consecutive positions by default */
-function causalBias(g: GraphBuilder, positions: number, order: Value | undefined): Value {
+/** @param balancedParts of `HiddenOptions` */
+function causalBias(g: GraphBuilder, positions: number, balancedParts: number | undefined): Value {
   const type = tensorType("i32", [positions, positions]);
   const bias = tensorType("f32", type.dims);
-  const along = (dim: number): Value => (order === undefined ? g.iota(type, dim) : g.broadcastInDim(order, type.dims, [dim]));
+  // Queries and keys have an array each, so that a chip computes the positions of all keys, and does not gather those of its own queries.
+  const along = (dim: number): Value =>
+    balancedParts === undefined ? g.iota(type, dim) : g.broadcastInDim(balancedPositions(g, positions, balancedParts), type.dims, [dim]);
   const isVisible = g.compare(along(1), along(0), "LE");
   return g.named("causal_bias", g.select(isVisible, g.splat(0, bias), g.splat(hiddenBias, bias)));
 }

@@ -4,7 +4,7 @@ import { lossChunkCount } from "@lapidary/ir";
 import { planHtml, type PlanReport } from "@lapidary/simulator";
 import type { Clock } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
-import { type ExpertPlan, expertPlanOf, printJob } from "@lapidary/training";
+import { type ContextPlan, contextPlanOf, type ExpertPlan, expertPlanOf, printJob } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 import { adviseFit, type FitAdvice, type FitFigures } from "./fit-advice.js";
 import {
@@ -23,7 +23,7 @@ import { searchJob } from "./search-job.js";
 
 export type { WeightShards } from "@lapidary/compiler";
 export { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
-export type { ExpertPlan } from "@lapidary/training";
+export type { ContextPlan, ExpertPlan } from "@lapidary/training";
 export type { FitAdvice } from "./fit-advice.js";
 export type { GradientSumsPlan, OtherAttention } from "./plan-job.js";
 export { type PlanSubject, planSubject } from "./plan-subject.js";
@@ -43,6 +43,8 @@ export interface StepPlan {
   readonly microbatches: { readonly count: number; readonly sums: readonly GradientSumsPlan[] } | undefined;
   /** What the experts of a mixture compute; undefined if the model has none. */
   readonly experts: ExpertPlan | undefined;
+  /** How attention is divided over parts of a row; undefined if a row is on one chip. */
+  readonly context: ContextPlan | undefined;
   readonly shards: readonly WeightShards[];
   /** Changes that lower the memory of a step that does not fit, the last one the best. */
   readonly advice: readonly FitAdvice[];
@@ -80,6 +82,7 @@ export function planStep(
     otherAttention: otherAttention(job, planned),
     microbatches: sums === undefined ? undefined : { count: job.train.microbatches ?? 1, sums },
     experts: expertPlanOf(job),
+    context: contextPlanOf(job),
     shards: weightShards(simulation.program.chip, simulation.program.global),
     advice,
     page: () =>

@@ -14,7 +14,7 @@ export function buildOptionsOf(job: Built): BuildOptions {
   const dispatch = dispatchOf(job);
   const headExchange = headExchangeOf(job);
   const stages = stagesOf(job);
-  const parts = seqParts(job);
+  const parts = seqPartsOfJob(job);
   return {
     ...(dispatch === undefined ? {} : { dispatch }),
     ...(headExchange === undefined ? {} : { headExchange }),
@@ -41,7 +41,7 @@ function headExchangeOf({ context, mesh, rules, model: { config } }: Built): Hea
 }
 
 /** Parts of a row in attention; 1 if nothing splits the sequence. */
-const seqParts = ({ mesh, rules }: Pick<ResolvedJob, "mesh" | "rules">): number => sizeOfAxes(mesh, rules["seq"] ?? []);
+export const seqPartsOfJob = ({ mesh, rules }: Pick<ResolvedJob, "mesh" | "rules">): number => sizeOfAxes(mesh, rules["seq"] ?? []);
 
 /** Stages of the pipeline; 1 if the layers are not divided. */
 export const stagesOf = ({ mesh, rules }: Pick<ResolvedJob, "mesh" | "rules">): number => sizeOfAxes(mesh, rules["stages"] ?? []);
@@ -115,7 +115,7 @@ export function contextProblem(job: ResolvedJob): { readonly message: string; re
   const { context, recipe, rules, model, train } = job;
   const { strategy = "all_gather", balance = false } = context ?? {};
   const key = strategy === "ring" ? "context.strategy: ring" : "context.balance";
-  const parts = seqParts(job);
+  const parts = seqPartsOfJob(job);
   const axes = (logical: string): string => (rules[logical] ?? []).join(" · ");
   if (strategy === "heads" && headExchangeOf(job) === undefined) {
     const { heads } = model.config;

@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
-import { compile, lower, type Program } from "@lapidary/compiler";
+import { compile, lower, type Program, summarizeCollectives } from "@lapidary/compiler";
 import { runChips, runHosts } from "@lapidary/compiler/testing";
 import { interpret, parseGraph, printGraph, verifyGraph } from "@lapidary/ir";
 import { type BuildOptions, buildModel, type ModelConfig, modelConfigSchema } from "@lapidary/models";
@@ -81,6 +81,9 @@ function program(config: ModelConfig, build: BuildOptions, seq = 32): Program {
   );
 }
 
+/** Bytes that a chip sends in a step. */
+const allBytes = ({ chip }: Program): number => summarizeCollectives(chip).reduce((sum, { bytes_per_chip }) => sum + bytes_per_chip, 0);
+
 /** The collectives of the first layer, by kind and phase. */
 function attentionCollectives({ chip }: Program): string[] {
   return chip.values
@@ -91,6 +94,12 @@ function attentionCollectives({ chip }: Program): string[] {
 describe("a step whose positions are split", () => {
   it("a step with a ring, balanced rows or shifted windows computes what the plain step computes, on any mesh", () => {
     fc.assert(fc.property(fc.nat(), checkCase), { numRuns: 12, seed: 7 });
+  });
+
+  it("balanced rows send only tokens, targets and masks, and no positions", () => {
+    const before = allBytes(program(full, {}));
+    const rows = 3 * 4 * 32;
+    ok(allBytes(program(full, { balancedParts: 4 })) - before <= rows, String(before));
   });
 
   it("an evaluation in a ring has the sums of the plain evaluation, and its rows keep their order", () => {
