@@ -100,6 +100,8 @@ describe("the order of mesh axes", () => {
 
 describe("experts and context of a job", () => {
   const mixture = "model=e2e/golden/families/mixtral";
+  const onParts = "mesh={ data: 16, context: 16 }";
+  const onFour = "mesh={ data: 16, context: 4, model: 4 }";
 
   it("settings that do not fit the model or the mesh are rejected with exit code 4", () => {
     for (const [code, remedy, ...overrides] of [
@@ -107,6 +109,11 @@ describe("experts and context of a job", () => {
       ["LAP_MESH_INDIVISIBLE", /expert of 4 chips/, mixture, "mesh={ data: 16, expert: 16 }", "train.batch=256"],
       ["LAP_CONTEXT_STRATEGY", /axis context/, "context.strategy=heads"],
       ["LAP_CONTEXT_STRATEGY", /all_gather/, "context.strategy=heads", "mesh={ data: 8, context: 32 }"],
+      ["LAP_CONTEXT_STRATEGY", /train\.seq: 16/, "context.strategy=ring", onParts, "train.seq=24"],
+      ["LAP_CONTEXT_STRATEGY", /train\.seq: 32/, "context.balance=true", onParts, "train.seq=16"],
+      ["LAP_CONTEXT_STRATEGY", /ring or all_gather/, "context={ strategy: heads, balance: true }", onParts],
+      ["LAP_CONTEXT_STRATEGY", /a window leaves/, "model=e2e/golden/families/gemma2", "context.balance=true", onFour, "train.seq=16"],
+      ["LAP_CONTEXT_STRATEGY", /capacity_factor: 2/, mixture, "moe.capacity_factor=1", "context.balance=true", onFour, "train.seq=16"],
     ] as const) {
       const error = refusal(...overrides);
       deepStrictEqual([error.code, error.exit], [code, 4]);
