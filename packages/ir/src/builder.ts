@@ -219,8 +219,9 @@ export class GraphBuilder implements GradientBuilder {
     return this.op("iota", [], { dims: type.dims, dimension, dtype: type.dtype });
   }
 
-  rngNormal(dims: readonly number[], key: number, scale: number): Value {
-    return this.op("rng_normal", [], { dims, key, scale });
+  /** `keys` of the slices of a stack, if they are drawn on their own; the first is `key`. */
+  rngNormal(dims: readonly number[], key: number, scale: number, keys?: readonly number[]): Value {
+    return this.op("rng_normal", [], { dims, key, scale, ...(keys === undefined ? {} : { keys }) });
   }
 
   /** Uniform numbers in (0, 1); `key` is an i32 scalar. */

@@ -6,6 +6,7 @@ import {
   HfCheckpoint,
   jaxVersion,
   orbaxVersion,
+  readLayers,
   initSpecsOf,
   type WrittenExport,
   writeXlaExport,
@@ -17,6 +18,7 @@ import { LapidaryError, type Warning } from "@lapidary/std";
 import { checkpointFilesOf, maskedToken } from "@lapidary/tokenizer";
 import { chipCount, parseTorus } from "@lapidary/topology";
 import {
+  buildOptionsOf,
   checkSameModel,
   checkTokenizerSize,
   corpusOf,
@@ -155,10 +157,11 @@ async function initialStates(job: ResolvedJob, specs: readonly StateSpec[]): Pro
   const checkpoint = await HfCheckpoint.open(job.train.init);
   try {
     checkSameModel(job.train.init, job.model.config, checkpoint.config);
-    for (const { name } of checkpoint.params) {
+    for (const spec of buildModel(job.model.config, buildOptionsOf(job)).params) {
+      const { name, layers } = spec;
       // Read the weights even if the file is copied, to reject NaN and infinite weights here and not on the pod.
-      const array = await checkpoint.read(name);
-      const source = checkpoint.sourceOf(name);
+      const array = await readLayers(spec, (layer) => checkpoint.read(layer));
+      const source = layers === undefined ? checkpoint.sourceOf(name) : undefined;
       states.set(paramName(name), source === undefined ? { kind: "array", array } : { kind: "copy", ...source });
     }
   } finally {
