@@ -38,7 +38,12 @@ export const readParam = (
   spec: Pick<ParamSpec, "name" | "dims" | "parts">,
   read: (name: string, dims: readonly number[]) => ArrayData,
 ): ArrayData =>
-  spec.parts === undefined ? read(spec.name, spec.dims) : stackArrays(spec.parts.map((part) => read(part, sliceDims(spec.dims, spec.parts?.length ?? 1))), spec.dims);
+  spec.parts === undefined
+    ? read(spec.name, spec.dims)
+    : stackArrays(
+        spec.parts.map((part) => read(part, sliceDims(spec.dims, spec.parts?.length ?? 1))),
+        spec.dims,
+      );
 
 /** A parameter from the parameters of a model without stages: itself, or the stack of its layers. */
 export const readLayers = async (

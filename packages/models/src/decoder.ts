@@ -68,7 +68,14 @@ interface Pass {
   readonly tablesOf: (type: LayerType) => AttentionTables;
 }
 
-function hidden(g: GraphBuilder, config: ModelConfig, build: BuildOptions, params: ParamValues, tokens: Value, options: HiddenOptions): Value {
+function hidden(
+  g: GraphBuilder,
+  config: ModelConfig,
+  build: BuildOptions,
+  params: ParamValues,
+  tokens: Value,
+  options: HiddenOptions,
+): Value {
   const pass = makePass(g, config, build, params, tokens.type.dims[1] ?? 0, options);
   let x = embedTokens(g, config, params, tokens);
   for (let i = 0; i < config.layers; i++) x = decoderLayer(g, config, i, x, pass);
@@ -156,8 +163,7 @@ export function decoderLayer(g: GraphBuilder, config: ModelConfig, i: number, be
       const fused = config.fusedProjections === true ? splitProjection(g, "gate_up", y, param(at("mlp.gate_up_proj")), "mlp") : undefined;
       const out = gatedMlp(
         g,
-        (name) =>
-          fused === undefined ? projected(y, name, `mlp.${name}_proj`, "mlp") : ensure(fused[["gate", "up"].indexOf(name)], name),
+        (name) => (fused === undefined ? projected(y, name, `mlp.${name}_proj`, "mlp") : ensure(fused[["gate", "up"].indexOf(name)], name)),
         projection("mlp.down_proj"),
         activation,
       );

@@ -29,15 +29,17 @@ export {
 } from "./model-config.js";
 export {
   atStage,
+  borderAxes,
   enterStage,
   type ForwardResult,
+  forwardTick,
   fromStage,
   partAt,
   runForward,
   runStages,
   withPart,
 } from "./pipeline/forward.js";
-export type { Pipeline, PipelineShape } from "./pipeline/pipelined-model.js";
+export { type Pipeline, type PipelineOrder, pipelineOrders, type PipelineShape } from "./pipeline/pipelined-model.js";
 export {
   type Dispatch,
   type ExpertLoad,

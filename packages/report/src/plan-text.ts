@@ -134,6 +134,7 @@ function timeRows(report: PlanReport): string[][] {
     ...Object.entries(report.exposed_s)
       .sort((a, b) => b[1] - a[1])
       .map(([axis, time]) => row(`waiting for collectives over ${axis}`, time)),
+    ...(report.bubble_s > 0 ? [row("of all this, stages without a microbatch", report.bubble_s)] : []),
     ...(report.pods > 1
       ? [row("  of it on the network between pods", report.dcn_s), row("waiting for the slowest pod", report.pod_wait_s)]
       : []),

@@ -2,7 +2,7 @@ export { checkSameModel } from "./inputs/same-model.js";
 export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-inputs.js";
 export { hasSameHistory, mixtureRequestOf } from "./inputs/pipeline-data.js";
 export { modelOfSet } from "./inputs/check-parameter-set.js";
-export { podAxis } from "./job/axis-names.js";
+export { axesOverPods, podAxis } from "./job/axis-names.js";
 export { buildOptionsOf, stagesOf } from "./job/build-options.js";
 export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";

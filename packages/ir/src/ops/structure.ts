@@ -127,7 +127,11 @@ const rngNormal = defineOp({
   flops: () => 0,
   evaluate: (_, attrs, out) => {
     const element = normalElement(attrs, sizeOf(out.dims));
-    return tensor("f32", out.dims, Float64Array.from({ length: sizeOf(out.dims) }, (_v, i) => Math.fround(element(i))));
+    return tensor(
+      "f32",
+      out.dims,
+      Float64Array.from({ length: sizeOf(out.dims) }, (_v, i) => Math.fround(element(i))),
+    );
   },
 });
 

@@ -50,19 +50,34 @@ export function runForward(
   const state = g.splat(0, tensorType("f32", [S, rows, T, D]));
   const initial = [g.scalar(0, "i32"), state, g.splat(0, entering.type)];
   if (keepInputs) initial.push(g.splat(0, tensorType("f32", [ticks, ...state.type.dims])));
-  const [, , output, inputs] = g.repeat(ticks, initial, (carried) =>
+  const tickOf = (carried: readonly Value[]): Value[] =>
     g.scope("forward_tick", () => {
       const [tick, before, left, kept] = carried as [Value, Value, Value, Value | undefined];
-      const moved = g.named("to_next_stage", g.shift(before, 0, 1, false));
-      const input = g.named("input", enterStage(g, atStage(g, state, 0), partAt(g, entering, tick), moved));
-      const y = runStages(g, pipeline, fragment, weights, new Map([["x", input]]), "forward_tick.").get("y");
-      const last = fromStage(g, ensure(y, "output"), S - 1);
-      const written = withPart(g, left, last, g.offset(tick, 1 - S));
+      const { input, output: y } = forwardTick(g, { pipeline, fragment, weights }, partAt(g, entering, tick), before);
+      const written = withPart(g, left, fromStage(g, y, S - 1), g.offset(tick, 1 - S));
       const keptNext = kept === undefined ? [] : [g.dynamicUpdateSlice(kept, g.reshape(input, [1, ...state.type.dims]), tick, 0)];
-      return [g.offset(tick, 1), ensure(y, "output"), written, ...keptNext];
-    }),
-  ) as [Value, Value, Value, Value | undefined];
+      return [g.offset(tick, 1), y, written, ...keptNext];
+    });
+  const [, , output, inputs] = g.repeat(ticks, initial, tickOf, S - 1) as [Value, Value, Value, Value | undefined];
   return { output: g.reshape(output, [B, T, D]), inputs };
+}
+
+/**
+ * One forward tick of all stages.
+ *
+ * @param next the microbatch that enters the first stage [rows, T, D]
+ * @param before the outputs of the stages in the tick before [S, rows, T, D]
+ */
+export function forwardTick(
+  g: GraphBuilder,
+  { pipeline, fragment, weights }: Pick<ForwardInputs, "pipeline" | "fragment" | "weights">,
+  next: Value,
+  before: Value,
+): { readonly input: Value; readonly output: Value } {
+  const moved = g.named("to_next_stage", g.shift(before, 0, 1, false));
+  const input = g.named("input", enterStage(g, atStage(g, before, 0), next, moved));
+  const y = runStages(g, pipeline, fragment, weights, new Map([["x", input]]), "forward_tick.").get("y");
+  return { input, output: ensure(y, "output") };
 }
 
 /** Appends a fragment of a stage for all stages at once. */

@@ -10,10 +10,19 @@ import { stackParams } from "./stage-params.js";
 export interface PipelineShape {
   /** The size of the mesh axis `stage`. */
   readonly stages: number;
+  /** The order of the phases; `gpipe` by default. */
+  readonly order?: PipelineOrder;
 }
 
+/**
+ * `gpipe`: all microbatches forward, then all backward. `1f1b`: each microbatch backward as soon as possible, so that fewer inputs of stages
+ * are kept.
+ */
+export const pipelineOrders = ["gpipe", "1f1b"] as const;
+export type PipelineOrder = (typeof pipelineOrders)[number];
+
 /** The parts of a model that a pipeline computes at different times. */
-export interface Pipeline extends PipelineShape {
+export interface Pipeline extends Required<PipelineShape> {
   readonly layersPerStage: number;
   /** By parameter of the fragment of a stage: the stack that has its value for each stage. */
   readonly stacks: ReadonlyMap<string, string>;
@@ -32,12 +41,13 @@ export interface Pipeline extends PipelineShape {
  * A model whose weights of layers are stacks over the stages of a pipeline. Layer l of stage s is layer s · layers a stage + l. Without a
  * cache of keys, all stages compute at once, one part of the batch each. With a cache, the layers are computed one after the other.
  */
-export function pipelinedModel(plain: Model, config: ModelConfig, build: BuildOptions, { stages }: PipelineShape): Model {
+export function pipelinedModel(plain: Model, config: ModelConfig, build: BuildOptions, { stages, order = "gpipe" }: PipelineShape): Model {
   const layersPerStage = config.layers / stages;
   assert(Number.isInteger(layersPerStage), "the number of stages divides the layers", config.layers, stages);
   const params = stackParams(plain.params, layersPerStage, stages);
   const pipeline: Pipeline = {
     stages,
+    order,
     layersPerStage,
     stacks: new Map(params.flatMap((spec) => (spec.layers === undefined ? [] : [[ensure(spec.layers[0], "layer"), spec.name] as const]))),
     embed: (g, weights, tokens) => embedTokens(g, config, weights, tokens),
@@ -102,5 +112,3 @@ function unstacked(g: GraphBuilder, params: readonly ParamSpec[], weights: Param
     }),
   );
 }
-
-

@@ -18,6 +18,7 @@ import { LapidaryError, type Warning } from "@lapidary/std";
 import { checkpointFilesOf, maskedToken } from "@lapidary/tokenizer";
 import { chipCount, parseTorus } from "@lapidary/topology";
 import {
+  axesOverPods,
   buildOptionsOf,
   checkSameModel,
   checkTokenizerSize,
@@ -25,7 +26,6 @@ import {
   initGraph,
   jobWarnings,
   paramName,
-  podAxis,
   type ResolvedJob,
   type StateSpec,
   tokenizerRequest,
@@ -91,7 +91,7 @@ export async function prepareExport(
       program,
       name: job.name,
       numerics: job.numerics,
-      dcnAxes: job.pods > 1 ? [podAxis] : [],
+      dcnAxes: job.pods > 1 ? (axesOverPods(job.mesh, job.pods) ?? []) : [],
       steps: job.train.steps,
       states: await initialStates(job, states),
       initialState: options.state ?? stateForm(job),

@@ -84,8 +84,7 @@ export async function loadState(
 async function loadModel(programs: Pick<RunPrograms, "putState">, { params }: Pick<Model, "params">, path: string): Promise<void> {
   const weights = await HfCheckpoint.open(path);
   try {
-    for (const spec of params)
-      await programs.putState(paramName(spec.name), await readLayers(spec, (name) => weights.readAsStored(name)));
+    for (const spec of params) await programs.putState(paramName(spec.name), await readLayers(spec, (name) => weights.readAsStored(name)));
   } finally {
     await weights.close();
   }

@@ -1,4 +1,12 @@
-import { type LoraConfig, loraParams, type Model, type ModelConfig, buildModel, type ParamSpec, type PipelineShape } from "@lapidary/models";
+import {
+  type LoraConfig,
+  loraParams,
+  type Model,
+  type ModelConfig,
+  buildModel,
+  type ParamSpec,
+  type PipelineShape,
+} from "@lapidary/models";
 import { inSet, scoreHead, scoreParams, scoreWeight, valueSet } from "@lapidary/post-training";
 import { paramName, type ResolvedJob, stagesOf } from "@lapidary/training";
 import { loraConfig } from "../recipes/recipe-request.js";
@@ -30,7 +38,11 @@ export function checkpointForm({
   rules,
 }: Pick<ResolvedJob, "recipe" | "model" | "lora" | "train" | "rl" | "mesh" | "rules">): CheckpointForm {
   const stages = stagesOf({ mesh, rules });
-  const about = { config: model.config, ...(stages === 1 ? {} : { pipeline: { stages } }), ...(rl?.algorithm === "ppo" ? { hasValueModel: true } : {}) };
+  const about = {
+    config: model.config,
+    ...(stages === 1 ? {} : { pipeline: { stages } }),
+    ...(rl?.algorithm === "ppo" ? { hasValueModel: true } : {}),
+  };
   const isReward = recipe === "reward";
   if (lora === undefined) return { ...about, kind: isReward ? "reward" : "model" };
   return { ...about, kind: "adapter", lora: loraConfig(lora), base: train.init ?? "", ...(isReward ? { isReward } : {}) };

@@ -233,7 +233,10 @@ describe("checkpoints", () => {
     const { config: read, tensors } = await readHfCheckpoint(path);
     deepStrictEqual(read, config);
     ok([...tensors].every(([name, { data }]) => data.every((x) => x === valueOf(name))));
-    deepStrictEqual([...(await readSafetensors(join(path, "optimizer.safetensors"))).keys()], programs.moments.map(({ name }) => name));
+    deepStrictEqual(
+      [...(await readSafetensors(join(path, "optimizer.safetensors"))).keys()],
+      programs.moments.map(({ name }) => name),
+    );
     const put = new Map<string, number>();
     await loadWeights(path, config, async (name, { data }) => void put.set(name, data[0] ?? 0));
     deepStrictEqual(
@@ -276,7 +279,8 @@ describe("checkpoints", () => {
   it("a checkpoint with the state of another optimizer is rejected with the first array that differs", async () => {
     const path = await write(8);
     const manifest = await verifyCheckpoint(nodeDisk, path);
-    const load = (moments: RunPrograms["moments"]): Promise<void> => loadState({ moments, putState: async () => undefined }, form, { path, manifest });
+    const load = (moments: RunPrograms["moments"]): Promise<void> =>
+      loadState({ moments, putState: async () => undefined }, form, { path, manifest });
     await rejects(load(programs.moments.slice(1)), {
       code: "LAP_CHECKPOINT_STATE",
       message: /the optimizer of the run has no tensor adam_m/,

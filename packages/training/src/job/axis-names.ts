@@ -3,6 +3,18 @@ import { editDistance } from "@lapidary/std";
 /** The mesh axis that runs over pods. */
 export const podAxis = "pod";
 
+/** The first axes of a mesh, `pod` and `stage`, whose product is the number of pods: they run over pods. Undefined if there are none. */
+export function axesOverPods(mesh: readonly { readonly name: string; readonly size: number }[], pods: number): string[] | undefined {
+  const axes: string[] = [];
+  let product = 1;
+  for (const { name, size } of mesh) {
+    if (product === pods || (name !== podAxis && name !== "stage")) break;
+    axes.push(name);
+    product *= size;
+  }
+  return product === pods ? axes : undefined;
+}
+
 /** Mesh axes that the default rules and the shipped strategies know. */
 export const knownAxes = [podAxis, "stage", "data", "expert", "context", "model"] as const;
 export type KnownAxis = (typeof knownAxes)[number];

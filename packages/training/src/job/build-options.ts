@@ -5,7 +5,9 @@ import type { ConfigSource } from "./config-source.js";
 import { defaultCapacityFactor } from "./job-schema.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
-type Built = Pick<ResolvedJob, "mesh" | "rules" | "moe" | "context" | "pipeline"> & { readonly model: Pick<ResolvedJob["model"], "config"> };
+type Built = Pick<ResolvedJob, "mesh" | "rules" | "moe" | "context" | "pipeline"> & {
+  readonly model: Pick<ResolvedJob["model"], "config">;
+};
 
 /** How the training programs of a job compute its model. Generation has no capacity and no exchange of heads. */
 export function buildOptionsOf(job: Built): BuildOptions {
@@ -15,7 +17,7 @@ export function buildOptionsOf(job: Built): BuildOptions {
   return {
     ...(dispatch === undefined ? {} : { dispatch }),
     ...(headExchange === undefined ? {} : { headExchange }),
-    ...(stages === 1 ? {} : { pipeline: { stages } }),
+    ...(stages === 1 ? {} : { pipeline: { stages, order: job.pipeline?.order ?? "gpipe" } }),
   };
 }
 

@@ -28,7 +28,11 @@ export function checkPipeline(job: ResolvedJob, source: ConfigSource): void {
   }
   const atMesh = source.locationOf(["mesh", "stage"]);
   if (recipe !== undefined)
-    fail(`the recipe ${recipe} does not run in stages: only pretraining does`, atMesh, "give the chips of stage to another axis, such as data");
+    fail(
+      `the recipe ${recipe} does not run in stages: only pretraining does`,
+      atMesh,
+      "give the chips of stage to another axis, such as data",
+    );
   const fitting = stageCounts(config);
   const nearest = (): string => nearestOf(fitting, stages);
   if (config.layers % stages !== 0)
@@ -42,7 +46,11 @@ export function checkPipeline(job: ResolvedJob, source: ConfigSource): void {
     );
   }
   if (config.experts !== undefined)
-    fail(`${model.name} has experts, which stages do not support yet`, atMesh, "use the mesh axis expert, and give the chips of stage to it or to data");
+    fail(
+      `${model.name} has experts, which stages do not support yet`,
+      atMesh,
+      "use the mesh axis expert, and give the chips of stage to it or to data",
+    );
   const perStage = config.layers / stages;
   if (pipeline?.layers_per_stage !== undefined && pipeline.layers_per_stage !== perStage)
     fail(

@@ -157,7 +157,11 @@ export function resolveLocatedJob(
     .set("pipeline_seq", [seq])
     .set("activation_seq", [seq])
     .set("activation_embed", [config.modelDim]);
-  const used = usedAxes({ experts: config.experts !== undefined, heads: job.context?.strategy === "heads", stages: mesh.axes.some(({ name }) => name === "stage") });
+  const used = usedAxes({
+    experts: config.experts !== undefined,
+    heads: job.context?.strategy === "heads",
+    stages: mesh.axes.some(({ name }) => name === "stage"),
+  });
   const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy, used }, mesh, units, source);
   const rows = job.train ?? trainOfComparison(job, mesh, rules["batch"] ?? []);
   const { batch: _, batch_per_chip: __, init: ____, ...train } = rows;

@@ -83,7 +83,8 @@ function initialState({ update, weights }: ParityBundle, model: Model): Map<stri
   return new Map(
     trainState(model, update.optimizer).map(({ name, dims, role, weight }) => [
       name,
-      (role === "param" ? stackedWeight(model, weights, weight ?? "") : undefined) ?? f32Array(dims, new Float32Array(dims.reduce((a, b) => a * b, 1))),
+      (role === "param" ? stackedWeight(model, weights, weight ?? "") : undefined) ??
+        f32Array(dims, new Float32Array(dims.reduce((a, b) => a * b, 1))),
     ]),
   );
 }
@@ -99,11 +100,7 @@ function stackedWeight({ params }: Model, weights: ReadonlyMap<string, ArrayData
 }
 
 /** The arrays that belong to weights, by the name of the weight in a model without stages. */
-const byWeight = (
-  arrays: ReadonlyMap<string, ArrayData>,
-  { params }: Model,
-  nameOf: (weight: string) => string,
-): Map<string, ArrayData> =>
+const byWeight = (arrays: ReadonlyMap<string, ArrayData>, { params }: Model, nameOf: (weight: string) => string): Map<string, ArrayData> =>
   new Map(
     params.flatMap(({ name, layers }) =>
       partsOfArray({ name, array: ensure(arrays.get(nameOf(name)), name), ...(layers === undefined ? {} : { parts: layers }) }),
