@@ -29,12 +29,13 @@ export {
 } from "./model-config.js";
 export {
   atStage,
-  borderAxes,
+  betweenStages,
   enterStage,
   type ForwardResult,
   forwardTick,
   fromStage,
   partAt,
+  partsOf,
   runForward,
   runStages,
   withPart,

@@ -1,5 +1,5 @@
 import { ensure } from "@lapidary/std";
-import { type Graph, GraphBuilder, type Value, type ValueId } from "@lapidary/ir";
+import { type Graph, GraphBuilder, type ValueId } from "@lapidary/ir";
 
 /**
  * The forward values of a block that are kept for its backward pass. The backward pass recomputes all others.
@@ -47,14 +47,11 @@ export function rematerialize(graph: Graph, policy: RematPolicy): Graph {
   }
 }
 
-/** Work of the forward pass. A tick of a pipeline repeats it in the backward pass: within the tick it is treated alike. */
-const isForwardWork = ({ scope }: Value): boolean => scope.phase === "forward" || scope.phase === "recompute";
-
 function keptValues(graph: Graph, policy: Exclude<RematPolicy, "none">): boolean[] {
   const offloaded = policy === "offload" ? projectionsOfAttention(graph) : undefined;
   const kept = graph.values.map((value) => {
     if (
-      !isForwardWork(value) ||
+      value.scope.phase !== "forward" ||
       value.op === "parameter" ||
       value.op === "constant" ||
       value.role !== undefined ||
@@ -64,7 +61,7 @@ function keptValues(graph: Graph, policy: Exclude<RematPolicy, "none">): boolean
     return (policy === "dots" && value.op === "dot_general") || offloaded?.has(value.id) === true;
   });
   for (const value of graph.values) {
-    if (!isForwardWork(value)) continue;
+    if (value.scope.phase !== "forward") continue;
     for (const id of value.inputs) if (ensure(graph.values[id], "operand").scope.block !== value.scope.block) kept[id] = true;
   }
   for (const { value } of graph.outputs) kept[value] = true;

@@ -1,9 +1,10 @@
 import { type Graph, GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import { assert, ensure } from "@lapidary/std";
 import { type BuildOptions, decoderLayer, embedTokens, finalNormed, makePass, residual } from "../decoder.js";
+import { embedding } from "../decoder-params.js";
 import type { ModelConfig } from "../model-config.js";
 import type { Model, ParamSpec, ParamValues } from "../model.js";
-import { runForward } from "./forward.js";
+import { borderAxes, runForward } from "./forward.js";
 import { stackParams } from "./stage-params.js";
 
 /** How many stages the layers of a model are divided into. */
@@ -26,7 +27,9 @@ export interface Pipeline extends Required<PipelineShape> {
   readonly layersPerStage: number;
   /** By parameter of the fragment of a stage: the stack that has its value for each stage. */
   readonly stacks: ReadonlyMap<string, string>;
-  /** tokens i32[B, T] → the input of the first stage [B, T, D] */
+  /** The parameter that `embed` reads. */
+  readonly embedding: string;
+  /** tokens i32[rows, T] → the input of the first stage [rows, T, D] */
   embed(g: GraphBuilder, params: ParamValues, tokens: Value): Value;
   /**
    * The layers of one stage as a graph: `x` [rows, T, D] and the weights → `y` [rows, T, D]. All stages compute the same graph with other
@@ -50,7 +53,9 @@ export function pipelinedModel(plain: Model, config: ModelConfig, build: BuildOp
     order,
     layersPerStage,
     stacks: new Map(params.flatMap((spec) => (spec.layers === undefined ? [] : [[ensure(spec.layers[0], "layer"), spec.name] as const]))),
-    embed: (g, weights, tokens) => embedTokens(g, config, weights, tokens),
+    embedding,
+    embed: (g, weights, tokens) =>
+      g.constrain(embedTokens(g, config, weights, g.constrain(tokens, borderAxes.slice(0, 2))), borderAxes),
     stage: (rows, positions) => traceStage(config, build, plain.params, { rows, positions, layersPerStage }),
     final: (g, weights, x) => finalNormed(g, config, weights, x),
   };
@@ -63,9 +68,8 @@ export function pipelinedModel(plain: Model, config: ModelConfig, build: BuildOp
       if (Object.values(others).some((option) => option !== undefined))
         return plain.hidden(g, unstacked(g, params, weights), tokens, options);
       const [B = 0, T = 0] = tokens.type.dims;
-      const x = pipeline.embed(g, weights, tokens);
       const fragment = pipeline.stage(B / microbatches, T);
-      return pipeline.final(g, weights, runForward(g, { pipeline, fragment, weights, x, microbatches }).output);
+      return pipeline.final(g, weights, runForward(g, { pipeline, fragment, weights, tokens, microbatches }).output);
     },
   };
 }

@@ -110,7 +110,9 @@ const stem = (name: string): string =>
 /** The meaning of an axis that no rule names: by its name in another system, or by the nearest spelling. */
 export function axisMeaning(name: string): AxisMeaning | undefined {
   const short = stem(name);
-  if (name.startsWith("dcn_")) return pod;
+  const overPods = name.startsWith("dcn_");
+  if (overPods && stem(name.slice("dcn_".length)) === "pipeline") return stage;
+  if (overPods) return pod;
   if (Object.hasOwn(foreignAxisNames, short)) return foreignAxisNames[short];
   if (isKnownAxis(short)) return { axis: short };
   const near = knownAxes.find((axis) => editDistance(axis, short) <= Math.floor(axis.length / 2.5));

@@ -1,9 +1,9 @@
 import { gradientsFrom } from "@lapidary/compiler";
 import { type GraphBuilder, type Value } from "@lapidary/ir";
-import { type ForwardResult, fromStage, partAt, runForward, withPart } from "@lapidary/models";
+import { type ForwardResult, partAt, partsOf, runForward } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { stepLoss } from "../token-loss.js";
-import { BackwardPhase } from "./backward-tick.js";
+import { asGradients, BackwardPhase } from "./backward-tick.js";
 import type { PassInputs, PassResult } from "./passes.js";
 
 /**
@@ -13,8 +13,8 @@ import type { PassInputs, PassResult } from "./passes.js";
  *     repeat M + S − 1 { stages, shift by 1 } ─► loss ─► repeat M + S − 1 { stages again, their vjp, shift by −1 }
  */
 export function gpipe(g: GraphBuilder, inputs: PassInputs): PassResult {
-  const { model, pipeline, fragment, weights, x, batch, microbatches, chunks, others, total } = inputs;
-  const forward = runForward(g, { pipeline, fragment, weights, x, microbatches, keepInputs: true });
+  const { model, pipeline, fragment, weights, batch, microbatches, chunks, others, total } = inputs;
+  const forward = runForward(g, { pipeline, fragment, weights, tokens: batch.tokens, microbatches, keepInputs: true });
   const trained = others.map((name) => ensure(weights.get(name), name));
   const hidden = pipeline.final(g, weights, forward.output);
   const { targets, mask } = batch;
@@ -22,7 +22,11 @@ export function gpipe(g: GraphBuilder, inputs: PassInputs): PassResult {
   const known = objective.known ?? [{ value: objective.loss, cotangent: g.scalar(1) }];
   const [ofOutput, ...ofOthers] = gradientsFrom(g, known, [forward.output, ...trained]) as [Value, ...Value[]];
   const backward = g.inPhase("backward", () => runBackward(g, inputs, forward, ofOutput));
-  return { loss: objective.loss, ...backward, ofOthers, logits: objective.logits };
+  const sums = others.map((name, i) => {
+    const own = ensure(ofOthers[i], name);
+    return name === pipeline.embedding ? g.inPhase("backward", () => g.named("gradient_sum", g.add(own, backward.ofEmbedding))) : own;
+  });
+  return { loss: objective.loss, ofStacks: backward.ofStacks, ofOthers: sums, logits: objective.logits };
 }
 
 /**
@@ -31,10 +35,10 @@ export function gpipe(g: GraphBuilder, inputs: PassInputs): PassResult {
  */
 function runBackward(
   g: GraphBuilder,
-  { pipeline, fragment, weights, microbatches: M }: PassInputs,
+  { model, pipeline, fragment, weights, batch, microbatches: M }: PassInputs,
   forward: ForwardResult,
   ofOutput: Value,
-): Pick<PassResult, "ofInput" | "ofStacks"> {
+): Pick<PassResult, "ofStacks"> & { readonly ofEmbedding: Value } {
   const S = pipeline.stages;
   const ticks = M + S - 1;
   const kept = ensure(forward.inputs, "inputs of the stages");
@@ -42,25 +46,28 @@ function runBackward(
   const [, rows = 0, T = 0, D = 0] = stateType.dims;
   const entering = g.reshape(ofOutput, [rows, M, T, D]);
   const phase = new BackwardPhase(g, pipeline, weights, fragment);
-  const zeros = phase.stacks.map((stack) => g.splat(0, ensure(weights.get(stack), stack).type));
-  const initial = [g.scalar(0, "i32"), g.splat(0, stateType), g.splat(0, entering.type), ...zeros];
+  const tokens = partsOf(g, batch.tokens, M);
+  const summed = [pipeline.embedding, ...phase.stacks];
+  const zeros = summed.map((name) => g.splat(0, ensure(weights.get(name), name).type));
+  const initial = [g.scalar(0, "i32"), g.splat(0, stateType), ...zeros];
   const tickOf = (carried: readonly Value[]): Value[] =>
     g.scope("backward_tick", () => {
-      const [tick, before, left, ...totals] = carried as [Value, Value, Value, ...Value[]];
+      const [tick, before, ...totals] = carried as [Value, Value, ...Value[]];
       const forwardTick = g.subtract(g.scalar(ticks - 1, "i32"), tick);
       const inputs = g.reshape(g.dynamicSlice(kept, forwardTick, 0, 1), stateType.dims);
       const value = partAt(g, entering, g.offset(forwardTick, 1 - S));
       const isEntering = g.compare(tick, g.scalar(M, "i32"), "LT");
-      const { ofInputs, ofStacks } = phase.tick(inputs, phase.cotangents(before, { value, isEntering }));
-      const first = withPart(g, left, fromStage(g, ofInputs, 0), forwardTick);
-      const sums = phase.stacks.map((stack, i) =>
-        g.named("gradient_sum", g.add(ensure(totals[i], "sum"), ensure(ofStacks.get(stack), stack))),
-      );
-      return [g.offset(tick, 1), ofInputs, first, ...sums];
+      const [embeddingBefore, ...stacksBefore] = totals as [Value, ...Value[]];
+      const sumsBefore = new Map(phase.stacks.map((stack, i) => [stack, ensure(stacksBefore[i], stack)]));
+      const found = phase.tick(inputs, phase.cotangents(before, { value, isEntering }), sumsBefore);
+      const ofEmbedding = phase.ofEmbedding(found, partAt(g, tokens, forwardTick));
+      const embeddingSum = g.named("gradient_sum", g.add(embeddingBefore, ofEmbedding));
+      return [g.offset(tick, 1), found.ofInputs, embeddingSum, ...found.sums.values()];
     });
-  const [, , ofInput, ...sums] = g.repeat(ticks, initial, tickOf, S - 1) as [Value, Value, Value, ...Value[]];
+  const [, , ...sums] = g.repeat(ticks, initial, tickOf, S - 1);
+  const [ofEmbedding, ...ofStacks] = asGradients(g, model, summed, sums);
   return {
-    ofInput: g.reshape(ofInput, [rows * M, T, D]),
-    ofStacks: new Map(phase.stacks.map((stack, i) => [stack, ensure(sums[i], stack)])),
+    ofEmbedding: ensure(ofEmbedding, "gradient of the embedding"),
+    ofStacks: new Map(phase.stacks.map((stack, i) => [stack, ensure(ofStacks[i], stack)])),
   };
 }

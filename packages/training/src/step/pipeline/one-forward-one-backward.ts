@@ -1,12 +1,12 @@
 import { gradients, gradientsFrom } from "@lapidary/compiler";
 import { type GraphBuilder, tensorType, type TensorType, type Value } from "@lapidary/ir";
-import { borderAxes, fromStage, partAt, forwardTick, withPart } from "@lapidary/models";
+import { forwardTick, fromStage, partAt, partsOf, withPart } from "@lapidary/models";
 import { assert, ensure } from "@lapidary/std";
 import { stepLoss } from "../token-loss.js";
-import { BackwardPhase } from "./backward-tick.js";
+import { asGradients, BackwardPhase } from "./backward-tick.js";
 import type { PassInputs, PassResult } from "./passes.js";
 
-/** Everything that the ticks carry. `sums` are the gradients of the stacks, `head` those of the other parameters. */
+/** Everything that the ticks carry. `sums` are gradients by parameter. */
 interface TickState {
   /** The number of the tick, i32. */
   readonly tick: Value;
@@ -18,11 +18,8 @@ interface TickState {
   readonly backward: Value;
   /** The inputs of the stages in the last ticks [S, slots, rows, T, D]. */
   readonly ring: Value;
-  /** The gradient of the input of the first stage [rows, M, T, D]. */
-  readonly left: Value;
   readonly loss: Value;
-  readonly sums: readonly Value[];
-  readonly head: readonly Value[];
+  readonly sums: ReadonlyMap<string, Value>;
   readonly logits: readonly Value[];
 }
 
@@ -44,22 +41,19 @@ class OneForwardOneBackward {
   readonly #M: number;
   readonly #slots: number;
   readonly #phase: BackwardPhase;
-  /** The inputs of the first stage [rows, M, T, D]. */
-  readonly #entering: Value;
-  readonly #trained: readonly Value[];
+  /** i32[rows, M, T] */
+  readonly #tokens: Value;
 
   constructor(
     readonly g: GraphBuilder,
     readonly inputs: PassInputs,
   ) {
-    const { pipeline, microbatches, weights, fragment, x, others } = inputs;
-    const [B = 0, T = 0, D = 0] = x.type.dims;
+    const { pipeline, microbatches, weights, fragment, batch } = inputs;
     this.#S = pipeline.stages;
     this.#M = microbatches;
     this.#slots = 2 * this.#S - 1;
     this.#phase = new BackwardPhase(g, pipeline, weights, fragment);
-    this.#entering = g.reshape(g.constrain(x, borderAxes), [B / microbatches, microbatches, T, D]);
-    this.#trained = others.map((name) => ensure(weights.get(name), name));
+    this.#tokens = partsOf(g, batch.tokens, microbatches);
   }
 
   run(): PassResult {
@@ -67,31 +61,30 @@ class OneForwardOneBackward {
     const [S, M] = [this.#S, this.#M];
     // The mean over the stages of the ticks of a region in which a stage has no microbatch.
     const idle = (S - 1) / 2;
+    const { pipeline, model, others, batch } = this.inputs;
+    const { stacks } = this.#phase;
     const warm = this.#repeat(S - 1, idle, this.#initial(), ["forward"]);
-    const steady = this.#repeat(M, idle, { ...warm, ...this.#zeros() }, ["forward", "loss", "backward"]);
-    const ofSteady = this.#asGradients(steady.sums);
+    const all = [...stacks, ...others];
+    const steady = this.#repeat(M, idle, { ...warm, sums: this.#zeros(all), logits: this.#logits() }, ["forward", "loss", "backward"]);
+    const ofSteady = this.#gradients(steady);
     // Sums that begin with zeros may stay partial sums of the chips.
-    const cool = g.inPhase("backward", () =>
-      this.#repeat(S - 1, idle, { ...steady, sums: this.#zeros().sums, head: [], logits: [] }, ["backward"]),
-    );
-    const ofCool = this.#asGradients(cool.sums);
-    const sums = g.inPhase("backward", () => ofSteady.map((sum, i) => g.named("gradient_sum", g.add(sum, ensure(ofCool[i], "sum")))));
-    const { x, batch, model } = this.inputs;
+    const ofBackward = this.#zeros([...stacks, pipeline.embedding]);
+    const cool = g.inPhase("backward", () => this.#repeat(S - 1, idle, { ...steady, sums: ofBackward, logits: [] }, ["backward"]));
+    const ofCool = this.#gradients(cool);
+    const total = (name: string): Value => {
+      const [first, second] = [ensure(ofSteady.get(name), name), ofCool.get(name)];
+      return second === undefined ? first : g.inPhase("backward", () => g.named("gradient_sum", g.add(first, second)));
+    };
     return {
       loss: steady.loss,
-      ofInput: g.reshape(cool.left, x.type.dims),
-      ofStacks: new Map(this.#phase.stacks.map((stack, i) => [stack, ensure(sums[i], stack)])),
-      ofOthers: steady.head,
-      logits: () => {
-        const [logits] = steady.logits;
-        return g.reshape(ensure(logits, "logits"), [...batch.tokens.type.dims, model.vocabSize]);
-      },
+      ofStacks: new Map(stacks.map((stack) => [stack, total(stack)])),
+      ofOthers: others.map(total),
+      logits: () => g.reshape(ensure(steady.logits[0], "logits"), [...batch.tokens.type.dims, model.vocabSize]),
     };
   }
 
   #stateType(): TensorType {
-    const [rows = 0, , T = 0, D = 0] = this.#entering.type.dims;
-    return tensorType("f32", [this.#S, rows, T, D]);
+    return tensorType("f32", [this.#S, ...ensure(this.inputs.fragment.values[0], "x").type.dims]);
   }
 
   #initial(): TickState {
@@ -104,42 +97,32 @@ class OneForwardOneBackward {
       forward: g.splat(0, state),
       backward: g.splat(0, state),
       ring: g.splat(0, tensorType("f32", [S, this.#slots, ...rest])),
-      left: g.splat(0, this.#entering.type),
       loss: g.scalar(0),
-      sums: [],
-      head: [],
+      sums: new Map(),
       logits: [],
     };
   }
 
-  #zeros(): Pick<TickState, "sums" | "head" | "logits"> {
-    const { g } = this;
-    const { weights, withLogits = false, model } = this.inputs;
-    const [rows = 0, M = 0, T = 0] = this.#entering.type.dims;
-    return {
-      sums: this.#phase.stacks.map((stack) => g.splat(0, ensure(weights.get(stack), stack).type)),
-      head: this.#trained.map(({ type }) => g.splat(0, type)),
-      logits: withLogits ? [g.splat(0, tensorType("f32", [rows, M, T, model.vocabSize]))] : [],
-    };
+  #zeros(names: readonly string[]): Map<string, Value> {
+    return new Map(names.map((name) => [name, this.g.splat(0, ensure(this.inputs.weights.get(name), name).type)]));
+  }
+
+  #logits(): Value[] {
+    const { withLogits = false, model } = this.inputs;
+    return withLogits ? [this.g.splat(0, tensorType("f32", [...this.#tokens.type.dims, model.vocabSize]))] : [];
   }
 
   /** Yields as gradients, which ZeRO splits. */
-  #asGradients(sums: readonly Value[]): Value[] {
-    const { model } = this.inputs;
-    return this.#phase.stacks.map((stack, i) => {
-      const { logicalAxes } = ensure(
-        model.params.find(({ name }) => name === stack),
-        stack,
-      );
-      return this.g.named("gradient_sum", ensure(sums[i], stack), logicalAxes, "gradient");
-    });
+  #gradients({ sums }: TickState): Map<string, Value> {
+    const names = [...sums.keys()];
+    const found = asGradients(this.g, this.inputs.model, names, [...sums.values()]);
+    return new Map(names.map((name, i) => [name, ensure(found[i], name)]));
   }
 
   #repeat(count: number, idle: number, state: TickState, phases: readonly Phase[]): TickState {
-    const lists = [state.sums.length, state.head.length, state.logits.length] as const;
-    const flat = flatten(state);
-    const result = this.g.repeat(count, flat, (carried) => flatten(this.#tick(unflatten(carried, lists), phases)), idle);
-    return unflatten(result, lists);
+    const names = [...state.sums.keys()];
+    const result = this.g.repeat(count, flatten(state), (carried) => flatten(this.#tick(unflatten(carried, names), phases)), idle);
+    return unflatten(result, names);
   }
 
   #tick(before: TickState, phases: readonly Phase[]): TickState {
@@ -157,7 +140,7 @@ class OneForwardOneBackward {
   #forward(state: TickState): TickState {
     const { g } = this;
     return g.scope("forward_tick", () => {
-      const { input, output } = forwardTick(g, this.inputs, partAt(g, this.#entering, state.tick), state.forward);
+      const { input, output } = forwardTick(g, this.inputs, partAt(g, this.#tokens, state.tick), state.forward);
       const [S = 0, ...rest] = input.type.dims;
       return { ...state, forward: output, ring: g.dynamicUpdateSlice(state.ring, g.reshape(input, [S, 1, ...rest]), state.slot, 1) };
     });
@@ -166,21 +149,19 @@ class OneForwardOneBackward {
   /** The loss of the microbatch that leaves the last stage, as its share of the loss of the batch. */
   #loss(state: TickState): { readonly state: TickState; readonly cotangent: Value } {
     const { g } = this;
-    const { model, pipeline, weights, batch, chunks, total } = this.inputs;
+    const { model, pipeline, weights, batch, chunks, total, others } = this.inputs;
+    const trained = others.map((name) => ensure(weights.get(name), name));
     const microbatch = g.offset(state.tick, 1 - this.#S);
     const output = fromStage(g, state.forward, this.#S - 1);
-    const part = (x: Value): Value => {
-      const [B = 0, T = 0] = x.type.dims;
-      return partAt(g, g.reshape(x, [B / this.#M, this.#M, T]), microbatch);
-    };
+    const part = (x: Value): Value => partAt(g, partsOf(g, x, this.#M), microbatch);
     const hidden = pipeline.final(g, weights, output);
     const inputs = { weights, hidden, targets: part(batch.targets), mask: part(batch.mask), total };
-    const { loss, known, logits } = stepLoss(g, model, inputs, { chunks, trained: this.#trained });
-    const wrt = [output, ...this.#trained];
+    const { loss, known, logits } = stepLoss(g, model, inputs, { chunks, trained });
+    const wrt = [output, ...trained];
     const [cotangent, ...ofHead] = (known === undefined ? gradients(g, loss, wrt) : gradientsFrom(g, known, wrt)) as [Value, ...Value[]];
-    const head = g.inPhase("backward", () => ofHead.map((own, i) => g.named("gradient_sum", g.add(ensure(state.head[i], "sum"), own))));
+    const sums = g.inPhase("backward", () => this.#added(state.sums, new Map(others.map((name, i) => [name, ensure(ofHead[i], name)]))));
     const logitsNext = state.logits.map((before) => withPart(g, before, logits(), microbatch));
-    return { state: { ...state, loss: g.named("loss_sum", g.add(state.loss, loss)), head, logits: logitsNext }, cotangent };
+    return { state: { ...state, loss: g.named("loss_sum", g.add(state.loss, loss)), sums, logits: logitsNext }, cotangent };
   }
 
   #backward(state: TickState, entering: Value | undefined): TickState {
@@ -188,14 +169,21 @@ class OneForwardOneBackward {
     const phase = this.#phase;
     return g.scope("backward_tick", () => {
       const cotangents = phase.cotangents(state.backward, entering === undefined ? undefined : { value: entering });
-      const { ofInputs, ofStacks } = phase.tick(this.#inputsOf(state), cotangents);
-      const microbatch = g.offset(state.tick, 2 - 2 * this.#S);
-      const left = withPart(g, state.left, fromStage(g, ofInputs, 0), microbatch);
-      const sums = phase.stacks.map((stack, i) =>
-        g.named("gradient_sum", g.add(ensure(state.sums[i], stack), ensure(ofStacks.get(stack), stack))),
-      );
-      return { ...state, backward: ofInputs, left, sums };
+      const found = phase.tick(this.#inputsOf(state), cotangents, state.sums);
+      const tokens = partAt(g, this.#tokens, g.offset(state.tick, 2 - 2 * this.#S));
+      const ofEmbedding = new Map([[this.inputs.pipeline.embedding, phase.ofEmbedding(found, tokens)]]);
+      return { ...state, backward: found.ofInputs, sums: this.#added(new Map([...state.sums, ...found.sums]), ofEmbedding) };
     });
+  }
+
+  #added(sums: ReadonlyMap<string, Value>, own: ReadonlyMap<string, Value>): Map<string, Value> {
+    const { g } = this;
+    return new Map(
+      [...sums].map(([name, sum]) => {
+        const gradient = own.get(name);
+        return [name, gradient === undefined ? sum : g.named("gradient_sum", g.add(sum, gradient))];
+      }),
+    );
   }
 
   /** The inputs that the stages had in the forward tick of their microbatch: 2(S − 1 − s) ticks ago for stage s. */
@@ -212,22 +200,13 @@ class OneForwardOneBackward {
   }
 }
 
-const flatten = ({ tick, slot, forward, backward, ring, left, loss, sums, head, logits }: TickState): Value[] => [
-  ...[tick, slot, forward, backward, ring, left, loss],
-  ...[...sums, ...head, ...logits],
+const flatten = ({ tick, slot, forward, backward, ring, loss, sums, logits }: TickState): Value[] => [
+  ...[tick, slot, forward, backward, ring, loss],
+  ...[...sums.values(), ...logits],
 ];
 
-function unflatten(values: readonly Value[], [sums, head, logits]: readonly [number, number, number]): TickState {
-  const [tick, slot, forward, backward, ring, left, loss, ...rest] = values as [
-    Value,
-    Value,
-    Value,
-    Value,
-    Value,
-    Value,
-    Value,
-    ...Value[],
-  ];
-  const lists = { sums: rest.slice(0, sums), head: rest.slice(sums, sums + head), logits: rest.slice(sums + head, sums + head + logits) };
-  return { tick, slot, forward, backward, ring, left, loss, ...lists };
+function unflatten(values: readonly Value[], names: readonly string[]): TickState {
+  const [tick, slot, forward, backward, ring, loss, ...rest] = values as [Value, Value, Value, Value, Value, Value, ...Value[]];
+  const sums = new Map(names.map((name, i) => [name, ensure(rest[i], name)]));
+  return { tick, slot, forward, backward, ring, loss, sums, logits: rest.slice(names.length) };
 }

@@ -1,4 +1,3 @@
-import { vjp } from "@lapidary/compiler";
 import { type Graph, type GraphBuilder, type Value } from "@lapidary/ir";
 import type { Model, ParamValues, Pipeline, PipelineOrder } from "@lapidary/models";
 import { assert, ensure } from "@lapidary/std";
@@ -24,8 +23,6 @@ export interface PipelinePasses {
 export interface PassInputs extends PipelinePasses {
   /** The layers of a stage, for the rows of a microbatch. */
   readonly fragment: Graph;
-  /** The input of the first stage [B, T, D]. */
-  readonly x: Value;
   /** The parameters that no stage has: embedding, final norm, output projection. */
   readonly others: readonly string[];
 }
@@ -33,11 +30,9 @@ export interface PassInputs extends PipelinePasses {
 /** What an order of the phases computes. */
 export interface PassResult {
   readonly loss: Value;
-  /** The gradient of the input of the first stage [B, T, D]. */
-  readonly ofInput: Value;
   /** By stack. */
   readonly ofStacks: ReadonlyMap<string, Value>;
-  /** Of the parameters `others`, by the final norm and the loss. */
+  /** Of the parameters `others`. */
   readonly ofOthers: readonly Value[];
   /** Appends the logits f32[B, T, V]. */
   readonly logits: () => Value;
@@ -64,17 +59,8 @@ export function pipelinePasses(g: GraphBuilder, passes: PipelinePasses): Pipelin
   assert(B % microbatches === 0, "the number of microbatches divides the rows", B, microbatches);
   const stacks = new Set(pipeline.stacks.values());
   const others = [...weights.keys()].filter((name) => !stacks.has(name));
-  const x = pipeline.embed(g, weights, batch.tokens);
   const fragment = pipeline.stage(B / microbatches, T);
-  const { loss, ofInput, ofStacks, ofOthers, logits } = orders[pipeline.order](g, { ...passes, fragment, x, others });
-  const trained = others.map((name) => ensure(weights.get(name), name));
-  const ofEmbedding = g.inPhase("backward", () => vjp(g, [{ value: x, cotangent: ofInput }], trained));
-  const gradients = new Map(ofStacks);
-  g.inPhase("backward", () =>
-    others.forEach((name, i) => {
-      const [head, embedded] = [ensure(ofOthers[i], name), ofEmbedding[i]];
-      gradients.set(name, embedded === undefined ? head : g.named("gradient_sum", g.add(head, embedded)));
-    }),
-  );
+  const { loss, ofStacks, ofOthers, logits } = orders[pipeline.order](g, { ...passes, fragment, others });
+  const gradients = new Map([...ofStacks, ...others.map((name, i): [string, Value] => [name, ensure(ofOthers[i], name)])]);
   return { loss, gradients, logits };
 }
