@@ -6,6 +6,7 @@ import {
   type KernelReport,
   percent,
   type OtherAttention,
+  type PipelinePlan,
   type PlanReport,
   seconds,
   type SearchedPlan,
@@ -24,7 +25,7 @@ export interface FitText {
 
 /** The tables of `lapidary plan`. */
 export function planText(
-  { report, budget, shards, lossChunks, otherAttention, microbatches, experts }: StepPlan,
+  { report, budget, shards, lossChunks, otherAttention, microbatches, pipeline, experts }: StepPlan,
   fit: FitText,
   paint: Paint,
 ): string {
@@ -33,6 +34,7 @@ export function planText(
     `${parametersText(report)} · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts)${calibrationNote(report)} · bound by ${report.bound}`,
     `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
     ...(experts === undefined ? [] : [expertsText(experts)]),
+    ...(pipeline === undefined ? [] : [pipelineLine(pipeline)]),
     ...(lossChunks === 1 ? [] : [lossChunksText(lossChunks)]),
     ...(microbatches === undefined ? [] : microbatchLines(microbatches)),
     ...(otherAttention === undefined ? [] : [attentionLine(otherAttention)]),
@@ -104,6 +106,9 @@ const expertsText = (plan: ExpertPlan): string => {
   if (plan.dispatch === "dense") return `${head}, because every expert computes every token; none is dropped`;
   return `${head}; ${percent(plan.dropped_share_random)} of the choices dropped if they are random, more if the router prefers some experts`;
 };
+
+const pipelineLine = ({ order, stages, layers_per_stage: layers, microbatches, bubble_share: bubble }: PipelinePlan): string =>
+  `pipeline.order: ${order}, ${stages} stages of ${counted(layers, "layer")}, ${counted(microbatches, "microbatch", "microbatches")}; a stage has no microbatch for ${percent(bubble)} of the step`;
 
 /** @param count more than one piece */
 export const lossChunksText = (count: number): string =>
