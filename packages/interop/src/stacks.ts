@@ -38,7 +38,18 @@ export const readParam = (
   spec: Pick<ParamSpec, "name" | "dims" | "parts">,
   read: (name: string, dims: readonly number[]) => ArrayData,
 ): ArrayData =>
-  spec.parts === undefined ? read(spec.name, spec.dims) : stackArrays(spec.parts.map((part) => read(part, sliceDims(spec.dims, spec.parts?.length ?? 1))), spec.dims);
+  spec.parts === undefined
+    ? read(spec.name, spec.dims)
+    : stackArrays(
+        spec.parts.map((part) => read(part, sliceDims(spec.dims, spec.parts?.length ?? 1))),
+        spec.dims,
+      );
+
+/** A parameter from the parameters of a model without stages: itself, or the stack of its layers. */
+export const readLayers = async (
+  { name, dims, layers }: Pick<ParamSpec, "name" | "dims" | "layers">,
+  read: (name: string) => Promise<ArrayData>,
+): Promise<ArrayData> => (layers === undefined ? read(name) : stackArrays(await Promise.all(layers.map(read)), dims));
 
 /** As `readParam`, from a file. */
 export const readFileTensor = async (

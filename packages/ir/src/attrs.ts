@@ -14,8 +14,11 @@ export interface OpAttrs {
   parameter: { readonly name: string };
   constant: { readonly value: number; readonly dims: readonly number[]; readonly dtype: Dtype };
   iota: { readonly dims: readonly number[]; readonly dimension: number; readonly dtype: Dtype };
-  /** Standard normal numbers times `scale`: element i is a pure function of (key, global index i). */
-  rng_normal: { readonly dims: readonly number[]; readonly key: number; readonly scale: number };
+  /**
+   * Standard normal numbers times `scale`: element i is a pure function of (key, global index i). With `keys`, the leading dims consist of
+   * as many slices, and an element is a pure function of (key of its slice, index in the slice): a stack of arrays with own keys.
+   */
+  rng_normal: { readonly dims: readonly number[]; readonly key: number; readonly scale: number; readonly keys?: readonly number[] };
   /** Uniform numbers in (0, 1) from a key, an i32 scalar: element i is a pure function of (key, global index i). */
   rng_uniform: { readonly dims: readonly number[] };
   // repeated regions

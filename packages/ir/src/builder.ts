@@ -103,11 +103,12 @@ export class GraphBuilder implements GradientBuilder {
    *
    * @param initial the carried values of the first iteration
    * @param body receives the carried values of an iteration, and returns those of the next
+   * @param idle iterations without work for a chip, as a mean over the chips
    * @returns the carried values after the last iteration
    */
-  repeat(count: number, initial: readonly Value[], body: (carried: readonly Value[]) => readonly Value[]): Value[] {
+  repeat(count: number, initial: readonly Value[], body: (carried: readonly Value[]) => readonly Value[], idle = 0): Value[] {
     assert(this.current.region === undefined, "regions are not nested", this.name);
-    const region = { id: this.regions++, count };
+    const region = { id: this.regions++, count, ...(idle === 0 ? {} : { idle }) };
     return this.inScope(makeScope({ ...this.current, region }), () => {
       const carried = initial.map((value) => this.op("carry", [value], {}));
       const next = body(carried);
@@ -219,8 +220,9 @@ export class GraphBuilder implements GradientBuilder {
     return this.op("iota", [], { dims: type.dims, dimension, dtype: type.dtype });
   }
 
-  rngNormal(dims: readonly number[], key: number, scale: number): Value {
-    return this.op("rng_normal", [], { dims, key, scale });
+  /** `keys` of the slices of a stack, if they are drawn on their own; the first is `key`. */
+  rngNormal(dims: readonly number[], key: number, scale: number, keys?: readonly number[]): Value {
+    return this.op("rng_normal", [], { dims, key, scale, ...(keys === undefined ? {} : { keys }) });
   }
 
   /** Uniform numbers in (0, 1); `key` is an i32 scalar. */

@@ -12,6 +12,11 @@ export interface BatchedInputs {
   readonly inputs: ReadonlyMap<string, Value>;
   /** The names of the values begin with it. */
   readonly prefix: string;
+  /**
+   * Receives each output as soon as it is computed, and returns the value that takes its place. So a sum of outputs frees each of them
+   * before the next.
+   */
+  readonly onOutput?: (name: string, value: Value) => Value;
 }
 
 /**
@@ -20,7 +25,7 @@ export interface BatchedInputs {
  *
  * @returns by output of the fragment, an array with the leading dim
  */
-export function inlineBatched(g: GraphBuilder, fragment: Graph, { size, axis, inputs, prefix }: BatchedInputs): Map<string, Value> {
+export function inlineBatched(g: GraphBuilder, fragment: Graph, { size, axis, inputs, prefix, onOutput = (_, value) => value }: BatchedInputs): Map<string, Value> {
   const made: { readonly value: Value; readonly batched: boolean }[] = [];
   const { region, block } = g.scopeNow;
   const scopeOf = ({ scope }: Value): Value["scope"] => makeScope({ ...scope, block: scope.block ?? block, region });
@@ -33,13 +38,28 @@ export function inlineBatched(g: GraphBuilder, fragment: Graph, { size, axis, in
           [size, ...value.type.dims],
           value.type.dims.map((_, d) => d + 1),
         );
+  const results = new Map<string, Value>();
+  const outputsOf = new Map<number, string[]>();
+  for (const { name, value } of fragment.outputs) outputsOf.set(value, [...(outputsOf.get(value) ?? []), name]);
   for (const value of fragment.values) {
+    append(value);
+    for (const name of outputsOf.get(value.id) ?? []) {
+      const output = spread(ensure(made[value.id], "output"));
+      results.set(
+        name,
+        g.inBlock(value.scope.block, () => onOutput(name, output)),
+      );
+    }
+  }
+  return results;
+
+  function append(value: Value): void {
     if (value.op === "parameter") {
       const given = ensure(inputs.get(value.attrs.name), `input ${value.attrs.name}`);
       const batched = given.type.dims.length === value.type.dims.length + 1;
       assert(batched || given.type.dims.length === value.type.dims.length, "an input has the dims of its parameter", value.attrs.name);
       made.push({ value: given, batched });
-      continue;
+      return;
     }
     const operands = value.inputs.map((id) => ensure(made[id], "operand"));
     const scope = scopeOf(value);
@@ -50,7 +70,7 @@ export function inlineBatched(g: GraphBuilder, fragment: Graph, { size, axis, in
       // Equal constants of a pass are one value.
       const shared = value.op === "constant" ? g.splat(value.attrs.value, value.type) : undefined;
       made.push({ value: shared ?? g.push(value.op, ids, value.attrs, value.type, { ...extras, logicalAxes }), batched: false });
-      continue;
+      return;
     }
     const def = opDef<OpName>(value.op);
     const attrs = ensure(def.batch, `batching rule of ${value.op}`)(value.attrs, { size, axis });
@@ -62,7 +82,6 @@ export function inlineBatched(g: GraphBuilder, fragment: Graph, { size, axis, in
     const logicalAxes = value.logicalAxes === undefined ? undefined : [axis, ...value.logicalAxes];
     made.push({ value: g.op(value.op, arrays, attrs, { ...extras, logicalAxes }), batched: true });
   }
-  return new Map(fragment.outputs.map(({ name, value }) => [name, spread(ensure(made[value], "output"))]));
 }
 
 /** The start of a dynamic slice is the last operand, a scalar for all places. */

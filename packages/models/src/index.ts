@@ -31,15 +31,18 @@ export {
 } from "./model-config.js";
 export {
   atStage,
+  betweenStages,
   enterStage,
   type ForwardResult,
+  forwardTick,
   fromStage,
   partAt,
+  partsOf,
   runForward,
   runStages,
   withPart,
 } from "./pipeline/forward.js";
-export type { Pipeline, PipelineShape } from "./pipeline/pipelined-model.js";
+export { type Pipeline, type PipelineOrder, pipelineOrders, type PipelineShape } from "./pipeline/pipelined-model.js";
 export {
   type Dispatch,
   type ExpertLoad,

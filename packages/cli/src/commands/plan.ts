@@ -64,6 +64,7 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
           loss_chunks: one.lossChunks,
           other_attention: one.otherAttention ?? null,
           microbatches: one.microbatches ?? null,
+          pipeline: one.pipeline ?? null,
           experts: one.experts ?? null,
           context: one.context ?? null,
         }),

@@ -50,4 +50,5 @@ export {
 } from "./elementwise.js";
 export { pickedDim } from "./pick.js";
 export { reshapeFactors } from "./shape.js";
+export { normalElement } from "./structure.js";
 export { type ShiftPiece, shiftPieces } from "./shift.js";

@@ -50,7 +50,10 @@ const broadcastInDim = defineOp({
   }),
   linearIn: linearInFirst,
   localize: (attrs, _, output) => ({ ...attrs, dims: output }),
-  batch: ({ dims, broadcastDimensions }, { size }) => ({ dims: [size, ...dims], broadcastDimensions: [0, ...afterLeading(broadcastDimensions)] }),
+  batch: ({ dims, broadcastDimensions }, { size }) => ({
+    dims: [size, ...dims],
+    broadcastDimensions: [0, ...afterLeading(broadcastDimensions)],
+  }),
   flops: () => 0,
   evaluate: ([x], { broadcastDimensions: map }, out) => {
     const [data, dims] = [dataOf(x), x?.dims ?? []];

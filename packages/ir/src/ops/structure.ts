@@ -91,6 +91,19 @@ const iota = defineOp({
   },
 });
 
+/** An element of an array of normal numbers with `size` elements, by its index in the whole array. */
+export function normalElement(
+  { key, scale, keys = [key] }: { readonly key: number; readonly scale: number; readonly keys?: readonly number[] },
+  size: number,
+): (index: number) => number {
+  const inSlice = size / keys.length;
+  if (keys.length === 1) return (index) => normalAt(key, index) * scale;
+  return (index) => {
+    const slice = Math.floor(index / inSlice);
+    return normalAt(keys[slice] ?? key, index - slice * inSlice) * scale;
+  };
+}
+
 const rngNormal = defineOp({
   name: "rng_normal",
   arity: 0,
@@ -112,12 +125,14 @@ const rngNormal = defineOp({
   localize: (attrs, _, output) => ({ ...attrs, dims: output }),
   batch: null,
   flops: () => 0,
-  evaluate: (_, { key, scale }, out) =>
-    tensor(
+  evaluate: (_, attrs, out) => {
+    const element = normalElement(attrs, sizeOf(out.dims));
+    return tensor(
       "f32",
       out.dims,
-      Float64Array.from({ length: sizeOf(out.dims) }, (_v, i) => Math.fround(normalAt(key, i) * scale)),
-    ),
+      Float64Array.from({ length: sizeOf(out.dims) }, (_v, i) => Math.fround(element(i))),
+    );
+  },
 });
 
 const rngUniform = defineOp({

@@ -5,16 +5,18 @@ import type { Pipeline } from "./pipelined-model.js";
 
 /** The state of all stages [S, rows, T, D]. */
 export const stateAxes = ["stages", "batch", "activation_seq", "activation_embed"] as const;
+/** The state within a stage. Only rules of the sequence split its positions, so that matmuls have the other axes for their weights. */
+const withinAxes = ["stages", "batch", "seq", null] as const;
 /** What enters the first stage and leaves the last one [rows, T, D]: chips of all stages have a part of the positions. */
-export const borderAxes = ["batch", "pipeline_seq", "activation_embed"] as const;
+export const borderAxes = ["batch", "pipeline_seq", null] as const;
 
 export interface ForwardInputs {
   readonly pipeline: Pipeline;
   /** Of `Pipeline.stage`, for the rows of a microbatch. */
   readonly fragment: Graph;
   readonly weights: ParamValues;
-  /** The input of the first stage [B, T, D]. */
-  readonly x: Value;
+  /** i32[B, T] */
+  readonly tokens: Value;
   readonly microbatches: number;
   /** Whether the inputs of all stages are kept for a backward pass. */
   readonly keepInputs?: boolean;
@@ -39,31 +41,49 @@ export interface ForwardResult {
  */
 export function runForward(
   g: GraphBuilder,
-  { pipeline, fragment, weights, x, microbatches: M, keepInputs = false }: ForwardInputs,
+  { pipeline, fragment, weights, tokens, microbatches: M, keepInputs = false }: ForwardInputs,
 ): ForwardResult {
   const S = pipeline.stages;
   const ticks = M + S - 1;
-  const [B = 0, T = 0, D = 0] = x.type.dims;
-  assert(B % M === 0, "the number of microbatches divides the rows", B, M);
-  const rows = B / M;
-  const entering = g.reshape(g.constrain(x, borderAxes), [rows, M, T, D]);
-  const state = g.splat(0, tensorType("f32", [S, rows, T, D]));
-  const initial = [g.scalar(0, "i32"), state, g.splat(0, entering.type)];
+  const [B = 0, T = 0] = tokens.type.dims;
+  const parts = partsOf(g, tokens, M);
+  const one = ensure(fragment.values[0], "x").type;
+  const [rows = 0, , D = 0] = one.dims;
+  const state = g.splat(0, tensorType("f32", [S, ...one.dims]));
+  const initial = [g.scalar(0, "i32"), state, g.splat(0, tensorType("f32", [rows, M, T, D]))];
   if (keepInputs) initial.push(g.splat(0, tensorType("f32", [ticks, ...state.type.dims])));
-  const [, , output, inputs] = g.repeat(ticks, initial, (carried) =>
+  const tickOf = (carried: readonly Value[]): Value[] =>
     g.scope("forward_tick", () => {
       const [tick, before, left, kept] = carried as [Value, Value, Value, Value | undefined];
-      const moved = g.named("to_next_stage", g.shift(before, 0, 1, false));
-      const input = g.named("input", enterStage(g, atStage(g, state, 0), partAt(g, entering, tick), moved));
-      const y = runStages(g, pipeline, fragment, weights, new Map([["x", input]]), "forward_tick.").get("y");
-      const last = fromStage(g, ensure(y, "output"), S - 1);
-      const written = withPart(g, left, last, g.offset(tick, 1 - S));
+      const { input, output: y } = forwardTick(g, { pipeline, fragment, weights }, partAt(g, parts, tick), before);
+      const written = withPart(g, left, fromStage(g, y, S - 1), g.offset(tick, 1 - S));
       const keptNext = kept === undefined ? [] : [g.dynamicUpdateSlice(kept, g.reshape(input, [1, ...state.type.dims]), tick, 0)];
-      return [g.offset(tick, 1), ensure(y, "output"), written, ...keptNext];
-    }),
-  ) as [Value, Value, Value, Value | undefined];
+      return [g.offset(tick, 1), y, written, ...keptNext];
+    });
+  const [, , output, inputs] = g.repeat(ticks, initial, tickOf, S - 1) as [Value, Value, Value, Value | undefined];
   return { output: g.reshape(output, [B, T, D]), inputs };
 }
+
+/**
+ * One forward tick of all stages.
+ *
+ * @param tokens of the microbatch that enters the first stage i32[rows, T]
+ * @param before the outputs of the stages in the tick before [S, rows, T, D]
+ */
+export function forwardTick(
+  g: GraphBuilder,
+  { pipeline, fragment, weights }: Pick<ForwardInputs, "pipeline" | "fragment" | "weights">,
+  tokens: Value,
+  before: Value,
+): { readonly input: Value; readonly output: Value } {
+  const moved = g.named("to_next_stage", g.shift(before, 0, 1, false));
+  const input = g.named("input", enterStage(g, atStage(g, before, 0), pipeline.embed(g, weights, tokens), moved));
+  const y = runStages(g, pipeline, fragment, weights, new Map([["x", input]]), "forward_tick.").get("y");
+  return { input, output: betweenStages(g, ensure(y, "output")) };
+}
+
+/** A state that moves to another stage. */
+export const betweenStages = (g: GraphBuilder, state: Value): Value => g.constrain(state, stateAxes);
 
 /** Appends a fragment of a stage for all stages at once. */
 export function runStages(
@@ -73,10 +93,12 @@ export function runStages(
   weights: ParamValues,
   states: ReadonlyMap<string, Value>,
   prefix: string,
+  onOutput?: (name: string, value: Value) => Value,
 ): Map<string, Value> {
   const stack = (name: string): [string, Value] => [name, ensure(weights.get(ensure(stacks.get(name), name)), name)];
-  const inputs = new Map([...states, ...[...stacks.keys()].map(stack)]);
-  return inlineBatched(g, fragment, { size: stages, axis: "stages", inputs, prefix });
+  const within = [...states].map(([name, state]): [string, Value] => [name, g.constrain(state, withinAxes)]);
+  const inputs = new Map([...within, ...[...stacks.keys()].map(stack)]);
+  return inlineBatched(g, fragment, { size: stages, axis: "stages", inputs, prefix, ...(onOutput === undefined ? {} : { onOutput }) });
 }
 
 /** Where a state [S, …] is that of the stage. */
@@ -96,6 +118,13 @@ export function enterStage(g: GraphBuilder, isNext: Value, next: Value, moved: V
 export function fromStage(g: GraphBuilder, state: Value, stage: number): Value {
   const only = g.select(atStage(g, state, stage), state, g.splat(0, state.type));
   return g.named("from_stage", g.constrain(g.reduce(only, [0], "sum"), borderAxes));
+}
+
+/** [B, …] as [B/M, M, …]: part m has the rows m, m + M and so on. */
+export function partsOf(g: GraphBuilder, x: Value, parts: number): Value {
+  const [B = 0, ...rest] = x.type.dims;
+  assert(B % parts === 0, "the number of microbatches divides the rows", B, parts);
+  return g.reshape(x, [B / parts, parts, ...rest]);
 }
 
 /** Part `index` of [rows, M, T, D]: [rows, T, D]. An index outside is that of the nearest part. */

@@ -1,23 +1,35 @@
 import { type Graph, GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import { assert, ensure } from "@lapidary/std";
 import { type BuildOptions, decoderLayer, embedTokens, finalNormed, makePass, residual } from "../decoder.js";
+import { embedding } from "../decoder-params.js";
 import type { ModelConfig } from "../model-config.js";
 import type { Model, ParamSpec, ParamValues } from "../model.js";
-import { runForward } from "./forward.js";
+import { borderAxes, runForward } from "./forward.js";
 import { stackParams } from "./stage-params.js";
 
 /** How many stages the layers of a model are divided into. */
 export interface PipelineShape {
   /** The size of the mesh axis `stage`. */
   readonly stages: number;
+  /** The order of the phases; `gpipe` by default. */
+  readonly order?: PipelineOrder;
 }
 
+/**
+ * `gpipe`: all microbatches forward, then all backward. `1f1b`: each microbatch backward as soon as possible, so that fewer inputs of stages
+ * are kept.
+ */
+export const pipelineOrders = ["gpipe", "1f1b"] as const;
+export type PipelineOrder = (typeof pipelineOrders)[number];
+
 /** The parts of a model that a pipeline computes at different times. */
-export interface Pipeline extends PipelineShape {
+export interface Pipeline extends Required<PipelineShape> {
   readonly layersPerStage: number;
   /** By parameter of the fragment of a stage: the stack that has its value for each stage. */
   readonly stacks: ReadonlyMap<string, string>;
-  /** tokens i32[B, T] → the input of the first stage [B, T, D] */
+  /** The parameter that `embed` reads. */
+  readonly embedding: string;
+  /** tokens i32[rows, T] → the input of the first stage [rows, T, D] */
   embed(g: GraphBuilder, params: ParamValues, tokens: Value): Value;
   /**
    * The layers of one stage as a graph: `x` [rows, T, D] and the weights → `y` [rows, T, D]. All stages compute the same graph with other
@@ -32,15 +44,18 @@ export interface Pipeline extends PipelineShape {
  * A model whose weights of layers are stacks over the stages of a pipeline. Layer l of stage s is layer s · layers a stage + l. Without a
  * cache of keys, all stages compute at once, one part of the batch each. With a cache, the layers are computed one after the other.
  */
-export function pipelinedModel(plain: Model, config: ModelConfig, build: BuildOptions, { stages }: PipelineShape): Model {
+export function pipelinedModel(plain: Model, config: ModelConfig, build: BuildOptions, { stages, order = "gpipe" }: PipelineShape): Model {
   const layersPerStage = config.layers / stages;
   assert(Number.isInteger(layersPerStage), "the number of stages divides the layers", config.layers, stages);
   const params = stackParams(plain.params, layersPerStage, stages);
   const pipeline: Pipeline = {
     stages,
+    order,
     layersPerStage,
     stacks: new Map(params.flatMap((spec) => (spec.layers === undefined ? [] : [[ensure(spec.layers[0], "layer"), spec.name] as const]))),
-    embed: (g, weights, tokens) => embedTokens(g, config, weights, tokens),
+    embedding,
+    embed: (g, weights, tokens) =>
+      g.constrain(embedTokens(g, config, weights, g.constrain(tokens, borderAxes.slice(0, 2))), borderAxes),
     stage: (rows, positions) => traceStage(config, build, plain.params, { rows, positions, layersPerStage }),
     final: (g, weights, x) => finalNormed(g, config, weights, x),
   };
@@ -53,9 +68,8 @@ export function pipelinedModel(plain: Model, config: ModelConfig, build: BuildOp
       if (Object.values(others).some((option) => option !== undefined))
         return plain.hidden(g, unstacked(g, params, weights), tokens, options);
       const [B = 0, T = 0] = tokens.type.dims;
-      const x = pipeline.embed(g, weights, tokens);
       const fragment = pipeline.stage(B / microbatches, T);
-      return pipeline.final(g, weights, runForward(g, { pipeline, fragment, weights, x, microbatches }).output);
+      return pipeline.final(g, weights, runForward(g, { pipeline, fragment, weights, tokens, microbatches }).output);
     },
   };
 }

@@ -18,6 +18,7 @@ import {
   programHash,
 } from "./plan-job.js";
 import type { PlanSubject } from "./plan-subject.js";
+import { type PipelinePlan, pipelinePlanOf } from "./pipeline-plan.js";
 import { overridesOf, type PlanChoice } from "./plan-choice.js";
 import { searchJob } from "./search-job.js";
 
@@ -26,6 +27,7 @@ export { gigabytes, type KernelReport, percent, type PlanReport, seconds } from 
 export type { ContextPlan, ExpertPlan } from "@lapidary/training";
 export type { FitAdvice } from "./fit-advice.js";
 export type { GradientSumsPlan, OtherAttention } from "./plan-job.js";
+export type { PipelinePlan } from "./pipeline-plan.js";
 export { type PlanSubject, planSubject } from "./plan-subject.js";
 export { type ProgramPlan, type ProgramsPlan, planPrograms, type VariantPlan } from "./programs-plan.js";
 
@@ -41,6 +43,8 @@ export interface StepPlan {
   readonly otherAttention: OtherAttention | undefined;
   /** With microbatches: their number, and the step with both ways to add their gradients, that of the job first. */
   readonly microbatches: { readonly count: number; readonly sums: readonly GradientSumsPlan[] } | undefined;
+  /** The stages of a pipeline; undefined if there are none. */
+  readonly pipeline: PipelinePlan | undefined;
   /** What the experts of a mixture compute; undefined if the model has none. */
   readonly experts: ExpertPlan | undefined;
   /** How attention is divided over parts of a row; undefined if a row is on one chip. */
@@ -81,6 +85,7 @@ export function planStep(
     lossChunks: lossChunkCount(simulation.program.global),
     otherAttention: otherAttention(job, planned),
     microbatches: sums === undefined ? undefined : { count: job.train.microbatches ?? 1, sums },
+    pipeline: pipelinePlanOf(job, report),
     experts: expertPlanOf(job),
     context: contextPlanOf(job),
     shards: weightShards(simulation.program.chip, simulation.program.global),

@@ -20,7 +20,7 @@ export function buildOptionsOf(job: Built): BuildOptions {
     ...(headExchange === undefined ? {} : { headExchange }),
     ...(job.context?.strategy === "ring" && parts > 1 ? { ringParts: parts } : {}),
     ...(job.context?.balance === true && parts > 1 ? { balancedParts: parts } : {}),
-    ...(stages === 1 ? {} : { pipeline: { stages } }),
+    ...(stages === 1 ? {} : { pipeline: { stages, order: job.pipeline?.order ?? "gpipe" } }),
   };
 }
 

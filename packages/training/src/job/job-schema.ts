@@ -1,6 +1,6 @@
 import { rematPolicies } from "@lapidary/compiler";
 import { filterNames } from "@lapidary/data";
-import { f32Number } from "@lapidary/models";
+import { f32Number, pipelineOrders } from "@lapidary/models";
 import { z } from "zod";
 import { optimizerSchema, scheduleSchema } from "../optimizer/optimizer-config.js";
 import { modelChangeSchema } from "./model-base.js";
@@ -360,16 +360,14 @@ const contextSchema = z.strictObject({
     ),
 });
 
-/** Orders of the phases of a pipeline. */
-const pipelineOrders = ["gpipe"] as const;
-export type PipelineOrder = (typeof pipelineOrders)[number];
-
 /** The layers as stages on the mesh axis `stage`. `train.microbatches` parts of the batch are in the stages at the same time. */
 const pipelineSchema = z.strictObject({
   order: z
     .enum(pipelineOrders)
     .default("gpipe")
-    .describe("gpipe: all microbatches forward, then all backward. The inputs of the stages are kept between them"),
+    .describe(
+      "gpipe: all microbatches forward, then all backward; M + S − 1 inputs of a stage are kept. 1f1b: a microbatch backward as soon as its last stage is done; 2S − 1 are kept",
+    ),
   layers_per_stage: count.optional().describe("Layers of a stage; by default the layers of the model, divided by the stages"),
 });
 

@@ -6,7 +6,7 @@ import { applyUpdate, type StepUpdate } from "./apply-update.js";
 import { type BatchShape, batchParameters } from "./batch-inputs.js";
 import { loadMetrics, loadSums, loadTypes } from "./expert-load.js";
 import { accumulate, type PartObjective } from "./microbatches.js";
-import { pipelinePasses } from "./pipeline-passes.js";
+import { pipelinePasses } from "./pipeline/passes.js";
 import { type LossChunks, type Objective, stepLoss } from "./token-loss.js";
 import { paramName, stateParameter, trainState } from "./train-state.js";
 
@@ -66,8 +66,10 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
   };
   if (model.pipeline !== undefined) {
     const { pipeline } = model;
-    const { loss, gradients, count: counted, logits } = pipelinePasses(g, { model, pipeline, weights, batch, microbatches: count, chunks });
-    update({ loss, gradients: model.params.map(({ name }) => ensure(gradients.get(name), name)) }, counted, []);
+    const total = g.named("tokens_counted", g.reduce(batch.mask, [0, 1], "sum"));
+    const passes = { model, pipeline, weights, batch, microbatches: count, chunks, total, withLogits };
+    const { loss, gradients, logits } = pipelinePasses(g, passes);
+    update({ loss, gradients: model.params.map(({ name }) => ensure(gradients.get(name), name)) }, total, []);
     if (withLogits) g.output("logits", logits());
     return g.finish();
   }
