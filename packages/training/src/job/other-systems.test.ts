@@ -2,6 +2,7 @@ import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/str
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LapidaryError } from "@lapidary/std";
+import { foreignKeyRemedy } from "./foreign-keys.js";
 import { resolveJob } from "./load-job.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
@@ -47,12 +48,16 @@ describe("names of other systems", () => {
       ["max_target_length=32", /train\.seq/],
       ["capacity_factor=1.25", /moe\.capacity_factor/],
       ["context_parallel_strategy=ring", /context\.strategy/],
-      ["context_parallel_load_balance=true", /no counterpart/],
+      ["context_parallel_load_balance=true", /write context\.balance/],
     ] as const) {
       const error = refusal(key);
       deepStrictEqual([error.code, error.exit, error.location], ["LAP_CONFIG_UNKNOWN_KEY", 2, `override ${key}`]);
       match(error.remedy ?? "", remedy, key);
     }
+  });
+
+  it("a key whose counterpart a job does not have is named as such", () => {
+    match(foreignKeyRemedy("context_parallel_load_balance", true, ["context.strategy"]) ?? "", /no counterpart/);
   });
 
   it("a misspelt key of Lapidary has the nearest key as its remedy", () => {
@@ -114,8 +119,22 @@ describe("experts and context of a job", () => {
       ["LAP_PIPELINE_LAYOUT", /stage: 4/, "model=e2e/golden/families/llama", "train.seq=64", onStages(8)],
       ["LAP_PIPELINE_LAYOUT", /no number of stages/, "model=e2e/golden/families/gemma3", "train.seq=64", onStages(2)],
       ["LAP_PIPELINE_LAYOUT", /axis expert/, mixture, "train.seq=64", onStages(2)],
-      ["LAP_PIPELINE_LAYOUT", /layers_per_stage: 2/, "model=e2e/golden/families/llama", "train.seq=64", onStages(2), "pipeline.layers_per_stage=3"],
-      ["LAP_MESH_INDIVISIBLE", /use 2 microbatches/, "model=e2e/golden/families/llama", "train.seq=64", onStages(2), "train.microbatches=3"],
+      [
+        "LAP_PIPELINE_LAYOUT",
+        /layers_per_stage: 2/,
+        "model=e2e/golden/families/llama",
+        "train.seq=64",
+        onStages(2),
+        "pipeline.layers_per_stage=3",
+      ],
+      [
+        "LAP_MESH_INDIVISIBLE",
+        /use 2 microbatches/,
+        "model=e2e/golden/families/llama",
+        "train.seq=64",
+        onStages(2),
+        "train.microbatches=3",
+      ],
       ["LAP_MESH_POD_AXIS", /pod: 4/, "model=e2e/golden/families/llama", "train.seq=64", "pods=4", "mesh={ data: 512, stage: 2 }"],
     ] as const) {
       const error = refusal(batch, ...overrides);
