@@ -62,7 +62,7 @@ const mostGroups = 5;
  * The dims after each broadcast from `from` to `to`, the last of them `to`. TensorFlow merges neighbouring dims that are both repeated or both
  * kept, and refuses more than five such groups.
  */
-export function broadcastSteps(from: readonly number[], to: readonly number[]): (readonly number[])[] {
+function broadcastSteps(from: readonly number[], to: readonly number[]): (readonly number[])[] {
   const steps: (readonly number[])[] = [];
   for (let current = from; steps.length === 0 || !sameDims(current, to); ) {
     let next = current;

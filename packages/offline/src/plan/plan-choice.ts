@@ -30,7 +30,7 @@ export interface PlanChoice {
 }
 
 /** The chips of a pod along `data`; not an integer if the other axes do not divide the pod. */
-export const dataChips = ({ model, expert, context }: PlanChoice, chips: number): number => chips / (model * expert * context);
+const dataChips = ({ model, expert, context }: PlanChoice, chips: number): number => chips / (model * expert * context);
 
 /** The overrides of a choice, for `lapidary plan`. */
 export function overridesOf(
