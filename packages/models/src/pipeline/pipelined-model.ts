@@ -54,8 +54,7 @@ export function pipelinedModel(plain: Model, config: ModelConfig, build: BuildOp
     layersPerStage,
     stacks: new Map(params.flatMap((spec) => (spec.layers === undefined ? [] : [[ensure(spec.layers[0], "layer"), spec.name] as const]))),
     embedding,
-    embed: (g, weights, tokens) =>
-      g.constrain(embedTokens(g, config, weights, g.constrain(tokens, borderAxes.slice(0, 2))), borderAxes),
+    embed: (g, weights, tokens) => g.constrain(embedTokens(g, config, weights, g.constrain(tokens, borderAxes.slice(0, 2))), borderAxes),
     stage: (rows, positions) => traceStage(config, build, plain.params, { rows, positions, layersPerStage }),
     final: (g, weights, x) => finalNormed(g, config, weights, x),
   };

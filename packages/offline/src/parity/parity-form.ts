@@ -39,7 +39,10 @@ export function parityForm(
 ): ParityForm {
   for (const override of overrides) checkOverride(override);
   const { axes } = plan.mesh;
-  const isPlain = strategy === undefined && overrides.length === 0 && !axes.some(({ name }) => name === "expert" || name === "context" || name === "stage");
+  const isPlain =
+    strategy === undefined &&
+    overrides.length === 0 &&
+    !axes.some(({ name }) => name === "expert" || name === "context" || name === "stage");
   const count = plan.chunks?.count ?? 1;
   if (isPlain) {
     const rules = defaultRules(plan.mesh, paramsOf(config));

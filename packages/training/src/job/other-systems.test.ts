@@ -112,8 +112,22 @@ describe("experts and context of a job", () => {
       ["LAP_PIPELINE_LAYOUT", /stage: 4/, "model=e2e/golden/families/llama", "train.seq=64", onStages(8)],
       ["LAP_PIPELINE_LAYOUT", /no number of stages/, "model=e2e/golden/families/gemma3", "train.seq=64", onStages(2)],
       ["LAP_PIPELINE_LAYOUT", /axis expert/, mixture, "train.seq=64", onStages(2)],
-      ["LAP_PIPELINE_LAYOUT", /layers_per_stage: 2/, "model=e2e/golden/families/llama", "train.seq=64", onStages(2), "pipeline.layers_per_stage=3"],
-      ["LAP_MESH_INDIVISIBLE", /use 2 microbatches/, "model=e2e/golden/families/llama", "train.seq=64", onStages(2), "train.microbatches=3"],
+      [
+        "LAP_PIPELINE_LAYOUT",
+        /layers_per_stage: 2/,
+        "model=e2e/golden/families/llama",
+        "train.seq=64",
+        onStages(2),
+        "pipeline.layers_per_stage=3",
+      ],
+      [
+        "LAP_MESH_INDIVISIBLE",
+        /use 2 microbatches/,
+        "model=e2e/golden/families/llama",
+        "train.seq=64",
+        onStages(2),
+        "train.microbatches=3",
+      ],
       ["LAP_MESH_POD_AXIS", /pod: 4/, "model=e2e/golden/families/llama", "train.seq=64", "pods=4", "mesh={ data: 512, stage: 2 }"],
     ] as const) {
       const error = refusal(batch, ...overrides);

@@ -79,7 +79,12 @@ export class BackwardPhase {
 }
 
 /** The yields of sums as gradients of parameters, which ZeRO splits. */
-export const asGradients = (g: GraphBuilder, { params }: Pick<Model, "params">, names: readonly string[], sums: readonly Value[]): Value[] =>
+export const asGradients = (
+  g: GraphBuilder,
+  { params }: Pick<Model, "params">,
+  names: readonly string[],
+  sums: readonly Value[],
+): Value[] =>
   names.map((name, i) => {
     const spec = ensure(
       params.find((param) => param.name === name),
