@@ -3,7 +3,8 @@ export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-
 export { hasSameHistory, mixtureRequestOf } from "./inputs/pipeline-data.js";
 export { modelOfSet } from "./inputs/check-parameter-set.js";
 export { axesOverPods, podAxis } from "./job/axis-names.js";
-export { buildOptionsOf, stagesOf } from "./job/build-options.js";
+export { stagesOf } from "./job/axis-sizes.js";
+export { buildOptionsOf } from "./job/build-options.js";
 export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";
 export { isRecipePath, jobJsonSchema, loraTargetModules, type RecipePath } from "./job/job-schema.js";

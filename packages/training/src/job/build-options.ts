@@ -1,6 +1,7 @@
 import type { BuildOptions, Dispatch, HeadExchange } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { checkPipeline } from "./check-pipeline.js";
+import { sizeOfAxes, stagesOf } from "./axis-sizes.js";
 import type { ConfigSource } from "./config-source.js";
 import { defaultCapacityFactor } from "./job-schema.js";
 import type { ResolvedJob } from "./resolved-job.js";
@@ -36,12 +37,6 @@ function headExchangeOf({ context, mesh, rules, model: { config } }: Built): Hea
     if (groups % repeats === 0 && (config.kvHeads * repeats) % parts === 0) return { kvHeads: config.kvHeads * repeats };
   return undefined;
 }
-
-/** Stages of the pipeline; 1 if the layers are not divided. */
-export const stagesOf = ({ mesh, rules }: Pick<ResolvedJob, "mesh" | "rules">): number => sizeOfAxes(mesh, rules["stages"] ?? []);
-
-const sizeOfAxes = (mesh: ResolvedJob["mesh"], axes: readonly string[]): number =>
-  mesh.reduce((n, { name, size }) => (axes.includes(name) ? n * size : n), 1);
 
 /** The recipes whose programs use these options. */
 const recipesOfOptions: readonly (string | undefined)[] = [undefined, "sft"];
