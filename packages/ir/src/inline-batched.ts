@@ -25,7 +25,11 @@ export interface BatchedInputs {
  *
  * @returns by output of the fragment, an array with the leading dim
  */
-export function inlineBatched(g: GraphBuilder, fragment: Graph, { size, axis, inputs, prefix, onOutput = (_, value) => value }: BatchedInputs): Map<string, Value> {
+export function inlineBatched(
+  g: GraphBuilder,
+  fragment: Graph,
+  { size, axis, inputs, prefix, onOutput = (_, value) => value }: BatchedInputs,
+): Map<string, Value> {
   const made: { readonly value: Value; readonly batched: boolean }[] = [];
   const { region, block } = g.scopeNow;
   const scopeOf = ({ scope }: Value): Value["scope"] => makeScope({ ...scope, block: scope.block ?? block, region });

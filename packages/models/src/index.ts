@@ -1,5 +1,6 @@
 export { countedLoss, meanLoss, tokenLosses } from "./cross-entropy.js";
-export { type BuildOptions, buildModel, paramsOf } from "./decoder.js";
+export { buildModel, paramsOf } from "./decoder.js";
+export type { BuildOptions } from "./decoder-layers.js";
 export { capacityOf } from "./layers/capacity.js";
 export type { HeadExchange } from "./layers/head-exchange.js";
 export { fromBalanced, toBalanced } from "./layers/positions.js";
@@ -42,7 +43,7 @@ export {
   runStages,
   withPart,
 } from "./pipeline/forward.js";
-export { type Pipeline, type PipelineOrder, pipelineOrders, type PipelineShape } from "./pipeline/pipelined-model.js";
+export { type Pipeline, type PipelineOrder, pipelineOrders, type PipelineShape } from "./pipeline/pipeline.js";
 export {
   type Dispatch,
   type ExpertLoad,

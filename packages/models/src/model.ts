@@ -1,6 +1,6 @@
 import type { GraphBuilder, LogicalAxes, Value } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
-import type { Pipeline } from "./pipeline/pipelined-model.js";
+import type { Pipeline } from "./pipeline/pipeline.js";
 
 /** How the elements of a parameter are drawn. Normal numbers have mean 0 and standard deviation `scale`. */
 export type ParamInit = { readonly kind: "normal"; readonly scale: number } | { readonly kind: "zeros" | "ones" };

@@ -3,8 +3,9 @@ export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-
 export { hasSameHistory, mixtureRequestOf } from "./inputs/pipeline-data.js";
 export { modelOfSet } from "./inputs/check-parameter-set.js";
 export { axesOverPods, podAxis } from "./job/axis-names.js";
+export { stagesOf } from "./job/axis-sizes.js";
 export { type ContextPlan, contextPlanOf } from "./job/context-plan.js";
-export { buildOptionsOf, contextProblem, stagesOf } from "./job/build-options.js";
+export { buildOptionsOf, contextProblem } from "./job/build-options.js";
 export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";
 export {

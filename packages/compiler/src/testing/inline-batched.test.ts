@@ -1,5 +1,16 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
-import { type Graph, GraphBuilder, inlineBatched, interpret, isFloat, parametersOf, type Tensor, tensor, type Value, verifyGraph } from "@lapidary/ir";
+import {
+  type Graph,
+  GraphBuilder,
+  inlineBatched,
+  interpret,
+  isFloat,
+  parametersOf,
+  type Tensor,
+  tensor,
+  type Value,
+  verifyGraph,
+} from "@lapidary/ir";
 import { ensure, seededRandom } from "@lapidary/std";
 import fc from "fast-check";
 import { randomGraph, randomInputs, withGradients } from "./random-graph.js";

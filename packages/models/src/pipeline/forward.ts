@@ -1,16 +1,16 @@
 import { type Graph, type GraphBuilder, inlineBatched, tensorType, type Value } from "@lapidary/ir";
 import { assert, ensure } from "@lapidary/std";
 import type { ParamValues } from "../model.js";
-import type { Pipeline } from "./pipelined-model.js";
+import type { Pipeline } from "./pipeline.js";
 
 /** The state of all stages [S, rows, T, D]. */
-export const stateAxes = ["stages", "batch", "activation_seq", "activation_embed"] as const;
+const stateAxes = ["stages", "batch", "activation_seq", "activation_embed"] as const;
 /** The state within a stage. Only rules of the sequence split its positions, so that matmuls have the other axes for their weights. */
 const withinAxes = ["stages", "batch", "seq", null] as const;
 /** What enters the first stage and leaves the last one [rows, T, D]: chips of all stages have a part of the positions. */
 export const borderAxes = ["batch", "pipeline_seq", null] as const;
 
-export interface ForwardInputs {
+interface ForwardInputs {
   readonly pipeline: Pipeline;
   /** Of `Pipeline.stage`, for the rows of a microbatch. */
   readonly fragment: Graph;
@@ -78,22 +78,26 @@ export function forwardTick(
 ): { readonly input: Value; readonly output: Value } {
   const moved = g.named("to_next_stage", g.shift(before, 0, 1, false));
   const input = g.named("input", enterStage(g, atStage(g, before, 0), pipeline.embed(g, weights, tokens), moved));
-  const y = runStages(g, pipeline, fragment, weights, new Map([["x", input]]), "forward_tick.").get("y");
+  const states = new Map([["x", input]]);
+  const y = runStages(g, { pipeline, fragment, weights }, { states, prefix: "forward_tick." }).get("y");
   return { input, output: betweenStages(g, ensure(y, "output")) };
 }
 
 /** A state that moves to another stage. */
 export const betweenStages = (g: GraphBuilder, state: Value): Value => g.constrain(state, stateAxes);
 
+/** The states of a fragment by its parameters, and what is done with its outputs: see `inlineBatched`. */
+interface StageStates {
+  readonly states: ReadonlyMap<string, Value>;
+  readonly prefix: string;
+  readonly onOutput?: (name: string, value: Value) => Value;
+}
+
 /** Appends a fragment of a stage for all stages at once. */
 export function runStages(
   g: GraphBuilder,
-  { stages, stacks }: Pipeline,
-  fragment: Graph,
-  weights: ParamValues,
-  states: ReadonlyMap<string, Value>,
-  prefix: string,
-  onOutput?: (name: string, value: Value) => Value,
+  { pipeline: { stages, stacks }, fragment, weights }: Pick<ForwardInputs, "pipeline" | "fragment" | "weights">,
+  { states, prefix, onOutput }: StageStates,
 ): Map<string, Value> {
   const stack = (name: string): [string, Value] => [name, ensure(weights.get(ensure(stacks.get(name), name)), name)];
   const within = [...states].map(([name, state]): [string, Value] => [name, g.constrain(state, withinAxes)]);

@@ -1,44 +1,12 @@
 import { type Graph, GraphBuilder, tensorType, type Value } from "@lapidary/ir";
 import { assert, ensure } from "@lapidary/std";
-import { type BuildOptions, decoderLayer, embedTokens, finalNormed, makePass, residual } from "../decoder.js";
+import { type BuildOptions, decoderLayer, embedTokens, finalNormed, makePass, residual } from "../decoder-layers.js";
 import { embedding } from "../decoder-params.js";
 import type { ModelConfig } from "../model-config.js";
 import type { Model, ParamSpec, ParamValues } from "../model.js";
 import { borderAxes, runForward } from "./forward.js";
+import type { Pipeline, PipelineShape } from "./pipeline.js";
 import { stackParams } from "./stage-params.js";
-
-/** How many stages the layers of a model are divided into. */
-export interface PipelineShape {
-  /** The size of the mesh axis `stage`. */
-  readonly stages: number;
-  /** The order of the phases; `gpipe` by default. */
-  readonly order?: PipelineOrder;
-}
-
-/**
- * `gpipe`: all microbatches forward, then all backward. `1f1b`: each microbatch backward as soon as possible, so that fewer inputs of stages
- * are kept.
- */
-export const pipelineOrders = ["gpipe", "1f1b"] as const;
-export type PipelineOrder = (typeof pipelineOrders)[number];
-
-/** The parts of a model that a pipeline computes at different times. */
-export interface Pipeline extends Required<PipelineShape> {
-  readonly layersPerStage: number;
-  /** By parameter of the fragment of a stage: the stack that has its value for each stage. */
-  readonly stacks: ReadonlyMap<string, string>;
-  /** The parameter that `embed` reads. */
-  readonly embedding: string;
-  /** tokens i32[rows, T] → the input of the first stage [rows, T, D] */
-  embed(g: GraphBuilder, params: ParamValues, tokens: Value): Value;
-  /**
-   * The layers of one stage as a graph: `x` [rows, T, D] and the weights → `y` [rows, T, D]. All stages compute the same graph with other
-   * weights.
-   */
-  stage(rows: number, positions: number): Graph;
-  /** The output of the last stage → final hidden state, normalised. */
-  final(g: GraphBuilder, params: ParamValues, x: Value): Value;
-}
 
 /**
  * A model whose weights of layers are stacks over the stages of a pipeline. Layer l of stage s is layer s · layers a stage + l. Without a
@@ -54,8 +22,7 @@ export function pipelinedModel(plain: Model, config: ModelConfig, build: BuildOp
     layersPerStage,
     stacks: new Map(params.flatMap((spec) => (spec.layers === undefined ? [] : [[ensure(spec.layers[0], "layer"), spec.name] as const]))),
     embedding,
-    embed: (g, weights, tokens) =>
-      g.constrain(embedTokens(g, config, weights, g.constrain(tokens, borderAxes.slice(0, 2))), borderAxes),
+    embed: (g, weights, tokens) => g.constrain(embedTokens(g, config, weights, g.constrain(tokens, borderAxes.slice(0, 2))), borderAxes),
     stage: (rows, positions) => traceStage(config, build, plain.params, { rows, positions, layersPerStage }),
     final: (g, weights, x) => finalNormed(g, config, weights, x),
   };

@@ -2,10 +2,10 @@ import { ensure } from "@lapidary/std";
 import { type ParamSpec, storedTensors } from "../model.js";
 
 /** Names of stacks begin with it: `model.stages.layers.0.mlp.up_proj.weight` has a slice for the first layer of each stage. */
-export const stagePrefix = "model.stages.";
+const stagePrefix = "model.stages.";
 
 /** The layer of the model that is layer `layer` of a stage. */
-export const layerOfStage = (stage: number, layer: number, layersPerStage: number): number => stage * layersPerStage + layer;
+const layerOfStage = (stage: number, layer: number, layersPerStage: number): number => stage * layersPerStage + layer;
 
 /**
  * The parameters of a pipeline: the arrays [out, in] of one layer of every stage become one array [stages, out, in]. A checkpoint stores

@@ -1,6 +1,7 @@
 import { type BuildOptions, type Dispatch, type HeadExchange, layerTypesOf } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { checkPipeline } from "./check-pipeline.js";
+import { sizeOfAxes, stagesOf } from "./axis-sizes.js";
 import type { ConfigSource } from "./config-source.js";
 import { defaultCapacityFactor } from "./job-schema.js";
 import type { ResolvedJob } from "./resolved-job.js";
@@ -42,12 +43,6 @@ function headExchangeOf({ context, mesh, rules, model: { config } }: Built): Hea
 
 /** Parts of a row in attention; 1 if nothing splits the sequence. */
 export const seqPartsOfJob = ({ mesh, rules }: Pick<ResolvedJob, "mesh" | "rules">): number => sizeOfAxes(mesh, rules["seq"] ?? []);
-
-/** Stages of the pipeline; 1 if the layers are not divided. */
-export const stagesOf = ({ mesh, rules }: Pick<ResolvedJob, "mesh" | "rules">): number => sizeOfAxes(mesh, rules["stages"] ?? []);
-
-const sizeOfAxes = (mesh: ResolvedJob["mesh"], axes: readonly string[]): number =>
-  mesh.reduce((n, { name, size }) => (axes.includes(name) ? n * size : n), 1);
 
 /** The recipes whose programs use these options. */
 const recipesOfOptions: readonly (string | undefined)[] = [undefined, "sft"];

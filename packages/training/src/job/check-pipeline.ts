@@ -1,6 +1,6 @@
 import { expertsOf, layerTypeOf, type ModelConfig } from "@lapidary/models";
 import { LapidaryError, counted } from "@lapidary/std";
-import { stagesOf } from "./build-options.js";
+import { stagesOf } from "./axis-sizes.js";
 import type { ConfigSource } from "./config-source.js";
 import type { ResolvedJob } from "./resolved-job.js";
 

@@ -46,7 +46,8 @@ export class BackwardPhase {
       ["x", inputs],
       ["dy", cotangents],
     ]);
-    const found = runStages(g, pipeline, this.#backward, weights, states, "backward_tick.", add);
+    const stages = { pipeline, weights, fragment: this.#backward };
+    const found = runStages(g, stages, { states, prefix: "backward_tick.", onOutput: add });
     return {
       ofInputs: betweenStages(g, ensure(found.get("dx"), "gradient of the inputs")),
       sums: new Map([...pipeline.stacks].map(([name, stack]) => [stack, ensure(found.get(name), name)])),

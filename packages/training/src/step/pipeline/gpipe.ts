@@ -4,7 +4,7 @@ import { type ForwardResult, partAt, partsOf, runForward } from "@lapidary/model
 import { ensure } from "@lapidary/std";
 import { stepLoss } from "../token-loss.js";
 import { asGradients, BackwardPhase } from "./backward-tick.js";
-import type { PassInputs, PassResult } from "./passes.js";
+import type { PassInputs, PassResult } from "./pass-inputs.js";
 
 /**
  * The order `gpipe`: all microbatches forward, the loss of the whole batch, all microbatches backward. The inputs of the stages in all

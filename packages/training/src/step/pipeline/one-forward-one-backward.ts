@@ -4,7 +4,7 @@ import { forwardTick, fromStage, partAt, partsOf, withPart } from "@lapidary/mod
 import { assert, ensure } from "@lapidary/std";
 import { stepLoss } from "../token-loss.js";
 import { asGradients, BackwardPhase } from "./backward-tick.js";
-import type { PassInputs, PassResult } from "./passes.js";
+import type { PassInputs, PassResult } from "./pass-inputs.js";
 
 /** Everything that the ticks carry. `sums` are gradients by parameter. */
 interface TickState {
