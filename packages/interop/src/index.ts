@@ -3,7 +3,7 @@ export { type ArrayData, f32Array, fromTensor, i32Array, toTensor } from "./arra
 export { writeDirectoryAtomic } from "./atomic-directory.js";
 export { noConfig, notACheckpoint } from "./checkpoint-survey.js";
 export { checkFinite } from "./finite.js";
-export { readFileTensor, readParam } from "./stacks.js";
+export { partsOfArray, readFileTensor, readLayers, readParam, stackArrays } from "./stacks.js";
 export { HfCheckpoint, readBackHfCheckpoint, readHfCheckpoint, writeHfCheckpoint } from "./hf-checkpoint.js";
 export { modelConfigFromHf, modelConfigToHf, parseHfConfig, readControlIds, readHfConfig, readJson } from "./hf-config.js";
 export { checkOptimizerState } from "./optimizer-state.js";

@@ -83,6 +83,11 @@ export class GraphBuilder implements GradientBuilder {
     return this.inScope(makeScope({ ...this.current, chunk: index, line: undefined }), () => this.scope(`${label}.${index}`, build));
   }
 
+  /** The scope of the values that are built now. */
+  get scopeNow(): Scope {
+    return this.current;
+  }
+
   private inScope<T>(scope: Scope, build: () => T): T {
     const before = this.current;
     this.current = scope;
@@ -98,11 +103,12 @@ export class GraphBuilder implements GradientBuilder {
    *
    * @param initial the carried values of the first iteration
    * @param body receives the carried values of an iteration, and returns those of the next
+   * @param idle iterations without work for a chip, as a mean over the chips
    * @returns the carried values after the last iteration
    */
-  repeat(count: number, initial: readonly Value[], body: (carried: readonly Value[]) => readonly Value[]): Value[] {
+  repeat(count: number, initial: readonly Value[], body: (carried: readonly Value[]) => readonly Value[], idle = 0): Value[] {
     assert(this.current.region === undefined, "regions are not nested", this.name);
-    const region = { id: this.regions++, count };
+    const region = { id: this.regions++, count, ...(idle === 0 ? {} : { idle }) };
     return this.inScope(makeScope({ ...this.current, region }), () => {
       const carried = initial.map((value) => this.op("carry", [value], {}));
       const next = body(carried);
@@ -214,8 +220,9 @@ export class GraphBuilder implements GradientBuilder {
     return this.op("iota", [], { dims: type.dims, dimension, dtype: type.dtype });
   }
 
-  rngNormal(dims: readonly number[], key: number, scale: number): Value {
-    return this.op("rng_normal", [], { dims, key, scale });
+  /** `keys` of the slices of a stack, if they are drawn on their own; the first is `key`. */
+  rngNormal(dims: readonly number[], key: number, scale: number, keys?: readonly number[]): Value {
+    return this.op("rng_normal", [], { dims, key, scale, ...(keys === undefined ? {} : { keys }) });
   }
 
   /** Uniform numbers in (0, 1); `key` is an i32 scalar. */
@@ -272,6 +279,13 @@ export class GraphBuilder implements GradientBuilder {
   constrain = (x: Value, logicalAxes: LogicalAxes): Value => this.op("constrain", [x], { logicalAxes });
   /** Running sums along a dim. */
   cumsum = (x: Value, dimension: number): Value => this.op("cumsum", [x], { dimension, reverse: false });
+  /** Every row of a dim from `by` rows before; rows from outside are zero, or with `wrap` those of the other end. */
+  shift = (x: Value, dimension: number, by: number, wrap: boolean): Value => this.op("shift", [x], { dimension, by, wrap });
+  /** At each place s of dim `by`, the slice `table[s]` of dim `from`. The result lacks the dim `from`. */
+  pick(x: Value, from: number, by: number, table: readonly number[]): Value {
+    assert(table.length === x.type.dims[by], "a table has one entry for each place", table.length, x.type.dims, by);
+    return this.op("pick", [x], { from, by, table });
+  }
 
   /** `x` times a number. */
   scale = (x: Value, factor: number): Value => this.multiply(x, this.splat(factor, x.type));

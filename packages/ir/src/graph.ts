@@ -60,6 +60,8 @@ export interface Scope {
 export interface RegionScope {
   readonly id: number;
   readonly count: number;
+  /** Iterations in which a chip computes nothing that is needed, as a mean over the chips: the bubble of a pipeline. Absent: none. */
+  readonly idle?: number;
 }
 
 /** The pass that computes a value. `recompute` repeats forward work in the backward pass; `update` is the optimizer. */

@@ -1,6 +1,7 @@
 export * from "./attrs.js";
 export * from "./builder.js";
 export * from "./graph.js";
+export * from "./inline-batched.js";
 export * from "./interpret.js";
 export * from "./op.js";
 export * from "./ops/index.js";

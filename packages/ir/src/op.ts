@@ -93,6 +93,11 @@ export interface OpDef<N extends OpName> extends OpTraits {
   readonly linearIn: (attrs: OpAttrs[N], arity: number) => readonly (readonly number[])[];
   /** Global attributes → attributes for operands and result of the given dims, which are parts of the arrays. */
   readonly localize: (attrs: OpAttrs[N], inputs: readonly (readonly number[])[], output: readonly number[]) => OpAttrs[N];
+  /**
+   * Attributes of the op on arrays with one more leading dim of `size`, which all operands and the result have (`inlineBatched`). `axis` is
+   * its logical axis. Null for ops that are never batched: those without array operands, regions, collectives.
+   */
+  readonly batch: ((attrs: OpAttrs[N], leading: { readonly size: number; readonly axis: string | null }) => OpAttrs[N]) | null;
   /** Floating-point operations from operand and result types (a multiply-add is 2). */
   readonly flops: (inputs: readonly TensorType[], output: TensorType, attrs: OpAttrs[N]) => number;
   /** The result on whole arrays, in double precision. Null for `parameter` and collectives. */
@@ -110,6 +115,9 @@ export const tableOf = <N extends string, T>(names: readonly N[], entry: (name: 
 
 /** `localize` of ops whose attributes contain no dims. */
 export const sameAttrs = <A>(attrs: A): A => attrs;
+
+/** Dims of an array by number, in the array with one more leading dim. */
+export const afterLeading = (dims: readonly number[]): number[] => dims.map((d) => d + 1);
 
 /** Factors of an op whose dims correspond one to one: `dims[i]` of the result is `dims[i]` of each operand. */
 export function elementwiseFactors(inputs: readonly TensorType[], output: TensorType): OpFactors {

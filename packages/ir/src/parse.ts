@@ -20,7 +20,7 @@ export function parseGraph(text: string): Graph {
       else if (line.startsWith("return")) parseReturn(builder, line);
       else if (line.startsWith("repeat")) {
         assert(region === undefined, "regions are not nested");
-        region = { id: regions++, count: parseRepeat(line) };
+        region = { id: regions++, ...parseRepeat(line) };
       } else if (line === "}") {
         assert(region !== undefined, "a brace closes a region");
         region = undefined;
@@ -61,10 +61,10 @@ function parseReturn(builder: GraphBuilder, line: string): void {
 const valueLine =
   /^%(\d+) = ([a-z][a-z0-9_]*)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))?(?: #(\d+))?(?: ~(\d+))? @(\S+)(?: \/\/ (.*))?$/;
 
-function parseRepeat(line: string): number {
-  const match = /^repeat (\d+) \{$/.exec(line);
+function parseRepeat(line: string): Omit<RegionScope, "id"> {
+  const match = /^repeat (\d+)(?: idle ([\d.]+))? \{$/.exec(line);
   assert(match !== null, "a region begins with `repeat COUNT {`", line);
-  return Number(match[1]);
+  return { count: Number(match[1]), ...(match[2] === undefined ? {} : { idle: Number(match[2]) }) };
 }
 
 function parseValue(builder: GraphBuilder, line: string, region: RegionScope | undefined): void {

@@ -16,7 +16,7 @@ import { printType } from "./types.js";
  *
  * A role is in `<>`, a name follows `@`, and a cause follows `//`. The scope has three parts. The pass follows `!` and is
  * omitted if it is `forward`. The block follows `#` and is omitted if there is none, and so is the chunk, which follows `~`.
- * A region is in braces:
+ * A region is in braces, with its iterations, and `idle 3` after them if a chip has no work in 3 of them:
  *
  *     repeat 4 {
  *       %4 = carry %1 : f32[4,16] @sum
@@ -48,7 +48,7 @@ function printWith(graph: Graph, print: (graph: Graph, value: Value) => string):
   const lines = graph.values.map((value) => {
     const opened = opens.get(value.id);
     const text = `${value.scope.region === undefined ? "" : "  "}${print(graph, value)}`;
-    return `${opened === undefined ? "" : `repeat ${opened.count} {\n`}${text}${closes.has(value.id) ? "\n}" : ""}`;
+    return `${opened === undefined ? "" : `repeat ${opened.count}${opened.idle === undefined ? "" : ` idle ${opened.idle}`} {\n`}${text}${closes.has(value.id) ? "\n}" : ""}`;
   });
   return [header, ...lines, `return ${outputs}`].join("\n");
 }

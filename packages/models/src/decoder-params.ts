@@ -19,6 +19,8 @@ export const logicalAxes = [
   "experts",
   "expert_batch",
   "exchanged_heads",
+  "stages",
+  "pipeline_seq",
 ] as const;
 
 export const embedding = "model.embed_tokens.weight";

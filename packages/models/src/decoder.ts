@@ -1,139 +1,49 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
-import {
-  decoderParams,
-  embedding,
-  type ExpertPart,
-  expertStack,
-  finalNorm,
-  layerNorms,
-  layerWeight,
-  outputProjection,
-} from "./decoder-params.js";
-import { attend, attendToOf, attentionTables } from "./layers/attention.js";
-import type { HeadExchange } from "./layers/head-exchange.js";
-import { gatedMlp } from "./layers/gated-mlp.js";
-import { type Projection, project } from "./layers/projection.js";
-import { rmsNorm } from "./layers/rms-norm.js";
+import { decoderParams, embedding, outputProjection } from "./decoder-params.js";
 import { softCap } from "./layers/soft-cap.js";
-import { applyExperts } from "./layers/experts.js";
-import { route } from "./layers/routing.js";
-import { expertsOf, isTied, layerTypeOf, type ModelConfig, traitsOf } from "./model-config.js";
-import type { Dispatch, HiddenOptions, Model, ParamSpec, ParamValues } from "./model.js";
-
-/** Logical axes of the residual stream [B, T, D]. Their names differ from those of params and batch, so that rules for these leave activations alone. */
-const residual = ["batch", "activation_seq", "activation_embed"] as const;
+import { isTied, type ModelConfig } from "./model-config.js";
+import type { HiddenOptions, Model, ParamSpec, ParamValues } from "./model.js";
+import { type BuildOptions, decoderLayer, embedTokens, finalNormed, makePass } from "./decoder-layers.js";
+import { pipelinedModel } from "./pipeline/pipelined-model.js";
 
 /**
  * A decoder of any family. The norms in brackets, the caps and the scale of the embedding are those of some families:
  *
  *     tokens ─► embed (· √D) ─► [ x += (norm) attention(norm x) ; x += (norm) mlp(norm x) ] × layers ─► norm ─► · outputᵀ (cap) ─► logits
  */
-export const buildModel = (config: ModelConfig, { dispatch = { kind: "dense" }, headExchange }: BuildOptions = {}): Model => ({
+export function buildModel(config: ModelConfig, build: BuildOptions = {}): Model {
+  const plain = plainModel(config, build);
+  return build.pipeline === undefined ? plain : pipelinedModel(plain, config, build, build.pipeline);
+}
+
+const plainModel = (config: ModelConfig, build: BuildOptions): Model => ({
   vocabSize: config.vocabSize,
   contextLength: config.contextLength,
   params: decoderParams(config),
   attention: { blocks: config.layers, kvHeads: config.kvHeads, headDim: config.headDim },
   ...((config.experts?.auxWeight ?? 0) > 0 ? { balanceWeight: config.experts?.auxWeight } : {}),
-  ...(config.experts === undefined ? {} : { experts: { count: config.experts.count, drops: dispatch.kind === "capacity" } }),
-  hidden: (g, params, tokens, options = {}) => hidden(g, config, { params, tokens, options, dispatch, headExchange }),
+  ...(config.experts === undefined ? {} : { experts: { count: config.experts.count, drops: build.dispatch?.kind === "capacity" } }),
+  ...(build.balancedParts === undefined ? {} : { balancedParts: build.balancedParts }),
+  hidden: (g, params, tokens, options = {}) => hidden(g, config, build, params, tokens, options),
   unembed: (g, params, x) => unembed(g, config, params, x),
 });
-
-/** Choices of a program that change how a model is computed, not its parameters. */
-export interface BuildOptions {
-  /** How tokens reach the experts of a mixture; `dense` by default. */
-  readonly dispatch?: Dispatch | undefined;
-  /** Context parallelism by heads: how attention exchanges positions for heads. Absent: it does not. */
-  readonly headExchange?: HeadExchange | undefined;
-}
 
 /** All parameters, in the order of a checkpoint. */
 export const paramsOf = (config: ModelConfig): readonly ParamSpec[] => buildModel(config).params;
 
-interface HiddenInputs {
-  readonly params: ParamValues;
-  readonly tokens: Value;
-  readonly options: HiddenOptions;
-  readonly dispatch: Dispatch;
-  readonly headExchange: HeadExchange | undefined;
-}
-
-function hidden(g: GraphBuilder, config: ModelConfig, { params, tokens, options, dispatch, headExchange }: HiddenInputs): Value {
-  const { norm: kind, scaledEmbedding, qkNorm, activation } = traitsOf(config);
-  const param = (name: string): Value => ensure(params.get(name), `parameter ${name}`);
-  const normOf = (x: Value, name: string): Value => rmsNorm(g, x, param(name), { norm: kind, eps: config.normEps });
-  const tablesOf = attentionTables(g, tokens.type.dims[1] ?? 0, config, options);
-  const { kvHeads, headDim, attentionCap: cap } = config;
-  const shape = { kvHeads, groups: config.heads / kvHeads, headDim, cap };
-  const norms = layerNorms(config);
-
-  let x = g.scope("embed", () => {
-    const rows = g.gather(param(embedding), tokens);
-    return g.named("x", scaledEmbedding ? g.scale(rows, Math.sqrt(config.modelDim)) : rows, residual);
-  });
-  for (let i = 0; i < config.layers; i++)
-    g.block("layers", i, () => {
-      const at = (name: string): string => layerWeight(i, name);
-      const projection = (name: string): Projection => ({ weight: param(at(name)), adapter: options.adapters?.get(at(name)) });
-      const normed = (value: Value, name: string): Value => normOf(value, at(name));
-      const projected = (value: Value, name: string, weight: string, axis: string): Value =>
-        project(g, name, value, projection(weight), ["batch", "seq", axis]);
-
-      const attended = g.scope("attn", () => {
-        const y = g.named("norm", normed(x, norms.beforeAttention));
-        const fused = config.fusedProjections === true ? splitProjection(g, "qkv", y, param(at("self_attn.qkv_proj")), "heads") : undefined;
-        const out = attend(
-          g,
-          x.type.dims,
-          (name) =>
-            fused === undefined
-              ? projected(y, name, `self_attn.${name}_proj`, name === "q" ? "heads" : "kv_heads")
-              : ensure(fused[["q", "k", "v"].indexOf(name)], name),
-          {
-            o: projection("self_attn.o_proj"),
-            shape,
-            tables: tablesOf(layerTypeOf(config, i)),
-            normalizeHeads: qkNorm ? (heads, of) => normed(heads, `self_attn.${of}_norm`) : undefined,
-            exchange: headExchange,
-            attendTo: attendToOf(options, i),
-          },
-        );
-        return norms.afterAttention === undefined ? out : g.named("post_norm", normed(out, norms.afterAttention));
-      });
-      x = g.named("after_attn", g.add(x, attended), residual);
-      const fed = g.scope("mlp", () => {
-        const y = g.named("norm", normed(x, norms.beforeMlp));
-        const experts = expertsOf(config, i);
-        if (experts !== undefined) {
-          const names = ensure(traitsOf(config).experts, "names of experts");
-          const routing = route(g, project(g, "router", y, projection(names.router)), experts.perToken);
-          const stack = (part: ExpertPart): Projection => projection(expertStack(names, part));
-          const stacks = { gate: stack("gate"), up: stack("up"), down: stack("down") };
-          const { output, load } = applyExperts(g, y, routing, stacks, { dispatch, normalize: experts.normalize });
-          options.onRouting?.(routing, load);
-          return output;
-        }
-        const fused = config.fusedProjections === true ? splitProjection(g, "gate_up", y, param(at("mlp.gate_up_proj")), "mlp") : undefined;
-        const out = gatedMlp(
-          g,
-          (name) =>
-            fused === undefined ? projected(y, name, `mlp.${name}_proj`, "mlp") : ensure(fused[["gate", "up"].indexOf(name)], name),
-          projection("mlp.down_proj"),
-          activation,
-        );
-        return norms.afterMlp === undefined ? out : g.named("post_norm", normed(out, norms.afterMlp));
-      });
-      x = g.named("after_mlp", g.add(x, fed), residual);
-    });
-  return g.scope("final", () => g.named("norm", normOf(x, finalNorm), residual));
-}
-
-/** One matmul with n arrays stacked in `weight` [n, out, D]: its n parts [B, T, out]. */
-function splitProjection(g: GraphBuilder, name: string, x: Value, weight: Value, axis: string): Value[] {
-  const all = g.named(name, g.dotGeneral(x, weight, [], [[2, 2]]), ["batch", "seq", null, axis]);
-  const [B = 0, T = 0, n = 0, out = 0] = all.type.dims;
-  return Array.from({ length: n }, (_, i) => g.reshape(g.slice(all, [0, 0, i, 0], [B, T, i + 1, out]), [B, T, out]));
+function hidden(
+  g: GraphBuilder,
+  config: ModelConfig,
+  build: BuildOptions,
+  params: ParamValues,
+  tokens: Value,
+  options: HiddenOptions,
+): Value {
+  const pass = makePass(g, config, build, params, tokens.type.dims[1] ?? 0, options);
+  let x = embedTokens(g, config, params, tokens);
+  for (let i = 0; i < config.layers; i++) x = decoderLayer(g, config, i, x, pass);
+  return finalNormed(g, config, params, x);
 }
 
 /** Hidden state [..., D] → logits [..., V]: the matmul with the rows of the output projection, which may be the embedding. */

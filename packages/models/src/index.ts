@@ -1,7 +1,9 @@
 export { countedLoss, meanLoss, tokenLosses } from "./cross-entropy.js";
-export { type BuildOptions, buildModel, paramsOf } from "./decoder.js";
+export { buildModel, paramsOf } from "./decoder.js";
+export type { BuildOptions } from "./decoder-layers.js";
 export { capacityOf } from "./layers/capacity.js";
 export type { HeadExchange } from "./layers/head-exchange.js";
+export { fromBalanced, toBalanced } from "./layers/positions.js";
 export { balanceLoss } from "./layers/routing.js";
 export { logicalAxes } from "./decoder-params.js";
 export { f32Number } from "./f32-number.js";
@@ -13,10 +15,12 @@ export { type LoraConfig, loraAdapters, loraName, loraParams, loraTargets, loraW
 export {
   canonicalConfig,
   expertLayersOf,
+  expertsOf,
   familyOf,
   isTied,
   type LayerType,
   layerTypeOf,
+  layerPeriodOf,
   layerTypesOf,
   type ModelConfig,
   modelConfigSchema,
@@ -26,6 +30,20 @@ export {
   ropeScalingSchema,
   traitsOf,
 } from "./model-config.js";
+export {
+  atStage,
+  betweenStages,
+  enterStage,
+  type ForwardResult,
+  forwardTick,
+  fromStage,
+  partAt,
+  partsOf,
+  runForward,
+  runStages,
+  withPart,
+} from "./pipeline/forward.js";
+export { type Pipeline, type PipelineOrder, pipelineOrders, type PipelineShape } from "./pipeline/pipeline.js";
 export {
   type Dispatch,
   type ExpertLoad,
@@ -37,5 +55,6 @@ export {
   type Routing,
   logitsOf,
   parameterCount,
+  sliceDims,
   storedTensors,
 } from "./model.js";

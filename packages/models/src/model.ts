@@ -1,4 +1,6 @@
 import type { GraphBuilder, LogicalAxes, Value } from "@lapidary/ir";
+import { ensure } from "@lapidary/std";
+import type { Pipeline } from "./pipeline/pipeline.js";
 
 /** How the elements of a parameter are drawn. Normal numbers have mean 0 and standard deviation `scale`. */
 export type ParamInit = { readonly kind: "normal"; readonly scale: number } | { readonly kind: "zeros" | "ones" };
@@ -14,6 +16,15 @@ export interface ParamSpec {
   readonly block?: number;
   /** Of a stack [n, …]: the names of its n slices in a checkpoint, which stores each slice as a tensor. */
   readonly parts?: readonly string[];
+  /** Of a stack over the stages of a pipeline: the parameters of the model without stages that it holds. */
+  readonly layers?: readonly string[];
+}
+
+/** The dims of the slices of a stack: those after the leading dims that `count` slices fill. */
+export function sliceDims(dims: readonly number[], count: number): readonly number[] {
+  let leading = 0;
+  for (let n = 1; n < count; leading++) n *= ensure(dims[leading], "leading dim");
+  return dims.slice(leading);
 }
 
 /** The tensors of a checkpoint that hold a parameter: the parameter itself, or the slices of a stack in their order. */
@@ -22,7 +33,7 @@ export const storedTensors = ({
   dims,
   parts,
 }: Pick<ParamSpec, "name" | "dims" | "parts">): { name: string; dims: readonly number[] }[] =>
-  parts === undefined ? [{ name, dims }] : parts.map((part) => ({ name: part, dims: dims.slice(1) }));
+  parts === undefined ? [{ name, dims }] : parts.map((part) => ({ name: part, dims: sliceDims(dims, parts.length) }));
 
 /** Weights by `ParamSpec.name`. */
 export type ParamValues = ReadonlyMap<string, Value>;
@@ -74,6 +85,10 @@ export interface HiddenOptions {
   readonly attendTo?: (block: number, fresh: KeysAndValues) => KeysAndValues;
   /** Receives the decisions of the router of each layer that has experts. */
   readonly onRouting?: (routing: Routing, load: ExpertLoad) => void;
+  /** The parts of the batch that the stages of a pipeline compute one after the other; 1 by default. Other models have no stages. */
+  readonly microbatches?: number | undefined;
+  /** Tokens are in balanced order, in this many parts of a row (`RowOrder`). Absent: in the order of their positions. */
+  readonly balancedParts?: number | undefined;
   /** Adapters by the name of the weight that they change. */
   readonly adapters?: ReadonlyMap<string, Adapter>;
 }
@@ -93,6 +108,10 @@ export interface Model {
   readonly balanceWeight?: number | undefined;
   /** Experts of a layer, and whether one can be full and drop tokens. Absent: the model has none. */
   readonly experts?: { readonly count: number; readonly drops: boolean } | undefined;
+  /** Parts of a row whose order a train step balances. The step reorders its batch, and passes the number to `hidden`. Absent: rows keep their order. */
+  readonly balancedParts?: number | undefined;
+  /** The stages of a pipeline. Absent: the layers are not divided into stages. */
+  readonly pipeline?: Pipeline | undefined;
   /** tokens i32[B,T] → final hidden state f32[B,T,D], normalised. Position t depends on tokens 0 to t, unless the options say otherwise. */
   hidden(g: GraphBuilder, params: ParamValues, tokens: Value, options?: HiddenOptions): Value;
   /** Hidden state [..., D] → logits [..., V]. */

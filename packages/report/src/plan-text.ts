@@ -1,4 +1,5 @@
 import {
+  type ContextPlan,
   type ExpertPlan,
   type FitAdvice,
   gigabytes,
@@ -6,6 +7,7 @@ import {
   type KernelReport,
   percent,
   type OtherAttention,
+  type PipelinePlan,
   type PlanReport,
   seconds,
   type SearchedPlan,
@@ -24,7 +26,7 @@ export interface FitText {
 
 /** The tables of `lapidary plan`. */
 export function planText(
-  { report, budget, shards, lossChunks, otherAttention, microbatches, experts }: StepPlan,
+  { report, budget, shards, lossChunks, otherAttention, microbatches, pipeline, experts, context }: StepPlan,
   fit: FitText,
   paint: Paint,
 ): string {
@@ -33,6 +35,8 @@ export function planText(
     `${parametersText(report)} · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts)${calibrationNote(report)} · bound by ${report.bound}`,
     `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
     ...(experts === undefined ? [] : [expertsText(experts)]),
+    ...(pipeline === undefined ? [] : [pipelineLine(pipeline)]),
+    ...(context === undefined ? [] : [contextText(context)]),
     ...(lossChunks === 1 ? [] : [lossChunksText(lossChunks)]),
     ...(microbatches === undefined ? [] : microbatchLines(microbatches)),
     ...(otherAttention === undefined ? [] : [attentionLine(otherAttention)]),
@@ -105,6 +109,14 @@ const expertsText = (plan: ExpertPlan): string => {
   return `${head}; ${percent(plan.dropped_share_random)} of the choices dropped if they are random, more if the router prefers some experts`;
 };
 
+const contextText = ({ strategy, parts, balance, slowest_scores: slowest, slowest_scores_balanced: balanced }: ContextPlan): string => {
+  const head = `context.strategy: ${strategy} over ${parts} parts of a row${balance ? ", in balanced order" : ""}: the causal mask leaves the slowest chip ${slowest.toFixed(2)} × the mean of the scores`;
+  return slowest - balanced < 0.01 ? head : `${head}, and ${balanced.toFixed(2)} × with context.balance: true`;
+};
+
+const pipelineLine = ({ order, stages, layers_per_stage: layers, microbatches, bubble_share: bubble }: PipelinePlan): string =>
+  `pipeline.order: ${order}, ${stages} stages of ${counted(layers, "layer")}, ${counted(microbatches, "microbatch", "microbatches")}; a stage has no microbatch for ${percent(bubble)} of the step`;
+
 /** @param count more than one piece */
 export const lossChunksText = (count: number): string =>
   `loss_chunks: the loss and the gradients of its logits are computed in ${count} pieces of the sequence, one after the other`;
@@ -134,6 +146,7 @@ function timeRows(report: PlanReport): string[][] {
     ...Object.entries(report.exposed_s)
       .sort((a, b) => b[1] - a[1])
       .map(([axis, time]) => row(`waiting for collectives over ${axis}`, time)),
+    ...(report.bubble_s > 0 ? [row("of all this, stages without a microbatch", report.bubble_s)] : []),
     ...(report.pods > 1
       ? [row("  of it on the network between pods", report.dcn_s), row("waiting for the slowest pod", report.pod_wait_s)]
       : []),

@@ -2,11 +2,20 @@ export { checkSameModel } from "./inputs/same-model.js";
 export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-inputs.js";
 export { hasSameHistory, mixtureRequestOf } from "./inputs/pipeline-data.js";
 export { modelOfSet } from "./inputs/check-parameter-set.js";
-export { podAxis } from "./job/axis-names.js";
-export { buildOptionsOf } from "./job/build-options.js";
+export { axesOverPods, podAxis } from "./job/axis-names.js";
+export { stagesOf } from "./job/axis-sizes.js";
+export { type ContextPlan, contextPlanOf } from "./job/context-plan.js";
+export { buildOptionsOf, contextProblem } from "./job/build-options.js";
 export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";
-export { isRecipePath, jobJsonSchema, loraTargetModules, type RecipePath } from "./job/job-schema.js";
+export {
+  type ContextStrategyName,
+  contextStrategyNames,
+  isRecipePath,
+  jobJsonSchema,
+  loraTargetModules,
+  type RecipePath,
+} from "./job/job-schema.js";
 export { recipeHash } from "./job/recipe-hash.js";
 export { checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-tokenizer.js";
 export type { InitNames } from "./job/init-checkpoint.js";

@@ -48,6 +48,9 @@ class Propagation {
   readonly #opAtoms: AtomId[][][];
   /** By op, the atoms of partial sums that it propagates. */
   #partialSumAtoms: AtomId[][];
+  readonly #users: readonly (readonly ValueId[])[];
+  /** By op, whether a tensor of it has changed since the last visit. A visit of another op changes nothing. */
+  readonly #stale: Uint8Array;
 
   constructor(graph: Graph, options: PropagateOptions) {
     this.#graph = graph;
@@ -63,12 +66,15 @@ class Propagation {
     this.#rules = graph.values.map((value) => factorsOf(graph, value));
     this.#opAtoms = this.#rules.map((rule) => rule.factors.map(() => []));
     this.#partialSumAtoms = graph.values.map(() => []);
+    this.#users = usersOf(graph);
+    this.#stale = new Uint8Array(graph.values.length);
   }
 
   /** Settles one priority to a fixed point. */
   settle(priority: Priority): void {
     this.#placeSeeds(priority);
     this.#partialSumAtoms = this.#propagatedPartialSums();
+    this.#stale.fill(1);
     const last = this.#graph.values.length - 1;
     for (let changed = true; changed; ) {
       changed = false;
@@ -172,6 +178,8 @@ class Propagation {
 
   /** Propagates from the dims of one op to its factors, and from its factors to its dims. */
   #visit(id: ValueId): boolean {
+    if (this.#stale[id] === 0) return false;
+    this.#stale[id] = 0;
     const value = ensure(this.#graph.values[id], "value");
     if (value.op === "constant" || value.op === "parameter") return false;
     const rule = ensure(this.#rules[id], "factors");
@@ -224,12 +232,21 @@ class Propagation {
           if (this.#isUsed(tensorId, atom) || !divides(this.#mesh, dim.atoms, atom, this.#graph.values[tensorId]?.type.dims[d] ?? 1)) break;
           dim.atoms.push(atom);
           this.#origins[tensorId]?.set(atom, { ...ensure(this.#opOrigins[id]?.get(atom), "origin"), via: id });
+          this.#stale[tensorId] = 1;
+          for (const user of this.#users[tensorId] ?? []) this.#stale[user] = 1;
           changed = true;
         }
       });
     }
     return changed;
   }
+}
+
+/** By value, the values that read it. */
+function usersOf(graph: Graph): ValueId[][] {
+  const users: ValueId[][] = graph.values.map(() => []);
+  for (const { id, inputs } of graph.values) for (const input of inputs) users[input]?.push(id);
+  return users;
 }
 
 /** Whether only rules, ZeRO and constraints decide the sharding of a value. */

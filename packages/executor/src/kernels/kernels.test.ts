@@ -144,6 +144,8 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
     (g) => g.broadcastInDim(g.parameter("x", i()), [2, 2], []),
     (g) => g.broadcastInDim(g.parameter("x", f(2, 3)), [2, 1, 3], [0, 2]),
     (g) => g.broadcastInDim(g.parameter("x", tensorType("pred", [3])), [2, 3], [1]),
+    // Six groups of neighbouring dims that are repeated or kept in turn.
+    (g) => g.broadcastInDim(g.parameter("x", f(2, 3, 2)), [3, 2, 2, 3, 2, 2], [1, 3, 5]),
   ],
   reshape: [
     (g) => g.reshape(g.parameter("x", f(2, 6)), [3, 4]),
@@ -211,6 +213,21 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
     (g) => g.cumsum(g.parameter("x", f(3, 2, 2)), 0),
     (g) => g.cumsum(g.parameter("x", i(2, 4)), 1),
     (g) => g.op("cumsum", [g.parameter("x", f(2, 5, 3))], { dimension: 1, reverse: true }),
+  ],
+  shift: [
+    (g) => g.shift(g.parameter("x", f(2, 5)), 1, 2, false),
+    (g) => g.shift(g.parameter("x", f(3, 2, 2)), 0, -1, false),
+    (g) => g.shift(g.parameter("x", f(3, 4)), 1, 1, true),
+    (g) => g.shift(g.parameter("x", i(4)), 0, -3, true),
+    (g) => g.shift(g.parameter("x", f(4, 2)), 0, 4, false),
+    (g) => g.shift(g.broadcastInDim(g.parameter("x", f(3)), [4, 3], [1]), 0, 1, false),
+  ],
+  pick: [
+    (g) => g.pick(g.parameter("x", f(3, 4, 2)), 0, 1, [2, 0, 1, 1]),
+    (g) => g.pick(g.parameter("x", f(4, 3, 2)), 1, 0, [2, 0, 1, 1]),
+    (g) => g.pick(g.parameter("x", f(2, 3, 5)), 2, 0, [4, 1]),
+    (g) => g.pick(g.parameter("x", i(5, 3, 2)), 0, 2, [4, 1]),
+    (g) => g.pick(g.broadcastInDim(g.parameter("x", f(4, 3)), [2, 4, 3], [1, 2]), 0, 2, [1, 0, 1]),
   ],
   gather: [
     (g) => g.gather(g.parameter("x", f(2, 4, 3)), g.parameter("ids", i(2, 5)), 1),

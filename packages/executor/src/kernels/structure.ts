@@ -1,5 +1,5 @@
-import { ensure, normalAt, uniformAt } from "@lapidary/std";
-import { forEachIndex, sizeOf } from "@lapidary/ir";
+import { ensure, uniformAt } from "@lapidary/std";
+import { forEachIndex, normalElement, sizeOf } from "@lapidary/ir";
 import { roundArrayToBf16 } from "./bf16.js";
 import { type Kernel, type KernelContext, type KernelTable, operand, vector } from "./kernel.js";
 import type { Placement } from "./placement.js";
@@ -50,8 +50,8 @@ const rngNormal: Kernel<"rng_normal"> = {
   },
 };
 
-const normalBlock = ({ attrs: { key, scale }, output: { dims }, outputPlacement }: KernelContext<"rng_normal">): Float32Array =>
-  block(dims, outputPlacement, (index) => normalAt(key, index) * scale);
+const normalBlock = ({ attrs, output: { dims }, outputPlacement }: KernelContext<"rng_normal">): Float32Array =>
+  block(dims, outputPlacement, normalElement(attrs, sizeOf(dims.map((_, d) => outputPlacement.wholeSize(d)))));
 
 const rngUniform: Kernel<"rng_uniform"> = {
   tfjs: ({ device, output: { dims }, outputPlacement }) => {

@@ -1,5 +1,5 @@
-import { type Graph, sizeOf } from "@lapidary/ir";
-import { LapidaryError, ensure, normalAt } from "@lapidary/std";
+import { type Graph, normalElement, sizeOf } from "@lapidary/ir";
+import { LapidaryError, ensure } from "@lapidary/std";
 import { type ArrayData, f32Array } from "../array-data.js";
 import type { InitialState } from "./manifest.js";
 
@@ -15,7 +15,10 @@ export function initSpecsOf(init: Graph): Map<string, XlaInitSpec> {
   return new Map(
     init.outputs.map(({ name, value: id }): [string, XlaInitSpec] => {
       const value = ensure(init.values[id], name);
-      if (value.op === "rng_normal") return [name, { kind: "normal", key: value.attrs.key, scale: value.attrs.scale }];
+      if (value.op === "rng_normal") {
+        const { key, scale, keys } = value.attrs;
+        return [name, { kind: "normal", key, scale, ...(keys === undefined ? {} : { keys }) }];
+      }
       if (value.op === "constant" && value.attrs.value === 0) return [name, { kind: "zeros" }];
       if (value.op === "constant" && value.attrs.value === 1) return [name, { kind: "ones" }];
       throw new LapidaryError({
@@ -28,8 +31,9 @@ export function initSpecsOf(init: Graph): Map<string, XlaInitSpec> {
 }
 
 /** Draws the values of an init spec, equal to those of `rng_normal` on any shard. */
-export function drawNormal(dims: readonly number[], { key, scale }: Extract<InitialState, { kind: "normal" }>): ArrayData {
+export function drawNormal(dims: readonly number[], spec: Extract<InitialState, { kind: "normal" }>): ArrayData {
   const data = new Float32Array(sizeOf(dims));
-  for (let i = 0; i < data.length; i++) data[i] = normalAt(key, i) * scale;
+  const element = normalElement(spec, data.length);
+  for (let i = 0; i < data.length; i++) data[i] = element(i);
   return f32Array(dims, data);
 }

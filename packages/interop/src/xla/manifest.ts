@@ -42,10 +42,10 @@ interface ManifestArray {
   readonly initial?: InitialState;
 }
 
-/** The initial value of a state: zeros, ones, numbers of Lapidary's generator (`normalAt(key, i) · scale`), or an array in a file of the export. */
+/** The initial value of a state: zeros, ones, numbers of Lapidary's generator (`normalAt(key, i) · scale`, with `keys` for each slice of a stack), or an array in a file of the export. */
 export type InitialState =
   | { readonly kind: "zeros" | "ones" }
-  | { readonly kind: "normal"; readonly key: number; readonly scale: number }
+  | { readonly kind: "normal"; readonly key: number; readonly scale: number; readonly keys?: readonly number[] }
   | { readonly kind: "file"; readonly file: string; readonly tensor: string };
 
 /** The source of batches: rows of a token file in Lapidary's order, arrays of complete batches, or none. */

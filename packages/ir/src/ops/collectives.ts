@@ -34,6 +34,7 @@ function collective<N extends CollectiveName>(
     factors: null,
     linearIn: notLinear,
     localize: sameAttrs,
+    batch: null,
     flops: ([x], _, attrs) => (work === "reduce" ? sizeOf(x?.dims ?? []) * (attrs.size - 1) : 0),
     evaluate: null,
   });
@@ -56,6 +57,7 @@ export const collectiveOps: { readonly [N in CollectiveName]: OpDef<N> } = {
       scaled(tensorType(x.dtype, scaled(x, splitDimension, 1, size)), concatDimension, size, 1),
     "exchange",
   ),
+  collective_permute: collective("collective_permute", (x) => x.dims, "exchange"),
   shard_slice: collective("shard_slice", (x, { dimension, size }) => scaled(x, dimension, 1, size), "slice"),
 };
 

@@ -31,6 +31,7 @@ const constrain = defineOp({
   factors: elementwiseFactors,
   linearIn: linearInFirst,
   localize: sameAttrs,
+  batch: ({ logicalAxes }, { axis }) => ({ logicalAxes: [axis, ...logicalAxes] }),
   flops: () => 0,
   evaluate: ([x]) => {
     if (x === undefined) throw new ShapeError("constrain", "needs an operand", []);

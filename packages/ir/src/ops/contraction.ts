@@ -2,7 +2,7 @@ import { ensure } from "@lapidary/std";
 import type { DimPair } from "../attrs.js";
 import type { GradientBuilder } from "../gradient-builder.js";
 import type { Value } from "../graph.js";
-import { type Factor, type OpDef, type OpFactors, defineOp, sameAttrs } from "../op.js";
+import { type Factor, type OpDef, type OpFactors, afterLeading, defineOp, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { forEachIndex, tensor } from "../tensor.js";
 import { type TensorType, isFloat, sizeOf, stridesOf, tensorType } from "../types.js";
@@ -54,6 +54,7 @@ const reduce = defineOp({
   }),
   linearIn: ({ kind }) => (kind === "sum" ? [[0]] : []),
   localize: sameAttrs,
+  batch: (attrs) => ({ ...attrs, dims: afterLeading(attrs.dims) }),
   flops: ([x]) => sizeOf(x?.dims ?? []),
   evaluate: ([x], { dims, kind }, out) => {
     const input = ensure(x, "operand");
@@ -185,6 +186,10 @@ const dotGeneral = defineOp({
   factors: ([lhs, rhs], _, { batch, contracting }) => dotFactors(ensure(lhs, "lhs"), ensure(rhs, "rhs"), batch, contracting),
   linearIn: () => [[0], [1]],
   localize: sameAttrs,
+  batch: ({ batch, contracting }) => ({
+    batch: [[0, 0], ...batch.map(([l, r]): DimPair => [l + 1, r + 1])],
+    contracting: contracting.map(([l, r]): DimPair => [l + 1, r + 1]),
+  }),
   flops: ([lhs], output, { contracting }) => 2 * sizeOf(output.dims) * contracting.reduce((n, [l]) => n * (lhs?.dims[l] ?? 1), 1),
   evaluate: ([lhs, rhs], { batch, contracting }, out) => {
     const [a, b] = [ensure(lhs, "lhs"), ensure(rhs, "rhs")];

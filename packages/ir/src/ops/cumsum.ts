@@ -35,6 +35,7 @@ const cumsum = defineOp({
   },
   linearIn: linearInFirst,
   localize: sameAttrs,
+  batch: (attrs) => ({ ...attrs, dimension: attrs.dimension + 1 }),
   flops: (_, output) => output.dims.reduce((a, b) => a * b, 1),
   evaluate: ([x], { dimension, reverse }, out) => {
     const result = Float64Array.from(x?.data ?? []);

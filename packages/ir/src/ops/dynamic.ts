@@ -54,6 +54,7 @@ const dynamicSlice = defineOp({
   factors: ([x], output, { dimension }) => factorsBut(dimension, x === undefined ? [] : [x], output),
   linearIn: linearInFirst,
   localize: sameAttrs,
+  batch: (attrs) => ({ ...attrs, dimension: attrs.dimension + 1 }),
   flops: () => 0,
   evaluate: ([x, start], { dimension, size }, out) => {
     const own = stridesOf(x?.dims ?? []);
@@ -102,6 +103,7 @@ const dynamicUpdateSlice = defineOp({
     factorsBut(dimension, x === undefined || update === undefined ? [] : [x, update], output),
   linearIn: () => [[0, 1]],
   localize: sameAttrs,
+  batch: (attrs) => ({ ...attrs, dimension: attrs.dimension + 1 }),
   flops: () => 0,
   evaluate: ([x, update, start], { dimension }, out) => {
     const [strides, result] = [stridesOf(out.dims), Float64Array.from(x?.data ?? [])];

@@ -99,6 +99,7 @@ const elementwise = {
   communicates: false,
   factors: elementwiseFactors,
   localize: sameAttrs,
+  batch: sameAttrs,
   flops: (_: readonly TensorType[], output: TensorType): number => sizeOf(output.dims),
 } as const;
 

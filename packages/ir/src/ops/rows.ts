@@ -70,6 +70,7 @@ const gather = defineOp({
   },
   linearIn: () => [[0]],
   localize: sameAttrs,
+  batch: (attrs) => ({ ...attrs, batch: (attrs.batch ?? 0) + 1 }),
   flops: () => 0,
   evaluate: ([table, ids], { batch = 0 }, out) => {
     const [t, i] = [ensure(table, "table"), ensure(ids, "ids")];
@@ -110,6 +111,7 @@ const scatter = defineOp({
   },
   linearIn: () => [[1]],
   localize: (attrs, _inputs, output) => ({ ...attrs, rows: output[attrs.batch ?? 0] ?? 0 }),
+  batch: (attrs) => ({ ...attrs, batch: (attrs.batch ?? 0) + 1 }),
   flops: ([, updates]) => sizeOf(updates?.dims ?? []),
   evaluate: ([ids, updates], { batch = 0 }, out) => {
     const [i, u] = [ensure(ids, "ids"), ensure(updates, "updates")];

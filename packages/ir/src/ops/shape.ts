@@ -1,5 +1,5 @@
 import type { Value } from "../graph.js";
-import { type Factor, type FactorMap, type OpDef, type OpFactors, defineOp, linearInFirst, sameAttrs } from "../op.js";
+import { type Factor, type FactorMap, type OpDef, type OpFactors, afterLeading, defineOp, linearInFirst, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { type Tensor, forEachIndex, tensor } from "../tensor.js";
 import { sameDims, sizeOf, stridesOf, tensorType } from "../types.js";
@@ -50,6 +50,10 @@ const broadcastInDim = defineOp({
   }),
   linearIn: linearInFirst,
   localize: (attrs, _, output) => ({ ...attrs, dims: output }),
+  batch: ({ dims, broadcastDimensions }, { size }) => ({
+    dims: [size, ...dims],
+    broadcastDimensions: [0, ...afterLeading(broadcastDimensions)],
+  }),
   flops: () => 0,
   evaluate: ([x], { broadcastDimensions: map }, out) => {
     const [data, dims] = [dataOf(x), x?.dims ?? []];
@@ -138,6 +142,7 @@ const reshape = defineOp({
   factors: ([x], output) => reshapeFactors(x?.dims ?? [], output.dims),
   linearIn: linearInFirst,
   localize: (_attrs, _inputs, output) => ({ dims: output }),
+  batch: ({ dims }, { size }) => ({ dims: [size, ...dims] }),
   flops: () => 0,
   evaluate: ([x], _, out) => tensor(out.dtype, out.dims, dataOf(x)),
 });
@@ -183,6 +188,7 @@ const transpose = defineOp({
   }),
   linearIn: linearInFirst,
   localize: sameAttrs,
+  batch: ({ permutation }) => ({ permutation: [0, ...afterLeading(permutation)] }),
   flops: () => 0,
   evaluate: ([x], { permutation }, out) => {
     const [data, own, result] = [dataOf(x), stridesOf(x?.dims ?? []), zeros(out.dims)];
@@ -251,6 +257,7 @@ const slice = defineOp({
   linearIn: linearInFirst,
   // Sharded dims are not sliced: their limit is the local size.
   localize: ({ start, limit }, _inputs, output) => ({ start, limit: limit.map((_, d) => (start[d] ?? 0) + (output[d] ?? 0)) }),
+  batch: ({ start, limit }, { size }) => ({ start: [0, ...start], limit: [size, ...limit] }),
   flops: () => 0,
   evaluate: ([x], { start }, out) => {
     const [data, own, result] = [dataOf(x), stridesOf(x?.dims ?? []), zeros(out.dims)];
@@ -295,6 +302,7 @@ const pad = defineOp({
   factors: ([x], output, { low, high }) => wholeDimFactors(x?.dims ?? [], output.dims, (d) => low[d] === 0 && high[d] === 0),
   linearIn: linearInFirst,
   localize: sameAttrs,
+  batch: ({ low, high }) => ({ low: [0, ...low], high: [0, ...high] }),
   flops: () => 0,
   evaluate: ([x], { low }, out) => {
     const [data, strides, result] = [dataOf(x), stridesOf(out.dims), zeros(out.dims)];
@@ -362,6 +370,7 @@ const concatenate = defineOp({
   },
   linearIn: (_, arity) => [Array.from({ length: arity }, (_v, i) => i)],
   localize: sameAttrs,
+  batch: ({ dimension }) => ({ dimension: dimension + 1 }),
   flops: () => 0,
   evaluate: (inputs, { dimension }, out) => {
     const [strides, result] = [stridesOf(out.dims), zeros(out.dims)];

@@ -26,6 +26,7 @@ const parameter = defineOp({
   factors: elementwiseFactors,
   linearIn: notLinear,
   localize: (attrs) => attrs,
+  batch: null,
   flops: () => 0,
   evaluate: null,
 });
@@ -50,6 +51,7 @@ const constant = defineOp({
   factors: elementwiseFactors,
   linearIn: notLinear,
   localize: (attrs, _, output) => ({ ...attrs, dims: output }),
+  batch: null,
   flops: () => 0,
   evaluate: (_, { value }, out) => tensor(out.dtype, out.dims, new Float64Array(sizeOf(out.dims)).fill(value)),
 });
@@ -77,6 +79,7 @@ const iota = defineOp({
   factors: elementwiseFactors,
   linearIn: notLinear,
   localize: (attrs, _, output) => ({ ...attrs, dims: output }),
+  batch: null,
   flops: () => 0,
   evaluate: (_, { dimension }, out) => {
     const [stride, size] = [stridesOf(out.dims)[dimension] ?? 1, out.dims[dimension] ?? 1];
@@ -87,6 +90,19 @@ const iota = defineOp({
     );
   },
 });
+
+/** An element of an array of normal numbers with `size` elements, by its index in the whole array. */
+export function normalElement(
+  { key, scale, keys = [key] }: { readonly key: number; readonly scale: number; readonly keys?: readonly number[] },
+  size: number,
+): (index: number) => number {
+  const inSlice = size / keys.length;
+  if (keys.length === 1) return (index) => normalAt(key, index) * scale;
+  return (index) => {
+    const slice = Math.floor(index / inSlice);
+    return normalAt(keys[slice] ?? key, index - slice * inSlice) * scale;
+  };
+}
 
 const rngNormal = defineOp({
   name: "rng_normal",
@@ -107,13 +123,16 @@ const rngNormal = defineOp({
   factors: elementwiseFactors,
   linearIn: notLinear,
   localize: (attrs, _, output) => ({ ...attrs, dims: output }),
+  batch: null,
   flops: () => 0,
-  evaluate: (_, { key, scale }, out) =>
-    tensor(
+  evaluate: (_, attrs, out) => {
+    const element = normalElement(attrs, sizeOf(out.dims));
+    return tensor(
       "f32",
       out.dims,
-      Float64Array.from({ length: sizeOf(out.dims) }, (_v, i) => Math.fround(normalAt(key, i) * scale)),
-    ),
+      Float64Array.from({ length: sizeOf(out.dims) }, (_v, i) => Math.fround(element(i))),
+    );
+  },
 });
 
 const rngUniform = defineOp({
@@ -143,6 +162,7 @@ const rngUniform = defineOp({
   }),
   linearIn: notLinear,
   localize: (attrs, _, output) => ({ ...attrs, dims: output }),
+  batch: null,
   flops: () => 0,
   evaluate: ([key], _, out) =>
     tensor(
@@ -180,6 +200,7 @@ const carry = defineOp({
   factors: elementwiseFactors,
   linearIn: linearInFirst,
   localize: sameAttrs,
+  batch: null,
   flops: () => 0,
   evaluate: ([initial], _, out) => tensor(out.dtype, out.dims, initial?.data ?? []),
 });
@@ -198,6 +219,7 @@ const yieldOp = defineOp({
   factors: elementwiseFactors,
   linearIn: () => [[0, 1]],
   localize: sameAttrs,
+  batch: null,
   flops: () => 0,
   evaluate: ([, next], _, out) => tensor(out.dtype, out.dims, next?.data ?? []),
 });

@@ -6,6 +6,7 @@ import {
   HfCheckpoint,
   jaxVersion,
   orbaxVersion,
+  readLayers,
   initSpecsOf,
   type WrittenExport,
   writeXlaExport,
@@ -17,13 +18,14 @@ import { LapidaryError, type Warning } from "@lapidary/std";
 import { checkpointFilesOf, maskedToken } from "@lapidary/tokenizer";
 import { chipCount, parseTorus } from "@lapidary/topology";
 import {
+  axesOverPods,
+  buildOptionsOf,
   checkSameModel,
   checkTokenizerSize,
   corpusOf,
   initGraph,
   jobWarnings,
   paramName,
-  podAxis,
   type ResolvedJob,
   type StateSpec,
   tokenizerRequest,
@@ -89,7 +91,7 @@ export async function prepareExport(
       program,
       name: job.name,
       numerics: job.numerics,
-      dcnAxes: job.pods > 1 ? [podAxis] : [],
+      dcnAxes: job.pods > 1 ? (axesOverPods(job.mesh, job.pods) ?? []) : [],
       steps: job.train.steps,
       states: await initialStates(job, states),
       initialState: options.state ?? stateForm(job),
@@ -155,10 +157,11 @@ async function initialStates(job: ResolvedJob, specs: readonly StateSpec[]): Pro
   const checkpoint = await HfCheckpoint.open(job.train.init);
   try {
     checkSameModel(job.train.init, job.model.config, checkpoint.config);
-    for (const { name } of checkpoint.params) {
+    for (const spec of buildModel(job.model.config, buildOptionsOf(job)).params) {
+      const { name, layers } = spec;
       // Read the weights even if the file is copied, to reject NaN and infinite weights here and not on the pod.
-      const array = await checkpoint.read(name);
-      const source = checkpoint.sourceOf(name);
+      const array = await readLayers(spec, (layer) => checkpoint.read(layer));
+      const source = layers === undefined ? checkpoint.sourceOf(name) : undefined;
       states.set(paramName(name), source === undefined ? { kind: "array", array } : { kind: "copy", ...source });
     }
   } finally {

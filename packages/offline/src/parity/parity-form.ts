@@ -21,7 +21,7 @@ interface BatchShape {
 }
 
 /** Keys of a job that change how a bundle is computed, and none of its numbers. */
-const overridden = ["rules", "context", "moe"] as const;
+const overridden = ["rules", "context", "moe", "pipeline"] as const;
 
 /**
  * The form of a run is that of a job with the model of the bundle, so that a mesh, a strategy and overrides mean the same as in a job file,
@@ -39,7 +39,10 @@ export function parityForm(
 ): ParityForm {
   for (const override of overrides) checkOverride(override);
   const { axes } = plan.mesh;
-  const isPlain = strategy === undefined && overrides.length === 0 && !axes.some(({ name }) => name === "expert" || name === "context");
+  const isPlain =
+    strategy === undefined &&
+    overrides.length === 0 &&
+    !axes.some(({ name }) => name === "expert" || name === "context" || name === "stage");
   const count = plan.chunks?.count ?? 1;
   if (isPlain) {
     const rules = defaultRules(plan.mesh, paramsOf(config));

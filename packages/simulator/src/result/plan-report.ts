@@ -45,6 +45,8 @@ export interface PlanReport {
   readonly overlap_loss_s: number;
   /** Part of compute_s: the optimizer. */
   readonly optimizer_s: number;
+  /** Part of the step: ticks of a pipeline in which a stage has no microbatch. */
+  readonly bubble_s: number;
   /** Time in which the core waits for a collective, by mesh axis. */
   readonly exposed_s: Readonly<Record<string, number>>;
   /** Part of exposed_s: on the network between pods. */
@@ -83,6 +85,18 @@ export interface KernelReport {
   readonly limit: string;
 }
 
+/** The share of each region in which a chip has no work. */
+function bubbleSeconds({ kernels }: Simulation["timeline"]): number {
+  const regions = new Map<number, { from: number; to: number; share: number }>();
+  for (const { kernel, from, to } of kernels) {
+    const { region } = kernel.scope;
+    if (region?.idle === undefined) continue;
+    const span = regions.get(region.id) ?? { from, to, share: region.idle / region.count };
+    regions.set(region.id, { ...span, to: Math.max(span.to, to) });
+  }
+  return [...regions.values()].reduce((sum, { from, to, share }) => sum + (to - from) * share, 0);
+}
+
 export function planReport(simulation: Simulation): PlanReport {
   const { machine, program, timeline, list, memory, flops, stepSeconds } = simulation;
   const exposure = exposureOf(timeline, list, simulation.placement);
@@ -112,6 +126,7 @@ export function planReport(simulation: Simulation): PlanReport {
     compute_s: compute,
     overlap_loss_s: Math.max(0, compute - kernelSeconds),
     optimizer_s: timeline.kernels.reduce((sum, { kernel, from, to }) => sum + (kernel.scope.phase === "update" ? to - from : 0), 0),
+    bubble_s: bubbleSeconds(timeline),
     exposed_s: Object.fromEntries(exposure.byAxis),
     dcn_s: exposure.dcn,
     host_s: exposure.host,

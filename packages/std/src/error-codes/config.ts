@@ -66,6 +66,11 @@ export const configErrors = {
     recoverable: false,
     summary: "A strategy of context parallelism does not fit the job.",
   },
+  LAP_PIPELINE_LAYOUT: {
+    exit: ExitCode.doesNotFit,
+    recoverable: false,
+    summary: "The stages of a pipeline do not fit the model or the job.",
+  },
   LAP_MESH_POD_AXIS: {
     exit: ExitCode.doesNotFit,
     recoverable: false,

@@ -1,10 +1,11 @@
 import { join } from "node:path";
 import { checkpointFilesOf, type ControlTokens, type TokenizerFiles } from "@lapidary/tokenizer";
-import { HfCheckpoint, SafetensorsFile, modelConfigToHf, readFileTensor } from "@lapidary/interop";
+import { HfCheckpoint, SafetensorsFile, modelConfigToHf, readFileTensor, readLayers } from "@lapidary/interop";
+import type { Model } from "@lapidary/models";
 import { ensure, LapidaryError } from "@lapidary/std";
 import { paramName, stepName } from "@lapidary/training";
 import type { CheckpointContent, CheckpointParts, VerifiedCheckpoint } from "@lapidary/checkpoint";
-import { adapterConfig, rewardConfig, type CheckpointForm, type WeightsFile, weightsFiles } from "./checkpoint-form.js";
+import { adapterConfig, rewardConfig, type CheckpointForm, modelOfForm, type WeightsFile, weightsFiles } from "./checkpoint-form.js";
 import { dataDigestKey } from "./data-history.js";
 import { checkpointFiles } from "./checkpoints.js";
 import type { RunPrograms } from "./run-programs.js";
@@ -67,23 +68,23 @@ export async function loadState(
   updatesPerStep = 1,
 ): Promise<void> {
   const [policy, ...others] = weightsFiles(form);
-  if (form.kind === "model") await loadModel(programs, path);
+  if (form.kind === "model") await loadModel(programs, modelOfForm(form), path);
   else await loadWeightsFile(programs, ensure(policy, "weights"), path);
   for (const file of others) await loadWeightsFile(programs, file, path);
   const moments = await SafetensorsFile.open(join(path, checkpointFiles.optimizer));
   try {
     checkMoments(moments, programs.moments);
-    for (const name of moments.names) await programs.putState(name, await moments.read(name));
+    for (const { state, ...tensor } of programs.moments) await programs.putState(state, await readFileTensor(moments, tensor));
   } finally {
     await moments.close();
   }
   await programs.putState(stepName, { dtype: "f32", dims: [], data: Float32Array.of(manifest.step * updatesPerStep) });
 }
 
-async function loadModel(programs: Pick<RunPrograms, "putState">, path: string): Promise<void> {
+async function loadModel(programs: Pick<RunPrograms, "putState">, { params }: Pick<Model, "params">, path: string): Promise<void> {
   const weights = await HfCheckpoint.open(path);
   try {
-    for (const { name } of weights.params) await programs.putState(paramName(name), await weights.readAsStored(name));
+    for (const spec of params) await programs.putState(paramName(spec.name), await readLayers(spec, (name) => weights.readAsStored(name)));
   } finally {
     await weights.close();
   }
@@ -109,7 +110,8 @@ async function loadWeightsFile(programs: Pick<RunPrograms, "putState">, { name: 
 }
 
 /** Checks that the file has the arrays of the optimizer, and no others. */
-function checkMoments({ path, names }: SafetensorsFile, wanted: readonly string[]): void {
+function checkMoments({ path, names }: SafetensorsFile, tensors: RunPrograms["moments"]): void {
+  const wanted = tensors.flatMap(({ name, parts }) => parts ?? [name]);
   const missing = wanted.find((name) => !names.includes(name));
   const unexpected = names.find((name) => !wanted.includes(name));
   if (missing === undefined && unexpected === undefined) return;

@@ -1,6 +1,14 @@
-import { type LoraConfig, loraParams, type ModelConfig, buildModel, paramsOf, type ParamSpec } from "@lapidary/models";
+import {
+  type LoraConfig,
+  loraParams,
+  type Model,
+  type ModelConfig,
+  buildModel,
+  type ParamSpec,
+  type PipelineShape,
+} from "@lapidary/models";
 import { inSet, scoreHead, scoreParams, scoreWeight, valueSet } from "@lapidary/post-training";
-import { paramName, type ResolvedJob } from "@lapidary/training";
+import { paramName, type ResolvedJob, stagesOf } from "@lapidary/training";
 import { loraConfig } from "../recipes/recipe-request.js";
 
 /** The files of a checkpoint that hold trained weights, and those that describe them. */
@@ -8,6 +16,8 @@ export type CheckpointForm = {
   readonly config: ModelConfig;
   /** Whether a value model is trained as well: `value_model.safetensors`. */
   readonly hasValueModel?: boolean;
+  /** The stages of the run. Files do not depend on them. */
+  readonly pipeline?: PipelineShape | undefined;
 } & (
   | /** All weights of a model, as transformers loads them: `model.safetensors`, `config.json`. */
   { readonly kind: "model" }
@@ -24,12 +34,22 @@ export function checkpointForm({
   lora,
   train,
   rl,
-}: Pick<ResolvedJob, "recipe" | "model" | "lora" | "train" | "rl">): CheckpointForm {
-  const about = { config: model.config, ...(rl?.algorithm === "ppo" ? { hasValueModel: true } : {}) };
+  mesh,
+  rules,
+}: Pick<ResolvedJob, "recipe" | "model" | "lora" | "train" | "rl" | "mesh" | "rules">): CheckpointForm {
+  const stages = stagesOf({ mesh, rules });
+  const about = {
+    config: model.config,
+    ...(stages === 1 ? {} : { pipeline: { stages } }),
+    ...(rl?.algorithm === "ppo" ? { hasValueModel: true } : {}),
+  };
   const isReward = recipe === "reward";
   if (lora === undefined) return { ...about, kind: isReward ? "reward" : "model" };
   return { ...about, kind: "adapter", lora: loraConfig(lora), base: train.init ?? "", ...(isReward ? { isReward } : {}) };
 }
+
+/** The model whose parameters a run trains. */
+export const modelOfForm = ({ config, pipeline }: Pick<CheckpointForm, "config" | "pipeline">): Model => buildModel(config, { pipeline });
 
 /** A safetensors file of trained weights: the name of each array in it, and the state that it holds. */
 export interface WeightsFile {
@@ -53,7 +73,7 @@ export const weightsFiles = (form: CheckpointForm): readonly WeightsFile[] => [p
 function policyFile(form: CheckpointForm): WeightsFile {
   switch (form.kind) {
     case "model":
-      return { name: "model.safetensors", tensors: ownNames(paramsOf(form.config)) };
+      return { name: "model.safetensors", tensors: ownNames(modelOfForm(form).params) };
     case "reward":
       return { name: "model.safetensors", tensors: ownNames(scoreParams(buildModel(form.config))) };
     case "adapter": {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { type ArrayData, HfCheckpoint } from "@lapidary/interop";
-import type { ModelConfig } from "@lapidary/models";
+import { type ArrayData, HfCheckpoint, readLayers } from "@lapidary/interop";
+import { buildModel, type ModelConfig, type PipelineShape } from "@lapidary/models";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import { checkSameModel } from "@lapidary/training";
 import type { CheckpointEntry } from "@lapidary/api";
@@ -59,6 +59,7 @@ export async function digestOfWeights(directory: string): Promise<string> {
 /**
  * Loads the weights of a Hugging Face checkpoint into a run, array by array. The optimizer starts with its first state.
  *
+ * @param pipeline the stages of the run, whose weights are stacks
  * @returns the warnings of the checkpoint
  * @throws LAP_CHECKPOINT_NOT_FINITE for weights that are not finite; LAP_CHECKPOINT_… for other damage; LAP_INIT_MISMATCH for another model
  */
@@ -66,11 +67,13 @@ export async function loadWeights(
   directory: string,
   config: ModelConfig,
   put: (name: string, array: ArrayData) => Promise<void>,
+  pipeline?: PipelineShape,
 ): Promise<readonly Warning[]> {
   const checkpoint = await HfCheckpoint.open(directory);
   try {
     checkSameModel(directory, config, checkpoint.config);
-    for (const { name } of checkpoint.params) await put(name, await checkpoint.read(name));
+    for (const spec of buildModel(config, { pipeline }).params)
+      await put(spec.name, await readLayers(spec, (name) => checkpoint.read(name)));
     return checkpoint.warnings;
   } finally {
     await checkpoint.close();

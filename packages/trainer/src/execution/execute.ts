@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { chatTokenizer, MixtureDataset, promptOfUser } from "@lapidary/data";
-import type { ProgramHash } from "@lapidary/protocol";
+import type { ArrayData, ProgramHash } from "@lapidary/protocol";
 import { type LapidaryError, ensure, raceAbort, type Warning } from "@lapidary/std";
 import { printMesh } from "@lapidary/topology";
 import { givenTokenizer, meshOf, needsInit, type ResolvedJob, trainsOnExamples } from "@lapidary/training";
@@ -200,7 +200,8 @@ async function loadAttempt({ options, watch, dataset, set, checkpointed }: Prepa
         watch.time("load", async () => {
           await programs.initialize();
           if (init !== undefined && programs.frozen.length === 0) {
-            const warnings = await loadWeights(init, job.model.config, (name, array) => programs.putWeight(name, array));
+            const put = (name: string, array: ArrayData): Promise<void> => programs.putWeight(name, array);
+            const warnings = await loadWeights(init, job.model.config, put, checkpointForm(job).pipeline);
             for (const warning of warnings) run.record({ ...warning, type: "warning_found", place: warning.place ?? "train.init" });
             run.record({ type: "weights_loaded", path: init });
           }

@@ -15,6 +15,7 @@ import { CheckpointStore, verifyCheckpoint, type VerifiedCheckpoint, nodeDisk, R
 import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { checkpointOf, staticFiles, loadState } from "./checkpoint-contents.js";
 import { Staging } from "./staging.js";
+import type { RunPrograms } from "./run-programs.js";
 import { stateFilesOf } from "./state-files.js";
 import type { StepMetrics } from "../recipes/recipe.js";
 import { trainingLoop, type TrainingLoopOptions } from "./training-loop.js";
@@ -52,6 +53,7 @@ class Steps {
   }
 }
 
+const momentOf = (name: string): RunPrograms["moments"][number] => ({ name, state: name });
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("the training loop", () => {
@@ -206,7 +208,7 @@ describe("checkpoints", () => {
   };
   const weights = specs.map(({ name }) => name);
   const programs = {
-    moments: weights.map((name) => `adam_m/${name}`),
+    moments: weights.map((name) => momentOf(`adam_m/${name}`)),
     state: (name: string): TensorSpec => {
       const { dims } = arrayOf(name);
       return { id: handleOf(name), dtype: "f32", dims, sharding: replicated(dims.length) };
@@ -231,7 +233,10 @@ describe("checkpoints", () => {
     const { config: read, tensors } = await readHfCheckpoint(path);
     deepStrictEqual(read, config);
     ok([...tensors].every(([name, { data }]) => data.every((x) => x === valueOf(name))));
-    deepStrictEqual([...(await readSafetensors(join(path, "optimizer.safetensors"))).keys()], programs.moments);
+    deepStrictEqual(
+      [...(await readSafetensors(join(path, "optimizer.safetensors"))).keys()],
+      programs.moments.map(({ name }) => name),
+    );
     const put = new Map<string, number>();
     await loadWeights(path, config, async (name, { data }) => void put.set(name, data[0] ?? 0));
     deepStrictEqual(
@@ -265,7 +270,7 @@ describe("checkpoints", () => {
       [...put],
       [
         ...weights.map((name): [string, number] => [`params/${name}`, valueOf(name)]),
-        ...programs.moments.map((name): [string, number] => [name, valueOf(name)]),
+        ...programs.moments.map(({ name }): [string, number] => [name, valueOf(name)]),
         ["step", 7],
       ],
     );
@@ -274,12 +279,13 @@ describe("checkpoints", () => {
   it("a checkpoint with the state of another optimizer is rejected with the first array that differs", async () => {
     const path = await write(8);
     const manifest = await verifyCheckpoint(nodeDisk, path);
-    const load = (moments: string[]): Promise<void> => loadState({ moments, putState: async () => undefined }, form, { path, manifest });
+    const load = (moments: RunPrograms["moments"]): Promise<void> =>
+      loadState({ moments, putState: async () => undefined }, form, { path, manifest });
     await rejects(load(programs.moments.slice(1)), {
       code: "LAP_CHECKPOINT_STATE",
       message: /the optimizer of the run has no tensor adam_m/,
     });
-    await rejects(load([...programs.moments, "adam_m/more"]), { code: "LAP_CHECKPOINT_STATE", message: /lacks adam_m\/more/ });
+    await rejects(load([...programs.moments, momentOf("adam_m/more")]), { code: "LAP_CHECKPOINT_STATE", message: /lacks adam_m\/more/ });
   });
 
   it("a checkpoint of another model is rejected with the difference", async () => {

@@ -16,8 +16,17 @@ import {
 import type { ProgramText, ReplicationReport, StagingReport } from "@lapidary/cluster";
 import type { ProgramSet, RunState } from "../programs/build.js";
 import type { Evaluation, LoadedProgram, ProgramUse, Recipe, RecipeRun, RecipeSteps, StepMetrics } from "../recipes/recipe.js";
+import type { FileTensor } from "./checkpoint-form.js";
 import { NextToken } from "./next-token.js";
 import type { RunWorkerGroup } from "./run-worker-group.js";
+
+/** The arrays that an optimizer keeps for the weights. A stack over stages is stored as the arrays of its layers. */
+export const momentsOf = (states: readonly RunState[]): FileTensor[] =>
+  states.flatMap(({ name, role, weight = "", layers }) => {
+    if (role !== "optimizer") return [];
+    const parts = layers?.map((layer) => name.replace(weight, layer));
+    return [{ name, state: name, ...(parts === undefined ? {} : { parts }) }];
+  });
 
 /** The source of batches, and their shape. */
 export interface BatchSource {
@@ -102,9 +111,9 @@ export class RunPrograms {
     return this.#state.flatMap(({ role, weight }) => (role === "param" && weight !== undefined ? [weight] : []));
   }
 
-  /** The arrays that the optimizer keeps for the weights. */
-  get moments(): string[] {
-    return this.#state.flatMap(({ name, role }) => (role === "optimizer" ? [name] : []));
+  /** The arrays that the optimizer keeps for the weights, as a file has them. */
+  get moments(): FileTensor[] {
+    return momentsOf(this.#state);
   }
 
   /** Initializes the state. */

@@ -50,7 +50,7 @@ class WorkerGroup {
   readonly buffers = new Map<string, Uint8Array>();
   readonly taken: string[] = [];
   tensors: readonly StagedTensor[] = [];
-  readonly moments = moments;
+  readonly moments = moments.map((name) => ({ name, state: name }));
   readonly state = state;
   failing = false;
   constructor(readonly opens: boolean) {}
@@ -91,7 +91,7 @@ class WorkerGroup {
 
 describe("the files of a run's state", () => {
   it("the files in a staging buffer equal those on the disk, each from the start of a block", () => {
-    const layout = new StateFiles({ state }, stateFilesOf({ kind: "model", config }, { moments }));
+    const layout = new StateFiles({ state }, stateFilesOf({ kind: "model", config }, new WorkerGroup(true)));
     const buffer = new Uint8Array(layout.bytes);
     const filesWith = layout.in(buffer);
     for (const { tensor, begin } of layout.tensors) buffer.set(bytesOfNumbers(numbersOf(tensor.id)), begin);

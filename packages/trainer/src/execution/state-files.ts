@@ -27,7 +27,7 @@ const storedAs = (dtype: Dtype): "f32" | "i32" => (dtype === "f32" || dtype === 
 /** The safetensors files of a state: those of the trained weights, and that of the optimizer. */
 export const stateFilesOf = (form: CheckpointForm, { moments }: Pick<RunPrograms, "moments">): readonly WeightsFile[] => [
   ...weightsFiles(form).map((file) => ({ ...file, metadata: { format: "pt" } })),
-  { name: checkpointFiles.optimizer, tensors: moments.map((name) => ({ name, state: name })) },
+  { name: checkpointFiles.optimizer, tensors: moments },
 ];
 
 /** A safetensors file of arrays of the state, by their name in the file. */

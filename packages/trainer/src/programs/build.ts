@@ -10,7 +10,7 @@ import type { ProgramRequest } from "./program-request.js";
 import { type ProgramFacts, programFacts } from "./facts.js";
 
 /** An array of the state: its name in the programs, its role, and its weight. JSON. */
-export type RunState = Pick<StateSpec, "name" | "role" | "weight">;
+export type RunState = Pick<StateSpec, "name" | "role" | "weight" | "layers">;
 
 export interface ProgramSet {
   /** By the names of the recipe. */
@@ -48,7 +48,12 @@ export function buildPrograms(request: ProgramRequest, onProgress: (done: number
     if (name === recipe.stepProgram) step = program;
   }
   const updated = ensure(step, recipe.stepProgram);
-  const runState = ({ name, role, weight }: StateSpec): RunState => ({ name, role, ...(weight === undefined ? {} : { weight }) });
+  const runState = ({ name, role, weight, layers }: StateSpec): RunState => ({
+    name,
+    role,
+    ...(weight === undefined ? {} : { weight }),
+    ...(layers === undefined ? {} : { layers }),
+  });
   return {
     programs,
     states: states.map(runState),

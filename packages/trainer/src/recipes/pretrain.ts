@@ -19,7 +19,7 @@ export const pretrain: Recipe = {
   graphs({ model: config, update, batch, seq, chunks, microbatches, build, seed }) {
     const model = buildModel(config, build);
     // Generation computes every chosen expert.
-    const sampled = buildModel(config);
+    const sampled = buildModel(config, { pipeline: build?.pipeline });
     const states = trainState(model, update.optimizer);
     return {
       graphs: {

@@ -3,8 +3,20 @@ import { editDistance } from "@lapidary/std";
 /** The mesh axis that runs over pods. */
 export const podAxis = "pod";
 
+/** The first axes of a mesh, `pod` and `stage`, whose product is the number of pods: they run over pods. Undefined if there are none. */
+export function axesOverPods(mesh: readonly { readonly name: string; readonly size: number }[], pods: number): string[] | undefined {
+  const axes: string[] = [];
+  let product = 1;
+  for (const { name, size } of mesh) {
+    if (product === pods || (name !== podAxis && name !== "stage")) break;
+    axes.push(name);
+    product *= size;
+  }
+  return product === pods ? axes : undefined;
+}
+
 /** Mesh axes that the default rules and the shipped strategies know. */
-export const knownAxes = [podAxis, "data", "expert", "context", "model"] as const;
+export const knownAxes = [podAxis, "stage", "data", "expert", "context", "model"] as const;
 export type KnownAxis = (typeof knownAxes)[number];
 
 /** The mesh axis of Lapidary that corresponds to an axis of another system. */
@@ -22,7 +34,7 @@ const sequence: AxisMeaning = {
   note: "`rules: { activation_seq: model }` splits the sequence over it",
   needs: "activationRule",
 };
-const stage: AxisMeaning = { axis: "data", note: "there are no pipeline stages" };
+const stage: AxisMeaning = { axis: "stage" };
 const expert: AxisMeaning = { axis: "expert" };
 const context: AxisMeaning = { axis: "context" };
 const data: AxisMeaning = { axis: "data" };
@@ -98,7 +110,9 @@ const stem = (name: string): string =>
 /** The meaning of an axis that no rule names: by its name in another system, or by the nearest spelling. */
 export function axisMeaning(name: string): AxisMeaning | undefined {
   const short = stem(name);
-  if (name.startsWith("dcn_")) return pod;
+  const overPods = name.startsWith("dcn_");
+  if (overPods && stem(name.slice("dcn_".length)) === "pipeline") return stage;
+  if (overPods) return pod;
   if (Object.hasOwn(foreignAxisNames, short)) return foreignAxisNames[short];
   if (isKnownAxis(short)) return { axis: short };
   const near = knownAxes.find((axis) => editDistance(axis, short) <= Math.floor(axis.length / 2.5));

@@ -1,6 +1,6 @@
 import { LapidaryError, counted, ensure } from "@lapidary/std";
 import { checkMeshFills, parseTorus, printMesh } from "@lapidary/topology";
-import { podAxis } from "./axis-names.js";
+import { axesOverPods, podAxis } from "./axis-names.js";
 import { mostLossChunks } from "./loss-chunks.js";
 import { meshOf, type ResolvedJob } from "./resolved-job.js";
 import type { Path, ConfigSource } from "./config-source.js";
@@ -38,15 +38,14 @@ function checkSlice({ slice, pod }: ResolvedJob, location: string): void {
   });
 }
 
-/** The pod axis must be the most major axis, because then every other axis stays inside a pod. */
+/** The axes over pods, `pod` and `stage`, must be the most major ones, because then every other axis stays inside a pod. */
 function checkPodAxis({ pods, mesh }: ResolvedJob, location: string): void {
-  const [first] = mesh;
   const named = mesh.find(({ name }) => name === podAxis);
   if (pods === 1 && (named === undefined || named.size === 1)) return;
-  if (pods > 1 && first?.name === podAxis && first.size === pods) return;
+  if (pods > 1 && axesOverPods(mesh, pods) !== undefined) return;
   throw new LapidaryError({
     code: "LAP_MESH_POD_AXIS",
-    message: `${pods === 1 ? "one pod needs no mesh axis" : `${pods} pods need a first mesh axis`} "${podAxis}" of size ${pods}`,
+    message: `${pods === 1 ? "one pod needs no mesh axis" : `${pods} pods need a first mesh axis`} "${podAxis}" of size ${pods}${pods === 1 ? "" : `, or first axes "${podAxis}" and "stage" whose product is ${pods}`}`,
     location,
     remedy: pods === 1 ? "rename the axis, or set pods" : `write mesh: { ${podAxis}: ${pods}, … }`,
   });

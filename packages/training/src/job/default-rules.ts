@@ -14,6 +14,8 @@ const defaults: Readonly<Record<string, readonly string[]>> = {
   experts: ["expert"],
   expert_batch: [podAxis, "data"],
   exchanged_heads: ["model", "context"],
+  stages: ["stage"],
+  pipeline_seq: ["context", "stage"],
   heads: ["model"],
   kv_heads: ["model"],
   mlp: ["model"],
@@ -85,15 +87,19 @@ export interface RuleSources {
   readonly used: readonly string[];
 }
 
-/** The logical axes that occur only with experts, or only if attention exchanges heads. */
-const optionalAxes: Readonly<Record<string, "experts" | "heads">> = {
+type OptionalPart = "experts" | "heads" | "stages";
+
+/** The logical axes that occur only with experts, if attention exchanges heads, or with stages of a pipeline. */
+const optionalAxes: Readonly<Record<string, OptionalPart>> = {
   experts: "experts",
   expert_batch: "experts",
   exchanged_heads: "heads",
+  stages: "stages",
+  pipeline_seq: "stages",
 };
 
 /** The logical axes of the programs of a model with these parts. */
-export const usedAxes = (has: Readonly<Record<"experts" | "heads", boolean>>): string[] =>
+export const usedAxes = (has: Readonly<Record<OptionalPart, boolean>>): string[] =>
   logicalAxes.filter((axis) => {
     const part = optionalAxes[axis];
     return part === undefined || has[part];

@@ -1,6 +1,6 @@
 import { rematPolicies } from "@lapidary/compiler";
 import { filterNames } from "@lapidary/data";
-import { f32Number } from "@lapidary/models";
+import { f32Number, pipelineOrders } from "@lapidary/models";
 import { z } from "zod";
 import { optimizerSchema, scheduleSchema } from "../optimizer/optimizer-config.js";
 import { modelChangeSchema } from "./model-base.js";
@@ -340,11 +340,35 @@ const moeSchema = z
   });
 export const defaultCapacityFactor = 1.25;
 
+/** How attention uses the mesh axes that split the sequence, the default first. */
+export const contextStrategyNames = ["all_gather", "heads", "ring"] as const;
+export type ContextStrategyName = (typeof contextStrategyNames)[number];
+
 /** Context parallelism: a row of tokens on several chips. */
 const contextSchema = z.strictObject({
   strategy: z
-    .enum(["all_gather", "heads"])
-    .describe("all_gather: each chip gathers the keys and values of a row. heads: all_to_alls give each chip all positions of some heads"),
+    .enum(contextStrategyNames)
+    .default("all_gather")
+    .describe(
+      "all_gather (default): each chip gathers the keys and values of a row. heads: all_to_alls give each chip all positions of some heads. ring: keys and values move from chip to chip, and no chip has all of them",
+    ),
+  balance: z
+    .boolean()
+    .optional()
+    .describe(
+      "true: each chip has an early and a late piece of every row, so that the causal mask leaves all chips the same work. false (default): consecutive positions",
+    ),
+});
+
+/** The layers as stages on the mesh axis `stage`. `train.microbatches` parts of the batch are in the stages at the same time. */
+const pipelineSchema = z.strictObject({
+  order: z
+    .enum(pipelineOrders)
+    .default("gpipe")
+    .describe(
+      "gpipe: all microbatches forward, then all backward; M + S − 1 inputs of a stage are kept. 1f1b: a microbatch backward as soon as its last stage is done; 2S − 1 are kept",
+    ),
+  layers_per_stage: count.optional().describe("Layers of a stage; by default the layers of the model, divided by the stages"),
 });
 
 const checkpointSchema = z.strictObject({
@@ -426,6 +450,7 @@ export const jobFileSchema = z.strictObject({
     ),
   moe: moeSchema.optional().describe("How tokens reach the experts of a mixture of experts; every expert computes every token by default"),
   context: contextSchema.optional().describe("How attention uses the mesh axes that split the sequence; all_gather by default"),
+  pipeline: pipelineSchema.optional().describe("How the stages of the mesh axis stage compute the microbatches; gpipe by default"),
   bucket_bytes: z
     .number()
     .int()

@@ -2,7 +2,7 @@ import { readdirSync, statSync } from "node:fs";
 import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path";
 import { defaultCorpus } from "@lapidary/data";
 import { parseHfConfig } from "@lapidary/interop";
-import { buildModel } from "@lapidary/models";
+import { buildModel, type ModelConfig } from "@lapidary/models";
 import { type ErrorCode, LapidaryError, suggest, type Warning } from "@lapidary/std";
 import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary/topology";
 import type { z } from "zod";
@@ -152,11 +152,8 @@ export function resolveLocatedJob(
   } = job;
   const { orders: _________, compare, ...own } = rest;
   const seq = job.train?.seq ?? compare?.seq ?? config.contextLength;
-  const units = unitsOfParams(buildModel(config).params)
-    .set("seq", [seq])
-    .set("activation_seq", [seq])
-    .set("activation_embed", [config.modelDim]);
-  const used = usedAxes({ experts: config.experts !== undefined, heads: job.context?.strategy === "heads" });
+  const units = unitsOf(config, seq);
+  const used = usedLogicalAxes(job, config, mesh);
   const { rules, unapplied } = resolveRules({ own: job.rules, unapplied: before, strategy, used }, mesh, units, source);
   const rows = job.train ?? trainOfComparison(job, mesh, rules["batch"] ?? []);
   const { batch: _, batch_per_chip: __, init: ____, ...train } = rows;
@@ -191,6 +188,21 @@ export function resolveLocatedJob(
   const locationOf: LocatedJob["locationOf"] = (path) => source.locationOf(path.join(".") === "train.init" ? initKeys(job) : path);
   return { job: resolved, locationOf, warnings: [...warnings, ...modelWarnings] };
 }
+
+/** The sizes of the dims that rules split, by logical axis: of the parameters, and of the activations of rows of `seq` tokens. */
+const unitsOf = (config: ModelConfig, seq: number): Map<string, readonly number[]> =>
+  new Map<string, readonly number[]>(unitsOfParams(buildModel(config).params))
+    .set("seq", [seq])
+    .set("pipeline_seq", [seq])
+    .set("activation_seq", [seq])
+    .set("activation_embed", [config.modelDim]);
+
+const usedLogicalAxes = ({ context }: JobFile, { experts }: ModelConfig, { axes }: Mesh): string[] =>
+  usedAxes({
+    experts: experts !== undefined,
+    heads: context?.strategy === "heads",
+    stages: axes.some(({ name }) => name === "stage"),
+  });
 
 /** The job of a source, and its model. A change of a model becomes the whole model first. */
 function validateWithModel(files: NamedFiles): { readonly job: JobFile } & ReturnType<typeof modelOf> {

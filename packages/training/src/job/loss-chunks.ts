@@ -10,7 +10,11 @@ type Sharded = Pick<ResolvedJob, "mesh" | "rules">;
  */
 export function seqParts({ mesh, rules }: Sharded): number {
   const rule = (logical: string): readonly string[] => rules[logical] ?? [];
-  const axes = new Set([...rule("seq"), ...rule("activation_seq").filter((axis) => !rule("vocab").includes(axis))]);
+  const axes = new Set([
+    ...rule("seq"),
+    ...rule("pipeline_seq"),
+    ...rule("activation_seq").filter((axis) => !rule("vocab").includes(axis)),
+  ]);
   return [...axes].reduce(
     (n, axis) =>
       n *

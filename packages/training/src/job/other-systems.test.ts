@@ -2,6 +2,7 @@ import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/str
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LapidaryError } from "@lapidary/std";
+import { foreignKeyRemedy } from "./foreign-keys.js";
 import { resolveJob } from "./load-job.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
@@ -39,17 +40,24 @@ describe("names of other systems", () => {
       ["data_parallel_shard_degree=2", /mesh\.data=2/],
       ["tensor_model_parallel_size=2", /mesh\.model=2/],
       ["expert-model-parallel-size=2", /mesh\.expert=2/],
-      ["pipeline_parallel_degree=4", /pipeline stages/],
+      ["pipeline_parallel_degree=4", /mesh: \{ stage: 4 \}/],
+      ["dcn_pipeline_parallelism=4", /mesh: \{ stage: 4 \}/],
+      ["num_pp_microbatches=4", /train\.microbatches/],
+      ["pipeline_parallel_schedule=1F1B", /pipeline\.order/],
       ["per_device_batch_size=2", /train\.batch_per_chip/],
       ["max_target_length=32", /train\.seq/],
       ["capacity_factor=1.25", /moe\.capacity_factor/],
       ["context_parallel_strategy=ring", /context\.strategy/],
-      ["context_parallel_load_balance=true", /no counterpart/],
+      ["context_parallel_load_balance=true", /write context\.balance/],
     ] as const) {
       const error = refusal(key);
       deepStrictEqual([error.code, error.exit, error.location], ["LAP_CONFIG_UNKNOWN_KEY", 2, `override ${key}`]);
       match(error.remedy ?? "", remedy, key);
     }
+  });
+
+  it("a key whose counterpart a job does not have is named as such", () => {
+    match(foreignKeyRemedy("context_parallel_load_balance", true, ["context.strategy"]) ?? "", /no counterpart/);
   });
 
   it("a misspelt key of Lapidary has the nearest key as its remedy", () => {
@@ -100,6 +108,45 @@ describe("the order of mesh axes", () => {
 
 describe("experts and context of a job", () => {
   const mixture = "model=e2e/golden/families/mixtral";
+  const onParts = "mesh={ data: 16, context: 16 }";
+  const onFour = "mesh={ data: 16, context: 4, model: 4 }";
+
+  it("stages that do not fit the model, the recipe or the pods are rejected with exit code 4 and a layout that fits", () => {
+    const onStages = (stages: number): string => `mesh={ data: ${256 / stages}, stage: ${stages} }`;
+    const batch = "train.batch=256";
+    for (const [code, remedy, ...overrides] of [
+      ["LAP_PIPELINE_LAYOUT", /axis stage/, "pipeline.order=gpipe"],
+      ["LAP_PIPELINE_LAYOUT", /stage: 4/, "model=e2e/golden/families/llama", "train.seq=64", onStages(8)],
+      ["LAP_PIPELINE_LAYOUT", /no number of stages/, "model=e2e/golden/families/gemma3", "train.seq=64", onStages(2)],
+      ["LAP_PIPELINE_LAYOUT", /axis expert/, mixture, "train.seq=64", onStages(2)],
+      [
+        "LAP_PIPELINE_LAYOUT",
+        /layers_per_stage: 2/,
+        "model=e2e/golden/families/llama",
+        "train.seq=64",
+        onStages(2),
+        "pipeline.layers_per_stage=3",
+      ],
+      [
+        "LAP_MESH_INDIVISIBLE",
+        /use 2 microbatches/,
+        "model=e2e/golden/families/llama",
+        "train.seq=64",
+        onStages(2),
+        "train.microbatches=3",
+      ],
+      ["LAP_MESH_POD_AXIS", /pod: 4/, "model=e2e/golden/families/llama", "train.seq=64", "pods=4", "mesh={ data: 512, stage: 2 }"],
+    ] as const) {
+      const error = refusal(batch, ...overrides);
+      deepStrictEqual([error.code, error.exit], [code, 4], error.message);
+      match(`${error.message} ${error.remedy ?? ""}`, remedy);
+    }
+  });
+
+  it("stages on pods need no other axis over pods", () => {
+    const job = resolved("model=e2e/golden/families/llama", "train.seq=64", "pods=4", "mesh={ stage: 4, data: 256 }", "train.batch=256");
+    deepStrictEqual([job.mesh[0]?.name, job.rules["stages"]], ["stage", ["stage"]]);
+  });
 
   it("settings that do not fit the model or the mesh are rejected with exit code 4", () => {
     for (const [code, remedy, ...overrides] of [
@@ -107,6 +154,11 @@ describe("experts and context of a job", () => {
       ["LAP_MESH_INDIVISIBLE", /expert of 4 chips/, mixture, "mesh={ data: 16, expert: 16 }", "train.batch=256"],
       ["LAP_CONTEXT_STRATEGY", /axis context/, "context.strategy=heads"],
       ["LAP_CONTEXT_STRATEGY", /all_gather/, "context.strategy=heads", "mesh={ data: 8, context: 32 }"],
+      ["LAP_CONTEXT_STRATEGY", /train\.seq: 16/, "context.strategy=ring", onParts, "train.seq=24"],
+      ["LAP_CONTEXT_STRATEGY", /train\.seq: 32/, "context.balance=true", onParts, "train.seq=16"],
+      ["LAP_CONTEXT_STRATEGY", /ring or all_gather/, "context={ strategy: heads, balance: true }", onParts],
+      ["LAP_CONTEXT_STRATEGY", /a window leaves/, "model=e2e/golden/families/gemma2", "context.balance=true", onFour, "train.seq=16"],
+      ["LAP_CONTEXT_STRATEGY", /capacity_factor: 2/, mixture, "moe.capacity_factor=1", "context.balance=true", onFour, "train.seq=16"],
     ] as const) {
       const error = refusal(...overrides);
       deepStrictEqual([error.code, error.exit], [code, 4]);

@@ -167,6 +167,7 @@ const keyOrder = [
   "attention",
   "moe",
   "context",
+  "pipeline",
   "bucket_bytes",
   "numerics",
   "executor",

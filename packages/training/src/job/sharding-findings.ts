@@ -75,6 +75,7 @@ const missingAxes = (mesh: Mesh, [{ wanted, taken }]: Group): string[] => [
 /** Logical axes that the default rules split over each mesh axis. */
 const defaultRulesOfAxis: Readonly<Record<KnownAxis, readonly string[]>> = {
   pod: ["batch"],
+  stage: ["stages"],
   data: ["batch"],
   expert: ["batch", "experts"],
   context: ["seq", "activation_seq"],

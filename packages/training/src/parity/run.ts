@@ -1,6 +1,6 @@
-import { type ArrayData, f32Array } from "@lapidary/interop";
+import { type ArrayData, f32Array, partsOfArray, stackArrays } from "@lapidary/interop";
 import type { Graph } from "@lapidary/ir";
-import { type BuildOptions, buildModel } from "@lapidary/models";
+import { type BuildOptions, buildModel, type Model } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { gradientName, paramName, trainState } from "../step/train-state.js";
 import { trainStep, type TrainStepOptions } from "../step/train-step.js";
@@ -44,15 +44,15 @@ type ParityStepOptions = Pick<TrainStepOptions, "chunks" | "microbatches">;
 export async function runParity(bundle: ParityBundle, runner: GraphRunner, options: ParityOptions = {}): Promise<ParityDeviations> {
   const { expected } = bundle;
   const graphs = parityGraphs(bundle, options);
-  const initial = initialState(bundle);
-  const weightNames = buildModel(bundle.config).params.map(({ name }) => name);
+  const model = buildModel(bundle.config, options.build);
+  const initial = initialState(bundle, model);
   const inspect = (batch: ParityBatch): Promise<ReadonlyMap<string, ArrayData>> =>
     runner.run("inspect", graphs.inspect, new Map([...initial, ...batch]));
 
   const first = await inspect(ensure(bundle.batches[0], "batch 0"));
   const sft = await inspect(bundle.sft);
-  const gradients = largestGradientDeviation(byWeight(first, weightNames, gradientName), expected.gradients);
-  const sftGradients = largestGradientDeviation(byWeight(sft, weightNames, gradientName), expected.sftGradients);
+  const gradients = largestGradientDeviation(byWeight(first, model, gradientName), expected.gradients);
+  const sftGradients = largestGradientDeviation(byWeight(sft, model, gradientName), expected.sftGradients);
 
   const losses: number[] = [];
   let state: ReadonlyMap<string, ArrayData> = initial;
@@ -72,28 +72,40 @@ export async function runParity(bundle: ParityBundle, runner: GraphRunner, optio
     grads_max_rel_l2: sftIsWorse ? sftGradients.deviation : gradients.deviation,
     grads_worst: sftIsWorse ? `sft ${sftGradients.name}` : gradients.name,
     grad_norm_rel: relativeDifference(ensure(norms[0], "norm"), globalNormOf(expected.gradients)),
-    params_step1_rms: rmsDifference(byWeight(ensure(afterFirst, "state"), weightNames, paramName), expected.paramsAfterFirst),
-    params_step5_rms: rmsDifference(byWeight(state, weightNames, paramName), expected.paramsAfterLast),
+    params_step1_rms: rmsDifference(byWeight(ensure(afterFirst, "state"), model, paramName), expected.paramsAfterFirst),
+    params_step5_rms: rmsDifference(byWeight(state, model, paramName), expected.paramsAfterLast),
     sft_loss_abs: Math.abs(scalar(sft, "loss") - expected.sftLoss),
   };
 }
 
 /** The weights of the bundle, and zeros for the other states. */
-function initialState({ config, update, weights }: ParityBundle): Map<string, ArrayData> {
+function initialState({ update, weights }: ParityBundle, model: Model): Map<string, ArrayData> {
   return new Map(
-    trainState(buildModel(config), update.optimizer).map(({ name, dims, role, weight }) => [
+    trainState(model, update.optimizer).map(({ name, dims, role, weight }) => [
       name,
-      (role === "param" ? weights.get(weight ?? "") : undefined) ?? f32Array(dims, new Float32Array(dims.reduce((a, b) => a * b, 1))),
+      (role === "param" ? stackedWeight(model, weights, weight ?? "") : undefined) ??
+        f32Array(dims, new Float32Array(dims.reduce((a, b) => a * b, 1))),
     ]),
   );
 }
 
-/** The arrays that belong to weights, by the weight's name. */
-const byWeight = (
-  arrays: ReadonlyMap<string, ArrayData>,
-  weights: readonly string[],
-  nameOf: (weight: string) => string,
-): Map<string, ArrayData> => new Map(weights.map((weight) => [weight, ensure(arrays.get(nameOf(weight)), weight)]));
+/** A parameter of a model from the weights of a bundle, which has no stages. */
+function stackedWeight({ params }: Model, weights: ReadonlyMap<string, ArrayData>, name: string): ArrayData | undefined {
+  const { layers, dims = [] } = params.find((spec) => spec.name === name) ?? {};
+  if (layers === undefined) return weights.get(name);
+  return stackArrays(
+    layers.map((layer) => ensure(weights.get(layer), layer)),
+    dims,
+  );
+}
+
+/** The arrays that belong to weights, by the name of the weight in a model without stages. */
+const byWeight = (arrays: ReadonlyMap<string, ArrayData>, { params }: Model, nameOf: (weight: string) => string): Map<string, ArrayData> =>
+  new Map(
+    params.flatMap(({ name, layers }) =>
+      partsOfArray({ name, array: ensure(arrays.get(nameOf(name)), name), ...(layers === undefined ? {} : { parts: layers }) }),
+    ),
+  );
 
 const scalar = (arrays: ReadonlyMap<string, ArrayData>, name: string): number => ensure(ensure(arrays.get(name), name).data[0], name);
 

@@ -16,10 +16,15 @@ export interface EvalStepOptions {
 export function evalStep(model: Model, shape: BatchShape, { chunks, microbatches: count = 1 }: EvalStepOptions = {}): Graph {
   const g = new GraphBuilder("eval_step");
   const weights = weightParameters(g, model);
+  // The stages of a pipeline compute the parts themselves.
+  const microbatches = model.pipeline === undefined ? undefined : count;
   const total = accumulateSums(g, {
-    count,
+    count: microbatches === undefined ? count : 1,
     batch: batchParameters(g, shape),
-    sums: ({ tokens, targets, mask }) => evalLoss(g, model, { weights, hidden: model.hidden(g, weights, tokens), targets, mask }, chunks),
+    sums: ({ tokens, targets, mask }) => {
+      const hidden = model.hidden(g, weights, tokens, { microbatches });
+      return evalLoss(g, model, { weights, hidden, targets, mask }, chunks);
+    },
   });
   g.output("loss_sum", g.named("loss_sum", total.sum, [], "metric"));
   g.output("tokens_counted", g.named("tokens_counted", total.count, [], "metric"));

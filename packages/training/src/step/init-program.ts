@@ -2,7 +2,7 @@ import { type Graph, GraphBuilder, type Value } from "@lapidary/ir";
 import type { Model } from "@lapidary/models";
 import { hash32, hashString } from "@lapidary/std";
 import type { OptimizerConfig } from "../optimizer/optimizer-config.js";
-import { type StateSpec, trainState, valueRoleOf } from "./train-state.js";
+import { paramName, type StateSpec, trainState, valueRoleOf } from "./train-state.js";
 
 /**
  * A program without inputs whose outputs are the first state of a run. Each array has its own random stream, keyed by seed
@@ -28,9 +28,13 @@ export function initGraph(states: readonly StateSpec[], seed: number): Graph {
   return g.finish();
 }
 
-function draw(g: GraphBuilder, { name, dims, init }: StateSpec, seed: number): Value {
+function draw(g: GraphBuilder, { name, dims, init, layers }: StateSpec, seed: number): Value {
+  const keyOf = (of: string): number => hash32(seed, hashString(of));
+  // The slices of a stack over stages are those of the model without stages.
+  const [first = name, ...others] = layers?.map(paramName) ?? [];
+  const keys = others.length === 0 ? undefined : [first, ...others].map(keyOf);
   // Each state needs its own constant; `splat` would share one.
   return init.kind === "normal"
-    ? g.rngNormal(dims, hash32(seed, hashString(name)), init.scale)
+    ? g.rngNormal(dims, keyOf(first), init.scale, keys)
     : g.op("constant", [], { value: init.kind === "ones" ? 1 : 0, dims, dtype: "f32" });
 }

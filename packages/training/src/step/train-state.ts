@@ -24,6 +24,8 @@ export interface StateSpec {
   /** Block of the model that the weight belongs to. */
   readonly block?: number;
   readonly init: ParamInit;
+  /** Of a stack over the stages of a pipeline: the weights of the layers that it holds, or whose state it holds. */
+  readonly layers?: readonly string[];
 }
 
 /** The role of a state in a graph, which counts the step as optimizer state. */

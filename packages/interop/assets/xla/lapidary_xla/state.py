@@ -33,7 +33,7 @@ def initial_states(manifest: Manifest, layout: Layout) -> list[jax.Array]:
             case "ones":
                 return np.ones(_size(array.dims, index), np.float32)
             case "normal":
-                return normal(source["key"], _flat(array.dims, index), source["scale"])
+                return _normal(source, array.dims, index)
             case "file":
                 return opened(source["file"]).part(source["tensor"], array.dims, index)
             case other:
@@ -53,6 +53,18 @@ def place(layout: Layout, array: Array, shard) -> jax.Array:
         return shards[key]
 
     return jax.make_array_from_callback(array.dims, layout.sharding(array), part)
+
+
+def _normal(source: dict, dims: tuple[int, ...], index: Index) -> np.ndarray:
+    """Normal numbers; a stack has a key for each of its slices."""
+    flat = _flat(dims, index)
+    keys = source.get("keys", [source["key"]])
+    in_slice = int(np.prod(dims)) // len(keys)
+    result = np.empty(flat.shape, np.float32)
+    for number, key in enumerate(keys):
+        of_slice = flat // in_slice == number
+        result[of_slice] = normal(key, flat[of_slice] - number * in_slice, source["scale"])
+    return result
 
 
 def _ranges(dims: tuple[int, ...], index: Index) -> list[range]:
