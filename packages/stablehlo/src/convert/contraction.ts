@@ -174,34 +174,4 @@ function integerComparatorOf(names: string, directions: readonly string[]): "GT"
   return known && (first === "GT" || first === "LT") ? first : undefined;
 }
 
-/** At most so many elements are taken one after the other. */
-const maxTaken = 64;
-
-/** The largest k elements of the last dim, by k maxima. Among equal elements the lowest index comes first. */
-const topK: Converter = (c) => {
-  const x = c.value(0);
-  const k = integer(c.op, "k") ?? c.result().dims.at(-1) ?? 0;
-  if (k > maxTaken) throw new Unconvertible(`top_k of ${k} elements is not supported (at most ${maxTaken})`);
-  const last = x.type.dims.length - 1;
-  const batch = x.type.dims.slice(0, last);
-  const kept = batch.map((_, d) => d);
-  const index = c.b.iota(tensorType("i32", x.type.dims), last);
-  const lowest = c.b.splat(x.type.dtype === "i32" ? -2147483648 : -Infinity, x.type);
-  let taken: Value | undefined;
-  const [values, indices]: [Value[], Value[]] = [[], []];
-  for (let i = 0; i < k; i++) {
-    const open: Value = taken === undefined ? x : c.b.select(taken, lowest, x);
-    const best = c.b.reduce(open, [last], "max");
-    const equal = c.b.compare(open, c.b.broadcastInDim(best, x.type.dims, kept), "EQ");
-    const hit = taken === undefined ? equal : c.b.select(taken, c.b.splat(0, equal.type), equal);
-    const at = c.b.reduce(c.b.select(hit, index, c.b.splat(2147483647, index.type)), [last], "min");
-    values.push(c.b.reshape(best, [...batch, 1]));
-    indices.push(c.b.reshape(at, [...batch, 1]));
-    const now = c.b.compare(index, c.b.broadcastInDim(at, x.type.dims, kept), "EQ");
-    taken = taken === undefined ? now : c.b.select(taken, c.b.splat(1, now.type), now);
-  }
-  const joined = (parts: Value[]): Value => (parts.length === 1 && parts[0] !== undefined ? parts[0] : c.b.concatenate(parts, last));
-  return c.results(joined(values), joined(indices));
-};
-
-export const contractionConverters: Readonly<Record<string, Converter>> = { dot_general: dotGeneral, reduce, top_k: topK };
+export const contractionConverters: Readonly<Record<string, Converter>> = { dot_general: dotGeneral, reduce };

@@ -41,7 +41,10 @@ const others: Readonly<Record<string, Converter>> = {
 };
 
 /** Elementwise and other operations that `chlo` has in addition to StableHLO. */
-const chlo: readonly string[] = ["square", "top_k", "erf", "erfc", "tan", "is_inf"];
+const chlo: ReadonlySet<string> = new Set([
+  ...["square", "top_k", "erf", "erfc", "erf_inv", "tan", "sinh", "cosh", "atan", "asin", "acos", "asinh", "acosh", "atanh"],
+  ...["lgamma", "digamma", "next_after", "is_inf"],
+]);
 
 const byName: Readonly<Record<string, Converter>> = {
   ...elementwiseConverters,
@@ -56,6 +59,6 @@ const byName: Readonly<Record<string, Converter>> = {
 export function converterOf(name: string): Converter | undefined {
   if (Object.hasOwn(others, name)) return others[name];
   const [dialect, op = ""] = name.split(".");
-  const isKnown = dialect === "stablehlo" ? op !== "square" && op !== "top_k" : dialect === "chlo" && chlo.includes(op);
+  const isKnown = dialect === "stablehlo" ? !(op === "square" || op === "top_k") : dialect === "chlo" && chlo.has(op);
   return isKnown && Object.hasOwn(byName, op) ? byName[op] : undefined;
 }
