@@ -6,6 +6,7 @@ import { indexingConverters } from "./indexing.js";
 import { type Converter, Unconvertible } from "./lowering.js";
 import { shapeConverters } from "./shape.js";
 import { decides, shardingOf } from "./sharding.js";
+import { scatterConverters } from "./scatter.js";
 import { sortConverters } from "./sort.js";
 import { windowConverters } from "./window.js";
 
@@ -53,6 +54,7 @@ const byName: Readonly<Record<string, Converter>> = {
   ...indexingConverters,
   ...windowConverters,
   ...sortConverters,
+  ...scatterConverters,
 };
 
 /** The converter of an operation; undefined if the operation is not supported. */

@@ -33,15 +33,17 @@ function positionOf(dims: readonly number[], strides: readonly number[], flat: n
   return position;
 }
 
-const broadcastInDim: Converter = (c) => {
-  const [x, type] = [c.arg(0), c.result()];
-  const map = need(integers(c.op, "broadcast_dimensions"), "broadcast_dimensions");
+const broadcastInDim: Converter = (c) =>
+  c.results(broadcastItem(c, c.arg(0), c.result(), need(integers(c.op, "broadcast_dimensions"), "broadcast_dimensions")));
+
+/** The item as an array of `type`. `map` names the dim of the result for each dim of the item. */
+export function broadcastItem(c: OpContext, x: Item, type: ItemType, map: readonly number[]): Item {
   const own = stridesOf(x.dims);
   const strides = type.dims.map((_, d) => (map.includes(d) && x.dims[map.indexOf(d)] !== 1 ? (own[map.indexOf(d)] ?? 0) : 0));
   const folded = rearranged(x, type, (i) => positionOf(type.dims, strides, i));
-  const make = (): Value => broadcast(c, c.value(0), type.dims, map);
-  return c.results(folded === undefined ? make() : withMake(folded, make));
-};
+  const make = (): Value => broadcast(c, c.low.value(x), type.dims, map);
+  return folded === undefined ? c.low.item(x.element, make()) : withMake(folded, make);
+}
 
 /** A broadcast along dims in any order. */
 export function broadcast(c: OpContext, x: Value, dims: readonly number[], map: readonly number[]): Value {
@@ -239,8 +241,8 @@ export function padValue(
   return y;
 }
 
-/** At most so many slices replace a `reverse`. */
-const maxReversed = 256;
+/** At most so many slices replace a `reverse`. A longer dim is gathered in reverse order. */
+const maxReversed = 64;
 
 const reverse: Converter = (c) => {
   const [x, type] = [c.arg(0), c.result()];
@@ -262,7 +264,10 @@ const reverse: Converter = (c) => {
   let y = c.value(0);
   for (const d of dims) {
     const size = y.type.dims[d] ?? 0;
-    if (size > maxReversed) throw new Unconvertible(`a reversed dim of ${size} elements is not supported (at most ${maxReversed})`);
+    if (size > maxReversed) {
+      y = gatherReversed(c, y, d);
+      continue;
+    }
     const from = y;
     const pieces = Array.from({ length: size }, (_, i) => {
       const at = size - 1 - i;
@@ -276,6 +281,17 @@ const reverse: Converter = (c) => {
   }
   return c.results(y);
 };
+
+function gatherReversed(c: OpContext, x: Value, d: number): Value {
+  const size = x.type.dims[d] ?? 0;
+  const order = [d, ...x.type.dims.map((_, i) => i).filter((i) => i !== d)];
+  const ids = c.b.offset(c.b.negate(c.b.iota(tensorType("i32", [size]), 0)), size - 1);
+  const reversed = c.b.gather(c.b.transpose(x, order), ids);
+  return c.b.transpose(
+    reversed,
+    order.map((_, i) => order.indexOf(i)),
+  );
+}
 
 const dynamicSlice: Converter = (c) => {
   const x = c.arg(0);
