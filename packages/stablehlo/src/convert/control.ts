@@ -54,7 +54,7 @@ function convertOperation(low: Lowering, op: Operation, args: readonly Item[], f
   try {
     return structural(low, op, args, frame) ?? simple(low, op, args, frame);
   } catch (error) {
-    if (error instanceof Unconvertible || error instanceof ShapeError) return low.refuse(op, error.message);
+    if (error instanceof Unconvertible || error instanceof ShapeError) return low.refuse(op, error.message, frame.line);
     throw error;
   }
 }
@@ -72,7 +72,7 @@ function converterFor({ name }: Operation): Converter {
 
 function simple(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
   if (converterOf(op.name) === undefined && !(low.manual !== undefined && regionOps.has(op.name)))
-    return low.refuse(op, "the operation is not supported");
+    return low.refuse(op, "the operation is not supported", frame.line);
   const source = low.sourceOf(op);
   const path = joinPath(frame.path, source.path);
   const phase = phaseOf(path);

@@ -1,5 +1,5 @@
 import { GraphBuilder, sizeOf, type Value } from "@lapidary/ir";
-import { ensure, LapidaryError } from "@lapidary/std";
+import { LapidaryError } from "@lapidary/std";
 import type { Operation, SourceModule, Type } from "../text/syntax.js";
 import { Constraints } from "./constraints.js";
 import { dtypeOf, type Item, type ItemType, isFloatElement, materializeKnown, typeOf, uniform } from "./item.js";
@@ -52,9 +52,12 @@ export class Lowering {
     this.sourceOf = (operation) => read(operation.location);
   }
 
-  /** Notes that an operation cannot be converted, and returns results of its types, so that all refusals are found in one pass. */
-  refuse(op: Operation, reason: string): Item[] {
-    const { line } = this.sourceOf(op);
+  /**
+   * @param callLine the line of the call that is being inlined, for operations without a line of their own
+   *
+   * Notes that an operation cannot be converted, and returns results of its types, so that all refusals are found in one pass. */
+  refuse(op: Operation, reason: string, callLine?: string): Item[] {
+    const line = this.sourceOf(op).line ?? callLine;
     this.refusals.push({ op: op.name, reason, line: op.line, ...(line === undefined ? {} : { source: line }) });
     return op.resultTypes.map((type) => uniform(staticTypeOf(type) ?? { element: "f32", dims: [] }, 0));
   }
@@ -69,7 +72,8 @@ export class Lowering {
     if (item.kind === "value") return item.value;
     const known = this.#materialized.get(item);
     if (known !== undefined) return known;
-    const dtype = ensure(dtypeOf(item.element), "element type of the graph");
+    const dtype = dtypeOf(item.element);
+    if (dtype === undefined) throw new Unconvertible(`values of type ${item.element} are not supported`);
     const made =
       item.kind === "known"
         ? materializeKnown(this.b, item, item.known, dtype, item.make)

@@ -197,10 +197,19 @@ const pad: Converter = (c) => {
   const [low, high, interior] = ["edge_padding_low", "edge_padding_high", "interior_padding"].map((name) =>
     need(integers(c.op, name), name),
   );
-  if (filler === undefined) throw new Unconvertible("a padding value that is computed is not supported");
+  if (filler === undefined) return c.results(padComputed(c, low ?? [], high ?? [], interior ?? []));
   if (uniformOf(x) === filler) return c.results(uniform(c.result(), filler));
   return c.results(padValue(c, c.low.value(x), low ?? [], high ?? [], interior ?? [], filler));
 };
+
+/** Pads with a value that the program computes: with zeros, and the value where a padded array of ones has a zero. */
+function padComputed(c: OpContext, low: readonly number[], high: readonly number[], interior: readonly number[]): Value {
+  const [x, filler] = [c.value(0), c.value(1)];
+  if (x.type.dtype === "pred") throw new Unconvertible("a padding value that is computed is not supported for truth values");
+  const padded = padValue(c, x, low, high, interior, 0);
+  const inside = padValue(c, c.b.splat(1, tensorType("f32", x.type.dims)), low, high, interior, 0);
+  return c.b.select(c.b.compare(inside, c.b.splat(0, inside.type), "NE"), padded, c.b.broadcastInDim(filler, padded.type.dims, []));
+}
 
 /** Pads with a number. Counts below zero remove elements. */
 export function padValue(
@@ -261,26 +270,24 @@ const reverse: Converter = (c) => {
       ),
   );
   if (folded !== undefined) return c.results(folded);
-  let y = c.value(0);
-  for (const d of dims) {
-    const size = y.type.dims[d] ?? 0;
-    if (size > maxReversed) {
-      y = gatherReversed(c, y, d);
-      continue;
-    }
-    const from = y;
-    const pieces = Array.from({ length: size }, (_, i) => {
-      const at = size - 1 - i;
-      return c.b.slice(
-        from,
-        from.type.dims.map((_n, k) => (k === d ? at : 0)),
-        from.type.dims.map((n, k) => (k === d ? at + 1 : n)),
-      );
-    });
-    if (size > 1) y = c.b.concatenate(pieces, d);
-  }
-  return c.results(y);
+  return c.results(dims.reduce((y, d) => reversed(c, y, d), c.value(0)));
 };
+
+/** The elements along one dim from the last to the first. */
+export function reversed(c: OpContext, x: Value, d: number): Value {
+  const size = x.type.dims[d] ?? 0;
+  if (size < 2) return x;
+  if (size > maxReversed) return gatherReversed(c, x, d);
+  const pieces = Array.from({ length: size }, (_, i) => {
+    const at = size - 1 - i;
+    return c.b.slice(
+      x,
+      x.type.dims.map((_n, k) => (k === d ? at : 0)),
+      x.type.dims.map((n, k) => (k === d ? at + 1 : n)),
+    );
+  });
+  return c.b.concatenate(pieces, d);
+}
 
 function gatherReversed(c: OpContext, x: Value, d: number): Value {
   const size = x.type.dims[d] ?? 0;
