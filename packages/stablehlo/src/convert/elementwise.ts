@@ -5,6 +5,7 @@ import {
   dtypeOf,
   type Item,
   isFloatElement,
+  isNarrow,
   isUnsigned,
   knownItem,
   maxKnownElements,
@@ -375,12 +376,16 @@ const bitcastConvert: Converter = (c) => {
   return c.results(x.type.dtype === dtype ? x : c.b.op("bitcast_convert", [x], { dtype }));
 };
 
+/** Operations on the bits of a narrow integer, which the graph has as i32. */
+const bitwise = /\.(?:shift_right_logical|popcnt|count_leading_zeros)$/;
+
 const elementwise =
   ({ fold, emit }: Elementwise): Converter =>
   (c) => {
     const formula = fold?.(c.arg(0).element);
     const folded = formula === undefined ? undefined : foldItems(c, formula);
     const make = (): Value => {
+      if (isNarrow(c.result().element) && bitwise.test(c.op.name)) throw new Unconvertible(`it is not supported for ${c.result().element}`);
       for (const item of c.args)
         if (dtypeOf(item.element) === undefined) throw new Unconvertible(`operands of type ${item.element} are not supported`);
       return emit(

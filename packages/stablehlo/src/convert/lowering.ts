@@ -1,8 +1,19 @@
-import { GraphBuilder, sizeOf, type Value } from "@lapidary/ir";
+import { GraphBuilder, sizeOf, tensorType, type Value } from "@lapidary/ir";
 import { LapidaryError } from "@lapidary/std";
 import type { Operation, SourceModule, Type } from "../text/syntax.js";
 import { Constraints } from "./constraints.js";
-import { dtypeOf, type Item, type ItemType, isFloatElement, materializeKnown, typeOf, uniform } from "./item.js";
+import {
+  bitsOf,
+  dtypeOf,
+  type Item,
+  type ItemType,
+  isFloatElement,
+  isNarrow,
+  isUnsigned,
+  materializeKnown,
+  typeOf,
+  uniform,
+} from "./item.js";
 import { locationReader, type Source } from "./location.js";
 import type { ManualRegion } from "./region.js";
 import { decides, type MeshAxis, type TextSharding } from "./sharding.js";
@@ -140,6 +151,10 @@ export function staticTypeOf(type: Type | undefined): ItemType | undefined {
   return dims.length === type.dims.length ? { element: type.element, dims } : undefined;
 }
 
+/** Operations whose result can need more bits than their operands have. */
+const arithmetic =
+  /\.(?:abs|add|subtract|multiply|divide|negate|not|power|shift_left|convert|reduce|reduce_window|dot_general|scatter|convolution)$/;
+
 /** One operation during its conversion. */
 export class OpContext {
   constructor(
@@ -169,11 +184,21 @@ export class OpContext {
     return type;
   }
 
+  /** A value of a narrow integer type after arithmetic: its lowest bits, with its sign. */
+  #fitted(element: string, value: Value): Value {
+    if (!isNarrow(element) || !arithmetic.test(this.op.name)) return value;
+    const like = (n: number): Value => this.b.splat(n, tensorType("i32", value.type.dims));
+    const bits = bitsOf(element);
+    if (isUnsigned(element)) return this.b.op("bitwise_and", [value, like(2 ** bits - 1)], {});
+    const high = this.b.op("shift_left", [value, like(32 - bits)], {});
+    return this.b.op("shift_right_arithmetic", [high, like(32 - bits)], {});
+  }
+
   /** Results from values of the graph, with the element types of the text. Checks the dims that the text states. */
   results(...values: readonly (Value | Item)[]): Item[] {
     return values.map((value, i) => {
       const type = this.result(i);
-      const item = "kind" in value ? value : this.low.item(type.element, value);
+      const item = "kind" in value ? value : this.low.item(type.element, this.#fitted(type.element, value));
       if (item.dims.join() !== type.dims.join())
         throw new Unconvertible(
           `the text states the dims [${type.dims.join(", ")}] for its result, and its operands give [${item.dims.join(", ")}]`,
