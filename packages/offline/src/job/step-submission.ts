@@ -21,7 +21,7 @@ export async function readStepSubmission(
   const environment = { configsDir: join(root, "configs"), base: cwd };
   const { job } = resolveStepJob(value, overrides, environment);
   const text = readStepText(job.step, job.step);
-  const step = importStep(text, typeof given === "string" ? given : job.step);
+  const step = importStep(text, typeof given === "string" ? given : job.step, undefined, job.mesh);
   const stated = Object.fromEntries(job.mesh.map(({ name, size }) => [name, size]));
   const mesh = meshOfStep(step, job.step, stated);
   givenShardings(step, mesh, job.step, new Map(Object.entries(job.shard).map(([name, dims]) => [name, parseShard(dims)])));

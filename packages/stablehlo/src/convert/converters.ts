@@ -26,10 +26,22 @@ const constraint: Converter = (c) => {
   return c.results(c.low.constrain(c.arg(0), sharding));
 };
 
+/** `custom_call @Sharding` of JAX before 0.8. In a region, its values have no sharding of their own. */
+const deviceConstraint: Converter = (c) => {
+  const sharding = c.low.devices.of(c.op.attributes, c.arg(0).dims.length);
+  if (sharding === undefined || c.low.manual !== undefined) return c.args;
+  const [item] = c.results(decides(sharding) ? c.low.constrain(c.arg(0), sharding) : c.arg(0));
+  if (item === undefined) return [];
+  const own = { ...item };
+  c.low.stated.set(own, sharding);
+  return [own];
+};
+
 /** Calls of XLA that only state something about a value. */
 const customCall: Converter = (c) => {
   const target = stringOf(c.op.attributes.get("call_target_name")) ?? "";
   if (target === "annotate_device_placement" || target === "xla.sdy.FuncResultSharding") return c.args;
+  if (target === "Sharding") return deviceConstraint(c);
   throw new Unconvertible(`a call of @${target} is not supported`);
 };
 

@@ -4,10 +4,11 @@ import { parseModule } from "../text/parse.js";
 import type { Attribute, Attributes, Operation, SourceModule } from "../text/syntax.js";
 import { integer, stringOf } from "./attribute-values.js";
 import { runBlock } from "./control.js";
+import { DeviceShardings, meshOfDevices } from "./gspmd.js";
 import { dtypeOf, type Item } from "./item.js";
 import { type Limits, Lowering, type Refusal, staticTypeOf } from "./lowering.js";
 import { markUpdate } from "./phase.js";
-import { type MeshAxis, meshOf, shardingOf, type TextSharding } from "./sharding.js";
+import { type MeshAxis, meshOf, type TextSharding } from "./sharding.js";
 
 /** An argument of the step: a leaf of its state or of its batch. */
 export interface StepArgument {
@@ -47,8 +48,12 @@ export interface ImportedStep {
 
 const defaultLimits: Limits = { turns: 1024, values: 400_000 };
 
-/** Reads the text of a step and converts its function `@main`. Calls are inlined and loops unrolled. */
-export function importStep(text: string, file: string, limits: Limits = defaultLimits): ImportedStep {
+/**
+ * Reads the text of a step and converts its function `@main`. Calls are inlined and loops unrolled.
+ *
+ * @param named the axes of the mesh, major to minor, for a text that numbers its devices (JAX before 0.8)
+ */
+export function importStep(text: string, file: string, limits: Limits = defaultLimits, named: readonly MeshAxis[] = []): ImportedStep {
   const module = parseModule(text, file);
   const operations = module.operation.regions[0]?.blocks.flatMap((block) => block.operations) ?? [];
   const functions = new Map(
@@ -63,9 +68,11 @@ export function importStep(text: string, file: string, limits: Limits = defaultL
       location: file,
       remedy: "write the text of a jitted step: `jax.jit(step).lower(…).as_text()`",
     });
-  const mesh = meshOfModule(module, operations);
+  const devices = meshOfModule(module, operations) === undefined ? meshOfDevices(module, operations, named) : undefined;
+  const mesh = meshOfModule(module, operations) ?? devices;
   const low = new Lowering(module, functions, limits, stringOf(module.operation.attributes.get("sym_name")) ?? "step");
   low.mesh = mesh ?? [];
+  low.devices = new DeviceShardings(devices ?? []);
   const args = readArguments(low, main, readRenewals(low, main));
   const items = args.map(({ name, type, element, role }) => low.item(element, low.b.parameter(name, type, undefined, role)));
   const returned = runBlock(low, block, items, { calls: ["main"] });
@@ -159,7 +166,7 @@ function readArguments(low: Lowering, main: Operation, renewals: ReadonlyMap<num
     const type = staticTypeOf(argument.type);
     const dtype = type === undefined ? undefined : dtypeOf(type.element);
     if (type === undefined || dtype === undefined) low.refuse(main, `argument ${leaf} has a type that is not supported`);
-    const sharding = shardingOf(own.get("sdy.sharding"));
+    const sharding = low.shardingOf(own, type?.dims.length ?? 0);
     const isState = renewed.has(i) || own.has("jax.buffer_donor");
     const isFloat = dtype === "f32" || dtype === "bf16";
     return {
@@ -184,7 +191,7 @@ function readResults(low: Lowering, main: Operation, args: readonly StepArgument
     const wantedType = wanted === undefined ? undefined : args[wanted];
     const renews = wantedType?.element === item.element && wantedType.type.dims.join() === item.dims.join() ? wanted : undefined;
     const name = (renews === undefined ? undefined : args[renews]?.name) ?? unique(graphName(leaf), taken);
-    const sharding = shardingOf(own.get("sdy.sharding"));
+    const sharding = low.shardingOf(own, item.dims.length);
     let valueName = "";
     if (dtypeOf(item.element) === undefined) low.refuse(main, `result ${leaf} has the type ${item.element}, which is not supported`);
     else {

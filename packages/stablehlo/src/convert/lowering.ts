@@ -1,7 +1,8 @@
 import { GraphBuilder, sizeOf, tensorType, type Value } from "@lapidary/ir";
 import { LapidaryError } from "@lapidary/std";
-import type { Operation, SourceModule, Type } from "../text/syntax.js";
+import type { Attributes, Operation, SourceModule, Type } from "../text/syntax.js";
 import { Constraints } from "./constraints.js";
+import { DeviceShardings } from "./gspmd.js";
 import {
   bitsOf,
   dtypeOf,
@@ -16,7 +17,7 @@ import {
 } from "./item.js";
 import { locationReader, type Source } from "./location.js";
 import type { ManualRegion } from "./region.js";
-import { decides, type MeshAxis, type TextSharding } from "./sharding.js";
+import { decides, type MeshAxis, shardingOf, type TextSharding } from "./sharding.js";
 
 export interface Limits {
   /** The most turns of one loop that are unrolled. */
@@ -45,6 +46,12 @@ export class Lowering {
   readonly constraints: Constraints;
   /** The axes of the mesh that the text names. */
   mesh: readonly MeshAxis[] = [];
+  /** Shardings that number devices, in texts of JAX before 0.8. */
+  devices = new DeviceShardings([]);
+  /** Values whose sharding a text of JAX before 0.8 states before they enter a `shard_map` region. */
+  readonly stated = new WeakMap<Item, TextSharding>();
+  /** The region that values of such a text leave. */
+  lastManual: ManualRegion | undefined;
   /** The `shard_map` region that is being converted. */
   manual: ManualRegion | undefined;
   #operations = 0;
@@ -111,6 +118,11 @@ export class Lowering {
       this.#materialized.clear();
       for (const [item, value] of before) this.#materialized.set(item, value);
     }
+  }
+
+  /** The sharding that attributes state for an array of a rank. */
+  shardingOf(attributes: Attributes, rank: number): TextSharding | undefined {
+    return shardingOf(attributes.get("sdy.sharding")) ?? this.devices.of(attributes, rank);
   }
 
   /** An item for a value of the graph. Its element type is that of the text. */

@@ -1,6 +1,6 @@
 import { sizeOf, type Value } from "@lapidary/ir";
 import type { Attribute, Operation } from "../text/syntax.js";
-import { bodyOf, integer, integers } from "./attribute-values.js";
+import { bodyOf, integer, integers, stringOf } from "./attribute-values.js";
 import { batched, jointLead, leadOf, physical, spread, withLead } from "./batching.js";
 import { type Item, knownItem, maxKnownElements, numbersOf } from "./item.js";
 import { type Lowering, Unconvertible } from "./lowering.js";
@@ -239,6 +239,9 @@ export function convertInRegion(
       const own = sliceOfEachChip(low, region, op, args);
       return own === undefined ? convertBatched(low, region, op, args, convert) : [own];
     }
+    case "stablehlo.custom_call":
+      // `@Sharding` states in the region that a value is manual.
+      return stringOf(op.attributes.get("call_target_name")) === "Sharding" ? args : convertBatched(low, region, op, args, convert);
     case "sdy.sharding_constraint":
       // It names axes that the region does not have: a request for each chip's part, which the compiler does not need.
       return args;

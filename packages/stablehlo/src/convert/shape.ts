@@ -135,6 +135,7 @@ export function sliceItem(c: OpContext, x: Item, start: readonly number[], limit
   const dims = x.dims.map((_, d) => Math.ceil(((limit[d] ?? 0) - (start[d] ?? 0)) / (strides[d] ?? 1)));
   const type = { element: x.element, dims };
   if (dims.every((d, i) => d === x.dims[i])) return x;
+  if (dims.includes(0)) return uniform(type, 0);
   const own = stridesOf(x.dims);
   const base = start.reduce((sum, s, d) => sum + s * (own[d] ?? 0), 0);
   const stepped = own.map((s, d) => s * (strides[d] ?? 1));
