@@ -55,6 +55,8 @@ function convert(c: OpContext, op: Operation, items: readonly Item[], dims: read
     if (value === undefined) throw new Unconvertible("its region has a constant that is not readable");
     return [uniform({ element: types[0]?.element ?? "f32", dims }, value)];
   }
+  // From one scalar to one scalar.
+  if (op.name === "stablehlo.broadcast_in_dim" || op.name === "stablehlo.reshape") return items;
   const [, name = ""] = op.name.split(".");
   const converter = Object.hasOwn(elementwiseConverters, name) ? elementwiseConverters[name] : undefined;
   if (converter === undefined) throw new Unconvertible(`its region has the operation ${op.name}, which is not elementwise`);

@@ -1,6 +1,7 @@
 import { ShapeError, type Value } from "@lapidary/ir";
 import type { Block, Operation, Region, ValueUse } from "../text/syntax.js";
 import { stringOf } from "./attribute-values.js";
+import { jointLead, spread, withLead } from "./batching.js";
 import { converterOf } from "./converters.js";
 import { type Item, uniform, uniformOf } from "./item.js";
 import { type Converter, type Lowering, OpContext, staticTypeOf, Unconvertible } from "./lowering.js";
@@ -289,18 +290,20 @@ function branch(low: Lowering, op: Operation, args: readonly Item[], frame: Fram
   const taken = chosen === undefined ? undefined : regions[chosen];
   if (taken !== undefined) return runBlock(low, taken, [], around);
   const results = regions.map((block) => runBlock(low, block, [], around));
-  if (low.manual !== undefined && [selector, ...results.flat()].some((item) => item.lead !== undefined))
-    throw new Unconvertible("a branch that differs from chip to chip of a shard_map region is not supported");
   const { b } = low;
-  const index = low.value(selector);
   return op.resultTypes.map((_, r) => {
+    // In a shard_map region, chips may take different branches.
+    const lead = jointLead(low.manual?.axes ?? [], [selector, ...results.flatMap((branch) => branch[r] ?? [])]);
+    const own = (item: Item): Item => spread(low, item, lead);
+    const index = low.value(own(selector));
     let chosenItem = results[last]?.[r];
     for (let i = last - 1; i >= 0; i--) {
       const item = results[i]?.[r];
       if (item === undefined || chosenItem === undefined) throw new Unconvertible("a branch returns too few values");
       const test: Value = index.type.dtype === "pred" ? index : b.compare(index, b.splat(i, index.type), "EQ");
-      const [x, y] = [low.value(item), low.value(chosenItem)];
-      chosenItem = low.item(item.element, b.select(b.broadcastInDim(test, x.type.dims, []), x, y));
+      const [x, y] = [low.value(own(item)), low.value(own(chosenItem))];
+      const at = lead.map((_, d) => d);
+      chosenItem = withLead(low.item(item.element, b.select(b.broadcastInDim(test, x.type.dims, at), x, y)), lead);
     }
     if (chosenItem === undefined) throw new Unconvertible("it has no branches");
     return chosenItem;

@@ -29,7 +29,7 @@ const constraint: Converter = (c) => {
 /** `custom_call @Sharding` of JAX before 0.8. In a region, its values have no sharding of their own. */
 const deviceConstraint: Converter = (c) => {
   const sharding = c.low.devices.of(c.op.attributes, c.arg(0).dims.length);
-  if (sharding === undefined || c.low.manual !== undefined) return c.args;
+  if (sharding === undefined || c.low.devices.isManual(c.op.attributes)) return c.args;
   const [item] = c.results(decides(sharding) ? c.low.constrain(c.arg(0), sharding) : c.arg(0));
   if (item === undefined) return [];
   const own = { ...item };

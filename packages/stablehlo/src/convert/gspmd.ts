@@ -184,6 +184,11 @@ export class DeviceShardings {
     return digits === undefined ? undefined : { mesh: "", dims: digits.slice(0, rank).map((own, d) => dim(d, this.#axes(own))) };
   }
 
+  /** Whether attributes say that a value is one of a region. */
+  isManual(attributes: Attributes): boolean {
+    return /\bmanual\b/.test(stringOf(attributes.get("mhlo.sharding")) ?? "");
+  }
+
   /** The manual axes of a value in a region: all axes for `{manual}`, otherwise those of the tiles that are manual. */
   manualAxes(attributes: Attributes, rank: number): readonly string[] {
     const text = stringOf(attributes.get("mhlo.sharding")) ?? "";

@@ -240,8 +240,12 @@ export function convertInRegion(
       return own === undefined ? convertBatched(low, region, op, args, convert) : [own];
     }
     case "stablehlo.custom_call":
-      // `@Sharding` states in the region that a value is manual.
-      return stringOf(op.attributes.get("call_target_name")) === "Sharding" ? args : convertBatched(low, region, op, args, convert);
+      // `@Sharding` states that a value is manual, or the sharding of a value before it enters the region.
+      return stringOf(op.attributes.get("call_target_name")) === "Sharding" && low.devices.isManual(op.attributes)
+        ? args
+        : convertBatched(low, region, op, args, convert);
+    case "stablehlo.convolution":
+      return convolve(low, region, op, args, convert);
     case "sdy.sharding_constraint":
       // It names axes that the region does not have: a request for each chip's part, which the compiler does not need.
       return args;
@@ -261,6 +265,51 @@ function convertBatched(
   if (lead.length === 0) return convert(op, args);
   const wide = batched(low, op, args, lead);
   return convert(wide.op, wide.args).map((item) => withLead(item, lead));
+}
+
+/**
+ * A convolution of each chip: one with a group of features for each chip. Its leading dims are the major part of the dims of input and output features.
+ */
+function convolve(
+  low: Lowering,
+  { axes }: ManualRegion,
+  op: Operation,
+  args: readonly Item[],
+  convert: (op: Operation, args: readonly Item[]) => readonly Item[],
+): readonly Item[] {
+  const lead = jointLead(axes, args);
+  if (lead.length === 0) return convert(op, args);
+  const layout = /\[(.*?)\]x\[(.*?)\]->\[(.*?)\]/s.exec(bodyOf(op.attributes.get("dimension_numbers")).replace(/\s/g, ""));
+  const positions = [layout?.[1]?.split(",").indexOf("f"), layout?.[2]?.split(",").indexOf("o"), layout?.[3]?.split(",").indexOf("f")];
+  const [input, kernel, output] = positions;
+  const [type] = op.resultTypes;
+  if (input === undefined || kernel === undefined || output === undefined || type?.kind !== "tensor")
+    throw new Unconvertible("its dimension numbers are not readable");
+  if ((integer(op, "batch_group_count") ?? 1) > 1) throw new Unconvertible("groups of its batch are not supported in a shard_map region");
+  const count = product(lead);
+  const k = lead.length;
+  const sizes = lead.map(({ size }) => size);
+  const joined = args.map((item, i) => {
+    const value = low.value(spread(low, item, lead));
+    const rank = value.type.dims.length - k;
+    const at = (i === 0 ? input : kernel) ?? 0;
+    const order = Array.from({ length: rank }, (_, d) => k + d).flatMap((d) => (d === k + at ? [...sizes.map((_, l) => l), d] : [d]));
+    const dims = value.type.dims.slice(k).map((size, d) => (d === at ? size * count : size));
+    return low.item(item.element, low.b.reshape(low.b.transpose(value, order), dims));
+  });
+  const groups: Attribute = { kind: "number", text: String((integer(op, "feature_group_count") ?? 1) * count) };
+  const own = type.dims.map((d) => d ?? 1);
+  const wide = { ...type, dims: own.map((size, d) => (d === output ? size * count : size)) };
+  const results = convert({ ...op, attributes: new Map([...op.attributes, ["feature_group_count", groups]]), resultTypes: [wide] }, joined);
+  return results.map((item) => {
+    const split = low.b.reshape(
+      low.value(item),
+      own.flatMap((size, d) => (d === output ? [...sizes, size] : [size])),
+    );
+    const rest = own.map((_, d) => (d < output ? d : d + k));
+    const moved = low.b.transpose(split, [...sizes.map((_, l) => output + l), ...rest]);
+    return { ...low.item(item.element, constrained(low, moved, lead)), lead };
+  });
 }
 
 /** The most different starts of one slice. */
