@@ -39,6 +39,10 @@ export interface OpAttrs {
   constrain: { readonly logicalAxes: readonly (string | null)[] };
   /** Running sums along `dimension`: of the elements up to each, or with `reverse` of those from each. */
   cumsum: { readonly dimension: number; readonly reverse: boolean };
+  /** Row i of the result is row i − `by` of `dimension`. A row from outside is zero; with `wrap` it is that of the other end. */
+  shift: ShiftAttrs;
+  /** (x [from, by, …]) → [by, …]: at place s of dim `by` the slice `table[s]` of dim `from`, for dims in any position. */
+  pick: { readonly from: number; readonly by: number; readonly table: readonly number[] };
   // contraction
   reduce: { readonly dims: readonly number[]; readonly kind: ReductionKind };
   dot_general: { readonly batch: readonly DimPair[]; readonly contracting: readonly DimPair[] };
@@ -58,8 +62,16 @@ export interface OpAttrs {
   all_reduce: CollectiveAttrs & { readonly kind: ReductionKind };
   /** Splits `splitDimension` over the axes and gathers `concatDimension`. */
   all_to_all: CollectiveAttrs & { readonly splitDimension: number; readonly concatDimension: number };
+  /** The shift of a dim that the axes split: each chip sends the rows that cross the edge of its part. */
+  collective_permute: CollectiveAttrs & ShiftAttrs;
   /** The part of a replicated dim that belongs to this chip: no communication. */
   shard_slice: CollectiveAttrs & { readonly dimension: number };
+}
+
+interface ShiftAttrs {
+  readonly dimension: number;
+  readonly by: number;
+  readonly wrap: boolean;
 }
 
 /** Leading dims that a table and its ids share; 0 if absent. */
@@ -80,6 +92,6 @@ export interface CollectiveAttrs {
 }
 
 export type OpName = keyof OpAttrs;
-export type CollectiveName = "all_gather" | "reduce_scatter" | "all_reduce" | "all_to_all" | "shard_slice";
+export type CollectiveName = "all_gather" | "reduce_scatter" | "all_reduce" | "all_to_all" | "collective_permute" | "shard_slice";
 /** Ops of every level. Collectives appear only in per-chip programs and host programs. */
 export type LocalOpName = Exclude<OpName, CollectiveName>;

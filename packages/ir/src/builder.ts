@@ -272,6 +272,13 @@ export class GraphBuilder implements GradientBuilder {
   constrain = (x: Value, logicalAxes: LogicalAxes): Value => this.op("constrain", [x], { logicalAxes });
   /** Running sums along a dim. */
   cumsum = (x: Value, dimension: number): Value => this.op("cumsum", [x], { dimension, reverse: false });
+  /** Every row of a dim from `by` rows before; rows from outside are zero, or with `wrap` those of the other end. */
+  shift = (x: Value, dimension: number, by: number, wrap: boolean): Value => this.op("shift", [x], { dimension, by, wrap });
+  /** At each place s of dim `by`, the slice `table[s]` of dim `from`. The result lacks the dim `from`. */
+  pick(x: Value, from: number, by: number, table: readonly number[]): Value {
+    assert(table.length === x.type.dims[by], "a table has one entry for each place", table.length, x.type.dims, by);
+    return this.op("pick", [x], { from, by, table });
+  }
 
   /** `x` times a number. */
   scale = (x: Value, factor: number): Value => this.multiply(x, this.splat(factor, x.type));

@@ -220,6 +220,15 @@ const cases: { readonly [N in Exclude<LocalOpName, "carry" | "yield">]: readonly
     { what: "cumsum of a first dim", dims: [square], build: (g, x) => g.square(g.cumsum(x, 0)) },
     { what: "cumsum from the end", dims: [square], build: (g, x) => g.op("cumsum", [x], { dimension: 1, reverse: true }) },
   ],
+  shift: [
+    { what: "shift on", dims: [square], build: (g, x) => g.square(g.shift(x, 1, 1, false)) },
+    { what: "shift back by two", dims: [square], build: (g, x) => g.square(g.shift(x, 0, -2, false)) },
+    { what: "shift around", dims: [square], build: (g, x) => g.square(g.shift(x, 1, 1, true)) },
+  ],
+  pick: [
+    { what: "pick from the dim before", dims: [[3, 4, 2]], build: (g, x) => g.square(g.pick(x, 0, 1, [2, 0, 2, 1])) },
+    { what: "pick from a later dim", dims: [[2, 3, 4]], build: (g, x) => g.square(g.pick(x, 2, 0, [3, 1])) },
+  ],
   gather: [
     { what: "gather from a table for each row", dims: [[2, 4, 3]], build: (g, table) => g.gather(table, ids(g, [2, 3], 3), 1) },
     { what: "gather with duplicate ids", dims: [[4, 3]], build: (g, table) => g.gather(table, ids(g, [6], 3)) },

@@ -1,6 +1,17 @@
 import { assert, ensure } from "@lapidary/std";
-import { type AtomId, type Mesh, type WorkerGrid, atomOf, atomsSize, parseAtoms } from "@lapidary/topology";
-import { type Graph, GraphBuilder, type OpName, type Sharding, type Value, type ValueId, globalDims, opDef } from "@lapidary/ir";
+import { type AtomId, type Mesh, type WorkerGrid, atomOf, atomsSize, parseAtoms, printAtoms } from "@lapidary/topology";
+import {
+  type Graph,
+  GraphBuilder,
+  type OpName,
+  type Sharding,
+  type TensorType,
+  type Value,
+  type ValueId,
+  type ValueOf,
+  globalDims,
+  opDef,
+} from "@lapidary/ir";
 import type { DimLayout, HostCollective, HostProgram } from "../program.js";
 
 /**
@@ -13,6 +24,7 @@ import type { DimLayout, HostCollective, HostProgram } from "../program.js";
  *     contraction, split in-block  the whole contraction: its all_reduce is removed
  *     collective, in-block axes    removed, because the block contains the gathered (reduced, moved) array
  *     collective, worker axes      kept, over the worker atoms only, with the layout of the dims that it changes
+ *     collective_permute           a shift of the block; over worker axes an all_gather, a shift and a shard_slice
  *
  * Block types follow from the sharding without the in-block atoms, so that no table of cases is needed. Tests with the chipwise
  * executor and the interpreter check that both programs compute the same.
@@ -48,6 +60,9 @@ export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
         to.push(made.id);
         break;
       }
+      case "collective_permute":
+        to.push(lowerPermute(value, g.get(ensure(inputs[0], "operand")), type));
+        break;
       default: {
         const attrs = opDef<OpName>(value.op).localize(
           value.attrs,
@@ -60,6 +75,43 @@ export function lower(chip: Graph, grid: WorkerGrid): HostProgram {
   }
   for (const { name, value } of chip.outputs) g.output(name, g.get(ensure(to[value], "output")));
   return { name: chip.name, mesh, grid, graph: g.finish(), collectives };
+
+  /** The shift of a block that is the whole dim. If workers split the dim, each gathers it, shifts it and keeps its part. */
+  function lowerPermute(value: ValueOf<"collective_permute">, operand: Value, type: TensorType): ValueId {
+    const { dimension, by, wrap } = value.attrs;
+    const sharding = ensure(value.sharding, "sharding");
+    const all = sharding.dims[dimension] ?? [];
+    const atoms = workers(all);
+    if (atoms.length === 0) return g.push("shift", [operand.id], { dimension, by, wrap }, type, value).id;
+    const whole = { ...sharding, dims: sharding.dims.map((list, d) => (d === dimension ? [] : list)) };
+    const wholeType = { ...type, dims: type.dims.map((size, d) => (d === dimension ? size * atomsSize(mesh, atoms) : size)) };
+    const axes = { axes: printAtoms(mesh, atoms), size: atomsSize(mesh, atoms), dimension };
+    const layout = dimLayout(dimension, [], all, value.type.dims[dimension] ?? 0, { mesh, grid });
+    const gathered = g.push("all_gather", [operand.id], axes, wholeType, { ...value, sharding: whole });
+    collectives.set(gathered.id, { atoms, gather: layout });
+    const shifted = g.push("shift", [gathered.id], { dimension, by, wrap }, wholeType, { ...value, sharding: whole });
+    const own = g.push("shard_slice", [shifted.id], axes, type, value);
+    collectives.set(own.id, { atoms, split: layout });
+    return own.id;
+  }
+}
+
+/** A dim as factors of the block and of the workers: `prefix`, then `all` sub-axes, then `local` elements. */
+function dimLayout(
+  dimension: number,
+  prefix: readonly AtomId[],
+  all: readonly AtomId[],
+  local: number,
+  { mesh, grid }: { readonly mesh: Mesh; readonly grid: WorkerGrid },
+): DimLayout {
+  return {
+    dimension,
+    factors: mergeFactors([
+      ...[...prefix].filter((id) => !grid.atoms.includes(id)).map((id) => ({ size: atomOf(mesh, id).size, worker: false })),
+      ...all.map((id) => ({ size: atomOf(mesh, id).size, worker: grid.atoms.includes(id) })),
+      { size: local, worker: false },
+    ]),
+  };
 }
 
 /** The dims that a collective over worker axes changes, as factors of the block and of the workers. */
@@ -69,14 +121,8 @@ function layouts(
   before: Sharding,
   { mesh, grid }: { readonly mesh: Mesh; readonly grid: WorkerGrid },
 ): { gather?: DimLayout; split?: DimLayout } {
-  const layout = (dimension: number, prefix: readonly AtomId[], local: number): DimLayout => ({
-    dimension,
-    factors: mergeFactors([
-      ...[...prefix].filter((id) => !grid.atoms.includes(id)).map((id) => ({ size: atomOf(mesh, id).size, worker: false })),
-      ...all.map((id) => ({ size: atomOf(mesh, id).size, worker: grid.atoms.includes(id) })),
-      { size: local, worker: false },
-    ]),
-  });
+  const layout = (dimension: number, prefix: readonly AtomId[], local: number): DimLayout =>
+    dimLayout(dimension, prefix, all, local, { mesh, grid });
   const own = ensure(value.sharding, "sharding");
   switch (value.op) {
     case "all_gather":

@@ -107,6 +107,19 @@ function checkValue(graph: Graph, value: Value): void {
       assert(sameAtomSet(sharding.unreduced, from.unreduced), "all_to_all does not change partial sums");
       return;
     }
+    case "collective_permute": {
+      const from = ensure(input?.sharding, "sharding");
+      expectDims(graph, sharding, from.dims);
+      const splitting = from.dims[value.attrs.dimension] ?? [];
+      assert(splitting.length > 0, "the axes of a collective_permute split its dim");
+      assert(sameAtoms(splitting, parseAtoms(mesh, value.attrs.axes)), "a collective_permute is over all axes that split its dim");
+      assert(sameAtomSet(sharding.unreduced, from.unreduced), "collective_permute does not change partial sums");
+      return;
+    }
+    case "shift":
+      assert(sharding.dims[value.attrs.dimension]?.length === 0, "a chip shifts only a dim that it has whole");
+      checkLocal(graph, value, inputs, sharding);
+      return;
     default:
       checkLocal(graph, value, inputs, sharding);
   }

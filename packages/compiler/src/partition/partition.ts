@@ -1,5 +1,5 @@
 import { ensure } from "@lapidary/std";
-import { type AtomId, type Mesh } from "@lapidary/topology";
+import { type AtomId, type Mesh, atomsSize, printAtoms } from "@lapidary/topology";
 import {
   type Graph,
   GraphBuilder,
@@ -11,6 +11,7 @@ import {
   type Value,
   type ValueExtras,
   type ValueId,
+  type ValueOf,
   localDims,
   makeScope,
   makesOwnPart,
@@ -21,7 +22,7 @@ import {
   sameSharding,
 } from "@lapidary/ir";
 import { type Propagated, type ReductionPoints, newPartialSums, findReductionPoints, propagatedPartialSums } from "../propagate/index.js";
-import { reasonFor } from "./reasons.js";
+import { permuteReason, reasonFor } from "./reasons.js";
 import { bytesPerChip, reshard } from "./reshard.js";
 
 export interface PartitionOptions {
@@ -194,6 +195,10 @@ class Partitioner {
     };
     // The operand is in the sharding of the result, so that nothing is left to compute.
     if (value.op === "constrain") return ensure(operands[0], "operand");
+    if (value.op === "shift") {
+      const splitting = sharding.dims[value.attrs.dimension] ?? [];
+      if (splitting.length > 0) return this.#emitPermute(value, ensure(operands[0], "operand"), sharding, splitting);
+    }
     const dims = localDims(this.#mesh, value.type.dims, sharding);
     const attrs = opDef<OpName>(value.op).localize(
       value.attrs,
@@ -201,6 +206,13 @@ class Partitioner {
       dims,
     );
     return this.#g.op(value.op, operands, attrs, extrasOf(value, sharding));
+  }
+
+  /** A shift of a dim that atoms split. */
+  #emitPermute(value: ValueOf<"shift">, operand: Value, sharding: Sharding, atoms: readonly AtomId[]): Value {
+    const axes = { axes: printAtoms(this.#mesh, atoms), size: atomsSize(this.#mesh, atoms) };
+    const extras = { ...extrasOf(value, sharding), cause: permuteReason(this.#mesh, value, atoms) };
+    return this.#g.op("collective_permute", [operand], { ...axes, ...value.attrs }, extras);
   }
 
   /** Atoms over which the uses of a value may read it unreduced. */

@@ -1,6 +1,6 @@
 import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
-import type { Sharding, Value } from "@lapidary/ir";
+import type { Sharding, Value, ValueOf } from "@lapidary/ir";
 import { type Propagated, winnerText } from "../propagate/index.js";
 import { Priority } from "../propagate/rules.js";
 
@@ -52,6 +52,13 @@ export function reasonFor(
         ? `, because the op splits another dim over ${names(surplus)}, by ${winnerText(conflict.winner)}`
         : `, because the op uses ${names(surplus)} for ${winnerText(conflict.winner)}`;
   return `gathers dim ${d} of ${value.name} over ${names(surplus)}: it is split there by ${root}; ${request.text} needs it whole${because}`;
+}
+
+/** The cause of a collective_permute. */
+export function permuteReason(mesh: Mesh, { name, attrs }: ValueOf<"shift">, atoms: readonly AtomId[]): string {
+  const rows = Math.abs(attrs.by);
+  const end = attrs.wrap ? "; the last rows go to the first chip" : "";
+  return `moves dim ${attrs.dimension} of ${name} by ${rows} ${rows === 1 ? "row" : "rows"} ${attrs.by < 0 ? "back" : "on"}: it is split over ${printAtoms(mesh, atoms).join("+")}${end}`;
 }
 
 /** The rule that split the summed dim. The search goes back through linear ops that propagated the partial sums. */

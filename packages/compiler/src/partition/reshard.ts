@@ -10,10 +10,12 @@ import {
   type Scope,
   type Sharding,
   type Value,
+  type ValueOf,
   bytesOf,
   makeScope,
   sameAtoms,
   sameSharding,
+  shiftPieces,
 } from "@lapidary/ir";
 
 interface ReshardRequest {
@@ -167,7 +169,7 @@ function afterCommonPrefix(own: readonly AtomId[], wanted: readonly AtomId[]): A
 
 /**
  * Bytes that a chip sends over links in a collective on a ring of n chips: all_gather and reduce_scatter (n−1)/n of the full
- * array, all_reduce twice that, all_to_all (n−1)/n of the chip's part.
+ * array, all_reduce twice that, all_to_all (n−1)/n of the chip's part, collective_permute the rows that leave the chip.
  */
 export function bytesPerChip(value: Value, input: Value): number {
   switch (value.op) {
@@ -179,7 +181,23 @@ export function bytesPerChip(value: Value, input: Value): number {
       return (2 * bytesOf(input.type) * (value.attrs.size - 1)) / value.attrs.size;
     case "all_to_all":
       return (bytesOf(input.type) * (value.attrs.size - 1)) / value.attrs.size;
+    case "collective_permute":
+      return permutedBytes(value, input);
     default:
       return 0;
   }
+}
+
+/** Bytes of the rows that a chip inside the dim sends to other chips. */
+function permutedBytes({ attrs }: ValueOf<"collective_permute">, { type }: Value): number {
+  const rows = type.dims[attrs.dimension] ?? 1;
+  const most = Math.max(
+    ...Array.from({ length: attrs.size }, (_, part) =>
+      shiftPieces(attrs.size, rows, part, attrs).reduce(
+        (sum, piece) => (piece.part === undefined || piece.part === part ? sum : sum + piece.limit - piece.start),
+        0,
+      ),
+    ),
+  );
+  return (bytesOf(type) / rows) * most;
 }

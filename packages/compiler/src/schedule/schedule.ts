@@ -30,6 +30,9 @@ export interface Schedule {
   readonly startBefore: ReadonlyMap<ValueId, number>;
 }
 
+/** Collectives whose operand is not larger than their result, so that an early end frees no memory. */
+const keepsSize: ReadonlySet<string> = new Set(["all_gather", "all_to_all", "collective_permute"]);
+
 export interface ScheduleOptions {
   /** How many blocks ahead the gathers of params are issued. 0: immediately before their use. */
   readonly prefetchBlocks: number;
@@ -57,7 +60,7 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
     const use = firstUse.get(value.id);
     if (!isAsync(value) || (use === undefined && value.op === "all_gather")) continue;
     const madeAt = Math.max(value.id, ...value.inputs.map((id) => movedTo.get(id) ?? 0));
-    const soon = value.op === "all_gather" || value.op === "all_to_all" ? undefined : starts[starts.findLastIndex((s) => s <= madeAt) + 1];
+    const soon = keepsSize.has(value.op) ? undefined : starts[starts.findLastIndex((s) => s <= madeAt) + 1];
     const at = beforeRegion(graph, regions, value, Math.min(effectiveUse(graph, value, use, firstUse) ?? Infinity, soon ?? Infinity));
     if (at === Infinity || at <= value.id) continue;
     before.set(at, [...(before.get(at) ?? []), value.id]);

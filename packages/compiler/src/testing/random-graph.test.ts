@@ -32,6 +32,14 @@ function histogram(count: number, make: (seed: number) => Graph): Map<string, nu
             `${value.op} ${value.attrs.batch === undefined ? "ids" : "of each row, ids"} of ${values[value.inputs[value.op === "gather" ? 1 : 0] ?? -1]?.type.dims.length} dims`,
           );
           break;
+        case "shift": {
+          const { by, wrap } = value.attrs;
+          add(`shift ${by === 0 ? "by none" : by > 0 ? "on" : "back"}${wrap ? ", around" : ""}`);
+          break;
+        }
+        case "pick":
+          add(`pick from a dim ${value.attrs.from < value.attrs.by ? "before" : "after"}`);
+          break;
         case "pad":
           add(`pad ${value.attrs.low.some((low, d) => low !== value.attrs.high[d]) ? "uneven" : "even"}`);
           break;
@@ -59,6 +67,8 @@ describe("random graphs", () => {
     ...["plain, 1", "plain, 2", "batched, 1", "batched, 2"].map((form) => `dot_general ${form} contracted`),
     ...["gather ids of 1 dims", "gather ids of 2 dims", "scatter ids of 1 dims", "scatter ids of 2 dims"],
     ...["gather of each row, ids of 2 dims", "gather of each row, ids of 3 dims", "scatter of each row, ids of 2 dims"],
+    ...["shift on", "shift back", "shift by none", "shift on, around", "shift back, around"],
+    ...["pick from a dim before", "pick from a dim after"],
     ...["pad even", "pad uneven", "slice inside", "slice from the start", "concatenate 2", "concatenate 3"],
     ...["transpose 10", "transpose 120", "transpose 201", "transpose 210", "transpose 021", "transpose 102"],
   ];

@@ -298,6 +298,23 @@ const smoothSteps: Readonly<Record<string, Step>> = {
   runningSum: ({ g, x, rank, dim, flip }) => {
     if (rank > 0) g.scale(g.op("cumsum", [x], { dimension: dim(), reverse: flip() }), 0.3);
   },
+  shift: ({ g, x, rank, dims, dim, random, flip }) => {
+    if (rank === 0) return;
+    const d = dim();
+    const size = dims[d] ?? 1;
+    g.shift(x, d, random.integer(2 * size + 1) - size, flip());
+  },
+  pickSlices: ({ g, x, rank, dims, dim, random }) => {
+    if (rank < 2) return;
+    const from = dim();
+    const by = (from + 1 + random.integer(rank - 1)) % rank;
+    g.pick(
+      x,
+      from,
+      by,
+      Array.from({ length: dims[by] ?? 1 }, () => random.integer(dims[from] ?? 1)),
+    );
+  },
   power: ({ g, x, peer, positive }) => void g.op("power", [positive(x), g.tanh(peer())], {}),
   angle: ({ g, x, peer, positive }) => void g.op("atan2", [x, positive(peer())], {}),
   remainder: ({ g, x, rank, dim }) => {

@@ -22,6 +22,7 @@ import {
   globalDims,
   opDef,
   putIndices,
+  shiftPieces,
   takeIndices,
   tensor,
 } from "@lapidary/ir";
@@ -96,10 +97,20 @@ function run(graph: Graph, inputs: ReadonlyMap<string, Tensor>, members: Members
         keep(all.map((member) => evaluateRows(value, operands(member), 0, positions(member))));
         break;
       }
+      case "pick": {
+        const { by, table } = value.attrs;
+        const operand = ensure(graph.values[ensure(value.inputs[0], "operand")], "operand");
+        const atoms = ensure(operand.sharding, "sharding").dims[by] ?? [];
+        const own = (member: number): number[] => [...members.positions(member, table.length, atoms)].map((at) => table[at] ?? 0);
+        const { evaluate } = opDef<"pick">("pick");
+        keep(all.map((member) => ensure(evaluate, "meaning")(operands(member), { ...value.attrs, table: own(member) }, value.type)));
+        break;
+      }
       case "all_gather":
       case "reduce_scatter":
       case "all_reduce":
       case "all_to_all":
+      case "collective_permute":
       case "shard_slice":
         keep(
           members.collective(
@@ -228,6 +239,22 @@ function chipCollective(mesh: Mesh, value: Value, shards: readonly Tensor[], mem
         group.map((shard) => part(shard, splitDimension, index, size)),
         concatDimension,
       );
+    }
+    case "collective_permute": {
+      const { dimension } = value.attrs;
+      const rows = own.dims[dimension] ?? 0;
+      const taken = shiftPieces(size, rows, index, value.attrs).map(({ part: from, start, limit }) => {
+        const rowsOf = (shard: Tensor): Tensor =>
+          takeIndices(
+            shard,
+            shard.dims.map((n, d) =>
+              Array.from({ length: d === dimension ? limit - start : n }, (_, i) => (d === dimension ? start : 0) + i),
+            ),
+          );
+        const piece = rowsOf(ensure(group[from ?? index], "shard"));
+        return from === undefined ? { ...piece, data: piece.data.map(() => 0) } : piece;
+      });
+      return concat(taken, dimension);
     }
     default:
       throw new Error(`not a collective: ${value.op}`);

@@ -2,6 +2,7 @@ import {
   type Dtype,
   type Graph,
   type Sharding,
+  type ShiftPiece,
   type TensorType,
   type Value,
   type ValueId,
@@ -10,6 +11,7 @@ import {
   localDims,
   ops,
   regionsOf,
+  shiftPieces,
 } from "@lapidary/ir";
 import { assert, type Clock, ensure } from "@lapidary/std";
 import { type Mesh, makeWorkerGrid, meshSize, parseAtoms, replicaGroups, shardIndex } from "@lapidary/topology";
@@ -199,6 +201,13 @@ class ChipwiseProgram implements Executable {
               return result;
             });
         });
+      case "collective_permute":
+        return this.#perGroup(value.attrs.axes, (members) => {
+          const { attrs } = value;
+          const rows = input.dims[attrs.dimension] ?? 1;
+          const parts = members.map((_, member) => this.#shifted(input, attrs, shiftPieces(members.length, rows, member, attrs)));
+          return (operands) => parts.map((part) => part(operands));
+        });
       case "shard_slice": {
         const atoms = parseAtoms(mesh, value.attrs.axes);
         const { dimension, size } = value.attrs;
@@ -279,6 +288,21 @@ class ChipwiseProgram implements Executable {
         output,
       ) as KernelContext<"concatenate">,
     );
+  }
+
+  /** The rows of one member after a shift, from the arrays of all members. */
+  #shifted(type: TensorType, { dimension }: { readonly dimension: number }, pieces: readonly ShiftPiece[]): Bound {
+    const { tf } = this.device;
+    const sizeOf = (rows: number): number[] => type.dims.map((size, d) => (d === dimension ? rows : size));
+    return (operands) =>
+      tf.tidy(() => {
+        const taken = pieces.map(({ part, start, limit }): DeviceTensor => {
+          const x = ensure(operands[part ?? 0], "operand");
+          const begin = type.dims.map((_, d) => (d === dimension ? start : 0));
+          return part === undefined ? tf.zeros(sizeOf(limit - start), x.dtype) : tf.slice(x, begin, sizeOf(limit - start));
+        });
+        return taken.length === 1 ? ensure(taken[0], "piece").clone() : tf.concat(taken, dimension);
+      });
   }
 
   /** Sum, maximum or minimum over the members, in their order. */

@@ -66,6 +66,9 @@ export function bindExchange(
     }
     case "all_reduce":
       return parts.bindAllReduce(kind, input.dims);
+    // Lowering replaces it by an all_gather, a shift and a shard_slice.
+    case "collective_permute":
+      throw new Error("a worker program has no collective_permute");
     case "shard_slice": {
       const take = parts.bindOwnPart(ensure(split, "split layout"), input.dims, output.dims);
       return (x) => Promise.resolve(take([x]));

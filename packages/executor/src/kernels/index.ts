@@ -7,6 +7,7 @@ import { elementwiseKernels } from "./elementwise.js";
 import { type Kernel, type KernelContext, type KernelName, type KernelTable, operand } from "./kernel.js";
 import { rowKernels } from "./rows.js";
 import { shapeKernels } from "./shape.js";
+import { shiftKernels } from "./shift.js";
 import { structureKernels } from "./structure.js";
 
 /** The kernel of each op. */
@@ -15,6 +16,7 @@ export const kernels: KernelTable = {
   ...elementwiseKernels,
   ...shapeKernels,
   ...cumsumKernels,
+  ...shiftKernels,
   ...contractionKernels,
   ...rowKernels,
 };

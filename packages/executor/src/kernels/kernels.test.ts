@@ -212,6 +212,21 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
     (g) => g.cumsum(g.parameter("x", i(2, 4)), 1),
     (g) => g.op("cumsum", [g.parameter("x", f(2, 5, 3))], { dimension: 1, reverse: true }),
   ],
+  shift: [
+    (g) => g.shift(g.parameter("x", f(2, 5)), 1, 2, false),
+    (g) => g.shift(g.parameter("x", f(3, 2, 2)), 0, -1, false),
+    (g) => g.shift(g.parameter("x", f(3, 4)), 1, 1, true),
+    (g) => g.shift(g.parameter("x", i(4)), 0, -3, true),
+    (g) => g.shift(g.parameter("x", f(4, 2)), 0, 4, false),
+    (g) => g.shift(g.broadcastInDim(g.parameter("x", f(3)), [4, 3], [1]), 0, 1, false),
+  ],
+  pick: [
+    (g) => g.pick(g.parameter("x", f(3, 4, 2)), 0, 1, [2, 0, 1, 1]),
+    (g) => g.pick(g.parameter("x", f(4, 3, 2)), 1, 0, [2, 0, 1, 1]),
+    (g) => g.pick(g.parameter("x", f(2, 3, 5)), 2, 0, [4, 1]),
+    (g) => g.pick(g.parameter("x", i(5, 3, 2)), 0, 2, [4, 1]),
+    (g) => g.pick(g.broadcastInDim(g.parameter("x", f(4, 3)), [2, 4, 3], [1, 2]), 0, 2, [1, 0, 1]),
+  ],
   gather: [
     (g) => g.gather(g.parameter("x", f(2, 4, 3)), g.parameter("ids", i(2, 5)), 1),
     (g) => g.gather(g.parameter("x", f(2, 3, 4)), g.parameter("ids", i(2, 3, 2)), 2),

@@ -90,6 +90,14 @@ const emitters: EmitterTable = {
   // Programs of chips have no constrain: partition replaces it by the reshards that it requires.
   constrain: (_b, _value, inputs) => at(inputs, 0),
   cumsum: wholeAlong<"cumsum">(({ dimension }) => [dimension]),
+  shift: wholeAlong<"shift">(({ dimension }) => [dimension]),
+  pick: (b, value, inputs) => {
+    const { from, by } = value.attrs;
+    const full = b.fullDims(ensure(value.inputs[0], "operand"));
+    const input = b.repeatAlong(at(inputs, 0), [from, by], full, asValue(value));
+    const dims = b.dims(input).filter((_, d) => d !== from);
+    return b.emit("pick", value.attrs, [input], { ...value.type, dims }, asValue(value));
+  },
   ...tableOf(unaryNames, () => elementwise),
   ...tableOf(binaryNames, () => elementwise),
   convert: elementwise,
@@ -239,6 +247,7 @@ const emitters: EmitterTable = {
   reduce_scatter: wholeAlong<"reduce_scatter">(({ dimension }) => [dimension]),
   all_reduce: wholeAlong<"all_reduce">(() => []),
   all_to_all: wholeAlong<"all_to_all">(({ splitDimension, concatDimension }) => [splitDimension, concatDimension]),
+  collective_permute: wholeAlong<"collective_permute">(({ dimension }) => [dimension]),
   shard_slice: wholeAlong<"shard_slice">(({ dimension }) => [dimension]),
 };
 

@@ -1,6 +1,6 @@
 import { type CollectiveName, tensorType } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
-import { parseAtoms } from "@lapidary/topology";
+import { parseAtoms, replicaGroups } from "@lapidary/topology";
 import { combiner } from "./contraction.js";
 import { intList, signature } from "./mlir.js";
 import type { OpPrinters, PrintContext } from "./op-printer.js";
@@ -37,6 +37,45 @@ export const collectivePrinters: OpPrinters<CollectiveName> = {
       "",
     );
   },
+  // The rows of a chip come from one chip or from two neighbours. Chips that nothing is sent to get zeros.
+  collective_permute: ({ writer, names, inputs, value, attrs }) => {
+    const { dimension, size, by, wrap } = attrs;
+    const { type } = ensure(inputs[0], "operand");
+    const rows = type.dims[dimension] ?? 1;
+    const groups = replicaGroups(writer.mesh, parseAtoms(writer.mesh, attrs.axes));
+    const first = Math.floor(-by / rows);
+    const from = -by - first * rows;
+    const pieces = [
+      { offset: first, start: from, limit: rows },
+      { offset: first + 1, start: 0, limit: from },
+    ].filter(({ start, limit }) => limit > start);
+    const taken = pieces.map(({ offset, start, limit }) => {
+      const pieceType = tensorType(
+        type.dtype,
+        type.dims.map((n, d) => (d === dimension ? limit - start : n)),
+      );
+      const range = type.dims.map((n, d) => (d === dimension ? `${start}:${limit}` : `0:${n}`)).join(", ");
+      const name =
+        limit - start === rows
+          ? ensure(names[0], "operand")
+          : writer.temporary(`stablehlo.slice ${names[0]} [${range}] : ${signature([type], pieceType)}`);
+      if (wrap ? offset % size === 0 : offset === 0) return { name, type: pieceType };
+      const pairs = groups.flatMap((group) =>
+        group.flatMap((target, i) => {
+          const source = group[wrap ? (((i + offset) % size) + size) % size : i + offset];
+          return source === undefined ? [] : [`[${source},${target}]`];
+        }),
+      );
+      const attributes = `channel_handle = ${writer.channel()}, source_target_pairs = ${writer.pairs(pairs)}`;
+      const text = `"stablehlo.collective_permute"(${name}) <{${attributes}}> : ${signature([pieceType], pieceType)}`;
+      return { name: writer.temporary(text), type: pieceType };
+    });
+    if (taken.length === 1) return { sameAs: ensure(taken[0], "piece").name };
+    return `stablehlo.concatenate ${taken.map(({ name }) => name).join(", ")}, dim = ${dimension} : ${signature(
+      taken.map((piece) => piece.type),
+      value.type,
+    )}`;
+  },
   shard_slice: ({ writer, names, inputs, value, attrs }) => {
     const { dims } = value.type;
     const zero = writer.scalar(0, "i32");
@@ -46,7 +85,7 @@ export const collectivePrinters: OpPrinters<CollectiveName> = {
   },
 };
 
-type Communicating = Exclude<CollectiveName, "shard_slice">;
+type Communicating = Exclude<CollectiveName, "shard_slice" | "collective_permute">;
 
 function collective<N extends Communicating>(
   { writer, value, names, inputs }: PrintContext<N>,

@@ -6,6 +6,7 @@ import { elementwisePrinters } from "./elementwise.js";
 import type { OpPrinter, OpPrinters } from "./op-printer.js";
 import { rowPrinters } from "./rows.js";
 import { shapePrinters } from "./shape.js";
+import { shiftPrinters } from "./shift.js";
 import { structurePrinters } from "./structure.js";
 
 /** The StableHLO printer of every op. */
@@ -14,6 +15,7 @@ export const stableHloPrinters: OpPrinters = {
   ...elementwisePrinters,
   ...shapePrinters,
   ...cumsumPrinters,
+  ...shiftPrinters,
   ...contractionPrinters,
   ...rowPrinters,
   ...collectivePrinters,

@@ -103,6 +103,16 @@ export class Writer {
     return name;
   }
 
+  /** The `source_target_pairs` of a collective_permute: an alias, as for replica groups. No pair is the empty list. */
+  pairs(pairs: readonly string[]): string {
+    const key = pairs.join(",");
+    const existing = this.#groups.get(key);
+    if (existing !== undefined) return existing.name;
+    const name = `#pairs${this.#groups.size}`;
+    this.#groups.set(key, { name, text: `dense<[${key}]> : tensor<${pairs.length}x2xi64>` });
+    return name;
+  }
+
   /** The definitions that precede the module. */
   aliases(): string[] {
     return [...this.#groups.values()].map(({ name, text }) => `${name} = ${text}`);

@@ -56,6 +56,7 @@ export const collectiveOps: { readonly [N in CollectiveName]: OpDef<N> } = {
       scaled(tensorType(x.dtype, scaled(x, splitDimension, 1, size)), concatDimension, size, 1),
     "exchange",
   ),
+  collective_permute: collective("collective_permute", (x) => x.dims, "exchange"),
   shard_slice: collective("shard_slice", (x, { dimension, size }) => scaled(x, dimension, 1, size), "slice"),
 };
 

@@ -6,8 +6,10 @@ import { contractionOps } from "./contraction.js";
 import { cumsumOps } from "./cumsum.js";
 import { dynamicOps } from "./dynamic.js";
 import { elementwiseOps } from "./elementwise.js";
+import { pickOps } from "./pick.js";
 import { rowOps } from "./rows.js";
 import { shapeOps } from "./shape.js";
+import { shiftOps } from "./shift.js";
 import { structureOps } from "./structure.js";
 
 /** Every op, by name. */
@@ -18,6 +20,8 @@ export const ops: OpTable = {
   ...dynamicOps,
   ...constrainOps,
   ...cumsumOps,
+  ...shiftOps,
+  ...pickOps,
   ...contractionOps,
   ...rowOps,
   ...collectiveOps,
@@ -44,4 +48,6 @@ export {
   unaryNames,
   unaryOps,
 } from "./elementwise.js";
+export { pickedDim } from "./pick.js";
 export { reshapeFactors } from "./shape.js";
+export { type ShiftPiece, shiftPieces } from "./shift.js";

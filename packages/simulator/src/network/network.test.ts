@@ -1,11 +1,13 @@
-import { ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
+import { GraphBuilder, type ValueOf, tensorType } from "@lapidary/ir";
 import { makeMesh, parseTorus } from "@lapidary/topology";
 import fc from "fast-check";
-import type { ChipSpec } from "../chip/chip-spec.js";
+import { type ChipSpec, linkRate } from "../chip/chip-spec.js";
+import { permuteStages } from "./permute.js";
 import { chipNamed, ideal, v5e } from "../testing/fixtures.js";
 import { type Placement, sendSeconds, spanOf, shortestPath } from "./placement.js";
 import { podFigures } from "./pod-figures.js";
-import { uncontendedSeconds, type CollectiveValue, stagesOf } from "./transfer.js";
+import { type GroupCollective, type Stage, stagesOf, uncontendedSeconds } from "./transfer.js";
 
 const near = (actual: number, expected: number, tolerance = 1e-9): void =>
   ok(Math.abs(actual / expected - 1) <= tolerance, `${actual} for ${expected}`);
@@ -15,7 +17,7 @@ function placement(torus: string, axes: Record<string, number>, pods = 1, chip: 
 }
 const atomsOf = ({ mesh }: Placement, ...axes: string[]): number[] =>
   mesh.atoms.filter((atom) => axes.includes(atom.axis)).map(({ id }) => id);
-const secondsOf = (at: Placement, op: CollectiveValue["op"], bytes: number, ...axes: string[]): number =>
+const secondsOf = (at: Placement, op: GroupCollective, bytes: number, ...axes: string[]): number =>
   uncontendedSeconds(stagesOf(at, op, bytes, spanOf(at, atomsOf(at, ...axes))));
 
 describe("network of a v5e pod", () => {
@@ -99,7 +101,45 @@ describe("network of a v5e pod", () => {
     near(stages[1]?.bytes ?? 0, 2 * (1e9 / 256) * (3 / 4));
   });
 
-  const ops = fc.constantFrom<CollectiveValue["op"][]>("all_gather", "reduce_scatter", "all_reduce", "all_to_all");
+  describe("collective_permute", () => {
+    const rows = tensorType("f32", [1, 1000]);
+    const stagesFor = (at: Placement, axis: string, by: number, wrap: boolean): Stage[] => {
+      const size = at.mesh.axes.find(({ name }) => name === axis)?.size ?? 1;
+      const g = new GraphBuilder("permute", "chip", at.mesh);
+      const x = g.parameter("x", rows);
+      const moved = g.op("collective_permute", [x], { axes: [axis], size, dimension: 0, by, wrap }) as ValueOf<"collective_permute">;
+      return permuteStages(at, moved, x, 4000);
+    };
+    const lines = placement("16x16", { data: 4, stage: 4, context: 4, model: 4 });
+    const rate = linkRate(ideal(v5e));
+
+    it("a message to the next chip uses one link", () => {
+      const [stage] = stagesFor(lines, "stage", 1, false);
+      near(stage?.seconds ?? 0, 4000 / rate);
+      near(stage?.latency ?? 0, v5e.ici.hop_s);
+    });
+
+    it("the way back from the last of four chips has three hops, on links that nothing else uses", () => {
+      const [stage] = stagesFor(lines, "stage", 1, true);
+      near(stage?.seconds ?? 0, 4000 / rate);
+      near(stage?.latency ?? 0, 3 * v5e.ici.hop_s);
+    });
+
+    it("messages along an axis with stride 4 share each link by four", () => {
+      const [stage] = stagesFor(lines, "data", 1, false);
+      near(stage?.seconds ?? 0, (4 * 4000) / rate);
+      near(stage?.latency ?? 0, 4 * v5e.ici.hop_s);
+    });
+
+    it("stages on pods send over the network of the hosts", () => {
+      const [stage, ...others] = stagesFor(placement("2x2", { stage: 4, data: 4 }, 4), "stage", 1, false);
+      deepStrictEqual(stage?.resources, ["dcn"]);
+      strictEqual(others.length, 0);
+      strictEqual(stage?.bytes, 4000);
+    });
+  });
+
+  const ops = fc.constantFrom<GroupCollective[]>("all_gather", "reduce_scatter", "all_reduce", "all_to_all");
   const places = fc.record({ pods: fc.constantFrom(1, 2, 4), x: fc.constantFrom(1, 2, 4, 8, 16), y: fc.constantFrom(2, 4, 8, 16) });
 
   it("collectives send the bytes of the compiler's formulas, on any placement", () => {

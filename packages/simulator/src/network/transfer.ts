@@ -3,6 +3,7 @@ import { type AtomId, parseAtoms } from "@lapidary/topology";
 import { type Graph, type Value, ops } from "@lapidary/ir";
 import { dcnRatePerChip } from "../chip/chip-spec.js";
 import { type ComputeDtype, storedBytes } from "../cost/storage.js";
+import { permuteStages } from "./permute.js";
 import { type GroupSpan, type Placement, spanOf } from "./placement.js";
 
 /** A resource of a chip: its two links along a dim of the torus, its share of the network cards, a direction of PCIe. */
@@ -17,7 +18,9 @@ export interface Stage {
   readonly latency: number;
 }
 
-export type CollectiveValue = Extract<Value, { op: "all_gather" | "reduce_scatter" | "all_reduce" | "all_to_all" }>;
+export type CollectiveValue = Extract<Value, { op: "all_gather" | "reduce_scatter" | "all_reduce" | "all_to_all" | "collective_permute" }>;
+/** The collectives in which all members of a group exchange data. */
+export type GroupCollective = Exclude<CollectiveValue["op"], "collective_permute">;
 export const isCollective = (value: Value): value is CollectiveValue => ops[value.op].communicates;
 
 export const atomsOf = (placement: Placement, value: CollectiveValue): AtomId[] => parseAtoms(placement.mesh, value.attrs.axes);
@@ -25,6 +28,7 @@ export const atomsOf = (placement: Placement, value: CollectiveValue): AtomId[] 
 /** The stages of a collective, one after another. */
 export function collectiveStages(placement: Placement, graph: Graph, value: CollectiveValue, compute: ComputeDtype): Stage[] {
   const operand = ensure(graph.values[ensure(value.inputs[0], "operand")], "operand");
+  if (value.op === "collective_permute") return permuteStages(placement, value, operand, sentBytes(operand, value, compute));
   // The sent data has the type of the result, because a weight is converted before it is gathered.
   const whole = value.op === "all_gather" ? storedBytes(value, compute) : sentBytes(operand, value, compute);
   return stagesOf(placement, value.op, whole, spanOf(placement, atomsOf(placement, value)));
@@ -44,7 +48,7 @@ const sentBytes = (operand: Value, value: Value, compute: ComputeDtype): number 
  *     all_reduce       reduce_scatter on the torus, all_reduce between pods of each chip's part, all_gather on the torus
  *     all_to_all       the torus, then pods                                    whole: bytes of a chip's part
  */
-export function stagesOf(placement: Placement, op: CollectiveValue["op"], whole: number, span: GroupSpan): Stage[] {
+export function stagesOf(placement: Placement, op: GroupCollective, whole: number, span: GroupSpan): Stage[] {
   const { pods, chips } = span;
   const torus = (bytes: number, times: number): Stage[] =>
     chips === 1 ? [] : [torusStage(placement, span, (bytes * (chips - 1)) / chips, times)];
