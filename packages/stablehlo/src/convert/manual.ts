@@ -516,6 +516,9 @@ function permute(low: Lowering, item: Item, op: Operation, { axes: all, mesh }: 
   const lead = all.filter((each) => each === axis || leadOf(item).some((own) => own.axis === each.axis));
   const value = low.value(spread(low, item, lead));
   const at = lead.indexOf(axis);
+  const shifted = shiftOf(sources);
+  if (shifted !== undefined)
+    return { ...low.item(item.element, constrained(low, low.b.shift(value, at, shifted.by, shifted.wrap), lead)), lead };
   const part = (from: number, to: number): Value =>
     low.b.slice(
       value,
@@ -534,6 +537,23 @@ function permute(low: Lowering, item: Item, op: Operation, { axes: all, mesh }: 
   const [only, ...more] = pieces;
   const joined = only !== undefined && more.length === 0 ? only : low.b.concatenate(pieces, at);
   return { ...low.item(item.element, constrained(low, joined, lead)), lead };
+}
+
+/** The shift that gives every chip the value of the chip `by` places before it. */
+function shiftOf(sources: readonly (number | undefined)[]): { readonly by: number; readonly wrap: boolean } | undefined {
+  const n = sources.length;
+  const known = sources.findIndex((from) => from !== undefined);
+  if (known < 0) return undefined;
+  const by = known - (sources[known] ?? 0);
+  const isShift = (wrap: boolean, step: number): boolean =>
+    sources.every((from, to) => {
+      const wanted = wrap ? (((to - step) % n) + n) % n : to - step;
+      return from === (wanted >= 0 && wanted < n ? wanted : undefined);
+    });
+  if (isShift(false, by)) return { by, wrap: false };
+  // The shorter way round.
+  const turn = by > n / 2 ? by - n : by <= -n / 2 ? by + n : by;
+  return isShift(true, turn) ? { by: turn, wrap: true } : undefined;
 }
 
 /** The axis along which the pairs move values, and by coordinate the coordinate that the value comes from. */
