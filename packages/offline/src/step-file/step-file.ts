@@ -78,7 +78,7 @@ function readOptions(words: readonly string[]): StepOptions {
 }
 
 /** The machine of a step: whole pods of v5e if its mesh needs more than one, otherwise the squarest slice with its number of chips. */
-function machineOfStep({ mesh, options }: StepFile, root: string, chip: string): Machine {
+export function machineOfStep({ mesh, options }: StepFile, root: string, chip: string): Machine {
   const chips = meshSize(mesh);
   const pods = options.pods ?? Math.max(1, Math.ceil(chips / chipsOfPod));
   const slice = options.slice ?? squarest(Math.max(1, Math.floor(chips / pods)));
