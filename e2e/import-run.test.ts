@@ -111,9 +111,7 @@ describe("a step that JAX exported, on the pod", function () {
       onProgress: () => undefined,
     });
     const expectedLosses = Array.from({ length: 6 }, (_, step) =>
-      dataset
-        .batch({ split: "train", seed: 0, step, batch: 4, seq: 16 })
-        .tokens.reduce((sum, token, i) => sum + token * (i % 16), 0),
+      dataset.batch({ split: "train", seed: 0, step, batch: 4, seq: 16 }).tokens.reduce((sum, token, i) => sum + token * (i % 16), 0),
     );
     dataset.close();
     closeTo(losses("fed"), expectedLosses);

@@ -84,7 +84,16 @@ describe("a step that JAX exported", function () {
       compareWithJax(name, step.graph, step);
     });
 
-  for (const name of ["mlp_explicit8", "moe_ep8", "kv_decode", "llama_fsdp8", "maxtext_tp256", "moe_sort", "ring_attention", "ppo_gae"] as const)
+  for (const name of [
+    "mlp_explicit8",
+    "moe_ep8",
+    "kv_decode",
+    "llama_fsdp8",
+    "maxtext_tp256",
+    "moe_sort",
+    "ring_attention",
+    "ppo_gae",
+  ] as const)
     it(`${name}: the compiler obeys the mesh and the shardings of the text`, () => {
       const step = read(name);
       const mesh = meshOfStep(step, name);

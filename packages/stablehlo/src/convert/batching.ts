@@ -163,7 +163,10 @@ function replacement(op: Operation, element: string): Block {
   const type: Type = { kind: "tensor", element, dims: [] };
   const use = { name: "new", index: 0 };
   const names = ["old", "new"].map((name) => ({ name, type }));
-  return { arguments: names, operations: [{ ...op, name: "stablehlo.return", operands: [use], results: [], resultTypes: [], regions: [] }] };
+  return {
+    arguments: names,
+    operations: [{ ...op, name: "stablehlo.return", operands: [use], results: [], resultTypes: [], regions: [] }],
+  };
 }
 
 const zeros = (element: string, count: number): Item[] => Array.from({ length: count }, () => uniform({ element, dims: [] }, 0));

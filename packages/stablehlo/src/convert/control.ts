@@ -170,7 +170,10 @@ function manualBorder(low: Lowering, op: Operation, [item]: readonly Item[], fra
     const sharding = low.stated.get(item);
     if (sharding === undefined) throw new Unconvertible("no sharding is stated for its operand");
     const names = low.devices.manualAxes(op.attributes, item.dims.length);
-    const region = { axes: low.mesh.filter(({ name }) => names.includes(name)).map(({ name, size }) => ({ axis: name, size })), mesh: low.mesh };
+    const region = {
+      axes: low.mesh.filter(({ name }) => names.includes(name)).map(({ name, size }) => ({ axis: name, size })),
+      mesh: low.mesh,
+    };
     if (low.manual !== undefined && low.manual.axes.length !== region.axes.length)
       throw new Unconvertible("a shard_map region inside of another is not supported");
     low.manual = region;

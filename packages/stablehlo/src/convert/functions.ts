@@ -15,9 +15,7 @@ const floor: Unary = (b, x) => b.op("floor", [x], {});
 const signed = (b: GraphBuilder, x: Value, from: Value): Value => b.select(less(b, from, 0), b.negate(x), x);
 /** c₀ + c₁ x + c₂ x² … */
 const polynomial = (b: GraphBuilder, x: Value, coefficients: readonly number[]): Value =>
-  coefficients
-    .slice(0, -1)
-    .reduceRight((sum, c) => b.offset(b.multiply(sum, x), c), like(b, x, coefficients.at(-1) ?? 0));
+  coefficients.slice(0, -1).reduceRight((sum, c) => b.offset(b.multiply(sum, x), c), like(b, x, coefficients.at(-1) ?? 0));
 
 /** Computes in f32, as XLA does for narrower floats. */
 const inF32 =
@@ -81,8 +79,9 @@ const sinh: Unary = (b, x) => {
 const cosh: Unary = (b, x) => b.add(b.exponential(b.offset(x, -Math.LN2)), b.exponential(b.offset(b.negate(x), -Math.LN2)));
 
 const lanczos = [
-  676.520368121885098567009190444019, -1259.13921672240287047156078755283, 771.3234287776530788486528258894, -176.61502916214059906584551354,
-  12.507343278686904814458936853, -0.13857109526572011689554707, 9.984369578019570859563e-6, 1.50563273514931155834e-7,
+  676.520368121885098567009190444019, -1259.13921672240287047156078755283, 771.3234287776530788486528258894,
+  -176.61502916214059906584551354, 12.507343278686904814458936853, -0.13857109526572011689554707, 9.984369578019570859563e-6,
+  1.50563273514931155834e-7,
 ];
 const base = 0.99999999999980993227684700473478;
 const g = 7;
@@ -148,12 +147,8 @@ export const composedFunctions: Readonly<Record<string, Unary>> = {
   sinh: inF32(sinh),
   cosh: inF32(cosh),
   atan: inF32((b, x) => atan2(b, x, like(b, x, 1))),
-  asin: inF32((b, x) =>
-    b.scale(atan2(b, x, b.offset(b.sqrt(b.multiply(b.offset(b.negate(x), 1), b.offset(x, 1))), 1)), 2),
-  ),
-  acos: inF32((b, x) =>
-    b.scale(atan2(b, b.sqrt(b.multiply(b.offset(b.negate(x), 1), b.offset(x, 1))), b.offset(x, 1)), 2),
-  ),
+  asin: inF32((b, x) => b.scale(atan2(b, x, b.offset(b.sqrt(b.multiply(b.offset(b.negate(x), 1), b.offset(x, 1))), 1)), 2)),
+  acos: inF32((b, x) => b.scale(atan2(b, b.sqrt(b.multiply(b.offset(b.negate(x), 1), b.offset(x, 1))), b.offset(x, 1)), 2)),
   asinh: inF32(asinh),
   acosh: inF32((b, x) => b.log(b.add(x, b.multiply(b.sqrt(b.offset(x, 1)), b.sqrt(b.offset(x, -1)))))),
   atanh: inF32((b, x) => b.scale(b.subtract(log1p(b, x), log1p(b, b.negate(x))), 0.5)),

@@ -31,7 +31,8 @@ const ofText = (sharding: string): ImportedStep => importStep(text(sharding), "t
 
 describe("shardings that number devices", () => {
   for (const [name, each] of Object.entries(exportedValues("devices")))
-    it(`${name}: a shard_map region of JAX 0.4.35 computes what JAX computes on 8 devices`, () => checkExported(`devices/${name}.mlir`, each));
+    it(`${name}: a shard_map region of JAX 0.4.35 computes what JAX computes on 8 devices`, () =>
+      checkExported(`devices/${name}.mlir`, each));
 
   for (const version of ["0.4.35", "0.6.2"])
     it(`a step of JAX ${version} has the shardings that 0.10.2 states for the same step`, () => {
@@ -59,7 +60,10 @@ describe("shardings that number devices", () => {
 
   it("a permutation splits dims over minor axes before major ones", () => {
     const step = ofText("{devices=[2,2,2]<=[2,2,2]T(2,0,1) last_tile_dim_replicate}");
-    deepEqual(step.mesh?.map(({ size }) => size), [2, 2, 2]);
+    deepEqual(
+      step.mesh?.map(({ size }) => size),
+      [2, 2, 2],
+    );
     deepEqual(stated(step), [[["x2"], ["x0"]]]);
     deepEqual(stated(ofText("{devices=[4,2]<=[2,4]T(1,0)}")), [[["x1"], ["x0"]]]);
     deepEqual(stated(ofText("{devices=[8,1]<=[8]}")), [[["x0"], []]]);
@@ -69,19 +73,30 @@ describe("shardings that number devices", () => {
     const step = ofText("{replicated}");
     equal(step.mesh, undefined);
     const both = importStep(
-      text("{devices=[8,1]<=[8]}").replace("%arg0: ", '%arg1: tensor<4xf32> {mhlo.sharding = "{replicated}"}, %arg2: tensor<4xf32>, %arg0: '),
+      text("{devices=[8,1]<=[8]}").replace(
+        "%arg0: ",
+        '%arg1: tensor<4xf32> {mhlo.sharding = "{replicated}"}, %arg2: tensor<4xf32>, %arg0: ',
+      ),
       "t.mlir",
     );
     deepEqual(stated(both), [[[]], undefined, [["x0"], []]]);
   });
 
   it("devices in another order, and shardings of several meshes, are refused", () => {
-    match(failure(() => ofText("{devices=[2,4]0,2,1,3,4,5,6,7}")), /LAP_IMPORT_SHARDING: .*not that of a mesh in row-major order/);
-    match(failure(() => ofText("{devices=[3,1]<=[2,4]}")), /LAP_IMPORT_SHARDING/);
-    const several = text("{devices=[2,1,4]<=[8] last_tile_dim_replicate}").replace("8 : i32", "12 : i32").replace(
-      "%arg0: ",
-      '%arg1: tensor<12xf32> {mhlo.sharding = "{devices=[3,4]<=[12] last_tile_dim_replicate}"}, %arg0: ',
+    match(
+      failure(() => ofText("{devices=[2,4]0,2,1,3,4,5,6,7}")),
+      /LAP_IMPORT_SHARDING: .*not that of a mesh in row-major order/,
     );
-    match(failure(() => importStep(several, "t.mlir")), /LAP_IMPORT_SHARDING: the shardings of the text are not those of one mesh/);
+    match(
+      failure(() => ofText("{devices=[3,1]<=[2,4]}")),
+      /LAP_IMPORT_SHARDING/,
+    );
+    const several = text("{devices=[2,1,4]<=[8] last_tile_dim_replicate}")
+      .replace("8 : i32", "12 : i32")
+      .replace("%arg0: ", '%arg1: tensor<12xf32> {mhlo.sharding = "{devices=[3,4]<=[12] last_tile_dim_replicate}"}, %arg0: ');
+    match(
+      failure(() => importStep(several, "t.mlir")),
+      /LAP_IMPORT_SHARDING: the shardings of the text are not those of one mesh/,
+    );
   });
 });

@@ -59,7 +59,9 @@ interface Digit {
 /** The digits of each tile, major to minor. Undefined if a tile is not a product of factors. */
 function digitsOf({ tiles, sizes, order }: Tiling): Digit[][] | undefined {
   const weights = sizes.map((_, i) => sizes.slice(i + 1).reduce((n, size) => n * size, 1));
-  const queue = order.map((i): Digit => ({ from: weights[i] ?? 1, to: (weights[i] ?? 1) * (sizes[i] ?? 1) })).filter(({ from, to }) => to > from);
+  const queue = order
+    .map((i): Digit => ({ from: weights[i] ?? 1, to: (weights[i] ?? 1) * (sizes[i] ?? 1) }))
+    .filter(({ from, to }) => to > from);
   const all: Digit[][] = [];
   for (const tile of tiles) {
     const own: Digit[] = [];
@@ -108,9 +110,7 @@ function chainOf(pairs: readonly (readonly number[])[]): number[] {
 }
 
 const listsOf = (attribute: Attribute | undefined): number[][] =>
-  attribute?.kind === "dense"
-    ? (attribute.body.match(/\[[^[\]]*\]/g) ?? []).map((inner) => (inner.match(/-?\d+/g) ?? []).map(Number))
-    : [];
+  attribute?.kind === "dense" ? (attribute.body.match(/\[[^[\]]*\]/g) ?? []).map((inner) => (inner.match(/-?\d+/g) ?? []).map(Number)) : [];
 
 function* everyOperation(operations: readonly Operation[]): Generator<Operation> {
   for (const op of operations) {
@@ -137,7 +137,11 @@ function* shardingTexts(op: Operation): Generator<string> {
  *
  * @throws LAP_IMPORT_SHARDING if no mesh has all shardings, or not the named axes
  */
-export function meshOfDevices(module: SourceModule, operations: readonly Operation[], named: readonly MeshAxis[]): readonly MeshAxis[] | undefined {
+export function meshOfDevices(
+  module: SourceModule,
+  operations: readonly Operation[],
+  named: readonly MeshAxis[],
+): readonly MeshAxis[] | undefined {
   const count = integer(module.operation, "mhlo.num_partitions") ?? 1;
   const weights = new Set([1, count]);
   let isTiled = false;
@@ -152,7 +156,8 @@ export function meshOfDevices(module: SourceModule, operations: readonly Operati
       isTiled = true;
       for (const { from, to } of digits.flat()) weights.add(from).add(to);
     }
-    for (const group of listsOf(op.attributes.get("replica_groups")).slice(0, 1)) for (const weight of weightsOfGroup(group)) weights.add(weight);
+    for (const group of listsOf(op.attributes.get("replica_groups")).slice(0, 1))
+      for (const weight of weightsOfGroup(group)) weights.add(weight);
     const pairs = listsOf(op.attributes.get("source_target_pairs"));
     if (pairs.length > 0) for (const weight of weightsOfGroup(chainOf(pairs))) weights.add(weight);
   }
@@ -163,7 +168,8 @@ export function meshOfDevices(module: SourceModule, operations: readonly Operati
   const found = own.slice(1).map((weight, i) => ({ name: `x${i}`, size: (own[i] ?? weight) / weight }));
   if (named.length === 0) return found;
   const given = new Set(named.map((_, i) => named.slice(i).reduce((n, { size }) => n * size, 1)));
-  if (own.slice(0, -1).every((weight) => given.has(weight)) && given.has(count) && [...given].every((weight) => count % weight === 0)) return named;
+  if (own.slice(0, -1).every((weight) => given.has(weight)) && given.has(count) && [...given].every((weight) => count % weight === 0))
+    return named;
   const sizes = found.map(({ size }) => size).join(" × ");
   const example = found.map(({ name, size }) => `mesh.${name}=${size}`).join(" ");
   throw refuse(1, `the shardings of the text are those of a mesh of ${sizes}`, `name its axes in this order, for example ${example}`);

@@ -237,6 +237,14 @@ describe("conversion of a StableHLO step", () => {
     equal(results.filter(({ renews }) => renews !== undefined).length, 58);
   });
 
+  it("an argument does not have the name of an op, so that its sharding is that of no other value", () => {
+    const step = stepOf("%pad: tensor<3xf32>", "tensor<3xf32>", "    return %pad : tensor<3xf32>");
+    deepEqual(
+      step.arguments.map(({ name, leaf }) => [name, leaf]),
+      [["pad_2", "pad"]],
+    );
+  });
+
   it("gives values the passes and the source lines of their locations", () => {
     const { graph } = importStep(goldenText("gpt_scan_remat/step.loc.mlir"), "gpt");
     const products = graph.values.filter(({ op }) => op === "dot_general");

@@ -1,4 +1,4 @@
-import { type Graph, type TensorType, tensorType, type ValueRole, verifyGraph } from "@lapidary/ir";
+import { type Graph, ops, type TensorType, tensorType, type ValueRole, verifyGraph } from "@lapidary/ir";
 import { LapidaryError } from "@lapidary/std";
 import { parseModule } from "../text/parse.js";
 import type { Attribute, Attributes, Operation, SourceModule } from "../text/syntax.js";
@@ -157,7 +157,8 @@ function aliases(main: Operation): Map<number, number> {
 
 function readArguments(low: Lowering, main: Operation, renewals: ReadonlyMap<number, number>): StepArgument[] {
   const attributes = attributesOf(main, "arg_attrs");
-  const taken = new Set<string>();
+  // The compiler finds shardings by name, and a value without a name of its own has that of its op.
+  const taken = new Set<string>(Object.keys(ops));
   const leaves = leavesOf(low, main);
   const renewed = new Set(renewals.values());
   return (main.regions[0]?.blocks[0]?.arguments ?? []).map((argument, i) => {

@@ -69,13 +69,28 @@ export function indexingOf(
     else starts.set(d, outside === "clamp" ? clampIndex(c, component, lastStart(d)) : component);
   });
   const components = new Map([...starts].map(([d, start]) => [d, spreadIndex(c, start, indexDims, ownDims.length + partial.indexOf(d))]));
-  return { operandDims, indexDims, partial, windowDims, components, batch, offsetDims: numbers.offset, offsetOf, inside: () => insideOf(c, starts, lastStart) };
+  return {
+    operandDims,
+    indexDims,
+    partial,
+    windowDims,
+    components,
+    batch,
+    offsetDims: numbers.offset,
+    offsetOf,
+    inside: () => insideOf(c, starts, lastStart),
+  };
 }
 
 /** Starts of parts with one more dim for each partial dim. Along the `counted` one, the index counts from the start. */
 function spreadIndex(c: OpContext, start: Item, dims: readonly number[], counted: number): Item {
   const rank = start.dims.length;
-  const spread = broadcastItem(c, start, { element: start.element, dims }, start.dims.map((_, d) => d));
+  const spread = broadcastItem(
+    c,
+    start,
+    { element: start.element, dims },
+    start.dims.map((_, d) => d),
+  );
   if (counted < rank) return spread;
   const type = tensorType("i32", dims);
   const known = uniformOf(start);

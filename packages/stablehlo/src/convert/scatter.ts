@@ -45,14 +45,7 @@ const scatter: Converter = (c) => {
 };
 
 /** One part of the operand: a slice, which is replaced or changed. Indices outside of the operand change nothing in StableHLO; JAX masks them. */
-function scatterOne(
-  c: OpContext,
-  x: Item,
-  starts: readonly Item[],
-  updates: Item,
-  sizes: readonly number[],
-  combiner: Update,
-): Item {
+function scatterOne(c: OpContext, x: Item, starts: readonly Item[], updates: Item, sizes: readonly number[], combiner: Update): Item {
   for (const [d, start] of starts.entries()) {
     const at = uniformOf(start);
     if (at !== undefined && (at < 0 || at + (sizes[d] ?? 0) > (x.dims[d] ?? 0))) return x;
@@ -185,7 +178,9 @@ function combineRows(c: OpContext, table: Value, { ids, updates, batch }: RowUpd
   const [rows = 0, ...tail] = table.type.dims.slice(batch);
   const pairs = [...outer, count, rows, ...tail];
   if (sizeOf(pairs) > maxPairs)
-    throw new Unconvertible(`a scatter by ${combiner} of ${count} updates to ${rows} rows is not supported: it needs ${sizeOf(pairs)} elements`);
+    throw new Unconvertible(
+      `a scatter by ${combiner} of ${count} updates to ${rows} rows is not supported: it needs ${sizeOf(pairs)} elements`,
+    );
   const lead = outer.map((_, d) => d);
   const type = tensorType("i32", pairs);
   const isOwn = c.b.compare(c.b.broadcastInDim(ids, pairs, [...lead, batch]), c.b.iota(type, batch + 1), "EQ");

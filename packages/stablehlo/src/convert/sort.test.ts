@@ -33,7 +33,10 @@ describe("sorts", () => {
       const own = keys.slice(row * n, (row + 1) * n);
       return own.map((key, i) => ({ key, i })).sort((a, b) => b.key - a.key || a.i - b.i);
     });
-    deepEqual(got, want.flat().map(({ i }) => i));
+    deepEqual(
+      got,
+      want.flat().map(({ i }) => i),
+    );
   });
 
   it("a comparator with an operation that is not elementwise is refused", () => {

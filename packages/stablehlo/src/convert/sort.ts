@@ -93,7 +93,8 @@ function sortByNetwork(c: OpContext, operands: readonly Value[], isBefore: IsBef
 
 /** Any value fills the dim, because its position says that it is not an element. */
 function padLast(c: OpContext, x: Value, dims: readonly number[], none: readonly number[]): Value {
-  if (x.type.dtype === "pred") return c.b.compare(padLast(c, c.b.convert(x, "i32"), dims, none), c.b.splat(0, tensorType("i32", dims)), "NE");
+  if (x.type.dtype === "pred")
+    return c.b.compare(padLast(c, c.b.convert(x, "i32"), dims, none), c.b.splat(0, tensorType("i32", dims)), "NE");
   return c.b.pad(
     x,
     none,
@@ -132,8 +133,12 @@ function exchange(c: OpContext, columns: readonly Value[], { run, distance, n, s
   const moves = isBefore(c, second.slice(0, -1), first.slice(0, -1));
   const ordered = or(c, stays, b.and(earlier, not(c, moves)));
   const isElement = (x: Value): Value => b.compare(x, b.splat(n, x.type), "LT");
-  const inOrder = size === n ? ordered : b.select(isElement(p), b.select(isElement(q), ordered, b.splat(1, earlier.type)), b.and(earlier, not(c, isElement(q))));
-  const keeps = 2 * distance * groups === run ? inOrder : b.select(descending(c, half, outer.length, run / (2 * distance)), not(c, inOrder), inOrder);
+  const inOrder =
+    size === n
+      ? ordered
+      : b.select(isElement(p), b.select(isElement(q), ordered, b.splat(1, earlier.type)), b.and(earlier, not(c, isElement(q))));
+  const keeps =
+    2 * distance * groups === run ? inOrder : b.select(descending(c, half, outer.length, run / (2 * distance)), not(c, inOrder), inOrder);
   return columns.map((x, i) => {
     const [u, v] = [first[i] ?? x, second[i] ?? x];
     return b.reshape(b.concatenate([b.select(keeps, u, v), b.select(keeps, v, u)], at), [...outer, size]);

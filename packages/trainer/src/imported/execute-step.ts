@@ -67,7 +67,10 @@ export async function executeStep(options: StepExecutionOptions): Promise<StepRe
 }
 
 /** The rows of the pipeline of training data that the job names; undefined if it names none. */
-async function openRows({ run, job, cacheDir, signal }: StepExecutionOptions, { imported }: StepProgramSet): Promise<MixtureDataset | undefined> {
+async function openRows(
+  { run, job, cacheDir, signal }: StepExecutionOptions,
+  { imported }: StepProgramSet,
+): Promise<MixtureDataset | undefined> {
   const rows = pipelineRowsOf(imported.arguments, job);
   if (rows === undefined) return undefined;
   const onProgress = ({ stage, done, total }: { stage: string; done: number; total: number }): void => {
@@ -162,7 +165,12 @@ async function stateOf(
         const time = clock.now();
         const info: [string, CheckpointParts] = [
           checkpointFiles.state,
-          [[checkpointFiles.state, jsonBytes({ run: run.id, step, time, step_hash: job.step_hash, [dataDigestKey]: dataset?.digest(step) })]],
+          [
+            [
+              checkpointFiles.state,
+              jsonBytes({ run: run.id, step, time, step_hash: job.step_hash, [dataDigestKey]: dataset?.digest(step) }),
+            ],
+          ],
         ];
         return { files: new Map([...captured, info]), about: { ...about, step, time, ledger } };
       };

@@ -16,12 +16,16 @@ export interface RowArguments {
  *
  * @throws LAP_IMPORT_INPUT for an unknown name, another type or shape than rows have, or a missing pipeline
  */
-export function rowArgumentsOf(args: readonly StepArgument[], { batch, data }: Pick<ResolvedStepJob, "batch" | "data">): RowArguments | undefined {
+export function rowArgumentsOf(
+  args: readonly StepArgument[],
+  { batch, data }: Pick<ResolvedStepJob, "batch" | "data">,
+): RowArguments | undefined {
   const named = Object.entries(batch);
   const [key] = named[0] ?? [];
   if (key === undefined && data === undefined) return undefined;
   if (key === undefined) throw refuse("data", "data.pipeline needs the arguments that its rows fill", "give batch.NAME=tokens");
-  if (data === undefined) throw refuse(`batch.${key}`, "batch needs the rows of a pipeline", "give data.pipeline=DIRECTORY, which `lapidary data run` wrote");
+  if (data === undefined)
+    throw refuse(`batch.${key}`, "batch needs the rows of a pipeline", "give data.pipeline=DIRECTORY, which `lapidary data run` wrote");
   const fields = new Map<StepArgument, RowField>();
   let dims: readonly number[] | undefined;
   for (const [name, field] of named) {
@@ -36,7 +40,11 @@ export function rowArgumentsOf(args: readonly StepArgument[], { batch, data }: P
         "name another argument, or change the step",
       );
     if (dims !== undefined && dims.join() !== type.dims.join())
-      throw refuse(`batch.${name}`, `${argument.leaf} has the dims [${type.dims.join(",")}], and others [${dims.join(",")}]`, "use arrays of equal dims");
+      throw refuse(
+        `batch.${name}`,
+        `${argument.leaf} has the dims [${type.dims.join(",")}], and others [${dims.join(",")}]`,
+        "use arrays of equal dims",
+      );
     dims = type.dims;
     fields.set(argument, field);
   }
@@ -45,7 +53,10 @@ export function rowArgumentsOf(args: readonly StepArgument[], { batch, data }: P
 }
 
 /** What decides the rows of a job. @throws as `rowArgumentsOf` */
-export function pipelineRowsOf(args: readonly StepArgument[], job: Pick<ResolvedStepJob, "batch" | "data" | "steps" | "seed">): PipelineRows | undefined {
+export function pipelineRowsOf(
+  args: readonly StepArgument[],
+  job: Pick<ResolvedStepJob, "batch" | "data" | "steps" | "seed">,
+): PipelineRows | undefined {
   const found = rowArgumentsOf(args, job);
   const { data, steps, seed } = job;
   return found === undefined || data === undefined ? undefined : { data, train: { steps, batch: found.batch, seq: found.seq }, seed };
@@ -58,7 +69,13 @@ export function checkRows(args: readonly StepArgument[], job: ResolvedStepJob): 
 }
 
 /** The value of an argument in a step. */
-export function rowArray(dataset: MixtureDataset, { batch, seq }: RowArguments, { type }: StepArgument, field: RowField, step: number): ArrayData {
+export function rowArray(
+  dataset: MixtureDataset,
+  { batch, seq }: RowArguments,
+  { type }: StepArgument,
+  field: RowField,
+  step: number,
+): ArrayData {
   const rows = dataset.batch({ split: "train", seed: 0, step, batch, seq });
   return arrayOf(type.dtype, type.dims, rows[field]);
 }

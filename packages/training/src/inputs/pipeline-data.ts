@@ -41,7 +41,8 @@ const inSteps = (of: number | string, steps: number): number =>
  */
 export function checkPipelineData({ data, train, model }: Pick<ResolvedJob, "data" | "train" | "model">): void {
   const { vocab_size } = checkPipelineSources({ data, train });
-  if (vocab_size > model.config.vocabSize) throw tokenizerTooLarge(ensure(data.pipeline, "data.pipeline"), vocab_size, model.config.vocabSize);
+  if (vocab_size > model.config.vocabSize)
+    throw tokenizerTooLarge(ensure(data.pipeline, "data.pipeline"), vocab_size, model.config.vocabSize);
 }
 
 /** As `checkPipelineData`, for a job without a model. @returns the size of the vocabulary */

@@ -38,7 +38,9 @@ const stepJobFileSchema = z.strictObject({
   batch: z
     .record(z.string(), z.enum(rowFields))
     .default({})
-    .describe("What an argument of the batch is in a row of data.pipeline: its tokens, the target of each token, or 1 where a target counts"),
+    .describe(
+      "What an argument of the batch is in a row of data.pipeline: its tokens, the target of each token, or 1 where a target counts",
+    ),
   steps: count.default(100).describe("Steps to run"),
   loss: z
     .string()
