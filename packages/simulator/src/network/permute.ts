@@ -3,7 +3,7 @@ import { chipCount, parseAtoms, replicaGroups } from "@lapidary/topology";
 import { type Value, type ValueOf, shiftPieces } from "@lapidary/ir";
 import { dcnRatePerChip, linkRate, wrapsAt } from "../chip/chip-spec.js";
 import type { Placement } from "./placement.js";
-import type { Resource, Stage } from "./transfer.js";
+import type { Resource, Stage } from "./stage.js";
 
 /** A message between two chips, by their numbers in the mesh. */
 interface Message {

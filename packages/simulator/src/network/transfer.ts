@@ -4,19 +4,10 @@ import { type Graph, type Value, ops } from "@lapidary/ir";
 import { dcnRatePerChip } from "../chip/chip-spec.js";
 import { type ComputeDtype, storedBytes } from "../cost/storage.js";
 import { permuteStages } from "./permute.js";
+import type { Resource, Stage } from "./stage.js";
 import { type GroupSpan, type Placement, spanOf } from "./placement.js";
 
-/** A resource of a chip: its two links along a dim of the torus, its share of the network cards, a direction of PCIe. */
-export type Resource = `ici${number}` | "dcn" | "to_host" | "from_host";
-
-/** A stage of a transfer. It uses all resources at the same time, for `seconds` if no other transfer uses them, and takes at least `latency`. */
-export interface Stage {
-  readonly resources: readonly Resource[];
-  /** Bytes that one chip sends. */
-  readonly bytes: number;
-  readonly seconds: number;
-  readonly latency: number;
-}
+export type { Resource, Stage } from "./stage.js";
 
 export type CollectiveValue = Extract<Value, { op: "all_gather" | "reduce_scatter" | "all_reduce" | "all_to_all" | "collective_permute" }>;
 /** The collectives in which all members of a group exchange data. */

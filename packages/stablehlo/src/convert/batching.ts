@@ -191,8 +191,8 @@ function asRank(low: Lowering, item: Item, lead: readonly Lead[], rank: number, 
 const prefixed = (type: Type, sizes: readonly number[]): Type =>
   type.kind === "tensor" ? { ...type, dims: [...sizes, ...type.dims] } : type;
 
-export const list = (items: readonly number[]): Attribute => ({ kind: "denseArray", element: "i64", items: items.map(String) });
-export const word = (value: number): Attribute => ({ kind: "number", text: String(value) });
+const list = (items: readonly number[]): Attribute => ({ kind: "denseArray", element: "i64", items: items.map(String) });
+const word = (value: number): Attribute => ({ kind: "number", text: String(value) });
 
 /** Attributes that the leading dims change; undefined for operations without a rule. */
 function attributesOf(

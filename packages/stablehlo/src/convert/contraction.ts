@@ -1,6 +1,6 @@
-import { type Dtype, tensorType, type Value } from "@lapidary/ir";
+import { type Dtype, type Value } from "@lapidary/ir";
 import type { Operation, Region } from "../text/syntax.js";
-import { bodyOf, dimensionLists, integer, integers } from "./attribute-values.js";
+import { bodyOf, dimensionLists, integers } from "./attribute-values.js";
 import { applyBody } from "./body.js";
 import { dtypeOf, isUnsigned, type Item, uniform, uniformOf } from "./item.js";
 import { type Converter, type OpContext, Unconvertible } from "./lowering.js";

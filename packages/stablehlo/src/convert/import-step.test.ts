@@ -245,6 +245,17 @@ describe("conversion of a StableHLO step", () => {
     );
   });
 
+  it("a weight called v is a param, and the moments of an optimizer are not", () => {
+    const roleOf = (leaf: string): string | undefined =>
+      importStep(
+        `module @m {\n  func.func public @main(%arg0: tensor<2xf32> {tf.aliasing_output = 0 : i32} loc("${leaf}")) -> tensor<2xf32> {\n    return %arg0 : tensor<2xf32>\n  }\n}\n`,
+        "t.mlir",
+      ).arguments[0]?.role;
+    for (const leaf of ["state['params']['layers']['v']", "params['v']", "state[0]['layers']['m']"]) equal(roleOf(leaf), "param", leaf);
+    for (const leaf of ["state['v']['layers']['v']", "state[1][0].mu['w']", "state['opt'].inner['params']", "state['m']"])
+      equal(roleOf(leaf), "optimizer", leaf);
+  });
+
   it("gives values the passes and the source lines of their locations", () => {
     const { graph } = importStep(goldenText("gpt_scan_remat/step.loc.mlir"), "gpt");
     const products = graph.values.filter(({ op }) => op === "dot_general");

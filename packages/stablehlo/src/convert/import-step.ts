@@ -127,7 +127,18 @@ function unique(name: string, taken: Set<string>): string {
   return own;
 }
 
-const optimizerLeaf = /(?:^|[^a-z])(?:opt|opt_state|mu|nu|momentum|trace|count|m|v)(?:[^a-z]|$)/i;
+/** Words in the path of a leaf that decide whether it is a weight or the state of an optimizer: the first of them. */
+const weightWord = /^(?:params?|weights|model|variables)$/i;
+const optimizerWord = /^(?:opt|opt_state|optimizer|mu|nu|momentum|trace|count)$/i;
+/** The moments of an optimizer written by hand, at the root of the state: `state['m']`. Below it, `v` is the weight of a projection. */
+const momentWord = /^[mv]$/i;
+
+/** Whether a leaf of the state is that of an optimizer: `state['v']['w']`, `state[1][0].mu['w']`, but not `state['params']['v']`. */
+function isOptimizerLeaf(leaf: string): boolean {
+  const words = leaf.split(/[^A-Za-z0-9_]+/).filter((word) => word !== "");
+  const at = words.findIndex((word, i) => weightWord.test(word) || optimizerWord.test(word) || (i < 2 && momentWord.test(word)));
+  return at >= 0 && !weightWord.test(words[at] ?? "");
+}
 
 /**
  * The names of the arguments in the user's program. Texts without locations do not have them. There, a state has the name of the result that takes
@@ -175,7 +186,7 @@ function readArguments(low: Lowering, main: Operation, renewals: ReadonlyMap<num
       leaf,
       type: tensorType(dtype ?? "f32", type?.dims ?? []),
       element: type?.element ?? "f32",
-      role: !isState ? "batch" : optimizerLeaf.test(leaf) || !isFloat ? "optimizer" : "param",
+      role: !isState ? "batch" : isOptimizerLeaf(leaf) || !isFloat ? "optimizer" : "param",
       ...(sharding === undefined ? {} : { sharding }),
     };
   });
