@@ -1,6 +1,6 @@
 export { checkSameModel } from "./inputs/same-model.js";
 export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-inputs.js";
-export { hasSameHistory, mixtureRequestOf } from "./inputs/pipeline-data.js";
+export { checkPipelineSources, hasSameHistory, mixtureRequestOf, type PipelineRows } from "./inputs/pipeline-data.js";
 export { modelOfSet } from "./inputs/check-parameter-set.js";
 export { axesOverPods, podAxis } from "./job/axis-names.js";
 export { stagesOf } from "./job/axis-sizes.js";
@@ -49,6 +49,7 @@ export {
   type ResolvedStepJob,
   resolveStepJob,
   stepJobFileText,
+  type RowField,
 } from "./job/step-job.js";
 export type { UpdateConfig } from "./optimizer/optimizer-config.js";
 export { type ParityBundle, readParityBundle } from "./parity/bundle.js";

@@ -159,6 +159,11 @@ const dataSchema = z.strictObject({
   max_bytes: count.optional().describe("Maximum size of the text from node_modules"),
 });
 
+/** The rows of a pipeline of training data, for a job that has no corpus and no examples. */
+export const pipelineDataSchema = dataSchema
+  .pick({ pipeline: true, mixture: true, repeat: true, seed: true, held_out: true })
+  .required({ pipeline: true });
+
 /** The projections of a block, by the names of a job file, and their modules. */
 export const loraTargetModules = {
   q: "q_proj",
