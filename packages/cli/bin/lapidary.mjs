@@ -1,5 +1,9 @@
 #!/usr/bin/env node
 import { existsSync } from "node:fs";
+import module from "node:module";
+
+// Node 22 keeps the compiled modules on disk. Node 20 has no such cache.
+module.enableCompileCache?.();
 
 const main = new URL("../dist/main.js", import.meta.url);
 if (existsSync(main)) {

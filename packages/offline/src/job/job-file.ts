@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { jobFilePath } from "@lapidary/api/job-file";
+import { jobFilePath } from "@lapidary/api/job-file-path";
 import { checkRecipeOptions, locatedWithLossChunks } from "@lapidary/trainer/recipes";
 import { isRecipePath, type LocatedJob } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";

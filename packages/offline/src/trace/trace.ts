@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { jobFilePath } from "@lapidary/api/job-file";
+import { jobFilePath } from "@lapidary/api/job-file-path";
 import { calibrationWarning, simulationTrace, type Trace } from "@lapidary/simulator";
 import type { Warning } from "@lapidary/std";
 import { jobWarnings } from "@lapidary/training";
