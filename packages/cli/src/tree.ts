@@ -183,6 +183,7 @@ export const commandTree: CommandSpec = {
           completes: "file",
           access: "write",
         },
+        { flags: "--html <file>", description: "also write the plan as one page that opens offline", completes: "file", access: "write" },
         { flags: "--chip <name>", description: "a chip of configs/chips instead of the pod's own" },
         { flags: "--program <name>", description: "plan only this program of the job, in detail" },
       ],
@@ -191,7 +192,7 @@ export const commandTree: CommandSpec = {
         "lapidary plan configs/jobs/gemma-7b-rl.yaml --program rollout_decode",
         "lapidary plan configs/jobs/published/maxtext-16b.yaml pods=4 --json",
         "lapidary plan configs/jobs/gemma-7b.yaml pods=1 train.batch=64 --search",
-        "lapidary plan configs/jobs/gemma-2b.yaml -o html > plan.html",
+        "lapidary plan configs/jobs/gemma-2b.yaml --html plan.html",
       ],
       run: async (context, args) =>
         (await import("./commands/plan.js")).plan(context, {
@@ -200,6 +201,7 @@ export const commandTree: CommandSpec = {
           output: args.text("output"),
           search: args.flag("search"),
           write: args.text("write"),
+          html: args.text("html"),
           chip: args.text("chip"),
           program: args.text("program"),
         }),
@@ -222,12 +224,19 @@ export const commandTree: CommandSpec = {
           completes: "file",
           access: "write",
         },
+        {
+          flags: "--html <file>",
+          description: "also write the comparison as one page that opens offline",
+          completes: "file",
+          access: "write",
+        },
         { flags: "--install", description: "install the compiler (1.1 GB), or repair it; asks whether you agree to its licence" },
         { flags: "--yes", description: "with --install: agree without a question" },
       ],
       examples: [
         "lapidary compile --install",
         "lapidary compile configs/jobs/nano16.yaml",
+        "lapidary compile configs/jobs/nano16.yaml --html compiled.html",
         "lapidary compile configs/jobs/nano16.yaml --text chip --json",
       ],
       run: async (context, args) =>
@@ -237,6 +246,7 @@ export const commandTree: CommandSpec = {
           chip: args.text("chip"),
           text: args.text("text"),
           hlo: args.text("hlo"),
+          html: args.text("html"),
           install: args.flag("install"),
           yes: args.flag("yes"),
         }),

@@ -5,6 +5,7 @@ import type { ResolvedJob } from "@lapidary/training";
 import type { Clock } from "@lapidary/std";
 import type { Directories } from "../directories.js";
 import type { Reporter } from "../reporter.js";
+import { compileHtml } from "./compile-html.js";
 import { compileSubject } from "./compile-subject.js";
 import { findTpuCompiler } from "./tpu-installation.js";
 
@@ -14,6 +15,8 @@ export type { TpuReport } from "@lapidary/tpu-compiler";
 export interface CompiledStep extends TpuResult {
   /** Whether the step fits by the plan of Lapidary. */
   readonly planFits: boolean;
+  /** The comparison as one HTML page that opens offline. */
+  readonly page: () => string;
 }
 
 export interface TpuCompileOptions {
@@ -51,5 +54,5 @@ export async function compileForTpu(
     reporter.progress(`compile ${what.replace(/: \d+ s$/, "")}`, () => `${Math.round((clock.monotonic() - startedAt) / 1000)} s`);
   const result = await runTpuCompiler({ python, files, chip, text, hlo, env, onProgress });
   const planFits = [...subject.simulations.values()].every(({ memory, machine }) => memory.peakBytes <= usableHbm(machine.chip));
-  return { ...result, planFits };
+  return { ...result, planFits, page: () => compileHtml(result.report, planFits) };
 }
