@@ -48,6 +48,10 @@ class Propagation {
   readonly #opAtoms: AtomId[][][];
   /** By op, the atoms of partial sums that it propagates. */
   #partialSumAtoms: AtomId[][];
+  /** By value, the ops that read or write it. */
+  readonly #opsOf: readonly (readonly ValueId[])[];
+  /** By op, whether the state that its visit reads has changed since the last visit. The visit of another op changes nothing. */
+  readonly #isStale: boolean[];
 
   constructor(graph: Graph, options: PropagateOptions) {
     this.#graph = graph;
@@ -63,12 +67,16 @@ class Propagation {
     this.#rules = graph.values.map((value) => factorsOf(graph, value));
     this.#opAtoms = this.#rules.map((rule) => rule.factors.map(() => []));
     this.#partialSumAtoms = graph.values.map(() => []);
+    const opsOf: ValueId[][] = graph.values.map(({ id }) => [id]);
+    for (const { id, inputs } of graph.values) for (const input of inputs) opsOf[input]?.push(id);
+    this.#opsOf = opsOf;
+    this.#isStale = graph.values.map(() => true);
   }
 
   /** Settles one priority to a fixed point. */
   settle(priority: Priority): void {
     this.#placeSeeds(priority);
-    this.#partialSumAtoms = this.#propagatedPartialSums();
+    this.#setPartialSums(this.#propagatedPartialSums());
     const last = this.#graph.values.length - 1;
     for (let changed = true; changed; ) {
       changed = false;
@@ -138,6 +146,8 @@ class Propagation {
    * atom. So two matmuls whose results are added are reduced once, after the add.
    */
   #propagatedPartialSums(): AtomId[][] {
+    // An op without atoms makes no partial sums.
+    if (this.#opAtoms.every((ofOp) => ofOp.every((atoms) => atoms.length === 0))) return this.#graph.values.map(() => []);
     const graph = { ...this.#graph, mesh: this.#mesh, values: this.#shardedValues() };
     const state = { graph, factors: this.#opShardings(), scattered: this.#scattered };
     const { deferred, potential } = findReductionPoints(state, this.#mesh);
@@ -150,6 +160,21 @@ class Propagation {
     });
   }
 
+  #setPartialSums(atoms: AtomId[][]): void {
+    atoms.forEach((ofOp, id) => {
+      const before = this.#partialSumAtoms[id] ?? [];
+      if (before.length !== ofOp.length || !startsWith(ofOp, before)) this.#isStale[id] = true;
+    });
+    this.#partialSumAtoms = atoms;
+  }
+
+  /** Splits a dim of a value by one more atom. */
+  #split(id: ValueId, dim: DimState, atom: AtomId, origin: Origin): void {
+    dim.atoms.push(atom);
+    this.#origins[id]?.set(atom, origin);
+    for (const op of this.#opsOf[id] ?? []) this.#isStale[op] = true;
+  }
+
   #placeSeeds(priority: Priority): void {
     this.#seeds.forEach((list, id) => {
       list.forEach((ofDim, d) => {
@@ -158,8 +183,7 @@ class Propagation {
           for (const atom of seed.atoms) {
             if (this.#isUsed(id, atom) || !divides(this.#mesh, dim.atoms, atom, ensure(this.#graph.values[id], "value").type.dims[d] ?? 1))
               continue;
-            dim.atoms.push(atom);
-            this.#origins[id]?.set(atom, { priority, root: seed.cause });
+            this.#split(id, dim, atom, { priority, root: seed.cause });
           }
         }
       });
@@ -173,7 +197,9 @@ class Propagation {
   /** Propagates from the dims of one op to its factors, and from its factors to its dims. */
   #visit(id: ValueId): boolean {
     const value = ensure(this.#graph.values[id], "value");
-    if (value.op === "constant" || value.op === "parameter") return false;
+    if (value.op === "constant" || value.op === "parameter" || this.#isStale[id] !== true) return false;
+    // What this visit changes makes the op stale again.
+    this.#isStale[id] = false;
     const rule = ensure(this.#rules[id], "factors");
     const claimed = ensure(this.#opAtoms[id], "atoms");
     const tensors: [ValueId, FactorMap][] = [
@@ -203,6 +229,7 @@ class Propagation {
           for (const atom of own.slice(mine.length)) {
             if (claimed.some((other) => other.includes(atom)) || this.#partialSumAtoms[id]?.includes(atom) === true) break;
             mine.push(atom);
+            this.#isStale[id] = true;
             this.#opOrigins[id]?.set(atom, ensure(this.#origins[tensorId]?.get(atom), "origin"));
             changed = true;
           }
@@ -222,8 +249,7 @@ class Propagation {
         if (!startsWith(proposed, dim.atoms)) return;
         for (const atom of proposed.slice(dim.atoms.length)) {
           if (this.#isUsed(tensorId, atom) || !divides(this.#mesh, dim.atoms, atom, this.#graph.values[tensorId]?.type.dims[d] ?? 1)) break;
-          dim.atoms.push(atom);
-          this.#origins[tensorId]?.set(atom, { ...ensure(this.#opOrigins[id]?.get(atom), "origin"), via: id });
+          this.#split(tensorId, dim, atom, { ...ensure(this.#opOrigins[id]?.get(atom), "origin"), via: id });
           changed = true;
         }
       });
