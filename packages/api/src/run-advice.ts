@@ -29,9 +29,9 @@ export interface AdvisedRun {
 }
 
 /** A goodput below this share is a problem. */
-export const minGoodput = 0.9;
+const minGoodput = 0.9;
 /** Waits for collectives above this share of the predicted step are a problem. */
-export const maxCollectiveWait = 0.3;
+const maxCollectiveWait = 0.3;
 
 /** What to do next for a run in which something is wrong, the most severe first. Empty if nothing is. */
 export function adviceOf(run: AdvisedRun): readonly RunAdvice[] {

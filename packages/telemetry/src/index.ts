@@ -1,4 +1,4 @@
-export { type NewRun, type PipelineRecord, PipelineStore, readJournal, readMetrics, Run, runFiles, RunStore } from "./runs/index.js";
+export { type NewRun, type PipelineRecord, PipelineStore, readMetrics, Run, runFiles, RunStore } from "./runs/index.js";
 export { chipArrays } from "./views/chip-arrays.js";
 export { homeToken } from "./views/home-token.js";
 export { RunStreams, type WatchedRun, runMessageText } from "./views/run-streams.js";
