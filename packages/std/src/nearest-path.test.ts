@@ -10,7 +10,7 @@ describe("suggestions of names and paths", () => {
   const directory = mkdtempSync(join(tmpdir(), "lapidary-nearest-"));
   before(() => {
     mkdirSync(join(directory, "configs/jobs"), { recursive: true });
-    for (const name of ["nano16.yaml", "quickstart.yaml"]) writeFileSync(join(directory, "configs/jobs", name), "");
+    for (const name of ["nano16.yaml", "quickstart.yaml", "tiny.yaml"]) writeFileSync(join(directory, "configs/jobs", name), "");
   });
   after(() => rmSync(directory, { recursive: true }));
 
@@ -23,12 +23,19 @@ describe("suggestions of names and paths", () => {
 
   it("a misspelt file or directory gets the path of the similar one, relative if the path is relative", () => {
     equal(nearestPath("configs/jobs/nano61.yaml", directory), "configs/jobs/nano16.yaml");
+    equal(nearestPath("configs/jobs/nano16.yml", directory), "configs/jobs/nano16.yaml");
     equal(nearestPath("config/jobs/nano16.yaml", directory), "configs/jobs/nano16.yaml");
     equal(nearestPath(join(directory, "configs/job/quickstart.yaml"), "/"), join(directory, "configs/jobs/quickstart.yaml"));
   });
 
   it("a path that exists, and one with two misspelt parts, get no suggestion", () => {
-    for (const path of ["configs/jobs/nano16.yaml", "config/jobs/nano61.yaml", "configs/jobs/gemma.yaml", "configs/jobs/nano16.yaml/x"])
+    for (const path of [
+      "configs/jobs/nano16.yaml",
+      "config/jobs/nano61.yaml",
+      "configs/jobs/gemma.yaml",
+      "configs/jobs/nano16.yaml/x",
+      "configs/jobs/nothing.yaml",
+    ])
       equal(nearestPath(path, directory), undefined, path);
   });
 
