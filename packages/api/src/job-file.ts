@@ -1,16 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { LapidaryError } from "@lapidary/std";
 import { type JobText, type JobValue, printJobFile } from "@lapidary/training/job";
-
-/** The resolved job of a new run, as a job file in JSON. */
-export const newJobFilePath = (runDirectory: string): string => join(runDirectory, "job.json");
-
-/** The path of the job file of a run. Earlier versions wrote YAML. The command line reads both, because JSON is also YAML. */
-export function jobFilePath(runDirectory: string): string {
-  const earlier = join(runDirectory, "job.yaml");
-  return existsSync(newJobFilePath(runDirectory)) || !existsSync(earlier) ? newJobFilePath(runDirectory) : earlier;
-}
+import { jobFilePath } from "./job-file-path.js";
 
 /**
  * The job file of a run, which needs no other file.

@@ -47,7 +47,7 @@ export const pipelineCommands: readonly CommandSpec[] = [
     name: "fetch",
     summary: "download the packages that are sources of a pipeline file, and check their digests; continues after an interruption",
     arguments: [pipelineFile],
-    examples: ["lapidary data fetch configs/data/packages.yaml"],
+    examples: ["lapidary data fetch configs/data/packages.yaml", "lapidary data fetch pipeline.yaml --json"],
     run: async (context, args) => (await import("./commands/data-pipeline.js")).fetchData(context, args.required("file")),
   },
   {
@@ -107,7 +107,7 @@ export const pipelineCommands: readonly CommandSpec[] = [
       { name: "before", description: "an output directory or a pipeline file", completes: "file" },
       { name: "after", description: "an output directory or a pipeline file", completes: "file" },
     ],
-    examples: ["lapidary data diff ./data/v2 ./data/v3"],
+    examples: ["lapidary data diff ./data/v2 ./data/v3", "lapidary data diff ./data/v2 pipeline.yaml --json"],
     run: async (context, args) =>
       (await import("./commands/data-pipeline.js")).showDataDiff(context, args.required("before"), args.required("after")),
   },

@@ -17,6 +17,7 @@ export const dataCommands: CommandSpec = {
   name: "data",
   summary: "make training data by pipelines; show, check and filter files of examples for post-training",
   group: "Utilities:",
+  examples: ["lapidary data run configs/data/installed-docs.yaml", "lapidary data check demos.jsonl"],
   commands: [
     ...pipelineCommands,
     {
@@ -65,7 +66,10 @@ export const dataCommands: CommandSpec = {
         },
         { flags: "--seed <number>", description: "the same seed gives the same classifier (default 0)", value: "whole" },
       ],
-      examples: ["lapidary data classifier labelled.jsonl -o unsafe.json"],
+      examples: [
+        "lapidary data classifier labelled.jsonl -o unsafe.json",
+        "lapidary data classifier a.jsonl b.jsonl --precision 0.99 -o unsafe.json",
+      ],
       run: async (context, args) =>
         (await import("./commands/data-classifier.js")).trainDataClassifier(context, {
           files: args.list("files"),
@@ -133,7 +137,10 @@ export const dataCommands: CommandSpec = {
         { flags: "-o, --output <file>", description: "the kept rows", completes: "file", access: "write", mandatory: true },
         { flags: "--removed <file>", description: "the removed rows with code and reason", completes: "file", access: "write" },
       ],
-      examples: ["lapidary data filter demos.jsonl --filters schema,pii,contamination --against held.jsonl -o clean.jsonl"],
+      examples: [
+        "lapidary data filter demos.jsonl -o clean.jsonl --removed removed.jsonl",
+        "lapidary data filter demos.jsonl --filters schema,pii,contamination --against held.jsonl -o clean.jsonl",
+      ],
       run: async (context, args) =>
         (await import("./commands/data-filter.js")).filterData(context, {
           file: args.required("file"),
@@ -154,7 +161,10 @@ export const dataCommands: CommandSpec = {
         { flags: "--vocab <number>", description: "number of ids (default 32000)", value: "whole" },
         { flags: "--bytes <number>", description: "read at most the first bytes of the files (default 2 GB)", value: "whole" },
       ],
-      examples: ["lapidary data tokenizer corpus.txt --vocab 32000 -o tokenizer.model"],
+      examples: [
+        "lapidary data tokenizer corpus.txt --vocab 32000 -o tokenizer.model",
+        "lapidary data tokenizer a.txt b.txt --bytes 100000000 -o tokenizer.model",
+      ],
       run: async (context, args) =>
         (await import("./commands/data-tokenizer.js")).trainDataTokenizer(context, {
           files: args.list("files"),
@@ -300,7 +310,10 @@ export const dataCommands: CommandSpec = {
         { name: "fixtures", description: "the directory of judge.py", completes: "directory" },
       ],
       options: [{ flags: "-o, --output <file>", description: "the answers", completes: "file", access: "write", mandatory: true }],
-      examples: ["lapidary data judge memorisation e2e/golden/data -o answers.jsonl"],
+      examples: [
+        "lapidary data judge memorisation e2e/golden/data -o answers.jsonl",
+        "lapidary data judge pii e2e/golden/data -o pii.jsonl",
+      ],
       run: async (context, args) =>
         (await import("./commands/data-judge.js")).judgeData(context, {
           task: args.required("task"),

@@ -1,5 +1,5 @@
 import { deepStrictEqual, equal, match, ok } from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,6 +20,23 @@ describe("the lapidary process", () => {
     };
     visit(fileURLToPath(new URL("main.js", import.meta.url)));
     deepStrictEqual([...packages].sort(), ["@lapidary/report/paint", "@lapidary/std", "commander"]);
+  });
+
+  it("reading recorded runs loads neither compiler, simulator, trainer nor tfjs", () => {
+    const packages = new Set<string>();
+    const seen = new Set<string>();
+    const visit = (file: string): void => {
+      if (seen.has(file)) return;
+      seen.add(file);
+      packages.add(/packages\/([^/]+)\/dist/.exec(file)?.[1] ?? "tools");
+      for (const [, specifier = ""] of readFileSync(file, "utf8").matchAll(/^(?:import|export) [^;]*?from "([^"]+)";/gm)) {
+        if (specifier.startsWith(".")) visit(resolve(dirname(file), specifier));
+        else if (specifier.startsWith("@lapidary/")) visit(realpathSync(fileURLToPath(import.meta.resolve(specifier))));
+      }
+    };
+    for (const start of ["./commands/jobs.js", "./commands/logs.js", "@lapidary/api/client", "@lapidary/coordinator/recorded-runs"])
+      visit(realpathSync(fileURLToPath(import.meta.resolve(start))));
+    deepStrictEqual([...packages].sort(), ["api", "cli", "coordinator", "report", "std", "telemetry", "tools"]);
   });
 
   it("version prints JSON with --json", async () => {

@@ -1,5 +1,8 @@
 import type { CommandSpec } from "./command-line/spec.js";
+import { ckptCommand } from "./ckpt-tree.js";
 import { dataCommands } from "./data-tree.js";
+import { jobsCommand } from "./jobs-tree.js";
+import { idArgument, jobArgument, overrides } from "./tree-arguments.js";
 
 /**
  * All commands. The code of a command is in `commands/` and is loaded when the command is called, so that the process starts
@@ -9,15 +12,6 @@ const run = "Jobs:";
 const machine = "The emulated pod:";
 const model = "Models and checkpoints:";
 const utilities = "Utilities:";
-
-const jobArgument = { name: "job", description: "a job file, such as configs/jobs/quickstart.yaml", completes: "job" } as const;
-const overrides = {
-  name: "overrides",
-  description: "key=value pairs applied after the file, such as train.steps=50",
-  optional: true,
-  variadic: true,
-} as const;
-const idArgument = { name: "id", description: "a run, as `lapidary jobs` lists them", completes: "run" } as const;
 
 export const commandTree: CommandSpec = {
   name: "lapidary",
@@ -33,6 +27,7 @@ export const commandTree: CommandSpec = {
       summary: "start everything, train the quick-start job, show the result",
       group: machine,
       arguments: [{ ...overrides, description: "key=value pairs applied to the quick-start job, such as train.steps=50" }],
+      examples: ["lapidary start", "lapidary start train.steps=50 mesh.data=256 mesh.model=1 train.batch=256"],
       run: async (context, args) => (await import("./commands/start.js")).start(context, args.list("overrides")),
     },
     {
@@ -48,6 +43,7 @@ export const commandTree: CommandSpec = {
           repeatable: true,
         },
       ],
+      examples: ["lapidary up", "lapidary up --port 8765 --workers 4"],
       run: async (context, args) =>
         (await import("./commands/up.js")).up(context, {
           port: args.number("port"),
@@ -59,12 +55,14 @@ export const commandTree: CommandSpec = {
       name: "down",
       summary: "stop the coordinator, its workers and Redis; running jobs are cancelled",
       group: machine,
+      examples: ["lapidary down", "lapidary down --json"],
       run: async (context) => (await import("./commands/down.js")).down(context),
     },
     {
       name: "status",
       summary: "show the running processes and the job on each chip",
       group: machine,
+      examples: ["lapidary status", "lapidary status --json"],
       run: async (context) => (await import("./commands/status.js")).status(context),
     },
     {
@@ -72,12 +70,14 @@ export const commandTree: CommandSpec = {
       summary: "the pods and their jobs, live",
       group: machine,
       options: [{ flags: "--once", description: "print once instead of every second" }],
+      examples: ["lapidary top", "lapidary top --once"],
       run: async (context, args) => (await import("./commands/top.js")).top(context, args.flag("once")),
     },
     {
       name: "doctor",
       summary: "check everything that the set-up provides",
       group: machine,
+      examples: ["lapidary doctor", "lapidary doctor --json"],
       run: async (context) => (await import("./commands/doctor.js")).doctor(context),
     },
     {
@@ -183,6 +183,7 @@ export const commandTree: CommandSpec = {
           completes: "file",
           access: "write",
         },
+        { flags: "--html <file>", description: "also write the plan as one page that opens offline", completes: "file", access: "write" },
         { flags: "--chip <name>", description: "a chip of configs/chips instead of the pod's own" },
         { flags: "--program <name>", description: "plan only this program of the job, in detail" },
       ],
@@ -191,7 +192,7 @@ export const commandTree: CommandSpec = {
         "lapidary plan configs/jobs/gemma-7b-rl.yaml --program rollout_decode",
         "lapidary plan configs/jobs/published/maxtext-16b.yaml pods=4 --json",
         "lapidary plan configs/jobs/gemma-7b.yaml pods=1 train.batch=64 --search",
-        "lapidary plan configs/jobs/gemma-2b.yaml -o html > plan.html",
+        "lapidary plan configs/jobs/gemma-2b.yaml --html plan.html",
       ],
       run: async (context, args) =>
         (await import("./commands/plan.js")).plan(context, {
@@ -200,6 +201,7 @@ export const commandTree: CommandSpec = {
           output: args.text("output"),
           search: args.flag("search"),
           write: args.text("write"),
+          html: args.text("html"),
           chip: args.text("chip"),
           program: args.text("program"),
         }),
@@ -222,12 +224,19 @@ export const commandTree: CommandSpec = {
           completes: "file",
           access: "write",
         },
+        {
+          flags: "--html <file>",
+          description: "also write the comparison as one page that opens offline",
+          completes: "file",
+          access: "write",
+        },
         { flags: "--install", description: "install the compiler (1.1 GB), or repair it; asks whether you agree to its licence" },
         { flags: "--yes", description: "with --install: agree without a question" },
       ],
       examples: [
         "lapidary compile --install",
         "lapidary compile configs/jobs/nano16.yaml",
+        "lapidary compile configs/jobs/nano16.yaml --html compiled.html",
         "lapidary compile configs/jobs/nano16.yaml --text chip --json",
         "lapidary compile e2e/golden/stablehlo/mlp_explicit8/step.mlir",
       ],
@@ -238,6 +247,7 @@ export const commandTree: CommandSpec = {
           chip: args.text("chip"),
           text: args.text("text"),
           hlo: args.text("hlo"),
+          html: args.text("html"),
           install: args.flag("install"),
           yes: args.flag("yes"),
         }),
@@ -302,62 +312,7 @@ export const commandTree: CommandSpec = {
           program: args.text("program"),
         }),
     },
-    {
-      name: "jobs",
-      summary: "list, inspect, wait for and cancel jobs",
-      group: run,
-      commands: [
-        {
-          name: "list",
-          summary: "all jobs, newest first",
-          isDefault: true,
-          options: [
-            {
-              flags: "--state <states>",
-              description: "only these, separated by commas: queued, compiling, placing, running, done, failed, cancelled",
-            },
-            { flags: "--limit <number>", description: "maximum number of rows (default 20)", value: "whole" },
-          ],
-          run: async (context, args) =>
-            (await import("./commands/jobs.js")).listJobs(context, { state: args.text("state"), limit: args.number("limit") }),
-        },
-        {
-          name: "get",
-          summary: "one job: state, slice, loss, and its report once it is done; or a pipeline and its jobs",
-          arguments: [idArgument],
-          run: async (context, args) => (await import("./commands/jobs.js")).getJob(context, args.required("id")),
-        },
-        {
-          name: "wait",
-          summary: "wait until a job ends; exit codes: 0 done, 100 failed, 103 cancelled, 101 not finished in time",
-          arguments: [idArgument],
-          options: [{ flags: "--timeout <seconds>", description: "maximum time to wait", value: "seconds" }],
-          run: async (context, args) =>
-            (await import("./commands/jobs.js")).waitForJob(context, args.required("id"), args.number("timeout")),
-        },
-        {
-          name: "cancel",
-          summary: "cancel a queued or running job, or the jobs of a pipeline that wait",
-          arguments: [idArgument],
-          run: async (context, args) => (await import("./commands/jobs.js")).cancelJob(context, args.required("id")),
-        },
-        {
-          name: "resume",
-          summary: "resume a failed or cancelled job after its last checkpoint, optionally on another mesh or with other workers",
-          arguments: [idArgument, overrides],
-          examples: ["lapidary jobs resume quickstart-1", "lapidary jobs resume quickstart-1 mesh.data=8 mesh.model=32 zero=1 workers=4"],
-          run: async (context, args) =>
-            (await import("./commands/jobs.js")).resumeJob(context, args.required("id"), args.list("overrides")),
-        },
-        {
-          name: "events",
-          summary: "print the events of a job, one per line",
-          arguments: [idArgument],
-          options: [{ flags: "-f, --follow", description: "follow until the job ends" }],
-          run: async (context, args) => (await import("./commands/jobs.js")).jobEvents(context, args.required("id"), args.flag("follow")),
-        },
-      ],
-    },
+    jobsCommand,
     {
       name: "logs",
       summary: "print the log of the coordinator and the workers for a job",
@@ -367,6 +322,7 @@ export const commandTree: CommandSpec = {
         { flags: "-f, --follow", description: "follow until the job ends" },
         { flags: "--worker <number>", description: "only this worker", value: "whole" },
       ],
+      examples: ["lapidary logs quickstart-1 --follow", "lapidary logs quickstart-1 --worker 0"],
       run: async (context, args) =>
         (await import("./commands/logs.js")).logs(context, {
           id: args.required("id"),
@@ -619,57 +575,22 @@ export const commandTree: CommandSpec = {
           output: args.text("out"),
         }),
     },
-    {
-      name: "ckpt",
-      summary: "list, inspect, verify and export checkpoints",
-      group: model,
-      commands: [
-        {
-          name: "list",
-          summary: "checkpoints of a run, or of all",
-          arguments: [{ ...idArgument, optional: true }],
-          run: async (context, args) => (await import("./commands/ckpt.js")).listCheckpoints(context, args.text("id")),
-        },
-        {
-          name: "inspect",
-          summary: "the tensors of a checkpoint",
-          arguments: [{ name: "from", description: "a run, or the directory of a checkpoint", completes: "run" }],
-          run: async (context, args) => (await import("./commands/ckpt.js")).inspectCheckpoint(context, args.required("from")),
-        },
-        {
-          name: "verify",
-          summary: "read every tensor and check it",
-          arguments: [{ name: "from", description: "a run, or the directory of a checkpoint", completes: "run" }],
-          run: async (context, args) => (await import("./commands/ckpt.js")).verifyCheckpoint(context, args.required("from")),
-        },
-        {
-          name: "export",
-          summary: "write a directory that Hugging Face transformers loads",
-          arguments: [{ name: "from", description: "a run, or the directory of a checkpoint", completes: "run" }],
-          options: [
-            {
-              flags: "-o, --output <dir>",
-              description: "the directory to write",
-              completes: "directory",
-              access: "write",
-              mandatory: true,
-            },
-          ],
-          run: async (context, args) =>
-            (await import("./commands/ckpt.js")).exportCheckpoint(context, args.required("from"), args.required("output")),
-        },
-      ],
-    },
+    ckptCommand,
     dataCommands,
     {
       name: "config",
       summary: "show and check job files",
       group: utilities,
+      examples: ["lapidary config show configs/jobs/nano16.yaml train.steps=50", "lapidary config validate configs/jobs/quickstart.yaml"],
       commands: [
         {
           name: "show",
           summary: "a job file with everything resolved: defaults, model, pod, overrides",
           arguments: [jobArgument, overrides],
+          examples: [
+            "lapidary config show configs/jobs/nano16.yaml",
+            "lapidary config show quickstart model.layers=2 pod.torus=8x8 mesh.data=8 mesh.model=8 --json",
+          ],
           run: async (context, args) =>
             (await import("./commands/config.js")).showConfig(context, args.required("job"), args.list("overrides")),
         },
@@ -677,12 +598,17 @@ export const commandTree: CommandSpec = {
           name: "schema",
           summary: "the JSON Schema of job files",
           options: [{ flags: "--pipeline", description: "of pipeline files instead" }],
+          examples: ["lapidary config schema > job.schema.json", "lapidary config schema --pipeline"],
           run: async (context, args) => (await import("./commands/config.js")).showSchema(context, args.flag("pipeline")),
         },
         {
           name: "validate",
           summary: "check job files and pipeline files, and the corpus and checkpoint that they name",
           arguments: [{ name: "files", description: "job files", variadic: true, completes: "job" }],
+          examples: [
+            "lapidary config validate configs/jobs/quickstart.yaml",
+            "lapidary config validate configs/jobs/nano16.yaml configs/pipelines/two-stage.yaml",
+          ],
           run: async (context, args) => (await import("./commands/config.js")).validateConfigs(context, args.list("files")),
         },
       ],
@@ -707,6 +633,7 @@ export const commandTree: CommandSpec = {
       name: "version",
       summary: "print the version of lapidary and Node, and the platform",
       group: utilities,
+      examples: ["lapidary version", "lapidary version --json"],
       run: async (context) => (await import("./commands/version.js")).version(context),
     },
   ],

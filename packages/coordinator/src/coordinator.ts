@@ -49,7 +49,8 @@ import { parsePlacedJob, describeJob, jobOfRun, prepareResume, sliceOf, submitte
 import { checkStepJob, describeStepJob, isStep, type QueuedJob, submitsStep } from "./step-jobs.js";
 import { Leadership } from "./leadership.js";
 import { endByNeeds, isUnfinishedNeed, unfinishedNeeds } from "./needs.js";
-import { cancelPipeline, checkNewPipeline, createPipeline, pipelineDetail, withNewestCheckpoints } from "./pipelines.js";
+import { cancelPipeline, checkNewPipeline, createPipeline, withNewestCheckpoints } from "./pipelines.js";
+import { pipelineDetail } from "./pipeline-detail.js";
 import { Pods, workersForSlice } from "./pods.js";
 import { eventError } from "@lapidary/api/run-events";
 import { type NewRun, PipelineStore, type Run, runFiles, RunStore, homeToken } from "@lapidary/telemetry";

@@ -6,7 +6,8 @@ import { systemClock } from "@lapidary/std";
 import { jobFileOf, printJob, type ResolvedJob } from "@lapidary/training/job";
 import { submitRequestSchema } from "@lapidary/api";
 import { parseJob, describeJob, jobOfRun, prepareResume } from "./jobs.js";
-import { jobFilePath, jobFileYaml } from "@lapidary/api/job-file";
+import { jobFileYaml } from "@lapidary/api/job-file";
+import { jobFilePath } from "@lapidary/api/job-file-path";
 import { type Run, RunStore } from "@lapidary/telemetry";
 import { temporaryDirectory } from "@lapidary/std/testing";
 

@@ -7,7 +7,6 @@ import {
   isFinal,
   namePattern,
   type PipelineCancelled,
-  type PipelineDetail,
   type PipelineSubmitted,
   type submitPipelineSchema,
 } from "@lapidary/api";
@@ -213,22 +212,6 @@ async function checkJob(
   ];
   return warnings.map((warning) => ({ ...warning, message: `job ${name}: ${warning.message}` }));
 }
-
-/** A pipeline with the summaries of its runs. */
-export function pipelineDetail({ id, created_at, jobs }: PipelineRecord, runs: RunStore): PipelineDetail {
-  const found = jobs.map(({ name, run, needs }) => {
-    const summary = runs.find(run)?.summary;
-    return { name, run, needs, ...(summary === undefined ? {} : { summary }) };
-  });
-  return { id, state: pipelineState(found.flatMap(({ summary }) => summary?.state ?? [])), created_at, jobs: found };
-}
-
-function pipelineState(states: readonly ResolvedState[]): PipelineDetail["state"] {
-  if (!states.every(isFinal)) return states.every((state) => state === "queued") ? "queued" : "running";
-  return states.includes("failed") ? "failed" : states.includes("cancelled") ? "cancelled" : "done";
-}
-
-type ResolvedState = Parameters<typeof isFinal>[0];
 
 /** The job as it starts: the directory of a run becomes the newest checkpoint of that run. */
 export async function withNewestCheckpoints(job: ResolvedJob): Promise<ResolvedJob> {

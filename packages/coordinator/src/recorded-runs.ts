@@ -2,13 +2,12 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { coordinatorDown } from "@lapidary/api/client";
-import { PipelineStore, runFiles, RunStore } from "@lapidary/telemetry";
-import { listCheckpoints } from "@lapidary/trainer";
+import { PipelineStore, runFiles, RunStore } from "@lapidary/telemetry/runs";
 import type { Clock } from "@lapidary/std";
 import { PageFiles } from "./http/page-files.js";
 import { serveHttp } from "./http/server.js";
 import type { Service } from "./http/service.js";
-import { pipelineDetail } from "./pipelines.js";
+import { pipelineDetail } from "./pipeline-detail.js";
 
 export interface RecordedRunsOptions {
   readonly home: string;
@@ -16,6 +15,8 @@ export interface RecordedRunsOptions {
   readonly root: string;
   readonly clock: Clock;
   readonly version: string;
+  /** Whether to serve the routes of the page too (default). They load the compiler and the simulator. */
+  readonly views?: boolean;
 }
 
 /** A server of the records of a state directory. */
@@ -33,7 +34,13 @@ export interface RecordedRuns {
  *
  * @returns undefined if the state directory has no runs
  */
-export async function serveRecordedRuns({ home, root, clock, version }: RecordedRunsOptions): Promise<RecordedRuns | undefined> {
+export async function serveRecordedRuns({
+  home,
+  root,
+  clock,
+  version,
+  views = true,
+}: RecordedRunsOptions): Promise<RecordedRuns | undefined> {
   const directory = join(home, "runs");
   if (!existsSync(directory)) return undefined;
   const unreadable: string[] = [];
@@ -64,9 +71,9 @@ export async function serveRecordedRuns({ home, root, clock, version }: Recorded
     shutdown: refuse,
     pipeline: (id) => pipelineDetail(pipelines.get(id), runs),
     detail: (run) => ({ ...run.summary, job: run.identity.job, directory: run.directory }),
-    checkpoints: (run) => listCheckpoints(join(run.directory, runFiles.checkpoints)),
+    checkpoints: async (run) => (await import("@lapidary/trainer")).listCheckpoints(join(run.directory, runFiles.checkpoints)),
   };
   const page = new PageFiles(join(root, "packages/dashboard/page/dist"));
-  const server = await serveHttp({ port: 0, token, service, page, onBug: () => undefined });
+  const server = await serveHttp({ port: 0, token, service, page, views, onBug: () => undefined });
   return { port: server.port, token, unreadable, close: () => server.close() };
 }

@@ -12,7 +12,7 @@ export function explainedStepText(
 ): string {
   const total = collectives.reduce((sum, each) => sum + each.bytes_per_chip, 0);
   const lines = collectives.flatMap(({ op, axis, count, bytes_per_chip, share, phase, value, why, source }) => [
-    `${paint.bold(`${op} over ${axis}`)}  ${value}  ${paint.dim(`${count} × in the ${phase} pass, ${formatBytes(bytes_per_chip)} a chip, ${(100 * share).toFixed(1)} %`)}`,
+    `${paint.bold(`${paint.yellow(op)} over ${paint.cyan(axis)}`)}  ${value}  ${paint.dim(`${count} × in the ${phase} pass, ${formatBytes(bytes_per_chip)} a chip, ${(100 * share).toFixed(1)} %`)}`,
     `    ${why}${source === undefined ? "" : `  (${source})`}`,
   ]);
   const hasLines = step.graph.values.some(({ scope }) => scope.line !== undefined);

@@ -1,5 +1,6 @@
 import { match, ok, strictEqual } from "node:assert/strict";
 import type { JobSummary, Status } from "@lapidary/api";
+import type { RunAdvice } from "@lapidary/api/run-advice";
 import { makePaint } from "./paint.js";
 import { topFrame } from "./top-frame.js";
 
@@ -40,7 +41,16 @@ const job = (id: string): JobSummary => ({
   steps: 60,
   loss: 3.14159,
 });
-const facts = { status, jobs: [job("first"), job("second")], workers: new Map([["first", [{ busy_ms: 300, wait_ms: 100 }]]]), now: 60_000 };
+const advice = new Map<string, readonly RunAdvice[]>([
+  ["second", [{ kind: "memory", problem: "does not fit", remedy: "the plan names changes", command: "lapidary plan second" }]],
+]);
+const facts = {
+  status,
+  jobs: [job("first"), job("second")],
+  workers: new Map([["first", [{ busy_ms: 300, wait_ms: 100 }]]]),
+  advice,
+  now: 60_000,
+};
 
 describe("the frame of lapidary top", () => {
   it("every chip has the letter of its job, and edges have wrap-around links", () => {
@@ -49,6 +59,7 @@ describe("the frame of lapidary top", () => {
     strictEqual(chips.join("\n"), ["╶a─a─a─a╴", "╶a─a─a─a╴", "╶b─b─b─b╴", "╶·─·─·─·╴"].join("\n"));
     match(lines.join("\n"), /a {2}first {2}running\n.*█{12}░{12} 30\/60\n.*loss 3\.142/);
     match(lines.join("\n"), /worker 0: 300 ms busy, 100 waiting/);
+    match(lines.join("\n"), /b {2}second[^]*▲ does not fit\n.*the plan names changes:\n.*lapidary plan second/);
   });
 
   it("the frame fits the terminal; a narrow terminal has jobs below the pods", () => {

@@ -1,4 +1,5 @@
 import type { JobSummary, Status } from "@lapidary/api";
+import type { RunAdvice } from "@lapidary/api/run-advice";
 import { formatCount, formatDuration } from "@lapidary/std";
 import type { Paint } from "./paint.js";
 
@@ -8,6 +9,8 @@ export interface TopFacts {
   readonly jobs: readonly JobSummary[];
   /** Busy and waiting time of each worker in the last step, by job. */
   readonly workers: ReadonlyMap<string, readonly { readonly busy_ms: number; readonly wait_ms: number }[]>;
+  /** What to do next, by job. */
+  readonly advice: ReadonlyMap<string, readonly RunAdvice[]>;
   readonly now: number;
 }
 
@@ -24,13 +27,15 @@ const barWidth = 24;
  *       ╶·─·─·─·╴       one letter per chip, a dot for a free chip; half links at the edges wrap around
  *        ╵ ╵ ╵ ╵
  */
-export function topFrame({ status, jobs, workers, now }: TopFacts, columns: number, paint: Paint): string {
+export function topFrame({ status, jobs, workers, advice, now }: TopFacts, columns: number, paint: Paint): string {
   const letterOf = new Map(jobs.map(({ id }, i) => [id, letters[i % letters.length] ?? "?"]));
   const { pods } = status;
   const busy = status.workers.filter(({ job }) => job !== undefined).length;
   const head = `${paint.bold("lapidary")}  up ${formatDuration(now - status.started_at)}   workers ${busy} of ${status.workers.length} busy   redis ${status.redis.connected ? "ok" : paint.red("away")}${pods === undefined ? "" : `   chips ${pods.chips - pods.free_chips} of ${pods.chips} taken`}`;
   const left = pods === undefined ? ["no pod is in use"] : podLines(pods, letterOf, paint);
-  const right = jobs.flatMap((job) => jobLines(job, letterOf.get(job.id) ?? "?", workers.get(job.id) ?? [], paint));
+  const right = jobs.flatMap((job) =>
+    jobLines(job, letterOf.get(job.id) ?? "?", workers.get(job.id) ?? [], advice.get(job.id) ?? [], paint),
+  );
   const leftWidth = Math.max(0, ...left.map(plainLength));
   // On a narrow terminal, jobs are below the pods.
   const fitsSideBySide = leftWidth + 44 <= columns;
@@ -71,6 +76,7 @@ function jobLines(
   job: JobSummary,
   letter: string,
   workers: readonly { readonly busy_ms: number; readonly wait_ms: number }[],
+  advice: readonly RunAdvice[],
   paint: Paint,
 ): string[] {
   const share = job.steps === 0 ? 0 : Math.min(1, job.step / job.steps);
@@ -90,9 +96,14 @@ function jobLines(
       const [b, w] = [Math.round((busy_ms / longest) * barWidth), Math.round((wait_ms / longest) * barWidth)];
       return `   ${"▬".repeat(b)}${paint.yellow("▬".repeat(w))} ${paint.dim(`worker ${worker}: ${Math.round(busy_ms)} ms busy, ${Math.round(wait_ms)} waiting`)}`;
     }),
+    ...adviceLines(advice, paint).map((line) => `   ${line}`),
     "",
   ];
 }
+
+/** What is wrong with a run, each problem with the command that helps. */
+export const adviceLines = (advice: readonly RunAdvice[], paint: Paint): string[] =>
+  advice.flatMap(({ problem, remedy, command }) => [`${paint.yellow("▲")} ${problem}`, `  ${remedy}:`, `  ${paint.bold(command)}`]);
 
 const marks = /\u001b\[\d+m/g;
 const plainLength = (text: string): number => [...text.replaceAll(marks, "")].length;

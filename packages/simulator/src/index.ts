@@ -2,7 +2,9 @@ export { type ChipSpec, calibrationWarning, parseChip, usableHbm } from "./chip/
 export type { AttentionForm } from "./cost/attention.js";
 export { type ComputeDtype, storedBytes } from "./cost/storage.js";
 export type { Machine } from "./machine.js";
+export { htmlDocument, htmlFacts, htmlTable } from "./html/document.js";
 export { planHtml } from "./html/plan-html.js";
+export { escapeHtml } from "./html/svg.js";
 export { isCollective } from "./network/transfer.js";
 export { type KernelReport, type PlanReport, planReport } from "./result/plan-report.js";
 export { gigabytes, percent, seconds } from "./result/units.js";

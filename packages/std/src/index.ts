@@ -21,6 +21,7 @@ export { visible, wrap } from "./visible-text.js";
 export { counted, formatBytes, formatCount, formatDuration, textTable } from "./format.js";
 export { type JsonValue, asJson, canonicalJson, floatOf, jsonText, parsedJson } from "./json.js";
 export { makeDirectories } from "./make-directories.js";
+export { nearestPath } from "./nearest-path.js";
 export { raceAbort } from "./race-abort.js";
 export { type Random, hash32, hashString, normalAt, seededRandom, uniformAt } from "./random.js";
 export { redactSecrets, redactStrings } from "./redact.js";

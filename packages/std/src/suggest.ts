@@ -1,7 +1,7 @@
-/** The candidate nearest to `word` by edit distance, if it is near enough. */
+/** The candidate nearest to `word` by edit distance, if it is near enough. A candidate that shares no character with the word is not. */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
-  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  let bestDistance = Math.min(Math.max(2, Math.floor(word.length / 3)) + 1, word.length);
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];

@@ -1,5 +1,7 @@
+import { isAbsolute } from "node:path";
 import { type ErrorContext, LapidaryError } from "./errors.js";
 import type { systemErrors } from "./error-codes/system.js";
+import { nearestPath } from "./nearest-path.js";
 
 /** An error of the operating system, as Node throws it. */
 export interface SystemError extends Error {
@@ -179,12 +181,13 @@ export function systemError(error: SystemError, { doing, place, during }: Attemp
     remedy: "check the path and the machine, or choose another place",
   };
   const where = place ?? placeOf(error);
+  const near = error.code === "ENOENT" && where !== undefined && isAbsolute(where) ? nearestPath(where, "/") : undefined;
   const name = error.code.startsWith("ERR_") ? "" : ` (${error.code})`;
   return new LapidaryError({
     code,
     message: `cannot ${doing ?? doingOf(error)}: ${message}${name}`,
     location: where,
-    remedy,
+    remedy: near === undefined ? remedy : `did you mean ${near}?`,
     during,
     cause: error,
   });

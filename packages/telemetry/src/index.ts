@@ -1,7 +1,4 @@
-export { readJournal, readMetrics } from "./runs/journal.js";
-export { type PipelineRecord, PipelineStore } from "./runs/pipeline-store.js";
-export { type NewRun, RunStore } from "./runs/run-store.js";
-export { Run, runFiles } from "./runs/run.js";
+export { type NewRun, type PipelineRecord, PipelineStore, readMetrics, Run, runFiles, RunStore } from "./runs/index.js";
 export { chipArrays } from "./views/chip-arrays.js";
 export { homeToken } from "./views/home-token.js";
 export { RunStreams, type WatchedRun, runMessageText } from "./views/run-streams.js";

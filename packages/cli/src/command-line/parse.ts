@@ -26,7 +26,7 @@ export function parseCommandLine(root: CommandSpec, version: string, argv: reado
     if (spec.explains === true) explained = args.list("command");
     if (spec.run !== undefined) calls.push({ kind: "run", command: pathOf(command), run: spec.run, args, globals: globalsOf(program) });
   };
-  const program = build(root, style, print, onCall);
+  const program = build(named(root, argv), style, print, onCall);
   program.version(version, "-V, --version", "print the version");
   for (const option of globalOptions) program.addOption(toOption(option));
   try {
@@ -59,6 +59,12 @@ function checkWords(root: CommandSpec, words: readonly string[]): readonly strin
     [at, path] = [next, `${path} ${word}`];
   }
   return words;
+}
+
+/** The tree with only the commands that `argv` names: the commands of others need not be built. The whole tree if it names none. */
+function named(root: CommandSpec, argv: readonly string[]): CommandSpec {
+  const commands = (root.commands ?? []).filter(({ name }) => argv.includes(name));
+  return commands.length === 0 ? root : { ...root, commands };
 }
 
 function build(spec: CommandSpec, style: HelpStyle, print: (text: string) => void, onCall: OnCall): Command {

@@ -12,7 +12,7 @@ import { doesNotFitText, tpuCompilerText } from "@lapidary/report/tpu-compiler-t
 import { ExitCode, LapidaryError } from "@lapidary/std";
 import type { Context } from "../context.js";
 import { agrees } from "../terminal/agrees.js";
-import { checkOutput } from "../output/output.js";
+import { checkOutput, writeOutputFile } from "../output/output.js";
 import { consoleReporter } from "../terminal/console-reporter.js";
 import { readJob } from "./job-file.js";
 
@@ -24,6 +24,8 @@ export interface CompileRequest {
   readonly text: string | undefined;
   /** The output file for the optimized program. */
   readonly hlo: string | undefined;
+  /** The output file for the comparison as a page. */
+  readonly html: string | undefined;
   readonly install: boolean;
   /** The user agrees to the licence, without a question. */
   readonly yes: boolean;
@@ -47,6 +49,8 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
   for (const warning of job === undefined ? [] : exportedAttention(job)) console.warn(warning);
   const hlo = request.hlo === undefined ? undefined : resolve(cwd, request.hlo);
   if (hlo !== undefined) checkOutput({ kind: "file", path: hlo, what: "the optimized program" });
+  const page = request.html === undefined ? undefined : resolve(cwd, request.html);
+  if (page !== undefined) checkOutput({ kind: "file", path: page, what: "the page" });
   const text = request.text === "chip" ? "chip" : "whole";
   const reporter = consoleReporter(console);
   try {
@@ -56,6 +60,7 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
       : compileStep({ job, ...more }, context, clock, reporter));
     reporter.end();
     for (const warning of step.warnings) console.warn(warning);
+    if (page !== undefined) writeOutputFile(page, "the page", step.page());
     console.result(step.report, () => tpuCompilerText(step, console.paint));
     if (step.report.fits) return ExitCode.done;
     if (console.options.json) console.warn(doesNotFitText(step));

@@ -13,10 +13,15 @@ export async function connect(context: Context): Promise<CoordinatorClient> {
 /**
  * Runs `read` with a client of the coordinator. If no coordinator runs, the client reads the files of the runs.
  *
+ * @param needs `views`: `read` also needs the routes of the page, which take longer to load
  * @param read `isLive`: whether a coordinator runs, so that more can happen
  * @throws LAP_COORDINATOR_DOWN (exit 3) if no coordinator runs and there are no runs
  */
-export async function withReader<T>(context: Context, read: (client: CoordinatorClient, isLive: boolean) => Promise<T>): Promise<T> {
+export async function withReader<T>(
+  context: Context,
+  read: (client: CoordinatorClient, isLive: boolean) => Promise<T>,
+  { views }: { readonly views: boolean } = { views: false },
+): Promise<T> {
   const { console, home, root, clock } = context;
   const found = await answering(context);
   if (!(found instanceof LapidaryError)) return read(found, true);
@@ -24,7 +29,7 @@ export async function withReader<T>(context: Context, read: (client: Coordinator
     import("@lapidary/coordinator/recorded-runs"),
     import("@lapidary/api/client"),
   ]);
-  const server = await serveRecordedRuns({ home, root, clock, version: readVersion(root) });
+  const server = await serveRecordedRuns({ home, root, clock, version: readVersion(root), views });
   if (server === undefined) throw found;
   try {
     for (const path of server.unreadable) console.warn({ ...unreadable, place: path });

@@ -35,10 +35,14 @@ export async function exportRun(context: Context, { id, output, tensorboard, jso
     writeOutputFile(path, `the ${what}`, data);
     written.push({ what, path, bytes: typeof data === "string" ? Buffer.byteLength(data) : data.length });
   };
-  const { page, rows } = await withReader(context, async (client) => ({
-    page: output === undefined ? "" : await client.pageFile(id),
-    rows: tensorboard === undefined && jsonl === undefined ? [] : await allMetrics(context, client, id),
-  }));
+  const { page, rows } = await withReader(
+    context,
+    async (client) => ({
+      page: output === undefined ? "" : await client.pageFile(id),
+      rows: tensorboard === undefined && jsonl === undefined ? [] : await allMetrics(context, client, id),
+    }),
+    { views: output !== undefined },
+  );
   if (output !== undefined) write("page", output, page);
   if (jsonl !== undefined) write("rows", jsonl, rows.map((row) => `${jsonText(row)}\n`).join(""));
   if (tensorboard !== undefined) {

@@ -125,6 +125,20 @@ describe("commands that use the coordinator", () => {
     match((await cli("status")).stdout, /128 of 256 chips free[^]*\na +0 +8x16 +0,0 +- +0\n$/);
   });
 
+  it("jobs get and top name a straggler and the command that shows its calls", async () => {
+    const times = [100, 140].map((ms) => ({ total_ms: 200, gemm_ms: ms, other_ms: 0, wait_ms: 200 - ms }));
+    const workerSteps = [1, 2, 3].map((step) => ({ step, times }));
+    await serve({ ...doneJob, workerSteps, detail: { ...doneJob.detail, state: "running" } });
+    const problem = /worker 1 is a straggler: busy 140 ms[^]*lapidary trace quickstart-1 -o quickstart-1\.json/;
+    match((await cli("jobs", "get", "quickstart-1")).stdout, problem);
+    match((await cli("top", "--once")).stdout, problem);
+    const { advice } = JSON.parse((await cli("jobs", "get", "quickstart-1", "--json")).stdout) as { advice: { kind: string }[] };
+    deepStrictEqual(
+      advice.map(({ kind }) => kind),
+      ["straggler"],
+    );
+  });
+
   it("jobs list refuses an unknown state", async () => {
     await serve();
     const { code, stderr } = await cli("jobs", "list", "--state", "don");

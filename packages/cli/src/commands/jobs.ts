@@ -17,6 +17,8 @@ import { activityText, stateMeaning, stepLine } from "@lapidary/report/job-line"
 import { pipelineText, stateText } from "@lapidary/report/pipeline-text";
 import { runReport } from "@lapidary/report/run-report";
 import type { Paint } from "@lapidary/report/paint";
+import { adviceLines } from "@lapidary/report/top-frame";
+import { adviceFor } from "./advice.js";
 import { allMetrics, connect, withReader } from "./connect.js";
 import { type Ending, endingExit } from "./follow.js";
 import { comparisonsOf, followPipeline, pipelineExit, printPipeline } from "./pipeline-end.js";
@@ -83,9 +85,10 @@ function jobTable(jobs: readonly JobSummary[], now: number, paint: Paint): strin
 const runtime = ({ started_at, finished_at }: JobSummary, now: number): string =>
   started_at === undefined ? "" : formatDuration((finished_at ?? now) - started_at);
 
-export const getJob = (context: Context, id: string): Promise<ExitCode> => withReader(context, (client) => showJob(context, client, id));
+export const getJob = (context: Context, id: string): Promise<ExitCode> =>
+  withReader(context, (client, isLive) => showJob(context, client, id, isLive));
 
-async function showJob(context: Context, client: CoordinatorClient, id: string): Promise<ExitCode> {
+async function showJob(context: Context, client: CoordinatorClient, id: string, isLive: boolean): Promise<ExitCode> {
   const { console } = context;
   const job = await jobOrPipeline(
     () => client.get(id),
@@ -99,7 +102,11 @@ async function showJob(context: Context, client: CoordinatorClient, id: string):
   }
   const report = job.state === "done" ? await client.report(id) : undefined;
   const metrics = report === undefined || console.options.json ? [] : await allMetrics(context, client, id);
-  console.result({ ...job, report: report ?? null }, () => jobText(job, report, context.clock.now()));
+  // The program, which most advice is about, is a route of the page.
+  const advice = isLive ? await adviceFor(client, job) : [];
+  console.result({ ...job, report: report ?? null, advice }, () =>
+    [jobText(job, report, context.clock.now()), ...adviceLines(advice, console.paint)].join("\n"),
+  );
   if (report !== undefined) console.text(runReport(report, metrics, { columns: console.columns, paint: console.paint }));
   return ExitCode.done;
 }

@@ -23,6 +23,8 @@ export interface PlanRequest {
   readonly search: boolean;
   /** The file for the best plan of a search. */
   readonly write: string | undefined;
+  /** The file for the plan as a page. */
+  readonly html: string | undefined;
   readonly chip: string | undefined;
   /** A program of the job: only that one is planned, in detail. */
   readonly program: string | undefined;
@@ -37,18 +39,23 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
       "--write",
       "add --search, or leave --write out",
     );
+  if (request.html !== undefined && request.search)
+    throw argumentError("--html writes one plan, and --search compares many", "--html", "leave one of them out");
   if (isStepFile(request.job)) return planImported(context, request);
   const job = await readJob(context, request.job, request.overrides);
   if (request.write !== undefined) checkOutput({ kind: "file", path: resolve(context.cwd, request.write), what: "the job file" });
   const read: PlanSubject["read"] = (more) => readJobFile(context, request.job, [...request.overrides, ...more]).job;
+  const file = request.html === undefined ? undefined : resolve(context.cwd, request.html);
+  if (file !== undefined) checkOutput({ kind: "file", path: file, what: "the page" });
   const subject = planSubject({ job, read }, context.root, request.chip);
   for (const warning of subject.warnings) console.warn(warning);
   if (request.search) return searchAndReport(context, request, subject);
   const reporter = consoleReporter(console);
-  const isPage = request.output === "html" && !console.options.json;
+  const isPage = file !== undefined || (request.output === "html" && !console.options.json);
   const all = request.program === undefined && !isPage ? planPrograms(subject, reporter) : undefined;
   const one = all === undefined ? planStep(subject, reporter, request.program) : undefined;
   reporter.end();
+  if (file !== undefined) writeOutputFile(file, "the page", ensure(one, "plan").page());
   const planned = all ?? ensure(one, "plan");
   const { report, budget, advice } = planned;
   const fit = { advice, repeats: subject.repeats };
@@ -82,11 +89,11 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
 }
 
 /** Times a step that JAX exported. */
-async function planImported(context: Context, { job, overrides, chip, output, search, program }: PlanRequest): Promise<ExitCode> {
+async function planImported(context: Context, { job, overrides, chip, output, html, search, program }: PlanRequest): Promise<ExitCode> {
   const { console } = context;
-  if (search || program !== undefined || output === "html")
+  if (search || program !== undefined || output === "html" || html !== undefined)
     throw argumentError(
-      `${search ? "--search" : program !== undefined ? "--program" : "-o html"} needs a job file, and ${job} is the text of a step`,
+      `${search ? "--search" : program !== undefined ? "--program" : html !== undefined ? "--html" : "-o html"} needs a job file, and ${job} is the text of a step`,
       job,
       "plan the step without it; its text states the mesh and the shardings",
     );

@@ -42,7 +42,7 @@ async function traceOf(context: Context, { subject, diff, overrides, chip, progr
   const options = { overrides, chip, program };
   const warn = (warning: Warning): void => context.console.warn(warning);
   if (isRun(context, subject))
-    return diff ? await recordedAndPredictedTrace(context, subject, options, warn) : recordedTrace(context.home, subject);
+    return diff ? await recordedAndPredictedTrace(context, subject, options, warn) : recordedTrace(context, subject);
   if (diff)
     throw argumentError(
       "--diff compares a run with its predicted step, but this is a job file",

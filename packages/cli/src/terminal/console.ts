@@ -48,6 +48,11 @@ export class Console {
     return this.stdout.columns || 100;
   }
 
+  /** Rows of the terminal that shows the results. */
+  get rows(): number {
+    return this.stdout.rows || 24;
+  }
+
   /** Whether a person reads the results while they are written: stdout is a terminal, and the results are not JSON. */
   get streams(): boolean {
     return this.stdout.isTTY === true && !this.options.json;

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { JobDetail, Report, Status, StreamEvent } from "@lapidary/api";
+import { encodeWorkerSteps, type WorkerStep } from "@lapidary/api/frames";
 import { assert } from "@lapidary/std";
 
 /** A job of the fake coordinator, which sends all events immediately. */
@@ -10,6 +11,7 @@ export interface FakeJob {
   readonly detail: JobDetail;
   readonly events: readonly StreamEvent[];
   readonly report?: Report;
+  readonly workerSteps?: readonly WorkerStep[];
 }
 
 /** An HTTP server with the API of a coordinator, without Redis and workers. */
@@ -74,6 +76,10 @@ async function answer(
       return send(200, { metrics: job.events.flatMap((event) => (event.event === "metrics" ? [event.data] : [])) });
     case "logs":
       return send(200, { lines: job.events.flatMap((event) => (event.event === "log" ? [event.data] : [])) });
+    case "program":
+      return send(404, failure("LAP_JOB_NO_PROGRAM", 101));
+    case "worker-steps":
+      return void response.writeHead(200).end(encodeWorkerSteps(2, job.workerSteps ?? []));
     case "cancel":
       return send(200, { id, state: "cancelled" });
     default:

@@ -17,7 +17,10 @@ export function findValue(program: Program, name: string): Value {
           .slice(0, 4)
           .map((v) => v.name)
           .join(", ")
-      : suggest(name, new Set(named.map((v) => v.name)));
+      : nearestName(
+          name,
+          named.map((v) => v.name),
+        );
   throw new LapidaryError({
     code: "LAP_EXPLAIN_UNKNOWN",
     message: ending.length > 1 ? `"${name}" names ${ending.length} values` : `the program has no value "${name}"`,
@@ -29,4 +32,11 @@ export function findValue(program: Program, name: string): Value {
           ? `name one of them: ${near}, …`
           : `did you mean "${near}"?`,
   });
+}
+
+/** The most similar name, or the most similar end of a name with as many parts as `name`: `layers.0.mlp.down_pro.weight` has five. */
+function nearestName(name: string, names: readonly string[]): string | undefined {
+  const parts = name.split(/[./]/).length;
+  const lastParts = new RegExp(`(?:[^./]+[./]){${parts - 1}}[^./]+$`);
+  return suggest(name, new Set(names.flatMap((each) => [each, lastParts.exec(each)?.[0] ?? each])));
 }

@@ -146,8 +146,9 @@ class Partitioner {
 
   /** Adds the outputs: a next state in the sharding of the state, any other output in its own sharding. */
   finish(): Graph {
+    const parameters = new Map(this.#source.values.flatMap((v) => (v.op === "parameter" ? [[v.attrs.name, v] as const] : [])));
     for (const { name, value } of this.#source.outputs) {
-      const state = this.#source.values.find((v) => v.op === "parameter" && v.attrs.name === name);
+      const state = parameters.get(name);
       const wanted = ensure((state ?? this.#globalOf(value)).sharding, "sharding");
       const text = state === undefined ? `the output ${name}` : `the next ${name}, like the current one,`;
       const { role, scope } = this.#globalOf(value);
@@ -233,16 +234,16 @@ class Partitioner {
     const found = known.find((v) => sameSharding(ensure(v.sharding, "sharding"), wanted));
     if (found !== undefined) return found;
     if (makesOwnPart(value.op)) return this.#materialize(value, wanted, request.region);
-    const paths = known
-      .filter((from) => canReshard(ensure(from.sharding, "sharding"), wanted))
-      .map((from) => ({ from, bytes: this.#costOf(from, wanted) }));
-    const best = ensure(
-      paths.reduce<(typeof paths)[number] | undefined>((a, b) => (a === undefined || b.bytes < a.bytes ? b : a), undefined),
+    const from = ensure(
+      this.#cheapest(
+        known.filter((each) => canReshard(ensure(each.sharding, "sharding"), wanted)),
+        wanted,
+      ),
       `a path for ${value.name}`,
     );
     const before = this.#g.values.length;
-    const made = reshard(this.#g, this.#mesh, best.from, wanted, {
-      cause: reasonFor(this.#propagated, this.#mesh, value, ensure(best.from.sharding, "sharding"), wanted, request),
+    const made = reshard(this.#g, this.#mesh, from, wanted, {
+      cause: reasonFor(this.#propagated, this.#mesh, value, ensure(from.sharding, "sharding"), wanted, request),
       phase: request.phase,
       region: request.region,
       line: request.use?.scope.line,
@@ -263,6 +264,13 @@ class Partitioner {
     const attrs = opDef<OpName>(value.op).localize(value.attrs, [], dims);
     const extras = { ...extrasOf(value, clean), scope: makeScope({ ...value.scope, region }) };
     return this.#keep(value.id, this.#g.push(value.op, [], attrs, { dtype: value.type.dtype, dims }, extras));
+  }
+
+  /** The version from which the reshard sends the fewest bytes; the first of equals. */
+  #cheapest(versions: readonly Value[], wanted: Sharding): Value | undefined {
+    if (versions.length < 2) return versions[0];
+    const paths = versions.map((from) => ({ from, bytes: this.#costOf(from, wanted) }));
+    return paths.reduce((a, b) => (b.bytes < a.bytes ? b : a)).from;
   }
 
   #costOf(from: Value, wanted: Sharding): number {

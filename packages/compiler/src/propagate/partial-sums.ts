@@ -39,7 +39,7 @@ export function propagatedPartialSums(
   ownAtoms: readonly AtomId[],
   isZero: (id: ValueId) => boolean = (id) => isZeroConstant(graph, id),
 ): AtomId[] {
-  if (!value.inputs.some((id) => unreducedOf(id).length > 0)) return [];
+  if (value.inputs.every((id) => unreducedOf(id).length === 0)) return [];
   const carries = value.inputs.filter((id) => graph.values[id]?.op === "carry");
   const carried = carries.find((id) => unreducedOf(id).length > 0);
   // What is added to a carry is reduced over the atoms that split it, and over all others over which the carry is not unreduced.

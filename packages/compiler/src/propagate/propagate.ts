@@ -48,9 +48,10 @@ class Propagation {
   readonly #opAtoms: AtomId[][][];
   /** By op, the atoms of partial sums that it propagates. */
   #partialSumAtoms: AtomId[][];
-  readonly #users: readonly (readonly ValueId[])[];
-  /** By op, whether a tensor of it has changed since the last visit. A visit of another op changes nothing. */
-  readonly #stale: Uint8Array;
+  /** By value, the ops that read or write it. */
+  readonly #opsOf: readonly (readonly ValueId[])[];
+  /** By op, whether the state that its visit reads has changed since the last visit. The visit of another op changes nothing. */
+  readonly #isStale: boolean[];
 
   constructor(graph: Graph, options: PropagateOptions) {
     this.#graph = graph;
@@ -66,15 +67,16 @@ class Propagation {
     this.#rules = graph.values.map((value) => factorsOf(graph, value));
     this.#opAtoms = this.#rules.map((rule) => rule.factors.map(() => []));
     this.#partialSumAtoms = graph.values.map(() => []);
-    this.#users = usersOf(graph);
-    this.#stale = new Uint8Array(graph.values.length);
+    const opsOf: ValueId[][] = graph.values.map(({ id }) => [id]);
+    for (const { id, inputs } of graph.values) for (const input of inputs) opsOf[input]?.push(id);
+    this.#opsOf = opsOf;
+    this.#isStale = graph.values.map(() => true);
   }
 
   /** Settles one priority to a fixed point. */
   settle(priority: Priority): void {
     this.#placeSeeds(priority);
-    this.#partialSumAtoms = this.#propagatedPartialSums();
-    this.#stale.fill(1);
+    this.#setPartialSums(this.#propagatedPartialSums());
     const last = this.#graph.values.length - 1;
     for (let changed = true; changed; ) {
       changed = false;
@@ -144,6 +146,8 @@ class Propagation {
    * atom. So two matmuls whose results are added are reduced once, after the add.
    */
   #propagatedPartialSums(): AtomId[][] {
+    // An op without atoms makes no partial sums.
+    if (this.#opAtoms.every((ofOp) => ofOp.every((atoms) => atoms.length === 0))) return this.#graph.values.map(() => []);
     const graph = { ...this.#graph, mesh: this.#mesh, values: this.#shardedValues() };
     const state = { graph, factors: this.#opShardings(), scattered: this.#scattered };
     const { deferred, potential } = findReductionPoints(state, this.#mesh);
@@ -156,6 +160,21 @@ class Propagation {
     });
   }
 
+  #setPartialSums(atoms: AtomId[][]): void {
+    atoms.forEach((ofOp, id) => {
+      const before = this.#partialSumAtoms[id] ?? [];
+      if (before.length !== ofOp.length || !startsWith(ofOp, before)) this.#isStale[id] = true;
+    });
+    this.#partialSumAtoms = atoms;
+  }
+
+  /** Splits a dim of a value by one more atom. */
+  #split(id: ValueId, dim: DimState, atom: AtomId, origin: Origin): void {
+    dim.atoms.push(atom);
+    this.#origins[id]?.set(atom, origin);
+    for (const op of this.#opsOf[id] ?? []) this.#isStale[op] = true;
+  }
+
   #placeSeeds(priority: Priority): void {
     this.#seeds.forEach((list, id) => {
       list.forEach((ofDim, d) => {
@@ -164,8 +183,7 @@ class Propagation {
           for (const atom of seed.atoms) {
             if (this.#isUsed(id, atom) || !divides(this.#mesh, dim.atoms, atom, ensure(this.#graph.values[id], "value").type.dims[d] ?? 1))
               continue;
-            dim.atoms.push(atom);
-            this.#origins[id]?.set(atom, { priority, root: seed.cause });
+            this.#split(id, dim, atom, { priority, root: seed.cause });
           }
         }
       });
@@ -178,10 +196,10 @@ class Propagation {
 
   /** Propagates from the dims of one op to its factors, and from its factors to its dims. */
   #visit(id: ValueId): boolean {
-    if (this.#stale[id] === 0) return false;
-    this.#stale[id] = 0;
     const value = ensure(this.#graph.values[id], "value");
-    if (value.op === "constant" || value.op === "parameter") return false;
+    if (value.op === "constant" || value.op === "parameter" || this.#isStale[id] !== true) return false;
+    // What this visit changes makes the op stale again.
+    this.#isStale[id] = false;
     const rule = ensure(this.#rules[id], "factors");
     const claimed = ensure(this.#opAtoms[id], "atoms");
     const tensors: [ValueId, FactorMap][] = [
@@ -211,6 +229,7 @@ class Propagation {
           for (const atom of own.slice(mine.length)) {
             if (claimed.some((other) => other.includes(atom)) || this.#partialSumAtoms[id]?.includes(atom) === true) break;
             mine.push(atom);
+            this.#isStale[id] = true;
             this.#opOrigins[id]?.set(atom, ensure(this.#origins[tensorId]?.get(atom), "origin"));
             changed = true;
           }
@@ -230,23 +249,13 @@ class Propagation {
         if (!startsWith(proposed, dim.atoms)) return;
         for (const atom of proposed.slice(dim.atoms.length)) {
           if (this.#isUsed(tensorId, atom) || !divides(this.#mesh, dim.atoms, atom, this.#graph.values[tensorId]?.type.dims[d] ?? 1)) break;
-          dim.atoms.push(atom);
-          this.#origins[tensorId]?.set(atom, { ...ensure(this.#opOrigins[id]?.get(atom), "origin"), via: id });
-          this.#stale[tensorId] = 1;
-          for (const user of this.#users[tensorId] ?? []) this.#stale[user] = 1;
+          this.#split(tensorId, dim, atom, { ...ensure(this.#opOrigins[id]?.get(atom), "origin"), via: id });
           changed = true;
         }
       });
     }
     return changed;
   }
-}
-
-/** By value, the values that read it. */
-function usersOf(graph: Graph): ValueId[][] {
-  const users: ValueId[][] = graph.values.map(() => []);
-  for (const { id, inputs } of graph.values) for (const input of inputs) users[input]?.push(id);
-  return users;
 }
 
 /** Whether only rules, ZeRO and constraints decide the sharding of a value. */

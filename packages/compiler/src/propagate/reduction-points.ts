@@ -2,7 +2,7 @@ import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize } from "@lapidary/topology";
 import { type Graph, type Value, type ValueId, bytesOf, runsOf, sameAtomSet, yieldsByCarry } from "@lapidary/ir";
 import { isZeroConstant, newPartialSums, propagatedPartialSums } from "./partial-sums.js";
-import type { Propagated } from "./propagated.js";
+import type { OpSharding, Propagated } from "./propagated.js";
 
 /**
  * Decides where partial sums are reduced. A contraction over a split factor leaves its result unreduced. Ops that are linear in
@@ -34,10 +34,12 @@ export function findReductionPoints(
   const open = new Map(
     [...yieldsByCarry(graph)].filter(([carry]) => isZeroConstant(graph, ensure(graph.values[carry]?.inputs[0], "initial"))),
   );
+  const sums = factors.map(sumsOf);
   for (;;) {
-    const carried = potentialOfCarries({ graph, factors, scattered }, open);
-    const points = reductionPoints(graph, factors, mesh, carried);
-    const passed = passedSums(graph, factors, points);
+    const carried = potentialOfCarries(graph, sums, scattered, open);
+    const points = reductionPoints(graph, sums, mesh, carried);
+    if (open.size === 0) return points;
+    const passed = passedSums(graph, sums, points);
     const dropped = [...open].filter(([carry, yielded]) => {
       const next = ensure(graph.values[yielded]?.inputs[1], "next");
       return points.deferred[carry] === true && !sameAtomSet(points.potential[carry] ?? [], passed[next] ?? []);
@@ -47,12 +49,19 @@ export function findReductionPoints(
   }
 }
 
+/** The new partial sums of an op, and the sub-axes that split its factors. */
+interface OpSums {
+  readonly created: ReturnType<typeof newPartialSums>;
+  readonly own: readonly AtomId[];
+}
+
+const sumsOf = (sharding: OpSharding): OpSums => ({ created: newPartialSums(sharding), own: sharding.atoms.flat() });
+
 /** By value, the sub-axes over which its uses read it unreduced. */
-function passedSums(graph: Graph, factors: Propagated["factors"], { potential, deferred }: ReductionPoints): (readonly AtomId[])[] {
+function passedSums(graph: Graph, sums: readonly OpSums[], { potential, deferred }: ReductionPoints): (readonly AtomId[])[] {
   const passed: (readonly AtomId[])[] = [];
   for (const value of graph.values) {
-    const created = newPartialSums(ensure(factors[value.id], "op sharding"));
-    const own = factors[value.id]?.atoms.flat() ?? [];
+    const { created, own } = ensure(sums[value.id], "sums of an op");
     const propagated = created.kind === "sum" ? propagatedPartialSums(graph, value, (id) => passed[id] ?? [], own) : [];
     const all = value.op === "carry" ? (potential[value.id] ?? []) : [...created.atoms, ...propagated];
     passed.push(deferred[value.id] === true ? all : []);
@@ -62,11 +71,13 @@ function passedSums(graph: Graph, factors: Propagated["factors"], { potential, d
 
 /** The sub-axes over which carries may be unreduced: those of their next values, if the carries count as zeros, without those that are scattered. */
 function potentialOfCarries(
-  { graph, factors, scattered }: Pick<Propagated, "graph" | "factors" | "scattered">,
+  graph: Graph,
+  sums: readonly OpSums[],
+  scattered: Propagated["scattered"],
   open: ReadonlyMap<ValueId, ValueId>,
 ): Map<ValueId, readonly AtomId[]> {
   if (open.size === 0) return new Map();
-  const { potential } = potentialSums(graph, factors, new Map(), (id) => open.has(id) || isZeroConstant(graph, id));
+  const { potential } = potentialSums(graph, sums, new Map(), (id) => open.has(id) || isZeroConstant(graph, id));
   return new Map(
     [...open].map(([carry, yielded]) => {
       const atoms = potential[ensure(graph.values[yielded]?.inputs[1], "next")] ?? [];
@@ -85,15 +96,14 @@ interface PotentialSums {
 /** @param carried by carry, the sub-axes over which it is unreduced */
 function potentialSums(
   graph: Graph,
-  factors: Propagated["factors"],
+  sums: readonly OpSums[],
   carried: ReadonlyMap<ValueId, readonly AtomId[]>,
   isZero?: (id: ValueId) => boolean,
 ): PotentialSums {
   const potential: (readonly AtomId[])[] = [];
   const isReduced: boolean[] = [];
   for (const value of graph.values) {
-    const created = newPartialSums(ensure(factors[value.id], "op sharding"));
-    const own = factors[value.id]?.atoms.flat() ?? [];
+    const { created, own } = ensure(sums[value.id], "sums of an op");
     const propagated = created.kind === "sum" ? propagatedPartialSums(graph, value, (id) => potential[id] ?? [], own, isZero) : [];
     const ofCarry = (carried.get(value.id) ?? []).filter((atom) => !own.includes(atom));
     if (value.op === "carry") potential.push(ofCarry.length === carried.get(value.id)?.length ? ofCarry : []);
@@ -107,11 +117,11 @@ function potentialSums(
 
 function reductionPoints(
   graph: Graph,
-  factors: Propagated["factors"],
+  sums: readonly OpSums[],
   mesh: Mesh,
   carried: ReadonlyMap<ValueId, readonly AtomId[]>,
 ): ReductionPoints {
-  const { potential, isReduced } = potentialSums(graph, factors, carried);
+  const { potential, isReduced } = potentialSums(graph, sums, carried);
   const uses: ValueId[][] = graph.values.map(() => []);
   for (const value of graph.values) for (const id of new Set(value.inputs)) uses[id]?.push(value.id);
   const outputs = new Set(graph.outputs.map((o) => o.value));
@@ -134,12 +144,7 @@ function reductionPoints(
 
   function propagates(use: ValueId): boolean {
     return (
-      propagatedPartialSums(
-        graph,
-        ensure(graph.values[use], "use"),
-        (operand) => potential[operand] ?? [],
-        factors[use]?.atoms.flat() ?? [],
-      ).length > 0
+      propagatedPartialSums(graph, ensure(graph.values[use], "use"), (operand) => potential[operand] ?? [], sums[use]?.own ?? []).length > 0
     );
   }
 

@@ -28,14 +28,13 @@ import {
   submitPipelineSchema,
   submitRequestSchema,
 } from "@lapidary/api";
-import { readJournal, readMetrics, type Run, runFiles } from "@lapidary/telemetry";
+import { readJournal, readMetrics, type Run, runFiles } from "@lapidary/telemetry/runs";
 import { asLapidaryError, errorBody, httpStatus, noRequestError, readRequest, routeError, urlError } from "./errors.js";
 import { sendEvents } from "./event-source.js";
 import { guard, tokenCookie } from "./guard.js";
 import { runsPage } from "./page.js";
 import type { PageFiles } from "./page-files.js";
 import type { Service } from "./service.js";
-import { addViewRoutes } from "./view-routes.js";
 
 export interface ServerOptions {
   /** 0: any free port. */
@@ -46,6 +45,8 @@ export interface ServerOptions {
   readonly service: Service;
   /** The dashboard. Without it the server shows a plain list of runs. */
   readonly page?: PageFiles;
+  /** Whether to serve the routes of the page too (default). They load the compiler and the simulator. */
+  readonly views?: boolean;
   /** The project's root, with `configs`. */
   readonly root?: string;
   /** The state directory, which knows the outputs of data pipelines. */
@@ -116,7 +117,7 @@ export async function serveHttp(options: ServerOptions): Promise<HttpServer> {
   });
   guard(server, options.token, options.allowedHosts ?? []);
   addRoutes(server, options);
-  addViewRoutes(server, options);
+  if (options.views !== false) (await import("./view-routes.js")).addViewRoutes(server, options);
   try {
     await server.listen({ host: "127.0.0.1", port });
   } catch (cause) {

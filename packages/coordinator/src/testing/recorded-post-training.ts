@@ -6,7 +6,7 @@ import { isFinal } from "@lapidary/api";
 import type { RunStore } from "@lapidary/telemetry";
 import type { Service } from "../http/service.js";
 import { describeJob, parseJob } from "../jobs.js";
-import { pipelineDetail } from "../pipelines.js";
+import { pipelineDetail } from "../pipeline-detail.js";
 
 /** Generated numbers of a recipe. `through` is the share of the steps that are done, and `noise` draws from −½ to ½. */
 export interface RecordedRecipe {

@@ -1,4 +1,5 @@
 import type { WorkerStep, WorkerTimes } from "@lapidary/api/frames";
+import { stragglerOf } from "@lapidary/api/straggler";
 
 export const heatFields = ["total_ms", "gemm_ms", "other_ms", "wait_ms"] as const satisfies readonly (keyof WorkerTimes)[];
 export type HeatField = (typeof heatFields)[number];
@@ -42,25 +43,20 @@ export class WorkerHeat {
 
   /** The mean of a field over the last steps, by worker. */
   means(field: HeatField, over = 100): number[] {
-    const recent = this.steps.slice(-over);
+    const recent = this.recent(over);
     return Array.from(
       { length: this.workers },
       (_, w) => recent.reduce((sum, { times }) => sum + (times[w]?.[field] ?? 0), 0) / Math.max(1, recent.length),
     );
   }
 
-  /**
-   * The straggler: the worker with a busy time (without waiting) that exceeds the median of the others by more than 10 %.
-   */
+  /** The worker that the others wait for in the recent steps. */
   straggler(): number | undefined {
-    if (this.workers < 2 || this.steps.length < 3) return undefined;
-    const total = this.means("total_ms");
-    const wait = this.means("wait_ms");
-    const busy = total.map((ms, w) => ms - (wait[w] ?? 0));
-    const worst = busy.indexOf(Math.max(...busy));
-    const others = busy.filter((_, w) => w !== worst).sort((a, b) => a - b);
-    const median = others[others.length >> 1] ?? 0;
-    return (busy[worst] ?? 0) > median * 1.1 ? worst : undefined;
+    return stragglerOf(this.recent())?.worker;
+  }
+
+  recent(count = 100): readonly WorkerStep[] {
+    return this.steps.slice(-count);
   }
 }
 

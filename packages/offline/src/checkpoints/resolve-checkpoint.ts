@@ -44,10 +44,13 @@ const noCheckpointRemedy = (home: string, run: string): string =>
     ? `the run ended before its first checkpoint: \`lapidary jobs get ${run}\` shows the reason; launch it again with a smaller checkpoint.every, or name another run`
     : "wait for its first checkpoint (checkpoint.every), or name another run";
 
-/** @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) if no run has this name */
-export function knownRun(home: string, run: string): string {
+/**
+ * @param others further names that a user may mean, for the suggestion
+ * @throws LAP_CHECKPOINT_NOT_FOUND (exit 102) if no run has this name
+ */
+export function knownRun(home: string, run: string, others: readonly string[] = []): string {
   if (isRunName(run) && existsSync(runDirectory(home, run))) return run;
-  const near = suggest(run, runNames(home));
+  const near = suggest(run, [...runNames(home), ...others]);
   throw notFound("run not found", run, near === undefined ? "`lapidary jobs` lists all runs" : `did you mean "${near}"?`);
 }
 

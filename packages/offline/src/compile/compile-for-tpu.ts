@@ -7,6 +7,7 @@ import { printTorus } from "@lapidary/topology";
 import type { Directories } from "../directories.js";
 import type { Reporter } from "../reporter.js";
 import { compileStepFile, machineOfStep } from "../step-file/step-file.js";
+import { compileHtml } from "./compile-html.js";
 import { compileSubject } from "./compile-subject.js";
 import { findTpuCompiler } from "./tpu-installation.js";
 
@@ -18,6 +19,8 @@ export interface CompiledStep extends TpuResult {
   readonly planFits: boolean;
   /** What the text of a step leaves open; none for a job. */
   readonly warnings: readonly Warning[];
+  /** The comparison as one HTML page that opens offline. */
+  readonly page: () => string;
 }
 
 export interface TpuCompileOptions {
@@ -101,5 +104,5 @@ async function compiled(
     reporter.progress(`compile ${what.replace(/: \d+ s$/, "")}`, () => `${Math.round((clock.monotonic() - startedAt) / 1000)} s`);
   const result = await runTpuCompiler({ ...run, files, onProgress });
   const planFits = [...subject.simulations.values()].every(({ memory, machine }) => memory.peakBytes <= usableHbm(machine.chip));
-  return { ...result, planFits, warnings: [] };
+  return { ...result, planFits, warnings: [], page: () => compileHtml(result.report, planFits) };
 }

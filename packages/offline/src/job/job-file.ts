@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { jobFilePath } from "@lapidary/api/job-file";
+import { jobFilePath } from "@lapidary/api/job-file-path";
 import { checkRecipeOptions, locatedWithLossChunks } from "@lapidary/trainer/recipes";
 import { isRecipePath, type LocatedJob } from "@lapidary/training/job";
 import type { Directories } from "../directories.js";
@@ -16,7 +16,10 @@ export type { ResolvedJob } from "@lapidary/training/job";
  * @throws LapidaryError with exit code 2, or with exit code 4 if the job does not fit its chips
  */
 export const readJobFile = (places: Directories, job: string, overrides: readonly string[]): LocatedJob =>
-  locatedWithLossChunks(resolveJobText(places, readText(places, jobFileOfRun(places, job) ?? job, ["jobs"]), overrides), places.root);
+  locatedWithLossChunks(
+    resolveJobText(places, readText(places, jobFileOfRun(places, job) ?? job, ["jobs"], runNames(places.home)), overrides),
+    places.root,
+  );
 
 /** The job file of a run, if no other file has this name. */
 function jobFileOfRun({ cwd, root, home }: Directories, name: string): string | undefined {

@@ -1,5 +1,6 @@
-import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { LapidaryError, suggest } from "@lapidary/std";
 import {
   isDataEntry,
   type JobText,
@@ -19,11 +20,28 @@ const environmentOf = ({ root, home }: Directories) => ({ configsDir: join(root,
 /** The text of a job or a pipeline: `file` is a path, or the name of a file in `configs/jobs` or `configs/pipelines`. @throws LAP_JOB_FILE */
 export const readLaunchText = (places: Places, file: string): JobText => readText(places, file, ["jobs", "pipelines"]);
 
-export function readText({ cwd, root }: Places, file: string, directories: readonly string[]): JobText {
+/**
+ * @param directories the directories of `configs` whose files need no path
+ * @param others further names that a user may mean, for the suggestion
+ */
+export function readText({ cwd, root }: Places, file: string, directories: readonly string[], others: readonly string[] = []): JobText {
+  const isName = /^[\w.-]+$/.test(file) && !existsSync(resolve(cwd, file));
+  if (!isName) return readJobText(file, cwd);
   const known = directories.map((name) => join(root, "configs", name, `${file}.yaml`)).find((path) => existsSync(path));
-  const isName = /^[\w-]+$/.test(file) && !existsSync(resolve(cwd, file));
-  return readJobText(isName && known !== undefined ? known : file, cwd);
+  if (known !== undefined) return readJobText(known, cwd);
+  const near = suggest(file, [...directories.flatMap((name) => configNames(root, name)), ...others]);
+  if (near === undefined) return readJobText(file, cwd);
+  throw new LapidaryError({
+    code: "LAP_JOB_FILE",
+    message: `there is no job "${file}"`,
+    location: file,
+    remedy: `did you mean "${near}"?`,
+  });
 }
+
+/** The names of the files in a directory of `configs`. */
+export const configNames = (root: string, directory: string): string[] =>
+  readdirSync(join(root, "configs", directory)).flatMap((file) => (file.endsWith(".yaml") ? [basename(file, ".yaml")] : []));
 
 /** The job of a text. `loss_chunks: auto` is not decided. */
 export const resolveJobText = (directories: Directories, text: JobText, overrides: readonly string[]): LocatedJob =>

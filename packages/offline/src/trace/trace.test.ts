@@ -34,9 +34,9 @@ describe("traces", () => {
   it("a run without recorded steps is an error that reports whether the run has ended", () => {
     const run = join(home(), "runs/fresh");
     mkdirSync(run, { recursive: true });
-    throws(() => recordedTrace(home(), "fresh"), { code: "LAP_TRACE_NO_STEPS", remedy: /^wait until/ });
+    throws(() => recordedTrace({ home: home(), root }, "fresh"), { code: "LAP_TRACE_NO_STEPS", remedy: /^wait until/ });
     writeFileSync(join(run, "summary.json"), '{"finished_at": 1}');
-    throws(() => recordedTrace(home(), "fresh"), { code: "LAP_TRACE_NO_STEPS", remedy: /ended before its first step/ });
-    throws(() => recordedTrace(home(), "frehs"), { code: "LAP_CHECKPOINT_NOT_FOUND", remedy: 'did you mean "fresh"?' });
+    throws(() => recordedTrace({ home: home(), root }, "fresh"), { code: "LAP_TRACE_NO_STEPS", remedy: /ended before its first step/ });
+    throws(() => recordedTrace({ home: home(), root }, "frehs"), { code: "LAP_CHECKPOINT_NOT_FOUND", remedy: 'did you mean "fresh"?' });
   });
 });

@@ -1,12 +1,13 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { jobFilePath } from "@lapidary/api/job-file";
+import { jobFilePath } from "@lapidary/api/job-file-path";
 import { calibrationWarning, simulationTrace, type Trace } from "@lapidary/simulator";
 import type { Warning } from "@lapidary/std";
 import { jobWarnings } from "@lapidary/training";
 import { knownRun } from "../checkpoints/resolve-checkpoint.js";
 import type { Directories } from "../directories.js";
 import { readTraceableJob } from "../job/job-file.js";
+import { configNames } from "../job/job-text.js";
 import { machineOf } from "@lapidary/trainer/recipes";
 import { planJob } from "../plan/plan-job.js";
 import { runDirectory, runNames } from "../runs/runs.js";
@@ -46,7 +47,8 @@ export async function predictedTrace(
 }
 
 /** All recorded steps of a run. */
-export const recordedTrace = (home: string, run: string): Trace => runTrace(runDirectory(home, knownRun(home, run)), run);
+export const recordedTrace = ({ home, root }: Pick<Directories, "home" | "root">, run: string): Trace =>
+  runTrace(runDirectory(home, knownRun(home, run, configNames(root, "jobs"))), run);
 
 /** A recorded step of a run and the predicted step of its job, from a common beginning. */
 export async function recordedAndPredictedTrace(
@@ -55,7 +57,7 @@ export async function recordedAndPredictedTrace(
   options: PredictionOptions,
   onWarning: (warning: Warning) => void,
 ): Promise<Trace> {
-  const directory = runDirectory(directories.home, knownRun(directories.home, run));
+  const directory = runDirectory(directories.home, knownRun(directories.home, run, configNames(directories.root, "jobs")));
   const recorded = runTrace(directory, run, "typical");
   return joinTraces(recorded, await predictedTrace(directories, jobFilePath(directory), options, onWarning));
 }

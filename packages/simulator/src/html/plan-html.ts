@@ -3,6 +3,7 @@ import type { Warning } from "@lapidary/std";
 import type { KernelReport, PlanReport } from "../result/plan-report.js";
 import { gigabytes, percent, seconds } from "../result/units.js";
 import type { Simulation } from "../simulate.js";
+import { htmlDocument, htmlFacts, htmlTable } from "./document.js";
 import { escapeHtml } from "./svg.js";
 import { middleBlock, timelineSvg } from "./timeline-svg.js";
 import { torusSvg } from "./torus-svg.js";
@@ -31,20 +32,12 @@ export function planHtml(simulation: Simulation, report: PlanReport, { title, to
     ["HBM", `${gigabytes(report.hbm_bytes.peak)} of ${gigabytes(report.hbm_limit)}${report.fits ? "" : ": does not fit"}`],
     [`${(tokens / 1e9).toFixed(2)} billion tokens`, `${days.toFixed(2)} days, ${Math.round(chipHours).toLocaleString("en-US")} chip-hours`],
   ];
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${escapeHtml(title)}: plan</title>
-<style>${style}</style>
-</head>
-<body>
-<h1>${escapeHtml(title)}</h1>
+  return htmlDocument(
+    `${title}: plan`,
+    `<h1>${escapeHtml(title)}</h1>
 <p>${report.chips} ${escapeHtml(report.chip)} chips, ${report.pods === 1 ? "one pod" : `${report.pods} pods`} of ${report.torus}; mesh ${escapeHtml(report.mesh)}. Predicted by the simulator from the compiled program.</p>
 ${warnings.map(warningHtml).join("\n")}
-<dl>${facts.map(([what, value]) => `<div><dt>${escapeHtml(what)}</dt><dd>${escapeHtml(value)}</dd></div>`).join("")}</dl>
+${htmlFacts(facts)}
 <h2>Torus</h2>
 <p>A cell is a chip, shaded by its coordinate on the first mesh axis inside a pod. The width of a link is the share of the step in which it moves data.</p>
 ${torusSvg(simulation)}
@@ -53,17 +46,17 @@ ${torusSvg(simulation)}
 ${timelineSvg(simulation, "timeline of the step")}
 ${block === undefined ? "" : `<h3>One block, forward</h3>${timelineSvg(simulation, "timeline of one block, forward", ...block.forward)}<h3>The same block, backward</h3>${timelineSvg(simulation, "timeline of one block, backward", ...block.backward)}`}
 <h2>Where the time goes</h2>
-${table(["", "time", "share"], timeRows(report))}
+${htmlTable(["", "time", "share"], timeRows(report))}
 <h2>Memory of a chip</h2>
-${table(["class", "peak"], [...(["params", "optimizer", "gradients", "activations", "temporary"] as const).map((kind) => [kind, gigabytes(report.hbm_bytes[kind])]), ["peak of the sum", gigabytes(report.hbm_bytes.peak)], ["limit", gigabytes(report.hbm_limit)]])}
+${htmlTable(["class", "peak"], [...(["params", "optimizer", "gradients", "activations", "temporary"] as const).map((kind) => [kind, gigabytes(report.hbm_bytes[kind])]), ["peak of the sum", gigabytes(report.hbm_bytes.peak)], ["limit", gigabytes(report.hbm_limit)]])}
 <h2>Kernels</h2>
 <p>Kernels of all layers are added. The most expensive are first.</p>
-${table(
+${htmlTable(
   ["kernel", "pass", "count", "time", "share", "limit"],
   report.kernels.slice(0, 30).map((kernel) => kernelRow(kernel, report)),
 )}
 <h2>Collectives</h2>
-${table(
+${htmlTable(
   ["collective", "over", "count", "a chip sends", "in flight", "waited for", "why"],
   report.collectives.map((c) => [
     c.op,
@@ -76,10 +69,8 @@ ${table(
   ]),
 )}
 <h2>Shards</h2>
-${table(["tensor", "dims", "split over", "of a chip"], shardRows(simulation))}
-</body>
-</html>
-`;
+${htmlTable(["tensor", "dims", "split over", "of a chip"], shardRows(simulation))}`,
+  );
 }
 
 const warningHtml = ({ code, message, remedy }: Warning): string =>
@@ -111,23 +102,3 @@ const kernelRow = (kernel: KernelReport, report: PlanReport): string[] => [
 /** Params. The params of all blocks have one row, with the sizes of the first block. */
 const shardRows = ({ program: { chip, global } }: Simulation): string[][] =>
   weightShards(chip, global).map(({ name, dims, sharding, local_dims }) => [name, dims, sharding, local_dims]);
-
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
-  `<table><thead><tr>${head.map((cell) => `<th>${escapeHtml(cell)}</th>`).join("")}</tr></thead><tbody>${rows.map((row) => `<tr>${row.map((cell) => `<td>${escapeHtml(cell)}</td>`).join("")}</tr>`).join("")}</tbody></table>`;
-
-/** Okabe and Ito's colours, which colour-blind people can distinguish. */
-const style = `
-:root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ccc }
-@media (prefers-color-scheme: dark) { :root { --ink: #ddd; --paper: #16181c; --line: #444 } }
-body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1160px; margin: 2rem auto; padding: 0 1rem }
-h1 { margin-bottom: 0 } h2 { margin-top: 2.2rem; border-bottom: 1px solid var(--line) }
-.warning { border-left: 3px solid #d55e00; padding: .3rem .8rem; overflow-wrap: anywhere }
-dl { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem } dt { font-size: .85em; opacity: .75 } dd { margin: 0; font-size: 1.25em; font-weight: 600 }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums } th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere }
-svg { width: 100%; height: auto; display: block } .label, .tick { font-size: 12px; fill: var(--ink) } .tick { opacity: .7 }
-.legend i { display: inline-block; width: .9em; height: .9em; margin: 0 .35em 0 1em; vertical-align: -.1em }
-.forward { fill: #0072b2; background: #0072b2 } .recompute { fill: #56b4e9; background: #56b4e9 } .backward { fill: #009e73; background: #009e73 } .update { fill: #cc79a7; background: #cc79a7 }
-.wait { fill: #999; background: #999 } .all_gather { fill: #e69f00; background: #e69f00 } .reduce_scatter { fill: #d55e00; background: #d55e00 } .all_reduce { fill: #f0e442; background: #f0e442 }
-.all_to_all, .offload, .reload { fill: #cc79a7 } .link { stroke: #d55e00 } .link.d0 { stroke: #e69f00 }
-${Array.from({ length: 8 }, (_, i) => `.s${i} { fill: hsl(204 60% ${82 - 7 * i}%) }`).join(" ")}
-`;

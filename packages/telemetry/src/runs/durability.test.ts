@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { StreamEvent } from "@lapidary/api";
-import { jobFilePath } from "@lapidary/api/job-file";
+import { jobFilePath } from "@lapidary/api/job-file-path";
 import { forEachState, recordWrites, type Recording, temporaryDirectory } from "@lapidary/std/testing";
 import { newRun, steppingClock, trainRow } from "../testing/fixtures.js";
 import { Journal, readJournal } from "./journal.js";

@@ -34,7 +34,7 @@ import { heldoutLossesOf } from "@lapidary/api/heldout-losses";
 import { type SlicePlace } from "@lapidary/api/api-values";
 import { describeEvent } from "@lapidary/api/describe-event";
 import type { RunEvent } from "@lapidary/api/run-events";
-import { newJobFilePath } from "@lapidary/api/job-file";
+import { newJobFilePath } from "@lapidary/api/job-file-path";
 import { Journal, readJournal } from "./journal.js";
 
 /** The properties of a run that never change. */

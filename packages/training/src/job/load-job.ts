@@ -3,7 +3,7 @@ import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path
 import { defaultCorpus } from "@lapidary/data";
 import { parseHfConfig } from "@lapidary/interop";
 import { buildModel, type ModelConfig } from "@lapidary/models";
-import { type ErrorCode, LapidaryError, suggest, type Warning } from "@lapidary/std";
+import { type ErrorCode, LapidaryError, nearestPath, suggest, type Warning } from "@lapidary/std";
 import { chipCount, type Mesh, makeMesh, parseMesh, parseTorus } from "@lapidary/topology";
 import type { z } from "zod";
 import { checkAxes } from "./check-axes.js";
@@ -104,7 +104,9 @@ export const loadLocatedJob = (path: string, overrides: readonly string[], envir
 /** The text of a job file or pipeline file. @throws LAP_JOB_FILE if it cannot be read */
 export function readJobText(path: string, base: string): JobText {
   const absolute = resolve(base, path);
-  const text = readText(absolute, path, "LAP_JOB_FILE", "name a job file, such as configs/jobs/quickstart.yaml");
+  const near = nearestPath(path, base);
+  const remedy = near === undefined ? "name a job file, such as configs/jobs/quickstart.yaml" : `did you mean ${near}?`;
+  const text = readText(absolute, path, "LAP_JOB_FILE", remedy);
   return { text, file: path, base: dirname(absolute) };
 }
 

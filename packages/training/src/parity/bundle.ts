@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type ArrayData, HfCheckpoint, readHfCheckpoint, readJson, readParam } from "@lapidary/interop";
 import { type ModelConfig, paramsOf, storedTensors } from "@lapidary/models";
-import { LapidaryError, ensure, type Warning } from "@lapidary/std";
+import { LapidaryError, ensure, nearestPath, type Warning } from "@lapidary/std";
 import { z } from "zod";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 import { BundleFile, bundleError } from "./bundle-file.js";
@@ -144,10 +144,12 @@ async function readManifest(
   });
 }
 
-const missingBundleFile = (directory: string, missing: string): LapidaryError =>
-  new LapidaryError({
+function missingBundleFile(directory: string, missing: string): LapidaryError {
+  const near = nearestPath(directory, "/");
+  return new LapidaryError({
     code: "LAP_CHECKPOINT_MISSING",
     message: `the directory is not a parity bundle: ${missing} is missing`,
     location: join(directory, missing),
-    remedy: "name the directory of a bundle, such as e2e/golden/mha",
+    remedy: near === undefined ? "name the directory of a bundle, such as e2e/golden/mha" : `did you mean ${near}?`,
   });
+}
