@@ -50,7 +50,7 @@ export function compareRow(row, results = readResults()) {
   const configsDir = join(root, "configs");
   const job = loadJob(join(root, baseJob), overridesOf(row), { configsDir, base: root });
   const chip = parseChip(readFileSync(join(configsDir, "chips/v5e.yaml"), "utf8"), "configs/chips/v5e.yaml");
-  const analysis = analyse(compileJob(job, { verify: false }), chip, "bf16", "plain");
+  const analysis = analyse(compileJob(job, { verify: false }), { chip, torus: parseTorus(row.slice) }, "bf16", "plain");
   const { program, memory, writtenAt } = analysis;
   const hash = createHash("sha256").update(textForDigest(program.chip)).digest("hex").slice(0, 16);
   const xla = results.rows[row.name];
@@ -113,7 +113,6 @@ export function table(all) {
     "",
     `All: ${summary(rows)}. Derived: ${summary(rows.filter(({ row }) => row.use === "derived"))}.`,
     `Checked: ${summary(rows.filter(({ row }) => row.use === "checked"))}.`,
-    `Open: ${summary(rows.filter(({ row }) => row.use === "open"))}.`,
     "",
     `Times of kernels, ours divided by the estimate of the compiler, over the programs of ${timed.length} rows:`,
     "",

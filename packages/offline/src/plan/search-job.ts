@@ -102,7 +102,7 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
   ];
 
   const time = (resolved: ResolvedJob, count: number): { seconds: number; hbmBytes: number } => {
-    const analysis = analyse(compileJob(withLayers(resolved, count), { verify: false }), machine.chip, compute, job.attention);
+    const analysis = analyse(compileJob(withLayers(resolved, count), { verify: false }), machine, compute, job.attention);
     return { seconds: simulateAnalysed(analysis, machine).stepSeconds, hbmBytes: analysis.memory.peakBytes };
   };
   // A lower bound for every plan: the flops of the model at the peak of all chips, and its states split as far as the ZeRO stage allows.
