@@ -222,6 +222,7 @@ export const commandTree: CommandSpec = {
           completes: "file",
           access: "write",
         },
+        { flags: "--memory", description: "only memory and collectives, in seconds: the compiler stops before it generates kernels" },
         { flags: "--install", description: "install the compiler (1.1 GB), or repair it; asks whether you agree to its licence" },
         { flags: "--yes", description: "with --install: agree without a question" },
       ],
@@ -229,6 +230,7 @@ export const commandTree: CommandSpec = {
         "lapidary compile --install",
         "lapidary compile configs/jobs/nano16.yaml",
         "lapidary compile configs/jobs/nano16.yaml --text chip --json",
+        "lapidary compile configs/jobs/gemma-2b.yaml --memory",
       ],
       run: async (context, args) =>
         (await import("./commands/compile.js")).compileForTpu(context, {
@@ -237,6 +239,7 @@ export const commandTree: CommandSpec = {
           chip: args.text("chip"),
           text: args.text("text"),
           hlo: args.text("hlo"),
+          memory: args.flag("memory"),
           install: args.flag("install"),
           yes: args.flag("yes"),
         }),

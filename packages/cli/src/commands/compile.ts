@@ -17,6 +17,8 @@ export interface CompileRequest {
   readonly text: string | undefined;
   /** The output file for the optimized program. */
   readonly hlo: string | undefined;
+  /** Only memory and collectives: the compiler stops before it generates kernels. */
+  readonly memory: boolean;
   readonly install: boolean;
   /** The user agrees to the licence, without a question. */
   readonly yes: boolean;
@@ -39,10 +41,17 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
   for (const warning of exportedAttention(job)) console.warn(warning);
   const hlo = request.hlo === undefined ? undefined : resolve(cwd, request.hlo);
   if (hlo !== undefined) checkOutput({ kind: "file", path: hlo, what: "the optimized program" });
+  if (hlo !== undefined && request.memory)
+    throw new LapidaryError({
+      code: "LAP_CLI_ARGUMENT",
+      message: "--memory stops the compiler before there is a program for --hlo",
+      location: "lapidary compile",
+      remedy: "give only one of the two options",
+    });
   const text = request.text === "chip" ? "chip" : "whole";
   const reporter = consoleReporter(console);
   try {
-    const step = await compileStep({ job, chip: request.chip, text, hlo, env }, context, clock, reporter);
+    const step = await compileStep({ job, chip: request.chip, text, hlo, memory: request.memory, env }, context, clock, reporter);
     reporter.end();
     console.result(step.report, () => tpuCompilerText(step, console.paint));
     if (step.report.fits) return ExitCode.done;

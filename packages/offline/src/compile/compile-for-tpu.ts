@@ -24,6 +24,8 @@ export interface TpuCompileOptions {
   readonly text: "whole" | "chip";
   /** The output file for the optimized program; absolute. */
   readonly hlo: string | undefined;
+  /** Only memory and collectives: the compiler stops before it generates kernels, and the report has no cycles. */
+  readonly memory: boolean;
   /** Variables of the process of the compiler. */
   readonly env: NodeJS.ProcessEnv;
 }
@@ -34,7 +36,7 @@ export interface TpuCompileOptions {
  * @throws LAP_CHIP_UNKNOWN, LAP_TPU_NOT_INSTALLED, LAP_TPU_DAMAGED, LAP_TPU_TOPOLOGY, LAP_TPU_COMPILE
  */
 export async function compileForTpu(
-  { job, chip: given, text, hlo, env }: TpuCompileOptions,
+  { job, chip: given, text, hlo, memory, env }: TpuCompileOptions,
   { root }: Pick<Directories, "root">,
   clock: Clock,
   reporter: Pick<Reporter, "progress">,
@@ -49,7 +51,7 @@ export async function compileForTpu(
   const startedAt = clock.monotonic();
   const onProgress = (what: string): void =>
     reporter.progress(`compile ${what.replace(/: \d+ s$/, "")}`, () => `${Math.round((clock.monotonic() - startedAt) / 1000)} s`);
-  const result = await runTpuCompiler({ python, files, chip, text, hlo, env, onProgress });
+  const result = await runTpuCompiler({ python, files, chip, text, hlo, memory, env, onProgress });
   const planFits = [...subject.simulations.values()].every(({ memory, machine }) => memory.peakBytes <= usableHbm(machine.chip));
   return { ...result, planFits };
 }
