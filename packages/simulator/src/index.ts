@@ -2,6 +2,7 @@ export { type ChipSpec, calibrationWarning, parseChip, usableHbm } from "./chip/
 export type { AttentionForm } from "./cost/attention.js";
 export { type ComputeDtype, storedBytes } from "./cost/storage.js";
 export type { Machine } from "./machine.js";
+export { exportedMemoryError } from "./exported/exported-memory.js";
 export { planHtml } from "./html/plan-html.js";
 export { isCollective } from "./network/transfer.js";
 export { type KernelReport, type PlanReport, planReport } from "./result/plan-report.js";

@@ -13,6 +13,9 @@ import { WrittenValues } from "./written-values.js";
  */
 export const exportedStreamShare = 0.5;
 
+/** Largest error of the peak of `exportedMemory` in the compiled jobs of `tools/calibrate/xla`, as a share of the compiler's peak. */
+export const exportedMemoryError = 0.1;
+
 /** A memory plan, and the values in the order whose positions are its steps. */
 export interface OrderedMemory {
   readonly plan: MemoryPlan;
