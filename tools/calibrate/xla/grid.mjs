@@ -79,6 +79,13 @@ export const grid = [
   row(["l1-both-z1-full-8k", "checked"], [smallLlama(1), "{data: 2, model: 2}"], ["2x2", 1], [1, "full"], [2, 8192]),
   row(["s1-seq-z2-none-8k", "derived"], [narrowDecoder(1), "{model: 4}"], ["2x2", 1], [2, "none"], [1, 8192], sequenceParallel),
   row(["2b18-data-z3-full", "derived"], [twoB(18), "{data: 16}"], ["4x4", 1], [3, "full"], [16, 2048]),
+  row(["2b2-pods-z3-full", "checked"], [twoB(2), "{pod: 2, data: 4}"], ["2x2", 2], [3, "full"], [8, 2048]),
+  row(["s2-square-z2-none", "checked"], [narrowDecoder(2), "{data: 16}"], ["4x4", 1], [2, "none"], [16, 2048]),
+  row(["l2-square-z3-dots", "checked"], [smallLlama(2), "{data: 16}"], ["4x4", 1], [3, "dots"], [32, 2048]),
+  row(["g2-both-z3-full", "checked"], [smallGemma2(2), "{data: 2, model: 2}"], ["2x2", 1], [3, "full"], [4, 2048]),
+  row(["7b1-data-z3-dots", "checked"], [sevenB(1), "{data: 8}"], ["2x4", 1], [3, "dots"], [8, 2048]),
+  row(["d1-data-z3-none-8k", "checked"], [wideDecoder(1), "{data: 8}"], ["2x4", 1], [3, "none"], [8, 8192]),
+  row(["l2-both-z3-none", "checked"], [smallLlama(2), "{data: 4, model: 2}"], ["2x4", 1], [3, "none"], [16, 2048]),
 ];
 
 /** Overrides of a job file for a row. @param {GridRow} row */
