@@ -8,7 +8,10 @@ describe("the text of whether a step fits", () => {
 
   it("near the limit, a plan with a known error says that the step may not fit", () => {
     strictEqual(text(90, 0.1), "fits, within 10.0 % of what the TPU compiler needs");
-    strictEqual(text(91, 0.1), "may not fit: the plan is within 10.0 % of what the TPU compiler needs. `lapidary compile --memory` decides");
+    strictEqual(
+      text(91, 0.1),
+      "may not fit: the plan is within 10.0 % of what the TPU compiler needs. `lapidary compile --memory` decides",
+    );
     strictEqual(text(101, 0.1), "does not fit");
     strictEqual(text(100, null), "fits");
   });

@@ -6,7 +6,7 @@
  *     npm run calibrate -- --xla --compile --kernels    the same with kernels: minutes a row
  *     npm run calibrate -- --xla --write      also write the table to docs/simulator.md
  *
- * Needs a build, and `--compile` needs `lapidary compile --install`. 
+ * Needs a build, and `--compile` needs `lapidary compile --install`.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -71,12 +71,29 @@ function compileRow({ row, program }, withKernels) {
   const directory = mkdtempSync(join(tmpdir(), "lapidary-grid-"));
   const hlo = join(directory, "step.hlo");
   try {
-    const args = ["lapidary", "compile", baseJob, ...overridesOf(row), "--chip", "v5e", "--text", "chip", "--json", ...(withKernels ? ["--hlo", hlo] : ["--memory"])];
+    const args = [
+      "lapidary",
+      "compile",
+      baseJob,
+      ...overridesOf(row),
+      "--chip",
+      "v5e",
+      "--text",
+      "chip",
+      "--json",
+      ...(withKernels ? ["--hlo", hlo] : ["--memory"]),
+    ];
     const { status, stdout, stderr } = spawnSync("npx", args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 28 });
     // Exit code 4: the compiler says that the program does not fit.
     if (status !== 0 && status !== 4) throw new Error(`${row.name}: ${stderr}`);
     const { hbm_bytes, fits, compiler } = JSON.parse(stdout);
-    return { program, peak: hbm_bytes.peak, fits, compiler, ...(fits && withKernels ? { kernels: readKernels(readFileSync(hlo, "utf8")) } : {}) };
+    return {
+      program,
+      peak: hbm_bytes.peak,
+      fits,
+      compiler,
+      ...(fits && withKernels ? { kernels: readKernels(readFileSync(hlo, "utf8")) } : {}),
+    };
   } finally {
     rmSync(directory, { recursive: true });
   }

@@ -194,7 +194,11 @@ describe("chunks of the loss in the text", () => {
       [x, `${first}#0`, `${second}#0`],
     );
     strictEqual(lines.filter((line) => line.includes("dot_general") && line.includes(", %v0,")).length, 3);
-    deepStrictEqual(lines.filter((line) => line.includes("stablehlo.select")), [], "the global module has no numbers that chips would exchange");
+    deepStrictEqual(
+      lines.filter((line) => line.includes("stablehlo.select")),
+      [],
+      "the global module has no numbers that chips would exchange",
+    );
   });
 
   it("in the per-device module, each chunk but the first depends on a number of the matmul of the chunk before", () => {
