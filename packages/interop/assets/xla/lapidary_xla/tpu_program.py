@@ -38,7 +38,7 @@ def tpu_collectives(text: str, mesh: Mesh, slices: int) -> list[dict]:
 def tpu_memory(assignment: str) -> dict[str, int]:
     """
     The HBM of one chip by the compiler's `buffer-assignment.txt`, in bytes: `{"arguments", "outputs", "aliased", "temporary"}`. Allocations with a color
-    are in other memories of the chip.
+    are in other memories of the chip, and values of a thread are in no allocation of HBM.
     """
     sums = {"arguments": 0, "outputs": 0, "aliased": 0, "temporary": 0}
     for size, kind in re.findall(r"^allocation \d+: size (\d+), (?!color)(?:page \d+, )?(.*)", assignment, re.MULTILINE):
@@ -49,7 +49,7 @@ def tpu_memory(assignment: str) -> dict[str, int]:
             sums["outputs"] += int(size)
         if is_argument and is_output:
             sums["aliased"] += int(size)
-        if not is_argument and not is_output:
+        if kind.startswith("preallocated-temp"):
             sums["temporary"] += int(size)
     return sums
 
