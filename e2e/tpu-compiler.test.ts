@@ -45,6 +45,20 @@ describe("Google's TPU compiler", function () {
     }
   });
 
+  it("with --memory, the compiler stops early and needs the same memory and collectives", async () => {
+    const subject = [nano16, "train.batch=512", "--text", "chip"] as const;
+    const early = await compileJob(...subject, "--memory");
+    const full = await compileJob(...subject);
+    assert.deepEqual(early.cycles, []);
+    assert.ok(full.cycles.length > 0);
+    assert.deepEqual(early.collectives, full.collectives);
+    assert.ok(Math.abs(early.hbm_bytes.peak / full.hbm_bytes.peak - 1) < 0.02, `${early.hbm_bytes.peak} and ${full.hbm_bytes.peak} bytes`);
+    // An answer with cycles is also one about memory.
+    assert.deepEqual(await compileJob(...subject, "--memory"), full);
+    const { code, stdout } = await home.run("compile", ...subject, "--memory", "--hlo", "early.hlo", "--json");
+    assert.deepEqual([code, (JSON.parse(stdout) as { error: { code: string } }).error.code], [2, "LAP_CLI_ARGUMENT"]);
+  });
+
   it("the second answer comes from the cache, also for the export of the job, which needs no node", async () => {
     const report = await compileJob(nano16);
     const again = await home.run("compile", nano16, "--json");

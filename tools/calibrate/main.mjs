@@ -45,7 +45,8 @@ const chipV4 = parseChip(readFileSync(join(configsDir, "chips/v4.yaml"), "utf8")
 function compiled(run, on) {
   const job = loadJob(join(configsDir, "jobs/published", `${run.job}.yaml`), [`pods=${run.pods}`], { configsDir, base: root });
   process.stderr.write(`compile ${run.job} for ${run.pods} pods\n`);
-  return { ...run, torus: parseTorus(job.slice), analysis: analyse(compileJob(job, { verify: false }), on, "bf16") };
+  const torus = parseTorus(job.slice);
+  return { ...run, torus, analysis: analyse(compileJob(job, { verify: false }), { chip: on, torus }, "bf16") };
 }
 const runs = measured.runs.map((run) => compiled(run, chip));
 const runsV4 = measured.v4.runs.map((run) => compiled(run, chipV4));

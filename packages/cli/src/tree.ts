@@ -230,6 +230,7 @@ export const commandTree: CommandSpec = {
           completes: "file",
           access: "write",
         },
+        { flags: "--memory", description: "only memory and collectives, in seconds: the compiler stops before it generates kernels" },
         { flags: "--install", description: "install the compiler (1.1 GB), or repair it; asks whether you agree to its licence" },
         { flags: "--yes", description: "with --install: agree without a question" },
       ],
@@ -239,6 +240,7 @@ export const commandTree: CommandSpec = {
         "lapidary compile configs/jobs/nano16.yaml --html compiled.html",
         "lapidary compile configs/jobs/nano16.yaml --text chip --json",
         "lapidary compile e2e/golden/stablehlo/mlp_explicit8/step.mlir",
+        "lapidary compile configs/jobs/gemma-2b.yaml --memory",
       ],
       run: async (context, args) =>
         (await import("./commands/compile.js")).compileForTpu(context, {
@@ -248,6 +250,7 @@ export const commandTree: CommandSpec = {
           text: args.text("text"),
           hlo: args.text("hlo"),
           html: args.text("html"),
+          memory: args.flag("memory"),
           install: args.flag("install"),
           yes: args.flag("yes"),
         }),

@@ -15,6 +15,7 @@ import {
   type WeightShards,
 } from "@lapidary/offline/plan";
 import { counted, formatBytes, formatCount, textTable } from "@lapidary/std";
+import { fitText } from "./fit-text.js";
 import type { Paint } from "./paint.js";
 
 /** The advice for a plan that does not fit. */
@@ -72,7 +73,7 @@ export function reportTables(report: PlanReport, misfit: readonly string[], pain
         kind,
         gigabytes(report.hbm_bytes[kind]),
       ]),
-      ["peak of all together", `${gigabytes(report.hbm_bytes.peak)} ${report.fits ? paint.green("fits") : paint.red("does not fit")}`],
+      ["peak of all together", `${gigabytes(report.hbm_bytes.peak)} ${fitText(report, paint)}`],
     ]),
     ...misfit,
     "",

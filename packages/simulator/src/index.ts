@@ -3,6 +3,7 @@ export type { AttentionForm } from "./cost/attention.js";
 export { type ComputeDtype, storedBytes } from "./cost/storage.js";
 export type { Machine } from "./machine.js";
 export { htmlDocument, htmlFacts, htmlTable } from "./html/document.js";
+export { exportedMemoryError } from "./exported/exported-memory.js";
 export { planHtml } from "./html/plan-html.js";
 export { escapeHtml } from "./html/svg.js";
 export { isCollective } from "./network/transfer.js";

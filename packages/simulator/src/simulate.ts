@@ -2,7 +2,7 @@ import { ensure } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
 import type { MemoryPlan, Program } from "@lapidary/compiler";
 import type { Value, ValueId } from "@lapidary/ir";
-import { type ChipSpec, usableHbm } from "./chip/chip-spec.js";
+import { usableHbm } from "./chip/chip-spec.js";
 import type { AttentionForm } from "./cost/attention.js";
 import { fuse } from "./cost/fusion.js";
 import { type KernelCost, type KernelWork, kernelCost, kernelWork } from "./cost/kernel-cost.js";
@@ -60,14 +60,19 @@ export interface Simulation extends Pick<Analysis, "program" | "compute" | "atte
   readonly stepSeconds: number;
 }
 
-export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype, attention: AttentionForm = "flash"): Analysis {
+export function analyse(
+  program: Program,
+  { chip, torus }: Pick<Machine, "chip" | "torus">,
+  compute: ComputeDtype,
+  attention: AttentionForm = "flash",
+): Analysis {
   const fusion = fuse(program.chip, program.schedule.order, attention);
   const offloaded = offloadedValues(program);
   const bytes = attention === "plain" ? exportedBytes(program.chip, compute) : (value: Value) => storedBytes(value, compute);
   // Plain attention is that of the exported step, which XLA compiles.
   const { plan, order } =
     attention === "plain"
-      ? exportedMemory(program, compute, usableHbm(chip))
+      ? exportedMemory(program, { compute, limit: usableHbm(chip), torus })
       : { plan: memoryOfChip(program, fusion, compute, offloaded), order: program.schedule.order };
   return {
     program,
@@ -90,7 +95,7 @@ export function analyse(program: Program, chip: ChipSpec, compute: ComputeDtype,
  * @throws LapidaryError if the program's mesh does not fit the machine
  */
 export function simulate(program: Program, machine: Machine, options: SimulateOptions = {}): Simulation {
-  const analysis = analyse(program, machine.chip, options.compute ?? "bf16", options.attention);
+  const analysis = analyse(program, machine, options.compute ?? "bf16", options.attention);
   return simulateAnalysed(options.flops === undefined ? analysis : { ...analysis, flops: options.flops }, machine, options.faults);
 }
 

@@ -52,6 +52,8 @@ export interface TpuRun {
   readonly text: ModuleForm;
   /** Compiles even if there is an earlier result, and writes the optimized program to this absolute path. */
   readonly hlo: string | undefined;
+  /** Stops the compiler once memory is assigned; `cycles` of the report is then empty, if there is no earlier result with cycles. */
+  readonly memory: boolean;
   readonly env: NodeJS.ProcessEnv;
   /** Receives what the compiler is doing. */
   readonly onProgress: (text: string) => void;
@@ -70,8 +72,9 @@ export async function runTpuCompiler(run: TpuRun): Promise<TpuResult> {
       await writeFile(join(directory, name), text);
     }
     const hlo = run.hlo === undefined ? [] : ["--hlo", run.hlo];
+    const memory = run.memory ? ["--memory"] : [];
     const { report, does_not_fit } = outputSchema.parse(
-      JSON.parse(await runScript([tpuScript(), directory, "--chip", run.chip, "--text", run.text, ...hlo], run)),
+      JSON.parse(await runScript([tpuScript(), directory, "--chip", run.chip, "--text", run.text, ...hlo, ...memory], run)),
     );
     return { report, short: does_not_fit ?? undefined };
   } finally {

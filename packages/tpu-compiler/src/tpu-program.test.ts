@@ -279,3 +279,26 @@ print(json.dumps(found.stderr.strip() if found.returncode else None))`,
     }
   });
 });
+
+describe("the reader of the compiler's memory", () => {
+  /** `buffer-assignment.txt` of libtpu, shortened. */
+  const assignment = `BufferAssignment:
+allocation 0: size 1000, page 0, parameter 0, shape |f32[250]| at ShapeIndex {}, maybe-live-out:
+ value: <1 param.0 @0> (size=1000,offset=0): f32[250]{0:T(256)}
+allocation 1: size 200, page 0, parameter 1, shape |s32[50]| at ShapeIndex {}:
+ value: <2 param.1 @0> (size=200,offset=0): s32[50]{0:T(128)}
+allocation 2: size 64, page 0, output shape is |(f32[250], f32[])|, maybe-live-out:
+ value: <3 tuple.1 @0> (size=64,offset=0): (f32[250]{0}, f32[]{:T(128)})
+allocation 3: size 512, page 0, thread-local:
+ value: <4 add.1 @0> (size=512,offset=0): f32[]{:T(128)}
+allocation 4: size 124, color 2, page 0, preallocated-temp:
+ value: <5 fusion.1 @0> (size=124,offset=0): u32[]{:S(2)}
+allocation 5: size 7000, page 0, preallocated-temp:
+ value: <6 fusion.2 @0> (size=4000,offset=0): f32[1000]{0:T(1024)}
+`;
+
+  it("HBM is arguments, outputs and temporaries; other memories of the chip do not count", () => {
+    const memory = runPython("from lapidary_xla.tpu_program import tpu_memory\nprint(json.dumps(tpu_memory(given)))", assignment);
+    deepStrictEqual(memory, { arguments: 1200, outputs: 1064, aliased: 1000, temporary: 7000 });
+  });
+});

@@ -2,10 +2,11 @@
  * Compares the memory and the kernels of the exported step with Google's TPU compiler, over the grid of `grid.mjs`.
  *
  *     npm run calibrate -- --xla              print the table from the stored results of the compiler
- *     npm run calibrate -- --xla --compile    first compile the rows without a result, or whose program has changed
+ *     npm run calibrate -- --xla --compile    first compile the rows without a result, or whose program has changed: memory only, seconds a row
+ *     npm run calibrate -- --xla --compile --kernels    the same with kernels: minutes a row
  *     npm run calibrate -- --xla --write      also write the table to docs/simulator.md
  *
- * Needs a build, and `--compile` needs `lapidary compile --install`. A row takes one to three minutes of a core.
+ * Needs a build, and `--compile` needs `lapidary compile --install`.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -27,7 +28,7 @@ const baseJob = "configs/jobs/gemma-2b.yaml";
 const resultsFile = join(here, "results.json");
 
 /** @typedef {import("./kernels.mjs").XlaKernel} XlaKernel */
-/** @typedef {{ program: string, peak: number, fits: boolean, kernels?: readonly XlaKernel[] }} XlaResult `kernels` if the program is compiled with `--hlo` */
+/** @typedef {{ program: string, peak: number, fits: boolean, kernels?: readonly XlaKernel[] }} XlaResult `kernels` if the program is compiled with `--kernels` */
 /** @typedef {import("./kernel-times.mjs").ClassRatio} ClassRatio */
 /** @typedef {{ row: import("./grid.mjs").GridRow, plan: number, planFits: boolean, program: string, xla: XlaResult | undefined, kernels: readonly ClassRatio[] }} Compared */
 /** @typedef {{ compiler: string, rows: Record<string, XlaResult> }} Results */
@@ -50,7 +51,7 @@ export function compareRow(row, results = readResults()) {
   const configsDir = join(root, "configs");
   const job = loadJob(join(root, baseJob), overridesOf(row), { configsDir, base: root });
   const chip = parseChip(readFileSync(join(configsDir, "chips/v5e.yaml"), "utf8"), "configs/chips/v5e.yaml");
-  const analysis = analyse(compileJob(job, { verify: false }), chip, "bf16", "plain");
+  const analysis = analyse(compileJob(job, { verify: false }), { chip, torus: parseTorus(row.slice) }, "bf16", "plain");
   const { program, memory, writtenAt } = analysis;
   const hash = createHash("sha256").update(textForDigest(program.chip)).digest("hex").slice(0, 16);
   const xla = results.rows[row.name];
@@ -64,18 +65,35 @@ export function compareRow(row, results = readResults()) {
   return { row, plan: memory.peakBytes, planFits: memory.peakBytes <= usableHbm(chip), program: hash, xla, kernels: kernels() };
 }
 
-/** Compiles the program of a row. @param {Compared} compared @returns {XlaResult & { compiler: string }} */
-function compileRow({ row, program }) {
+/** Compiles the program of a row. @param {Compared} compared @param {boolean} withKernels @returns {XlaResult & { compiler: string }} */
+function compileRow({ row, program }, withKernels) {
   process.stderr.write(`compile ${row.name}\n`);
   const directory = mkdtempSync(join(tmpdir(), "lapidary-grid-"));
   const hlo = join(directory, "step.hlo");
   try {
-    const args = ["lapidary", "compile", baseJob, ...overridesOf(row), "--chip", "v5e", "--text", "chip", "--hlo", hlo, "--json"];
+    const args = [
+      "lapidary",
+      "compile",
+      baseJob,
+      ...overridesOf(row),
+      "--chip",
+      "v5e",
+      "--text",
+      "chip",
+      "--json",
+      ...(withKernels ? ["--hlo", hlo] : ["--memory"]),
+    ];
     const { status, stdout, stderr } = spawnSync("npx", args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 28 });
     // Exit code 4: the compiler says that the program does not fit.
     if (status !== 0 && status !== 4) throw new Error(`${row.name}: ${stderr}`);
     const { hbm_bytes, fits, compiler } = JSON.parse(stdout);
-    return { program, peak: hbm_bytes.peak, fits, compiler, ...(fits ? { kernels: readKernels(readFileSync(hlo, "utf8")) } : {}) };
+    return {
+      program,
+      peak: hbm_bytes.peak,
+      fits,
+      compiler,
+      ...(fits && withKernels ? { kernels: readKernels(readFileSync(hlo, "utf8")) } : {}),
+    };
   } finally {
     rmSync(directory, { recursive: true });
   }
@@ -113,7 +131,6 @@ export function table(all) {
     "",
     `All: ${summary(rows)}. Derived: ${summary(rows.filter(({ row }) => row.use === "derived"))}.`,
     `Checked: ${summary(rows.filter(({ row }) => row.use === "checked"))}.`,
-    `Open: ${summary(rows.filter(({ row }) => row.use === "open"))}.`,
     "",
     `Times of kernels, ours divided by the estimate of the compiler, over the programs of ${timed.length} rows:`,
     "",
@@ -121,8 +138,8 @@ export function table(all) {
     "",
     `For an exported step with plain attention, expect the compiler's peak within ${(100 * Math.max(0, ...rows.map((each) => Math.abs(errorOf(each))))).toFixed(0)} % of the plan for jobs like these rows.`,
     wrong.length === 0
-      ? "If the plan is within a tenth of the limit, run `lapidary compile --text chip` before you rely on it."
-      : `The plan says "fits" for ${wrong.length} rows that do not fit: run \`lapidary compile --text chip\` before you rely on it.`,
+      ? "If the plan is within a tenth of the limit, run `lapidary compile --text chip --memory` before you rely on it."
+      : `The plan says "fits" for ${wrong.length} rows that do not fit: run \`lapidary compile --text chip --memory\` before you rely on it.`,
   ].join("\n");
 }
 
@@ -132,7 +149,7 @@ export function compareGrid(flags) {
   const compared = grid.map((row) => {
     const first = compareRow(row, results);
     if (!flags.includes("--compile") || first.xla?.program === first.program) return first;
-    const { compiler, ...result } = compileRow(first);
+    const { compiler, ...result } = compileRow(first, flags.includes("--kernels"));
     results.compiler = compiler;
     results.rows[row.name] = result;
     writeResults(results);

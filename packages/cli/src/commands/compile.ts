@@ -26,6 +26,8 @@ export interface CompileRequest {
   readonly hlo: string | undefined;
   /** The output file for the comparison as a page. */
   readonly html: string | undefined;
+  /** Only memory and collectives: the compiler stops before it generates kernels. */
+  readonly memory: boolean;
   readonly install: boolean;
   /** The user agrees to the licence, without a question. */
   readonly yes: boolean;
@@ -49,12 +51,19 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
   for (const warning of job === undefined ? [] : exportedAttention(job)) console.warn(warning);
   const hlo = request.hlo === undefined ? undefined : resolve(cwd, request.hlo);
   if (hlo !== undefined) checkOutput({ kind: "file", path: hlo, what: "the optimized program" });
+  if (hlo !== undefined && request.memory)
+    throw new LapidaryError({
+      code: "LAP_CLI_ARGUMENT",
+      message: "--memory stops the compiler before there is a program for --hlo",
+      location: "lapidary compile",
+      remedy: "give only one of the two options",
+    });
   const page = request.html === undefined ? undefined : resolve(cwd, request.html);
   if (page !== undefined) checkOutput({ kind: "file", path: page, what: "the page" });
   const text = request.text === "chip" ? "chip" : "whole";
   const reporter = consoleReporter(console);
   try {
-    const more = { chip, text, hlo, env } as const;
+    const more = { chip, text, hlo, memory: request.memory, env } as const;
     const step = await (job === undefined
       ? compileStepForTpu({ file, words, ...more }, context, clock, reporter)
       : compileStep({ job, ...more }, context, clock, reporter));

@@ -48,6 +48,8 @@ export interface MemoryView {
   readonly fused: readonly boolean[];
   /** Values that have no buffer between two steps, because the host stores them: after `after` and before `reload`. */
   readonly offloaded?: ReadonlyMap<ValueId, { readonly after: number; readonly reload: number }>;
+  /** The operands into whose buffer the chip can write a value. It does if the sizes are equal and no later step reads the operand. */
+  readonly overwrites?: (value: Value) => readonly ValueId[];
   /** Buffers that the compiler of the chip adds to those of the values: copies, and working memory of collectives. */
   readonly added?: readonly AddedBuffer[];
 }
@@ -81,11 +83,13 @@ class Lifetimes {
   /** By value, its position in the schedule. */
   readonly #step: ReadonlyMap<ValueId, number>;
   /** By value, the last step that reads it; the number of steps if it is an output, −1 if nothing reads it. */
-  readonly #lastRead: readonly number[];
+  readonly #lastRead: number[];
   /** By region, its last step. */
   readonly #regionEnds: ReadonlyMap<number, number>;
   /** By yield, its carry; by value of the next iteration that is written into the buffer of a carry, that carry. */
   readonly #inCarry = new Map<ValueId, ValueId>();
+  /** By value that is written into the buffer of an operand, the value that has this buffer. */
+  readonly #overwritten = new Map<ValueId, ValueId>();
   /** By parameter, the value with the buffer of its next state. */
   readonly #donatedTo: ReadonlyMap<ValueId, ValueId>;
   /** Classes of next states: those of the parameters that they replace. */
@@ -102,6 +106,7 @@ class Lifetimes {
     this.#lastRead = this.#findLastReads();
     for (const value of graph.values) if (value.op === "yield") this.#findInPlace(value);
     this.#donatedTo = this.#findDonations();
+    for (const id of schedule.order) this.#overwriteOperand(this.#valueOf(id));
     this.#nextStates = new Map(
       [...this.#donatedTo].map(([state, next]) => {
         const { role } = this.#valueOf(state);
@@ -142,6 +147,21 @@ class Lifetimes {
     const isOfBody = next.scope.region?.id === scope.region?.id && next.op !== "carry" && next.inputs.includes(carry.id);
     const readLater = (this.#lastRead[carry.id] ?? -1) > ensure(this.#step.get(next.id), "step");
     if (isUpdate && isOfBody && !readLater && !this.#isView(next) && !this.#inCarry.has(next.id)) this.#inCarry.set(next.id, carry.id);
+  }
+
+  /** Writes a value into the buffer of an operand, and extends the lifetime of this buffer. States keep their buffers. */
+  #overwriteOperand(value: Value): void {
+    const isNextState = [...this.#donatedTo.values()].includes(value.id);
+    if (this.view.overwrites === undefined || isNextState || this.#isView(value)) return;
+    const at = ensure(this.#step.get(value.id), "step");
+    const bytes = this.view.bytes(value);
+    for (const operand of this.view.overwrites(value)) {
+      const owner = this.#valueOf(this.#storage(operand));
+      if (owner.op === "parameter" || this.#lastRead[owner.id] !== at || this.view.bytes(owner) !== bytes) continue;
+      this.#overwritten.set(value.id, owner.id);
+      this.#lastRead[owner.id] = Math.max(at, this.#lastRead[value.id] ?? at);
+      return;
+    }
   }
 
   /** The next state reuses the buffer of the current state if no later step reads the current state. */
@@ -201,14 +221,14 @@ class Lifetimes {
   }
 
   #isView(value: Value): boolean {
-    return value.op === "reshape" || this.view.fused[value.id] === true || this.#inCarry.has(value.id);
+    return value.op === "reshape" || this.view.fused[value.id] === true || this.#inCarry.has(value.id) || this.#overwritten.has(value.id);
   }
 
   /** The value in whose buffer `id` is stored. */
   #storage(id: ValueId): ValueId {
     const value = this.#valueOf(id);
     if (value.op === "reshape") return this.#storage(ensure(value.inputs[0], "operand"));
-    return this.#inCarry.get(id) ?? id;
+    return this.#inCarry.get(id) ?? this.#overwritten.get(id) ?? id;
   }
 
   #valueOf(id: ValueId): Value {

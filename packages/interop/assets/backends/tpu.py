@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """
-    python tpu.py DIRECTORY --chip v5e [--text whole|chip] [--hlo FILE]
+    python tpu.py DIRECTORY --chip v5e [--text whole|chip] [--hlo FILE | --memory]
 
 Compiles the modules of a directory, as `run.py --compile` does in an export. Runs in the environment that has the compiler.
 JSON on stdout: `report` (`lapidary_xla/tpu_report.py`), and `does_not_fit` (`lapidary_xla/tpu_compiler.py`) or null.
@@ -26,11 +26,12 @@ def main() -> int:
     parser.add_argument("--chip", required=True)
     parser.add_argument("--text", choices=["whole", "chip"], default="whole")
     parser.add_argument("--hlo", type=Path)
+    parser.add_argument("--memory", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         bundle = read_bundle(options.directory)
-        report, short = compile_export(options.directory, bundle, chip=options.chip, text=options.text, hlo=options.hlo, python=Path(sys.executable))
+        report, short = compile_export(options.directory, bundle, chip=options.chip, text=options.text, hlo=options.hlo, memory=options.memory, python=Path(sys.executable))
     except Failure as failure:
         failure.report()
         return failure.exit_code

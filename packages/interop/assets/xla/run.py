@@ -32,7 +32,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--steps", type=_count, metavar="K", help="number of steps to run (default: to the end of the job)")
     parser.add_argument("--check", action="store_true", help="verify modules and files, then stop")
     parser.add_argument("--json", action="store_true", help="print one JSON object per step, with all metrics")
-    parser.add_argument("--memory", action="store_true", help="print XLA's memory plan for one device as JSON")
+    parser.add_argument("--memory", action="store_true", help="print XLA's memory plan for one device as JSON; with --compile: only memory and collectives, in seconds")
     parser.add_argument("--synthetic", action="store_true", help="random tokens instead of the job's data")
     parser.add_argument("--any-jax", action="store_true", help="accept another version of JAX than the pinned one")
     parser.add_argument("--no-install", action="store_true", help="if JAX is missing, do not install it into a separate environment")

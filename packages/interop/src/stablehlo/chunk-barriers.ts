@@ -10,6 +10,10 @@ import type { OrderBarrier } from "./remat-barriers.js";
  *             └─► optimization_barrier ◄┘
  *                      └─► chunk 1, which adds to d weight
  *
+ * XLA removes barriers before it orders kernels, and the TPU compiler then computes the logits of all chunks first. In the per-device
+ * module, each chunk therefore also depends on the results of the chunk before it: it reads NaN if one number of them is NaN. In the
+ * global module, the chips would have to exchange these numbers.
+ *
  * Values that depend only on parameters of the model, such as a gathered weight, are read directly. Their copies would need memory.
  *
  * @returns the barrier of each chunk but the first, by the chunk's first value
@@ -22,18 +26,30 @@ export function findChunkBarriers(graph: Graph): Map<ValueId, OrderBarrier> {
   }
   const isDirect = dependsOnParamsOnly(graph);
   const barriers = new Map<ValueId, OrderBarrier>();
-  let before: Value | undefined;
+  let before: readonly Value[] | undefined;
   for (const members of chunks.values()) {
-    const [first, last] = [ensure(members[0], "first"), ensure(members.at(-1), "last")];
+    const first = ensure(members[0], "first");
     const ids = new Set(members.map(({ id }) => id));
     const operands = new Set(members.flatMap(({ inputs }) => inputs).filter((id) => id < first.id && isDirect[id] !== true));
     if (before !== undefined) {
-      operands.delete(before.id);
-      barriers.set(first.id, { operands: [...operands], trigger: before.id, members: ids });
+      const trigger = ensure(before.at(-1), "last");
+      operands.delete(trigger.id);
+      barriers.set(first.id, { operands: [...operands], trigger: trigger.id, awaited: matmulsForOthers(graph, before), members: ids });
     }
-    before = last;
+    before = members;
   }
   return barriers;
+}
+
+/** The matmuls of a chunk that no other matmul of the chunk needs: with all of them, the logits of the chunk are no longer needed. */
+function matmulsForOthers(graph: Graph, members: readonly Value[]): ValueId[] {
+  const needed = new Set<ValueId>();
+  const results: ValueId[] = [];
+  for (const { id, op, inputs } of [...members].reverse()) {
+    if (op === "dot_general" && !needed.has(id)) results.push(id);
+    if (op === "dot_general" || needed.has(id)) for (const input of inputs) needed.add(input);
+  }
+  return results;
 }
 
 /** Whether each value is an argument, or depends on no other values than params and constants. */

@@ -202,14 +202,38 @@ function writeRegion(graph: Graph, writer: Writer, region: Region, { names, writ
 function writeBarrier(
   graph: Graph,
   writer: Writer,
-  { operands, trigger }: OrderBarrier,
+  { operands, trigger, awaited = [] }: OrderBarrier,
   names: Map<ValueId, string>,
 ): ReadonlyMap<ValueId, string> {
   const all = trigger === undefined ? operands : [...operands, trigger];
+  const at = (id: ValueId): Value => ensure(graph.values[id], "operand");
   const list = all.map((id) => ensure(names.get(id), "operand"));
-  const types = all.map((id) => mlirType(ensure(graph.values[id], "operand").type));
+  const types = all.map((id) => mlirType(at(id).type));
   const name = writer.temporaries(all.length, `stablehlo.optimization_barrier ${list.join(", ")} : ${types.join(", ")}`);
   const result = (i: number): string => (all.length === 1 ? name : `${name}#${i}`);
   if (trigger !== undefined) names.set(trigger, result(operands.length));
-  return new Map(operands.map((id, i) => [id, result(i)]));
+  const areNumbers = graph.level === "chip" ? awaited.map((id) => writeIsNumber(writer, at(id), ensure(names.get(id), "awaited"))) : [];
+  const [first, ...others] = areNumbers;
+  if (first === undefined) return new Map(operands.map((id, i) => [id, result(i)]));
+  const areAllNumbers = others.reduce((a, b) => writer.temporary(`stablehlo.and ${a}, ${b} : tensor<i1>`), first);
+  return new Map(
+    operands.map((id, i) => {
+      const { type } = at(id);
+      if (type.dtype !== "f32") return [id, result(i)];
+      const text = mlirType(type);
+      const nan = writer.temporary(`stablehlo.constant dense<0x7FC00000> : ${text}`);
+      return [id, writer.temporary(`stablehlo.select ${areAllNumbers}, ${result(i)}, ${nan} : tensor<i1>, ${text}`)];
+    }),
+  );
+}
+
+/** Writes whether the first element of an array is a number and not NaN. */
+function writeIsNumber(writer: Writer, { type }: Value, name: string): string {
+  const one = { ...type, dims: type.dims.map(() => 1) };
+  const scalar = { ...type, dims: [] };
+  const range = type.dims.map(() => "0:1").join(", ");
+  const slice = writer.temporary(`stablehlo.slice ${name} [${range}] : (${mlirType(type)}) -> ${mlirType(one)}`);
+  const element = writer.temporary(`stablehlo.reshape ${slice} : (${mlirType(one)}) -> ${mlirType(scalar)}`);
+  const compared = `${mlirType(scalar)}, ${mlirType(scalar)}`;
+  return writer.temporary(`stablehlo.compare EQ, ${element}, ${element}, FLOAT : (${compared}) -> tensor<i1>`);
 }

@@ -7,6 +7,11 @@ export interface OrderBarrier {
   readonly operands: readonly ValueId[];
   /** The value after which the members are computed. Later values read it through the barrier too. */
   readonly trigger: ValueId | undefined;
+  /**
+   * Values of which one number decides whether the members read their operands or NaN, in the per-device module. XLA removes barriers before it orders
+   * kernels, but keeps this dependence.
+   */
+  readonly awaited?: readonly ValueId[];
   /** They read `operands` through the barrier. */
   readonly members: ReadonlySet<ValueId>;
 }

@@ -194,5 +194,24 @@ describe("chunks of the loss in the text", () => {
       [x, `${first}#0`, `${second}#0`],
     );
     strictEqual(lines.filter((line) => line.includes("dot_general") && line.includes(", %v0,")).length, 3);
+    deepStrictEqual(
+      lines.filter((line) => line.includes("stablehlo.select")),
+      [],
+      "the global module has no numbers that chips would exchange",
+    );
+  });
+
+  it("in the per-device module, each chunk but the first depends on a number of the matmul of the chunk before", () => {
+    const { global, chip } = compile(chunks(), { mesh, rules: {}, zero: { stage: 0, axes: [] } });
+    const text = perDeviceModule(chip, global);
+    const at = (pattern: RegExp): string[] => [...text.matchAll(pattern)].map((found) => found[1] ?? "");
+    const products = at(/(%v\d+) = stablehlo\.dot_general/g);
+    const elements = at(/stablehlo\.slice (%\w+(?:#1)?) \[0:1, 0:1\]/g);
+    // The first product goes through the barrier itself, the second through its sum with the first.
+    const [first] = at(/(%t\d+):2 = stablehlo\.optimization_barrier/g);
+    deepStrictEqual(elements, [`${ensure(first, "barrier")}#1`, products[1]]);
+    const selected = at(/(%t\d+) = stablehlo\.select %t\d+, %t\d+#0,/g);
+    deepStrictEqual(at(/slice (%t\d+) \[\d:\d, 0:4\]/g), selected);
+    strictEqual(selected.length, 2);
   });
 });

@@ -31,6 +31,8 @@ export interface TpuCompileOptions {
   readonly text: "whole" | "chip";
   /** The output file for the optimized program; absolute. */
   readonly hlo: string | undefined;
+  /** Only memory and collectives: the compiler stops before it generates kernels, and the report has no cycles. */
+  readonly memory: boolean;
   /** Variables of the process of the compiler. */
   readonly env: NodeJS.ProcessEnv;
 }
@@ -41,7 +43,7 @@ export interface TpuCompileOptions {
  * @throws LAP_CHIP_UNKNOWN, LAP_TPU_NOT_INSTALLED, LAP_TPU_DAMAGED, LAP_TPU_TOPOLOGY, LAP_TPU_COMPILE
  */
 export async function compileForTpu(
-  { job, chip: given, text, hlo, env }: TpuCompileOptions,
+  { job, chip: given, text, hlo, memory, env }: TpuCompileOptions,
   { root }: Pick<Directories, "root">,
   clock: Clock,
   reporter: Pick<Reporter, "progress">,
@@ -52,7 +54,7 @@ export async function compileForTpu(
   reporter.progress("partition and time the step");
   const program = compileJob(job, { verify: false });
   const subject = compileSubject(job, program, root, [chip]);
-  return compiled(subject, { python, chip, text, hlo, env }, clock, reporter);
+  return compiled(subject, { python, chip, text, hlo, memory, env }, clock, reporter);
 }
 
 export interface StepCompileOptions extends Omit<TpuCompileOptions, "job"> {
@@ -69,7 +71,7 @@ export interface StepCompileOptions extends Omit<TpuCompileOptions, "job"> {
  * @throws LAP_IMPORT_… and the errors of `compileForTpu`
  */
 export async function compileStepForTpu(
-  { file, words, chip: given, text, hlo, env }: StepCompileOptions,
+  { file, words, chip: given, text, hlo, memory, env }: StepCompileOptions,
   { root, cwd }: Directories,
   clock: Clock,
   reporter: Pick<Reporter, "progress">,
@@ -88,7 +90,7 @@ export async function compileStepForTpu(
     program: step.program,
     simulations: new Map([[machine.chip.name, simulation]]),
   };
-  const result = await compiled(subject, { python, chip: machine.chip.name, text, hlo, env }, clock, reporter);
+  const result = await compiled(subject, { python, chip: machine.chip.name, text, hlo, memory, env }, clock, reporter);
   return { ...result, warnings: step.warnings };
 }
 

@@ -30,7 +30,7 @@ export async function searchJob({ job, machine, read, budget, onProgress }: JobS
   const more = 2 * few;
 
   const time = (resolved: ResolvedJob, count: number): { seconds: number; hbmBytes: number } => {
-    const analysis = analyse(compileJob(withLayers(resolved, count), { verify: false }), machine.chip, compute, job.attention);
+    const analysis = analyse(compileJob(withLayers(resolved, count), { verify: false }), machine, compute, job.attention);
     return { seconds: simulateAnalysed(analysis, machine).stepSeconds, hbmBytes: analysis.memory.peakBytes };
   };
   const { flops, parameterBytes } = leastOf(job);

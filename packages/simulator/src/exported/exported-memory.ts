@@ -1,7 +1,10 @@
 import { type AddedBuffer, type MemoryPlan, type Program, type Schedule, planMemory } from "@lapidary/compiler";
+import { ensure } from "@lapidary/std";
 import { type Graph, type Value, type ValueId, bytesPerElement } from "@lapidary/ir";
+import { type Torus, chipCount, meshSize } from "@lapidary/topology";
 import type { ComputeDtype } from "../cost/storage.js";
 import { exportedSchedule } from "./exported-schedule.js";
+import { isReplacedByAllReduce } from "./replaced-collectives.js";
 import { WrittenValues } from "./written-values.js";
 
 /**
@@ -10,44 +13,60 @@ import { WrittenValues } from "./written-values.js";
  */
 export const exportedStreamShare = 0.5;
 
+/** Largest error of the peak of `exportedMemory` in the compiled jobs of `tools/calibrate/xla`, as a share of the compiler's peak. */
+export const exportedMemoryError = 0.1;
+
 /** A memory plan, and the values in the order whose positions are its steps. */
 export interface OrderedMemory {
   readonly plan: MemoryPlan;
   readonly order: readonly ValueId[];
 }
 
-/**
- * The memory of a chip if XLA compiles the exported step: its buffers, types, layouts and order.
- *
- * @param limit bytes that the program can use: some orders are used only if the step fits with them
- */
-export function exportedMemory(program: Program, compute: ComputeDtype, limit: number): OrderedMemory {
-  const written = new WrittenValues(program.chip);
-  const ample = memoryInOrder(program, compute, written, exportedSchedule(program, written, "ample"));
-  if (ample.plan.peakBytes <= limit) return ample;
-  return memoryInOrder(program, compute, written, exportedSchedule(program, written, "scarce"));
+export interface ExportedMemoryOptions {
+  readonly compute: ComputeDtype;
+  /** Bytes that the program can use: some orders are used only if the step fits with them. */
+  readonly limit: number;
+  /** The chips of each slice. */
+  readonly torus: Torus;
 }
 
-function memoryInOrder({ chip }: Program, compute: ComputeDtype, written: WrittenValues, schedule: Schedule): OrderedMemory {
-  const added = [...copiesOfWeights(chip, schedule, written), ...windowsOfCollectives(chip, schedule, written, compute)];
-  const bytes = (value: Value): number => tiledBytes(value, elementBytes(written, value, compute));
+/** The memory of a chip if XLA compiles the exported step: its buffers, types, layouts and order. */
+export function exportedMemory(program: Program, options: ExportedMemoryOptions): OrderedMemory {
+  const written = new WrittenValues(program.chip);
+  const isOneSlice = meshSize(program.mesh) === chipCount(options.torus);
+  const isAllReduced = (value: Value): boolean => isOneSlice && isReplacedByAllReduce(value, options.torus);
+  const inOrder = (memory: "ample" | "scarce"): OrderedMemory =>
+    memoryInOrder(program.chip, options.compute, written, exportedSchedule(program, written, memory, isAllReduced), isAllReduced);
+  const ample = inOrder("ample");
+  return ample.plan.peakBytes <= options.limit ? ample : inOrder("scarce");
+}
+
+function memoryInOrder(
+  chip: Graph,
+  compute: ComputeDtype,
+  written: WrittenValues,
+  schedule: Schedule,
+  isAllReduced: (value: Value) => boolean,
+): OrderedMemory {
+  const added = [...copiesOfWeights(chip, schedule, written), ...windowsOfCollectives(chip, schedule, written, compute, isAllReduced)];
+  const bytes = (value: Value): number => {
+    const stored = isAllReduced(value) ? written.at(ensure(value.inputs[0], "operand")) : value;
+    return tiledBytes(stored, elementBytes(written, value, compute));
+  };
   const fused = chip.values.map((value) => value.op !== "parameter" && !written.isWritten(value.id));
-  const withoutGaps = planMemory(chip, schedule, { added, bytes, fused });
-  const plan = planMemory(chip, schedule, { added: [...added, ...gaps(withoutGaps, schedule)], bytes, fused });
+  const overwrites = (value: Value): readonly ValueId[] => written.overwritable(value);
+  const withoutGaps = planMemory(chip, schedule, { added, bytes, fused, overwrites });
+  const plan = planMemory(chip, schedule, { added: [...added, ...gaps(withoutGaps, schedule)], bytes, fused, overwrites });
   return { plan, order: schedule.order };
 }
 
 /**
- * The compiler gives each array a fixed address, so there are gaps between arrays. They are this share of the temporaries: the median over
- * the rows of `tools/calibrate/xla` from which the rules were derived, where it ranges up to 0.07.
+ * The compiler gives each array a fixed address in the order of first steps: that of the smallest gap that is large enough. Gaps in which no later
+ * array fits are lost. `arenaBytes` of a memory plan counts them, because it places buffers by the same rule.
  */
-const gapShare = 0.03;
-
-function gaps({ buffers, peakStep, peakBytes }: MemoryPlan, { order }: Schedule): AddedBuffer[] {
+function gaps({ peakStep, peakBytes, arenaBytes }: MemoryPlan, { order }: Schedule): AddedBuffer[] {
   const value = order[peakStep];
-  if (value === undefined) return [];
-  const states = buffers.reduce((sum, { from, to, bytes }) => (from < 0 && to >= peakStep ? sum + bytes : sum), 0);
-  return [{ value, bytes: Math.ceil(gapShare * (peakBytes - states)), from: peakStep, to: peakStep }];
+  return value === undefined ? [] : [{ value, bytes: arenaBytes - peakBytes, from: peakStep, to: peakStep }];
 }
 
 /**
@@ -64,17 +83,23 @@ function copiesOfWeights(graph: Graph, { order }: Schedule, written: WrittenValu
 }
 
 /**
- * A reduce_scatter on the torus sums in a window of the size of its result, while its operand is in memory. A gather in bf16 reads a
- * converted copy of the shard.
+ * A reduce_scatter on the torus sums in a window of the size of its result, while its operand is in memory. A gather in bf16 reads a copy of the
+ * shard, which is converted before the gather starts.
  */
-function windowsOfCollectives(graph: Graph, { order }: Schedule, written: WrittenValues, compute: ComputeDtype): AddedBuffer[] {
+function windowsOfCollectives(
+  graph: Graph,
+  { order }: Schedule,
+  written: WrittenValues,
+  compute: ComputeDtype,
+  isAllReduced: (value: Value) => boolean,
+): AddedBuffer[] {
   return order.flatMap((id, step) => {
     const value = written.at(id);
     const type = elementBytes(written, value, compute);
-    if (value.op === "reduce_scatter") return [{ value: id, bytes: tiledBytes(value, type), from: step, to: step }];
+    if (value.op === "reduce_scatter" && !isAllReduced(value)) return [{ value: id, bytes: tiledBytes(value, type), from: step, to: step }];
     const [shard] = value.inputs;
     if (value.op !== "all_gather" || shard === undefined || type === bytesPerElement[value.type.dtype]) return [];
-    return [{ value: id, bytes: tiledBytes(written.at(shard), type), from: step, to: step }];
+    return [{ value: id, bytes: tiledBytes(written.at(shard), type), from: Math.max(0, step - 1), to: step }];
   });
 }
 

@@ -8,16 +8,22 @@ import type { WrittenValues } from "./written-values.js";
  *
  *  1. a gather is done directly before its first reader, and a reduction directly after its operand;
  *  2. gradients of vectors (of norms) are computed after the backward pass, because one collective reduces all of them. With split
- *     activations this does not happen: each block waits for a reduction of its own;
+ *     activations this does not happen, because each block waits for a reduction of its own, nor if the compiler replaces reduce_scatters;
  *  3. if the backward pass of a block gathers weights, gradients of weights are computed while gathers are in flight: that of the
- *     weight whose gather is next, and after the backward pass of attention those of all other weights of the block;
+ *     weight whose gather is next, and after the backward pass of attention those of all other weights of the block. If blocks
+ *     that are computed again gather weights again, the gradient of the logits' matrix waits for these gathers instead of its own;
  *  4. if it does not, but gradients are reduced, reductions are combined over blocks: these gradients of a block are computed after the
  *     backward pass of the attention of the block before it;
  *  5. if gradients are reduced in two stages, a reduce_scatter in a pod and a reduction between pods, the gradients of the weights of all
  *     blocks are computed after the backward pass of the last block. The compiler does this only if memory suffices.
  */
-export function exportedSchedule({ chip }: Program, written: WrittenValues, memory: "ample" | "scarce"): Schedule {
-  const order = new OrderBuilder(chip, written, memory).build();
+export function exportedSchedule(
+  { chip }: Program,
+  written: WrittenValues,
+  memory: "ample" | "scarce",
+  isAllReduced: (value: Value) => boolean,
+): Schedule {
+  const order = new OrderBuilder(chip, written, memory, isAllReduced).build();
   const step = new Map(order.map((id, i) => [id, i]));
   const startBefore = new Map<ValueId, number>();
   for (const { id, op } of chip.values) if (ops[op].communicates) startBefore.set(id, step.get(id) ?? 0);
@@ -31,13 +37,17 @@ class OrderBuilder {
   readonly #late: ReadonlySet<ValueId>;
   readonly #gradients: ReadonlySet<ValueId>;
   readonly #waiting: ReadonlySet<ValueId>;
+  /** Whether blocks that are computed again gather their weights again. */
+  readonly #gathersAgain: boolean;
 
   constructor(
     readonly graph: Graph,
     readonly written: WrittenValues,
     memory: "ample" | "scarce",
+    isAllReduced: (value: Value) => boolean,
   ) {
-    this.#late = vectorGradients(graph, written);
+    this.#gathersAgain = graph.values.some(({ op, role, scope }) => scope.phase === "recompute" && op === "all_gather" && role === "param");
+    this.#late = vectorGradients(graph, written, isAllReduced);
     this.#gradients = weightGradients(graph);
     this.#postponed = postponedGradients(graph, written, this.#gradients, memory);
     this.#waiting = new Set(
@@ -70,6 +80,7 @@ class OrderBuilder {
   /** The gradients of weights that are computed while the gather of a matmul of the backward pass is in flight. */
   #gradientsBefore(value: Value): Value[] {
     if (value.op !== "dot_general" || value.scope.phase !== "backward" || value.role === "gradient") return [];
+    if (value.scope.block === undefined && this.#gathersAgain) return [];
     const operands = value.inputs.map((id) => this.#source(id));
     if (!operands.some(({ op, role }) => op === "all_gather" && role === "param")) return [];
     return operands
@@ -108,12 +119,13 @@ const readsOne = (value: Value, ids: ReadonlySet<ValueId>): boolean =>
   ops[value.op].communicates || value.op === "reshape" || value.op === "transpose" ? value.inputs.some((id) => ids.has(id)) : false;
 
 /** Rule 2: gradients of vectors, and the collectives that reduce them. */
-function vectorGradients(graph: Graph, written: WrittenValues): Set<ValueId> {
+function vectorGradients(graph: Graph, written: WrittenValues, isAllReduced: (value: Value) => boolean): Set<ValueId> {
   const isVectorGradient = ({ op, role, inputs }: Value): boolean =>
     op === "reduce" && role === "gradient" && !inputs.some((id) => written.sources(id).some(({ op: source }) => ops[source].communicates));
   const late = new Set<ValueId>();
-  for (const { id, op, inputs } of graph.values) {
-    if (!ops[op].communicates) continue;
+  for (const value of graph.values) {
+    const { id, op, inputs } = value;
+    if (!ops[op].communicates || isAllReduced(value)) continue;
     const reduced = inputs.filter((input) => late.has(input) || isVectorGradient(ensure(graph.values[input], "operand")));
     if (reduced.length > 0) for (const value of [...reduced, id]) late.add(value);
   }
@@ -180,13 +192,14 @@ function backwardOfBlocks(graph: Graph): Map<number, Value[]> {
   return blocks;
 }
 
-/** Matmuls whose results, or views of them, are gradients of weights. */
+/** Matmuls whose results are gradients of weights, or terms of such a gradient, as for a matrix that the model uses twice. */
 function weightGradients(graph: Graph): Set<ValueId> {
   const found = new Set<ValueId>();
-  for (const { id, op, role, inputs } of graph.values) {
-    if (role !== "gradient") continue;
-    const source = op === "reshape" || op === "transpose" ? inputs[0] : id;
-    if (source !== undefined && graph.values[source]?.op === "dot_general") found.add(source);
-  }
+  const visit = (id: ValueId): void => {
+    const { op, inputs } = ensure(graph.values[id], "value");
+    if (op === "dot_general") found.add(id);
+    else if (op === "reshape" || op === "transpose" || op === "add" || ops[op].communicates) for (const input of inputs) visit(input);
+  };
+  for (const { id, role } of graph.values) if (role === "gradient") visit(id);
   return found;
 }

@@ -11,6 +11,7 @@ import { usersOf } from "../cost/fusion.js";
  *  3. Ops that are the only reader of a matmul are its epilogue: the last of them is written, in place of the matmul.
  *  4. A sum is written if another sum and other ops read it: it is a residual stream, or the gradient of one.
  *  5. Results of the step are written, and operands of ops that no loop computes (collectives, lookups).
+ *  6. The gradient of a softmax is written if several matmuls read it and one of them waits for the gather of its weight.
  */
 export class WrittenValues {
   readonly #users: readonly (readonly ValueId[])[];
@@ -51,6 +52,20 @@ export class WrittenValues {
     return value.op === "parameter" || this.isWritten(id) ? [value] : value.inputs.flatMap((input) => this.sources(input));
   }
 
+  /** The written values that a loop can overwrite with `value`: it reads their elements in the order in which it writes its own. */
+  overwritable(value: Value): ValueId[] {
+    if (!this.isWritten(value.id)) return [];
+    const size = sizeOf(value.type.dims);
+    const find = ({ id, op, inputs, type }: Value, isFirst: boolean): ValueId[] => {
+      if (sizeOf(type.dims) !== size || op === "parameter") return [];
+      if (!isFirst && this.isWritten(id)) return [id];
+      // A scatter adds rows to its first operand in place.
+      const read = op === "scatter" ? inputs.slice(0, 1) : elementwiseNames.has(op) || op === "reshape" ? inputs : [];
+      return read.flatMap((input) => find(this.at(input), false));
+    };
+    return find(value, true);
+  }
+
   /** Whether a value, or a view of it, is a result of the step. */
   isOutput(id: ValueId): boolean {
     return this.#outputs.has(id) || (this.#users[id] ?? []).some((user) => this.isView(this.at(user)) && this.isOutput(user));
@@ -80,12 +95,36 @@ export class WrittenValues {
     return Math.max(-1, ...value.inputs.map((input) => this.#lastSource(input)));
   }
 
-  /** Rules 4 and 5. */
+  /** Rules 4 to 6. */
   #mustBeWritten(value: Value): boolean {
     if (this.isOutput(value.id)) return true;
     const readers = [...new Set(this.readers(value.id))].map((id) => this.at(id));
     if (readers.some((reader) => !isLoopOp(reader) && reader.op !== "dot_general" && reader.op !== "reduce")) return true;
-    return value.op === "add" && readers.length > 1 && readers.some(({ op }) => op === "add");
+    if (value.op === "add" && readers.length > 1 && readers.some(({ op }) => op === "add")) return true;
+    const matmuls = readers.filter(({ op }) => op === "dot_general");
+    return matmuls.length > 1 && matmuls.some((matmul) => this.#readsGather(matmul)) && this.#isOfSoftmax(value);
+  }
+
+  #readsGather({ inputs }: Value): boolean {
+    return inputs.some((id) => {
+      const operand = this.at(id);
+      return this.isView(operand) ? this.#readsGather(operand) : operand.op === "all_gather" && operand.role === "param";
+    });
+  }
+
+  /** Whether loops compute a value from exponentials of the same size, and from one number for each row, such as their sum. */
+  #isOfSoftmax(value: Value): boolean {
+    const size = sizeOf(value.type.dims);
+    let [hasExponentials, hasNumbersOfRows] = [false, false];
+    const visit = ({ op, type, inputs }: Value): void => {
+      hasExponentials ||= op === "exponential" && sizeOf(type.dims) === size;
+      for (const input of inputs.map((id) => this.at(id))) {
+        if (input.op !== "parameter" && !this.isWritten(input.id)) visit(input);
+        else hasNumbersOfRows ||= op === "broadcast_in_dim" && input.op !== "parameter";
+      }
+    };
+    visit(value);
+    return hasExponentials && hasNumbersOfRows;
   }
 }
 

@@ -1,3 +1,4 @@
+import { exportedMemoryError } from "../exported/exported-memory.js";
 import { ensure } from "@lapidary/std";
 import { chipCount, printMesh, printTorus } from "@lapidary/topology";
 import { blocksOf, withoutBlocks } from "@lapidary/ir";
@@ -38,6 +39,8 @@ export interface PlanReport {
   /** Highest live bytes of each class on a chip. `peak` is the highest sum; it is less than the sum of the peaks if these are at different times. */
   readonly hbm_bytes: Readonly<Record<MemoryClass | "peak", number>>;
   readonly hbm_limit: number;
+  /** Largest error of the peak in compiled jobs, as a share; null with flash attention, for which no compiled job exists. */
+  readonly hbm_error: number | null;
   readonly fits: boolean;
   /** step_time_s = compute_s + Σ exposed_s + host_s + pod_wait_s. */
   readonly compute_s: number;
@@ -122,6 +125,7 @@ export function planReport(simulation: Simulation): PlanReport {
     bound: boundOf(path),
     hbm_bytes: { ...memory.peakByClass, peak: memory.peakBytes },
     hbm_limit: usableHbm(machine.chip),
+    hbm_error: simulation.attention === "plain" ? exportedMemoryError : null,
     fits: memory.peakBytes <= usableHbm(machine.chip),
     compute_s: compute,
     overlap_loss_s: Math.max(0, compute - kernelSeconds),

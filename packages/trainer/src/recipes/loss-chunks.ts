@@ -10,12 +10,12 @@ const maxChunks = 256;
  * The smallest power of two of pieces with which the step of a job fits, by the memory plan of `lapidary plan`. If none suffices: the
  * smallest with the lowest peak.
  */
-function chooseLossChunks(job: ResolvedJob, { chip }: Pick<Machine, "chip">): number {
+function chooseLossChunks(job: ResolvedJob, machine: Pick<Machine, "chip" | "torus">): number {
   let best = { count: 1, peak: Infinity };
   for (let count = 1; count <= Math.min(maxChunks, mostLossChunks(job)); count *= 2) {
     const program = compileJob({ ...job, loss_chunks: count }, { verify: false });
-    const peak = analyse(program, chip, computeOf(job), job.attention).memory.peakBytes;
-    if (peak <= usableHbm(chip)) return count;
+    const peak = analyse(program, machine, computeOf(job), job.attention).memory.peakBytes;
+    if (peak <= usableHbm(machine.chip)) return count;
     if (peak >= best.peak) break;
     best = { count, peak };
   }

@@ -2,7 +2,7 @@
 Compiles a module of an export with Google's TPU compiler: `run.py --compile v5e`, and `lapidary compile`.
 
     compile/plan.json      the plan of Lapidary for each chip, and the labels of all locations
-    cache/tpu/KEY.json     earlier results, by text, slice and version of the compiler
+    cache/tpu/KEY.json     earlier results, by text, slice and version of the compiler; KEY-memory.json without cycles
 """
 
 from __future__ import annotations
@@ -51,16 +51,17 @@ def find_compiler(bundle: Mapping, remedy: str) -> Path:
     raise Failure("LAP_TPU_DAMAGED", f"the installation of Google's TPU compiler is damaged: {problem}", f"{remedy}: it replaces the installation", str(python), USAGE)
 
 
-def compile_export(directory: Path, bundle: Mapping, *, chip: str, text: str, hlo: Path | None, python: Path) -> tuple[dict, dict | None]:
-    """Returns the report, and what exceeds HBM if the program does not fit (`tpu_report.shortage`). With `hlo`, the module is compiled even if there is an earlier result, and the optimized program is written there."""
+def compile_export(directory: Path, bundle: Mapping, *, chip: str, text: str, hlo: Path | None, memory: bool, python: Path) -> tuple[dict, dict | None]:
+    """With `memory`, the compiler stops once it has assigned memory, and the report has no cycles. Returns the report, and what exceeds HBM if the program does not fit (`tpu_report.shortage`). With `hlo`, the module is compiled even if there is an earlier result, and the optimized program is written there."""
     topology, slices = f"{chip}:{bundle['slice']}", bundle["slices"]
     module = directory / bundle["modules"][text]["file"]
-    kept = environment.cache_directory() / "tpu" / f"{_key(bundle['packages'], topology, slices, module)}.json"
-    result = earlier_result(kept) if hlo is None else None
+    key, kept_in = _key(bundle["packages"], topology, slices, module), environment.cache_directory() / "tpu"
+    full, short = kept_in / f"{key}.json", kept_in / f"{key}-memory.json"
+    result = None if hlo is not None else earlier_result(full) or (earlier_result(short) if memory else None)
     if result is None:
-        options = ["--topology", topology, "--slices", str(slices), *([] if hlo is None else ["--hlo", hlo])]
+        options = ["--topology", topology, "--slices", str(slices), *([] if hlo is None else ["--hlo", hlo]), *(["--memory"] if memory else [])]
         result = _compiled([python, Path(__file__).with_name("tpu_compiler.py"), module, *options], f"{slices} x {topology}")
-        keep_result(kept, result)
+        keep_result(short if memory else full, result)
     return make_report(bundle, chip, text, result), shortage(bundle, chip, result)
 
 
@@ -150,6 +151,6 @@ def main(directory: Path, options: object) -> int:
         log(f"Google's TPU compiler: {environment.TPU_LICENCE}")
         environment.provide(requirements_of(bundle))
     python = find_compiler(bundle, f"run `python run.py --compile {options.compile} --install`")
-    report, short = compile_export(directory, bundle, chip=options.compile, text=options.text, hlo=options.hlo, python=python)
+    report, short = compile_export(directory, bundle, chip=options.compile, text=options.text, hlo=options.hlo, memory=options.memory and options.hlo is None, python=python)
     print(json.dumps(report) if options.json else report_text(report, short))
     return 0 if report["fits"] else DOES_NOT_FIT

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """
-    python tpu_compiler.py step.mlir --topology v5e:16x16 --slices 2 --result FILE [--hlo FILE]
+    python tpu_compiler.py step.mlir --topology v5e:16x16 --slices 2 --result FILE [--hlo FILE | --memory]
 
 Compiles a module with Google's TPU compiler (libtpu) without a TPU. The result is a JSON file:
 
     {"compile_s", "memory": {"arguments", "outputs", "aliased", "temporary", "code"},      bytes of one chip
      "collectives": [{"op", "axes", "bytes", "runs"}], "cycles": [{"name", "cycles"}]}
 
+With `--memory`, compilation stops once memory is assigned, before kernels are generated, which takes most of the time. Then `cycles` is absent.
 If the program does not fit: {"compile_s", "does_not_fit": {"used", "limit", "buffers": [{"bytes", "name", "shape"}]}}.
 If the compiler rejects it: {"failure": {"code", "message", "remedy", "place", "exit_code"}}.
 """
@@ -17,7 +18,10 @@ import argparse
 import json
 import os
 import re
+import shutil
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -174,6 +178,49 @@ def compile_module(path: Path, topology: str, slices: int, hlo_path: Path | None
     }
 
 
+def stop_after_assignment(options: argparse.Namespace) -> None:
+    """
+    Makes the compiler write its assignment of memory, and ends this process once it is written. Call it before the compiler is loaded. If the program does
+    not fit, or is rejected, the compiler ends first.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="lapidary-tpu-memory-", dir=options.result.parent))
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_dump_to={directory} --xla_dump_hlo_as_text".strip()
+    threading.Thread(target=_await_assignment, args=(options, directory, time.monotonic()), daemon=True).start()
+
+
+def _await_assignment(options: argparse.Namespace, directory: Path, start: float) -> None:
+    while True:
+        time.sleep(0.2)
+        # The compiler writes the program after the assignment.
+        program = _dumped(directory, "after_optimizations_after_buffer_assignment.txt")
+        if program is not None and program.endswith("}"):
+            break
+    from lapidary_xla.mesh import Mesh
+    from lapidary_xla.tpu_program import tpu_collectives, tpu_memory
+
+    assignment = _dumped(directory, "after_optimizations-buffer-assignment.txt")
+    assert assignment is not None
+    collectives = tpu_collectives(program, Mesh.of_module(options.module.read_text()), options.slices)
+    result = {"compile_s": time.monotonic() - start, "memory": {**tpu_memory(assignment), "code": 0}, "collectives": collectives}
+    shutil.rmtree(directory, ignore_errors=True)
+    end_with(options.result, result)
+
+
+def _dumped(directory: Path, suffix: str) -> str | None:
+    for path in directory.glob(f"*train_step*.{suffix}"):
+        return path.read_text().rstrip()
+    return None
+
+
+def end_with(path: Path, result: dict) -> None:
+    """Writes the result and ends the process. Threads of libtpu may hang at an ordinary exit."""
+    draft = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    draft.write_text(json.dumps(result))
+    draft.rename(path)
+    sys.stderr.flush()
+    os._exit(0)
+
+
 def compiler_environment(given: dict[str, str]) -> dict[str, str]:
     return {
         **given,
@@ -185,27 +232,27 @@ def compiler_environment(given: dict[str, str]) -> dict[str, str]:
     }
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="tpu_compiler.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("module", type=Path)
     parser.add_argument("--topology", required=True)
     parser.add_argument("--slices", type=int, default=1)
     parser.add_argument("--result", type=Path, required=True)
     parser.add_argument("--hlo", type=Path)
+    parser.add_argument("--memory", action="store_true")
     options = parser.parse_args()
     os.environ.update(compiler_environment(dict(os.environ)))
+    if options.memory:
+        stop_after_assignment(options)
     try:
         result = compile_module(options.module, options.topology, options.slices, options.hlo)
     except Failure as failure:
         result = {"failure": failure.fields()}
-    draft = options.result.with_name(f"{options.result.name}.tmp-{os.getpid()}")
-    draft.write_text(json.dumps(result))
-    draft.rename(options.result)
-    return 0
+    if options.memory and "memory" in result:
+        # The thread that awaits the assignment has it too, and ends this process.
+        threading.Event().wait()
+    end_with(options.result, result)
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    # Threads of libtpu may hang at exit.
-    os._exit(code)
+    main()

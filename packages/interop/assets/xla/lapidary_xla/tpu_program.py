@@ -35,6 +35,25 @@ def tpu_collectives(text: str, mesh: Mesh, slices: int) -> list[dict]:
     return list(rows.values())
 
 
+def tpu_memory(assignment: str) -> dict[str, int]:
+    """
+    The HBM of one chip by the compiler's `buffer-assignment.txt`, in bytes: `{"arguments", "outputs", "aliased", "temporary"}`. Allocations with a color
+    are in other memories of the chip, and values of a thread are in no allocation of HBM.
+    """
+    sums = {"arguments": 0, "outputs": 0, "aliased": 0, "temporary": 0}
+    for size, kind in re.findall(r"^allocation \d+: size (\d+), (?!color)(?:page \d+, )?(.*)", assignment, re.MULTILINE):
+        is_argument, is_output = kind.startswith("parameter "), "maybe-live-out" in kind or kind.startswith("output shape")
+        if is_argument:
+            sums["arguments"] += int(size)
+        if is_output:
+            sums["outputs"] += int(size)
+        if is_argument and is_output:
+            sums["aliased"] += int(size)
+        if kind.startswith("preallocated-temp"):
+            sums["temporary"] += int(size)
+    return sums
+
+
 def _row(computations: dict[str, Computation], scope: Computation, value: Instruction, mesh: Mesh, *, in_kernel: bool) -> dict | None:
     op = value.op.removesuffix("-start")
     if op not in COLLECTIVES:

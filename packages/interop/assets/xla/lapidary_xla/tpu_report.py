@@ -25,7 +25,7 @@ def make_report(bundle: Mapping, chip: str, text: str, result: Mapping) -> dict:
         "fits": fits,
         "plan_hbm_bytes_peak": plan["hbm_bytes_peak"] if plan else None,
         "collectives": _collectives(result, plan) if fits else [],
-        "cycles": _cycles(bundle["modules"][text], result, bundle["labels"], plan) if fits else [],
+        "cycles": _cycles(bundle["modules"][text], result, bundle["labels"], plan) if "cycles" in result else [],
         "compiler": f"libtpu {bundle['packages']['libtpu']}",
     }
 
