@@ -32,9 +32,30 @@ describe("parity of model families with transformers", function () {
     { bundle: "mixtral", mesh: "data=2,expert=2,model=2", zero: 2, workers: 4, executor: "stacked", moe },
     { bundle: "qwen3moe", mesh: "data=2,expert=2", zero: 3, workers: 1, executor: "chipwise", moe },
     { bundle: "qwen3moe", mesh: "data=2,expert=4,context=8,model=4", zero: 3, workers: 4, executor: "stacked", moe },
+    // Layers with a window send the positions before their blocks, and no layer gathers keys.
+    { bundle: "gemma2", mesh: "data=2,context=4", zero: 3, workers: 2, executor: "stacked", context: { strategy: "ring" } },
+    { bundle: "gemma3", mesh: "context=4", zero: 1, workers: 1, executor: "chipwise", context: { strategy: "ring" } },
+    {
+      bundle: "llama",
+      mesh: "data=2,context=4,model=2",
+      zero: 3,
+      workers: 4,
+      executor: "stacked",
+      context: { strategy: "ring", balance: true },
+    },
+    { bundle: "qwen3", mesh: "context=4", zero: 2, workers: 2, executor: "stacked", context: { strategy: "all_gather", balance: true } },
+    { bundle: "mixtral", mesh: "context=2,model=2", zero: 0, workers: 1, executor: "stacked", context: { strategy: "heads" } },
+    {
+      bundle: "qwen3moe",
+      mesh: "context=4",
+      zero: 3,
+      workers: 2,
+      executor: "stacked",
+      context: { strategy: "ring", balance: true },
+    },
   ] as const;
   for (const { bundle: name, mesh: text, zero, workers, executor, ...loss } of cases)
-    it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}`, async () => {
+    it(`parity holds for ${name} on ${text}, ZeRO ${zero}, ${workers} worker${workers === 1 ? "" : "s"}, ${executor}${"context" in loss ? `, ${JSON.stringify(loss.context)}` : ""}`, async () => {
       const bundle = await readParityBundle(golden(`families/${name}`));
       const chunks = "pieces" in loss ? { count: loss.pieces, seqParts: 1 } : undefined;
       const microbatches = "microbatches" in loss ? loss.microbatches : 1;
@@ -45,6 +66,7 @@ describe("parity of model families with transformers", function () {
         rules,
         model: { config: bundle.config },
         ...("moe" in loss ? { moe: loss.moe } : {}),
+        ...("context" in loss ? { context: loss.context } : {}),
       });
       const session = await openSession({ mesh, workers, executor, zero, rules, environment: process.env, pool });
       try {

@@ -1,6 +1,8 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { prepareMixture } from "@lapidary/data";
+import { publishSources, threeSources } from "@lapidary/data/testing/published-sources";
 import { readSafetensors, writeSafetensors } from "@lapidary/interop";
 import { ensure } from "@lapidary/std";
 import { Home, root } from "./support/cli.js";
@@ -79,6 +81,46 @@ describe("a step that JAX exported, on the pod", function () {
     closeTo(losses("doomed").slice(0, 20), expected("llama_fsdp8"));
   });
 
+  it("rows of a data pipeline feed the argument that the job names", async () => {
+    const pipeline = join(home.directory, "pipeline");
+    publishSources(pipeline, threeSources(60));
+    const file = join(home.directory, "mean.mlir");
+    // The loss is the mean of the tokens, each times its position.
+    writeFileSync(
+      file,
+      `module @jit_step {
+  func.func public @main(%arg0: tensor<f32> {tf.aliasing_output = 0 : i32} loc("state"), %arg1: tensor<4x16xi32> loc("rows")) -> (tensor<f32> {jax.result_info = "result[0]"}, tensor<f32> {jax.result_info = "result[1]['loss']"}) {
+    %0 = stablehlo.convert %arg1 : (tensor<4x16xi32>) -> tensor<4x16xf32>
+    %1 = stablehlo.iota dim = 1 : tensor<4x16xf32>
+    %2 = stablehlo.multiply %0, %1 : tensor<4x16xf32>
+    %cst = stablehlo.constant dense<0.000000e+00> : tensor<f32>
+    %3 = stablehlo.reduce(%2 init: %cst) applies stablehlo.add across dimensions = [0, 1] : (tensor<4x16xf32>, tensor<f32>) -> tensor<f32>
+    %one = stablehlo.constant dense<1.000000e+00> : tensor<f32>
+    %4 = stablehlo.add %arg0, %one : tensor<f32>
+    return %4, %3 : tensor<f32>, tensor<f32>
+  }
+}
+`,
+    );
+    const words = [file, "steps=6", "mesh.data=4", "shard.rows=data,-", `data.pipeline=${pipeline}`, "data.held_out=0.1", "data.repeat=9"];
+    await home.json("launch", ...words, "batch.rows=tokens", "checkpoint.every=2", "--name", "fed");
+    const request = { pipeline, seed: 0, steps: 6, batch: 4, seq: 16, repeat: 9, heldOutFraction: 0.1 };
+    const dataset = await prepareMixture(request, {
+      cacheDir: join(home.directory, "datasets"),
+      signal: AbortSignal.timeout(60_000),
+      onProgress: () => undefined,
+    });
+    const expectedLosses = Array.from({ length: 6 }, (_, step) =>
+      dataset.batch({ split: "train", seed: 0, step, batch: 4, seq: 16 }).tokens.reduce((sum, token, i) => sum + token * (i % 16), 0),
+    );
+    dataset.close();
+    closeTo(losses("fed"), expectedLosses);
+    const refused = async (...more: string[]): Promise<string> => (await home.run("launch", ...words, ...more)).stderr;
+    match(await refused("batch.row=tokens"), /LAP_IMPORT_INPUT: the step has no argument "row"[^]*batch\.row[^]*did you mean "rows"/);
+    match(await refused("batch.rows=mask"), /the mask of rows are f32\[batch, seq\], and rows is i32/);
+    match(await refused(), /LAP_IMPORT_INPUT: data\.pipeline needs the arguments that its rows fill/);
+  });
+
   it("missing integers, a changed array and an unknown name are refused before the job waits", async () => {
     const refused = async (...words: string[]): Promise<string> => {
       const { code, stderr } = await home.run("launch", golden("gpt_scan_remat/step.loc.mlir"), ...words);
@@ -89,7 +131,7 @@ describe("a step that JAX exported, on the pod", function () {
     match(await refused("tokens=64", "mesh.data=4", "shard.row=data,-"), /LAP_IMPORT_SHARDING[^]*did you mean "rows"\? The batch is rows/);
     match(await refused(`inputs=${golden("mlp_sgd/data.safetensors")}`, "tokens=64"), /LAP_IMPORT_INPUT: the array has the type/);
     match(await refused("tokens=64", "loss=accuracy"), /no scalar result "accuracy"[^]*scalar results are loss, norm/);
-    match(await refused("tokens=64", "batch=4"), /LAP_CONFIG_UNKNOWN_KEY/);
+    match(await refused("tokens=64", "batches=4"), /LAP_CONFIG_UNKNOWN_KEY/);
   });
 
   it("parity compares every result with JAX on the mesh of the case, and a wrong result fails", async () => {

@@ -34,6 +34,11 @@ const cases = {
   gpt_scan_remat: "step.loc.mlir",
   llama_fsdp8: "step.loc.mlir",
   maxtext_tp256: "step.loc.mlir",
+  moe_sort: "step.loc.mlir",
+  ring_attention: "step.loc.mlir",
+  moe_a2a: "step.loc.mlir",
+  ppo_gae: "step.loc.mlir",
+  resnet_bn: "step.loc.mlir",
 } as const;
 
 const read = (name: keyof typeof cases): ImportedStep => importStep(readFileSync(join(golden, name, cases[name]), "utf8"), cases[name]);
@@ -79,7 +84,16 @@ describe("a step that JAX exported", function () {
       compareWithJax(name, step.graph, step);
     });
 
-  for (const name of ["mlp_explicit8", "moe_ep8", "kv_decode", "llama_fsdp8", "maxtext_tp256"] as const)
+  for (const name of [
+    "mlp_explicit8",
+    "moe_ep8",
+    "kv_decode",
+    "llama_fsdp8",
+    "maxtext_tp256",
+    "moe_sort",
+    "ring_attention",
+    "ppo_gae",
+  ] as const)
     it(`${name}: the compiler obeys the mesh and the shardings of the text`, () => {
       const step = read(name);
       const mesh = meshOfStep(step, name);

@@ -25,6 +25,7 @@ import jax
 import numpy as np
 
 _TYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16", "int32": "I32", "uint32": "U32", "bool": "BOOL"}
+_TYPES |= {"int8": "I8", "uint8": "U8", "int16": "I16", "uint16": "U16"}
 
 
 def save(path: str, step: Callable, state: Any, *batch: Any, batches: Iterable[tuple] | None = None, platform: str = "tpu") -> None:

@@ -28,6 +28,7 @@ function decode(dtype: string, bytes: Buffer): Float64Array {
     F32: [4, (at) => bytes.readFloatLE(at)],
     I32: [4, (at) => bytes.readInt32LE(at)],
     U32: [4, (at) => bytes.readUInt32LE(at) | 0],
+    U8: [1, (at) => bytes.readUInt8(at)],
     BOOL: [1, (at) => bytes.readUInt8(at)],
     BF16: [2, (at) => Buffer.from(Uint32Array.of(bytes.readUInt16LE(at) * 0x10000).buffer).readFloatLE(0)],
   };

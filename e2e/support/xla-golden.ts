@@ -9,7 +9,7 @@ import {
   writeXlaExport,
   type XlaState,
 } from "@lapidary/interop";
-import { buildModel } from "@lapidary/models";
+import { type BuildOptions, buildModel } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { meshSize, parseMesh } from "@lapidary/topology";
 import { type ParityBundle, readParityBundle, trainState, trainStep } from "@lapidary/training";
@@ -21,6 +21,7 @@ export interface GoldenCase {
   readonly mesh: string;
   readonly rules: LogicalAxisRules;
   readonly microbatches?: number;
+  readonly build?: BuildOptions;
 }
 
 const tensor = { batch: "data", heads: "model", kv_heads: "model", mlp: "model", vocab: "model" };
@@ -31,6 +32,12 @@ export const goldenCases = {
   "data=2 ZeRO-3": { bundle: "mqa", mesh: "data=2", rules: { batch: "data" } },
   "4 microbatches on 8": { bundle: "pod16x16", mesh: "data=4,model=2", rules: tensor, microbatches: 4 },
   "tensor + sequence on 8": { bundle: "mha", mesh: "data=2,model=4", rules: { ...tensor, activation_seq: "model" } },
+  "balanced ring on 8": {
+    bundle: "mha",
+    mesh: "data=2,context=4",
+    rules: { batch: "data", seq: "context", activation_seq: "context" },
+    build: { ringParts: 4, balancedParts: 4 },
+  },
   "two pods of 1x4": { bundle: "mha", mesh: "pod=2,data=1,model=4", rules: { ...tensor, batch: ["pod", "data"] } },
   "data=16,model=16 ZeRO-3": { bundle: "pod16x16", mesh: "data=16,model=16", rules: tensor },
   "data=256 ZeRO-3": { bundle: "data256", mesh: "data=256", rules: { batch: "data" } },
@@ -46,10 +53,11 @@ export async function compileGolden({
   mesh,
   rules,
   microbatches,
+  build,
 }: GoldenCase): Promise<{ bundle: ParityBundle; program: Program }> {
   const bundle = await readParityBundle(golden(name));
   const { config, update, batch, seq } = bundle;
-  const graph = trainStep(buildModel(config), update, { batch, seq }, { microbatches });
+  const graph = trainStep(buildModel(config, build), update, { batch, seq }, { microbatches });
   return { bundle, program: compile(graph, { mesh: parseMesh(mesh), rules, zero: { stage: 3, axes: ["data"] } }) };
 }
 

@@ -113,11 +113,14 @@ export const pipelineCommands: readonly CommandSpec[] = [
   },
   {
     name: "gc",
-    summary: "remove stored objects that neither the last run nor the published dataset needs",
+    summary: "remove stored objects that no pipeline of the store needs",
     arguments: [dataArgument],
-    options: [{ flags: "--dry-run", description: "only count them" }],
+    options: [
+      { flags: "--dry-run", description: "only count them" },
+      { flags: "--forget <id>", description: "also remove what only this other pipeline needed, which exists no more" },
+    ],
     examples: ["lapidary data gc --dry-run", "lapidary data gc ./data/v3"],
     run: async (context, args) =>
-      (await import("./commands/data-pipeline.js")).collectData(context, args.text("data"), args.flag("dryRun")),
+      (await import("./commands/data-pipeline.js")).collectData(context, args.text("data"), args.flag("dryRun"), args.text("forget")),
   },
 ];

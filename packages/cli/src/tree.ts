@@ -229,6 +229,7 @@ export const commandTree: CommandSpec = {
         "lapidary compile --install",
         "lapidary compile configs/jobs/nano16.yaml",
         "lapidary compile configs/jobs/nano16.yaml --text chip --json",
+        "lapidary compile e2e/golden/stablehlo/mlp_explicit8/step.mlir",
       ],
       run: async (context, args) =>
         (await import("./commands/compile.js")).compileForTpu(context, {

@@ -3,6 +3,7 @@ export { readPipeline, storeLocation } from "./file/pipeline-file.js";
 export { type DatasetCard, datasetCard, idleStages, type LimitCard, type StageCard } from "./result/card.js";
 export { cardText, writeCard } from "./result/card-text.js";
 export { collectGarbage } from "./result/collect-garbage.js";
+export type { NeededObjects } from "./result/needed-objects.js";
 export { type DatasetDifference, diffDatasets } from "./result/diff.js";
 export {
   type CanaryRecitation,

@@ -2,6 +2,7 @@ export { Account, type AccountCounts, checkAccount, type FileError, mergeAccount
 export { ObjectStore } from "./object-store.js";
 export { openStore } from "./open-store.js";
 export type { S3Access, S3Address } from "./s3-client.js";
+export type { Registration } from "./registration.js";
 export { S3Source } from "./s3-source.js";
 export { S3Store } from "./s3-store.js";
 export { isS3, s3AccessOf, type StoreAccess } from "./store-access.js";

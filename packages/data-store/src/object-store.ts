@@ -1,14 +1,16 @@
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { isSystemError, systemError } from "@lapidary/std";
+import { dirname, join } from "node:path";
+import { isSystemError, replaceFile, systemError } from "@lapidary/std";
 import type { AccountCounts } from "./account.js";
+import { damaged } from "./damaged.js";
+import { parseRegistration, type Registration, registrationBytes, registrationFile } from "./registration.js";
 import {
   accountBytes,
   checkEqual,
   collectParts,
-  damaged,
+  isKey,
   makeScratchBelow,
   type OutputStore,
   parseStoredObject,
@@ -26,6 +28,7 @@ const accountFile = "account.json";
  *     objects/KEY/part-N         the bytes of the stage
  *                /account.json   counts and digests, written last
  *     unfinished/KEY.…           an output that a process writes, or that a killed process left
+ *     pipelines/ID.json          what a pipeline needs
  *
  * An object is complete or absent: its directory is synced, then renamed into place. Nothing is overwritten. Two processes
  * that compute one key write equal bytes, and the first that ends is kept.
@@ -113,9 +116,9 @@ export class ObjectStore implements OutputStore {
     for (const index of object.parts.keys()) for await (const _chunk of this.read(object, index));
   }
 
-  /** An empty directory on the disk of the store, for files of a stage while it runs. Its user removes it. */
-  makeScratch(): string {
-    return makeScratchBelow(join(this.#root, "unfinished"));
+  /** An empty directory on the disk of the store, for files of the stage that computes a key. Its user removes it. */
+  makeScratch(key: string): string {
+    return makeScratchBelow(join(this.#root, "unfinished"), key);
   }
 
   /** Removes an object, so that it is computed again. */
@@ -125,13 +128,43 @@ export class ObjectStore implements OutputStore {
 
   async list(): Promise<readonly StoredSize[]> {
     const objects = join(this.#root, "objects");
-    const keys = existsSync(objects) ? readdirSync(objects).sort() : [];
+    const keys = existsSync(objects) ? readdirSync(objects).filter(isKey).sort() : [];
     return keys.map((key) => ({ key, bytes: bytesBelow(join(objects, key)) }));
   }
 
-  /** Removes what killed processes left. No process may write at the same time. */
-  async removeUnfinished(): Promise<void> {
-    rmSync(join(this.#root, "unfinished"), { recursive: true, force: true });
+  async removeUnfinished(isInUse: (key: string) => boolean): Promise<void> {
+    const unfinished = join(this.#root, "unfinished");
+    for (const name of existsSync(unfinished) ? readdirSync(unfinished) : [])
+      if (!isInUse(name.slice(0, name.indexOf(".")))) rmSync(join(unfinished, name), { recursive: true, force: true });
+  }
+
+  async register(registration: Registration): Promise<void> {
+    const path = join(this.#root, registrationFile(registration.id));
+    try {
+      mkdirSync(dirname(path), { recursive: true });
+      replaceFile(path, registrationBytes(registration).toString());
+    } catch (error) {
+      throw isSystemError(error) ? systemError(error, { doing: "write what a pipeline needs", place: path }) : error;
+    }
+  }
+
+  async registrations(): Promise<readonly Registration[]> {
+    const directory = join(this.#root, "pipelines");
+    const names = existsSync(directory) ? readdirSync(directory).filter((name) => name.endsWith(".json")) : [];
+    const found: Registration[] = [];
+    for (const name of names.sort()) {
+      const path = join(directory, name);
+      try {
+        found.push(parseRegistration(await readFile(path, "utf8"), path));
+      } catch (error) {
+        throw isSystemError(error) ? systemError(error, { doing: "read what a pipeline needs", place: path }) : error;
+      }
+    }
+    return found;
+  }
+
+  async unregister(id: string): Promise<void> {
+    rmSync(join(this.#root, registrationFile(id)), { force: true });
   }
 
   #directory(key: string): string {

@@ -149,13 +149,26 @@ function outputStoreSuite(prepare: () => StoreUnderTest): void {
       (await store.list()).map((each) => each.key),
       [keys[0], keys[2]],
     );
-    await store.removeUnfinished();
+    await store.removeUnfinished(() => false);
     deepStrictEqual(await put(store, ["one"]), await store.find(key));
+  });
+
+  it("each pipeline registers what it needs, in the place of what it needed before, also in another process", async () => {
+    const under = prepare();
+    const [a, b] = ["a", "b"].map((id) => ({ id: id.repeat(8) + "-0000-4000-8000-000000000000", file: `${id}.yaml`, keys: [key] }));
+    ok(a !== undefined && b !== undefined);
+    for (const each of [a, b]) await under.open().register(each);
+    deepStrictEqual(await under.open().registrations(), [a, b]);
+    await under.open().register({ ...a, keys: [] });
+    await under.open().unregister(b.id);
+    deepStrictEqual(await under.open().registrations(), [{ ...a, keys: [] }]);
+    deepStrictEqual(await under.open().list(), []);
+    await under.open().unregister(a.id);
   });
 
   it("each scratch directory is new and empty", () => {
     const store = prepare().open();
-    const [first, second] = [store.makeScratch(), store.makeScratch()];
+    const [first, second] = [store.makeScratch(key), store.makeScratch(key)];
     ok(first !== second && readdirSync(first).length === 0);
   });
 }

@@ -3,6 +3,8 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { isSystemError, systemError } from "@lapidary/std";
 import type { AccountCounts } from "./account.js";
+import { damaged } from "./damaged.js";
+import { parseRegistration, type Registration, registrationBytes, registrationFile } from "./registration.js";
 import { type S3Address, S3Client, type S3Response, textOf } from "./s3-client.js";
 import { listS3 } from "./s3-list.js";
 import { readS3 } from "./s3-read.js";
@@ -10,7 +12,7 @@ import {
   accountBytes,
   checkEqual,
   collectParts,
-  damaged,
+  isKey,
   makeScratchBelow,
   type OutputStore,
   parseStoredObject,
@@ -27,6 +29,7 @@ import {
  *                       /claim.SHA256    the digest of an account, before it is put, if the server does not know `If-None-Match`
  *                       /account.json    counts and digests, put last, if it is absent (`If-None-Match: *`)
  *           /conditional-put             shows whether the server knows `If-None-Match`
+ *           /pipelines/ID.json           what a pipeline needs: the only object that is put again with other bytes
  *
  * Some servers ignore `If-None-Match`. There, each process puts a claim, then reads all claims of the key. Two processes with other bytes cannot both
  * miss the claim of the other, so at least one of them fails, and equal accounts can be put twice.
@@ -70,7 +73,7 @@ export class S3Store implements OutputStore {
   async write(key: string, produce: () => AsyncGenerator<AsyncIterable<Uint8Array>, AccountCounts>): Promise<StoredObject> {
     const found = await this.find(key);
     if (found !== undefined) return found;
-    const directory = this.makeScratch();
+    const directory = this.makeScratch(key);
     try {
       const object = await collectParts(key, produce(), async (name, chunks) => {
         const part = await writePart(directory, name, chunks);
@@ -102,17 +105,36 @@ export class S3Store implements OutputStore {
     const root = this.#below("objects/");
     for await (const { name, bytes } of listS3(this.#client, root)) {
       const key = name.slice(root.length).split("/")[0] ?? "";
-      sizes.set(key, (sizes.get(key) ?? 0) + bytes);
+      if (isKey(key)) sizes.set(key, (sizes.get(key) ?? 0) + bytes);
     }
     return [...sizes].map(([key, bytes]) => ({ key, bytes }));
   }
 
+  /** The directory on this machine is of one pipeline. */
   async removeUnfinished(): Promise<void> {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
-  makeScratch(): string {
-    return makeScratchBelow(this.#directory);
+  makeScratch(key: string): string {
+    return makeScratchBelow(this.#directory, key);
+  }
+
+  register(registration: Registration): Promise<void> {
+    return this.#put(registrationFile(registration.id), { bytes: registrationBytes(registration) });
+  }
+
+  async registrations(): Promise<readonly Registration[]> {
+    const found: Registration[] = [];
+    for (const name of await this.#namesOf("pipelines/")) {
+      const { status, body } = await this.#client.send({ method: "GET", name }, [200, 404]);
+      const text = await textOf(body);
+      if (status === 200) found.push(parseRegistration(text, this.#client.urlOf(name)));
+    }
+    return found;
+  }
+
+  unregister(id: string): Promise<void> {
+    return this.#delete(registrationFile(id));
   }
 
   #below(name: string): string {
@@ -150,9 +172,16 @@ export class S3Store implements OutputStore {
       await this.#claim(object.key, bytes);
       if ((await this.find(object.key)) === undefined) await this.#put(name, { bytes });
     }
-    const stored = await this.find(object.key);
-    if (stored === undefined) throw damaged(location, "it has no account");
-    return checkEqual(stored, object, location);
+    return checkEqual(await this.#findWritten(object.key), object, location);
+  }
+
+  /** The object after it was put. Some servers answer a PUT before they can read its bytes. */
+  async #findWritten(key: string): Promise<StoredObject> {
+    for (let attempt = 1; ; attempt++) {
+      const stored = await this.find(key);
+      if (stored !== undefined) return stored;
+      if (!(await this.#client.pause(attempt))) throw damaged(this.#client.urlOf(accountName(key)), "it has no account");
+    }
   }
 
   /** Puts one name twice: a server that knows the condition refuses the second. */

@@ -2,9 +2,11 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { asJson, canonicalJson, isSystemError, type JsonValue, LapidaryError, parsedJson, systemError } from "@lapidary/std";
+import { asJson, canonicalJson, isSystemError, type JsonValue, parsedJson, systemError } from "@lapidary/std";
 import { z } from "zod";
 import { type AccountCounts, accountSchema, checkAccount } from "./account.js";
+import { damaged } from "./damaged.js";
+import type { Registration } from "./registration.js";
 
 /** All that an output depends on. A stage that depends on anything else, such as the time, gets no key. */
 export interface StageKey {
@@ -56,10 +58,24 @@ export interface OutputStore {
   remove(key: string): Promise<void>;
   /** All keys that have bytes, also of outputs that are not complete, in order. */
   list(): Promise<readonly StoredSize[]>;
-  /** Removes what killed processes left outside of keys. No process may write at the same time. */
-  removeUnfinished(): Promise<void>;
-  /** An empty directory on this machine, for files of a stage while it runs. Its user removes it. */
-  makeScratch(): string;
+  /**
+   * Removes what killed processes left outside of keys. No process may write one of these keys at the same time.
+   *
+   * @param isInUse true for the keys that processes of other pipelines may write
+   */
+  removeUnfinished(isInUse: (key: string) => boolean): Promise<void>;
+  /** An empty directory on this machine, for files of the stage that computes a key. Its user removes it. */
+  makeScratch(key: string): string;
+  /** Stores what a pipeline needs, in the place of what it needed before. */
+  register(registration: Registration): Promise<void>;
+  /**
+   * What each pipeline of the store needs.
+   *
+   * @throws LapidaryError LAP_DATA_STORE
+   */
+  registrations(): Promise<readonly Registration[]>;
+  /** Forgets what a pipeline needs. */
+  unregister(id: string): Promise<void>;
 }
 
 const storedObject = z.object({
@@ -110,9 +126,12 @@ export async function collectParts(
   }
 }
 
-/** Makes an empty directory for files of a stage, below a directory of this machine. */
-export function makeScratchBelow(directory: string): string {
-  const path = join(directory, `scratch.${randomUUID()}`);
+/** Whether a name is the key of an object. Files with other names are not of pipelines. */
+export const isKey = (name: string): boolean => /^[0-9a-f]{64}$/.test(name);
+
+/** Makes an empty directory for files of the stage that computes a key, below a directory of this machine. */
+export function makeScratchBelow(directory: string, key: string): string {
+  const path = join(directory, `${key}.scratch-${randomUUID()}`);
   try {
     mkdirSync(path, { recursive: true });
     return path;
@@ -142,6 +161,3 @@ export async function writePart(
   }
   return { name, bytes, sha256: hash.digest("hex") };
 }
-
-export const damaged = (location: string, why: string): LapidaryError =>
-  new LapidaryError({ code: "LAP_DATA_STORE", message: `the output of a stage cannot be used: ${why}`, location });

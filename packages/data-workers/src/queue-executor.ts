@@ -1,9 +1,9 @@
 import type { ShardQueue } from "@lapidary/control";
 import type { SetAside, Task, TaskExecutor, ExecutorContext } from "@lapidary/data-pipeline";
 import type { StoredObject } from "@lapidary/data-store";
-import { asJson, LapidaryError } from "@lapidary/std";
+import { asJson, ensure, LapidaryError } from "@lapidary/std";
 import { z } from "zod";
-import { type TaskPointer, writeTaskList } from "./task-list.js";
+import { type TaskPointer, writeTaskLists } from "./task-list.js";
 
 /** Jobs in the queue for each task that workers compute at a time. */
 const jobsPerSlot = 4;
@@ -26,21 +26,22 @@ const result = z.object({ set_aside: z.array(z.object({ stage: z.string(), shard
  */
 export async function queueExecutor(
   queue: ShardQueue,
-  { location, store, plan, signal, onSetAside, warn }: ExecutorContext,
+  { location, store, plan, needs, signal, onSetAside, warn }: ExecutorContext,
 ): Promise<TaskExecutor> {
-  const pointer = { store: location, list: await writeTaskList(store, plan) };
+  const lists = await writeTaskLists(store, plan, needs);
   const window = new JobWindow(queue, signal, warn);
   return {
     slots: maxJobs,
     async run(task) {
       await window.enter();
       try {
+        const pointer = { store: location, list: ensure(lists.get(task.key), "a list of tasks") };
         return await stored(task, queue, pointer, { find: () => store.find(task.key), signal, onSetAside });
       } finally {
         window.leave();
       }
     },
-    close: () => undefined,
+    close: () => window.close(),
   };
 }
 
@@ -84,32 +85,48 @@ class JobWindow {
   readonly #queue: ShardQueue;
   readonly #signal: AbortSignal;
   readonly #warn: (text: string) => void;
+  readonly #timer: NodeJS.Timeout;
   #size = jobsPerSlot;
   #entered = 0;
+  /** One entry for each task that waits. */
   readonly #waiting: (() => void)[] = [];
   #isMeasured = false;
   #isMeasuring = false;
 
   constructor(queue: ShardQueue, signal: AbortSignal, warn: (text: string) => void) {
     [this.#queue, this.#signal, this.#warn] = [queue, signal, warn];
+    // Workers come and go at any time.
+    this.#timer = setInterval(() => void this.#measure(), 10 * poll_ms);
+    void this.#measure();
   }
 
+  /** @throws the reason of the signal */
   async enter(): Promise<void> {
-    await this.#measure();
-    while (this.#entered >= this.#size) {
-      this.#signal.throwIfAborted();
-      await Promise.race([new Promise<void>((resolve) => this.#waiting.push(resolve)), pause(10 * poll_ms)]);
-      await this.#measure();
-    }
-    this.#entered++;
+    await new Promise<void>((resolve) => {
+      this.#waiting.push(resolve);
+      this.#admit();
+    });
+    this.#signal.throwIfAborted();
   }
 
   leave(): void {
     this.#entered--;
-    this.#waiting.shift()?.();
+    this.#admit();
   }
 
-  /** Workers come and go at any time. */
+  close(): void {
+    clearInterval(this.#timer);
+    // Tasks that wait see the signal.
+    this.#size = Number.POSITIVE_INFINITY;
+    this.#admit();
+  }
+
+  #admit(): void {
+    const admitted = this.#waiting.splice(0, Math.max(0, Math.min(this.#waiting.length, this.#size - this.#entered)));
+    this.#entered += admitted.length;
+    for (const resolve of admitted) resolve();
+  }
+
   async #measure(): Promise<void> {
     if (this.#isMeasuring) return;
     this.#isMeasuring = true;
@@ -119,6 +136,7 @@ class JobWindow {
       if (capacity === 0 && !this.#isMeasured) this.#warn("no worker is connected; start one with `lapidary data worker`");
       this.#isMeasured = true;
       this.#size = jobsPerSlot * Math.max(1, capacity);
+      this.#admit();
     } finally {
       this.#isMeasuring = false;
     }

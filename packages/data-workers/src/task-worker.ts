@@ -16,13 +16,17 @@ export interface TaskWorkerOptions {
   readonly onError: (error: Error) => void;
 }
 
+/** Lists of tasks that a worker keeps. The tasks in the queue are neighbours in the plan. */
+const listsInMemory = 4;
+
 /** Computes tasks of pipelines that planners put into a queue. This process renews locks, and its children compute. */
 export class TaskWorker {
   readonly #worker: ShardWorker;
   readonly #options: TaskWorkerOptions;
   /** By slot. A process serves one store. */
   readonly #processes: { readonly location: string; readonly process: TaskRunner }[] = [];
-  #list: { readonly pointer: TaskPointer; readonly tasks: ReadonlyMap<string, Task> } | undefined;
+  /** The lists that were used last, the latest one at the end. */
+  #lists: { readonly pointer: TaskPointer; readonly tasks: ReadonlyMap<string, Task> }[] = [];
 
   constructor(store: Store, options: TaskWorkerOptions) {
     this.#options = options;
@@ -60,12 +64,11 @@ export class TaskWorker {
   }
 
   async #taskOf(key: string, pointer: TaskPointer, store: OutputStore): Promise<Task | undefined> {
-    if (this.#list?.pointer.list !== pointer.list || this.#list.pointer.store !== pointer.store) {
-      const tasks = await readTaskList(store, pointer.list);
-      if (tasks === undefined) return undefined;
-      this.#list = { pointer, tasks };
-    }
-    return this.#list.tasks.get(key);
+    const isOf = (other: TaskPointer): boolean => other.list === pointer.list && other.store === pointer.store;
+    const tasks = this.#lists.find((each) => isOf(each.pointer))?.tasks ?? (await readTaskList(store, pointer.list));
+    if (tasks === undefined) return undefined;
+    this.#lists = [...this.#lists.filter((each) => !isOf(each.pointer)), { pointer, tasks }].slice(-listsInMemory);
+    return tasks.get(key);
   }
 
   #processOf(location: string, slot: number): TaskRunner {

@@ -61,7 +61,7 @@ export class SafetensorsFile {
     return this.header.tensors.get(name)?.dtype;
   }
 
-  /** Reads an array. F16 and BF16 are widened to f32; I64 values must fit in 32 bits; U32 keep their bits; BOOL are 0 and 1. */
+  /** Reads an array. F16 and BF16 are widened to f32; I64 values must fit in 32 bits; U32 keep their bits; narrower integers are widened; BOOL are 0 and 1. */
   async read(name: string): Promise<ArrayData> {
     const entry = this.header.tensors.get(name);
     if (entry === undefined) throw safetensorsError("LAP_SAFETENSORS_TENSOR", this.path, "tensor not found in the file", name);
@@ -175,6 +175,14 @@ function decode(entry: TensorEntry, bytes: Uint8Array, file: string): ArrayData 
       return i32Array(dims, new Int32Array(buffer));
     case "BOOL":
       return i32Array(dims, new Uint8Array(buffer));
+    case "I8":
+      return i32Array(dims, new Int8Array(buffer));
+    case "U8":
+      return i32Array(dims, new Uint8Array(buffer));
+    case "I16":
+      return i32Array(dims, new Int16Array(buffer));
+    case "U16":
+      return i32Array(dims, new Uint16Array(buffer));
     case "I64":
       return i32Array(dims, narrow(new BigInt64Array(buffer), file, name));
     default:

@@ -66,8 +66,8 @@ export function printValue(graph: Graph, value: Value): string {
   return `%${value.id} = ${value.op}${inputs.join("")}${attrs.join("")} : ${printType(value.type)}${role}${axes}${sharding}${phase}${block}${chunk} @${value.name}${cause}`;
 }
 
-/** JSON without blanks, with the two infinities that JSON lacks. */
+/** JSON without blanks, with the numbers that JSON lacks. */
 function printAttr(attr: unknown): string {
-  if (attr === Infinity || attr === -Infinity) return JSON.stringify(String(attr));
+  if (typeof attr === "number" && !Number.isFinite(attr)) return JSON.stringify(String(attr));
   return JSON.stringify(attr);
 }

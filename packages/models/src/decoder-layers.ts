@@ -21,6 +21,10 @@ export interface BuildOptions {
   readonly dispatch?: Dispatch | undefined;
   /** Context parallelism by heads: how attention exchanges positions for heads. Absent: it does not. */
   readonly headExchange?: HeadExchange | undefined;
+  /** Context parallelism by a ring: parts of a row, one for each chip of the axes that split it. Absent: no ring. */
+  readonly ringParts?: number | undefined;
+  /** Parts of a row whose order a train step balances. Absent: rows keep their order. */
+  readonly balancedParts?: number | undefined;
   /** The layers are stages of a pipeline. Absent: they are not. */
   readonly pipeline?: PipelineShape | undefined;
 }
@@ -38,12 +42,12 @@ interface Pass {
 export function makePass(
   g: GraphBuilder,
   config: ModelConfig,
-  { dispatch = { kind: "dense" }, headExchange }: BuildOptions,
+  { dispatch = { kind: "dense" }, headExchange, ringParts }: BuildOptions,
   params: ParamValues,
   positions: number,
   options: HiddenOptions,
 ): Pass {
-  return { params, options, dispatch, headExchange, tablesOf: attentionTables(g, positions, config, options) };
+  return { params, options, dispatch, headExchange, tablesOf: attentionTables(g, positions, config, options, ringParts) };
 }
 
 /** tokens i32[B, T] → residual stream [B, T, D] */

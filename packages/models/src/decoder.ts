@@ -24,6 +24,7 @@ const plainModel = (config: ModelConfig, build: BuildOptions): Model => ({
   attention: { blocks: config.layers, kvHeads: config.kvHeads, headDim: config.headDim },
   ...((config.experts?.auxWeight ?? 0) > 0 ? { balanceWeight: config.experts?.auxWeight } : {}),
   ...(config.experts === undefined ? {} : { experts: { count: config.experts.count, drops: build.dispatch?.kind === "capacity" } }),
+  ...(build.balancedParts === undefined ? {} : { balancedParts: build.balancedParts }),
   hidden: (g, params, tokens, options = {}) => hidden(g, config, build, params, tokens, options),
   unembed: (g, params, x) => unembed(g, config, params, x),
 });

@@ -7,6 +7,7 @@ import {
   cacheArrays,
   canonicalConfig,
   decode,
+  layerPeriodOf,
   layerTypesOf,
   logitsOf,
   type ModelConfig,
@@ -287,5 +288,14 @@ describe("families of models", () => {
     deepStrictEqual(issues({ family: "gemma2", layerTypes: ["window"] }), ["window"]);
     deepStrictEqual(issues({ family: "qwen3", fusedProjections: true }), ["fusedProjections", "fusedProjections"]);
     deepStrictEqual(issues({ family: "llama", ropeScaling: { ...llama3, highFreqFactor: 1 } }), ["ropeScaling.highFreqFactor"]);
+  });
+
+  it("layerPeriodOf counts windows and experts, and all layers if the kinds do not repeat", () => {
+    const layers = (fields: object): ModelConfig => config({ layers: 12, ...fields });
+    const experts = { count: 4, perToken: 1, mlpDim: 6 };
+    strictEqual(layerPeriodOf(layers({ family: "llama" })), 1);
+    strictEqual(layerPeriodOf(layers({ family: "gemma3", window: 2, layerTypes: ["window", "window", "full"] })), 3);
+    strictEqual(layerPeriodOf(layers({ family: "qwen3moe", experts: { ...experts, every: 2 } })), 2);
+    strictEqual(layerPeriodOf(layers({ family: "qwen3moe", experts: { ...experts, denseLayers: [0] } })), 12);
   });
 });

@@ -3,6 +3,7 @@ export { buildModel, paramsOf } from "./decoder.js";
 export type { BuildOptions } from "./decoder-layers.js";
 export { capacityOf } from "./layers/capacity.js";
 export type { HeadExchange } from "./layers/head-exchange.js";
+export { fromBalanced, toBalanced } from "./layers/positions.js";
 export { balanceLoss } from "./layers/routing.js";
 export { logicalAxes } from "./decoder-params.js";
 export { f32Number } from "./f32-number.js";
@@ -19,6 +20,7 @@ export {
   isTied,
   type LayerType,
   layerTypeOf,
+  layerPeriodOf,
   layerTypesOf,
   type ModelConfig,
   modelConfigSchema,

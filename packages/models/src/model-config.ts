@@ -154,6 +154,13 @@ export const expertLayersOf = (config: ModelConfig): number =>
 export const layerTypesOf = (config: ModelConfig): LayerType[] =>
   Array.from({ length: config.layers }, (_, layer) => layerTypeOf(config, layer));
 
+/** The smallest number of layers after which the kinds of layers repeat: windows, and experts. All layers if they do not repeat. */
+export function layerPeriodOf(config: ModelConfig): number {
+  const kinds = layerTypesOf(config).map((type, layer) => `${type} ${expertsOf(config, layer) !== undefined}`);
+  const period = kinds.findIndex((_, n) => n > 0 && kinds.every((kind, layer) => kind === kinds[layer % n]));
+  return period < 0 ? config.layers : period;
+}
+
 /** The rotary embedding of the layers of a type. */
 export const ropeOf = ({ ropeTheta, ropeScaling, windowRope }: ModelConfig, type: LayerType): Rope =>
   type === "window" && windowRope !== undefined ? windowRope : { theta: ropeTheta, scaling: ropeScaling };

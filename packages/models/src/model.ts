@@ -87,6 +87,8 @@ export interface HiddenOptions {
   readonly onRouting?: (routing: Routing, load: ExpertLoad) => void;
   /** The parts of the batch that the stages of a pipeline compute one after the other; 1 by default. Other models have no stages. */
   readonly microbatches?: number | undefined;
+  /** Tokens are in balanced order, in this many parts of a row (`RowOrder`). Absent: in the order of their positions. */
+  readonly balancedParts?: number | undefined;
   /** Adapters by the name of the weight that they change. */
   readonly adapters?: ReadonlyMap<string, Adapter>;
 }
@@ -106,6 +108,8 @@ export interface Model {
   readonly balanceWeight?: number | undefined;
   /** Experts of a layer, and whether one can be full and drop tokens. Absent: the model has none. */
   readonly experts?: { readonly count: number; readonly drops: boolean } | undefined;
+  /** Parts of a row whose order a train step balances. The step reorders its batch, and passes the number to `hidden`. Absent: rows keep their order. */
+  readonly balancedParts?: number | undefined;
   /** The stages of a pipeline. Absent: the layers are not divided into stages. */
   readonly pipeline?: Pipeline | undefined;
   /** tokens i32[B,T] → final hidden state f32[B,T,D], normalised. Position t depends on tokens 0 to t, unless the options say otherwise. */

@@ -1,5 +1,7 @@
-import { deepStrictEqual } from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { deepStrictEqual, ok } from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import fc from "fast-check";
 import { componentsOnDisk, pairBytes } from "./components.js";
@@ -40,6 +42,14 @@ describe("connected components on disk", () => {
       }),
       { numRuns: 25 },
     );
+  });
+
+  it("400,000 pairs need a heap of 16 MB and less than 250 MB in all, which a table of the nodes would exceed", function () {
+    this.timeout(120_000);
+    const main = fileURLToPath(new URL("testing/components-main.js", import.meta.url));
+    const output = execFileSync(process.execPath, ["--max-old-space-size=16", main, "400000", directory()], { encoding: "utf8" });
+    const { nodes, components, rss_mb } = JSON.parse(output) as { nodes: number; components: number; rss_mb: number };
+    ok(nodes > 380_000 && components > 100_000 && rss_mb < 250, output);
   });
 
   it("a chain of 500 nodes and a star are one component each, whatever the order of their numbers", () => {

@@ -1,4 +1,5 @@
 import {
+  type ContextPlan,
   type ExpertPlan,
   type FitAdvice,
   gigabytes,
@@ -25,7 +26,7 @@ export interface FitText {
 
 /** The tables of `lapidary plan`. */
 export function planText(
-  { report, budget, shards, lossChunks, otherAttention, microbatches, pipeline, experts }: StepPlan,
+  { report, budget, shards, lossChunks, otherAttention, microbatches, pipeline, experts, context }: StepPlan,
   fit: FitText,
   paint: Paint,
 ): string {
@@ -35,6 +36,7 @@ export function planText(
     `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
     ...(experts === undefined ? [] : [expertsText(experts)]),
     ...(pipeline === undefined ? [] : [pipelineLine(pipeline)]),
+    ...(context === undefined ? [] : [contextText(context)]),
     ...(lossChunks === 1 ? [] : [lossChunksText(lossChunks)]),
     ...(microbatches === undefined ? [] : microbatchLines(microbatches)),
     ...(otherAttention === undefined ? [] : [attentionLine(otherAttention)]),
@@ -105,6 +107,11 @@ const expertsText = (plan: ExpertPlan): string => {
   const head = `each token chooses ${plan.per_token} of ${plan.experts} experts: ${formatCount(plan.rows_chosen)} rows chosen, ${formatCount(plan.rows_computed)} computed`;
   if (plan.dispatch === "dense") return `${head}, because every expert computes every token; none is dropped`;
   return `${head}; ${percent(plan.dropped_share_random)} of the choices dropped if they are random, more if the router prefers some experts`;
+};
+
+const contextText = ({ strategy, parts, balance, slowest_scores: slowest, slowest_scores_balanced: balanced }: ContextPlan): string => {
+  const head = `context.strategy: ${strategy} over ${parts} parts of a row${balance ? ", in balanced order" : ""}: the causal mask leaves the slowest chip ${slowest.toFixed(2)} × the mean of the scores`;
+  return slowest - balanced < 0.01 ? head : `${head}, and ${balanced.toFixed(2)} × with context.balance: true`;
 };
 
 const pipelineLine = ({ order, stages, layers_per_stage: layers, microbatches, bubble_share: bubble }: PipelinePlan): string =>

@@ -26,6 +26,6 @@ export { otherVocabulary, tokenizerTooLarge } from "./tokenizer-errors.js";
 export { SentencePieceTokenizer } from "./sentencepiece/sentencepiece-tokenizer.js";
 export { asUnigram } from "./sentencepiece/unigram-model.js";
 export { readTextLines } from "./sentencepiece/training/read-text-lines.js";
-export { trainSentencePiece } from "./sentencepiece/training/train-sentencepiece.js";
+export { SentencePieceTrainer, trainSentencePiece } from "./sentencepiece/training/train-sentencepiece.js";
 export { trainTokenizer } from "./train.js";
 export { checkVocabSize, firstPieceId, SpecialToken } from "./vocabulary.js";

@@ -1,13 +1,21 @@
 export { checkSameModel } from "./inputs/same-model.js";
 export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-inputs.js";
-export { hasSameHistory, mixtureRequestOf } from "./inputs/pipeline-data.js";
+export { checkPipelineSources, hasSameHistory, mixtureRequestOf, type PipelineRows } from "./inputs/pipeline-data.js";
 export { modelOfSet } from "./inputs/check-parameter-set.js";
 export { axesOverPods, podAxis } from "./job/axis-names.js";
 export { stagesOf } from "./job/axis-sizes.js";
-export { buildOptionsOf } from "./job/build-options.js";
+export { type ContextPlan, contextPlanOf } from "./job/context-plan.js";
+export { buildOptionsOf, contextProblem } from "./job/build-options.js";
 export { compileJob } from "./job/compile-job.js";
 export { defaultRules } from "./job/default-rules.js";
-export { isRecipePath, jobJsonSchema, loraTargetModules, type RecipePath } from "./job/job-schema.js";
+export {
+  type ContextStrategyName,
+  contextStrategyNames,
+  isRecipePath,
+  jobJsonSchema,
+  loraTargetModules,
+  type RecipePath,
+} from "./job/job-schema.js";
 export { recipeHash } from "./job/recipe-hash.js";
 export { checkTokenizerSize, givenTokenizer, tokenizerRequest } from "./job/job-tokenizer.js";
 export type { InitNames } from "./job/init-checkpoint.js";
@@ -41,6 +49,7 @@ export {
   type ResolvedStepJob,
   resolveStepJob,
   stepJobFileText,
+  type RowField,
 } from "./job/step-job.js";
 export type { UpdateConfig } from "./optimizer/optimizer-config.js";
 export { type ParityBundle, readParityBundle } from "./parity/bundle.js";

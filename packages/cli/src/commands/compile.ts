@@ -1,5 +1,12 @@
 import { resolve } from "node:path";
-import { compileForTpu as compileStep, findTpuCompiler, installTpuCompiler, tpuCompilerNotice } from "@lapidary/offline/compile";
+import {
+  compileForTpu as compileStep,
+  compileStepForTpu,
+  findTpuCompiler,
+  installTpuCompiler,
+  tpuCompilerNotice,
+} from "@lapidary/offline/compile";
+import { isStepFile } from "@lapidary/offline/is-step-file";
 import { exportedAttention } from "@lapidary/offline/job-file";
 import { doesNotFitText, tpuCompilerText } from "@lapidary/report/tpu-compiler-text";
 import { ExitCode, LapidaryError } from "@lapidary/std";
@@ -22,7 +29,7 @@ export interface CompileRequest {
   readonly yes: boolean;
 }
 
-/** `lapidary compile JOB`: compiles the step with Google's TPU compiler and compares it with Lapidary's plan. Needs no TPU. */
+/** `lapidary compile JOB`: compiles the step of a job, or one that JAX exported, with Google's TPU compiler and compares it with Lapidary's plan. Needs no TPU. */
 export async function compileForTpu(context: Context, request: CompileRequest): Promise<ExitCode> {
   const { console, cwd, clock, env } = context;
   if (request.install) await install(context, request.yes);
@@ -32,18 +39,23 @@ export async function compileForTpu(context: Context, request: CompileRequest): 
       code: "LAP_CLI_ARGUMENT",
       message: "the job file is missing",
       location: "lapidary compile",
-      remedy: "give a job file, such as configs/jobs/nano16.yaml",
+      remedy: "give a job file, such as configs/jobs/nano16.yaml, or the text of a step",
     });
   }
-  const job = await readJob(context, request.job, request.overrides);
-  for (const warning of exportedAttention(job)) console.warn(warning);
+  const { job: file, overrides: words, chip } = request;
+  const job = isStepFile(file) ? undefined : await readJob(context, file, words);
+  for (const warning of job === undefined ? [] : exportedAttention(job)) console.warn(warning);
   const hlo = request.hlo === undefined ? undefined : resolve(cwd, request.hlo);
   if (hlo !== undefined) checkOutput({ kind: "file", path: hlo, what: "the optimized program" });
   const text = request.text === "chip" ? "chip" : "whole";
   const reporter = consoleReporter(console);
   try {
-    const step = await compileStep({ job, chip: request.chip, text, hlo, env }, context, clock, reporter);
+    const more = { chip, text, hlo, env } as const;
+    const step = await (job === undefined
+      ? compileStepForTpu({ file, words, ...more }, context, clock, reporter)
+      : compileStep({ job, ...more }, context, clock, reporter));
     reporter.end();
+    for (const warning of step.warnings) console.warn(warning);
     console.result(step.report, () => tpuCompilerText(step, console.paint));
     if (step.report.fits) return ExitCode.done;
     if (console.options.json) console.warn(doesNotFitText(step));

@@ -169,12 +169,20 @@ export async function showDataDiff(context: Context, a: string, b: string): Prom
   return ExitCode.done;
 }
 
-/** `lapidary data gc`: removes the objects that no current result needs. */
-export async function collectData(context: Context, data: string | undefined, dryRun: boolean): Promise<ExitCode> {
-  const { objects, bytes, kept } = await collectGarbage(outputDirectory(data, context), dryRun, s3AccessOf(context.env));
-  context.console.result(
-    { removed: dryRun ? [] : objects, removable: objects, bytes, kept, dry_run: dryRun },
-    () => `${objects.length} objects (${formatBytes(bytes)}) ${dryRun ? "can be removed" : "removed"}, ${kept} kept`,
+/** `lapidary data gc`: removes the objects that no pipeline of the store needs. */
+export async function collectData(
+  context: Context,
+  data: string | undefined,
+  dryRun: boolean,
+  forget: string | undefined,
+): Promise<ExitCode> {
+  const options = { isDry: dryRun, s3: s3AccessOf(context.env), forget };
+  const { objects, bytes, kept, others } = await collectGarbage(outputDirectory(data, context), options);
+  context.console.result({ removed: dryRun ? [] : objects, removable: objects, bytes, kept, others, dry_run: dryRun }, () =>
+    [
+      `${objects.length} objects (${formatBytes(bytes)}) ${dryRun ? "can be removed" : "removed"}, ${kept} kept`,
+      ...others.map(({ id, file }) => `kept what ${file} needs (--forget ${id} if this pipeline exists no more)`),
+    ].join("\n"),
   );
   return ExitCode.done;
 }

@@ -11,6 +11,7 @@ import {
   printedStages,
   stageText,
 } from "@lapidary/offline/explain";
+import { seconds } from "@lapidary/offline/plan";
 import type { ResolvedJob } from "@lapidary/offline/job-file";
 import { isStepFile } from "@lapidary/offline/is-step-file";
 import type { Paint } from "@lapidary/report/paint";
@@ -146,9 +147,16 @@ function collectivesText(job: ResolvedJob, explained: ExplainedProgram, paint: P
   ].join("\n");
 }
 
-const contextText = ({ strategy, chosen, step_bytes_per_chip: bytes }: ExplainedProgram["contextStrategies"][number]): string => {
+const contextText = ({
+  strategy,
+  chosen,
+  step_bytes_per_chip: bytes,
+  step_time_s: time,
+}: ExplainedProgram["contextStrategies"][number]): string => {
   const cost =
-    bytes === null ? "not possible, because the mesh does not divide the heads" : `each chip sends ${formatBytes(bytes)} in a step`;
+    bytes === null
+      ? "not possible for this job"
+      : `each chip sends ${formatBytes(bytes)} in a step${time === null ? "" : ` of ${seconds(time)} (predicted)`}`;
   return `context.strategy: ${strategy}${chosen ? " (this job)" : ""}: ${cost}`;
 };
 

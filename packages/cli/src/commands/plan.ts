@@ -66,6 +66,7 @@ export async function plan(context: Context, request: PlanRequest): Promise<Exit
           microbatches: one.microbatches ?? null,
           pipeline: one.pipeline ?? null,
           experts: one.experts ?? null,
+          context: one.context ?? null,
         }),
     ...(report.fits ? {} : { advice }),
     warnings: subject.warnings,

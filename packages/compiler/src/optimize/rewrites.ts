@@ -1,6 +1,9 @@
 import { ensure } from "@lapidary/std";
 import { type Graph, GraphBuilder, type Value, type ValueId, collectiveNames, yieldsByCarry } from "@lapidary/ir";
 
+/** The number of a constant. JSON has one text for both infinities and NaN. */
+const numberOf = (value: Value): string => (value.op === "constant" ? ` ${value.attrs.value}` : "");
+
 /**
  * Merges values with equal op, operands, attributes and sharding. Recomputed values are not merged with forward values.
  * Collectives of different passes are not merged either: with the second gather of a param the result of the first can be freed.
@@ -16,7 +19,7 @@ export function mergeEqual(graph: Graph): Graph {
     const key =
       value.op === "parameter"
         ? `parameter ${value.attrs.name}`
-        : JSON.stringify([value.op, inputs, value.attrs, value.type, value.sharding, pass]);
+        : `${JSON.stringify([value.op, inputs, value.attrs, value.type, value.sharding, pass])}${numberOf(value)}`;
     // A body reads values before its region. Values after the region do not read its body.
     const region = value.scope.region?.id;
     const own = `${region} ${key}`;

@@ -1,6 +1,6 @@
 import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
-import type { Sharding, Value, ValueOf } from "@lapidary/ir";
+import type { Sharding, Value, ValueId, ValueOf } from "@lapidary/ir";
 import { type Propagated, winnerText } from "../propagate/index.js";
 import { Priority } from "../propagate/rules.js";
 
@@ -61,14 +61,19 @@ export function permuteReason(mesh: Mesh, { name, attrs }: ValueOf<"shift">, ato
   return `moves dim ${attrs.dimension} of ${name} by ${rows} ${rows === 1 ? "row" : "rows"} ${attrs.by < 0 ? "back" : "on"}: it is split over ${printAtoms(mesh, atoms).join("+")}${end}`;
 }
 
-/** The rule that split the summed dim. The search goes back through linear ops that propagated the partial sums. */
-function rootOfReduction(propagated: Propagated, value: Value, atom: AtomId): string {
+/**
+ * The rule that split the summed dim. The search goes back through linear ops that propagated the partial sums, and visits each value once: in a
+ * network of exchanges, such as that of a sort, the number of paths grows exponentially.
+ */
+function rootOfReduction(propagated: Propagated, value: Value, atom: AtomId, visited: Set<ValueId> = new Set()): string {
+  visited.add(value.id);
   const own = propagated.opOrigins[value.id]?.get(atom);
   if (own !== undefined) return own.root;
   for (const id of value.inputs) {
     const input = propagated.graph.values[id];
+    if (visited.has(id)) continue;
     if (input !== undefined && (propagated.opOrigins[id]?.has(atom) === true || input.inputs.length > 0)) {
-      const root = rootOfReduction(propagated, input, atom);
+      const root = rootOfReduction(propagated, input, atom, visited);
       if (root !== "propagation") return root;
     }
   }

@@ -213,7 +213,10 @@ function concat(parts: readonly Tensor[], dimension: number): Tensor {
   return ensure(opDef<"concatenate">("concatenate").evaluate, "meaning")(
     parts,
     { dimension },
-    { dtype: ensure(parts[0], "part").dtype, dims: ensure(parts[0], "part").dims.map((n, d) => (d === dimension ? n * parts.length : n)) },
+    {
+      dtype: ensure(parts[0], "part").dtype,
+      dims: ensure(parts[0], "part").dims.map((n, d) => (d === dimension ? parts.reduce((sum, { dims }) => sum + (dims[d] ?? 0), 0) : n)),
+    },
   );
 }
 

@@ -223,7 +223,7 @@ async function ranksOf(
   for (const [shard, object] of shards.entries()) {
     if (partitionOfShard(shard, shards.length, partitions) !== partition) continue;
     putShard(ranked, 0, shard);
-    await forEachRecord(inputs.read(object, object.parts.length - 1), rowBytes + rankBytes, (bytes, at) => {
+    await forEachRecord(inputs.read(object, partitions), rowBytes + rankBytes, (bytes, at) => {
       copyRecord(bytes, at, ranked, placeBytes - rowBytes, rowBytes + rankBytes);
       ranks.add(ranked);
     });

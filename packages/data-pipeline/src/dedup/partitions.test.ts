@@ -27,16 +27,16 @@ async function gathered(root: string, partitions: number): Promise<{ readonly re
   const write = (key: string, run: () => StageOutput): Promise<StoredObject> => store.write(key.padEnd(64, "0"), run);
   let bytes = 0;
   const inputs = (objects: readonly StoredObject[]): GatherInputs => ({
-    objects,
-    of: () => objects,
-    async *read(object, partition) {
-      for await (const chunk of store.read(object, partition)) {
+    objects: objects.map(({ key }) => key),
+    of: () => objects.map(({ key }) => key),
+    async *read(key, partition) {
+      for await (const chunk of store.read(ensure(await store.find(key), key), partition)) {
         bytes += chunk.length;
         yield chunk;
       }
     },
     sources: ["web"],
-    scratch: store.makeScratch(),
+    scratch: store.makeScratch("a".padEnd(64, "0")),
   });
   const settings = {};
   const scatter = stepOf(keys, "scatter");

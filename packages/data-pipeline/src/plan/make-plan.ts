@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { FileDigests } from "./digest-files.js";
 import { objectKey } from "@lapidary/data-store";
 import { asJson, ensure, type JsonValue } from "@lapidary/std";
@@ -8,7 +9,7 @@ import type { SettingsOf, StageName } from "../stages/settings.js";
 import type { Stage, Step } from "../stages/stage.js";
 import { stageTable } from "../stages/table.js";
 import type { ViewKeys } from "../view/view.js";
-import type { Plan, StageFile, StagePlan, Task } from "./plan.js";
+import type { InputList, Plan, StageFile, StagePlan, Task } from "./plan.js";
 import type { Shard } from "./shard.js";
 
 /** A shard while its stages are planned. */
@@ -27,9 +28,10 @@ export function makePlan(pipeline: Pipeline, shards: readonly Shard[], digests: 
   const states = shards.map((shard, ordinal): ShardState => ({ shard, ordinal, view: emptyView, tokens: undefined }));
   const tasks: Task[] = [];
   const stages: StagePlan[] = [];
+  const lists = new Map<string, readonly string[]>();
   let columns: Columns = documentColumns;
   const add = (stage: StageName, settingsOf: (source: string) => JsonValue, which: readonly ShardState[], expect: number): void => {
-    const planned = planStage(stage, settingsOf, which, { index: stages.length, columns, digests });
+    const planned = planStage(stage, settingsOf, which, { index: stages.length, columns, digests, lists });
     tasks.push(...planned.tasks);
     const settings = settingsOf(which[0]?.shard.source ?? "");
     stages.push({ stage, settings, expect, columns: Object.fromEntries(columns), accounts: planned.accounts });
@@ -40,7 +42,7 @@ export function makePlan(pipeline: Pipeline, shards: readonly Shard[], digests: 
   const extracted = states.filter(({ shard }) => sourceOf(shard.source)?.extract !== undefined);
   if (extracted.length > 0) add("extract", (name) => sourceOf(name)?.extract ?? null, extracted, defaultExpect);
   for (const { stage, settings, expect } of pipeline.stages) add(stage, () => settings, states, expect);
-  return { stages, tasks, shards: states.map(({ shard, view, tokens }) => ({ shard, view, tokens })) };
+  return { stages, tasks, lists, shards: states.map(({ shard, view, tokens }) => ({ shard, view, tokens })) };
 }
 
 const readSettings = (source: { readonly text?: string | undefined; readonly id?: string | undefined } | undefined): JsonValue => ({
@@ -57,10 +59,13 @@ interface StageContext {
   readonly index: number;
   readonly columns: Columns;
   readonly digests: FileDigests;
+  /** Gets the lists of the stage. */
+  readonly lists: Map<string, readonly string[]>;
 }
 
-/** The objects that the step before wrote. */
+/** The objects that a step before wrote. */
 interface Written {
+  readonly list: string;
   readonly keys: readonly string[];
   /** How many parts each has. */
   readonly partitions: number;
@@ -70,21 +75,21 @@ function planStage<Name extends StageName>(
   name: Name,
   settingsOf: (source: string) => JsonValue,
   states: readonly ShardState[],
-  { index, columns, digests }: StageContext,
+  { index, columns, digests, lists }: StageContext,
 ): { readonly tasks: readonly Task[]; readonly accounts: StagePlan["accounts"] } {
   const stage: Stage<SettingsOf[Name]> = stageTable[name];
   const shared = settingsAs(name, settingsOf(states[0]?.shard.source ?? ""));
   const bytes = states.reduce((sum, { shard }) => sum + shard.files.reduce((total, file) => total + file.bytes, 0), 0);
   const tasks: Task[] = [];
   let accounts: StagePlan["accounts"] = [];
-  const sources = states.map(({ shard }) => shard.source);
+  const sources = sourcesOf(states);
   const writtenBy = new Map<string, Written>();
   let last: string | undefined;
   for (const [step, definition] of stage.steps(shared).entries()) {
-    const read = (definition.shape === "gather" ? definition.reads : undefined) ?? (last === undefined ? [] : [last]);
-    const reads = read.map((step): readonly [string, Written] => [step, ensure(writtenBy.get(step), `the step ${step} before`)]);
-    const inputKeys = reads.flatMap(([, { keys }]) => keys);
-    const inputSteps = reads.map(([step, { keys }]): [string, number] => [step, keys.length]);
+    const names = (definition.shape === "gather" ? definition.reads : undefined) ?? (last === undefined ? [] : [last]);
+    const reads = names.map((step): readonly [string, Written] => [step, ensure(writtenBy.get(step), `the step ${step} before`)]);
+    const read = reads.map(([step, { list }]): InputList => ({ step, list }));
+    for (const [, { list, keys }] of reads) lists.set(list, keys);
     const partitions = partitionsOf(definition, shared, bytes, reads[0]?.[1].partitions ?? 0);
     const settingsFor = (state: ShardState | undefined): JsonValue => settingsOf(state?.shard.source ?? "");
     const base = { stageIndex: index, stage: name, step, columns: Object.fromEntries(columns) };
@@ -100,43 +105,50 @@ function planStage<Name extends StageName>(
       definition.shape === "gather"
         ? Array.from({ length: partitions }, (_, partition): Task => {
             const settings = settingsFor(states[0]);
-            const key = keyOf(settings, inputKeys, [partition, partitions, sources]);
-            const files = filesOf(settings);
-            const inputs = { inputs: inputKeys, inputSteps, inputSources: sources, after: inputKeys };
-            return { ...base, key, settings, files, partition, partitions, ...inputs };
+            const key = keyOf(settings, listsOf(read), [partition, partitions, asJson(sources)]);
+            return { ...base, key, settings, files: filesOf(settings), partition, partitions, inputs: read, sources, after: [] };
           })
         : states.map((state, ordinal): Task => {
             const settings = settingsFor(state);
-            const inputs = definition.shape === "map" ? [] : inputKeys;
+            const inputs = definition.shape === "map" ? [] : read;
             const before = viewInputs(state);
             const extra = asJson({ source: state.shard.source, partitions, ordinal: inputs.length > 0 ? ordinal : 0 });
-            const key = keyOf(settings, [...before, ...inputs], extra);
+            const key = keyOf(settings, [...before, ...listsOf(inputs)], extra);
             const { documents, edits, columns: tables } = state.view;
-            const after = [...(documents === undefined ? [] : [documents]), ...edits, ...tables, ...inputs];
+            const after = [...(documents === undefined ? [] : [documents]), ...edits, ...tables];
             const shard = { shard: state.shard, ordinal, view: state.view };
-            return {
-              ...base,
-              key,
-              settings,
-              files: filesOf(settings),
-              shard,
-              partition: 0,
-              partitions,
-              inputs,
-              inputSteps,
-              inputSources: sources,
-              after,
-            };
+            return { ...base, key, settings, files: filesOf(settings), shard, partition: 0, partitions, inputs, sources, after };
           });
     tasks.push(...made);
     if (definition.shape === "map" || definition.shape === "join") {
       for (const [i, state] of states.entries()) applyOutput(state, definition.writes, made[i]?.key ?? "");
       accounts = made.map(({ key, shard }) => ({ source: shard?.shard.source ?? "", shard: shard?.shard.name ?? "", key }));
     }
-    writtenBy.set(definition.name, { keys: made.map(({ key }) => key), partitions });
+    const keys = made.map(({ key }) => key);
+    writtenBy.set(definition.name, { list: listKey(keys), keys, partitions });
     last = definition.name;
   }
   return { tasks, accounts };
+}
+
+const listsOf = (inputs: readonly InputList[]): readonly string[] => inputs.map(({ list }) => list);
+
+/** The key of the object that has a list of keys. */
+function listKey(keys: readonly string[]): string {
+  const hash = createHash("sha256");
+  for (const key of keys) hash.update(key).update("\n");
+  return objectKey({ code: "keys 1", config: null, inputs: [hash.digest("hex")] });
+}
+
+/** Shards of one source are consecutive. */
+function sourcesOf(states: readonly ShardState[]): Task["sources"] {
+  const sources: [string, number][] = [];
+  for (const { shard } of states) {
+    const last = sources.at(-1);
+    if (last?.[0] === shard.source) last[1]++;
+    else sources.push([shard.source, 1]);
+  }
+  return sources;
 }
 
 function partitionsOf<S>(step: Step<S>, settings: S, bytes: number, before: number): number {

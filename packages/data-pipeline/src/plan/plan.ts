@@ -11,6 +11,16 @@ export interface StageFile {
 }
 
 /**
+ * All objects that a step wrote, in the order of shards or partitions. Each partition reads a part of each shard, so a plan whose tasks had the keys of
+ * their inputs would grow with the square of the corpus. The keys are in the store instead, once for each step.
+ */
+export interface InputList {
+  readonly step: string;
+  /** The key of the object with the list: a JSON text a line. */
+  readonly list: string;
+}
+
+/**
  * One object to compute. A task is JSON: an executor can send it to a child process or to another host. Its key says all
  * that its bytes depend on. Keys need no results, so a plan is made before anything is computed.
  */
@@ -32,11 +42,11 @@ export interface Task {
   readonly partition: number;
   /** How many parts a scatter writes, and how many gathers a step has. */
   readonly partitions: number;
-  /** Keys of the objects of the steps that the step reads, how many each of these steps wrote, and the sources of all shards of the stage. */
-  readonly inputs: readonly string[];
-  readonly inputSteps: readonly (readonly [step: string, objects: number])[];
-  readonly inputSources: readonly string[];
-  /** The keys that must be in the store before the task runs. */
+  /** The objects that other steps wrote and that the step reads. */
+  readonly inputs: readonly InputList[];
+  /** The sources of all shards of the stage, in order. */
+  readonly sources: readonly (readonly [source: string, shards: number])[];
+  /** The keys of its view, which must be in the store before the task runs, as well as all objects of its inputs. */
   readonly after: readonly string[];
 }
 
@@ -56,6 +66,8 @@ export interface Plan {
   readonly stages: readonly StagePlan[];
   /** In the order of their dependencies. */
   readonly tasks: readonly Task[];
+  /** The keys of inputs, by the key of their list. */
+  readonly lists: ReadonlyMap<string, readonly string[]>;
   /** The view of each shard after the last stage, and its tokens. */
   readonly shards: readonly { readonly shard: Shard; readonly view: ViewKeys; readonly tokens: string | undefined }[];
 }

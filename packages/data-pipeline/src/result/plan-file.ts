@@ -28,7 +28,7 @@ const planFile = z.object({
   shards: z.array(z.object({ source: z.string(), name: z.string(), bytes: z.number(), view, tokens: key.optional() })),
   /** Where the objects are, if not in the output directory: an absolute path, or `s3://bucket/prefix`. */
   store: z.string().optional(),
-  /** The objects with the files of stages. */
+  /** The objects with the files of stages and with the lists of inputs. */
   files: z.array(key).default([]),
   /** All objects of the pipeline. */
   keys: z.array(key),
@@ -65,7 +65,7 @@ export function planFileOf(pipeline: Pipeline, plan: Plan): PlanFile {
       ...(tokens === undefined ? {} : { tokens }),
     })),
     ...(pipeline.store === pipeline.out ? {} : { store: pipeline.store }),
-    files: [...new Set(stageFilesOf(plan).map(keyOfFile))],
+    files: [...new Set([...stageFilesOf(plan).map(keyOfFile), ...plan.lists.keys()])],
     keys: [...new Set(plan.tasks.map(({ key }) => key))],
     ...keyWithoutShard(plan, "tokenize", "trained"),
     ...keyWithoutShard(plan, "decontaminate", "contamination"),

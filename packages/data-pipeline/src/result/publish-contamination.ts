@@ -51,7 +51,7 @@ export function readContamination(out: string): ContaminationReport | undefined 
 async function writeSubsets(directory: string, report: ContaminationReport, store: OutputStore, { tasks }: Plan): Promise<void> {
   const task = tasks.findLast(({ stage }) => stage === "decontaminate");
   if (task === undefined) return;
-  const lines = await withScratch(store, async (scratch) => {
+  const lines = await withScratch(store, task.key, async (scratch) => {
     const { settings } = await localStageFiles(store, task, scratch);
     return [...evaluationLines(settingsAs("decontaminate", settings).items)];
   });

@@ -19,37 +19,55 @@ export interface StageAccount {
  * @throws LapidaryError LAP_DATA_ACCOUNT if a sum does not meet, or if a stage received other documents than the one before delivered
  */
 export async function stageAccounts(store: OutputStore, plan: PlanFile): Promise<readonly StageAccount[]> {
-  const keys = plan.stages.flatMap(({ accounts }) => accounts.map(({ key }) => key));
-  const objects = await findObjects(store, keys);
-  const countsOf = new Map(keys.map((key, at) => [key, objects[at]?.account]));
   const delivered = new Map<string, number>();
-  return plan.stages.map(({ stage, expect, accounts }) => {
-    const found = accounts.flatMap(({ source, shard, key }) => {
-      const counts = countsOf.get(key);
-      if (counts === undefined) return [];
-      const before = delivered.get(shard);
-      if (before !== undefined && before !== counts.in) throw notDelivered(`${stage} ${shard}`, before, counts.in);
-      delivered.set(shard, counts.out);
-      return [{ source, counts }];
-    });
-    const sources = [...new Set(found.map(({ source }) => source))];
-    const of = (source: string): AccountCounts =>
-      mergeAccounts(
-        found.filter((each) => each.source === source).map(({ counts }) => counts),
-        `${stage} ${source}`,
+  const stages: StageAccount[] = [];
+  for (const { stage, expect, accounts } of plan.stages) {
+    const merged = new MergedAccounts(stage);
+    for (let at = 0; at < accounts.length; at += accountsOfRequest) {
+      const some = accounts.slice(at, at + accountsOfRequest);
+      const objects = await findObjects(
+        store,
+        some.map(({ key }) => key),
       );
+      for (const [i, { source, shard }] of some.entries()) {
+        const counts = objects[i]?.account;
+        if (counts === undefined) continue;
+        const before = delivered.get(shard);
+        if (before !== undefined && before !== counts.in) throw notDelivered(`${stage} ${shard}`, before, counts.in);
+        delivered.set(shard, counts.out);
+        merged.add(source, counts);
+      }
+    }
+    stages.push({ stage, expect, shards: accounts.length, ...merged.result() });
+  }
+  return stages;
+}
+
+/** Accounts are merged some at a time, because all together grow with the corpus. */
+const accountsOfRequest = 256;
+
+class MergedAccounts {
+  readonly #stage: string;
+  readonly #bySource = new Map<string, AccountCounts>();
+  #done = 0;
+
+  constructor(stage: string) {
+    this.#stage = stage;
+  }
+
+  add(source: string, counts: AccountCounts): void {
+    const before = this.#bySource.get(source);
+    this.#bySource.set(source, mergeAccounts(before === undefined ? [counts] : [before, counts], `${this.#stage} ${source}`));
+    this.#done++;
+  }
+
+  result(): Pick<StageAccount, "done" | "counts" | "bySource"> {
     return {
-      stage,
-      expect,
-      shards: accounts.length,
-      done: found.length,
-      counts: mergeAccounts(
-        found.map(({ counts }) => counts),
-        stage,
-      ),
-      bySource: Object.fromEntries(sources.map((source) => [source, of(source)])),
+      done: this.#done,
+      counts: mergeAccounts([...this.#bySource.values()], this.#stage),
+      bySource: Object.fromEntries(this.#bySource),
     };
-  });
+  }
 }
 
 const notDelivered = (location: string, before: number, received: number): LapidaryError =>

@@ -1,17 +1,18 @@
 import type { OutputStore, StoredObject } from "@lapidary/data-store";
-import type { Task } from "../plan/plan.js";
+import type { Plan, Task } from "../plan/plan.js";
 import { findObjects } from "../view/open-view.js";
 
 export interface ExecuteOptions {
   readonly store: OutputStore;
-  /** In the order of their dependencies. */
-  readonly tasks: readonly Task[];
+  readonly plan: Pick<Plan, "tasks" | "lists">;
   readonly workers: number;
   /** Computes one task. Calls with the same worker do not overlap. */
   readonly run: (task: Task, worker: number) => Promise<StoredObject>;
   /** Called for each object, also for those that are in the store already. It can throw to stop the execution. */
   readonly onObject: (task: Task, object: StoredObject, isNew: boolean) => void;
 }
+
+const tasksOfRequest = 256;
 
 /** A task that failed. */
 export class TaskFailure extends Error {
@@ -29,17 +30,22 @@ export class TaskFailure extends Error {
  *
  * @throws TaskFailure with the first failure
  */
-export async function execute({ store, tasks, workers, run, onObject }: ExecuteOptions): Promise<void> {
-  const queue = new TaskQueue(tasks);
-  const found = await findObjects(
-    store,
-    tasks.map(({ key }) => key),
-  );
-  for (const [at, task] of tasks.entries()) {
-    const object = found[at];
-    if (object === undefined) continue;
-    queue.finish(task);
-    onObject(task, object, false);
+export async function execute({ store, plan, workers, run, onObject }: ExecuteOptions): Promise<void> {
+  const { tasks } = plan;
+  const queue = new TaskQueue(plan);
+  // Some at a time, because all accounts together grow with the corpus.
+  for (let at = 0; at < tasks.length; at += tasksOfRequest) {
+    const some = tasks.slice(at, at + tasksOfRequest);
+    const found = await findObjects(
+      store,
+      some.map(({ key }) => key),
+    );
+    for (const [i, task] of some.entries()) {
+      const object = found[i];
+      if (object === undefined) continue;
+      queue.finish(task);
+      onObject(task, object, false);
+    }
   }
   let failure: unknown;
   const work = async (worker: number): Promise<void> => {
@@ -59,7 +65,7 @@ export async function execute({ store, tasks, workers, run, onObject }: ExecuteO
   if (failure !== undefined) throw failure;
 }
 
-/** Tasks whose inputs are stored come out in the order of the list. */
+/** Tasks whose inputs are stored come out in the order of the list. Memory is linear in the tasks: a list of inputs is one thing to wait for. */
 class TaskQueue {
   readonly #tasks: readonly Task[];
   /** By place in the list. */
@@ -68,24 +74,29 @@ class TaskQueue {
   /** No task before this place is ready. */
   #first = 0;
   readonly #waiting: (() => void)[] = [];
-  /** Key → places of the tasks that read its object. */
+  /** Key of an object or of a list of inputs → places of the tasks that read it. */
   readonly #readers = new Map<string, number[]>();
+  /** Key of an object → lists that have it. */
+  readonly #listsOf = new Map<string, string[]>();
+  /** List → objects that are missing. */
+  readonly #missingOfList = new Map<string, number>();
   readonly #done = new Set<string>();
   #left: number;
   #isClosed = false;
 
-  constructor(tasks: readonly Task[]) {
+  constructor({ tasks, lists }: Pick<Plan, "tasks" | "lists">) {
     this.#tasks = tasks;
     const keys = new Set(tasks.map(({ key }) => key));
     this.#left = keys.size;
-    this.#missing = tasks.map(({ after }, at) => {
-      const inputs = new Set(after.filter((key) => keys.has(key)));
-      for (const key of inputs) {
-        const readers = this.#readers.get(key);
-        if (readers === undefined) this.#readers.set(key, [at]);
-        else readers.push(at);
-      }
-      return inputs.size;
+    for (const [list, objects] of lists) {
+      const distinct = new Set(objects);
+      this.#missingOfList.set(list, distinct.size);
+      for (const key of distinct) entryOf(this.#listsOf, key).push(list);
+    }
+    this.#missing = tasks.map(({ after, inputs }, at) => {
+      const needed = new Set([...after.filter((key) => keys.has(key)), ...inputs.map(({ list }) => list)]);
+      for (const key of needed) entryOf(this.#readers, key).push(at);
+      return needed.size;
     });
     this.#isReady = this.#missing.map((missing) => missing === 0);
   }
@@ -104,19 +115,32 @@ class TaskQueue {
     if (this.#done.has(key)) return;
     this.#done.add(key);
     this.#left--;
-    for (const reader of this.#readers.get(key) ?? []) {
-      const missing = (this.#missing[reader] ?? 0) - 1;
-      this.#missing[reader] = missing;
-      if (missing > 0) continue;
-      this.#isReady[reader] = true;
-      this.#first = Math.min(this.#first, reader);
+    let ready = this.#provide(key);
+    for (const list of this.#listsOf.get(key) ?? []) {
+      const missing = (this.#missingOfList.get(list) ?? 0) - 1;
+      this.#missingOfList.set(list, missing);
+      if (missing === 0) ready += this.#provide(list);
     }
-    this.#wake();
+    this.#wake(this.#left === 0 ? this.#waiting.length : ready);
   }
 
   close(): void {
     this.#isClosed = true;
-    this.#wake();
+    this.#wake(this.#waiting.length);
+  }
+
+  /** Counts an object or a list as stored. Returns how many tasks can start thereby. */
+  #provide(key: string): number {
+    let ready = 0;
+    for (const reader of this.#readers.get(key) ?? []) {
+      const missing = (this.#missing[reader] ?? 0) - 1;
+      this.#missing[reader] = missing;
+      if (missing > 0) continue;
+      ready++;
+      this.#isReady[reader] = true;
+      this.#first = Math.min(this.#first, reader);
+    }
+    return ready;
   }
 
   #takeReady(): Task | undefined {
@@ -130,7 +154,15 @@ class TaskQueue {
     return undefined;
   }
 
-  #wake(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+  #wake(count: number): void {
+    for (const resolve of this.#waiting.splice(0, count)) resolve();
   }
+}
+
+function entryOf<T>(map: Map<string, T[]>, key: string): T[] {
+  const found = map.get(key);
+  if (found !== undefined) return found;
+  const made: T[] = [];
+  map.set(key, made);
+  return made;
 }

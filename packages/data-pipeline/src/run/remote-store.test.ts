@@ -96,7 +96,7 @@ ${stages}local
       })();
       return { in: 0, out: 0, dropped: {}, bytes: 0, errors: [] };
     });
-    deepStrictEqual((await collectGarbage(out, false, server.access)).objects, ["f".repeat(64)]);
+    deepStrictEqual((await collectGarbage(out, { s3: server.access })).objects, ["f".repeat(64)]);
     strictEqual((await pipelineStatus(out, server.access)).isComplete, true);
   });
 

@@ -284,12 +284,12 @@ describe("runs of pipelines", function () {
     const before = objectDigests(out);
     await runFile(pipelineIn(directory(), { rule: rules.replace("60", "50") }));
     await runFile(pipelineIn(directory()));
-    const dry = await collectGarbage(out, true);
+    const dry = await collectGarbage(out, { isDry: true });
     ok(dry.objects.length > 0 && dry.bytes > 0);
-    deepStrictEqual((await collectGarbage(out, false)).objects, dry.objects);
+    deepStrictEqual((await collectGarbage(out)).objects, dry.objects);
     deepStrictEqual(objectDigests(out), before);
     await verifyPublished(out);
-    deepStrictEqual([(await collectGarbage(out, true)).objects, (await pipelineStatus(out)).isComplete], [[], true]);
+    deepStrictEqual([(await collectGarbage(out, { isDry: true })).objects, (await pipelineStatus(out)).isComplete], [[], true]);
   });
 
   it("a stage that exists to change documents and changed none is named", async () => {

@@ -9,6 +9,7 @@ import { FileIndex } from "../plan/file-index.js";
 import { makePlan } from "../plan/make-plan.js";
 import { makeShards } from "../plan/make-shards.js";
 import type { Plan, Task } from "../plan/plan.js";
+import { NeededObjects, registrationOf } from "../result/needed-objects.js";
 import { scratchOf } from "../result/open-result.js";
 import { type PlanFile, planFileOf, writePlanFile } from "../result/plan-file.js";
 import { publish } from "../result/publish.js";
@@ -17,6 +18,7 @@ import { type StageAccount, stageAccounts } from "../result/stage-accounts.js";
 import { execute, TaskFailure } from "./execute.js";
 import { Progress } from "./progress.js";
 import { writeRunTimes } from "./run-times.js";
+import { storeInputLists } from "./input-lists.js";
 import { checkDamage, checkLosses } from "./run-checks.js";
 import { lockRun } from "./run-lock.js";
 import type { SetAside } from "./run-robustly.js";
@@ -65,8 +67,6 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
   const release = lockRun(pipeline.out);
   try {
     const store = openStore(pipeline.store, accessOf(options));
-    // Workers of other processes may have outputs in progress.
-    if (options.executor === undefined) await store.removeUnfinished();
     mkdirSync(join(pipeline.out, "objects"), { recursive: true });
     const index = new FileIndex(join(pipeline.out, "files.json"));
     const onFile = (file: string): void => {
@@ -78,8 +78,12 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
     const plan = makePlan(pipeline, shards, digestFiles(pipeline));
     const planFile = planFileOf(pipeline, plan);
     writePlanFile(pipeline.out, planFile);
+    const needs = await NeededObjects.register(store, registrationOf(pipeline.out, planFile));
+    // Workers of other processes may have outputs in progress.
+    if (options.executor === undefined) await store.removeUnfinished(needs.isOfOthers);
     await storeStageFiles(store, stageFilesOf(plan));
-    const { computed, setAside } = await computeRepaired(options, store, plan);
+    await storeInputLists(store, plan);
+    const { computed, setAside } = await computeRepaired(options, { store, plan, needs });
     await publishContamination(pipeline.out, store, plan, planFile);
     const dataset = await publish(pipeline.out, store, planFile);
     return {
@@ -97,28 +101,35 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
 
 const accessOf = ({ pipeline, s3 }: RunOptions): StoreAccess => ({ s3, scratch: scratchOf(pipeline.out) });
 
+/** What a run computes, and where. */
+interface Work {
+  readonly store: OutputStore;
+  readonly plan: Plan;
+  readonly needs: NeededObjects;
+}
+
 interface Computed {
   readonly computed: number;
   readonly setAside: readonly SetAside[];
 }
 
 /** A damaged object is removed and computed again. */
-async function computeRepaired(options: RunOptions, store: OutputStore, plan: Plan): Promise<Computed> {
+async function computeRepaired(options: RunOptions, work: Work): Promise<Computed> {
   for (let repairs = 0; ; repairs++)
     try {
-      return await compute(options, store, plan);
+      return await compute(options, work);
     } catch (error) {
       if (!(error instanceof TaskFailure)) throw error;
       const isDamage = error.cause instanceof LapidaryError && error.cause.code === "LAP_DATA_STORE";
-      const removed = isDamage && repairs < maxRepairs ? await removeDamaged(store, error.task) : [];
+      const removed = isDamage && repairs < maxRepairs ? await removeDamaged(work, error.task) : [];
       if (removed.length === 0) throw error.cause;
       for (const location of removed) options.warn(`${location} is damaged, and is computed again`);
     }
 }
 
-async function removeDamaged(store: OutputStore, task: Task): Promise<readonly string[]> {
+async function removeDamaged({ store, plan }: Work, task: Task): Promise<readonly string[]> {
   const removed: string[] = [];
-  for (const key of task.after)
+  for (const key of [...task.after, ...task.inputs.flatMap(({ list }) => plan.lists.get(list) ?? [])])
     try {
       const object = await store.find(key);
       if (object !== undefined) await store.verify(object);
@@ -130,7 +141,7 @@ async function removeDamaged(store: OutputStore, task: Task): Promise<readonly s
   return removed;
 }
 
-async function compute(options: RunOptions, store: OutputStore, plan: Plan): Promise<Computed> {
+async function compute(options: RunOptions, { store, plan, needs }: Work): Promise<Computed> {
   const { pipeline, workers, signal, progress, warn, startRunner } = options;
   const setAside: SetAside[] = [];
   const accounts = new StageProgress(plan);
@@ -139,7 +150,7 @@ async function compute(options: RunOptions, store: OutputStore, plan: Plan): Pro
     setAside.push(document);
     warn(`document ${document.id} ends the process of the stage ${document.stage} (${document.shard}), and is set aside`);
   };
-  const context = { location: pipeline.store, access: accessOf(options), store, plan, signal, onSetAside, warn };
+  const context = { location: pipeline.store, access: accessOf(options), store, plan, needs, signal, onSetAside, warn };
   const executor = (await options.executor?.(context)) ?? localExecutor(context, workers, startRunner);
   const onAbort = (): void => executor.close();
   signal.addEventListener("abort", onAbort);
@@ -152,7 +163,7 @@ async function compute(options: RunOptions, store: OutputStore, plan: Plan): Pro
   try {
     await execute({
       store,
-      tasks: plan.tasks,
+      plan,
       workers: executor.slots,
       run: async (task, slot) => {
         progress.begin(task);
@@ -181,7 +192,7 @@ async function compute(options: RunOptions, store: OutputStore, plan: Plan): Pro
 /** Collects the accounts of stages until all shards are there. */
 class StageProgress {
   readonly #left: Map<number, Set<string>>;
-  readonly #accounts = new Map<number, AccountCounts[]>();
+  readonly #merged = new Map<number, AccountCounts>();
 
   constructor({ stages }: Plan) {
     this.#left = new Map(stages.map(({ accounts }, i) => [i, new Set(accounts.map(({ key }) => key))]));
@@ -191,9 +202,9 @@ class StageProgress {
   add({ stageIndex, key, stage }: Task, account: AccountCounts): AccountCounts | undefined {
     const left = this.#left.get(stageIndex);
     if (left?.delete(key) !== true) return undefined;
-    const accounts = this.#accounts.get(stageIndex) ?? [];
-    this.#accounts.set(stageIndex, accounts);
-    accounts.push(account);
-    return left.size === 0 ? mergeAccounts(accounts, stage) : undefined;
+    const before = this.#merged.get(stageIndex);
+    const merged = mergeAccounts(before === undefined ? [account] : [before, account], stage);
+    this.#merged.set(stageIndex, merged);
+    return left.size === 0 ? merged : undefined;
   }
 }

@@ -7,8 +7,9 @@ import type { SettingsOf, StageName } from "../stages/settings.js";
 import type { GatherInputs, Stage, StageOutput } from "../stages/stage.js";
 import { stageTable } from "../stages/table.js";
 import type { ShardFile } from "../plan/shard.js";
-import { openView, storedObjects } from "../view/open-view.js";
+import { openView } from "../view/open-view.js";
 import type { ShardView } from "../view/view.js";
+import { openInputs } from "./input-lists.js";
 import { localFiles } from "./local-files.js";
 import { localStageFiles } from "./stage-files.js";
 
@@ -34,7 +35,7 @@ export interface TaskStores {
  */
 export async function runTask(stores: TaskStores, task: Task, { setAside }: TaskLimits): Promise<StoredObject> {
   const { store } = stores;
-  return withScratch(store, (scratch) =>
+  return withScratch(store, task.key, (scratch) =>
     store.write(task.key, () => outputOf(store, task, viewOf(stores, task, { setAside }, scratch), scratch)),
   );
 }
@@ -43,7 +44,7 @@ export async function runTask(stores: TaskStores, task: Task, { setAside }: Task
 export async function probeTask(stores: TaskStores, task: Task, limits: TaskLimits): Promise<readonly string[]> {
   const { store } = stores;
   const ids: string[] = [];
-  await withScratch(store, async (scratch) => {
+  await withScratch(store, task.key, async (scratch) => {
     const view = ensure(viewOf(stores, task, limits, scratch), "a view");
     const observed: ShardView = {
       ...view,
@@ -61,8 +62,8 @@ export async function probeTask(stores: TaskStores, task: Task, limits: TaskLimi
 }
 
 /** Files of a step while it runs. What a killed process left is removed with the unfinished objects. */
-export async function withScratch<T>(store: OutputStore, use: (scratch: string) => Promise<T>): Promise<T> {
-  const scratch = store.makeScratch();
+export async function withScratch<T>(store: OutputStore, key: string, use: (scratch: string) => Promise<T>): Promise<T> {
+  const scratch = store.makeScratch(key);
   try {
     return await use(scratch);
   } finally {
@@ -84,7 +85,7 @@ function viewOf(
 
 async function* outputOf(store: OutputStore, task: Task, view: ShardView | undefined, scratch: string): StageOutput {
   const files = await localStageFiles(store, task, scratch);
-  const inputs = await gatherInputs(store, task, scratch);
+  const inputs = await openInputs(store, task, scratch);
   try {
     return yield* outputOfStage(task.stage, { ...task, settings: files.settings }, view, inputs);
   } catch (error) {
@@ -108,22 +109,4 @@ function outputOfStage<Name extends StageName>(name: Name, task: Task, view: Sha
       assert(task.shard !== undefined, "a join has a shard");
       return step.run(ensure(view, "a view"), inputs, task.shard.ordinal, settings);
   }
-}
-
-async function gatherInputs(store: OutputStore, { inputs, inputSteps, inputSources }: Task, scratch: string): Promise<GatherInputs> {
-  const objects = await storedObjects(store, inputs);
-  return {
-    objects,
-    of(wanted) {
-      let at = 0;
-      for (const [step, count] of inputSteps) {
-        if (step === wanted) return objects.slice(at, at + count);
-        at += count;
-      }
-      return assert(false, "a step reads the objects of the steps that it names", wanted) as never;
-    },
-    read: (object, partition) => store.read(object, partition),
-    sources: inputSources,
-    scratch,
-  };
 }

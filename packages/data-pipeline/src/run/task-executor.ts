@@ -1,6 +1,7 @@
 import type { OutputStore, StoreAccess, StoredObject } from "@lapidary/data-store";
 import { ensure } from "@lapidary/std";
 import type { Plan, Task } from "../plan/plan.js";
+import type { NeededObjects } from "../result/needed-objects.js";
 import { runRobustly, type SetAside } from "./run-robustly.js";
 import { TaskProcess, type TaskRunner } from "./task-process.js";
 
@@ -20,6 +21,8 @@ export interface ExecutorContext {
   readonly access: StoreAccess;
   readonly store: OutputStore;
   readonly plan: Plan;
+  /** Keeps what an executor stores itself. */
+  readonly needs: NeededObjects;
   readonly signal: AbortSignal;
   readonly onSetAside: (document: SetAside) => void;
   readonly warn: (text: string) => void;

@@ -1,45 +1,48 @@
-import { deepStrictEqual } from "node:assert/strict";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
+import { deepStrictEqual, strictEqual } from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { temporaryDirectory } from "@lapidary/std/testing";
 import fc from "fast-check";
-import { type SampledText, smallestTexts } from "./sample.js";
+import { binOfId, idBins, lastBinOf, SampleIds } from "./sample.js";
 
-async function* stream(texts: readonly SampledText[]): AsyncGenerator<SampledText> {
-  yield* texts;
-}
+const idOf = (number: number): string => createHash("sha256").update(String(number)).digest("hex");
 
 describe("the sample that trains a tokenizer", () => {
-  it("has the texts with the smallest ids that fit, in any order of the texts", async () => {
+  const directory = temporaryDirectory();
+
+  it("has the texts with the smallest ids that fit, and at least one; its bins have all of them", () => {
     const sizes = fc.array(fc.nat({ max: 40 }), { minLength: 1, maxLength: 60 });
-    await fc.assert(
-      fc.asyncProperty(sizes, fc.integer({ min: 1, max: 300 }), fc.infiniteStream(fc.nat()), async (all, bytes, order) => {
-        const texts = all.map((size, i) => ({ id: String(i).padStart(4, "0"), text: "x".repeat(size) }));
-        const shuffled = texts.map((each) => ({ each, at: order.next().value ?? 0 })).sort((a, b) => a.at - b.at);
+    fc.assert(
+      fc.property(sizes, fc.integer({ min: 1, max: 300 }), (all, limit) => {
+        const texts = all.map((bytes, i) => ({ id: idOf(i), bytes }));
+        const bins = new Float64Array(idBins);
+        const ids = new SampleIds(directory());
+        for (const { id, bytes } of texts) {
+          bins[binOfId(id)] = (bins[binOfId(id)] ?? 0) + bytes;
+          ids.add(id, bytes);
+        }
         let sum = 0;
-        const fitting = texts.filter(({ text }, i) => (sum += text.length) <= bytes || i === 0);
-        deepStrictEqual(await smallestTexts(stream(shuffled.map(({ each }) => each)), bytes), fitting);
+        const byId = texts.toSorted((a, b) => (a.id < b.id ? -1 : 1));
+        const end = byId.findIndex(({ bytes }, i) => (sum += bytes) > limit && i > 0);
+        const fitting = byId.slice(0, end < 0 ? byId.length : end).map(({ id }) => id);
+        const last = lastBinOf(bins, limit);
+        strictEqual(
+          fitting.every((id) => binOfId(id) <= last),
+          true,
+        );
+        const has = ids.finish(limit);
+        deepStrictEqual(
+          byId.map(({ id }) => id).filter((id) => has(id)),
+          fitting,
+        );
       }),
     );
   });
 
-  it("a text is released as soon as smaller ids fill the sample and an eighth", async () => {
-    const texts = Array.from({ length: 400 }, (_, i) => ({ id: String((i * 263) % 400).padStart(4, "0"), text: "x".repeat(1000) }));
-    const held: WeakRef<SampledText>[] = [];
-    let most = 0;
-    setFlagsFromString("--expose-gc");
-    const collectGarbage = runInNewContext("gc") as () => void;
-    async function* fresh(): AsyncGenerator<SampledText> {
-      for (const [i, text] of texts.entries()) {
-        const own = { ...text };
-        held.push(new WeakRef(own));
-        yield own;
-        if (i % 50 !== 49) continue;
-        await new Promise(setImmediate);
-        collectGarbage();
-        most = Math.max(most, held.filter((each) => each.deref() !== undefined).length);
-      }
-    }
-    const sample = await smallestTexts(fresh(), 40_000);
-    deepStrictEqual([sample.length, most <= 48], [40, true]);
+  it("bins are a part of the corpus that shrinks with the sample", () => {
+    const bins = new Float64Array(idBins).fill(1000);
+    deepStrictEqual(
+      [0, 999, 1000, 10_500, 1e9].map((limit) => lastBinOf(bins, limit)),
+      [0, 0, 1, 10, idBins - 1],
+    );
   });
 });

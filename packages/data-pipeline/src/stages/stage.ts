@@ -1,4 +1,4 @@
-import type { AccountCounts, StoredObject } from "@lapidary/data-store";
+import type { AccountCounts } from "@lapidary/data-store";
 import type { JsonValue } from "@lapidary/std";
 import type { z } from "zod";
 import type { ShardView } from "../view/view.js";
@@ -45,13 +45,13 @@ interface ScatterStep<Settings> extends StepBase {
   run(view: ShardView, inputs: GatherInputs, shard: number, settings: Settings, partitions: number): StageOutput;
 }
 
-/** The objects of the step before, or of the steps that it reads, in the order of shards or partitions; none for the first step. */
+/** The keys of the objects of the step before, or of the steps that it reads, in the order of shards or partitions; none for the first step. */
 export interface GatherInputs {
-  readonly objects: readonly StoredObject[];
+  readonly objects: readonly string[];
   /** The objects of one of the steps that the step reads. */
-  of(step: string): readonly StoredObject[];
-  /** The bytes of a part. Their digest is checked at the end. */
-  read(object: StoredObject, partition: number): AsyncIterable<Buffer>;
+  of(step: string): readonly string[];
+  /** The bytes of a part of an object. Their digest is checked at the end. */
+  read(object: string, partition: number): AsyncIterable<Buffer>;
   /** The source of each shard of the stage. */
   readonly sources: readonly string[];
   /** An empty directory on the disk of the store, for files that the step needs while it runs. */

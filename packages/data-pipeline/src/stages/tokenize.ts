@@ -1,13 +1,14 @@
 import { Account, type AccountCounts } from "@lapidary/data-store";
 import { bytesPerId, encodeShard, type ShardDocument } from "@lapidary/mixture";
 import { asJson, ensure, LapidaryError } from "@lapidary/std";
-import { readTokenizer, SentencePieceTokenizer, type TextTokenizer, tokenizerPaths, trainSentencePiece } from "@lapidary/tokenizer";
+import { readTokenizer, SentencePieceTokenizer, SentencePieceTrainer, type TextTokenizer, tokenizerPaths } from "@lapidary/tokenizer";
 import { z } from "zod";
+import { noDocuments } from "../dedup/record-parts.js";
 import { amount } from "../file/amounts.js";
 import { jsonLines, parsedLines } from "../view/json-lines.js";
 import type { ShardView } from "../view/view.js";
 import { killsTheStage } from "./map-documents.js";
-import { smallestTexts } from "./sample.js";
+import { binOfId, binsBytes, idBins, lastBinOf, SampleIds } from "./sample.js";
 import type { GatherInputs, Stage, StageOutput, Step } from "./stage.js";
 
 const given = z.strictObject({ tokenizer: z.string().min(1) });
@@ -43,12 +44,22 @@ export const tokenize: Stage<TokenizeSettings> = {
       : trainingSteps(settings),
 };
 
-/** A sample of the documents, chosen by their ids, trains the tokenizer, so the shards and their order do not matter. */
+/**
+ * A sample of the documents, chosen by their ids, trains the tokenizer. Memory does not depend on the sample or the corpus.
+ *
+ *     sizes    each shard  → bytes of texts by the first digits of their ids
+ *     bound    one         → the last of these digits that the sample can have
+ *     sample   each shard  → (id, text) of the documents up to this bound
+ *     train    one         → the tokenizer of the documents with the smallest ids that have `from` bytes
+ *     encode   each shard  → ids
+ */
 function trainingSteps(settings: TrainSettings): readonly Step<TokenizeSettings>[] {
   const { size, from } = settings.train;
   return [
-    { shape: "scatter", name: "sample", code: "1", partitions: () => 1, run: (view) => sampleShard(view, from) },
-    { shape: "gather", name: "train", code: "1", partitions: () => 1, run: (inputs) => trainOn(inputs, size, from) },
+    { shape: "scatter", name: "sizes", code: "1", partitions: () => 1, run: (view) => sizesOf(view) },
+    { shape: "gather", name: "bound", code: "1", partitions: () => 1, run: (inputs) => boundOf(inputs, from) },
+    { shape: "scatter", name: "sample", code: "2", partitions: () => 1, run: (view, inputs) => sampleShard(view, inputs) },
+    { shape: "gather", name: "train", code: "2", partitions: () => 1, run: (inputs) => trainOn(inputs, size, from) },
     {
       shape: "join",
       name: "encode",
@@ -59,11 +70,34 @@ function trainingSteps(settings: TrainSettings): readonly Step<TokenizeSettings>
   ];
 }
 
-/** The documents with the smallest ids, sorted by id. */
-async function* sampleShard(view: ShardView, bytes: number): StageOutput {
+async function* sizesOf(view: ShardView): StageOutput {
   const account = new Account();
-  const sample = await smallestTexts(delivered(view, account), bytes);
-  yield jsonLines(sample.map(({ id, text }) => [id, text]));
+  const bins = new Float64Array(idBins);
+  for await (const { id, text } of delivered(view, account)) bins[binOfId(id)] = (bins[binOfId(id)] ?? 0) + Buffer.byteLength(text);
+  const bytes = Buffer.alloc(binsBytes);
+  for (const [bin, sum] of bins.entries()) bytes.writeDoubleLE(sum, 8 * bin);
+  yield chunk(bytes);
+  return account.counts(view.name);
+}
+
+async function* boundOf(inputs: GatherInputs, limit: number): StageOutput {
+  const bins = new Float64Array(idBins);
+  for (const object of inputs.objects) {
+    const bytes = await bytesOf(inputs.read(object, 0));
+    for (const bin of bins.keys()) bins[bin] = (bins[bin] ?? 0) + bytes.readDoubleLE(8 * bin);
+  }
+  yield jsonLines([lastBinOf(bins, limit)]);
+  return noDocuments(0);
+}
+
+/** The documents that the sample can have. */
+async function* sampleShard(view: ShardView, inputs: GatherInputs): StageOutput {
+  const account = new Account();
+  const last = JSON.parse((await bytesOf(inputs.read(ensure(inputs.objects[0], "a bound"), 0))).toString()) as number;
+  async function* within(): AsyncGenerator<readonly [string, string]> {
+    for await (const { id, text } of delivered(view, account)) if (binOfId(id) <= last) yield [id, text];
+  }
+  yield jsonLines(within());
   return account.counts(view.name);
 }
 
@@ -75,6 +109,7 @@ async function* delivered(view: ShardView, account: Account): AsyncGenerator<{ r
   }
 }
 
+/** Reads the samples twice: first their ids and sizes, then the texts of the smallest ids. */
 async function* trainOn(inputs: GatherInputs, vocabSize: number, bytes: number): StageOutput {
   const account = new Account();
   async function* all(): AsyncGenerator<{ readonly id: string; readonly text: string }> {
@@ -84,30 +119,36 @@ async function* trainOn(inputs: GatherInputs, vocabSize: number, bytes: number):
         yield { id, text };
       }
   }
-  const sample = await smallestTexts(all(), bytes);
-  for (const { text } of sample) {
-    account.enter();
-    account.deliver(text);
+  const ids = new SampleIds(inputs.scratch);
+  for await (const { id, text } of all()) ids.add(id, Buffer.byteLength(text));
+  const isSampled = ids.finish(bytes);
+  const trainer = new SentencePieceTrainer({ vocabSize });
+  try {
+    let documents = 0;
+    for await (const { id, text } of all()) {
+      if (!isSampled(id)) continue;
+      documents++;
+      account.enter();
+      account.deliver(text);
+      trainer.add(text);
+    }
+    if (documents === 0)
+      throw new LapidaryError({
+        code: "LAP_DATA_EMPTY",
+        message: "no document is left to train the tokenizer on",
+        location: "tokenize.train",
+        remedy: "look at the accounts of the stages before: `lapidary data card`",
+      });
+    yield chunk(trainer.train().file);
+  } finally {
+    trainer.close();
   }
-  if (sample.length === 0)
-    throw new LapidaryError({
-      code: "LAP_DATA_EMPTY",
-      message: "no document is left to train the tokenizer on",
-      location: "tokenize.train",
-      remedy: "look at the accounts of the stages before: `lapidary data card`",
-    });
-  const { file } = trainSentencePiece(
-    sample.map(({ text }) => text),
-    { vocabSize },
-  );
-  yield chunk(file);
   return account.counts("tokenizer");
 }
 
 async function* encodeTrained(view: ShardView, inputs: GatherInputs): StageOutput {
-  const model: Buffer[] = [];
-  for await (const part of inputs.read(ensure(inputs.objects[0], "a trained tokenizer"), 0)) model.push(part);
-  return yield* encodeShardOf(view, new SentencePieceTokenizer(Buffer.concat(model), "tokenizer.model", {}), "tokenize.train");
+  const model = await bytesOf(inputs.read(ensure(inputs.objects[0], "a trained tokenizer"), 0));
+  return yield* encodeShardOf(view, new SentencePieceTokenizer(model, "tokenizer.model", {}), "tokenize.train");
 }
 
 async function* encodeShardOf(view: ShardView, tokenizer: TextTokenizer, location: string): StageOutput {
@@ -150,4 +191,10 @@ function endOf({ control }: TextTokenizer, location: string): number {
 
 async function* chunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   if (bytes.length > 0) yield bytes;
+}
+
+async function bytesOf(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
+  const all: Buffer[] = [];
+  for await (const each of chunks) all.push(each);
+  return Buffer.concat(all);
 }

@@ -9,6 +9,7 @@ import { makePlan } from "../plan/make-plan.js";
 import { makeShards } from "../plan/make-shards.js";
 import type { Plan } from "../plan/plan.js";
 import { type PlanFile, planFileOf } from "../result/plan-file.js";
+import { storeInputLists } from "../run/input-lists.js";
 import { runTask } from "../run/run-task.js";
 import { openView, storedObject } from "../view/open-view.js";
 import type { ViewDocument } from "../view/view.js";
@@ -56,6 +57,7 @@ export async function runSmall(directory: string, corpus: SmallCorpus, stages: s
   const shards = await makeShards(pipeline, new FileIndex(join(directory, "files.json")), () => undefined);
   const plan = makePlan(pipeline, shards, digestFiles(pipeline));
   const store = new ObjectStore(pipeline.out);
+  await storeInputLists(store, plan);
   for (const task of plan.tasks) await runTask({ store, s3: undefined }, task, { setAside: [] });
   const kept: (ViewDocument & { readonly source: string })[] = [];
   for (const { shard, view } of plan.shards) {

@@ -175,12 +175,3 @@ export async function findObjects(store: OutputStore, keys: readonly string[]): 
     found.push(...(await Promise.all(keys.slice(at, at + findsInFlight).map((key) => store.find(key)))));
   return found;
 }
-
-/** @throws LapidaryError LAP_DATA_STORE if one is absent */
-export async function storedObjects(store: OutputStore, keys: readonly string[]): Promise<readonly StoredObject[]> {
-  const found = await findObjects(store, keys);
-  return found.map((object, at) => {
-    if (object === undefined) throw missing(keys[at] ?? "");
-    return object;
-  });
-}

@@ -29,6 +29,24 @@ describe("the classifier of layouts", () => {
     equal(classifier.classify("def add(a, b):\n    return a + b\n\nx = add(1, 2)\nprint(x[0], {y: 3})\n"), "code");
   });
 
+  it("keywords without sentences are not prose, although no training text has such lines", () => {
+    const shop = (i: number): string =>
+      Array.from({ length: 8 }, (_, n) => `Item ${n * i}\n€${n + i}.99\nAdd to cart\n★★★★☆ (${random.integer(900)})`).join("\n");
+    const index = (i: number): string =>
+      [
+        "Index",
+        "A B C D E F",
+        ...Array.from({ length: 20 }, (_, n) => `Article number ${n * i} › ${random.integer(400)}`),
+        "Next page »",
+      ].join("\n");
+    const pages = Array.from({ length: 30 }, (_, i) => ({ text: [shop, index][i % 2]?.(i + 1) ?? "", label: "boilerplate" }));
+    const trained = LayoutClassifier.train([...documents.filter(({ label }) => label === "prose"), ...pages]);
+    const keywords = (word: string): string =>
+      `best ${word} cheap buy ${word} online now ${word} near me ${word} discount code ${word} review `.repeat(20);
+    for (const word of ["bicycle", "violin", "lamp"]) equal(trained.classify(keywords(word)), "boilerplate");
+    for (let i = 200; i < 210; i++) equal(trained.classify(prose(i, 9)), "prose");
+  });
+
   it("the order of the documents does not change the labels", () => {
     const other = LayoutClassifier.train(documents.toReversed());
     for (let i = 0; i < 10; i++) for (const text of [prose(i + 50, 5), code(i + 3)]) equal(other.classify(text), classifier.classify(text));

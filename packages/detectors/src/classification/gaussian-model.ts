@@ -23,13 +23,17 @@ export class GaussianModel {
     return new GaussianModel(means, deviations);
   }
 
-  /** The logarithm of the likelihood of each label, up to one constant. */
-  logLikelihoods(row: Float64Array): number[] {
+  /**
+   * The logarithm of the likelihood of each label, up to one constant.
+   *
+   * @param weights how often each measure counts
+   */
+  logLikelihoods(row: Float64Array, weights: readonly number[]): number[] {
     return this.means.map((means, label) => {
       const deviations = this.deviations[label] ?? means;
       return row.reduce((sum, value, i) => {
         const deviation = deviations[i] ?? 1;
-        return sum - 0.5 * ((value - (means[i] ?? 0)) / deviation) ** 2 - Math.log(deviation);
+        return sum - (weights[i] ?? 1) * (0.5 * ((value - (means[i] ?? 0)) / deviation) ** 2 + Math.log(deviation));
       }, 0);
     });
   }

@@ -1,7 +1,7 @@
 import { ensure } from "@lapidary/std";
 import { z } from "zod";
 import { GaussianModel } from "./gaussian-model.js";
-import { layoutMeasures, layoutOf } from "./layout.js";
+import { layoutMeasures, layoutOf, unusualWeights } from "./layout.js";
 import { normalized, SoftmaxModel } from "./softmax-model.js";
 
 export interface LabelledDocument {
@@ -27,7 +27,7 @@ type LayoutFile = z.infer<typeof layoutFile>;
 /** A measure that is far from all training texts counts at most as one that is this many deviations away. */
 const maxDeviations = 4;
 /** The share of training texts that are unusual. */
-const unusualShare = 0.5;
+const unusualShare = 0.4;
 
 /**
  * A classifier of the layout of texts.
@@ -62,7 +62,7 @@ export class LayoutClassifier {
     const numbers = documents.map(({ label }) => labels.indexOf(label));
     const softmax = SoftmaxModel.fit(rows, numbers, labels.length);
     const gaussian = GaussianModel.fit(rows, numbers, labels.length);
-    const likelihoods = rows.map((row) => Math.max(...gaussian.logLikelihoods(row))).sort((a, b) => a - b);
+    const likelihoods = rows.map((row) => Math.max(...gaussian.logLikelihoods(row, unusualWeights))).sort((a, b) => a - b);
     return new LayoutClassifier({
       ...untrained,
       weights: softmax.weights.map((weights) => [...weights]),
@@ -80,7 +80,7 @@ export class LayoutClassifier {
   /** The probability of each label. */
   probabilities(text: string): readonly number[] {
     const row = this.#standardized(layoutOf(text));
-    const likelihoods = this.#gaussian.logLikelihoods(row);
+    const likelihoods = this.#gaussian.logLikelihoods(row, unusualWeights);
     return Math.max(...likelihoods) < this.file.usual ? normalized(likelihoods) : this.#softmax.probabilities(row);
   }
 

@@ -144,6 +144,8 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
     (g) => g.broadcastInDim(g.parameter("x", i()), [2, 2], []),
     (g) => g.broadcastInDim(g.parameter("x", f(2, 3)), [2, 1, 3], [0, 2]),
     (g) => g.broadcastInDim(g.parameter("x", tensorType("pred", [3])), [2, 3], [1]),
+    // Six groups of neighbouring dims that are repeated or kept in turn.
+    (g) => g.broadcastInDim(g.parameter("x", f(2, 3, 2)), [3, 2, 2, 3, 2, 2], [1, 3, 5]),
   ],
   reshape: [
     (g) => g.reshape(g.parameter("x", f(2, 6)), [3, 4]),

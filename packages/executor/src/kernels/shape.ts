@@ -34,10 +34,14 @@ const broadcastInDim: Kernel<"broadcast_in_dim"> = {
   tfjs: (context) => {
     const { tf } = context.device;
     const aligned = alignedDims(context);
-    const dims = [...context.output.dims];
+    const { dims } = context.output;
     const reshaped = sameDims(aligned, context.inputs[0]?.dims ?? []) ? undefined : bindReshape(context, undefined, aligned);
-    const broadcast: Bound = (inputs) => tf.broadcastTo(operand(inputs, 0), dims);
-    return reshaped === undefined ? broadcast : chain(reshaped, broadcast);
+    const steps = broadcastSteps(aligned, dims).map(
+      (to): Bound =>
+        (inputs) =>
+          tf.broadcastTo(operand(inputs, 0), [...to]),
+    );
+    return [...(reshaped === undefined ? [] : [reshaped]), ...steps].reduce(chain);
   },
   native: (context, native) => {
     const aligned = alignedDims(context);

@@ -83,7 +83,9 @@ export class PlanBuilder {
     const constant = !fresh && foldable && inputs.every((id) => this.get(id).constant);
     // The backward pass recomputes such values. Their nodes must not equal those of the forward pass.
     const again = !constant && value.scope.phase === "recompute";
-    const key = JSON.stringify([op, attrs, inputs, operandDims, type, identity, again]);
+    // JSON has one text for both infinities and NaN.
+    const number = "value" in attrs ? ` ${attrs.value}` : "";
+    const key = `${JSON.stringify([op, attrs, inputs, operandDims, type, identity, again])}${number}`;
     // The body of a region reads nodes before the region. Nodes after the region do not read its body.
     const region = constant ? undefined : value.scope.region?.id;
     const known = this.#known.get(`${region} ${key}`) ?? this.#known.get(`undefined ${key}`);

@@ -1,5 +1,5 @@
 import { type GraphBuilder, tensorType, type Value } from "@lapidary/ir";
-import { ensure } from "@lapidary/std";
+import { assert, ensure } from "@lapidary/std";
 import { type LayerType, layerTypesOf, type ModelConfig, ropeOf } from "../model-config.js";
 import type { HiddenOptions, KeysAndValues } from "../model.js";
 import { exchangeHeads, type HeadExchange, type Heads, returnHeads } from "./head-exchange.js";
@@ -7,6 +7,8 @@ import { hiddenBias } from "./hidden-bias.js";
 import { lowRank, type Projection } from "./projection.js";
 import { applyRope, type RopeTables, ropeTables, scaleTables } from "./rope.js";
 import { softCap } from "./soft-cap.js";
+import { balancedPositions } from "./positions.js";
+import { type Ring, ringAttention, ringOf } from "./ring.js";
 import { blockBias, keysOfBlocks, toBlocks, type WindowBlocks, windowBlocks } from "./window-blocks.js";
 
 // B batch · T query positions · S key positions (T without a cache) · D model dim · K kv heads · G query heads of one kv head · E head dim
@@ -16,38 +18,55 @@ export interface AttentionTables {
   /** Rotations of the queries, multiplied by the scale of the scores. */
   readonly queryRope: RopeTables;
   readonly keyRope: RopeTables;
-  /** [T, S] or [B, T, S]: 0 if position t may attend to position s, `hiddenBias` otherwise. With blocks, [block, query, key]. */
-  readonly bias: Value;
+  /** [T, S] or [B, T, S]: 0 if position t may attend to position s, `hiddenBias` otherwise. With blocks, [block, query, key]. Absent with a ring. */
+  readonly bias?: Value | undefined;
   /** Blocks of attention with a window, so that scores outside the window are not computed. */
   readonly blocks?: WindowBlocks | undefined;
+  /** Attention in steps of a ring, which has its own biases. */
+  readonly ring?: Ring | undefined;
 }
 
-/** The tables of each type of layers that a model has. A bias in the options takes the place of the causal mask. */
+/**
+ * The tables of each type of layers that a model has. A bias in the options takes the place of the causal mask.
+ *
+ * @param ringParts parts of a row in a ring; undefined: no ring
+ */
 export function attentionTables(
   g: GraphBuilder,
   positions: number,
   config: ModelConfig,
-  { attentionBias, firstPosition, attendTo }: HiddenOptions,
+  { attentionBias, firstPosition, attendTo, balancedParts }: HiddenOptions,
+  ringParts?: number,
 ): (type: LayerType) => AttentionTables {
   const types = new Set(layerTypesOf(config));
   const queryScale = 1 / Math.sqrt(config.queryScalar ?? config.headDim);
   const tablesOf = g.scope("tables", () => {
+    const order = balancedParts === undefined ? undefined : balancedPositions(g, positions, balancedParts);
     const ropes = (type: LayerType): Pick<AttentionTables, "queryRope" | "keyRope"> => {
-      const keyRope = ropeTables(g, { positions, first: firstPosition }, config.headDim, ropeOf(config, type));
+      const keyRope = ropeTables(g, { positions, first: firstPosition, order }, config.headDim, ropeOf(config, type));
       return { keyRope, queryRope: scaleTables(g, keyRope, queryScale) };
     };
     const first = ropes(types.has("full") ? "full" : "window");
     const window = config.window ?? Infinity;
     // A given bias or a cache decides by itself which keys there are.
-    const blocks = attentionBias === undefined && attendTo === undefined ? windowBlocks(positions, window) : undefined;
-    const visible = attentionBias ?? (types.has("full") || blocks === undefined ? causalBias(g, positions) : undefined);
+    const isCausal = attentionBias === undefined && attendTo === undefined;
+    assert(order === undefined || (isCausal && firstPosition === undefined && !types.has("window")), "balanced rows are whole and causal");
+    const blocks = isCausal ? windowBlocks(positions, window) : undefined;
+    const parts = isCausal ? ringParts : undefined;
+    const ring = (width: number, of: number): Ring =>
+      ringOf(g, positions, { parts: of, kind: order === undefined ? "contiguous" : "balanced" }, width);
+    const needsBias = parts === undefined && (types.has("full") || blocks === undefined);
+    const visible = attentionBias ?? (needsBias ? causalBias(g, positions, balancedParts) : undefined);
     const tables = new Map<LayerType, AttentionTables>();
-    if (types.has("full")) tables.set("full", { ...first, bias: ensure(visible, "bias") });
+    if (types.has("full")) tables.set("full", { ...first, ...(parts === undefined ? { bias: visible } : { ring: ring(Infinity, parts) }) });
     if (types.has("window"))
       tables.set("window", {
         ...(types.has("full") && config.windowRope !== undefined ? ropes("window") : first),
-        bias: blocks === undefined ? windowBias(g, ensure(visible, "bias"), window, firstPosition) : blockBias(g, blocks, window),
-        blocks,
+        ...(blocks !== undefined
+          ? { bias: blockBias(g, blocks, window), blocks }
+          : parts !== undefined
+            ? { ring: ring(window, parts) }
+            : { bias: windowBias(g, ensure(visible, "bias"), window, firstPosition) }),
       });
     return tables;
   });
@@ -67,10 +86,14 @@ interface AttentionShape {
   readonly cap?: number | undefined;
 }
 
-function causalBias(g: GraphBuilder, positions: number): Value {
+/** @param balancedParts of `HiddenOptions` */
+function causalBias(g: GraphBuilder, positions: number, balancedParts: number | undefined): Value {
   const type = tensorType("i32", [positions, positions]);
   const bias = tensorType("f32", type.dims);
-  const isVisible = g.compare(g.iota(type, 1), g.iota(type, 0), "LE");
+  // Queries and keys have an array each, so that a chip computes the positions of all keys, and does not gather those of its own queries.
+  const along = (dim: number): Value =>
+    balancedParts === undefined ? g.iota(type, dim) : g.broadcastInDim(balancedPositions(g, positions, balancedParts), type.dims, [dim]);
+  const isVisible = g.compare(along(1), along(0), "LE");
   return g.named("causal_bias", g.select(isVisible, g.splat(0, bias), g.splat(hiddenBias, bias)));
 }
 
@@ -122,7 +145,11 @@ export function attend(
   const [K, G] = [q.type.dims[2] ?? 0, q.type.dims[3] ?? 0];
   const fresh: KeysAndValues = { keys, values };
   const attended = attendTo === undefined ? fresh : attendTo(fresh);
-  const { blocks, bias } = tables;
+  const { blocks, ring } = tables;
+  if (ring !== undefined) {
+    const out = outProjection(g, ringAttention(g, q, attended, ring, cap), [2, 4, 5], o);
+    return g.renamed(g.reshape(out, [B, T, out.type.dims.at(-1) ?? 0]), out.name);
+  }
   const [queries, k, v] =
     blocks === undefined
       ? [q, attended.keys, attended.values]
@@ -133,6 +160,7 @@ export function attend(
   const leading = Array.from({ length: L }, (_, d) => [d, d] as const);
   const scores = g.named("scores", g.dotGeneral(queries, k, [...leading, [L + 1, L + 1]], [[L + 3, L + 2]])); // [..., K, T, G, S]
   const dims = scores.type.dims;
+  const bias = ensure(tables.bias, "bias");
   const ofBias = [...(bias.type.dims.length === 2 ? [] : [L - 1]), L + 1, L + 3];
   const masked = g.add(softCap(g, scores, cap), g.broadcastInDim(bias, dims, ofBias));
   const rows = dims.map((_, d) => d).slice(0, L + 3);

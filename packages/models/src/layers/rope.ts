@@ -9,20 +9,23 @@ export interface RopeTables {
   readonly signedSin: Value;
 }
 
-/** Consecutive positions. */
+/** Consecutive positions, or those of a given order. */
 export interface Positions {
   readonly positions: number;
   /** i32 scalar: the first of them, 0 by default. */
   readonly first?: Value | undefined;
+  /** i32[positions]: the position of each token. */
+  readonly order?: Value | undefined;
 }
 
 /**
  * Angles of rotary position embedding (Su et al. 2021): position t rotates pair i by t · theta^(−2i/E), or by a
  * scaled frequency. Computed in the graph from iota, so that every shard computes its own part.
  */
-export function ropeTables(g: GraphBuilder, { positions, first }: Positions, headDim: number, { theta, scaling }: Rope): RopeTables {
+export function ropeTables(g: GraphBuilder, { positions, first, order }: Positions, headDim: number, { theta, scaling }: Rope): RopeTables {
   const type = tensorType("f32", [positions, headDim]);
-  const [fromZero, channel] = [g.iota(type, 0), g.iota(type, 1)];
+  const fromZero = order === undefined ? g.iota(type, 0) : g.broadcastInDim(g.convert(order, "f32"), type.dims, [0]);
+  const channel = g.iota(type, 1);
   const position = first === undefined ? fromZero : g.add(fromZero, g.broadcastInDim(g.convert(first, "f32"), type.dims, []));
   const half = headDim / 2;
   const second = g.compare(channel, g.splat(half, type), "GE");

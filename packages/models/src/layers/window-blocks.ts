@@ -37,22 +37,15 @@ export function toBlocks(g: GraphBuilder, x: Value, { count, length }: WindowBlo
   return g.reshape(x, [B, count, length, ...rest]);
 }
 
-/** Keys or values [B, T, ...] → [B, count, (previous + 1) · length, ...]: those that each block sees. Zeros precede the first block. */
+/**
+ * Keys or values [B, T, ...] → [B, count, (previous + 1) · length, ...]: those that each block sees. Zeros precede the first block. If chips
+ * split the blocks, a chip sends its last block to the next chip, and no chip gathers keys.
+ */
 export function keysOfBlocks(g: GraphBuilder, x: Value, blocks: WindowBlocks): Value {
   const own = toBlocks(g, x, blocks);
-  const dims = own.type.dims;
-  const atBlock = (n: number): number[] => dims.map((_, d) => (d === 1 ? n : 0));
-  const none = atBlock(0);
-  const before = Array.from({ length: blocks.previous }, (_, i) => {
-    const by = blocks.previous - i;
-    const kept = g.slice(
-      own,
-      none,
-      dims.map((size, d) => (d === 1 ? size - by : size)),
-    );
-    return g.pad(kept, atBlock(by), none);
-  });
-  return g.concatenate([...before, own], 2);
+  const seen = [own];
+  for (let i = 0; i < blocks.previous; i++) seen.unshift(g.named("previous_block", g.shift(seen[0] ?? own, 1, 1, false)));
+  return g.concatenate(seen, 2);
 }
 
 /** f32[count, length, (previous + 1) · length]: 0 for the last `window` positions up to that of the query, `hiddenBias` otherwise. */

@@ -13,7 +13,7 @@ import { type Graph, lossChunkCount, printGraph } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { parseTorus } from "@lapidary/topology";
 import { viewMachine } from "@lapidary/telemetry";
-import { compileJob, type CompileJobOptions, programNames, rulesOf } from "@lapidary/trainer/recipes";
+import { compileJob, type CompileJobOptions, machineOf, programNames, rulesOf } from "@lapidary/trainer/recipes";
 import { compileOptions, type ResolvedJob } from "@lapidary/training";
 import { contextStrategies, type ContextStrategy } from "./context-strategies.js";
 import type { Reporter } from "../reporter.js";
@@ -74,7 +74,10 @@ export function explainJob(job: ResolvedJob, options: ExplainOptions = {}): Expl
     collectives: explainCollectives(program),
     conflicts: program.propagated.conflicts.length,
     exampleName: exampleName(program),
-    contextStrategies: options.program === undefined || options.program === programs[0] ? contextStrategies(job) : [],
+    contextStrategies:
+      options.program === undefined || options.program === programs[0]
+        ? contextStrategies(job, options.root === undefined ? undefined : machineOf(job, options.root))
+        : [],
   };
 }
 

@@ -21,7 +21,7 @@ export async function readStepSubmission(
   const environment = { configsDir: join(root, "configs"), base: cwd };
   const { job } = resolveStepJob(value, overrides, environment);
   const text = readStepText(job.step, job.step);
-  const step = importStep(text, typeof given === "string" ? given : job.step);
+  const step = importStep(text, typeof given === "string" ? given : job.step, undefined, job.mesh);
   const stated = Object.fromEntries(job.mesh.map(({ name, size }) => [name, size]));
   const mesh = meshOfStep(step, job.step, stated);
   givenShardings(step, mesh, job.step, new Map(Object.entries(job.shard).map(([name, dims]) => [name, parseShard(dims)])));
@@ -30,22 +30,23 @@ export async function readStepSubmission(
   return { job: stepJobFileOf({ ...complete, step_hash: hashOfText(text) }), priority: complete.priority };
 }
 
-/** A job file as values, and the words of the command line that are overrides. Names in `shard.NAME` and `tokens.NAME` may have dots. */
+/** A job file as values, and the words of the command line that are overrides. Names in `shard.NAME`, `batch.NAME` and `tokens.NAME` may have dots. */
 function valueOf(
   given: string | JobText,
   words: readonly string[],
   cwd: string,
 ): { readonly value: JobText | JobValue; readonly overrides: readonly string[] } {
-  const maps = { shard: new Map<string, string>(), tokens: new Map<string, number>() };
+  const maps = { shard: new Map<string, string>(), batch: new Map<string, string>(), tokens: new Map<string, number>() };
   const overrides: string[] = [];
   for (const word of words) {
-    const [, kind = "", name = "", text = ""] = /^(shard|tokens)\.([^=]+)=(.*)$/s.exec(word) ?? [];
-    if (kind === "shard") maps.shard.set(name, text);
+    const [, kind = "", name = "", text = ""] = /^(shard|batch|tokens)\.([^=]+)=(.*)$/s.exec(word) ?? [];
+    if (kind === "shard" || kind === "batch") maps[kind].set(name, text);
     else if (kind === "tokens") maps.tokens.set(name, Number(text));
     else overrides.push(word);
   }
   const named = {
     ...(maps.shard.size === 0 ? {} : { shard: Object.fromEntries(maps.shard) }),
+    ...(maps.batch.size === 0 ? {} : { batch: Object.fromEntries(maps.batch) }),
     ...(maps.tokens.size === 0 ? {} : { tokens: Object.fromEntries(maps.tokens) }),
   };
   if (typeof given !== "string") {

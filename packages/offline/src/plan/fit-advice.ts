@@ -1,6 +1,6 @@
 import { LapidaryError } from "@lapidary/std";
 import { lossChunksOf, type ResolvedJob } from "@lapidary/training";
-import { chunksToTry } from "./search-job.js";
+import { chunksToTry } from "./plan-choice.js";
 
 /** The memory and time of a step. */
 export interface FitFigures {

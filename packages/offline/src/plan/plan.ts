@@ -4,7 +4,7 @@ import { lossChunkCount } from "@lapidary/ir";
 import { planHtml, type PlanReport } from "@lapidary/simulator";
 import type { Clock } from "@lapidary/std";
 import { chipCount } from "@lapidary/topology";
-import { type ExpertPlan, expertPlanOf, printJob } from "@lapidary/training";
+import { type ContextPlan, contextPlanOf, type ExpertPlan, expertPlanOf, printJob } from "@lapidary/training";
 import type { Reporter } from "../reporter.js";
 import { adviseFit, type FitAdvice, type FitFigures } from "./fit-advice.js";
 import {
@@ -19,11 +19,12 @@ import {
 } from "./plan-job.js";
 import type { PlanSubject } from "./plan-subject.js";
 import { type PipelinePlan, pipelinePlanOf } from "./pipeline-plan.js";
-import { overridesOf, type PlanChoice, searchJob } from "./search-job.js";
+import { overridesOf, type PlanChoice } from "./plan-choice.js";
+import { searchJob } from "./search-job.js";
 
 export type { WeightShards } from "@lapidary/compiler";
 export { gigabytes, type KernelReport, percent, type PlanReport, seconds } from "@lapidary/simulator";
-export type { ExpertPlan } from "@lapidary/training";
+export type { ContextPlan, ExpertPlan } from "@lapidary/training";
 export type { FitAdvice } from "./fit-advice.js";
 export type { GradientSumsPlan, OtherAttention } from "./plan-job.js";
 export type { PipelinePlan } from "./pipeline-plan.js";
@@ -46,6 +47,8 @@ export interface StepPlan {
   readonly pipeline: PipelinePlan | undefined;
   /** What the experts of a mixture compute; undefined if the model has none. */
   readonly experts: ExpertPlan | undefined;
+  /** How attention is divided over parts of a row; undefined if a row is on one chip. */
+  readonly context: ContextPlan | undefined;
   readonly shards: readonly WeightShards[];
   /** Changes that lower the memory of a step that does not fit, the last one the best. */
   readonly advice: readonly FitAdvice[];
@@ -84,6 +87,7 @@ export function planStep(
     microbatches: sums === undefined ? undefined : { count: job.train.microbatches ?? 1, sums },
     pipeline: pipelinePlanOf(job, report),
     experts: expertPlanOf(job),
+    context: contextPlanOf(job),
     shards: weightShards(simulation.program.chip, simulation.program.global),
     advice,
     page: () =>

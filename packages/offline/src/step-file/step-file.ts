@@ -1,11 +1,11 @@
-import { basename, resolve } from "node:path";
+import { resolve } from "node:path";
 import { type ExplainedCollective, explainCollectives, type Program, type WeightShards, weightShards } from "@lapidary/compiler";
 import { calibrationWarning, type Machine, type PlanReport, planReport, simulate } from "@lapidary/simulator";
 import type { GivenShardings, ImportedStep } from "@lapidary/stablehlo";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import { chipCount, type Mesh, meshSize, parseTorus, printMesh } from "@lapidary/topology";
 import { compileImported, readStepText } from "@lapidary/trainer/imported";
-import { parseShard, squarest } from "@lapidary/training/job";
+import { parseShard, squarest, stepName } from "@lapidary/training/job";
 import { machineOf } from "@lapidary/trainer/recipes";
 
 /** What the words after the file decide: `mesh.data=8`, `shard.NAME=data,-`, `slice=2x4`, `pods=2`, `numerics=f32`. */
@@ -37,7 +37,7 @@ export function compileStepFile(path: string, cwd: string, words: readonly strin
   const file = resolve(cwd, path);
   const options = readOptions(words);
   const { step, mesh, given, program } = compileImported(readStepText(file, path), path, options);
-  const about = { name: basename(path, ".mlir"), file, chips: meshSize(mesh), meshText: printMesh(mesh) };
+  const about = { name: stepName(path), file, chips: meshSize(mesh), meshText: printMesh(mesh) };
   return { ...about, step, mesh, options, program, given, warnings: freeWarnings(step, mesh, given) };
 }
 
@@ -78,7 +78,7 @@ function readOptions(words: readonly string[]): StepOptions {
 }
 
 /** The machine of a step: whole pods of v5e if its mesh needs more than one, otherwise the squarest slice with its number of chips. */
-function machineOfStep({ mesh, options }: StepFile, root: string, chip: string): Machine {
+export function machineOfStep({ mesh, options }: StepFile, root: string, chip: string): Machine {
   const chips = meshSize(mesh);
   const pods = options.pods ?? Math.max(1, Math.ceil(chips / chipsOfPod));
   const slice = options.slice ?? squarest(Math.max(1, Math.floor(chips / pods)));

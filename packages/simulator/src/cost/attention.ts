@@ -1,5 +1,6 @@
 import { ensure } from "@lapidary/std";
-import { type Graph, type Phase, type Value, type ValueId, elementwiseNames, ops, sameDims } from "@lapidary/ir";
+import { type Graph, type Phase, type Value, type ValueId, elementwiseNames, sameDims } from "@lapidary/ir";
+import { visibleBlocks } from "./mask-share.js";
 
 /**
  * How a chip computes attention. `flash`: one kernel for each pass, whose scores stay in the chip's vector memory. `plain`: matmuls and
@@ -30,12 +31,9 @@ export interface AttentionKernel {
   readonly results: readonly ValueId[];
   /** Operands that are not scores. */
   readonly reads: readonly ValueId[];
-  /** Share of the score blocks that a causal mask does not hide; 1 if no such mask is recognised. */
+  /** Share of the score blocks that a causal mask does not hide, on the chip where it is largest; 1 if no such mask is recognised. */
   readonly visible: number;
 }
-
-/** Rows and columns of a block of scores in TPU kernels. */
-const block = 512;
 
 export function attentionKernels(graph: Graph, users: readonly (readonly ValueId[])[]): AttentionKernel[] {
   const outputs = new Set(graph.outputs.map((o) => o.value));
@@ -124,36 +122,16 @@ function kernelsOf(graph: Graph, users: readonly (readonly ValueId[])[], scores:
   });
 }
 
-/** Of n × n blocks, (n + 1) / 2n are on or below the diagonal. */
+/** 1 if no causal mask is recognised. */
 function visibleShare(graph: Graph, scores: readonly ValueId[]): number {
-  const masked = scores.some(
-    (id) => valueAt(graph, id).op !== "dot_general" && valueAt(graph, id).inputs.some((input) => isCausalMask(graph, input)),
-  );
-  if (!masked) return 1;
-  const dims = valueAt(graph, ensure(scores[0], "scores")).type.dims;
-  const n = Math.max(1, Math.ceil((dims.at(-1) ?? 1) / block));
-  return (n + 1) / (2 * n);
-}
-
-/** Whether a value depends on a comparison of two indices. */
-function isCausalMask(graph: Graph, id: ValueId): boolean {
-  const value = valueAt(graph, id);
-  const [first, second] = value.inputs;
-  if (value.op !== "compare") return first !== undefined && ops[value.op].preserves.includes("mask") && isCausalMask(graph, first);
-  const [a, b] = [first, second].map((input) => iotaOf(graph, input));
-  return (
-    a?.op === "iota" &&
-    b?.op === "iota" &&
-    a.attrs.dimension !== b.attrs.dimension &&
-    value.attrs.direction !== "EQ" &&
-    value.attrs.direction !== "NE"
-  );
-}
-
-/** The iota of a value. The search goes through offsets, which a part of a sequence adds to its positions. */
-function iotaOf(graph: Graph, id: ValueId | undefined): Value | undefined {
-  if (id === undefined) return undefined;
-  const value = valueAt(graph, id);
-  if (value.op === "iota") return value;
-  return ops[value.op].preserves.includes("positions") ? iotaOf(graph, value.inputs[0]) : undefined;
+  const keys = valueAt(graph, ensure(scores[0], "scores")).type.dims.at(-1) ?? 1;
+  for (const id of scores) {
+    const { op, inputs } = valueAt(graph, id);
+    if (op === "dot_general") continue;
+    for (const input of inputs) {
+      const visible = visibleBlocks(graph, input, keys);
+      if (visible !== undefined) return visible;
+    }
+  }
+  return 1;
 }

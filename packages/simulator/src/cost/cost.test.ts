@@ -1,6 +1,8 @@
 import { ok, strictEqual } from "node:assert/strict";
 import { GraphBuilder, type Graph, type Value, tensorType } from "@lapidary/ir";
+import { compile } from "@lapidary/compiler";
 import { ensure } from "@lapidary/std";
+import { parseMesh } from "@lapidary/topology";
 import fc from "fast-check";
 import { ideal, trainProgram, v5e } from "../testing/fixtures.js";
 import { attentionKernels } from "./attention.js";
@@ -161,6 +163,39 @@ describe("attention", () => {
 
   it("attention skips the blocks that a causal mask hides: of 4 × 4 blocks of 512 it computes 10", () => {
     strictEqual(kernels("full")[0]?.visible, 10 / 16);
+  });
+
+  /** The visible share of attention over 8192 positions on 4 chips, whose order the positions give. */
+  function visibleOnParts(positionsOf: (g: GraphBuilder, T: number, dim: number) => Value): number | undefined {
+    const T = 8192;
+    const g = new GraphBuilder("g");
+    const [q, k, v] = ["q", "k", "v"].map((name) => g.parameter(name, f32(1, T, 64), [null, "seq", null])) as [Value, Value, Value];
+    const along = (dim: number): Value => positionsOf(g, T, dim);
+    const isVisible = g.broadcastInDim(g.compare(along(1), along(0), "LE"), [1, T, T], [1, 2]);
+    const scores = g.dotGeneral(q, k, [[0, 0]], [[2, 2]]);
+    const masked = g.select(isVisible, scores, g.splat(-1e9, scores.type));
+    g.output("y", g.named("y", g.dotGeneral(g.exponential(masked), v, [[0, 0]], [[2, 1]]), [null, "seq", null]));
+    const mesh = parseMesh("context=4");
+    const { chip } = compile(g.finish(), { mesh, rules: { seq: "context" }, zero: { stage: 0, axes: [] } });
+    return attentionKernels(chip, usersOf(chip))[0]?.visible;
+  }
+
+  it("with parts of a row, attention has the visible blocks of the chip with most of them", () => {
+    const contiguous = visibleOnParts((g, T, dim) => g.iota(tensorType("i32", [T, T]), dim));
+    // 16 × 16 blocks. The last chip has the last 4 rows of them.
+    strictEqual(contiguous, (13 + 14 + 15 + 16) / 64);
+  });
+
+  it("if each chip has an early and a late piece of a row, the visible blocks of all chips are about half", () => {
+    const balanced = visibleOnParts((g, T, dim) => {
+      const type = tensorType("i32", [4, T / 4]);
+      const [part, offset] = [g.iota(type, 0), g.iota(type, 1)];
+      const early = g.add(g.scale(part, T / 8), offset);
+      const late = g.offset(g.subtract(offset, g.scale(part, T / 8)), (6 * T) / 8);
+      return g.broadcastInDim(g.reshape(g.select(g.compare(offset, g.splat(T / 8, type), "LT"), early, late), [T]), [T, T], [dim]);
+    });
+    // The first chip has 2 early and 2 late rows of blocks.
+    strictEqual(balanced, (1 + 2 + 15 + 16) / 64);
   });
 
   it("attention is not fused if its scores are an output", () => {

@@ -1,4 +1,4 @@
-import type { Attribute, Operation, Type } from "../text/syntax.js";
+import type { Attribute, Block, Operation, Type } from "../text/syntax.js";
 import { bodyOf, dimensionLists, integer, integers } from "./attribute-values.js";
 import { elementwiseConverters } from "./elementwise.js";
 import { type Item, knownItem, uniform } from "./item.js";
@@ -70,7 +70,8 @@ function sharedFrom(op: Operation, count: number): number {
     case "stablehlo.dynamic_update_slice":
       return 2;
     case "stablehlo.pad":
-      return 1;
+    case "stablehlo.reduce_window":
+      return count / 2;
     default:
       return count;
   }
@@ -85,6 +86,8 @@ export function batched(
 ): { readonly op: Operation; readonly args: readonly Item[] } {
   const shared = sharedFrom(op, args.length);
   const sizes = lead.map(({ size }) => size);
+  if (/\.dynamic_(?:update_)?slice$/.test(op.name) && args.slice(shared).some((item) => item.lead !== undefined))
+    return sliceByIndices(low, op, args, lead);
   if (args.slice(shared).some((item) => item.lead !== undefined))
     throw new Unconvertible("its indices or starting values differ from chip to chip of a shard_map region");
   const changed = attributesOf(op, lead.length, sizes, args);
@@ -97,6 +100,72 @@ export function batched(
   return {
     op: { ...op, attributes: new Map([...op.attributes, ...changed]), resultTypes: op.resultTypes.map((type) => prefixed(type, sizes)) },
     args: [...ranked, ...starts, ...args.slice(shared)],
+  };
+}
+
+/** A slice whose start differs from chip to chip: a gather or scatter of one window for each chip. */
+function sliceByIndices(
+  low: Lowering,
+  op: Operation,
+  args: readonly Item[],
+  lead: readonly Lead[],
+): { readonly op: Operation; readonly args: readonly Item[] } {
+  const k = lead.length;
+  const sizes = lead.map(({ size }) => size);
+  const isUpdate = op.name === "stablehlo.dynamic_update_slice";
+  const [x, update] = args.slice(0, isUpdate ? 2 : 1).map((item) => spread(low, item, lead));
+  if (x === undefined) throw new Unconvertible("it has no operand");
+  const window = isUpdate ? (update?.dims.slice(k) ?? []) : (integers(op, "slice_sizes") ?? []);
+  // Starts are clamped so that the part is inside of the operand. A gather does so itself.
+  const starts = args.slice(isUpdate ? 2 : 1).map((item, d) => {
+    const start = low.b.convert(low.value(spread(low, item, lead)), "i32");
+    const most = (x.dims[k + d] ?? 0) - (window[d] ?? 0);
+    const inside = low.b.minimum(low.b.maximum(start, low.b.splat(0, start.type)), low.b.splat(most, start.type));
+    return low.b.reshape(inside, [...sizes, 1]);
+  });
+  const indices = low.item("i32", starts.length === 1 && starts[0] !== undefined ? starts[0] : low.b.concatenate(starts, k));
+  const all = window.map((_, d) => k + d);
+  const first = sizes.map((_, i) => i);
+  const text = (key: string, dims: readonly number[]): string => `${key} = [${dims.join(", ")}]`;
+  const prefix = op.resultTypes.map((type) => prefixed(type, sizes));
+  if (!isUpdate) {
+    const body = [
+      text("offset_dims", all),
+      text("operand_batching_dims", first),
+      text("start_indices_batching_dims", first),
+      text("start_index_map", all),
+      `index_vector_dim = ${k}`,
+    ].join(", ");
+    const attributes = new Map<string, Attribute>([
+      ["dimension_numbers", { kind: "dialect", name: "stablehlo.gather", body }],
+      ["slice_sizes", list([...sizes.map(() => 1), ...window])],
+    ]);
+    return { op: { ...op, name: "stablehlo.gather", attributes, resultTypes: prefix }, args: [x, indices] };
+  }
+  if (update === undefined) throw new Unconvertible("it has no update");
+  const body = [
+    text("update_window_dims", all),
+    text("input_batching_dims", first),
+    text("scatter_indices_batching_dims", first),
+    text("scatter_dims_to_operand_dims", all),
+    `index_vector_dim = ${k}`,
+  ].join(", ");
+  const attributes = new Map<string, Attribute>([
+    ["scatter_dimension_numbers", { kind: "dialect", name: "stablehlo.scatter", body }],
+    ["unique_indices", { kind: "bool", value: true }],
+  ]);
+  const regions = [{ blocks: [replacement(op, x.element)] }];
+  return { op: { ...op, name: "stablehlo.scatter", attributes, regions, resultTypes: prefix }, args: [x, indices, update] };
+}
+
+/** The body of a scatter that replaces elements. */
+function replacement(op: Operation, element: string): Block {
+  const type: Type = { kind: "tensor", element, dims: [] };
+  const use = { name: "new", index: 0 };
+  const names = ["old", "new"].map((name) => ({ name, type }));
+  return {
+    arguments: names,
+    operations: [{ ...op, name: "stablehlo.return", operands: [use], results: [], resultTypes: [], regions: [] }],
   };
 }
 
@@ -140,7 +209,7 @@ function attributesOf(
     key,
     list([...values, ...(integers(op, key) ?? [])]),
   ];
-  if (Object.hasOwn(elementwiseConverters, name)) return name === "bitcast_convert" ? undefined : [];
+  if (Object.hasOwn(elementwiseConverters, name)) return [];
   switch (name) {
     case "reshape":
       return [];
@@ -151,6 +220,22 @@ function attributesOf(
     case "reduce":
     case "reverse":
       return [shifted("dimensions")];
+    case "reduce_window": {
+      const [none, ones] = [sizes.map(() => 0), sizes.map(() => 1)];
+      const present = ["window_dimensions", "window_strides", "base_dilations", "window_dilations"].filter((key) => op.attributes.has(key));
+      const padding = op.attributes.has("padding") ? [filled("padding", [...none, ...none])] : [];
+      return [...present.map((key) => filled(key, ones)), ...padding];
+    }
+    case "gather":
+      return [
+        ["dimension_numbers", gatherNumbers(op, k)],
+        filled(
+          "slice_sizes",
+          sizes.map(() => 1),
+        ),
+      ];
+    case "scatter":
+      return [["scatter_dimension_numbers", scatterNumbers(op, k)]];
     case "sort":
     case "concatenate":
       return [["dimension", word((integer(op, "dimension") ?? 0) + k)]];
@@ -181,6 +266,45 @@ function attributesOf(
     default:
       return args.length === 0 ? [] : undefined;
   }
+}
+
+/** Leading dims are batching dims of operand and indices. */
+function gatherNumbers(op: Operation, k: number): Attribute {
+  const { list: of, number } = dimensionLists(bodyOf(op.attributes.get("dimension_numbers")));
+  const { text, batching } = numbersWith(of, k);
+  const body = [
+    text("offset_dims"),
+    text("collapsed_slice_dims"),
+    batching("operand_batching_dims"),
+    batching("start_indices_batching_dims"),
+    text("start_index_map"),
+    `index_vector_dim = ${(number("index_vector_dim") ?? 0) + k}`,
+  ].join(", ");
+  return { kind: "dialect", name: "stablehlo.gather", body };
+}
+
+function scatterNumbers(op: Operation, k: number): Attribute {
+  const { list: of, number } = dimensionLists(bodyOf(op.attributes.get("scatter_dimension_numbers")));
+  const { text, batching } = numbersWith(of, k);
+  const body = [
+    text("update_window_dims"),
+    text("inserted_window_dims"),
+    batching("input_batching_dims"),
+    batching("scatter_indices_batching_dims"),
+    text("scatter_dims_to_operand_dims"),
+    `index_vector_dim = ${(number("index_vector_dim") ?? 0) + k}`,
+  ].join(", ");
+  return { kind: "dialect", name: "stablehlo.scatter", body };
+}
+
+/** Lists of dims after `k` leading dims, as text: with these dims, or without. */
+function numbersWith(of: (key: string) => number[], k: number): { text: (key: string) => string; batching: (key: string) => string } {
+  const first = Array.from({ length: k }, (_, i) => i);
+  const shifted = (key: string): number[] => of(key).map((d) => d + k);
+  return {
+    text: (key) => `${key} = [${shifted(key).join(", ")}]`,
+    batching: (key) => `${key} = [${[...first, ...shifted(key)].join(", ")}]`,
+  };
 }
 
 function dotNumbers(op: Operation, k: number): Attribute {

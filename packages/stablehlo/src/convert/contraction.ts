@@ -1,8 +1,10 @@
-import { type Dtype, tensorType, type Value } from "@lapidary/ir";
+import { type Dtype, type Value } from "@lapidary/ir";
 import type { Operation, Region } from "../text/syntax.js";
-import { bodyOf, dimensionLists, integer, integers } from "./attribute-values.js";
-import { dtypeOf, type Item, uniform, uniformOf } from "./item.js";
+import { bodyOf, dimensionLists, integers } from "./attribute-values.js";
+import { applyBody } from "./body.js";
+import { dtypeOf, isUnsigned, type Item, uniform, uniformOf } from "./item.js";
 import { type Converter, type OpContext, Unconvertible } from "./lowering.js";
+import { flipTop } from "./unsigned.js";
 
 const dotGeneral: Converter = (c) => {
   const numbers = dimensionLists(bodyOf(c.op.attributes.get("dot_dimension_numbers")));
@@ -25,10 +27,58 @@ export function product(
   contracting: readonly (readonly [number, number])[],
   result: Dtype,
 ): Value {
+  if (a.type.dtype === "i32" && b.type.dtype === "i32" && result === "i32") return productOfIntegers(c, a, b, batch, contracting);
   const wide: Dtype = [a.type.dtype, b.type.dtype, result].includes("f32") ? "f32" : "bf16";
   if (![a, b].every(({ type }) => type.dtype === "f32" || type.dtype === "bf16"))
     throw new Unconvertible("a product of integers is not supported");
   return c.b.convert(c.b.dotGeneral(c.b.convert(a, wide), c.b.convert(b, wide), batch, contracting), result);
+}
+
+/** The most products of integers of one matmul. */
+const maxIntegerProducts = 2 ** 26;
+
+/** A matmul of integers, exact as in XLA: a sum of elementwise products of [batch…, left…, right…, contracted…]. */
+function productOfIntegers(
+  c: OpContext,
+  a: Value,
+  b: Value,
+  batch: readonly (readonly [number, number])[],
+  contracting: readonly (readonly [number, number])[],
+): Value {
+  const free = (x: Value, side: 0 | 1): number[] =>
+    x.type.dims.map((_, d) => d).filter((d) => ![...batch, ...contracting].some((pair) => pair[side] === d));
+  const [left, right] = [free(a, 0), free(b, 1)];
+  const sizes = (x: Value, dims: readonly number[]): number[] => dims.map((d) => x.type.dims[d] ?? 1);
+  const shared = sizes(
+    a,
+    batch.map(([d]) => d),
+  );
+  const all = [
+    ...shared,
+    ...sizes(a, left),
+    ...sizes(b, right),
+    ...sizes(
+      a,
+      contracting.map(([d]) => d),
+    ),
+  ];
+  const products = all.reduce((n, d) => n * d, 1);
+  if (products > maxIntegerProducts) throw new Unconvertible(`a product of integers with ${products} multiplications is not supported`);
+  const rank = all.length;
+  const place = (x: Value, side: 0 | 1, own: readonly number[], from: number): Value => {
+    const order = [...batch.map((pair) => pair[side]), ...own, ...contracting.map((pair) => pair[side])];
+    const at = order.map((_, i) => {
+      if (i < batch.length) return i;
+      return i < batch.length + own.length ? from + i - batch.length : rank - (order.length - i);
+    });
+    return c.b.broadcastInDim(c.b.transpose(x, order), all, at);
+  };
+  const factors = [place(a, 0, left, batch.length), place(b, 1, right, batch.length + left.length)] as const;
+  return c.b.reduce(
+    c.b.multiply(factors[0], factors[1]),
+    contracting.map((_, i) => rank - contracting.length + i),
+    "sum",
+  );
 }
 
 export type Combiner = "add" | "minimum" | "maximum" | "and" | "or" | "multiply";
@@ -55,11 +105,9 @@ export function combinerOf(region: Region | undefined): Combiner | "second" | un
 
 const reduce: Converter = (c) => {
   const dims = integers(c.op, "dimensions") ?? [];
-  if (c.args.length === 4) return argExtreme(c, dims);
-  if (c.args.length !== 2) throw new Unconvertible("a reduction of several arrays is supported only as argmax or argmin");
+  if (c.args.length === 4 && dims.length === 1 && comparatorOf(c.op.regions[0]) !== undefined) return argExtreme(c, dims);
   const combiner = combinerOf(c.op.regions[0]);
-  if (combiner === undefined || combiner === "second")
-    throw new Unconvertible("its reducer is not add, maximum, minimum, and, or, or multiply");
+  if (c.args.length !== 2 || combiner === undefined || combiner === "second") return reduceByBody(c, dims);
   const x = c.arg(0);
   const [value, init] = [uniformOf(x), uniformOf(c.arg(1))];
   const folded =
@@ -72,15 +120,57 @@ const reduce: Converter = (c) => {
           dims.reduce((n, d) => n * (x.dims[d] ?? 1), 1),
         );
   if (folded !== undefined) return c.results(uniform(c.result(), folded));
+  if (isUnsigned(x.element) && (combiner === "maximum" || combiner === "minimum")) return c.results(reduceUnsigned(c, dims, combiner));
   const reduced = dims.length === 0 ? c.value(0) : reduceBy(c, c.value(0), dims, combiner);
   return c.results(withInit(c, reduced, c.arg(1), combiner));
 };
+
+/** The maximum or minimum of unsigned integers: of signed ones with flipped top bits. */
+function reduceUnsigned(c: OpContext, dims: readonly number[], combiner: "maximum" | "minimum"): Value {
+  const reduced = reduceBy(c, flipTop(c.b, c.value(0)), dims, combiner);
+  const start = c.b.broadcastInDim(flipTop(c.b, c.value(1)), reduced.type.dims, []);
+  return flipTop(c.b, c.b[combiner](reduced, start));
+}
 
 function reduceUniform(combiner: Combiner, value: number, init: number, count: number): number | undefined {
   if (combiner === "add") return value === 0 ? init : undefined;
   if (combiner === "multiply") return value === 1 ? init : undefined;
   const max = combiner === "maximum" || combiner === "or";
   return count === 0 ? init : max ? Math.max(value, init) : Math.min(value, init);
+}
+
+/** A reduction by the region of the text, for one array or several: halves of each dim are combined, then the initial values. */
+function reduceByBody(c: OpContext, dims: readonly number[]): Item[] {
+  const count = c.args.length / 2;
+  if (!Number.isInteger(count) || count < 1) throw new Unconvertible("it does not have one initial value for each array");
+  const region = c.op.regions[0];
+  let arrays: Value[] = Array.from({ length: count }, (_, i) => c.value(i));
+  for (const d of dims) {
+    for (let size = arrays[0]?.type.dims[d] ?? 1; size > 1; size = arrays[0]?.type.dims[d] ?? 1) {
+      const half = Math.floor(size / 2);
+      const part = (x: Value, from: number, to: number): Value =>
+        c.b.slice(
+          x,
+          x.type.dims.map((_, i) => (i === d ? from : 0)),
+          x.type.dims.map((n, i) => (i === d ? to : n)),
+        );
+      const whole = arrays;
+      const halves = [whole.map((x) => part(x, 0, half)), whole.map((x) => part(x, half, 2 * half))] as const;
+      const joined = applyBody(c, region, [...halves[0], ...halves[1]]);
+      arrays = joined.map((x, i) => {
+        const own = whole[i] ?? x;
+        return size % 2 === 0 ? x : c.b.concatenate([x, part(own, size - 1, size)], d);
+      });
+    }
+  }
+  const kept = arrays.map((x) =>
+    c.b.reshape(
+      x,
+      x.type.dims.filter((_, d) => !dims.includes(d)),
+    ),
+  );
+  const initial = kept.map((x, i) => c.b.broadcastInDim(c.value(count + i), x.type.dims, []));
+  return c.results(...applyBody(c, region, [...initial, ...kept]));
 }
 
 const isMax = (combiner: Combiner): boolean => combiner === "maximum" || combiner === "or";
@@ -140,8 +230,7 @@ function withInit(c: OpContext, x: Value, init: Item, combiner: Combiner): Value
 function argExtreme(c: OpContext, dims: readonly number[]): Item[] {
   const [dimension] = dims;
   const direction = comparatorOf(c.op.regions[0]);
-  if (dimension === undefined || dims.length !== 1 || direction === undefined)
-    throw new Unconvertible("a reduction of pairs is supported only as argmax or argmin");
+  if (dimension === undefined) throw new Unconvertible("it reduces no dim");
   const [x, index] = [c.value(0), c.value(1)];
   const kept = x.type.dims.map((_, d) => d).filter((d) => d !== dimension);
   const best = c.b.reduce(x, [dimension], direction === "GT" ? "max" : "min");
@@ -174,34 +263,4 @@ function integerComparatorOf(names: string, directions: readonly string[]): "GT"
   return known && (first === "GT" || first === "LT") ? first : undefined;
 }
 
-/** At most so many elements are taken one after the other. */
-const maxTaken = 64;
-
-/** The largest k elements of the last dim, by k maxima. Among equal elements the lowest index comes first. */
-const topK: Converter = (c) => {
-  const x = c.value(0);
-  const k = integer(c.op, "k") ?? c.result().dims.at(-1) ?? 0;
-  if (k > maxTaken) throw new Unconvertible(`top_k of ${k} elements is not supported (at most ${maxTaken})`);
-  const last = x.type.dims.length - 1;
-  const batch = x.type.dims.slice(0, last);
-  const kept = batch.map((_, d) => d);
-  const index = c.b.iota(tensorType("i32", x.type.dims), last);
-  const lowest = c.b.splat(x.type.dtype === "i32" ? -2147483648 : -Infinity, x.type);
-  let taken: Value | undefined;
-  const [values, indices]: [Value[], Value[]] = [[], []];
-  for (let i = 0; i < k; i++) {
-    const open: Value = taken === undefined ? x : c.b.select(taken, lowest, x);
-    const best = c.b.reduce(open, [last], "max");
-    const equal = c.b.compare(open, c.b.broadcastInDim(best, x.type.dims, kept), "EQ");
-    const hit = taken === undefined ? equal : c.b.select(taken, c.b.splat(0, equal.type), equal);
-    const at = c.b.reduce(c.b.select(hit, index, c.b.splat(2147483647, index.type)), [last], "min");
-    values.push(c.b.reshape(best, [...batch, 1]));
-    indices.push(c.b.reshape(at, [...batch, 1]));
-    const now = c.b.compare(index, c.b.broadcastInDim(at, x.type.dims, kept), "EQ");
-    taken = taken === undefined ? now : c.b.select(taken, c.b.splat(1, now.type), now);
-  }
-  const joined = (parts: Value[]): Value => (parts.length === 1 && parts[0] !== undefined ? parts[0] : c.b.concatenate(parts, last));
-  return c.results(joined(values), joined(indices));
-};
-
-export const contractionConverters: Readonly<Record<string, Converter>> = { dot_general: dotGeneral, reduce, top_k: topK };
+export const contractionConverters: Readonly<Record<string, Converter>> = { dot_general: dotGeneral, reduce };

@@ -1,9 +1,10 @@
 import { ShapeError, type Value } from "@lapidary/ir";
 import type { Block, Operation, Region, ValueUse } from "../text/syntax.js";
 import { stringOf } from "./attribute-values.js";
+import { jointLead, spread, withLead } from "./batching.js";
 import { converterOf } from "./converters.js";
-import { type Item, uniformOf } from "./item.js";
-import { type Converter, type Lowering, OpContext, Unconvertible } from "./lowering.js";
+import { type Item, uniform, uniformOf } from "./item.js";
+import { type Converter, type Lowering, OpContext, staticTypeOf, Unconvertible } from "./lowering.js";
 import { counterOf, repeatLoop, type TextLoop } from "./long-loop.js";
 import { convertInRegion, enter, leave, regionOf } from "./manual.js";
 import { joinPath, nameOf, phaseOf } from "./phase.js";
@@ -54,7 +55,7 @@ function convertOperation(low: Lowering, op: Operation, args: readonly Item[], f
   try {
     return structural(low, op, args, frame) ?? simple(low, op, args, frame);
   } catch (error) {
-    if (error instanceof Unconvertible || error instanceof ShapeError) return low.refuse(op, error.message);
+    if (error instanceof Unconvertible || error instanceof ShapeError) return low.refuse(op, error.message, frame.line);
     throw error;
   }
 }
@@ -72,7 +73,9 @@ function converterFor({ name }: Operation): Converter {
 
 function simple(low: Lowering, op: Operation, args: readonly Item[], frame: Frame): readonly Item[] {
   if (converterOf(op.name) === undefined && !(low.manual !== undefined && regionOps.has(op.name)))
-    return low.refuse(op, "the operation is not supported");
+    return low.refuse(op, "the operation is not supported", frame.line);
+  const empty = emptyResults(op);
+  if (empty !== undefined) return empty;
   const source = low.sourceOf(op);
   const path = joinPath(frame.path, source.path);
   const phase = phaseOf(path);
@@ -83,6 +86,14 @@ function simple(low: Lowering, op: Operation, args: readonly Item[], frame: Fram
   const build = line === undefined ? convert : (): readonly Item[] => low.b.inLine(line, convert);
   const named = (): readonly Item[] => (name === "" ? build() : low.b.scope(name, build));
   return low.b.inPhase(phase, () => low.b.inBlock(blockOf(frame, phase), named));
+}
+
+/** The results of an operation that computes no element. The graph has no arrays without elements. */
+function emptyResults({ resultTypes }: Operation): Item[] | undefined {
+  const types = resultTypes.map(staticTypeOf);
+  return types.length > 0 && types.every((type) => type?.dims.includes(0) === true)
+    ? types.flatMap((type) => (type === undefined ? [] : [uniform(type, 0)]))
+    : undefined;
 }
 
 /** The block of the model: the turn of the loop over its blocks, which the backward pass runs from the last block to the first. */
@@ -115,6 +126,8 @@ function structural(low: Lowering, op: Operation, args: readonly Item[], frame: 
       return branch(low, op, args, frame);
     case "sdy.manual_computation":
       return manual(low, op, args, frame);
+    case "stablehlo.custom_call":
+      return manualBorder(low, op, args, frame);
     default:
       return undefined;
   }
@@ -141,6 +154,37 @@ function manual(low: Lowering, op: Operation, args: readonly Item[], frame: Fram
   } finally {
     low.manual = undefined;
   }
+}
+
+/**
+ * The borders of a `shard_map` region in a text of JAX before 0.8: calls that take one value into the region or out of it. The region is in force from
+ * the first value that enters to the first that leaves.
+ */
+function manualBorder(low: Lowering, op: Operation, [item]: readonly Item[], frame: Frame): readonly Item[] | undefined {
+  const target = stringOf(op.attributes.get("call_target_name"));
+  if (target !== "SPMDFullToShardShape" && target !== "SPMDShardToFullShape") return undefined;
+  if (item === undefined) throw new Unconvertible("it has no operand");
+  const line = low.sourceOf(op).line ?? frame.line;
+  const at = <T>(build: () => T): T => (line === undefined ? build() : low.b.inLine(line, build));
+  if (target === "SPMDFullToShardShape") {
+    const sharding = low.stated.get(item);
+    if (sharding === undefined) throw new Unconvertible("no sharding is stated for its operand");
+    const names = low.devices.manualAxes(op.attributes, item.dims.length);
+    const region = {
+      axes: low.mesh.filter(({ name }) => names.includes(name)).map(({ name, size }) => ({ axis: name, size })),
+      mesh: low.mesh,
+    };
+    if (low.manual !== undefined && low.manual.axes.length !== region.axes.length)
+      throw new Unconvertible("a shard_map region inside of another is not supported");
+    low.manual = region;
+    low.lastManual = region;
+    return [at(() => enter(low, item, sharding, region))];
+  }
+  const region = low.lastManual;
+  const sharding = low.devices.of(op.attributes, item.dims.length - (item.lead?.length ?? 0));
+  if (region === undefined || sharding === undefined) throw new Unconvertible("no value entered the region that it leaves");
+  low.manual = undefined;
+  return [at(() => leave(low, item, sharding, region))];
 }
 
 function call(low: Lowering, op: Operation, args: readonly Item[], frame: Frame, callee: string | undefined): readonly Item[] {
@@ -249,18 +293,20 @@ function branch(low: Lowering, op: Operation, args: readonly Item[], frame: Fram
   const taken = chosen === undefined ? undefined : regions[chosen];
   if (taken !== undefined) return runBlock(low, taken, [], around);
   const results = regions.map((block) => runBlock(low, block, [], around));
-  if (low.manual !== undefined && [selector, ...results.flat()].some((item) => item.lead !== undefined))
-    throw new Unconvertible("a branch that differs from chip to chip of a shard_map region is not supported");
   const { b } = low;
-  const index = low.value(selector);
   return op.resultTypes.map((_, r) => {
+    // In a shard_map region, chips may take different branches.
+    const lead = jointLead(low.manual?.axes ?? [], [selector, ...results.flatMap((branch) => branch[r] ?? [])]);
+    const own = (item: Item): Item => spread(low, item, lead);
+    const index = low.value(own(selector));
     let chosenItem = results[last]?.[r];
     for (let i = last - 1; i >= 0; i--) {
       const item = results[i]?.[r];
       if (item === undefined || chosenItem === undefined) throw new Unconvertible("a branch returns too few values");
       const test: Value = index.type.dtype === "pred" ? index : b.compare(index, b.splat(i, index.type), "EQ");
-      const [x, y] = [low.value(item), low.value(chosenItem)];
-      chosenItem = low.item(item.element, b.select(b.broadcastInDim(test, x.type.dims, []), x, y));
+      const [x, y] = [low.value(own(item)), low.value(own(chosenItem))];
+      const at = lead.map((_, d) => d);
+      chosenItem = withLead(low.item(item.element, b.select(b.broadcastInDim(test, x.type.dims, at), x, y)), lead);
     }
     if (chosenItem === undefined) throw new Unconvertible("it has no branches");
     return chosenItem;

@@ -6,6 +6,7 @@ import { indexingConverters } from "./indexing.js";
 import { type Converter, Unconvertible } from "./lowering.js";
 import { shapeConverters } from "./shape.js";
 import { decides, shardingOf } from "./sharding.js";
+import { scatterConverters } from "./scatter.js";
 import { sortConverters } from "./sort.js";
 import { windowConverters } from "./window.js";
 
@@ -25,10 +26,22 @@ const constraint: Converter = (c) => {
   return c.results(c.low.constrain(c.arg(0), sharding));
 };
 
+/** `custom_call @Sharding` of JAX before 0.8. In a region, its values have no sharding of their own. */
+const deviceConstraint: Converter = (c) => {
+  const sharding = c.low.devices.of(c.op.attributes, c.arg(0).dims.length);
+  if (sharding === undefined || c.low.devices.isManual(c.op.attributes)) return c.args;
+  const [item] = c.results(decides(sharding) ? c.low.constrain(c.arg(0), sharding) : c.arg(0));
+  if (item === undefined) return [];
+  const own = { ...item };
+  c.low.stated.set(own, sharding);
+  return [own];
+};
+
 /** Calls of XLA that only state something about a value. */
 const customCall: Converter = (c) => {
   const target = stringOf(c.op.attributes.get("call_target_name")) ?? "";
   if (target === "annotate_device_placement" || target === "xla.sdy.FuncResultSharding") return c.args;
+  if (target === "Sharding") return deviceConstraint(c);
   throw new Unconvertible(`a call of @${target} is not supported`);
 };
 
@@ -41,7 +54,10 @@ const others: Readonly<Record<string, Converter>> = {
 };
 
 /** Elementwise and other operations that `chlo` has in addition to StableHLO. */
-const chlo: readonly string[] = ["square", "top_k", "erf", "erfc", "tan", "is_inf"];
+const chlo: ReadonlySet<string> = new Set([
+  ...["square", "top_k", "erf", "erfc", "erf_inv", "tan", "sinh", "cosh", "atan", "asin", "acos", "asinh", "acosh", "atanh"],
+  ...["lgamma", "digamma", "next_after", "is_inf"],
+]);
 
 const byName: Readonly<Record<string, Converter>> = {
   ...elementwiseConverters,
@@ -50,12 +66,13 @@ const byName: Readonly<Record<string, Converter>> = {
   ...indexingConverters,
   ...windowConverters,
   ...sortConverters,
+  ...scatterConverters,
 };
 
 /** The converter of an operation; undefined if the operation is not supported. */
 export function converterOf(name: string): Converter | undefined {
   if (Object.hasOwn(others, name)) return others[name];
   const [dialect, op = ""] = name.split(".");
-  const isKnown = dialect === "stablehlo" ? op !== "square" && op !== "top_k" : dialect === "chlo" && chlo.includes(op);
+  const isKnown = dialect === "stablehlo" ? !(op === "square" || op === "top_k") : dialect === "chlo" && chlo.has(op);
   return isKnown && Object.hasOwn(byName, op) ? byName[op] : undefined;
 }

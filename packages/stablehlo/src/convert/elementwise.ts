@@ -5,6 +5,7 @@ import {
   dtypeOf,
   type Item,
   isFloatElement,
+  isNarrow,
   isUnsigned,
   knownItem,
   maxKnownElements,
@@ -13,7 +14,18 @@ import {
   uniformOf,
   withMake,
 } from "./item.js";
+import { composedFunctions, nextAfter } from "./functions.js";
 import { type Converter, type OpContext, Unconvertible } from "./lowering.js";
+import {
+  countBits,
+  countLeadingZeros,
+  divideUnsigned,
+  flipTop,
+  floatOfUnsigned,
+  lessUnsigned,
+  shiftRightLogical as shiftRightUnsigned,
+  unsignedOfFloat,
+} from "./unsigned.js";
 
 type Formula = (...xs: readonly number[]) => number;
 type Emit = (c: OpContext, xs: readonly Value[]) => Value;
@@ -57,9 +69,11 @@ const arithmetic = (op: "add" | "subtract" | "multiply" | "maximum" | "minimum" 
       throw new Unconvertible("it has operands of type i1");
     }
     const unsigned = isUnsigned(c.arg(0).element);
-    if (unsigned && (op === "maximum" || op === "minimum"))
-      return c.b.select(lessUnsigned(c, a, b), ...((op === "maximum" ? [b, a] : [a, b]) as [Value, Value]));
-    if (unsigned && op === "divide") throw new Unconvertible("a division of unsigned integers is not supported");
+    if (unsigned && (op === "maximum" || op === "minimum")) {
+      const isLess = lessUnsigned(c.b, a, b);
+      return op === "maximum" ? c.b.select(isLess, b, a) : c.b.select(isLess, a, b);
+    }
+    if (unsigned && op === "divide") return divideUnsigned(c.b, a, b).quotient;
     return c.b[op](a, b);
   },
 });
@@ -82,12 +96,6 @@ function foldArithmetic(op: string, element: string): Formula | undefined {
   }
 }
 
-/** Comparison of bits as unsigned integers: of signed integers after the top bit is flipped. */
-function lessUnsigned(c: OpContext, a: Value, b: Value): Value {
-  const flip = (x: Value): Value => c.b.add(x, splat(c, x, -2147483648));
-  return c.b.compare(flip(a), flip(b), "LT");
-}
-
 const directionOf = (c: OpContext): CompareDirection => {
   const direction = bodyOf(c.op.attributes.get("comparison_direction"));
   if (!Object.hasOwn(comparisons, direction)) throw new Unconvertible(`"${direction}" is not a direction of a comparison`);
@@ -105,11 +113,29 @@ const compare: Converter = (c) => {
 function compareValues(c: OpContext, direction: CompareDirection): Value {
   let [a, b] = [c.value(0), c.value(1)];
   if (isPred(a)) [a, b] = [c.b.convert(a, "i32"), c.b.convert(b, "i32")];
-  if (isUnsigned(c.arg(0).element) && direction !== "EQ" && direction !== "NE") {
-    const flip = (x: Value): Value => c.b.add(x, splat(c, x, -2147483648));
-    [a, b] = [flip(a), flip(b)];
-  }
+  if (isUnsigned(c.arg(0).element) && direction !== "EQ" && direction !== "NE") [a, b] = [flipTop(c.b, a), flipTop(c.b, b)];
+  if (/TOTALORDER/.test(bodyOf(c.op.attributes.get("compare_type")))) return compareInOrder(c, a, b, direction);
   return c.b.compare(a, b, direction);
+}
+
+/** The order of sorts: NaN come after all numbers, and are equal. Zeros of both signs are equal. */
+function compareInOrder(c: OpContext, a: Value, b: Value, direction: CompareDirection): Value {
+  const isNan = (x: Value): Value => c.b.compare(x, x, "NE");
+  const less = (x: Value, y: Value): Value => orPred(c, c.b.compare(x, y, "LT"), c.b.and(isNan(y), notPred(c, isNan(x))));
+  switch (direction) {
+    case "LT":
+      return less(a, b);
+    case "GT":
+      return less(b, a);
+    case "LE":
+      return notPred(c, less(b, a));
+    case "GE":
+      return notPred(c, less(a, b));
+    case "EQ":
+      return notPred(c, orPred(c, less(a, b), less(b, a)));
+    case "NE":
+      return orPred(c, less(a, b), less(b, a));
+  }
 }
 
 /** Operands of `select` and `clamp` may be scalars that stand for every element. */
@@ -131,8 +157,11 @@ const select: Converter = (c) => {
 const clamp: Converter = (c) => {
   const { dims } = c.result();
   const [low, x, high] = [0, 1, 2].map((i) => c.low.value(broadcastTo(c, c.arg(i), dims)));
-  if (isUnsigned(c.arg(1).element) || low === undefined || x === undefined || high === undefined)
-    throw new Unconvertible("clamp of unsigned integers is not supported");
+  if (low === undefined || x === undefined || high === undefined) throw new Unconvertible("it needs three operands");
+  if (isUnsigned(c.arg(1).element)) {
+    const raised = c.b.select(lessUnsigned(c.b, x, low), low, x);
+    return c.results(c.b.select(lessUnsigned(c.b, high, raised), high, raised));
+  }
   return c.results(c.b.minimum(c.b.maximum(x, low), high));
 };
 
@@ -148,7 +177,8 @@ function convertValue(c: OpContext, from: string, to: string): Value {
   const dtype = dtypeOf(to);
   if (dtype === undefined || dtypeOf(from) === undefined) throw new Unconvertible(`a conversion from ${from} to ${to} is not supported`);
   const x = c.value(0);
-  if (from === "ui32" && isFloatElement(to)) throw new Unconvertible("a conversion from ui32 to a float type is not supported");
+  if (from === "ui32" && isFloatElement(to)) return c.b.convert(floatOfUnsigned(c.b, x), dtype);
+  if (to === "ui32" && isFloatElement(from)) return unsignedOfFloat(c.b, c.b.convert(x, "f32"));
   if (dtype === "pred" && x.type.dtype !== "pred") return c.b.compare(x, splat(c, x, 0), "NE");
   return c.b.convert(x, dtype);
 }
@@ -228,10 +258,15 @@ const table: Readonly<Record<string, Elementwise>> = {
     (x) => Number(Number.isFinite(x)),
     (c, xs) => c.b.compare(c.b.abs(first(xs)), splat(c, first(xs), Infinity), "LT"),
   ),
+  is_inf: simple(
+    (x) => Number(Math.abs(n(x)) === Infinity),
+    (c, xs) => c.b.compare(c.b.abs(first(xs)), splat(c, first(xs), Infinity), "EQ"),
+  ),
   sign: simple(
     (x) => Math.sign(n(x)),
     (c, xs) => {
       const x = first(xs);
+      if (isUnsigned(c.arg(0).element)) return c.b.select(c.b.compare(x, splat(c, x, 0), "NE"), splat(c, x, 1), x);
       const negative = c.b.select(c.b.compare(x, splat(c, x, 0), "LT"), splat(c, x, -1), x);
       return c.b.select(c.b.compare(x, splat(c, x, 0), "GT"), splat(c, x, 1), negative);
     },
@@ -242,8 +277,14 @@ const table: Readonly<Record<string, Elementwise>> = {
   ),
   remainder: simple(
     (a, b) => n(a) % n(b),
-    (c, xs) => c.b.op("remainder", [first(xs), second(xs)], {}),
+    (c, xs) =>
+      isUnsigned(c.arg(0).element)
+        ? divideUnsigned(c.b, first(xs), second(xs)).remainder
+        : c.b.op("remainder", [first(xs), second(xs)], {}),
   ),
+  next_after: simple(undefined, (c, xs) => nextAfter(c.b, first(xs), second(xs))),
+  popcnt: simple(undefined, (c, xs) => countBits(c.b, first(xs))),
+  count_leading_zeros: simple(undefined, (c, xs) => countLeadingZeros(c.b, first(xs))),
   atan2: simple(
     (a, b) => Math.atan2(n(a), n(b)),
     (c, xs) => c.b.op("atan2", [first(xs), second(xs)], {}),
@@ -319,7 +360,7 @@ function foldShiftRight(element: string): Formula | undefined {
 function shiftRightLogical(c: OpContext, xs: readonly Value[]): Value {
   const amount = uniformOf(c.arg(1));
   const x = first(xs);
-  if (amount === undefined) throw new Unconvertible("a logical shift by a computed number of bits is not supported");
+  if (amount === undefined) return shiftRightUnsigned(c.b, x, second(xs));
   if (amount === 0) return x;
   if (amount > 31) return splat(c, x, 0);
   return c.b.op("bitwise_and", [c.b.op("shift_right_arithmetic", xs, {}), splat(c, x, 2 ** (32 - amount) - 1)], {});
@@ -335,12 +376,16 @@ const bitcastConvert: Converter = (c) => {
   return c.results(x.type.dtype === dtype ? x : c.b.op("bitcast_convert", [x], { dtype }));
 };
 
+/** Operations on the bits of a narrow integer, which the graph has as i32. */
+const bitwise = /\.(?:shift_right_logical|popcnt|count_leading_zeros)$/;
+
 const elementwise =
   ({ fold, emit }: Elementwise): Converter =>
   (c) => {
     const formula = fold?.(c.arg(0).element);
     const folded = formula === undefined ? undefined : foldItems(c, formula);
     const make = (): Value => {
+      if (isNarrow(c.result().element) && bitwise.test(c.op.name)) throw new Unconvertible(`it is not supported for ${c.result().element}`);
       for (const item of c.args)
         if (dtypeOf(item.element) === undefined) throw new Unconvertible(`operands of type ${item.element} are not supported`);
       return emit(
@@ -354,6 +399,9 @@ const elementwise =
 /** Converters of elementwise operations, by name without dialect. */
 export const elementwiseConverters: Readonly<Record<string, Converter>> = {
   ...Object.fromEntries(Object.entries(table).map(([name, entry]) => [name, elementwise(entry)])),
+  ...Object.fromEntries(
+    Object.entries(composedFunctions).map(([name, f]) => [name, elementwise(simple(undefined, (c, xs) => f(c.b, first(xs))))]),
+  ),
   compare,
   select,
   clamp,

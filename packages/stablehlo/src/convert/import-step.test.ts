@@ -237,6 +237,25 @@ describe("conversion of a StableHLO step", () => {
     equal(results.filter(({ renews }) => renews !== undefined).length, 58);
   });
 
+  it("an argument does not have the name of an op, so that its sharding is that of no other value", () => {
+    const step = stepOf("%pad: tensor<3xf32>", "tensor<3xf32>", "    return %pad : tensor<3xf32>");
+    deepEqual(
+      step.arguments.map(({ name, leaf }) => [name, leaf]),
+      [["pad_2", "pad"]],
+    );
+  });
+
+  it("a weight called v is a param, and the moments of an optimizer are not", () => {
+    const roleOf = (leaf: string): string | undefined =>
+      importStep(
+        `module @m {\n  func.func public @main(%arg0: tensor<2xf32> {tf.aliasing_output = 0 : i32} loc("${leaf}")) -> tensor<2xf32> {\n    return %arg0 : tensor<2xf32>\n  }\n}\n`,
+        "t.mlir",
+      ).arguments[0]?.role;
+    for (const leaf of ["state['params']['layers']['v']", "params['v']", "state[0]['layers']['m']"]) equal(roleOf(leaf), "param", leaf);
+    for (const leaf of ["state['v']['layers']['v']", "state[1][0].mu['w']", "state['opt'].inner['params']", "state['m']"])
+      equal(roleOf(leaf), "optimizer", leaf);
+  });
+
   it("gives values the passes and the source lines of their locations", () => {
     const { graph } = importStep(goldenText("gpt_scan_remat/step.loc.mlir"), "gpt");
     const products = graph.values.filter(({ op }) => op === "dot_general");

@@ -1,13 +1,14 @@
-import { type Graph, type TensorType, tensorType, type ValueRole, verifyGraph } from "@lapidary/ir";
+import { type Graph, ops, type TensorType, tensorType, type ValueRole, verifyGraph } from "@lapidary/ir";
 import { LapidaryError } from "@lapidary/std";
 import { parseModule } from "../text/parse.js";
 import type { Attribute, Attributes, Operation, SourceModule } from "../text/syntax.js";
 import { integer, stringOf } from "./attribute-values.js";
 import { runBlock } from "./control.js";
+import { DeviceShardings, meshOfDevices } from "./gspmd.js";
 import { dtypeOf, type Item } from "./item.js";
 import { type Limits, Lowering, type Refusal, staticTypeOf } from "./lowering.js";
 import { markUpdate } from "./phase.js";
-import { type MeshAxis, meshOf, shardingOf, type TextSharding } from "./sharding.js";
+import { type MeshAxis, meshOf, type TextSharding } from "./sharding.js";
 
 /** An argument of the step: a leaf of its state or of its batch. */
 export interface StepArgument {
@@ -47,8 +48,12 @@ export interface ImportedStep {
 
 const defaultLimits: Limits = { turns: 1024, values: 400_000 };
 
-/** Reads the text of a step and converts its function `@main`. Calls are inlined and loops unrolled. */
-export function importStep(text: string, file: string, limits: Limits = defaultLimits): ImportedStep {
+/**
+ * Reads the text of a step and converts its function `@main`. Calls are inlined and loops unrolled.
+ *
+ * @param named the axes of the mesh, major to minor, for a text that numbers its devices (JAX before 0.8)
+ */
+export function importStep(text: string, file: string, limits: Limits = defaultLimits, named: readonly MeshAxis[] = []): ImportedStep {
   const module = parseModule(text, file);
   const operations = module.operation.regions[0]?.blocks.flatMap((block) => block.operations) ?? [];
   const functions = new Map(
@@ -63,9 +68,11 @@ export function importStep(text: string, file: string, limits: Limits = defaultL
       location: file,
       remedy: "write the text of a jitted step: `jax.jit(step).lower(…).as_text()`",
     });
-  const mesh = meshOfModule(module, operations);
+  const devices = meshOfModule(module, operations) === undefined ? meshOfDevices(module, operations, named) : undefined;
+  const mesh = meshOfModule(module, operations) ?? devices;
   const low = new Lowering(module, functions, limits, stringOf(module.operation.attributes.get("sym_name")) ?? "step");
   low.mesh = mesh ?? [];
+  low.devices = new DeviceShardings(devices ?? []);
   const args = readArguments(low, main, readRenewals(low, main));
   const items = args.map(({ name, type, element, role }) => low.item(element, low.b.parameter(name, type, undefined, role)));
   const returned = runBlock(low, block, items, { calls: ["main"] });
@@ -120,7 +127,18 @@ function unique(name: string, taken: Set<string>): string {
   return own;
 }
 
-const optimizerLeaf = /(?:^|[^a-z])(?:opt|opt_state|mu|nu|momentum|trace|count|m|v)(?:[^a-z]|$)/i;
+/** Words in the path of a leaf that decide whether it is a weight or the state of an optimizer: the first of them. */
+const weightWord = /^(?:params?|weights|model|variables)$/i;
+const optimizerWord = /^(?:opt|opt_state|optimizer|mu|nu|momentum|trace|count)$/i;
+/** The moments of an optimizer written by hand, at the root of the state: `state['m']`. Below it, `v` is the weight of a projection. */
+const momentWord = /^[mv]$/i;
+
+/** Whether a leaf of the state is that of an optimizer: `state['v']['w']`, `state[1][0].mu['w']`, but not `state['params']['v']`. */
+function isOptimizerLeaf(leaf: string): boolean {
+  const words = leaf.split(/[^A-Za-z0-9_]+/).filter((word) => word !== "");
+  const at = words.findIndex((word, i) => weightWord.test(word) || optimizerWord.test(word) || (i < 2 && momentWord.test(word)));
+  return at >= 0 && !weightWord.test(words[at] ?? "");
+}
 
 /**
  * The names of the arguments in the user's program. Texts without locations do not have them. There, a state has the name of the result that takes
@@ -150,7 +168,8 @@ function aliases(main: Operation): Map<number, number> {
 
 function readArguments(low: Lowering, main: Operation, renewals: ReadonlyMap<number, number>): StepArgument[] {
   const attributes = attributesOf(main, "arg_attrs");
-  const taken = new Set<string>();
+  // The compiler finds shardings by name, and a value without a name of its own has that of its op.
+  const taken = new Set<string>(Object.keys(ops));
   const leaves = leavesOf(low, main);
   const renewed = new Set(renewals.values());
   return (main.regions[0]?.blocks[0]?.arguments ?? []).map((argument, i) => {
@@ -159,7 +178,7 @@ function readArguments(low: Lowering, main: Operation, renewals: ReadonlyMap<num
     const type = staticTypeOf(argument.type);
     const dtype = type === undefined ? undefined : dtypeOf(type.element);
     if (type === undefined || dtype === undefined) low.refuse(main, `argument ${leaf} has a type that is not supported`);
-    const sharding = shardingOf(own.get("sdy.sharding"));
+    const sharding = low.shardingOf(own, type?.dims.length ?? 0);
     const isState = renewed.has(i) || own.has("jax.buffer_donor");
     const isFloat = dtype === "f32" || dtype === "bf16";
     return {
@@ -167,7 +186,7 @@ function readArguments(low: Lowering, main: Operation, renewals: ReadonlyMap<num
       leaf,
       type: tensorType(dtype ?? "f32", type?.dims ?? []),
       element: type?.element ?? "f32",
-      role: !isState ? "batch" : optimizerLeaf.test(leaf) || !isFloat ? "optimizer" : "param",
+      role: !isState ? "batch" : isOptimizerLeaf(leaf) || !isFloat ? "optimizer" : "param",
       ...(sharding === undefined ? {} : { sharding }),
     };
   });
@@ -184,7 +203,7 @@ function readResults(low: Lowering, main: Operation, args: readonly StepArgument
     const wantedType = wanted === undefined ? undefined : args[wanted];
     const renews = wantedType?.element === item.element && wantedType.type.dims.join() === item.dims.join() ? wanted : undefined;
     const name = (renews === undefined ? undefined : args[renews]?.name) ?? unique(graphName(leaf), taken);
-    const sharding = shardingOf(own.get("sdy.sharding"));
+    const sharding = low.shardingOf(own, item.dims.length);
     let valueName = "";
     if (dtypeOf(item.element) === undefined) low.refuse(main, `result ${leaf} has the type ${item.element}, which is not supported`);
     else {

@@ -1,32 +1,38 @@
 import { sizeOf, stridesOf, tensorType, type Value } from "@lapidary/ir";
 import { bodyOf, dimensionLists, integers } from "./attribute-values.js";
-import { combinerOf } from "./contraction.js";
+
 import { type Item, numbersOf, sequenceOf, uniform, uniformOf } from "./item.js";
 import { type Converter, type OpContext, Unconvertible } from "./lowering.js";
-import { broadcast, dynamicSliceItem, sliceItem, updateItem } from "./shape.js";
+import { broadcast, broadcastItem, dynamicSliceItem, sliceItem } from "./shape.js";
 
 /**
  * How indices select parts of an operand, for `gather` and `scatter` alike. Each dim of the operand is one of three kinds:
  *
  * - `window`: the part has the whole dim;
- * - `index`: the part has one element, at a component of the index;
+ * - `index`: the part has one element, at a component of the index. A part of several elements of a dim is one part for each of
+ *   them: the indices get a dim, along which the component counts;
  * - `batch`: the part has one element, at the position of a dim of the indices. The component of the index is an iota, or the
  *   text names the dim a batching dim.
  */
-interface Indexing {
+export interface Indexing {
   readonly operandDims: readonly number[];
-  /** Dims of the indices without the dim of the components. */
+  /** Dims of the indices without the dim of the components, then one for each operand dim of `partial`. */
   readonly indexDims: readonly number[];
+  /** Operand dims of which a part has several elements, but not all. */
+  readonly partial: readonly number[];
   readonly windowDims: readonly number[];
   /** Operand dim → the indices, one for each part, as i32 of `indexDims`. */
   readonly components: ReadonlyMap<number, Item>;
   /** Operand dim → dim of `indexDims`. */
   readonly batch: ReadonlyMap<number, number>;
-  /** Dims of the result (or of the updates) that are window dims, in the order of `windowDims`. */
+  /** Dims of the result (or of the updates) that are dims of the parts, and the operand dim of each. */
   readonly offsetDims: readonly number[];
+  readonly offsetOf: readonly number[];
+  /** Where all elements of the part are in the operand; undefined if no index is computed. Over the dims of the indices without those of `partial`. */
+  readonly inside: () => Value | undefined;
 }
 
-interface Numbers {
+export interface Numbers {
   readonly offset: readonly number[];
   readonly collapsed: readonly number[];
   readonly operandBatch: readonly number[];
@@ -35,30 +41,75 @@ interface Numbers {
   readonly vector: number | undefined;
 }
 
-/** Every index is one element of each indexed dim, and whole other dims. Otherwise undefined. */
-function indexingOf(
+/** How the indices of an operation select parts of `sizes`. A gather moves parts into the operand, a scatter drops those that are not inside. */
+export function indexingOf(
   c: OpContext,
   operandDims: readonly number[],
   indices: Item,
   numbers: Numbers,
   sizes: readonly number[],
-): Indexing | undefined {
+  outside: "clamp" | "drop",
+): Indexing {
   const vector = numbers.vector ?? 0;
-  const indexDims = indices.dims.filter((_, d) => d !== vector);
-  const windowDims = operandDims.map((_, d) => d).filter((d) => !numbers.collapsed.includes(d) && !numbers.operandBatch.includes(d));
-  if (windowDims.some((d) => sizes[d] !== operandDims[d])) return undefined;
+  const ownDims = indices.dims.filter((_, d) => d !== vector);
+  const offsetOf = operandDims.map((_, d) => d).filter((d) => !numbers.collapsed.includes(d) && !numbers.operandBatch.includes(d));
+  const partial = offsetOf.filter((d) => sizes[d] !== operandDims[d]);
+  const windowDims = offsetOf.filter((d) => !partial.includes(d));
+  const indexDims = [...ownDims, ...partial.map((d) => sizes[d] ?? 1)];
   const withoutVector = (d: number): number => (d > vector ? d - 1 : d);
   const batch = new Map(numbers.operandBatch.map((d, i) => [d, withoutVector(numbers.indicesBatch[i] ?? 0)]));
-  const components = new Map<number, Item>();
+  const starts = new Map<number, Item>(partial.map((d) => [d, uniform({ element: "i32", dims: ownDims }, 0)]));
+  const lastStart = (d: number): number => (operandDims[d] ?? 1) - (offsetOf.includes(d) ? (sizes[d] ?? 1) : 1);
   numbers.map.forEach((d, i) => {
     // A window that has the whole dim starts at its first element.
     if (windowDims.includes(d)) return;
-    const component = componentOf(c, indices, vector, i, indexDims);
-    const along = iotaDim(component, operandDims[d] ?? 0);
+    const component = componentOf(c, indices, vector, i, ownDims);
+    const along = partial.includes(d) ? undefined : iotaDim(component, operandDims[d] ?? 0);
     if (along !== undefined && ![...batch.values()].includes(along)) batch.set(d, along);
-    else components.set(d, component);
+    else starts.set(d, outside === "clamp" ? clampIndex(c, component, lastStart(d)) : component);
   });
-  return { operandDims, indexDims, windowDims, components, batch, offsetDims: numbers.offset };
+  const components = new Map([...starts].map(([d, start]) => [d, spreadIndex(c, start, indexDims, ownDims.length + partial.indexOf(d))]));
+  return {
+    operandDims,
+    indexDims,
+    partial,
+    windowDims,
+    components,
+    batch,
+    offsetDims: numbers.offset,
+    offsetOf,
+    inside: () => insideOf(c, starts, lastStart),
+  };
+}
+
+/** Starts of parts with one more dim for each partial dim. Along the `counted` one, the index counts from the start. */
+function spreadIndex(c: OpContext, start: Item, dims: readonly number[], counted: number): Item {
+  const rank = start.dims.length;
+  const spread = broadcastItem(
+    c,
+    start,
+    { element: start.element, dims },
+    start.dims.map((_, d) => d),
+  );
+  if (counted < rank) return spread;
+  const type = tensorType("i32", dims);
+  const known = uniformOf(start);
+  const iota = c.b.iota(type, counted);
+  if (known !== undefined) return c.low.item("i32", known === 0 ? iota : c.b.offset(iota, known));
+  return c.low.item("i32", c.b.add(c.b.convert(c.low.value(spread), "i32"), iota));
+}
+
+/** Where every component is a start from which the part is in the operand. */
+function insideOf(c: OpContext, starts: ReadonlyMap<number, Item>, lastStart: (d: number) => number): Value | undefined {
+  let inside: Value | undefined;
+  for (const [d, start] of starts) {
+    const data = numbersOf(start);
+    if (data?.every((v) => v >= 0 && v <= lastStart(d))) continue;
+    const own = c.b.convert(c.low.value(start), "i32");
+    const fits = c.b.and(c.b.compare(own, c.b.splat(0, own.type), "GE"), c.b.compare(own, c.b.splat(lastStart(d), own.type), "LE"));
+    inside = inside === undefined ? fits : c.b.and(inside, fits);
+  }
+  return inside;
 }
 
 function componentOf(c: OpContext, indices: Item, vector: number, i: number, dims: readonly number[]): Item {
@@ -120,7 +171,7 @@ function iotaDim(component: Item, size: number): number | undefined {
 }
 
 /** Whether each part belongs to its own batch element, apart from index dims of size 1. Then a comparison with an iota selects it. */
-const isOneHot = ({ indexDims, batch, components }: Indexing): boolean => {
+export const isOneHot = ({ indexDims, batch, components }: Indexing): boolean => {
   const covered = new Set(batch.values());
   return batch.size > 0 && components.size > 0 && indexDims.every((n, d) => covered.has(d) || n === 1);
 };
@@ -129,7 +180,7 @@ const isOneHot = ({ indexDims, batch, components }: Indexing): boolean => {
  * The pred array that is true where an index selects an element, over all dims of the operand but window dims.
  * Dims: those of `batch` and `components`, in the order of the operand.
  */
-function hits(c: OpContext, indexing: Indexing): { mask: Value; dims: readonly number[] } {
+export function hits(c: OpContext, indexing: Indexing): { mask: Value; dims: readonly number[] } {
   const dims = indexing.operandDims.map((_, d) => d).filter((d) => !indexing.windowDims.includes(d));
   const shape = dims.map((d) => indexing.operandDims[d] ?? 0);
   let mask: Value | undefined;
@@ -153,17 +204,17 @@ function alignIndices(c: OpContext, { indexDims, batch }: Indexing, ids: Value, 
   return broadcast(c, squeezed, shape, map);
 }
 
-const clampIndex = (c: OpContext, item: Item, size: number): Item => {
+const clampIndex = (c: OpContext, item: Item, most: number): Item => {
   const data = numbersOf(item);
   if (data !== undefined)
     return {
       element: item.element,
       dims: item.dims,
       kind: "known",
-      known: { kind: "data", data: data.map((v) => Math.min(Math.max(0, v), size - 1)) },
+      known: { kind: "data", data: data.map((v) => Math.min(Math.max(0, v), most)) },
     };
   const ids = c.b.convert(c.low.value(item), "i32");
-  return c.low.item("i32", c.b.minimum(c.b.maximum(ids, c.b.splat(0, ids.type)), c.b.splat(size - 1, ids.type)));
+  return c.low.item("i32", c.b.minimum(c.b.maximum(ids, c.b.splat(0, ids.type)), c.b.splat(most, ids.type)));
 };
 
 const gather: Converter = (c) => {
@@ -184,15 +235,13 @@ const gather: Converter = (c) => {
     const dims = c.result().dims;
     return c.results(part.kind === "known" ? { ...part, dims } : c.b.reshape(c.low.value(part), dims));
   }
-  const found = indexingOf(c, x.dims, indices, numbers, sizes);
-  if (found === undefined) throw new Unconvertible("a gather of windows is not supported");
-  const indexing = { ...found, components: new Map([...found.components].map(([d, item]) => [d, clampIndex(c, item, x.dims[d] ?? 1)])) };
+  const indexing = indexingOf(c, x.dims, indices, numbers, sizes, "clamp");
   const whole = isOneHot(indexing) ? gatherOneHot(c, c.low.value(x), indexing) : gatherRows(c, c.low.value(x), indexing);
   return c.results(placeOffsets(c, whole, indexing));
 };
 
 /** Starts of all dims of the operand, from one vector of indices. */
-function startsOf(c: OpContext, x: Item, indices: Item, map: readonly number[]): Item[] {
+export function startsOf(c: OpContext, x: Item, indices: Item, map: readonly number[]): Item[] {
   return x.dims.map((_, d) => {
     const i = map.indexOf(d);
     if (i < 0) return uniform({ element: "i32", dims: [] }, 0);
@@ -205,19 +254,26 @@ function startsOf(c: OpContext, x: Item, indices: Item, map: readonly number[]):
 }
 
 /** Index dims, then window dims → the order of the result. */
-function placeOffsets(c: OpContext, value: Value, { indexDims, windowDims, offsetDims }: Indexing): Value {
-  const rank = indexDims.length + windowDims.length;
-  const order: number[] = [];
-  let [next, window] = [0, 0];
-  for (let d = 0; d < rank; d++) order.push(offsetDims.includes(d) ? indexDims.length + window++ : next++);
-  return c.b.transpose(value, order);
-}
+const placeOffsets = (c: OpContext, value: Value, indexing: Indexing): Value => c.b.transpose(value, orderOfParts(indexing));
 
 /** The inverse of `placeOffsets`. */
-function takeOffsets(c: OpContext, value: Value, { indexDims, windowDims, offsetDims }: Indexing): Value {
-  const rank = indexDims.length + windowDims.length;
-  const batch = Array.from({ length: rank }, (_, d) => d).filter((d) => !offsetDims.includes(d));
-  return c.b.transpose(value, [...batch, ...offsetDims]);
+export function takeOffsets(c: OpContext, value: Value, indexing: Indexing): Value {
+  const order = orderOfParts(indexing);
+  return c.b.transpose(
+    value,
+    order.map((_, d) => order.indexOf(d)),
+  );
+}
+
+/** By dim of the result, its place among index dims and window dims. */
+function orderOfParts({ indexDims, windowDims, partial, offsetDims, offsetOf }: Indexing): number[] {
+  const own = indexDims.length - partial.length;
+  let next = 0;
+  return Array.from({ length: indexDims.length + windowDims.length }, (_, r) => {
+    const d = offsetOf[offsetDims.indexOf(r)];
+    if (!offsetDims.includes(r) || d === undefined) return next++;
+    return partial.includes(d) ? own + partial.indexOf(d) : indexDims.length + windowDims.indexOf(d);
+  });
 }
 
 /** `select(iota == index, x, 0)` summed over the indexed dims. On a split dim every chip has the sum over its part. */
@@ -235,122 +291,38 @@ function gatherOneHot(c: OpContext, x: Value, indexing: Indexing): Value {
   return c.b.reshape(ordered, [...indexing.indexDims, ...indexing.windowDims.map((d) => indexing.operandDims[d] ?? 0)]);
 }
 
-/** Rows of the operand, whose indexed dims come first and are one dim. */
+/** Rows of a table for each batch element. The indexed dims of the operand are the one dim of its rows. */
 function gatherRows(c: OpContext, x: Value, indexing: Indexing): Value {
-  const { dims, ids, rows } = rowIndices(c, indexing);
-  const windows = indexing.windowDims.map((d) => indexing.operandDims[d] ?? 0);
-  const table = c.b.reshape(c.b.transpose(x, [...dims, ...indexing.windowDims]), [rows, ...windows]);
-  return c.b.gather(table, ids);
+  const { batch, indexed, ids, rows, order } = rowIndices(c, indexing);
+  const dims = [...batch, ...indexed, ...indexing.windowDims];
+  const sizes = [...batch.map((d) => indexing.operandDims[d] ?? 0), rows, ...indexing.windowDims.map((d) => indexing.operandDims[d] ?? 0)];
+  const found = c.b.gather(c.b.reshape(c.b.transpose(x, dims), sizes), ids, batch.length);
+  const windows = indexing.windowDims.map((_, i) => order.length + i);
+  return c.b.transpose(found, [...order.map((_, d) => order.indexOf(d)), ...windows]);
 }
 
-/** The number of the row of each index, if the indexed dims of the operand are one dim. */
-function rowIndices(c: OpContext, { operandDims, indexDims, components, batch }: Indexing): { dims: number[]; ids: Value; rows: number } {
-  const dims = [...components.keys(), ...batch.keys()].sort((a, b) => a - b);
+/**
+ * The number of the row of each index in the table of its batch element. `order` are the dims of the indices, with those of the batch first:
+ * `ids` have this order.
+ */
+export function rowIndices(
+  c: OpContext,
+  { operandDims, indexDims, components, batch }: Indexing,
+): { batch: readonly number[]; indexed: readonly number[]; ids: Value; rows: number; order: readonly number[] } {
+  const covered = [...batch].sort((a, b) => a[1] - b[1]);
+  const rest = indexDims.map((_, i) => i).filter((i) => !covered.some(([, at]) => at === i));
+  const order = [...covered.map(([, at]) => at), ...rest];
+  const indexed = [...components.keys()].sort((a, b) => a - b);
   let ids: Value | undefined;
   let stride = 1;
-  for (const d of [...dims].reverse()) {
-    const along = batch.get(d);
-    const component = components.get(d);
-    const own = component === undefined ? c.b.iota(tensorType("i32", indexDims), along ?? 0) : c.b.convert(c.low.value(component), "i32");
+  for (const d of [...indexed].reverse()) {
+    const own = c.b.convert(c.low.value(components.get(d) ?? uniform({ element: "i32", dims: indexDims }, 0)), "i32");
     const scaled = stride === 1 ? own : c.b.scale(own, stride);
     ids = ids === undefined ? scaled : c.b.add(scaled, ids);
     stride *= operandDims[d] ?? 1;
   }
-  if (ids === undefined) throw new Unconvertible("it has no index");
-  return { dims, ids, rows: stride };
+  const all = ids ?? c.b.splat(0, tensorType("i32", indexDims));
+  return { batch: covered.map(([d]) => d), indexed, ids: c.b.transpose(all, order), rows: stride, order };
 }
 
-const scatter: Converter = (c) => {
-  if (c.args.length !== 3) throw new Unconvertible("a scatter of several arrays is not supported");
-  const lists = dimensionLists(bodyOf(c.op.attributes.get("scatter_dimension_numbers")));
-  const inserted = lists.list("inserted_window_dims");
-  const numbers: Numbers = {
-    offset: lists.list("update_window_dims"),
-    collapsed: inserted,
-    operandBatch: lists.list("input_batching_dims"),
-    indicesBatch: lists.list("scatter_indices_batching_dims"),
-    map: lists.list("scatter_dims_to_operand_dims"),
-    vector: lists.number("index_vector_dim"),
-  };
-  const combiner = combinerOf(c.op.regions[0]);
-  if (combiner !== "add" && combiner !== "second") throw new Unconvertible("its combiner is neither an addition nor a replacement");
-  const [x, indices, updates] = [c.arg(0), c.arg(1), c.arg(2)];
-  let window = 0;
-  const sizes = x.dims.map((_, d) =>
-    inserted.includes(d) || numbers.operandBatch.includes(d) ? 1 : (updates.dims[numbers.offset[window++] ?? 0] ?? 0),
-  );
-  if (indices.dims.length <= 1 && numbers.operandBatch.length === 0)
-    return c.results(scatterOne(c, x, startsOf(c, x, indices, numbers.map), updates, sizes, combiner));
-  const indexing = indexingOf(c, x.dims, indices, numbers, sizes);
-  if (indexing === undefined) throw new Unconvertible("a scatter of windows is not supported");
-  const parts = takeOffsets(c, c.low.value(updates), indexing);
-  if (isOneHot(indexing)) return c.results(scatterOneHot(c, c.low.value(x), indexing, parts, combiner));
-  if (combiner !== "add")
-    throw new Unconvertible("a scatter that replaces elements at computed indices is supported only with one index for each batch element");
-  const sum = scatterRows(c, indexing, parts);
-  return c.results(uniformOf(x) === 0 ? sum : c.b.add(c.low.value(x), sum));
-};
-
-/** One part of the operand: a slice, which is replaced or increased. Indices outside of the operand change nothing in StableHLO; JAX masks them. */
-function scatterOne(
-  c: OpContext,
-  x: Item,
-  starts: readonly Item[],
-  updates: Item,
-  sizes: readonly number[],
-  combiner: "add" | "second",
-): Item {
-  for (const [d, start] of starts.entries()) {
-    const at = uniformOf(start);
-    if (at !== undefined && (at < 0 || at + (sizes[d] ?? 0) > (x.dims[d] ?? 0))) return x;
-  }
-  const shaped =
-    updates.kind === "known" && updates.known.kind === "uniform"
-      ? uniform({ element: updates.element, dims: sizes }, updates.known.value)
-      : c.low.item(updates.element, c.b.reshape(c.low.value(updates), sizes));
-  if (combiner === "second" || uniformOf(x) === 0) return updateItem(c, x, shaped, starts);
-  const old = dynamicSliceItem(c, x, sizes, starts);
-  return updateItem(c, x, c.low.item(x.element, c.b.add(c.low.value(old), c.low.value(shaped))), starts);
-}
-
-function scatterOneHot(c: OpContext, x: Value, indexing: Indexing, parts: Value, combiner: "add" | "second"): Value {
-  const { mask, dims } = hits(c, indexing);
-  const covered = [...indexing.batch].sort((a, b) => a[1] - b[1]).map(([d]) => d);
-  const from = [...covered, ...indexing.windowDims];
-  const squeezed = c.b.reshape(
-    parts,
-    from.map((d) => x.type.dims[d] ?? 0),
-  );
-  const spread = broadcast(c, squeezed, x.type.dims, from);
-  const where = broadcast(c, mask, x.type.dims, dims);
-  return combiner === "second" ? c.b.select(where, spread, x) : addUnlessZero(c, x, c.b.select(where, spread, c.b.splat(0, spread.type)));
-}
-
-const addUnlessZero = (c: OpContext, x: Value, y: Value): Value => (x.op === "constant" && x.attrs.value === 0 ? y : c.b.add(x, y));
-
-function scatterRows(c: OpContext, indexing: Indexing, parts: Value): Value {
-  const { dims, ids, rows } = rowIndices(c, indexing);
-  const sizes = [...dims, ...indexing.windowDims].map((d) => indexing.operandDims[d] ?? 0);
-  const inside = insideOf(c, indexing, ids);
-  const table = c.b.reshape(c.b.scatter(inside, parts, rows), sizes);
-  const order = [...dims, ...indexing.windowDims];
-  return c.b.transpose(
-    table,
-    order.map((_, d) => order.indexOf(d)),
-  );
-}
-
-/** Row −1, which a scatter drops, for indices with a component outside of its dim. One component needs no test. */
-function insideOf(c: OpContext, { operandDims, components, batch }: Indexing, ids: Value): Value {
-  if (components.size + batch.size < 2) return ids;
-  let inside = ids;
-  for (const [d, component] of components) {
-    const own = c.b.convert(c.low.value(component), "i32");
-    const none = c.b.splat(-1, ids.type);
-    inside = c.b.select(c.b.compare(own, c.b.splat(0, own.type), "LT"), none, inside);
-    inside = c.b.select(c.b.compare(own, c.b.splat(operandDims[d] ?? 0, own.type), "GE"), none, inside);
-  }
-  return inside;
-}
-
-export const indexingConverters: Readonly<Record<string, Converter>> = { gather, scatter };
+export const indexingConverters: Readonly<Record<string, Converter>> = { gather };

@@ -30,9 +30,12 @@ export type Item = ItemType & {
     | { readonly kind: "segments"; readonly dimension: number; readonly segments: readonly Segment[] }
   );
 
-const dtypes: Readonly<Record<string, Dtype>> = { f32: "f32", bf16: "bf16", i32: "i32", ui32: "i32", i1: "pred" };
+const dtypes: Readonly<Record<string, Dtype>> = {
+  ...{ f32: "f32", bf16: "bf16", i32: "i32", ui32: "i32", i1: "pred" },
+  ...{ i8: "i32", ui8: "i32", i16: "i32", ui16: "i32" },
+};
 
-/** The element type in the graph; undefined if the graph has none. Values of ui32 are i32 with the same bits. */
+/** The element type in the graph; undefined if the graph has none. Values of ui32 are i32 with the same bits, and narrower integers are i32. */
 export const dtypeOf = (element: string): Dtype | undefined => (Object.hasOwn(dtypes, element) ? dtypes[element] : undefined);
 
 export const uniform = (type: ItemType, value: number): Item => ({ ...typeOf(type), kind: "known", known: { kind: "uniform", value } });
@@ -66,7 +69,9 @@ export function numbersOf(item: Item): Float64Array | undefined {
 
 export const isFloatElement = (element: string): boolean => /^(?:bf16|f\d)/.test(element);
 export const isUnsigned = (element: string): boolean => element.startsWith("ui");
-const bitsOf = (element: string): number => Number(/\d+$/.exec(element)?.[0] ?? 32);
+/** An integer type of fewer than 32 bits. The graph has its values as i32, with the sign of the narrow type. */
+export const isNarrow = (element: string): boolean => /^u?i(?:8|16)$/.test(element);
+export const bitsOf = (element: string): number => Number(/\d+$/.exec(element)?.[0] ?? 32);
 
 /** A number as the element type stores it; undefined if a double cannot store it exactly. */
 export function stored(element: string, value: number): number | undefined {

@@ -1,11 +1,23 @@
-import { GraphBuilder, sizeOf, type Value } from "@lapidary/ir";
-import { ensure, LapidaryError } from "@lapidary/std";
-import type { Operation, SourceModule, Type } from "../text/syntax.js";
+import { GraphBuilder, sizeOf, tensorType, type Value } from "@lapidary/ir";
+import { LapidaryError } from "@lapidary/std";
+import type { Attributes, Operation, SourceModule, Type } from "../text/syntax.js";
 import { Constraints } from "./constraints.js";
-import { dtypeOf, type Item, type ItemType, isFloatElement, materializeKnown, typeOf, uniform } from "./item.js";
+import { DeviceShardings } from "./gspmd.js";
+import {
+  bitsOf,
+  dtypeOf,
+  type Item,
+  type ItemType,
+  isFloatElement,
+  isNarrow,
+  isUnsigned,
+  materializeKnown,
+  typeOf,
+  uniform,
+} from "./item.js";
 import { locationReader, type Source } from "./location.js";
 import type { ManualRegion } from "./region.js";
-import { decides, type MeshAxis, type TextSharding } from "./sharding.js";
+import { decides, type MeshAxis, shardingOf, type TextSharding } from "./sharding.js";
 
 export interface Limits {
   /** The most turns of one loop that are unrolled. */
@@ -34,6 +46,12 @@ export class Lowering {
   readonly constraints: Constraints;
   /** The axes of the mesh that the text names. */
   mesh: readonly MeshAxis[] = [];
+  /** Shardings that number devices, in texts of JAX before 0.8. */
+  devices = new DeviceShardings([]);
+  /** Values whose sharding a text of JAX before 0.8 states before they enter a `shard_map` region. */
+  readonly stated = new WeakMap<Item, TextSharding>();
+  /** The region that values of such a text leave. */
+  lastManual: ManualRegion | undefined;
   /** The `shard_map` region that is being converted. */
   manual: ManualRegion | undefined;
   #operations = 0;
@@ -52,9 +70,12 @@ export class Lowering {
     this.sourceOf = (operation) => read(operation.location);
   }
 
-  /** Notes that an operation cannot be converted, and returns results of its types, so that all refusals are found in one pass. */
-  refuse(op: Operation, reason: string): Item[] {
-    const { line } = this.sourceOf(op);
+  /**
+   * @param callLine the line of the call that is being inlined, for operations without a line of their own
+   *
+   * Notes that an operation cannot be converted, and returns results of its types, so that all refusals are found in one pass. */
+  refuse(op: Operation, reason: string, callLine?: string): Item[] {
+    const line = this.sourceOf(op).line ?? callLine;
     this.refusals.push({ op: op.name, reason, line: op.line, ...(line === undefined ? {} : { source: line }) });
     return op.resultTypes.map((type) => uniform(staticTypeOf(type) ?? { element: "f32", dims: [] }, 0));
   }
@@ -69,7 +90,8 @@ export class Lowering {
     if (item.kind === "value") return item.value;
     const known = this.#materialized.get(item);
     if (known !== undefined) return known;
-    const dtype = ensure(dtypeOf(item.element), "element type of the graph");
+    const dtype = dtypeOf(item.element);
+    if (dtype === undefined) throw new Unconvertible(`values of type ${item.element} are not supported`);
     const made =
       item.kind === "known"
         ? materializeKnown(this.b, item, item.known, dtype, item.make)
@@ -96,6 +118,11 @@ export class Lowering {
       this.#materialized.clear();
       for (const [item, value] of before) this.#materialized.set(item, value);
     }
+  }
+
+  /** The sharding that attributes state for an array of a rank. */
+  shardingOf(attributes: Attributes, rank: number): TextSharding | undefined {
+    return shardingOf(attributes.get("sdy.sharding")) ?? this.devices.of(attributes, rank);
   }
 
   /** An item for a value of the graph. Its element type is that of the text. */
@@ -136,6 +163,10 @@ export function staticTypeOf(type: Type | undefined): ItemType | undefined {
   return dims.length === type.dims.length ? { element: type.element, dims } : undefined;
 }
 
+/** Operations whose result can need more bits than their operands have. */
+const arithmetic =
+  /\.(?:abs|add|subtract|multiply|divide|negate|not|power|shift_left|convert|reduce|reduce_window|dot_general|scatter|convolution)$/;
+
 /** One operation during its conversion. */
 export class OpContext {
   constructor(
@@ -165,11 +196,21 @@ export class OpContext {
     return type;
   }
 
+  /** A value of a narrow integer type after arithmetic: its lowest bits, with its sign. */
+  #fitted(element: string, value: Value): Value {
+    if (!isNarrow(element) || !arithmetic.test(this.op.name)) return value;
+    const like = (n: number): Value => this.b.splat(n, tensorType("i32", value.type.dims));
+    const bits = bitsOf(element);
+    if (isUnsigned(element)) return this.b.op("bitwise_and", [value, like(2 ** bits - 1)], {});
+    const high = this.b.op("shift_left", [value, like(32 - bits)], {});
+    return this.b.op("shift_right_arithmetic", [high, like(32 - bits)], {});
+  }
+
   /** Results from values of the graph, with the element types of the text. Checks the dims that the text states. */
   results(...values: readonly (Value | Item)[]): Item[] {
     return values.map((value, i) => {
       const type = this.result(i);
-      const item = "kind" in value ? value : this.low.item(type.element, value);
+      const item = "kind" in value ? value : this.low.item(type.element, this.#fitted(type.element, value));
       if (item.dims.join() !== type.dims.join())
         throw new Unconvertible(
           `the text states the dims [${type.dims.join(", ")}] for its result, and its operands give [${item.dims.join(", ")}]`,

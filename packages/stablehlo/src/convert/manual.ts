@@ -1,6 +1,6 @@
 import { sizeOf, type Value } from "@lapidary/ir";
 import type { Attribute, Operation } from "../text/syntax.js";
-import { bodyOf, integer, integers } from "./attribute-values.js";
+import { bodyOf, integer, integers, stringOf } from "./attribute-values.js";
 import { batched, jointLead, leadOf, physical, spread, withLead } from "./batching.js";
 import { type Item, knownItem, maxKnownElements, numbersOf } from "./item.js";
 import { type Lowering, Unconvertible } from "./lowering.js";
@@ -239,6 +239,13 @@ export function convertInRegion(
       const own = sliceOfEachChip(low, region, op, args);
       return own === undefined ? convertBatched(low, region, op, args, convert) : [own];
     }
+    case "stablehlo.custom_call":
+      // `@Sharding` states that a value is manual, or the sharding of a value before it enters the region.
+      return stringOf(op.attributes.get("call_target_name")) === "Sharding" && low.devices.isManual(op.attributes)
+        ? args
+        : convertBatched(low, region, op, args, convert);
+    case "stablehlo.convolution":
+      return convolve(low, region, op, args, convert);
     case "sdy.sharding_constraint":
       // It names axes that the region does not have: a request for each chip's part, which the compiler does not need.
       return args;
@@ -258,6 +265,51 @@ function convertBatched(
   if (lead.length === 0) return convert(op, args);
   const wide = batched(low, op, args, lead);
   return convert(wide.op, wide.args).map((item) => withLead(item, lead));
+}
+
+/**
+ * A convolution of each chip: one with a group of features for each chip. Its leading dims are the major part of the dims of input and output features.
+ */
+function convolve(
+  low: Lowering,
+  { axes }: ManualRegion,
+  op: Operation,
+  args: readonly Item[],
+  convert: (op: Operation, args: readonly Item[]) => readonly Item[],
+): readonly Item[] {
+  const lead = jointLead(axes, args);
+  if (lead.length === 0) return convert(op, args);
+  const layout = /\[(.*?)\]x\[(.*?)\]->\[(.*?)\]/s.exec(bodyOf(op.attributes.get("dimension_numbers")).replace(/\s/g, ""));
+  const positions = [layout?.[1]?.split(",").indexOf("f"), layout?.[2]?.split(",").indexOf("o"), layout?.[3]?.split(",").indexOf("f")];
+  const [input, kernel, output] = positions;
+  const [type] = op.resultTypes;
+  if (input === undefined || kernel === undefined || output === undefined || type?.kind !== "tensor")
+    throw new Unconvertible("its dimension numbers are not readable");
+  if ((integer(op, "batch_group_count") ?? 1) > 1) throw new Unconvertible("groups of its batch are not supported in a shard_map region");
+  const count = product(lead);
+  const k = lead.length;
+  const sizes = lead.map(({ size }) => size);
+  const joined = args.map((item, i) => {
+    const value = low.value(spread(low, item, lead));
+    const rank = value.type.dims.length - k;
+    const at = (i === 0 ? input : kernel) ?? 0;
+    const order = Array.from({ length: rank }, (_, d) => k + d).flatMap((d) => (d === k + at ? [...sizes.map((_, l) => l), d] : [d]));
+    const dims = value.type.dims.slice(k).map((size, d) => (d === at ? size * count : size));
+    return low.item(item.element, low.b.reshape(low.b.transpose(value, order), dims));
+  });
+  const groups: Attribute = { kind: "number", text: String((integer(op, "feature_group_count") ?? 1) * count) };
+  const own = type.dims.map((d) => d ?? 1);
+  const wide = { ...type, dims: own.map((size, d) => (d === output ? size * count : size)) };
+  const results = convert({ ...op, attributes: new Map([...op.attributes, ["feature_group_count", groups]]), resultTypes: [wide] }, joined);
+  return results.map((item) => {
+    const split = low.b.reshape(
+      low.value(item),
+      own.flatMap((size, d) => (d === output ? [...sizes, size] : [size])),
+    );
+    const rest = own.map((_, d) => (d < output ? d : d + k));
+    const moved = low.b.transpose(split, [...sizes.map((_, l) => output + l), ...rest]);
+    return { ...low.item(item.element, constrained(low, moved, lead)), lead };
+  });
 }
 
 /** The most different starts of one slice. */
@@ -464,6 +516,9 @@ function permute(low: Lowering, item: Item, op: Operation, { axes: all, mesh }: 
   const lead = all.filter((each) => each === axis || leadOf(item).some((own) => own.axis === each.axis));
   const value = low.value(spread(low, item, lead));
   const at = lead.indexOf(axis);
+  const shifted = shiftOf(sources);
+  if (shifted !== undefined)
+    return { ...low.item(item.element, constrained(low, low.b.shift(value, at, shifted.by, shifted.wrap), lead)), lead };
   const part = (from: number, to: number): Value =>
     low.b.slice(
       value,
@@ -482,6 +537,23 @@ function permute(low: Lowering, item: Item, op: Operation, { axes: all, mesh }: 
   const [only, ...more] = pieces;
   const joined = only !== undefined && more.length === 0 ? only : low.b.concatenate(pieces, at);
   return { ...low.item(item.element, constrained(low, joined, lead)), lead };
+}
+
+/** The shift that gives every chip the value of the chip `by` places before it. */
+function shiftOf(sources: readonly (number | undefined)[]): { readonly by: number; readonly wrap: boolean } | undefined {
+  const n = sources.length;
+  const known = sources.findIndex((from) => from !== undefined);
+  if (known < 0) return undefined;
+  const by = known - (sources[known] ?? 0);
+  const isShift = (wrap: boolean, step: number): boolean =>
+    sources.every((from, to) => {
+      const wanted = wrap ? (((to - step) % n) + n) % n : to - step;
+      return from === (wanted >= 0 && wanted < n ? wanted : undefined);
+    });
+  if (isShift(false, by)) return { by, wrap: false };
+  // The shorter way round.
+  const turn = by > n / 2 ? by - n : by <= -n / 2 ? by + n : by;
+  return isShift(true, turn) ? { by: turn, wrap: true } : undefined;
 }
 
 /** The axis along which the pairs move values, and by coordinate the coordinate that the value comes from. */

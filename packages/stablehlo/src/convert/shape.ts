@@ -33,15 +33,17 @@ function positionOf(dims: readonly number[], strides: readonly number[], flat: n
   return position;
 }
 
-const broadcastInDim: Converter = (c) => {
-  const [x, type] = [c.arg(0), c.result()];
-  const map = need(integers(c.op, "broadcast_dimensions"), "broadcast_dimensions");
+const broadcastInDim: Converter = (c) =>
+  c.results(broadcastItem(c, c.arg(0), c.result(), need(integers(c.op, "broadcast_dimensions"), "broadcast_dimensions")));
+
+/** The item as an array of `type`. `map` names the dim of the result for each dim of the item. */
+export function broadcastItem(c: OpContext, x: Item, type: ItemType, map: readonly number[]): Item {
   const own = stridesOf(x.dims);
   const strides = type.dims.map((_, d) => (map.includes(d) && x.dims[map.indexOf(d)] !== 1 ? (own[map.indexOf(d)] ?? 0) : 0));
   const folded = rearranged(x, type, (i) => positionOf(type.dims, strides, i));
-  const make = (): Value => broadcast(c, c.value(0), type.dims, map);
-  return c.results(folded === undefined ? make() : withMake(folded, make));
-};
+  const make = (): Value => broadcast(c, c.low.value(x), type.dims, map);
+  return folded === undefined ? c.low.item(x.element, make()) : withMake(folded, make);
+}
 
 /** A broadcast along dims in any order. */
 export function broadcast(c: OpContext, x: Value, dims: readonly number[], map: readonly number[]): Value {
@@ -133,6 +135,7 @@ export function sliceItem(c: OpContext, x: Item, start: readonly number[], limit
   const dims = x.dims.map((_, d) => Math.ceil(((limit[d] ?? 0) - (start[d] ?? 0)) / (strides[d] ?? 1)));
   const type = { element: x.element, dims };
   if (dims.every((d, i) => d === x.dims[i])) return x;
+  if (dims.includes(0)) return uniform(type, 0);
   const own = stridesOf(x.dims);
   const base = start.reduce((sum, s, d) => sum + s * (own[d] ?? 0), 0);
   const stepped = own.map((s, d) => s * (strides[d] ?? 1));
@@ -195,10 +198,19 @@ const pad: Converter = (c) => {
   const [low, high, interior] = ["edge_padding_low", "edge_padding_high", "interior_padding"].map((name) =>
     need(integers(c.op, name), name),
   );
-  if (filler === undefined) throw new Unconvertible("a padding value that is computed is not supported");
+  if (filler === undefined) return c.results(padComputed(c, low ?? [], high ?? [], interior ?? []));
   if (uniformOf(x) === filler) return c.results(uniform(c.result(), filler));
   return c.results(padValue(c, c.low.value(x), low ?? [], high ?? [], interior ?? [], filler));
 };
+
+/** Pads with a value that the program computes: with zeros, and the value where a padded array of ones has a zero. */
+function padComputed(c: OpContext, low: readonly number[], high: readonly number[], interior: readonly number[]): Value {
+  const [x, filler] = [c.value(0), c.value(1)];
+  if (x.type.dtype === "pred") throw new Unconvertible("a padding value that is computed is not supported for truth values");
+  const padded = padValue(c, x, low, high, interior, 0);
+  const inside = padValue(c, c.b.splat(1, tensorType("f32", x.type.dims)), low, high, interior, 0);
+  return c.b.select(c.b.compare(inside, c.b.splat(0, inside.type), "NE"), padded, c.b.broadcastInDim(filler, padded.type.dims, []));
+}
 
 /** Pads with a number. Counts below zero remove elements. */
 export function padValue(
@@ -239,8 +251,8 @@ export function padValue(
   return y;
 }
 
-/** At most so many slices replace a `reverse`. */
-const maxReversed = 256;
+/** At most so many slices replace a `reverse`. A longer dim is gathered in reverse order. */
+const maxReversed = 64;
 
 const reverse: Converter = (c) => {
   const [x, type] = [c.arg(0), c.result()];
@@ -259,23 +271,35 @@ const reverse: Converter = (c) => {
       ),
   );
   if (folded !== undefined) return c.results(folded);
-  let y = c.value(0);
-  for (const d of dims) {
-    const size = y.type.dims[d] ?? 0;
-    if (size > maxReversed) throw new Unconvertible(`a reversed dim of ${size} elements is not supported (at most ${maxReversed})`);
-    const from = y;
-    const pieces = Array.from({ length: size }, (_, i) => {
-      const at = size - 1 - i;
-      return c.b.slice(
-        from,
-        from.type.dims.map((_n, k) => (k === d ? at : 0)),
-        from.type.dims.map((n, k) => (k === d ? at + 1 : n)),
-      );
-    });
-    if (size > 1) y = c.b.concatenate(pieces, d);
-  }
-  return c.results(y);
+  return c.results(dims.reduce((y, d) => reversed(c, y, d), c.value(0)));
 };
+
+/** The elements along one dim from the last to the first. */
+export function reversed(c: OpContext, x: Value, d: number): Value {
+  const size = x.type.dims[d] ?? 0;
+  if (size < 2) return x;
+  if (size > maxReversed) return gatherReversed(c, x, d);
+  const pieces = Array.from({ length: size }, (_, i) => {
+    const at = size - 1 - i;
+    return c.b.slice(
+      x,
+      x.type.dims.map((_n, k) => (k === d ? at : 0)),
+      x.type.dims.map((n, k) => (k === d ? at + 1 : n)),
+    );
+  });
+  return c.b.concatenate(pieces, d);
+}
+
+function gatherReversed(c: OpContext, x: Value, d: number): Value {
+  const size = x.type.dims[d] ?? 0;
+  const order = [d, ...x.type.dims.map((_, i) => i).filter((i) => i !== d)];
+  const ids = c.b.offset(c.b.negate(c.b.iota(tensorType("i32", [size]), 0)), size - 1);
+  const reversed = c.b.gather(c.b.transpose(x, order), ids);
+  return c.b.transpose(
+    reversed,
+    order.map((_, i) => order.indexOf(i)),
+  );
+}
 
 const dynamicSlice: Converter = (c) => {
   const x = c.arg(0);

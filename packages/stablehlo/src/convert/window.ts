@@ -1,9 +1,12 @@
 import { tensorType, type Value } from "@lapidary/ir";
+import { ensure } from "@lapidary/std";
 import { bodyOf, integer, integers } from "./attribute-values.js";
+import { applyBody } from "./body.js";
 import { combinerOf, product, reduceBy } from "./contraction.js";
-import { dtypeOf, uniformOf } from "./item.js";
+import { dtypeOf, isUnsigned, uniformOf } from "./item.js";
 import { type Converter, type OpContext, Unconvertible } from "./lowering.js";
-import { padValue, stridedSlice } from "./shape.js";
+import { padValue, reversed, stridedSlice } from "./shape.js";
+import { lessUnsigned } from "./unsigned.js";
 
 /** Windows of more elements than this are refused, because each element of a window becomes a slice. */
 const maxTaps = 512;
@@ -62,7 +65,7 @@ function padded(c: OpContext, x: Value, window: Window, dims: readonly number[],
   return padValue(c, x, spread(window.low), spread(window.high), spread(window.baseDilation.map((n) => n - 1)), filler);
 }
 
-/** For every position of the kernel: a slice of the input times the weights of that position, summed. */
+/** A sum of products of slices, over the positions of the kernel or over those of the result: over the fewer. */
 const convolution: Converter = (c) => {
   const layout = /^\[(.*?)\]x\[(.*?)\]->\[(.*?)\]$/s.exec(bodyOf(c.op.attributes.get("dimension_numbers")).replace(/\s/g, ""));
   const [input, kernel, output] = [layout?.[1], layout?.[2], layout?.[3]].map((part) => part?.split(",") ?? []);
@@ -81,17 +84,8 @@ const convolution: Converter = (c) => {
   const counts = dims.map(
     (d, i) => Math.floor(((whole.type.dims[d] ?? 0) - ((size[i] ?? 1) - 1) * (window.dilation[i] ?? 1) - 1) / (window.strides[i] ?? 1)) + 1,
   );
-  let sum: Value | undefined;
-  for (const position of positions(size)) {
-    const at = position.map((p, i) => (reversal[i] === 1 ? (size[i] ?? 1) - 1 - p : p));
-    const weights = c.b.reshape(
-      c.b.slice(rhs, [...at, 0, 0], [...at.map((p) => p + 1), ...rhs.type.dims.slice(-2)]),
-      rhs.type.dims.slice(-2),
-    );
-    const part = tapProduct(c, tap(c, whole, window, dims, position, counts), weights, groups, batchGroups);
-    sum = sum === undefined ? part : c.b.add(sum, part);
-  }
-  if (sum === undefined) throw new Unconvertible("its window is empty");
+  const conv: Convolution = { input: whole, kernel: rhs, window, dims, counts, reversal, groups, batchGroups };
+  const sum = count(counts) < count(size) ? sumOfOutputs(c, conv) : sumOfTaps(c, conv);
   // [batch, spatial…, feature] → the order of the result.
   const own = ["b", ...spatial, "f"];
   return c.results(
@@ -104,6 +98,83 @@ const convolution: Converter = (c) => {
     ),
   );
 };
+
+interface Convolution {
+  /** [batch, spatial…, in], padded. */
+  readonly input: Value;
+  /** [spatial…, in, out] */
+  readonly kernel: Value;
+  readonly window: Window;
+  /** The spatial dims of the input. */
+  readonly dims: readonly number[];
+  /** The spatial sizes of the result. */
+  readonly counts: readonly number[];
+  readonly reversal: readonly number[];
+  readonly groups: number;
+  readonly batchGroups: number;
+}
+
+const count = (sizes: readonly number[]): number => sizes.reduce((n, d) => n * d, 1);
+
+/** For every position of the kernel: a slice of the input times the weights of that position, summed. */
+function sumOfTaps(c: OpContext, { input, kernel, window, dims, counts, reversal, groups, batchGroups }: Convolution): Value {
+  let sum: Value | undefined;
+  for (const position of positions(window.size)) {
+    const at = position.map((p, i) => (reversal[i] === 1 ? (window.size[i] ?? 1) - 1 - p : p));
+    const weights = c.b.reshape(
+      c.b.slice(kernel, [...at, 0, 0], [...at.map((p) => p + 1), ...kernel.type.dims.slice(-2)]),
+      kernel.type.dims.slice(-2),
+    );
+    const part = tapProduct(c, tap(c, input, window, dims, position, counts), weights, groups, batchGroups);
+    sum = sum === undefined ? part : c.b.add(sum, part);
+  }
+  if (sum === undefined) throw new Unconvertible("its window is empty");
+  return sum;
+}
+
+/**
+ * For every position of the result: the window of the input times the whole kernel. Gradients of weights are convolutions with a large kernel and
+ * few positions.
+ */
+function sumOfOutputs(c: OpContext, { input, kernel, window, dims, counts, reversal, groups, batchGroups }: Convolution): Value {
+  const flipped = dims.reduce((w, _, i) => (reversal[i] === 1 ? reversed(c, w, i) : w), kernel);
+  const moving: Window = { ...window, size: counts, strides: window.dilation, dilation: window.strides };
+  const parts = positions(counts).map((position) => {
+    const taken = tap(c, input, moving, dims, position, window.size);
+    return windowProduct(c, taken, flipped, dims, groups, batchGroups);
+  });
+  const [batch = 1, out = 1] = parts[0]?.type.dims ?? [];
+  const joined = c.b.concatenate(
+    parts.map((part) => c.b.reshape(part, [batch, 1, out])),
+    1,
+  );
+  return c.b.reshape(joined, [batch, ...counts, out]);
+}
+
+/** [batch, spatial…, in] × [spatial…, in, out] → [batch, out], summed over all spatial dims. */
+function windowProduct(c: OpContext, x: Value, kernel: Value, dims: readonly number[], groups: number, batchGroups: number): Value {
+  const [inDim, out] = [dims.length + 1, kernel.type.dims.at(-1) ?? 1];
+  if (groups === 1 && batchGroups === 1) {
+    const pairs = [...dims, inDim].map((d): [number, number] => [d, d - 1]);
+    return product(c, x, kernel, [], pairs, "f32");
+  }
+  const split = groups > 1 ? groups : batchGroups;
+  const weights = c.b.reshape(kernel, [...kernel.type.dims.slice(0, -1), split, out / split]);
+  // The group becomes the first dim of the input: a part of its features, or of its batch.
+  const sizes = x.type.dims;
+  const grouped =
+    groups > 1
+      ? c.b.transpose(c.b.reshape(x, [...sizes.slice(0, -1), split, (sizes.at(-1) ?? 1) / split]), [
+          inDim,
+          ...Array.from({ length: inDim }, (_, d) => d),
+          inDim + 1,
+        ])
+      : c.b.reshape(x, [split, (sizes[0] ?? 1) / split, ...sizes.slice(1)]);
+  const pairs = [...dims, inDim].map((d): [number, number] => [d + 1, d - 1]);
+  const y = product(c, grouped, weights, [[0, kernel.type.dims.length - 1]], pairs, "f32");
+  // [group, batch, out / group] → [batch, out]
+  return c.b.reshape(c.b.transpose(y, [1, 0, 2]), [y.type.dims[1] ?? 1, out]);
+}
 
 /** [batch, spatial…, in] × [in, out] → [batch, spatial…, out]. Groups of features or of batch elements are batch dims of the product. */
 function tapProduct(c: OpContext, x: Value, weights: Value, groups: number, batchGroups: number): Value {
@@ -131,9 +202,8 @@ function tapProduct(c: OpContext, x: Value, weights: Value, groups: number, batc
 /** Maximum, minimum or sum over windows: of the elements at each position of the window. Sums along a whole dim double. */
 const reduceWindow: Converter = (c) => {
   if (c.args.length !== 2) throw new Unconvertible("a reduction of windows of several arrays is not supported");
-  const combiner = combinerOf(c.op.regions[0]);
-  if (combiner === undefined || combiner === "second")
-    throw new Unconvertible("its reducer is not add, maximum, minimum, and, or, or multiply");
+  const combiner = combinerOf(c.op.regions[0]) ?? "region";
+  if (combiner === "second") throw new Unconvertible("its reducer returns one of its operands");
   const init = uniformOf(c.arg(1));
   if (init === undefined) throw new Unconvertible("an initial value that is computed is not supported");
   const x = c.value(0);
@@ -151,7 +221,13 @@ const reduceWindow: Converter = (c) => {
   return c.results(taps.reduce((all, part) => combine(c, combiner, all, part)));
 };
 
+/** Combines elements of windows. "region" is a combiner of several operations. */
 function combine(c: OpContext, combiner: string, a: Value, b: Value): Value {
+  if (combiner === "region") return ensure(applyBody(c, c.op.regions[0], [a, b])[0], "result of a reducer");
+  if (isUnsigned(c.arg(0).element) && (combiner === "maximum" || combiner === "minimum")) {
+    const isLess = lessUnsigned(c.b, a, b);
+    return combiner === "maximum" ? c.b.select(isLess, b, a) : c.b.select(isLess, a, b);
+  }
   if (a.type.dtype === "pred") {
     const joined = c.b.concatenate(
       [a, b].map((v) => c.b.reshape(v, [1, ...v.type.dims])),

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type MixtureDataset, type PrepareWork, prepareMixture } from "@lapidary/data";
 import { LapidaryError } from "@lapidary/std";
 import { type Run, runFiles } from "@lapidary/telemetry";
-import { mixtureRequestOf, type ResolvedJob } from "@lapidary/training";
+import { mixtureRequestOf, type PipelineRows } from "@lapidary/training";
 import { checkpointFiles, listCheckpoints } from "./checkpoints.js";
 
 /** The key of `train_state.json` with the digest of the rows that the steps of the checkpoint had. */
@@ -14,7 +14,7 @@ export const dataDigestKey = "data_digest";
  *
  * @throws LapidaryError LAP_MIXTURE_HISTORY, LAP_DATA_…
  */
-export async function openRunMixture(run: Pick<Run, "directory">, job: ResolvedJob, work: PrepareWork): Promise<MixtureDataset> {
+export async function openRunMixture(run: Pick<Run, "directory">, job: PipelineRows, work: PrepareWork): Promise<MixtureDataset> {
   const dataset = await prepareMixture(mixtureRequestOf(job), work);
   try {
     await checkDataHistory(run, dataset);

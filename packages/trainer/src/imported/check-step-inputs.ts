@@ -3,6 +3,7 @@ import { LapidaryError } from "@lapidary/std";
 import type { ResolvedStepJob } from "@lapidary/training";
 import { drawnBatch } from "./drawn-batch.js";
 import { scalarsOf } from "./imported-steps.js";
+import { checkRows, rowArgumentsOf } from "./pipeline-rows.js";
 import { StepArrays } from "./step-arrays.js";
 
 /**
@@ -14,10 +15,13 @@ export async function checkStepInputs(step: Pick<ImportedStep, "arguments" | "re
   const states = new Set(step.results.flatMap(({ renews }) => renews ?? []));
   if (states.size === 0) throw stateless(job.step);
   scalarsOf(step.results, job);
+  const rows = rowArgumentsOf(step.arguments, job);
+  checkRows(step.arguments, job);
   const arrays = job.inputs === undefined ? undefined : await StepArrays.open(job.inputs);
   try {
     for (const [index, argument] of step.arguments.entries()) {
       const isGiven =
+        rows?.fields.has(argument) === true ||
         (await arrays?.initial(argument, index)) !== undefined ||
         (!states.has(index) && (await arrays?.batch(0, argument, index)) !== undefined);
       if (!isGiven && !states.has(index)) drawnBatch(argument, 0, job);

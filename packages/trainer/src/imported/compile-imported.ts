@@ -13,6 +13,10 @@ export interface ImportedOptions {
   readonly bucketBytes?: number;
 }
 
+/** Axes as a list, major to minor. */
+const axesOf = (axes: Readonly<Record<string, number>> = {}): { name: string; size: number }[] =>
+  Object.entries(axes).map(([name, size]) => ({ name, size }));
+
 /** An imported step, compiled for its mesh. */
 export interface CompiledImport {
   readonly step: ImportedStep;
@@ -31,7 +35,7 @@ export function compileImported(
   file: string,
   { mesh: axes, shardings, bucketBytes = 0 }: ImportedOptions = {},
 ): CompiledImport {
-  const step = importStep(text, file);
+  const step = importStep(text, file, undefined, axesOf(axes));
   const mesh = meshOfStep(step, file, axes);
   const given = givenShardings(step, mesh, file, shardings);
   const compiled = (constraints: GivenShardings["constraints"], open: GivenShardings["open"]): Program =>

@@ -1,12 +1,14 @@
 import { join } from "node:path";
 import type { StepReport } from "@lapidary/api";
 import { type CheckpointContent, type CheckpointParts, nativeDisk } from "@lapidary/checkpoint";
+import type { MixtureDataset } from "@lapidary/data";
 import { ensure } from "@lapidary/std";
 import { readMetrics, type Run, viewMachine, writeProgramView } from "@lapidary/telemetry";
 import { printMesh } from "@lapidary/topology";
 import { meshOf, type ResolvedStepJob } from "@lapidary/training";
 import type { WorkerGroup } from "@lapidary/cluster";
 import { checkpointFiles } from "../execution/checkpoints.js";
+import { dataDigestKey, openRunMixture } from "../execution/data-history.js";
 import { eventSink } from "../execution/execute.js";
 import { Goodput, goodputUntil } from "../execution/goodput.js";
 import { RunPrograms } from "../execution/run-programs.js";
@@ -18,7 +20,8 @@ import type { TrainingAttempt } from "../execution/train-options.js";
 import { trainWithRecovery } from "../execution/train-with-recovery.js";
 import { WorkerCountPolicy } from "../execution/worker-count-policy.js";
 import { programsFor } from "../programs/programs.js";
-import { importedSteps, scalarsOf, tokensPerStep } from "./imported-steps.js";
+import { importedSteps, scalarsOf, type StepInputs, tokensPerStep } from "./imported-steps.js";
+import { pipelineRowsOf } from "./pipeline-rows.js";
 import { StepArrays } from "./step-arrays.js";
 import { loadStepState, stepStateFiles } from "./step-checkpoint.js";
 import { type StepProgramSet, stepPrograms } from "./step-programs.js";
@@ -31,7 +34,7 @@ export interface StepExecutionOptions extends RunOptions {
 interface Parts {
   readonly options: StepExecutionOptions;
   readonly set: StepProgramSet;
-  readonly arrays: StepArrays | undefined;
+  readonly inputs: StepInputs;
   readonly watch: Stopwatch;
   readonly workerCount: WorkerCountPolicy;
 }
@@ -51,14 +54,29 @@ export async function executeStep(options: StepExecutionOptions): Promise<StepRe
   run.enter("compiling", { slice });
   const set = await watch.time("compile", () => compileStep(options));
   scalarsOf(set.imported.results, job);
+  const dataset = await watch.time("load", () => openRows(options, set));
   const arrays = job.inputs === undefined ? undefined : await StepArrays.open(job.inputs);
   try {
-    const parts = { options, set, arrays, watch, workerCount: new WorkerCountPolicy(options.workers) };
+    const parts = { options, set, inputs: { arrays, dataset }, watch, workerCount: new WorkerCountPolicy(options.workers) };
     return await train(parts);
   } finally {
+    dataset?.close();
     await arrays?.close();
     run.record({ type: "workers_released", after_ms: watch.total_ms, slice });
   }
+}
+
+/** The rows of the pipeline of training data that the job names; undefined if it names none. */
+async function openRows(
+  { run, job, cacheDir, signal }: StepExecutionOptions,
+  { imported }: StepProgramSet,
+): Promise<MixtureDataset | undefined> {
+  const rows = pipelineRowsOf(imported.arguments, job);
+  if (rows === undefined) return undefined;
+  const onProgress = ({ stage, done, total }: { stage: string; done: number; total: number }): void => {
+    if (!signal.aborted) run.enter("compiling", { activity: { what: stage, done, total } });
+  };
+  return openRunMixture(run, rows, { cacheDir: join(cacheDir, "datasets"), signal, onProgress });
 }
 
 async function compileStep({ run, job, root, cacheDir, signal }: StepExecutionOptions): Promise<StepProgramSet> {
@@ -96,11 +114,11 @@ const openAttempt = (parts: Parts, epoch: number): Promise<StepAttempt> =>
   withWorkers(parts.options, { watch: parts.watch, workerCount: parts.workerCount, epoch }, (group) => loadAttempt(parts, group));
 
 async function loadAttempt(parts: Parts, group: WorkerGroup): Promise<StepAttempt> {
-  const { options, set, arrays, watch } = parts;
+  const { options, set, inputs, watch } = parts;
   const { run, job } = options;
   const observer = new StepObserver(run, job.trace_every);
   const programs = await watch.time("load", () =>
-    RunPrograms.load(group, set, { ...importedSteps(set, job, arrays), onTrained: (report) => observer.trained(report) }, undefined),
+    RunPrograms.load(group, set, { ...importedSteps(set, job, inputs), onTrained: (report) => observer.trained(report) }, undefined),
   );
   try {
     await observer.open(programs);
@@ -122,7 +140,7 @@ async function loadAttempt(parts: Parts, group: WorkerGroup): Promise<StepAttemp
 }
 
 async function stateOf(
-  { options, set, watch }: Parts,
+  { options, set, inputs: { dataset }, watch }: Parts,
   programs: RunPrograms,
   group: WorkerGroup,
   observer: StepObserver,
@@ -147,7 +165,12 @@ async function stateOf(
         const time = clock.now();
         const info: [string, CheckpointParts] = [
           checkpointFiles.state,
-          [[checkpointFiles.state, jsonBytes({ run: run.id, step, time, step_hash: job.step_hash })]],
+          [
+            [
+              checkpointFiles.state,
+              jsonBytes({ run: run.id, step, time, step_hash: job.step_hash, [dataDigestKey]: dataset?.digest(step) }),
+            ],
+          ],
         ];
         return { files: new Map([...captured, info]), about: { ...about, step, time, ledger } };
       };
@@ -178,7 +201,7 @@ async function train(parts: Parts): Promise<StepReport> {
       workers = group.size;
       return Promise.resolve();
     },
-    events: eventSink(run, goodput, (of) => `batch ${of} of ${job.inputs ?? `the seed ${job.seed}`}`),
+    events: eventSink(run, goodput, (of) => `batch ${of} of ${job.data?.pipeline ?? job.inputs ?? `the seed ${job.seed}`}`),
   });
   recordTimes(run, watch, trained.train_ms, goodput, earlier);
   const { facts } = set;

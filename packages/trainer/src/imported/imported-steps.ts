@@ -1,3 +1,4 @@
+import type { MixtureDataset } from "@lapidary/data";
 import type { ArrayData } from "@lapidary/protocol";
 import type { StepArgument, StepResult } from "@lapidary/stablehlo";
 import { ensure, LapidaryError } from "@lapidary/std";
@@ -5,8 +6,17 @@ import type { ResolvedStepJob } from "@lapidary/training";
 import type { RunSteps } from "../execution/run-programs.js";
 import type { RecipeRun, RecipeSteps, StepMetrics } from "../recipes/recipe.js";
 import { drawnBatch } from "./drawn-batch.js";
+import { rowArgumentsOf, rowArray } from "./pipeline-rows.js";
 import type { StepArrays } from "./step-arrays.js";
 import { type StepProgramSet, stepPrograms } from "./step-programs.js";
+
+/** Where the arrays of a step come from. The rest is drawn from the seed. */
+export interface StepInputs {
+  /** Arrays of a file. */
+  readonly arrays: StepArrays | undefined;
+  /** Rows of a pipeline of training data. */
+  readonly dataset: MixtureDataset | undefined;
+}
 
 /** An argument that is not state: the value of each step. Called in the order of steps, without waiting. */
 type BatchOf = (batch: number) => ArrayData;
@@ -16,12 +26,12 @@ async function openImportedSteps(
   run: RecipeRun,
   { imported, states }: Pick<StepProgramSet, "imported" | "states">,
   job: ResolvedStepJob,
-  arrays: StepArrays | undefined,
+  { arrays, dataset }: StepInputs,
 ): Promise<RecipeSteps> {
   const stateNames = new Set(states.map(({ name }) => name));
   const { scalars, loss } = scalarsOf(imported.results, job);
   const others = imported.arguments.filter(({ name }) => !stateNames.has(name));
-  const { constants, batches } = await inputsOf(imported.arguments, others, job, arrays);
+  const { constants, batches } = await inputsOf(imported.arguments, others, job, { arrays, dataset });
   const program = await run.load(stepPrograms.step, {
     consumes: [...run.states, ...batches.keys()],
     creates: run.states,
@@ -101,11 +111,17 @@ async function inputsOf(
   all: readonly StepArgument[],
   others: readonly StepArgument[],
   job: ResolvedStepJob,
-  arrays: StepArrays | undefined,
+  { arrays, dataset }: StepInputs,
 ): Promise<{ readonly constants: ReadonlyMap<string, ArrayData>; readonly batches: ReadonlyMap<string, BatchOf> }> {
   const constants = new Map<string, ArrayData>();
   const batches = new Map<string, BatchOf>();
+  const rows = rowArgumentsOf(all, job);
   for (const argument of others) {
+    const field = rows?.fields.get(argument);
+    if (rows !== undefined && field !== undefined && dataset !== undefined) {
+      batches.set(argument.name, (batch) => rowArray(dataset, rows, argument, field, batch));
+      continue;
+    }
     const index = all.indexOf(argument);
     const { name } = argument;
     const read = arrays?.hasBatch(argument, index) === true ? await readBatches(arrays, argument, index) : undefined;
@@ -148,11 +164,11 @@ function tokensOf(batch: readonly StepArgument[]): number {
 export const importedSteps = (
   set: Pick<StepProgramSet, "imported" | "states">,
   job: ResolvedStepJob,
-  arrays: StepArrays | undefined,
+  inputs: StepInputs,
 ): Pick<RunSteps, "stepProgram" | "batchArrays" | "open"> => ({
   stepProgram: stepPrograms.step,
   batchArrays: [],
-  open: (run) => openImportedSteps(run, set, job, arrays),
+  open: (run) => openImportedSteps(run, set, job, inputs),
 });
 
 /** Tokens of a step: see `tokensOf`. */

@@ -4,8 +4,15 @@ import { ensure, LapidaryError } from "@lapidary/std";
 import { tokenizerTooLarge } from "@lapidary/tokenizer";
 import type { ResolvedJob } from "../job/resolved-job.js";
 
+/** What decides the rows of a job that trains on the sources of a pipeline. */
+export interface PipelineRows {
+  readonly data: Pick<ResolvedJob["data"], "pipeline" | "mixture" | "repeat" | "seed" | "held_out">;
+  readonly train: Pick<ResolvedJob["train"], "steps" | "batch" | "seq">;
+  readonly seed: number;
+}
+
 /** The request for the rows of a job that trains on the sources of a pipeline. */
-export function mixtureRequestOf({ data, train, seed }: Pick<ResolvedJob, "data" | "train" | "seed">): MixtureRequest {
+export function mixtureRequestOf({ data, train, seed }: PipelineRows): MixtureRequest {
   const stages = mixtureStages(data.mixture, train.steps);
   return {
     pipeline: ensure(data.pipeline, "data.pipeline"),
@@ -33,8 +40,16 @@ const inSteps = (of: number | string, steps: number): number =>
  * @throws LapidaryError LAP_DATA_MISSING, LAP_DATA_DATASET, LAP_MIXTURE_STAGES, LAP_TOKENIZER_VOCAB
  */
 export function checkPipelineData({ data, train, model }: Pick<ResolvedJob, "data" | "train" | "model">): void {
-  const pipeline = ensure(data.pipeline, "data.pipeline");
-  const { sources, tokenizer } = readPublished(pipeline);
+  const { vocab_size } = checkPipelineSources({ data, train });
+  if (vocab_size > model.config.vocabSize)
+    throw tokenizerTooLarge(ensure(data.pipeline, "data.pipeline"), vocab_size, model.config.vocabSize);
+}
+
+/** As `checkPipelineData`, for a job without a model. @returns the size of the vocabulary */
+export function checkPipelineSources({ data, train }: { data: PipelineRows["data"]; train: Pick<PipelineRows["train"], "steps"> }): {
+  readonly vocab_size: number;
+} {
+  const { sources, tokenizer } = readPublished(ensure(data.pipeline, "data.pipeline"));
   const names = Object.keys(sources);
   const stages = mixtureStages(data.mixture, train.steps);
   if (stages !== undefined) sharesOf(names, stages);
@@ -46,7 +61,7 @@ export function checkPipelineData({ data, train, model }: Pick<ResolvedJob, "dat
       location: "data.repeat",
       remedy: `the sources are ${names.join(", ")}`,
     });
-  if (tokenizer.vocab_size > model.config.vocabSize) throw tokenizerTooLarge(pipeline, tokenizer.vocab_size, model.config.vocabSize);
+  return tokenizer;
 }
 
 /** Whether two versions of a job have the same weights in the first steps. */

@@ -12,5 +12,5 @@ export {
   resolvePipeline,
 } from "../pipeline/load-pipeline.js";
 export { modelFileOf } from "./model-file.js";
-export { isStepJob, parseShard, resolveStepJob, squarest, stepJobFileOf } from "./step-job.js";
+export { isStepJob, parseShard, resolveStepJob, squarest, stepJobFileOf, stepName } from "./step-job.js";
 export { jobFileOf, printJob, printJobFile, type ResolvedJob } from "./resolved-job.js";

@@ -159,6 +159,11 @@ const dataSchema = z.strictObject({
   max_bytes: count.optional().describe("Maximum size of the text from node_modules"),
 });
 
+/** The rows of a pipeline of training data, for a job that has no corpus and no examples. */
+export const pipelineDataSchema = dataSchema
+  .pick({ pipeline: true, mixture: true, repeat: true, seed: true, held_out: true })
+  .required({ pipeline: true });
+
 /** The projections of a block, by the names of a job file, and their modules. */
 export const loraTargetModules = {
   q: "q_proj",
@@ -340,11 +345,24 @@ const moeSchema = z
   });
 export const defaultCapacityFactor = 1.25;
 
+/** How attention uses the mesh axes that split the sequence, the default first. */
+export const contextStrategyNames = ["all_gather", "heads", "ring"] as const;
+export type ContextStrategyName = (typeof contextStrategyNames)[number];
+
 /** Context parallelism: a row of tokens on several chips. */
 const contextSchema = z.strictObject({
   strategy: z
-    .enum(["all_gather", "heads"])
-    .describe("all_gather: each chip gathers the keys and values of a row. heads: all_to_alls give each chip all positions of some heads"),
+    .enum(contextStrategyNames)
+    .default("all_gather")
+    .describe(
+      "all_gather (default): each chip gathers the keys and values of a row. heads: all_to_alls give each chip all positions of some heads. ring: keys and values move from chip to chip, and no chip has all of them",
+    ),
+  balance: z
+    .boolean()
+    .optional()
+    .describe(
+      "true: each chip has an early and a late piece of every row, so that the causal mask leaves all chips the same work. false (default): consecutive positions",
+    ),
 });
 
 /** The layers as stages on the mesh axis `stage`. `train.microbatches` parts of the batch are in the stages at the same time. */

@@ -2,6 +2,7 @@ import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/str
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LapidaryError } from "@lapidary/std";
+import { foreignKeyRemedy } from "./foreign-keys.js";
 import { resolveJob } from "./load-job.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
@@ -47,12 +48,16 @@ describe("names of other systems", () => {
       ["max_target_length=32", /train\.seq/],
       ["capacity_factor=1.25", /moe\.capacity_factor/],
       ["context_parallel_strategy=ring", /context\.strategy/],
-      ["context_parallel_load_balance=true", /no counterpart/],
+      ["context_parallel_load_balance=true", /write context\.balance/],
     ] as const) {
       const error = refusal(key);
       deepStrictEqual([error.code, error.exit, error.location], ["LAP_CONFIG_UNKNOWN_KEY", 2, `override ${key}`]);
       match(error.remedy ?? "", remedy, key);
     }
+  });
+
+  it("a key whose counterpart a job does not have is named as such", () => {
+    match(foreignKeyRemedy("context_parallel_load_balance", true, ["context.strategy"]) ?? "", /no counterpart/);
   });
 
   it("a misspelt key of Lapidary has the nearest key as its remedy", () => {
@@ -103,6 +108,8 @@ describe("the order of mesh axes", () => {
 
 describe("experts and context of a job", () => {
   const mixture = "model=e2e/golden/families/mixtral";
+  const onParts = "mesh={ data: 16, context: 16 }";
+  const onFour = "mesh={ data: 16, context: 4, model: 4 }";
 
   it("stages that do not fit the model, the recipe or the pods are rejected with exit code 4 and a layout that fits", () => {
     const onStages = (stages: number): string => `mesh={ data: ${256 / stages}, stage: ${stages} }`;
@@ -147,6 +154,11 @@ describe("experts and context of a job", () => {
       ["LAP_MESH_INDIVISIBLE", /expert of 4 chips/, mixture, "mesh={ data: 16, expert: 16 }", "train.batch=256"],
       ["LAP_CONTEXT_STRATEGY", /axis context/, "context.strategy=heads"],
       ["LAP_CONTEXT_STRATEGY", /all_gather/, "context.strategy=heads", "mesh={ data: 8, context: 32 }"],
+      ["LAP_CONTEXT_STRATEGY", /train\.seq: 16/, "context.strategy=ring", onParts, "train.seq=24"],
+      ["LAP_CONTEXT_STRATEGY", /train\.seq: 32/, "context.balance=true", onParts, "train.seq=16"],
+      ["LAP_CONTEXT_STRATEGY", /ring or all_gather/, "context={ strategy: heads, balance: true }", onParts],
+      ["LAP_CONTEXT_STRATEGY", /a window leaves/, "model=e2e/golden/families/gemma2", "context.balance=true", onFour, "train.seq=16"],
+      ["LAP_CONTEXT_STRATEGY", /capacity_factor: 2/, mixture, "moe.capacity_factor=1", "context.balance=true", onFour, "train.seq=16"],
     ] as const) {
       const error = refusal(...overrides);
       deepStrictEqual([error.code, error.exit], [code, 4]);

@@ -2,7 +2,7 @@ import { basename, dirname, isAbsolute, resolve } from "node:path";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import { chipCount, type MeshAxis, makeMesh, parseTorus } from "@lapidary/topology";
 import { z } from "zod";
-import { jobFileSchema } from "./job-schema.js";
+import { jobFileSchema, pipelineDataSchema } from "./job-schema.js";
 import { type JobEnvironment, type JobText, type JobValue, named, nameOf, sourceOf } from "./load-job.js";
 import { applyOverride } from "./override.js";
 import { type PodFile, podFileSchema } from "./pod-file.js";
@@ -15,6 +15,10 @@ const count = z
   .int()
   .min(1)
   .max(2 ** 31 - 1);
+
+/** What an argument can be in the rows of a pipeline. */
+const rowFields = ["tokens", "targets", "mask"] as const;
+export type RowField = (typeof rowFields)[number];
 
 /** A job that trains a step which a user exported from JAX. The text of the step has the model, the loss and the optimizer. */
 const stepJobFileSchema = z.strictObject({
@@ -30,6 +34,13 @@ const stepJobFileSchema = z.strictObject({
     .union([count, z.record(z.string(), count)])
     .optional()
     .describe("Integers of a batch are drawn from 0 to this number, exclusive: for all arguments, or by name"),
+  data: pipelineDataSchema.optional().describe("Rows of a pipeline of training data, for the arguments that batch names"),
+  batch: z
+    .record(z.string(), z.enum(rowFields))
+    .default({})
+    .describe(
+      "What an argument of the batch is in a row of data.pipeline: its tokens, the target of each token, or 1 where a target counts",
+    ),
   steps: count.default(100).describe("Steps to run"),
   loss: z
     .string()
@@ -106,7 +117,7 @@ export function resolveStepJob(
   const absolute = (path: string, key: string): string =>
     isAbsolute(path) ? path : resolve(source.isOverridden([key]) ? environment.base : given.base, path);
   const pod = named<PodFile>("pod", podFileSchema, file.pod, { configsDir: environment.configsDir, source, absolute });
-  const { name = stepName(file.step), mesh: stated, inputs, step, step_hash, ...rest } = file;
+  const { name = stepName(file.step), mesh: stated, inputs, step, step_hash, data, ...rest } = file;
   const axes = textMesh ?? (stated === undefined ? [] : makeMesh(stated).axes);
   const size = axes.reduce((product, axis) => product * axis.size, 1);
   const pods = file.pods ?? Math.max(1, Math.ceil(size / chipCount(parseTorus(pod.torus))));
@@ -126,6 +137,9 @@ export function resolveStepJob(
       step: absolute(step, "step"),
       ...(step_hash === undefined ? {} : { step_hash }),
       ...(inputs === undefined ? {} : { inputs: absolute(inputs, "inputs") }),
+      ...(data === undefined
+        ? {}
+        : { data: { ...data, pipeline: environment.datasets?.get(data.pipeline) ?? absolute(data.pipeline, "data") } }),
       mesh: axes,
       pod,
       pods,
@@ -137,7 +151,7 @@ export function resolveStepJob(
 }
 
 /** `runs/gpt/step.loc.mlir` → gpt: the name of the file, or of its directory if the file is called step. */
-function stepName(path: string): string {
+export function stepName(path: string): string {
   const own = basename(path).replace(/(?:\.loc)?\.mlir$/, "");
   return nameOf(own === "step" ? basename(dirname(resolve(path))) || own : own);
 }

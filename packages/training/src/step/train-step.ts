@@ -1,5 +1,5 @@
 import { type Graph, GraphBuilder, tensorType, type Value } from "@lapidary/ir";
-import { balanceLoss, type ExpertLoad, type Model, type Routing } from "@lapidary/models";
+import { balanceLoss, type ExpertLoad, fromBalanced, type Model, type Routing, toBalanced } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import type { UpdateConfig } from "../optimizer/optimizer-config.js";
 import { applyUpdate, type StepUpdate } from "./apply-update.js";
@@ -44,7 +44,9 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
   const states = new Map(trainState(model, config.optimizer).map((spec) => [spec.name, stateParameter(g, spec)]));
   const state = (name: string): Value => ensure(states.get(name), name);
   const weights = new Map(model.params.map(({ name }) => [name, state(paramName(name))]));
-  const batch = batchParameters(g, shape);
+  const { balancedParts } = model;
+  const batch = balancedBatch(g, batchParameters(g, shape), balancedParts);
+  const inOrder = (logits: Value): Value => (balancedParts === undefined ? logits : fromBalanced(g, logits, balancedParts));
   const trained = [...weights.values()];
   const { microbatches: count = 1, chunks, withGradients = false, withLogits = false } = options;
   const objective = ({ tokens, targets, mask }: typeof batch, total?: Value): PartObjective => {
@@ -54,7 +56,7 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
       routings.push(routing);
       loads.push(load);
     };
-    const hidden = model.hidden(g, weights, tokens, { onRouting });
+    const hidden = model.hidden(g, weights, tokens, { onRouting, balancedParts });
     const own = stepLoss(g, model, { weights, hidden, targets, mask, total }, { chunks, trained });
     return { ...withBalance(g, model, own, routings, count), totals: loadSums(g, loads) };
   };
@@ -74,7 +76,7 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
   if (count === 1) {
     const { loss, known, count: counted, logits, totals = [] } = objective(batch);
     update({ loss, known }, counted, totals);
-    if (withLogits) g.output("logits", logits());
+    if (withLogits) g.output("logits", inOrder(logits()));
     return g.finish();
   }
   const total = g.named("tokens_counted", g.reduce(batch.mask, [0, 1], "sum"));
@@ -88,8 +90,19 @@ export function trainStep(model: Model, config: UpdateConfig, shape: BatchShape,
     objective: (part) => objective(part, total),
   });
   update(sums, total, sums.totals);
-  if (sums.logits !== undefined) g.output("logits", sums.logits);
+  if (sums.logits !== undefined) g.output("logits", inOrder(sums.logits));
   return g.finish();
+}
+
+/**
+ * The batch with rows in balanced order. A chip gathers the tokens, targets and masks of its rows, which are small, and keeps its pieces. No
+ * sum over the positions of a row changes.
+ */
+function balancedBatch<B extends Readonly<Record<string, Value>>>(g: GraphBuilder, batch: B, parts: number | undefined): B {
+  if (parts === undefined) return batch;
+  return Object.fromEntries(
+    Object.entries(batch).map(([name, rows]) => [name, g.named(`${name}_balanced`, toBalanced(g, rows, parts), ["batch", "seq"])]),
+  ) as unknown as B;
 }
 
 /**

@@ -51,20 +51,47 @@ export const gemmaSymbols: readonly string[] = [...turnNames, ...runs("\n", 1), 
  * @throws LapidaryError `LAP_DATA_SETTING` if the vocabulary cannot hold the control tokens, symbols, bytes and characters
  */
 export function trainSentencePiece(texts: Iterable<string>, options: TrainSentencePieceOptions): TrainedSentencePiece {
-  const { vocabSize, symbols = gemmaSymbols } = options;
-  const given = givenPieces(symbols);
-  const words = new WordCounts(options.limits?.words);
+  const trainer = new SentencePieceTrainer(options);
   try {
-    const sentences = new SentenceWords(given.map(({ text }) => text));
-    for (const text of texts) sentences.forEach(text, (word) => words.add(word));
-    const alphabet = chooseAlphabet(words);
-    const free = vocabSize - given.length - alphabet.length;
-    if (!Number.isInteger(vocabSize) || free < 0 || vocabSize > maxVocabSize)
-      throw badVocabularySize(vocabSize, given.length + alphabet.length, maxVocabSize);
-    const merged = learnPieces(words, alphabet, free, options);
-    return trainedModel(given, [...merged, ...alphabet], vocabSize, symbols);
+    for (const text of texts) trainer.add(text);
+    return trainer.train();
   } finally {
-    words.close();
+    trainer.close();
+  }
+}
+
+/** `trainSentencePiece` for texts that come one after another. It keeps their words, not the texts. */
+export class SentencePieceTrainer {
+  readonly #options: TrainSentencePieceOptions;
+  readonly #given: readonly Piece[];
+  readonly #sentences: SentenceWords;
+  readonly #words: WordCounts;
+
+  constructor(options: TrainSentencePieceOptions) {
+    this.#options = options;
+    this.#given = givenPieces(options.symbols ?? gemmaSymbols);
+    this.#sentences = new SentenceWords(this.#given.map(({ text }) => text));
+    this.#words = new WordCounts(options.limits?.words);
+  }
+
+  add(text: string): void {
+    this.#sentences.forEach(text, (word) => this.#words.add(word));
+  }
+
+  /** @throws LapidaryError `LAP_DATA_SETTING` if the vocabulary cannot hold the control tokens, symbols, bytes and characters */
+  train(): TrainedSentencePiece {
+    const { vocabSize, symbols = gemmaSymbols } = this.#options;
+    const alphabet = chooseAlphabet(this.#words);
+    const free = vocabSize - this.#given.length - alphabet.length;
+    if (!Number.isInteger(vocabSize) || free < 0 || vocabSize > maxVocabSize)
+      throw badVocabularySize(vocabSize, this.#given.length + alphabet.length, maxVocabSize);
+    const merged = learnPieces(this.#words, alphabet, free, this.#options);
+    return trainedModel(this.#given, [...merged, ...alphabet], vocabSize, symbols);
+  }
+
+  /** Removes the files of the counts. */
+  close(): void {
+    this.#words.close();
   }
 }
 

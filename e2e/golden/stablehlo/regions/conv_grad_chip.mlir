@@ -1,0 +1,22 @@
+module @jit__lambda attributes {mhlo.num_partitions = 8 : i32, mhlo.num_replicas = 1 : i32} {
+  sdy.mesh @mesh = <["a"=4, "b"=2]> {stablehlo.mesh = {axes = [{name = "a", size = 4 : i64}, {name = "b", size = 2 : i64}]}}
+  func.func public @main(%arg0: tensor<8x6x2xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"a"}, {}, {}]>}, %arg1: tensor<3x2x2xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}, {}]>}) -> (tensor<3x2x2xf32> {jax.result_info = "result"}) {
+    %0 = sdy.manual_computation(%arg0, %arg1) in_shardings=[<@mesh, [{"a"}, {}, {}]>, <@mesh, [{}, {}, {}]>] out_shardings=[<@mesh, [{}, {}, {}]>] manual_axes={"a", "b"} (%arg2: tensor<2x6x2xf32>, %arg3: tensor<3x2x2xf32>) {
+      %1 = stablehlo.convolution(%arg2, %arg3) dim_numbers = [b, 0, f]x[0, i, o]->[b, 0, f], window = {stride = [1], pad = [[1, 1]], lhs_dilate = [1], rhs_dilate = [1], reverse = [false]} {batch_group_count = 1 : i64, feature_group_count = 1 : i64, precision_config = [#stablehlo<precision DEFAULT>, #stablehlo<precision DEFAULT>]} : (tensor<2x6x2xf32>, tensor<3x2x2xf32>) -> tensor<2x6x2xf32>
+      %cst = stablehlo.constant dense<2.000000e+00> : tensor<f32>
+      %2 = stablehlo.broadcast_in_dim %cst, dims = [] : (tensor<f32>) -> tensor<2x6x2xf32>
+      %3 = stablehlo.multiply %2, %1 : tensor<2x6x2xf32>
+      %cst_0 = stablehlo.constant dense<1.000000e+00> : tensor<f32>
+      %4 = stablehlo.broadcast_in_dim %cst_0, dims = [] : (tensor<f32>) -> tensor<2x6x2xf32>
+      %5 = stablehlo.multiply %4, %3 : tensor<2x6x2xf32>
+      %6 = stablehlo.convolution(%arg2, %5) dim_numbers = [f, 0, b]x[i, 0, o]->[0, b, f], window = {stride = [1], pad = [[1, 1]], lhs_dilate = [1], rhs_dilate = [1], reverse = [false]} {batch_group_count = 1 : i64, feature_group_count = 1 : i64, precision_config = [#stablehlo<precision DEFAULT>, #stablehlo<precision DEFAULT>]} : (tensor<2x6x2xf32>, tensor<2x6x2xf32>) -> tensor<3x2x2xf32>
+      %7 = "stablehlo.all_reduce"(%6) <{channel_handle = #stablehlo.channel_handle<handle = 1, type = 1>, replica_groups = dense<[[0, 2, 4, 6], [1, 3, 5, 7]]> : tensor<2x4xi64>, use_global_device_ids}> ({
+      ^bb0(%arg4: tensor<f32>, %arg5: tensor<f32>):
+        %8 = stablehlo.add %arg4, %arg5 : tensor<f32>
+        stablehlo.return %8 : tensor<f32>
+      }) : (tensor<3x2x2xf32>) -> tensor<3x2x2xf32>
+      sdy.return %7 : tensor<3x2x2xf32>
+    } : (tensor<8x6x2xf32>, tensor<3x2x2xf32>) -> tensor<3x2x2xf32>
+    return %0 : tensor<3x2x2xf32>
+  }
+}
