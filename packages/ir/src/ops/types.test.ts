@@ -160,16 +160,6 @@ const uses: { readonly [N in Exclude<LocalOpName, "parameter" | UnaryName | Bina
     [["f32[4,5]"], { logicalAxes: ["batch", null] }, "f32[4,5]"],
     [["f32[4,5]"], { logicalAxes: ["batch"] }, null],
   ],
-  shift: [
-    [["f32[4,5]"], { dimension: 1, by: -2, wrap: true }, "f32[4,5]"],
-    [["f32[4,5]"], { dimension: 2, by: 1, wrap: false }, null],
-    [["f32[4,5]"], { dimension: 0, by: 0.5, wrap: false }, null],
-  ],
-  pick: [
-    [["f32[2,3]"], { from: 0, by: 1, table: [1, 0, 1] }, "f32[3]"],
-    [["f32[2,3]"], { from: 0, by: 1, table: [1, 0, 2] }, null],
-    [["f32[2,3]"], { from: 0, by: 0, table: [1, 0] }, null],
-  ],
   cumsum: [
     [["f32[4,5]"], { dimension: 0, reverse: false }, "f32[4,5]"],
     [["i32[4,5]"], { dimension: 1, reverse: true }, "i32[4,5]"],
