@@ -36,7 +36,15 @@ const combine: Readonly<Record<ReductionKind, (a: number, b: number) => number>>
 describe("sharding rules of ops", () => {
   it("every op but parameters and collectives has a case", () => {
     const without = (Object.keys(ops) as OpName[]).filter((name) => !opCases.some((each) => each.name === name));
-    deepStrictEqual(without, ["parameter", "all_gather", "reduce_scatter", "all_reduce", "all_to_all", "shard_slice"]);
+    deepStrictEqual(without, [
+      "parameter",
+      "all_gather",
+      "reduce_scatter",
+      "all_reduce",
+      "all_to_all",
+      "collective_permute",
+      "shard_slice",
+    ]);
   });
 
   for (const { name, one, def } of opCases) {
@@ -100,7 +108,8 @@ describe("sharding rules of ops", () => {
         if (placed.includes(letter(f))) notDeepStrictEqual(got, whole.data);
         else deepStrictEqual(got, whole.data, `factor ${letter(f)}`);
       });
-      strictEqual(def.placed, placed !== "", "an op with a factor whose parts need their position is placed");
+      // Partition replaces a shift of a split dim by a collective_permute, which knows the position.
+      if (name !== "shift") strictEqual(def.placed, placed !== "", "an op with a factor whose parts need their position is placed");
     });
 
     it(`${title} of sums is the sum of the results, for each set of linear operands`, () => {
@@ -154,7 +163,7 @@ describe("traits of ops", () => {
   });
 
   it("each trait holds for exactly these ops", () => {
-    const collectives = ["all_gather", "all_reduce", "all_to_all", "reduce_scatter"];
+    const collectives = ["all_gather", "all_reduce", "all_to_all", "collective_permute", "reduce_scatter"];
     deepStrictEqual(
       withTrait(({ communicates }) => communicates),
       collectives,
@@ -165,7 +174,7 @@ describe("traits of ops", () => {
     );
     deepStrictEqual(
       withTrait(({ placed }) => placed),
-      ["gather", "iota", "rng_normal", "rng_uniform", "scatter"],
+      ["gather", "iota", "pick", "rng_normal", "rng_uniform", "scatter"],
     );
     deepStrictEqual(
       withTrait(({ producer }) => producer),
@@ -174,8 +183,8 @@ describe("traits of ops", () => {
     deepStrictEqual(
       withTrait(({ movesData }) => movesData),
       [
-        ...["carry", "concatenate", "dynamic_slice", "dynamic_update_slice", "pad", "rng_normal", "rng_uniform", "shard_slice"],
-        ...["slice", "transpose", "yield"],
+        ...["carry", "concatenate", "dynamic_slice", "dynamic_update_slice", "pad", "pick", "rng_normal", "rng_uniform", "shard_slice"],
+        ...["shift", "slice", "transpose", "yield"],
       ],
     );
     deepStrictEqual(
@@ -199,7 +208,7 @@ describe("traits of ops", () => {
     );
     deepStrictEqual(
       withTrait(({ vectorWork }) => vectorWork === "result"),
-      [...elementwiseNames, "concatenate", "dynamic_slice", "dynamic_update_slice", "pad", "scatter", "slice"].sort(),
+      [...elementwiseNames, "concatenate", "dynamic_slice", "dynamic_update_slice", "pad", "pick", "scatter", "shift", "slice"].sort(),
     );
     deepStrictEqual(
       withTrait(({ preserves }) => preserves.includes("mask")),

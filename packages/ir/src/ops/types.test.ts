@@ -160,22 +160,28 @@ const uses: { readonly [N in Exclude<LocalOpName, "parameter" | UnaryName | Bina
     [["f32[4,5]"], { logicalAxes: ["batch", null] }, "f32[4,5]"],
     [["f32[4,5]"], { logicalAxes: ["batch"] }, null],
   ],
-  shift: [
-    [["f32[4,5]"], { dimension: 1, by: -2, wrap: true }, "f32[4,5]"],
-    [["f32[4,5]"], { dimension: 2, by: 1, wrap: false }, null],
-    [["f32[4,5]"], { dimension: 0, by: 0.5, wrap: false }, null],
-  ],
-  pick: [
-    [["f32[2,3]"], { from: 0, by: 1, table: [1, 0, 1] }, "f32[3]"],
-    [["f32[2,3]"], { from: 0, by: 1, table: [1, 0, 2] }, null],
-    [["f32[2,3]"], { from: 0, by: 0, table: [1, 0] }, null],
-  ],
   cumsum: [
     [["f32[4,5]"], { dimension: 0, reverse: false }, "f32[4,5]"],
     [["i32[4,5]"], { dimension: 1, reverse: true }, "i32[4,5]"],
     [["pred[4,5]"], { dimension: 1, reverse: true }, null],
     [["f32[4,5]"], { dimension: 2, reverse: false }, null],
     [["f32[4,5]"], { dimension: -1, reverse: false }, null],
+  ],
+  shift: [
+    [["f32[4,5]"], { dimension: 1, by: -2, wrap: true }, "f32[4,5]"],
+    [["pred[4]"], { dimension: 0, by: 9, wrap: false }, "pred[4]"],
+    [["f32[4,5]"], { dimension: 2, by: 1, wrap: false }, null],
+    [["f32[4,5]"], { dimension: -1, by: 1, wrap: false }, null],
+    [["f32[4,5]"], { dimension: 0, by: 0.5, wrap: false }, null],
+  ],
+  pick: [
+    [["f32[3,2,5]"], { from: 0, by: 1, table: [2, 0] }, "f32[2,5]"],
+    [["i32[2,5,3]"], { from: 2, by: 0, table: [2, 0] }, "i32[2,5]"],
+    [["f32[3,2]"], { from: 0, by: 0, table: [2, 0, 1] }, null],
+    [["f32[3,2]"], { from: 2, by: 1, table: [2, 0] }, null],
+    [["f32[3,2]"], { from: 0, by: 1, table: [3, 0] }, null],
+    [["f32[3,2]"], { from: 0, by: 1, table: [0, -1] }, null],
+    [["f32[3,2]"], { from: 0, by: 1, table: [0, 1, 2] }, null],
   ],
   reduce: [
     [["f32[4,5,6]"], { dims: [0, 2], kind: "max" }, "f32[5]"],

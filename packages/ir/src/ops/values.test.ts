@@ -369,17 +369,20 @@ const cases: { readonly [N in Exclude<LocalOpName, "parameter">]: readonly Value
     at({ dimension: 0 }, [counted, f32([1, 3], [7, 8, 9]), i32([], [-1])], f32([2, 3], [7, 8, 9, 4, 5, 6])),
   ],
   constrain: [at({ logicalAxes: [null, null] }, [counted], counted)],
-  shift: [
-    at({ dimension: 1, by: 1, wrap: false }, [counted], f32([2, 3], [0, 1, 2, 0, 4, 5])),
-    at({ dimension: 1, by: 1, wrap: true }, [counted], f32([2, 3], [3, 1, 2, 6, 4, 5])),
-    at({ dimension: 0, by: -1, wrap: false }, [counted], f32([2, 3], [4, 5, 6, 0, 0, 0])),
-  ],
-  pick: [at({ from: 0, by: 1, table: [1, 0, 1] }, [counted], f32([3], [4, 2, 6]))],
   cumsum: [
     at({ dimension: 1, reverse: false }, [counted], f32([2, 3], [1, 3, 6, 4, 9, 15])),
     at({ dimension: 1, reverse: true }, [counted], f32([2, 3], [6, 5, 3, 15, 11, 6])),
     at({ dimension: 0, reverse: false }, [counted], f32([2, 3], [1, 2, 3, 5, 7, 9])),
     at({ dimension: 0, reverse: true }, [counted], f32([2, 3], [5, 7, 9, 4, 5, 6])),
+  ],
+  shift: [
+    at({ dimension: 1, by: 1, wrap: false }, [counted], f32([2, 3], [0, 1, 2, 0, 4, 5])),
+    at({ dimension: 1, by: -1, wrap: true }, [counted], f32([2, 3], [2, 3, 1, 5, 6, 4])),
+    at({ dimension: 0, by: 2, wrap: false }, [counted], f32([2, 3], [0, 0, 0, 0, 0, 0])),
+  ],
+  pick: [
+    at({ from: 0, by: 1, table: [1, 0, 1] }, [counted], f32([3], [4, 2, 6])),
+    at({ from: 1, by: 0, table: [2, 0] }, [counted], f32([2], [3, 4])),
   ],
   reduce: [
     at({ dims: [0], kind: "sum" }, [counted], f32([3], [5, 7, 9])),

@@ -12,7 +12,16 @@ import { ops } from "./index.js";
 /** Ops whose derivative is not that of their result: no gradient passes, or the result has steps. */
 const withoutGradient = new Set<OpName>(["compare", "stop_gradient", "bitcast_convert", "floor"]);
 /** Nothing differentiates through these: see their definitions. */
-const withoutVjp: readonly OpName[] = ["carry", "yield", "all_gather", "reduce_scatter", "all_reduce", "all_to_all", "shard_slice"];
+const withoutVjp: readonly OpName[] = [
+  "carry",
+  "yield",
+  "all_gather",
+  "reduce_scatter",
+  "all_reduce",
+  "all_to_all",
+  "collective_permute",
+  "shard_slice",
+];
 
 describe("derivatives of ops", () => {
   for (const { name, one, def } of opCases) {

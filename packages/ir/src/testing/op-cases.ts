@@ -119,6 +119,14 @@ const cases: { readonly [N in Others]?: readonly (OpCase & { readonly attrs: OpA
     { types: ["f32[4,6]"], attrs: { dimension: 0, reverse: false }, rule: "ab->ab a:whole", linear: "0", flops: 24 },
     { types: ["f32[4,6]"], attrs: { dimension: 1, reverse: true }, rule: "ab->ab b:whole", linear: "0", flops: 24 },
   ],
+  // If the dim is split, partition replaces the op by a collective_permute.
+  shift: [
+    { types: ["f32[4,6]"], attrs: { dimension: 0, by: 1, wrap: false }, rule: "ab->ab", linear: "0", flops: 0, placed: "a" },
+    { types: ["f32[4,6]"], attrs: { dimension: 1, by: -2, wrap: true }, rule: "ab->ab", linear: "0", flops: 0, placed: "b" },
+  ],
+  pick: [
+    { types: ["f32[3,4,2]"], attrs: { from: 0, by: 1, table: [2, 0, 1, 1] }, rule: "abc->bc a:whole", linear: "0", flops: 0, placed: "b" },
+  ],
   reduce: [
     { types: ["f32[2,4,6]"], attrs: { dims: [1], kind: "sum" }, rule: "abc->ac b:sum", linear: "0", flops: 48 },
     { types: ["f32[2,4,6]"], attrs: { dims: [0, 2], kind: "max" }, rule: "abc->b a:max c:max", linear: "", flops: 48 },

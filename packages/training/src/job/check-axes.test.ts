@@ -44,7 +44,7 @@ describe("mesh axes", () => {
   it("the remedy for an unknown axis name lists the known axes and the settings that use the axis", () => {
     match(
       refusal(() => resolved(text, "mesh={blue: 16}")).remedy,
-      /pod, data, expert, context, model.*rules.batch=\[blue\].*replicate=\[blue\]/,
+      /pod, stage, data, expert, context, model.*rules.batch=\[blue\].*replicate=\[blue\]/,
     );
   });
 
@@ -83,7 +83,8 @@ describe("mesh axes", () => {
 
   it("axisMeaning knows the axis names of other systems", () => {
     for (const [known, names] of [
-      ["data", "fsdp fsdp_transpose dp data_parallel ici_fsdp_parallelism dp_shard replica zero stage pp dta"],
+      ["data", "fsdp fsdp_transpose dp data_parallel ici_fsdp_parallelism dp_shard replica zero dta"],
+      ["stage", "stage stages pp pipeline pipeline_parallel_degree ici_pipeline_parallelism dcn_pipeline_parallelism"],
       ["expert", "expert experts ep moe expert_parallel_degree ici_expert_parallelism"],
       ["context", "context cp ring context_parallel_degree context_parallel_size"],
       ["model", "tensor tp mp mdl tensor_parallel tensor_model_parallel_size sp sequence autoregressive modle tensor_sequence"],

@@ -418,7 +418,8 @@ describe("resolved jobs", () => {
       "moe.dispatch=capacity",
       "train.batch=256",
     );
-    const all = [resolved(), exchanged, mixture].flatMap(axes);
+    const staged = resolved(base.replace(/mesh.*\n/, "mesh: { data: 128, stage: 2 }\n"), "model.layers=2", "train.batch=128");
+    const all = [resolved(), exchanged, mixture, staged].flatMap(axes);
     deepStrictEqual([...new Set(all)].sort(), [...logicalAxes].sort());
   });
 

@@ -203,7 +203,7 @@ const usedLogicalAxes = ({ context }: JobFile, { experts }: ModelConfig, { axes 
   usedAxes({
     experts: experts !== undefined,
     heads: context?.strategy === "heads",
-    stages: axes.some(({ name }) => name === "stage"),
+    stages: axes.some(({ name, size }) => name === "stage" && size > 1),
   });
 
 /** The job of a source, and its model. A change of a model becomes the whole model first. */
