@@ -33,7 +33,7 @@ import {
   wholeFromBlocks,
   workerRank,
 } from "@lapidary/protocol";
-import { assert, LapidaryError, ensure, systemClock } from "@lapidary/std";
+import { assert, LapidaryError, ensure } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
 import { type ProgramText, programText } from "./program-text.js";
 import { type Binding, type BoundProgram, bindProgram } from "./binding.js";
@@ -44,6 +44,9 @@ import type { WorkerPool } from "./worker-pool.js";
 import type { Answered, WorkerProcess } from "./worker-process.js";
 
 const defaultStallMs = 300_000;
+
+/** The exit of a process is reported shortly after its channels broke: at most so long after. */
+const exitReport_ms = 2000;
 
 export interface WorkerGroupOptions {
   readonly runId: string;
@@ -132,7 +135,7 @@ export class WorkerGroup {
     this.failed = new Promise((resolve) => {
       this.#resolveFailed = resolve;
     });
-    this.#stall = new StallWatch(workers, { clock: systemClock, afterMs: options.stallAfterMs ?? defaultStallMs });
+    this.#stall = new StallWatch(workers, { ...pool.runtime, afterMs: options.stallAfterMs ?? defaultStallMs });
     ranksOf(workers.length).forEach((rank) => {
       const worker = ensure(workers[rank], "worker");
       void worker.exited.then((exit) => {
@@ -403,7 +406,7 @@ export class WorkerGroup {
     this.#failure ??= workerGroupClosed();
     await Promise.all(
       this.#workers.map(async (worker) => {
-        const timer = setTimeout(() => worker.evict({ reason: "did_not_leave", waited_ms: timeoutMs }), timeoutMs);
+        const stop = this.#pool.runtime.timer.after(timeoutMs, () => worker.evict({ reason: "did_not_leave", waited_ms: timeoutMs }));
         try {
           await worker.request({ kind: "reset", epoch: this.epoch, keepCopies: keepReplicas });
           if (!keepReplicas) worker.heldReplicas = undefined;
@@ -411,7 +414,7 @@ export class WorkerGroup {
           // The worker is dead or was never configured, so it need not leave.
           if (!(error instanceof LapidaryError)) throw error;
         } finally {
-          clearTimeout(timer);
+          stop();
         }
         this.#pool.release(worker);
       }),
@@ -468,15 +471,13 @@ export class WorkerGroup {
     if (this.#failure !== undefined) return this.#failure;
     const own = errors.find(({ isSecondary }) => !isSecondary);
     if (own !== undefined) return own;
-    // The exit of a process is reported shortly after its channels broke.
     const exits = this.#workers.map((worker) => worker.exited);
-    const waiting = new AbortController();
+    let stop = (): void => undefined;
     const timeout = new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, 2000);
-      waiting.signal.addEventListener("abort", () => clearTimeout(timer));
+      stop = this.#pool.runtime.timer.after(exitReport_ms, resolve);
     });
     await Promise.race([...exits, timeout]);
-    waiting.abort();
+    stop();
     await Promise.resolve();
     return this.#failure ?? ensure(errors[0], "error");
   }
