@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { type Channel, type Listener, type Runtime, type Timer, bufferPool, listen } from "@lapidary/fabric";
+import { type Channel, type Listener, type Runtime, bufferPool, listen } from "@lapidary/fabric";
 import { LapidaryError, asJson, assert } from "@lapidary/std";
 import {
   type HeldReplicas,
@@ -14,6 +14,7 @@ import {
 } from "@lapidary/protocol";
 import { isSupportedNode } from "../../../tools/setup/node-version.mjs";
 import { type WorkerExit, wrongNode } from "./worker-group-errors.js";
+import type { EvictionReason } from "@lapidary/api/run-events";
 import type { HostProcess } from "./host-process.js";
 import { systemHost, type WorkerHost } from "./worker-host.js";
 import { WorkerProcess } from "./worker-process.js";
@@ -56,6 +57,9 @@ export const defaultWorkers = (): number => availableParallelism();
 
 /** Time in which a worker that is taken over must leave its previous worker group. */
 const leaveTimeout_ms = 10_000;
+
+/** Time in which a new worker must load its kernels. It usually takes a second. */
+const startTimeout_ms = 120_000;
 
 /**
  * Idle worker processes. A process takes most of a second to load its kernels, so some are started in advance.
@@ -225,9 +229,10 @@ export class WorkerPool {
       this.#named = Math.max(this.#named, Number(name.slice(1)) + 1);
       const worker = this.#hold(name, numerics, this.#host.adopt({ pid, started }), true);
       this.#idle.push(worker);
-      const stop = evictUnlessReady(worker, this.runtime.timer);
-      await Promise.race([worker.ready.catch(() => undefined), worker.exited]);
-      stop();
+      await this.#readyOrEvicted(worker, (waited_ms) => {
+        if (!worker.hasConnected && waited_ms > heartbeatTimes.deadlineMs) return "no_connection";
+        return waited_ms > leaveTimeout_ms ? "did_not_leave" : undefined;
+      });
       if (worker.heldReplicas !== undefined && !isActive(worker.heldReplicas.run)) worker.heldReplicas = undefined;
     });
     this.#settled = Promise.all(settled).then(() => this.#trim());
@@ -257,7 +262,21 @@ export class WorkerPool {
       lease_s: failover?.lease_s ?? 0,
       log: (line) => this.#log(name, line),
     });
-    return this.#hold(name, numerics, host, false);
+    const worker = this.#hold(name, numerics, host, false);
+    void this.#readyOrEvicted(worker, (waited_ms) => (waited_ms > startTimeout_ms ? "not_ready" : undefined));
+    return worker;
+  }
+
+  /** Evicts a worker that does not become ready. Only time in which this process was awake counts. Resolves when it is ready or has ended. */
+  async #readyOrEvicted(worker: WorkerProcess, tooLate: (waited_ms: number) => EvictionReason | undefined): Promise<void> {
+    let waited_ms = 0;
+    const stop = this.runtime.timer.every(heartbeatTimes.everyMs, () => {
+      waited_ms += heartbeatTimes.everyMs;
+      const reason = tooLate(waited_ms);
+      if (reason !== undefined) worker.evict({ reason, waited_ms });
+    });
+    await Promise.race([worker.ready.catch(() => undefined), worker.exited]);
+    stop();
   }
 
   #log(worker: string, line: string): void {
@@ -311,14 +330,4 @@ function helloOf(channel: Channel): WorkerHello | undefined {
     if (!(error instanceof LapidaryError)) throw error;
     return undefined;
   }
-}
-
-/** Evicts a worker that was taken over and does not connect or leave its group. Only time in which this process was awake counts. */
-function evictUnlessReady(worker: WorkerProcess, timer: Timer): () => void {
-  let waited_ms = 0;
-  return timer.every(heartbeatTimes.everyMs, () => {
-    waited_ms += heartbeatTimes.everyMs;
-    if (!worker.hasConnected && waited_ms > heartbeatTimes.deadlineMs) worker.evict({ reason: "no_connection", waited_ms });
-    else if (waited_ms > leaveTimeout_ms) worker.evict({ reason: "did_not_leave", waited_ms });
-  });
 }

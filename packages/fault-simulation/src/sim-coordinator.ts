@@ -1,5 +1,6 @@
 import type { RunEvent } from "@lapidary/api/run-events";
 import { WorkerManager } from "@lapidary/coordinator/worker-manager";
+import { assert } from "@lapidary/std";
 import type { TrainResult } from "@lapidary/trainer";
 import type { Disk } from "@lapidary/checkpoint";
 import { executeJob, type SimJob } from "./sim-job.js";
@@ -17,6 +18,9 @@ export interface CoordinatorOptions {
   readonly onEnded: (coordinator: SimCoordinator, job: SimJob, outcome: TrainResult | Error) => void;
   readonly diesUnreported: (coordinator: SimCoordinator) => boolean;
 }
+
+/** Longest time for which a channel waits for the end of its peer. */
+const closing_ms = 6000;
 
 /** A coordinator process: the production code of its workers and of its runs, on a simulated machine. It ends when its jobs have ended. */
 export class SimCoordinator {
@@ -63,6 +67,10 @@ export class SimCoordinator {
     });
     await Promise.all(jobs.map((job) => this.#execute(manager, job)));
     await manager.close();
+    // Channels that were closed on both sides need a moment for their timers.
+    await new Promise<void>((resolve) => machine.time.at(closing_ms, resolve));
+    if (!this.process.isAlive) return;
+    assert(this.#thread.timers === 0, "no timer of a coordinator runs after its pool is closed", this.#thread.timers);
     this.process.end({ code: 0, signal: null });
   }
 

@@ -170,8 +170,8 @@ export function executeJob(options: ExecutionOptions): Promise<TrainResult> {
     tokensPerStep: 1,
     keep: 2,
     saves: (step) => step % job.saveEvery === 0,
-    between: ({ programs }, step) => evaluations.after(programs, step),
-    finish: ({ programs }) => evaluations.atEnd(programs),
+    between: ({ programs }, step, fence) => evaluations.after(programs, step, fence),
+    finish: ({ programs }, fence) => evaluations.atEnd(programs, fence),
     regroups: {
       wanted: () => workerCount.missing > 0,
       possible: async () => {

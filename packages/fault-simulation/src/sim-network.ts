@@ -25,7 +25,7 @@ const slowDelay_ms = 120;
  * The network of a simulated machine: streams of bytes between processes. The bytes of one direction arrive in their order; those of different
  * connections, and of both directions, arrive in any order. The seed decides every delay.
  *
- * Faults: a connection is slow, is cut, or delivers nothing any more in one direction without an error (half-open); two processes cannot reach each
+ * Faults: a connection is slow, is cut, or delivers no bytes any more in one direction without an error (half-open); two processes cannot reach each
  * other for some time (partition).
  */
 export class SimNetwork {
@@ -148,7 +148,7 @@ export class SimConnection {
     this.#closed();
   }
 
-  /** From now on nothing arrives in one direction, and no side gets an error. */
+  /** From now on no bytes arrive in one direction, and no side gets an error. The end of a side does arrive: the system reports it. */
   mute(direction: 0 | 1): void {
     this.#ends[direction].isMute = true;
   }
@@ -171,7 +171,7 @@ export class SimConnection {
 class End {
   peer: End | undefined;
   sink: WireSink | undefined;
-  /** Bytes to this end do not arrive any more. */
+  /** Bytes to this end are lost from now on. */
   isMute = false;
   slowUntil = 0;
   readonly #network: SimNetwork;
@@ -221,7 +221,7 @@ class End {
 
   /** Bytes are on their way to this end. */
   push(item: InFlight): void {
-    if (this.#isClosed || this.#isEnding || this.isMute) return;
+    if (this.#isClosed || this.#isEnding || (this.isMute && item.parts !== "end")) return;
     if (item.parts === "end") this.#isEnding = true;
     this.#queue.push(item);
     this.#schedule();
@@ -245,7 +245,6 @@ class End {
     if (this.#isClosed) return;
     this.#queue.length = 0;
     this.#isEnding = false;
-    this.isMute = false;
     this.push({ parts: "end", flushed: () => undefined, error });
   }
 

@@ -64,6 +64,7 @@ export class SimProcess {
 export class SimThread {
   readonly runtime: Runtime;
   #hangsUntil = 0;
+  #timers = 0;
   /** Work that waits until the thread runs again, in order. */
   readonly #waiting: (() => void)[] = [];
 
@@ -72,6 +73,7 @@ export class SimThread {
     const timer: Timer = {
       every: (ms, tick) => {
         let isStopped = false;
+        this.#timers++;
         const next = (): void => {
           time.at(ms, () => {
             if (isStopped || !process.isAlive) return;
@@ -84,24 +86,37 @@ export class SimThread {
         };
         next();
         return () => {
+          if (!isStopped) this.#timers--;
           isStopped = true;
         };
       },
       after: (ms, work) => {
-        let isStopped = false;
-        const stop = time.at(ms, () =>
+        let isOver = false;
+        this.#timers++;
+        const end = (): void => {
+          if (!isOver) this.#timers--;
+          isOver = true;
+        };
+        const cancel = time.at(ms, () =>
           this.execute(() => {
-            if (!isStopped) work();
+            if (isOver) return;
+            end();
+            work();
           }),
         );
         return () => {
-          isStopped = true;
-          stop();
+          end();
+          cancel();
         };
       },
     };
     const transport: Transport = network.transportOf(this);
     this.runtime = { clock: { now: time.now, monotonic: time.monotonic }, timer, transport };
+  }
+
+  /** Timers that run. */
+  get timers(): number {
+    return this.#timers;
   }
 
   /** Whether work of the thread can run now. */

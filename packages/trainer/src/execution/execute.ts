@@ -267,10 +267,10 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     steps,
     isSequential: recipeOf(job).isSequential === true || set.hasController === true,
     tokensPerStep: batch * seq,
-    between: ({ programs }, step) => heldout.after(programs, step),
-    finish: async ({ programs, group }) => {
+    between: ({ programs }, step, fence) => heldout.after(programs, step, fence),
+    finish: async ({ programs, group }, fence) => {
       workers = group.size;
-      await heldout.atEnd(programs);
+      await heldout.atEnd(programs, fence);
       sample = await watch.time("sample", () => writeSample(options, programs, dataset));
     },
     guard: job.train.guard,

@@ -1,3 +1,4 @@
+import type { Fence } from "@lapidary/checkpoint";
 import type { Evaluation } from "../recipes/recipe.js";
 
 export interface HeldoutEvaluationsOptions<P> {
@@ -15,7 +16,8 @@ export interface HeldoutEvaluationsOptions<P> {
 /**
  * The evaluations of a run: after which steps the held-out data is evaluated, and the last result.
  *
- * Invariant: the evaluation of a step is reported once, also if the run repeats the step or another coordinator continues the run.
+ * Invariant: the evaluation of a step is reported once, also if the run repeats the step or another coordinator continues the run. An attempt
+ * that was superseded reports none.
  */
 export class HeldoutEvaluations<P> {
   readonly #options: HeldoutEvaluationsOptions<P>;
@@ -33,22 +35,24 @@ export class HeldoutEvaluations<P> {
   }
 
   /** The evaluation that is due after a step. Undefined: none. */
-  after(programs: P, step: number): (() => Promise<void>) | undefined {
+  after(programs: P, step: number, fence: Fence): (() => Promise<void>) | undefined {
     const { steps, every } = this.#options;
     const isDue = every !== undefined && step % every === 0 && !this.#reported.has(step);
-    return step === steps || isDue ? () => this.#evaluate(programs, step) : undefined;
+    return step === steps || isDue ? () => this.#evaluate(programs, step, fence) : undefined;
   }
 
   /** Evaluates the last state, unless that was done. */
-  async atEnd(programs: P): Promise<void> {
+  async atEnd(programs: P, fence: Fence): Promise<void> {
     const { steps } = this.#options;
-    if (this.of(steps) === undefined) await this.#evaluate(programs, steps);
+    if (this.of(steps) === undefined) await this.#evaluate(programs, steps, fence);
   }
 
-  async #evaluate(programs: P, step: number): Promise<void> {
+  /** @throws LAP_EPOCH_STALE */
+  async #evaluate(programs: P, step: number, fence: Fence): Promise<void> {
     const evaluation = await this.#options.evaluate(programs);
     this.#last = { step, evaluation };
     if (this.#reported.has(step)) return;
+    fence.check();
     this.#reported.add(step);
     this.#options.report(step, evaluation);
   }

@@ -325,7 +325,7 @@ class AttemptRunner<A extends TrainingAttempt> {
 
   #between(attempt: A, step: number): (() => Promise<void>) | undefined {
     const { options } = { options: this.#options };
-    const other = options.between(attempt, step);
+    const other = options.between(attempt, step, this.#fence);
     const regroups = this.#isDue(step) && options.regroups?.wanted() === true;
     if (other === undefined && !regroups) return undefined;
     this.#pausing = step;
@@ -423,7 +423,7 @@ class AttemptRunner<A extends TrainingAttempt> {
       drain.throwIfAborted();
     }
     goodput.enter("evaluate");
-    await finish(attempt);
+    await finish(attempt, this.#fence);
     goodput.enter("checkpoint");
     await raceAbort(this.#writer.idle(), signal);
   }
