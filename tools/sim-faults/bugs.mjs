@@ -176,4 +176,18 @@ export const bugs = [
     find: "    const parts = group.map((peer) => (peer === peers.self",
     replace: "    const parts = [...group.slice(rank), ...group.slice(0, rank)].map((peer) => (peer === peers.self",
   },
+  {
+    name: "a superseded attempt reports an evaluation",
+    kind: "epochs",
+    file: "trainer/dist/execution/heldout-evaluations.js",
+    find: "        fence.check();\n",
+    replace: "",
+  },
+  {
+    name: "a superseded coordinator takes a run back",
+    kind: "epochs",
+    file: "trainer/dist/execution/train-with-recovery.js",
+    find: "before?.refuseIfSuperseded();",
+    replace: "",
+  },
 ];
