@@ -12,7 +12,8 @@ export const bugs = [
     kind: "messages",
     file: "worker/dist/runtime/serve.js",
     find: "    if (channel.isOpen)\n        channel.send(encodeAnswer(outgoing), parts);",
-    replace: '    if (channel.isOpen && !(outgoing.kind === "reply" && message.kind === "reset"))\n        channel.send(encodeAnswer(outgoing), parts);',
+    replace:
+      '    if (channel.isOpen && !(outgoing.kind === "reply" && message.kind === "reset"))\n        channel.send(encodeAnswer(outgoing), parts);',
   },
   {
     name: "a superseded attempt commits",
@@ -93,11 +94,11 @@ export const bugs = [
     replace: "holders.size >= group.workers - 1",
   },
   {
-    name: "a group is restored from replicas of another number of workers",
+    name: "fewer workers continue with steps that all workers have computed",
     kind: "regroup",
-    file: "cluster/dist/find-replicas.js",
-    find: "workers !== group.workers || mesh !== group.mesh || ",
-    replace: "",
+    file: "checkpoint/dist/step-log.js",
+    find: "(before !== undefined && before.layout !== layout)",
+    replace: "false",
   },
   {
     name: "a worker waits longer than its lease",

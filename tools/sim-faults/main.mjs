@@ -10,13 +10,14 @@ import { bugs } from "./bugs.mjs";
 import { simulateSeeds } from "./seed-pool.mjs";
 
 const { values: flags } = readFlags(
-  "npm run sim:faults -- [--seeds N] [--from SEED] [--processes N] [--bug NAME | --bugs] [--json]   N schedules (1000), from SEED on (1); with a planted bug, or each bug",
+  "npm run sim:faults -- [--seeds N] [--from SEED] [--processes N] [--bug NAME | --bugs [--only TEXT]] [--json]   N schedules (1000), from SEED on (1); with a planted bug, or each bug, or each whose name has TEXT",
   {
     seeds: { type: "count", default: "1000" },
     from: { type: "count", default: "1" },
     processes: { type: "count", default: String(availableParallelism()) },
     bug: { type: "string", default: "none", among: ["none", ...bugs.map(({ name }) => name)] },
     bugs: { type: "boolean", default: false },
+    only: { type: "string", default: "" },
     json: { type: "boolean", default: false },
   },
 );
@@ -59,7 +60,11 @@ async function runSchedules() {
   const sorted = [...coverage].sort(([, a], [, b]) => b - a);
   if (flags.json)
     console.log(
-      JSON.stringify({ schedules, problems, faults, events, virtual_s: virtual_ms / 1000, seconds, coverage: Object.fromEntries(sorted) }, null, 2),
+      JSON.stringify(
+        { schedules, problems, faults, events, virtual_s: virtual_ms / 1000, seconds, coverage: Object.fromEntries(sorted) },
+        null,
+        2,
+      ),
     );
   for (const kind of ["fault", "transition", "end", "state"]) {
     const of = sorted.filter(([key]) => key.startsWith(`${kind}: `));
@@ -76,7 +81,7 @@ async function runSchedules() {
 async function findBugs() {
   /** @type {{ bug: string, kind: string, seed?: number, seeds: number, problem?: string }[]} */
   const results = [];
-  for (const { name, kind } of bugs) {
+  for (const { name, kind } of bugs.filter((bug) => bug.name.includes(String(flags.only)))) {
     let seeds = 0;
     /** @type {import("./seed-pool.mjs").SeedReport | undefined} */
     let found;
@@ -92,7 +97,9 @@ async function findBugs() {
       },
     });
     results.push({ bug: name, kind, seeds, ...(found === undefined ? {} : { seed: found.seed, problem: found.problem }) });
-    print(`${found === undefined ? "✘" : "✔"} ${kind}: ${name}: ${found === undefined ? `not found in ${seeds} seeds` : `seed ${found.seed}: ${found.problem}`}`);
+    print(
+      `${found === undefined ? "✘" : "✔"} ${kind}: ${name}: ${found === undefined ? `not found in ${seeds} seeds` : `seed ${found.seed}: ${found.problem}`}`,
+    );
   }
   const missed = results.filter(({ seed }) => seed === undefined);
   if (flags.json) console.log(JSON.stringify({ bugs: results }, null, 2));

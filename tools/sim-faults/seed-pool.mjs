@@ -32,7 +32,9 @@ export async function simulateSeeds({ first, count, processes, bug, onReport }) 
           give();
         });
         child.on("error", reject);
-        child.on("exit", (code) => (code === 0 ? resolve(undefined) : reject(new Error(`a process of the simulation ended with code ${code}`))));
+        child.on("exit", (code) =>
+          code === 0 ? resolve(undefined) : reject(new Error(`a process of the simulation ended with code ${code}`)),
+        );
       });
     }),
   );

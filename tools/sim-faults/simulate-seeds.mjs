@@ -18,7 +18,8 @@ process.on("unhandledRejection", (error) => unhandled.push(error));
 process.on("message", async (/** @type {number} */ seed) => {
   const report = await simulate(seed);
   const [first] = unhandled.splice(0);
-  const problem = report.problem ?? (first === undefined ? undefined : `a rejection is not handled: ${first instanceof Error ? first.message : first}`);
+  const problem =
+    report.problem ?? (first === undefined ? undefined : `a rejection is not handled: ${first instanceof Error ? first.message : first}`);
   process.send?.({ ...report, problem, coverage: [...report.coverage.counts] });
 });
 process.on("disconnect", () => process.exit());

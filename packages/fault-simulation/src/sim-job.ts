@@ -107,7 +107,8 @@ class SimAttempt implements TrainingAttempt {
     this.state = {
       initialize: () => programs.initialize(),
       load: async ({ path }) => {
-        for (const [name, array] of readState(ensure(await record.disk.read(`${path}/${stateFile}`), "state"))) await programs.putState(name, array);
+        for (const [name, array] of readState(ensure(await record.disk.read(`${path}/${stateFile}`), "state")))
+          await programs.putState(name, array);
       },
       restoreReplicas: (latest) => programs.restoreReplicas(latest),
       replicate: (step, committed) => programs.replicate(step, committed),
@@ -196,7 +197,8 @@ const stall_ms = 4000;
 function eventsOf({ job: { journal }, onEvent, diesUnreported }: ExecutionOptions, workers: () => number): TrainEvents {
   return {
     emit: (event) => {
-      if (event.type === "state_restored" && event.rewinds && event.step < journal.lastStep) journal.add({ kind: "rewind", step: event.step });
+      if (event.type === "state_restored" && event.rewinds && event.step < journal.lastStep)
+        journal.add({ kind: "rewind", step: event.step });
       onEvent(event);
     },
     row: ({ step, loss }) => {
@@ -221,9 +223,17 @@ export function readState(bytes: Uint8Array): Map<string, ArrayData> {
   return new Map(
     Object.entries(header)
       .filter(([name]) => name !== "__metadata__")
-      .map(([name, { shape, data_offsets: [begin, end] }]): [string, ArrayData] => {
-        const data = new Float32Array(bytes.slice(8 + headerBytes + begin, 8 + headerBytes + end).buffer);
-        return [name, { dtype: "f32", dims: shape, data }];
-      }),
+      .map(
+        ([
+          name,
+          {
+            shape,
+            data_offsets: [begin, end],
+          },
+        ]): [string, ArrayData] => {
+          const data = new Float32Array(bytes.slice(8 + headerBytes + begin, 8 + headerBytes + end).buffer);
+          return [name, { dtype: "f32", dims: shape, data }];
+        },
+      ),
   );
 }

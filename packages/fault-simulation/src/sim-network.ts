@@ -1,7 +1,18 @@
 import type { Transport, Wire, WireSink } from "@lapidary/fabric";
 import { LapidaryError } from "@lapidary/std";
-import type { SimProcess, SimThread } from "./sim-process.js";
 import type { VirtualTime } from "./virtual-time.js";
+
+/** A process, as far as the network knows it. */
+interface NetworkProcess {
+  readonly isAlive: boolean;
+}
+
+/** The thread that has one end of a connection. */
+interface NetworkThread {
+  readonly process: NetworkProcess;
+  /** Runs work when the thread can; never if its process has ended. */
+  execute(work: () => void): void;
+}
 
 /** Bytes of one direction that have not arrived, or the end of the stream. */
 interface InFlight {
@@ -12,7 +23,7 @@ interface InFlight {
 
 /** A process that accepts connections. */
 interface Listening {
-  readonly thread: SimThread;
+  readonly thread: NetworkThread;
   readonly accept: (attach: (sink: WireSink) => Wire) => void;
 }
 
@@ -32,9 +43,7 @@ export class SimNetwork {
   readonly #listening = new Map<string, Listening>();
   readonly connections = new Set<SimConnection>();
   /** Pairs of processes that cannot reach each other, and until when. */
-  readonly #partitions: { readonly a: SimProcess; readonly b: SimProcess; readonly until: number }[] = [];
-  /** Names of the situations that occurred. */
-  readonly seen = new Set<string>();
+  readonly #partitions: { readonly a: NetworkProcess; readonly b: NetworkProcess; readonly until: number }[] = [];
 
   constructor(readonly time: VirtualTime) {}
 
@@ -48,7 +57,7 @@ export class SimNetwork {
       if (path.startsWith(`${directory}/`) && named.test(path.slice(directory.length + 1))) this.#listening.delete(path);
   }
 
-  transportOf(thread: SimThread): Transport {
+  transportOf(thread: NetworkThread): Transport {
     return {
       dial: (path, sink, timeoutMs) => this.#dial(thread, path, sink, timeoutMs),
       listen: async (path, accept) => {
@@ -66,12 +75,12 @@ export class SimNetwork {
   }
 
   /** The processes cannot reach each other for so long. Connections stay, and nothing arrives meanwhile. */
-  partition(a: SimProcess, b: SimProcess, ms: number): void {
+  partition(a: NetworkProcess, b: NetworkProcess, ms: number): void {
     this.#partitions.push({ a, b, until: this.time.now() + ms });
   }
 
   /** When the processes can reach each other: now or later. */
-  reachableAt(a: SimProcess, b: SimProcess): number {
+  reachableAt(a: NetworkProcess, b: NetworkProcess): number {
     let at = this.time.now();
     for (const { a: one, b: other, until } of this.#partitions)
       if ((one === a && other === b) || (one === b && other === a)) at = Math.max(at, until);
@@ -79,7 +88,7 @@ export class SimNetwork {
   }
 
   /** The system closes the connections of a process that has ended. What it had sent arrives, or a part of it. */
-  processEnded(process: SimProcess): void {
+  processEnded(process: NetworkProcess): void {
     for (const connection of [...this.connections]) connection.processEnded(process);
   }
 
@@ -89,11 +98,11 @@ export class SimNetwork {
   }
 
   /** Resolves in a later event of the thread. */
-  #soon(thread: SimThread): Promise<void> {
+  #soon(thread: NetworkThread): Promise<void> {
     return new Promise((resolve) => this.time.at(this.delay_ms(false), () => thread.execute(resolve)));
   }
 
-  #dial(thread: SimThread, path: string, sink: WireSink, timeoutMs: number): Promise<Wire> {
+  #dial(thread: NetworkThread, path: string, sink: WireSink, timeoutMs: number): Promise<Wire> {
     return new Promise((resolve, reject) => {
       const refuse = (why: string): void =>
         thread.execute(() =>
@@ -125,7 +134,7 @@ export class SimConnection {
   readonly #network: SimNetwork;
   readonly #ends: readonly [End, End];
 
-  constructor(network: SimNetwork, caller: SimThread, listener: SimThread) {
+  constructor(network: SimNetwork, caller: NetworkThread, listener: NetworkThread) {
     this.#network = network;
     const [a, b] = [new End(network, caller), new End(network, listener)];
     a.peer = b;
@@ -133,11 +142,7 @@ export class SimConnection {
     this.#ends = [a, b];
   }
 
-  get processes(): readonly [SimProcess, SimProcess] {
-    return [this.#ends[0].thread.process, this.#ends[1].thread.process];
-  }
-
-  open(thread: SimThread, sink: WireSink): Wire {
+  open(thread: NetworkThread, sink: WireSink): Wire {
     const end = this.#ends[0].thread === thread && this.#ends[0].sink === undefined ? this.#ends[0] : this.#ends[1];
     return end.open(sink, () => this.#closed());
   }
@@ -157,7 +162,7 @@ export class SimConnection {
     for (const end of this.#ends) end.slowUntil = this.#network.time.now() + ms;
   }
 
-  processEnded(process: SimProcess): void {
+  processEnded(process: NetworkProcess): void {
     for (const end of this.#ends) if (end.thread.process === process) end.peer?.endOfPeer();
     if (this.#ends.some(({ thread }) => thread.process === process)) this.#closed();
   }
@@ -188,7 +193,7 @@ class End {
 
   constructor(
     network: SimNetwork,
-    readonly thread: SimThread,
+    readonly thread: NetworkThread,
   ) {
     this.#network = network;
   }

@@ -42,6 +42,12 @@ export class SimProcess {
     this.#suspendedUntil = this.time.now() + ms;
   }
 
+  /** SIGCONT, and threads that hang continue too. */
+  resume(): void {
+    this.#suspendedUntil = 0;
+    for (const thread of this.threads) thread.resume();
+  }
+
   /** Called with the end of the process, in the same event. */
   onEnd(report: (end: ProcessEnd) => void): void {
     this.#onEnd.push(report);
@@ -127,6 +133,11 @@ export class SimThread {
   /** The thread runs nothing for so long. */
   hang(ms: number): void {
     this.#hangsUntil = this.process.time.now() + ms;
+  }
+
+  resume(): void {
+    this.#hangsUntil = 0;
+    if (this.#waiting.length > 0) this.#continueLater();
   }
 
   /** Runs work of this thread: now, or when it runs again; never if its process has ended. */

@@ -1,4 +1,4 @@
-import { type Graph, GraphBuilder, parseSharding, type Sharding, tensorType, type Value } from "@lapidary/ir";
+import { GraphBuilder, parseSharding, type Sharding, tensorType, type Value } from "@lapidary/ir";
 import { programText, type ProgramText } from "@lapidary/cluster";
 import { ensure } from "@lapidary/std";
 import { type Mesh, makeMesh } from "@lapidary/topology";
@@ -143,5 +143,3 @@ function sumOf(w: Float32Array, workers: number): number {
   }
   return total;
 }
-
-export type { Graph };

@@ -376,6 +376,8 @@ class World {
   /** After the last run, processes, connections, sockets and timers end. */
   async #checkLeaks(): Promise<void> {
     for (const { process } of this.#stale) process.kill();
+    // A suspended process cannot notice the end of its lease.
+    for (const { process } of this.#machine.living) process.resume();
     const leases_ms = 1000 * this.#lease_s + 90_000;
     await this.#time.run(() => false, leases_ms);
     this.#checkCrashes();
@@ -396,7 +398,11 @@ class World {
       attempts.map(({ attempt }) => attempt),
     );
     const expected = Array.from({ length: steps }, (_, i) => i + 1);
-    assert(commits.map(({ step }) => step).join() === expected.join(), `each step of ${id} is committed once`, commits.map(({ step }) => step));
+    assert(
+      commits.map(({ step }) => step).join() === expected.join(),
+      `each step of ${id} is committed once`,
+      commits.map(({ step }) => step),
+    );
     assert(
       commits.every(({ epoch }, i) => epoch >= (commits[i - 1]?.epoch ?? 0)),
       `no attempt of ${id} commits after a later one`,
@@ -433,7 +439,10 @@ class World {
     const result = ensure(this.#done.get(job), "result");
     const stored = await this.#immediately(disk.read(`${result.checkpoint.path}/${stateFile}`));
     const state = readState(ensure(stored, "last checkpoint"));
-    assert([...ensure(state.get("w"), "w").data].join() === [...w].join(), `the last checkpoint of ${id} has the state of the fault-free run`);
+    assert(
+      [...ensure(state.get("w"), "w").data].join() === [...w].join(),
+      `the last checkpoint of ${id} has the state of the fault-free run`,
+    );
     assert(state.get("step")?.data[0] === steps, `the last checkpoint of ${id} has counted every step`, state.get("step")?.data[0]);
   }
 

@@ -29,7 +29,13 @@ export async function startWorkers(
 }
 
 /** Records the workers of an attempt, and which of them replace a process of the previous attempt. */
-export function recordGroup(run: EventRecord, attempt: number, slice: SlicePlace, pids: readonly number[], workerCount: WorkerCountPolicy): void {
+export function recordGroup(
+  run: EventRecord,
+  attempt: number,
+  slice: SlicePlace,
+  pids: readonly number[],
+  workerCount: WorkerCountPolicy,
+): void {
   const before = workerCount.pids;
   workerCount.pids = pids;
   for (const [worker, pid] of pids.entries()) {
