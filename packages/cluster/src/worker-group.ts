@@ -121,6 +121,8 @@ export class WorkerGroup {
   /** Outputs of the last run, while `#handles` has them unchanged: a train step need not add its state again. */
   #lastOutputs: BoundProgram["made"] | undefined;
   readonly #stall: StallWatch;
+  /** Rejects a request in flight. */
+  readonly #inFlight = new Set<(error: LapidaryError) => void>();
   #failure: LapidaryError | undefined;
   #resolveFailed: (error: LapidaryError) => void = () => undefined;
   #closed = false;
@@ -446,7 +448,7 @@ export class WorkerGroup {
     return this.#request(ranksOf(this.#workers.length), message, payload);
   }
 
-  /** Sends immediately. Settles when all have answered, with the root cause if some failed. */
+  /** Sends immediately. Settles when all have answered, with the root cause if some failed, or when the worker group fails. */
   #request<K extends MessageKind>(
     ranks: readonly WorkerRank[],
     message: (worker: WorkerRank) => MessageOf<K>,
@@ -454,12 +456,17 @@ export class WorkerGroup {
   ): Promise<Answered<K>[]> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const sent = ranks.map((rank) => ensure(this.#workers[rank], `worker ${rank}`).request(message(rank), payload(rank)));
-    const all = Promise.allSettled(sent).then(async (settled) => {
+    const answered = Promise.allSettled(sent).then(async (settled) => {
       const errors = settled.flatMap((result, i) =>
         result.status === "rejected" ? [{ error: result.reason as LapidaryError, rank: ensure(ranks[i], "rank") }] : [],
       );
       if (errors.length === 0) return settled.map((result) => (result as PromiseFulfilledResult<Answered<K>>).value);
       throw await this.#rootCause(errors.map(({ error }) => error));
+    });
+    // A worker that hangs answers nothing, also if another one has died meanwhile.
+    const all = new Promise<Answered<K>[]>((resolve, reject) => {
+      this.#inFlight.add(reject);
+      void answered.then(resolve, reject).then(() => this.#inFlight.delete(reject));
     });
     // A caller that dispatches ahead may await this promise late; its error is also the error of the worker group.
     all.catch(() => undefined);
@@ -487,6 +494,7 @@ export class WorkerGroup {
     this.#stall.stop();
     this.#failure = error;
     this.#resolveFailed(error);
+    for (const reject of this.#inFlight) reject(error);
   }
 }
 
