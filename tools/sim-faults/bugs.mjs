@@ -94,6 +94,13 @@ export const bugs = [
     replace: "holders.size >= group.workers - 1",
   },
   {
+    name: "a worker that does not load its kernels is not evicted",
+    kind: "pool",
+    file: "cluster/dist/worker-pool.js",
+    find: '(waited_ms > limit_ms ? "not_ready" : undefined)',
+    replace: "undefined",
+  },
+  {
     name: "fewer workers continue with steps that all workers have computed",
     kind: "regroup",
     file: "checkpoint/dist/step-log.js",

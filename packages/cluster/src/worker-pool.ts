@@ -32,6 +32,8 @@ export interface WorkerPoolOptions {
   readonly directory?: string;
   /** Workers outlive this process, and a later one takes them over. By default they end with it. */
   readonly failover?: Failover;
+  /** Time in which a new worker must load its kernels; afterwards it is evicted. Default 10 minutes: usually it takes a second. */
+  readonly startTimeoutMs?: number;
   /** Default: this machine. */
   readonly host?: WorkerHost;
   /** Called with lines that workers write to stderr: JSON, or the text of a crash. */
@@ -58,8 +60,7 @@ export const defaultWorkers = (): number => availableParallelism();
 /** Time in which a worker that is taken over must leave its previous worker group. */
 const leaveTimeout_ms = 10_000;
 
-/** Time in which a new worker must load its kernels. It usually takes a second. */
-const startTimeout_ms = 120_000;
+const defaultStartTimeout_ms = 600_000;
 
 /**
  * Idle worker processes. A process takes most of a second to load its kernels, so some are started in advance.
@@ -263,7 +264,8 @@ export class WorkerPool {
       log: (line) => this.#log(name, line),
     });
     const worker = this.#hold(name, numerics, host, false);
-    void this.#readyOrEvicted(worker, (waited_ms) => (waited_ms > startTimeout_ms ? "not_ready" : undefined));
+    const limit_ms = this.#options.startTimeoutMs ?? defaultStartTimeout_ms;
+    void this.#readyOrEvicted(worker, (waited_ms) => (waited_ms > limit_ms ? "not_ready" : undefined));
     return worker;
   }
 

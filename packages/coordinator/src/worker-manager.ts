@@ -25,6 +25,8 @@ export interface WorkerManagerOptions {
    */
   readonly directory: string;
   readonly failover: Failover;
+  /** As in `WorkerPoolOptions`. */
+  readonly startTimeoutMs?: number;
   /** Default: this machine. */
   readonly host?: WorkerHost;
 }
@@ -49,7 +51,7 @@ export class WorkerManager {
   }
 
   static async start(options: WorkerManagerOptions): Promise<WorkerManager> {
-    const { workers, spares, environment, directory, failover } = options;
+    const { workers, spares, environment, directory, failover, startTimeoutMs } = options;
     const workerManager = new WorkerManager(options);
     workerManager.#pool = await WorkerPool.start({
       directory,
@@ -58,6 +60,7 @@ export class WorkerManager {
       spares,
       failover,
       host: workerManager.#host,
+      ...(startTimeoutMs === undefined ? {} : { startTimeoutMs }),
       log: (worker, line) => workerManager.#onLine(worker, line),
       onExit: (exit) => workerManager.#exited(exit),
     });

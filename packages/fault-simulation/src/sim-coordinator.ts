@@ -19,6 +19,8 @@ export interface CoordinatorOptions {
   readonly diesUnreported: (coordinator: SimCoordinator) => boolean;
 }
 
+/** A simulated worker loads its kernels in less than a second. */
+const startTimeoutMs = 20_000;
 /** Longest time for which a channel waits for the end of its peer. */
 const closing_ms = 6000;
 
@@ -64,6 +66,7 @@ export class SimCoordinator {
         onError: () => undefined,
       },
       host: machine.hostFor(this.#thread),
+      startTimeoutMs,
     });
     await Promise.all(jobs.map((job) => this.#execute(manager, job)));
     await manager.close();
