@@ -25,8 +25,14 @@ const [first, count, processes] = [Number(flags.from), Number(flags.seeds), Numb
 /** Problems of one command; later ones are rarely of another kind. */
 const maxProblems = 20;
 
+/** Shows progress at a terminal. @param {string} text */
+const progress = (text) => {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+};
+
 /** @param {string} line */
 const print = (line) => {
+  progress("");
   if (!flags.json) console.log(line);
 };
 
@@ -45,7 +51,7 @@ async function runSchedules() {
     processes,
     bug: flags.bug === "none" ? undefined : String(flags.bug),
     onReport: (report) => {
-      schedules++;
+      progress(`${++schedules} of ${count} schedules`);
       faults += report.faults.length;
       virtual_ms += report.virtual_ms;
       events += report.events;
@@ -91,7 +97,7 @@ async function findBugs() {
       processes,
       bug: name,
       onReport: (report) => {
-        seeds++;
+        progress(`${name}: ${++seeds} of ${count} schedules`);
         if (report.problem !== undefined) found = report;
         return found === undefined;
       },
