@@ -1,5 +1,5 @@
 export type { BoundProgram } from "./binding.js";
-export type { HostProcess, ProcessEnd, SpawnOptions } from "./host-process.js";
+export type { ProcessEnd, SpawnOptions } from "./host-process.js";
 export { systemHost, type WorkerHost } from "./worker-host.js";
 export type { WorkerExit } from "./worker-group-errors.js";
 export { type ReplicationReport, WorkerGroup, type WorkerGroupOptions, type StagingReport } from "./worker-group.js";

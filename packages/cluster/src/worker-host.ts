@@ -24,7 +24,7 @@ export interface WorkerHost {
 }
 
 /** The file in which each pool records its workers for the next pool. */
-export interface WorkerRegistry {
+interface WorkerRegistry {
   /** The workers of an earlier pool that still run; those in `incompatible` have another protocol version. */
   read(path: string): { readonly workers: readonly RegisteredWorker[]; readonly incompatible: readonly RegisteredWorker[] };
   write(path: string, workers: readonly RegisteredWorker[]): void;

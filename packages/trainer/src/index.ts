@@ -2,7 +2,7 @@ export { listCheckpoints } from "./execution/checkpoints.js";
 export { execute } from "./execution/execute.js";
 export { cutPromptWarning, type GeneratedSample, promptIds, promptReading } from "./execution/generate-sample.js";
 export { Goodput } from "./execution/goodput.js";
-export type { Evaluation, StepMetrics } from "./recipes/recipe.js";
+export type { Evaluation } from "./recipes/recipe.js";
 export type { TrainEvents, TrainResult, TrainingAttempt } from "./execution/train-options.js";
 export { trainWithRecovery } from "./execution/train-with-recovery.js";
 export type { ExecutionOptions } from "./execution/execution-options.js";
