@@ -29,7 +29,13 @@ const batchOf = (step: number): Map<string, ReturnType<typeof i32Array> | Return
   return new Map<string, ReturnType<typeof i32Array> | ReturnType<typeof f32Array>>([
     ["tokens", i32Array(dims, drawn(1))],
     ["targets", i32Array(dims, drawn(2))],
-    ["mask", f32Array(dims, Float32Array.from({ length: ids }, (_, i) => Number(uniformAt(step, i) < 0.8)))],
+    [
+      "mask",
+      f32Array(
+        dims,
+        Float32Array.from({ length: ids }, (_, i) => Number(uniformAt(step, i) < 0.8)),
+      ),
+    ],
   ]);
 };
 
@@ -80,7 +86,9 @@ describe("a run on 1, 2 and 4 workers", function () {
   const bits = (arrays: Arrays): [string, string][] =>
     [...arrays].map(([name, { data }]) => [
       name,
-      createHash("sha256").update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)).digest("hex"),
+      createHash("sha256")
+        .update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+        .digest("hex"),
     ]);
 
   it("the first state has the same bits for every number of workers", () => {

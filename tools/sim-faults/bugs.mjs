@@ -13,7 +13,7 @@ export const bugs = [
     file: "worker/dist/runtime/serve.js",
     find: "    if (channel.isOpen)\n        channel.send(encodeAnswer(outgoing), parts);",
     replace:
-      '    if (channel.isOpen && !(outgoing.kind === "reply" && message.kind === "reset"))\n        channel.send(encodeAnswer(outgoing), parts);',
+      '    if (channel.isOpen && !(outgoing.kind === "reply" && message.kind === "copy"))\n        channel.send(encodeAnswer(outgoing), parts);',
   },
   {
     name: "a superseded attempt commits",
@@ -189,13 +189,6 @@ export const bugs = [
     kind: "epochs",
     file: "trainer/dist/execution/heldout-evaluations.js",
     find: "        fence.check();\n",
-    replace: "",
-  },
-  {
-    name: "a superseded coordinator takes a run back",
-    kind: "epochs",
-    file: "trainer/dist/execution/train-with-recovery.js",
-    find: "before?.refuseIfSuperseded();",
     replace: "",
   },
 ];

@@ -15,7 +15,14 @@ function simulatedPool(): { readonly time: VirtualTime; readonly machine: SimMac
   const machine = new SimMachine(time, new SimNetwork(time), new SimDisk(time), faults);
   const thread = machine.startProcess("coordinator").thread();
   const failover = { registry: "/home/workers.json", lease_s: 0, isActive: () => true, onError: () => undefined };
-  const pool = WorkerPool.start({ environment: {}, warm: 0, directory: "/home", host: machine.hostFor(thread), failover, startTimeoutMs: 30_000 });
+  const pool = WorkerPool.start({
+    environment: {},
+    warm: 0,
+    directory: "/home",
+    host: machine.hostFor(thread),
+    failover,
+    startTimeoutMs: 30_000,
+  });
   return { time, machine, pool };
 }
 
