@@ -30,13 +30,18 @@ describe("pods", () => {
     const small: SliceRequest = { kind: { name: "v5e-4", torus: { dims: [2, 2] } }, dims: [2, 2], pods: 1 };
     pods.place("a", slice([8, 16]));
     strictEqual(pods.place("b", small), undefined);
+    // A pod of another name has other chips, although its torus is the same.
+    strictEqual(pods.place("b", { ...slice([8, 16]), kind: { name: "v6e-256", torus: { dims: [16, 16] } } }), undefined);
+    strictEqual(pods.place("b", { ...slice([8, 8]), kind: { name: "v5e-256", torus: { dims: [16, 8] } } }), undefined);
     pods.free("a");
     ok(pods.place("b", small) !== undefined);
     strictEqual(pods.status()?.name, "v5e-4");
   });
 
   it("pods reject a slice that does not fit into empty ones", () => {
-    throws(() => new Pods().place("a", slice([32, 8])), { code: "LAP_SLICE_TOO_LARGE", exit: 4 });
+    for (const dims of [[32, 8], [17, 16], [16, 17], [16], [4, 4, 4]])
+      throws(() => new Pods().place("a", slice(dims)), { code: "LAP_SLICE_TOO_LARGE", exit: 4 });
+    deepStrictEqual(new Pods().place("a", slice([16, 16]))?.dims, [16, 16]);
   });
 
   it("pods never allocate a chip twice, and allocate released chips again", () => {

@@ -147,6 +147,31 @@ describe("rules", () => {
     );
   });
 
+  it("the suggested size is the divisor of the units that is nearest to the chips of the axes", () => {
+    const remedy = (out: number, axes: string | readonly string[], on = mesh): string => {
+      try {
+        propagate(linear(8, out), { mesh: on, rules: { heads: axes }, zero: none });
+      } catch (error) {
+        if (error instanceof LapidaryError) return `${error.message} ${error.remedy}`;
+      }
+      return "accepted";
+    };
+    deepStrictEqual(remedy(7, "model", makeMesh({ model: 8 })).split("divisor of 7 ")[1], "such as 7, or set rules.heads to null");
+    deepStrictEqual(
+      remedy(25, ["data", "model"]),
+      "no part of data×model = 16 divides the 25 heads of w make model a divisor of 25 such as 25, or set rules.heads to null",
+    );
+  });
+
+  it("the error for a logical axis that is like no other lists them all", () => {
+    expectError(
+      () => shardingsOf(linear(8, 8), { rules: { zzzzzzzz: "model" }, zero: none }),
+      "LAP_RULE_UNKNOWN",
+      2,
+      "logical axes are batch, heads, embed",
+    );
+  });
+
   it("shortfalls contain the requests of rules and ZeRO that do not divide a dim, with the reason", () => {
     const shortfalls = (options: Omit<PropagateOptions, "mesh">, graph = linear(8, 6)): string[] =>
       propagate(graph, { mesh, ...options }).shortfalls.map((each) => `${each.cause}: ${shortfallReason(mesh, each)}`);
@@ -164,5 +189,15 @@ describe("rules", () => {
       findUnusedMesh(linear(8, 8), { mesh, ...options }).idle.map(({ name }) => name);
     deepStrictEqual(idle({ rules: { batch: "data" }, zero: none }), ["model"]);
     deepStrictEqual(idle({ rules: { heads: "model" }, zero: { stage: 3, axes: ["data"] } }), []);
+    // A part of an axis is in use.
+    deepStrictEqual(
+      findUnusedMesh(linear(8, 8, "/2"), { mesh, rules: { heads: "model" }, zero: none }).idle.map(({ name }) => name),
+      ["data"],
+    );
+    const { gradientSums } = propagate(linear(8, 8), { mesh, rules: {}, zero: none });
+    deepStrictEqual(
+      [gradientSums, propagate(linear(8, 8), { mesh, rules: {}, zero: { stage: 2, axes: ["data"] } }).gradientSums],
+      ["whole", "scattered"],
+    );
   });
 });

@@ -128,8 +128,30 @@ describe("dataset", () => {
       ok(packed.every((part) => book.includes(part.slice("<bos>".length))));
     });
 
+    it("the last token of a stream begins no row, because it has no target", () => {
+      for (const split of ["train", "heldout"] as const) {
+        const { tokens } = dataset.manifest.splits[split];
+        deepStrictEqual(
+          [tokens - 2, tokens - 1, tokens, tokens + 1].map((seq) => dataset.rowsPerEpoch(split, seq)),
+          [2, 1, 1, 1],
+        );
+        const seq = tokens - 1;
+        strictEqual(dataset.heldoutBatches(1, dataset.manifest.splits.heldout.tokens - 1), 1);
+        const { mask } = dataset.batch({ split, seed: 1, step: 0, batch: 1, seq });
+        strictEqual(mask.at(-1), 1);
+      }
+    });
+
+    it("all 53 bits of a seed decide the order of the rows", () => {
+      const order = (seed: number): string => dataset.batch({ split: "train", seed, step: 0, batch: 16, seq: 16 }).tokens.join();
+      strictEqual(new Set([0, 1, 2 ** 31, 2 ** 32, 2 ** 33, 2 ** 52].map(order)).size, 6);
+    });
+
     it("a corpus that does not fill one batch is an error before the run", () => {
       dataset.requireBatch({ batch: 8, seq: 16 });
+      const rows = dataset.rowsPerEpoch("train", 16);
+      dataset.requireBatch({ batch: rows, seq: 16 });
+      throws(() => dataset.requireBatch({ batch: rows + 1, seq: 16 }), hasCode("LAP_DATA_TOO_SMALL", "book.txt"));
       throws(() => dataset.requireBatch({ batch: 100_000, seq: 16 }), hasCode("LAP_DATA_TOO_SMALL", "book.txt"));
     });
   });

@@ -41,6 +41,12 @@ describe("a mixture", () => {
     ];
     deepStrictEqual(mixtureOf(sources).counts, [980, 20]);
     strictEqual(epochOf(sources, 3).filter(({ source }) => source === 1).length, 20);
+    // A share of less than half an example is one example.
+    const tiny = [
+      { name: "demos", size: 5 },
+      { name: "refuse", size: 3, share: 0.001 },
+    ];
+    deepStrictEqual(mixtureOf(tiny).counts, [5, 1]);
   });
 
   it("a source goes through all of its examples before it repeats one, over epochs", () => {
@@ -101,6 +107,21 @@ describe("the order of training", () => {
   ]);
   const seq = 16;
   const lengthOf = ({ source, index }: MixtureItem): number => 1 + ((index * 7 + source * 3) % seq);
+
+  it("each epoch is packed once, also while batches have rows of two epochs", () => {
+    let calls = 0;
+    const counting = (item: MixtureItem): number => {
+      calls++;
+      return lengthOf(item);
+    };
+    const order = new TrainingOrder({ mixture, seed: 5, packing: { seq, lengthOf: counting } });
+    let last = 0;
+    // Rows of two neighbouring epochs in turns, as workers of one batch read them.
+    for (; order.epochOf(last, 1) < 3; last++) for (const step of [last, Math.max(0, last - 3)]) order.rows(step, 1);
+    strictEqual(calls, 4 * mixture.size);
+    order.rows(0, 1);
+    strictEqual(calls, 5 * mixture.size);
+  });
 
   for (const packing of [undefined, { seq, lengthOf }])
     describe(packing === undefined ? "without packing" : "with packing", () => {

@@ -44,10 +44,34 @@ const broadcastInDim: Kernel<"broadcast_in_dim"> = {
     const { dims, dtype } = context.output;
     const reshaped = sameDims(aligned, context.inputs[0]?.dims ?? []) ? undefined : bindReshape(context, native, aligned);
     if (reshaped !== undefined && sameDims(aligned, dims)) return reshaped;
-    const broadcast = native.bind("BroadcastTo", [native.type("T", dtype), native.type("Tidx", "i32")], [vector(context, dims)]);
-    return reshaped === undefined ? broadcast : chain(reshaped, broadcast);
+    const steps = broadcastSteps(aligned, dims).map((to) =>
+      native.bind("BroadcastTo", [native.type("T", dtype), native.type("Tidx", "i32")], [vector(context, to)]),
+    );
+    return [...(reshaped === undefined ? [] : [reshaped]), ...steps].reduce(chain);
   },
 };
+
+/** Maximum number of groups that one call of BroadcastTo takes: TensorFlow has kernels for up to five. */
+const mostBroadcastGroups = 5;
+
+/**
+ * The dims after each call of BroadcastTo. TensorFlow folds neighbouring dims that are all repeated, or all kept, into one group. If there
+ * are too many groups, the first call repeats the last repeated group alone, and the next calls the others.
+ *
+ * @param from dims of the operand, 1 for each repeated dim
+ * @param to dims of the result, of the same rank
+ */
+export function broadcastSteps(from: readonly number[], to: readonly number[]): (readonly number[])[] {
+  const large = to.map((_, d) => d).filter((d) => to[d] !== 1);
+  const isRepeated = (d: number | undefined): boolean => d !== undefined && from[d] !== to[d];
+  const groups = large.filter((d, i) => i === 0 || isRepeated(d) !== isRepeated(large[i - 1])).length;
+  if (groups <= mostBroadcastGroups) return [to];
+  const end = large.findLastIndex(isRepeated);
+  const start = large.findLastIndex((d, i) => i < end && !isRepeated(d)) + 1;
+  const repeated = large.slice(start, end + 1);
+  const next = from.map((size, d) => (repeated.includes(d) ? (to[d] ?? size) : size));
+  return [next, ...broadcastSteps(next, to)];
+}
 
 /** The dims of the operand in the rank of the result, with 1 for each new dim. */
 function alignedDims({ attrs: { broadcastDimensions }, inputs, output }: KernelContext<"broadcast_in_dim">): number[] {

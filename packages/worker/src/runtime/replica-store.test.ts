@@ -200,6 +200,36 @@ describe("replicas of a run's state", () => {
     neighbour.clear();
   });
 
+  it("each of three workers holds the replica of the worker before it", async () => {
+    const workers = [0, 1, 2].map(() => new Worker(device, systemClock, { join }));
+    joined = memoryPeers(3);
+    const base = {
+      kind: "configure",
+      epoch: 1,
+      run: "r",
+      workers: 3,
+      mesh: "data=3",
+      executor: "stacked",
+      numerics: "f32",
+      peers: [],
+    } as const;
+    await Promise.all(workers.map((worker, rank) => ask<"configure">(worker, { ...base, worker: rank })));
+    const tensor = { id: "w", dtype: "f32", dims: [3], sharding: parseSharding(makeMesh({ data: 3 }), "[data]") } as const;
+    await Promise.all(
+      workers.map((worker, rank) => ask<"put">(worker, { kind: "put", epoch: 1, tensor }, bytesOfNumbers(Float32Array.of(rank)))),
+    );
+    await Promise.all(workers.map((worker) => ask<"copy">(worker, { kind: "copy", epoch: 1, step: 1, values: ["w"], committed: 0 })));
+    for (const [rank, worker] of workers.entries()) {
+      const { reply } = await ask<"holdings">(worker, { kind: "holdings", epoch: 1, latest: 1 });
+      const previous = (rank + 2) % 3;
+      deepStrictEqual(reply.copies.map(({ worker: owner }) => owner).sort(), [previous, rank].sort());
+      const copy: ReplicaName = { step: updateCount(1), worker: workerRank(previous), workers: 3, mesh: "data=3" };
+      const { payload } = await ask<"lend">(worker, { kind: "lend", epoch: 1, copy });
+      deepStrictEqual([...numbersOf("f32", ensure(payload, "replica").slice())], [previous]);
+    }
+    await Promise.all(workers.map((worker) => ask<"reset">(worker, { kind: "reset", epoch: 1 })));
+  });
+
   it("the failpoint snapshot-copy fires at the step and on the worker that it names", async () => {
     const failpoints = new Failpoints(parseFailpoints("snapshot-copy@3,0:throw"), {
       kill: () => undefined,

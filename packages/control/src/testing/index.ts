@@ -1,0 +1,1 @@
+export { TestRedis, eventually } from "./redis.js";
