@@ -201,7 +201,7 @@ describe("replicas of a run's state", () => {
   });
 
   it("each of three workers holds the replica of the worker before it", async () => {
-    const workers = [0, 1, 2].map(() => new Worker(device, systemClock, { join }));
+    const workers = [0, 1, 2].map(() => new Worker(processDevice(device), systemClock, { join }));
     joined = memoryPeers(3);
     const base = {
       kind: "configure",
