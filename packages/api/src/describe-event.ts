@@ -176,6 +176,8 @@ function evictionText(reason: EvictionReason, waited_ms: number): string {
       return `did not connect to this coordinator ${after}`;
     case "did_not_leave":
       return `did not leave its worker group ${after}`;
+    case "not_ready":
+      return `did not load its kernels ${after}`;
     default:
       return assertNever(reason);
   }

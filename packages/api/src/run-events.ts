@@ -79,7 +79,7 @@ const attemptEvents = [
 // ---- workers ----
 
 /** Why the coordinator ended a worker that was alive. */
-const evictionReasonSchema = z.enum(["no_heartbeat", "no_answer", "no_connection", "did_not_leave"]);
+const evictionReasonSchema = z.enum(["no_heartbeat", "no_answer", "no_connection", "did_not_leave", "not_ready"]);
 export type EvictionReason = z.infer<typeof evictionReasonSchema>;
 
 const workerEvents = [

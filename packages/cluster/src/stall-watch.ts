@@ -17,7 +17,7 @@ export interface StallOptions {
   readonly clock: Clock;
   /** The worker group hangs if no worker answers for this time. */
   readonly afterMs: number;
-  readonly timer?: Timer;
+  readonly timer?: Pick<Timer, "every">;
 }
 
 /** The limit is at least this many times its longest run. */

@@ -31,6 +31,8 @@ function evictionText({ reason, waited_ms }: Eviction): string {
       return `no worker has answered for ${Math.round(waited_ms / 1000)} s`;
     case "no_connection":
       return "it did not connect to this coordinator";
+    case "not_ready":
+      return `it had not loaded its kernels after ${Math.round(waited_ms / 1000)} s`;
     case "did_not_leave":
       return "it did not leave the worker group of the previous coordinator";
     default:

@@ -33,7 +33,7 @@ import {
   wholeFromBlocks,
   workerRank,
 } from "@lapidary/protocol";
-import { assert, LapidaryError, ensure, systemClock } from "@lapidary/std";
+import { assert, LapidaryError, ensure } from "@lapidary/std";
 import { type Mesh, type WorkerGrid, makeWorkerGrid, printMesh } from "@lapidary/topology";
 import { type ProgramText, programText } from "./program-text.js";
 import { type Binding, type BoundProgram, bindProgram } from "./binding.js";
@@ -44,6 +44,9 @@ import type { WorkerPool } from "./worker-pool.js";
 import type { Answered, WorkerProcess } from "./worker-process.js";
 
 const defaultStallMs = 300_000;
+
+/** The exit of a process is reported shortly after its channels broke: at most so long after. */
+const exitReport_ms = 2000;
 
 export interface WorkerGroupOptions {
   readonly runId: string;
@@ -118,6 +121,8 @@ export class WorkerGroup {
   /** Outputs of the last run, while `#handles` has them unchanged: a train step need not add its state again. */
   #lastOutputs: BoundProgram["made"] | undefined;
   readonly #stall: StallWatch;
+  /** Rejects a request in flight. */
+  readonly #inFlight = new Set<(error: LapidaryError) => void>();
   #failure: LapidaryError | undefined;
   #resolveFailed: (error: LapidaryError) => void = () => undefined;
   #closed = false;
@@ -132,7 +137,7 @@ export class WorkerGroup {
     this.failed = new Promise((resolve) => {
       this.#resolveFailed = resolve;
     });
-    this.#stall = new StallWatch(workers, { clock: systemClock, afterMs: options.stallAfterMs ?? defaultStallMs });
+    this.#stall = new StallWatch(workers, { ...pool.runtime, afterMs: options.stallAfterMs ?? defaultStallMs });
     ranksOf(workers.length).forEach((rank) => {
       const worker = ensure(workers[rank], "worker");
       void worker.exited.then((exit) => {
@@ -403,7 +408,7 @@ export class WorkerGroup {
     this.#failure ??= workerGroupClosed();
     await Promise.all(
       this.#workers.map(async (worker) => {
-        const timer = setTimeout(() => worker.evict({ reason: "did_not_leave", waited_ms: timeoutMs }), timeoutMs);
+        const stop = this.#pool.runtime.timer.after(timeoutMs, () => worker.evict({ reason: "did_not_leave", waited_ms: timeoutMs }));
         try {
           await worker.request({ kind: "reset", epoch: this.epoch, keepCopies: keepReplicas });
           if (!keepReplicas) worker.heldReplicas = undefined;
@@ -411,7 +416,7 @@ export class WorkerGroup {
           // The worker is dead or was never configured, so it need not leave.
           if (!(error instanceof LapidaryError)) throw error;
         } finally {
-          clearTimeout(timer);
+          stop();
         }
         this.#pool.release(worker);
       }),
@@ -443,7 +448,7 @@ export class WorkerGroup {
     return this.#request(ranksOf(this.#workers.length), message, payload);
   }
 
-  /** Sends immediately. Settles when all have answered, with the root cause if some failed. */
+  /** Sends immediately. Settles when all have answered, with the root cause if some failed, or when the worker group fails. */
   #request<K extends MessageKind>(
     ranks: readonly WorkerRank[],
     message: (worker: WorkerRank) => MessageOf<K>,
@@ -451,12 +456,17 @@ export class WorkerGroup {
   ): Promise<Answered<K>[]> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const sent = ranks.map((rank) => ensure(this.#workers[rank], `worker ${rank}`).request(message(rank), payload(rank)));
-    const all = Promise.allSettled(sent).then(async (settled) => {
+    const answered = Promise.allSettled(sent).then(async (settled) => {
       const errors = settled.flatMap((result, i) =>
         result.status === "rejected" ? [{ error: result.reason as LapidaryError, rank: ensure(ranks[i], "rank") }] : [],
       );
       if (errors.length === 0) return settled.map((result) => (result as PromiseFulfilledResult<Answered<K>>).value);
       throw await this.#rootCause(errors.map(({ error }) => error));
+    });
+    // A worker that hangs answers nothing, also if another one has died meanwhile.
+    const all = new Promise<Answered<K>[]>((resolve, reject) => {
+      this.#inFlight.add(reject);
+      void answered.then(resolve, reject).then(() => this.#inFlight.delete(reject));
     });
     // A caller that dispatches ahead may await this promise late; its error is also the error of the worker group.
     all.catch(() => undefined);
@@ -468,15 +478,13 @@ export class WorkerGroup {
     if (this.#failure !== undefined) return this.#failure;
     const own = errors.find(({ isSecondary }) => !isSecondary);
     if (own !== undefined) return own;
-    // The exit of a process is reported shortly after its channels broke.
     const exits = this.#workers.map((worker) => worker.exited);
-    const waiting = new AbortController();
+    let stop = (): void => undefined;
     const timeout = new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, 2000);
-      waiting.signal.addEventListener("abort", () => clearTimeout(timer));
+      stop = this.#pool.runtime.timer.after(exitReport_ms, resolve);
     });
     await Promise.race([...exits, timeout]);
-    waiting.abort();
+    stop();
     await Promise.resolve();
     return this.#failure ?? ensure(errors[0], "error");
   }
@@ -486,6 +494,7 @@ export class WorkerGroup {
     this.#stall.stop();
     this.#failure = error;
     this.#resolveFailed(error);
+    for (const reject of this.#inFlight) reject(error);
   }
 }
 

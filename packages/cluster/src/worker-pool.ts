@@ -1,7 +1,6 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { type Channel, type Listener, bufferPool, listen, systemTimer } from "@lapidary/fabric";
+import { type Channel, type Listener, type Runtime, bufferPool, listen } from "@lapidary/fabric";
 import { LapidaryError, asJson, assert } from "@lapidary/std";
 import {
   type HeldReplicas,
@@ -14,11 +13,11 @@ import {
   heartbeatTimes,
 } from "@lapidary/protocol";
 import { isSupportedNode } from "../../../tools/setup/node-version.mjs";
-import { signalProcess } from "@lapidary/std/process-id";
 import { type WorkerExit, wrongNode } from "./worker-group-errors.js";
-import { adoptWorker, type HostProcess, spawnWorker } from "./host-process.js";
+import type { EvictionReason } from "@lapidary/api/run-events";
+import type { HostProcess } from "./host-process.js";
+import { systemHost, type WorkerHost } from "./worker-host.js";
 import { WorkerProcess } from "./worker-process.js";
-import { orphanedWorkers, removeRegistry, writeRegistry } from "@lapidary/api/worker-registry";
 
 export interface WorkerPoolOptions {
   /** The environment of worker processes. */
@@ -33,6 +32,10 @@ export interface WorkerPoolOptions {
   readonly directory?: string;
   /** Workers outlive this process, and a later one takes them over. By default they end with it. */
   readonly failover?: Failover;
+  /** Time in which a new worker must load its kernels; afterwards it is evicted. Default 10 minutes: usually it takes a second. */
+  readonly startTimeoutMs?: number;
+  /** Default: this machine. */
+  readonly host?: WorkerHost;
   /** Called with lines that workers write to stderr: JSON, or the text of a crash. */
   readonly log?: (worker: string, line: string) => void;
   /** Called with every worker process that ended, expected or not. */
@@ -57,6 +60,8 @@ export const defaultWorkers = (): number => availableParallelism();
 /** Time in which a worker that is taken over must leave its previous worker group. */
 const leaveTimeout_ms = 10_000;
 
+const defaultStartTimeout_ms = 600_000;
+
 /**
  * Idle worker processes. A process takes most of a second to load its kernels, so some are started in advance.
  *
@@ -70,6 +75,7 @@ const leaveTimeout_ms = 10_000;
 export class WorkerPool {
   readonly directory: string;
   readonly #options: WorkerPoolOptions;
+  readonly #host: WorkerHost;
   readonly #ownsDirectory: boolean;
   readonly #workers = new Map<string, WorkerProcess>();
   readonly #idle: WorkerProcess[] = [];
@@ -84,9 +90,9 @@ export class WorkerPool {
 
   private constructor(options: WorkerPoolOptions) {
     this.#options = options;
+    this.#host = options.host ?? systemHost;
     this.#ownsDirectory = options.directory === undefined;
-    this.directory = options.directory ?? mkdtempSync(join(tmpdir(), "lapidary-"));
-    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+    this.directory = this.#host.openDirectory(options.directory);
   }
 
   /** Listens, takes over the workers of an earlier pool, and starts the missing ones without waiting for them. @throws LAP_NODE_VERSION */
@@ -97,6 +103,11 @@ export class WorkerPool {
     if (options.failover !== undefined) pool.#takeOver(options.failover);
     pool.#fill();
     return pool;
+  }
+
+  /** The clock, the timers and the network of this process. */
+  get runtime(): Runtime {
+    return this.#host.runtime;
   }
 
   /** Workers that are not in a worker group, ready or starting. */
@@ -161,7 +172,7 @@ export class WorkerPool {
   /** Socket paths for the workers of a new worker group. Those of a pool that was killed may still be in use. */
   peerPaths(count: number): string[] {
     const group = this.#groups++;
-    return Array.from({ length: count }, (_, rank) => join(this.directory, `g${process.pid}-${group}.${rank}`));
+    return Array.from({ length: count }, (_, rank) => join(this.directory, `g${this.#host.pid}-${group}.${rank}`));
   }
 
   /** Ends all workers. None is left when this resolves. */
@@ -169,8 +180,8 @@ export class WorkerPool {
     this.#closing = true;
     await Promise.all([...this.#workers.values()].map((worker) => worker.shutdown()));
     this.#listener?.close();
-    if (this.#options.failover !== undefined) removeRegistry(this.#options.failover.registry);
-    if (this.#ownsDirectory) rmSync(this.directory, { recursive: true, force: true });
+    if (this.#options.failover !== undefined) this.#host.registry.remove(this.#options.failover.registry);
+    if (this.#ownsDirectory) this.#host.removeDirectory(this.directory);
   }
 
   /** Idle workers without replicas. A worker with replicas is reserved for its run until the run has ended. */
@@ -202,7 +213,7 @@ export class WorkerPool {
         else if (hello.pulse === true) worker.watch(channel, hello);
         else worker.attach(channel, hello);
       },
-      { limits: controlLimits, pool: bufferPool(), hello: asJson<PoolHello>({ name: "pool", build: buildId() }) },
+      { limits: controlLimits, pool: bufferPool(), hello: asJson<PoolHello>({ name: "pool", build: buildId() }), runtime: this.runtime },
     );
   }
 
@@ -211,17 +222,18 @@ export class WorkerPool {
    * evicted. A worker of another protocol is killed.
    */
   #takeOver({ registry, isActive }: Failover): void {
-    for (const socket of readdirSync(this.directory)) if (/^g\d/.test(socket)) rmSync(join(this.directory, socket));
-    const { workers, incompatible } = orphanedWorkers(registry);
-    for (const worker of incompatible) signalProcess(worker, "SIGKILL");
+    this.#host.removeSockets(this.directory, /^g\d/);
+    const { workers, incompatible } = this.#host.registry.read(registry);
+    for (const worker of incompatible) this.#host.signal(worker, "SIGKILL");
     const settled = workers.map(async ({ name, numerics, pid, started }) => {
       // New names continue after those in use.
       this.#named = Math.max(this.#named, Number(name.slice(1)) + 1);
-      const worker = this.#hold(name, numerics, adoptWorker({ pid, started }), true);
+      const worker = this.#hold(name, numerics, this.#host.adopt({ pid, started }), true);
       this.#idle.push(worker);
-      const stop = evictUnlessReady(worker);
-      await Promise.race([worker.ready.catch(() => undefined), worker.exited]);
-      stop();
+      await this.#readyOrEvicted(worker, (waited_ms) => {
+        if (!worker.hasConnected && waited_ms > heartbeatTimes.deadlineMs) return "no_connection";
+        return waited_ms > leaveTimeout_ms ? "did_not_leave" : undefined;
+      });
       if (worker.heldReplicas !== undefined && !isActive(worker.heldReplicas.run)) worker.heldReplicas = undefined;
     });
     this.#settled = Promise.all(settled).then(() => this.#trim());
@@ -243,7 +255,7 @@ export class WorkerPool {
   #spawn(numerics: NumericsName): WorkerProcess {
     const name = `w${this.#named++}`;
     const { environment, failover } = this.#options;
-    const host = spawnWorker({
+    const host = this.#host.spawn({
       name,
       socket: this.#socket,
       numerics,
@@ -251,7 +263,22 @@ export class WorkerPool {
       lease_s: failover?.lease_s ?? 0,
       log: (line) => this.#log(name, line),
     });
-    return this.#hold(name, numerics, host, false);
+    const worker = this.#hold(name, numerics, host, false);
+    const limit_ms = this.#options.startTimeoutMs ?? defaultStartTimeout_ms;
+    void this.#readyOrEvicted(worker, (waited_ms) => (waited_ms > limit_ms ? "not_ready" : undefined));
+    return worker;
+  }
+
+  /** Evicts a worker that does not become ready. Only time in which this process was awake counts. Resolves when it is ready or has ended. */
+  async #readyOrEvicted(worker: WorkerProcess, tooLate: (waited_ms: number) => EvictionReason | undefined): Promise<void> {
+    let waited_ms = 0;
+    const stop = this.runtime.timer.every(heartbeatTimes.everyMs, () => {
+      waited_ms += heartbeatTimes.everyMs;
+      const reason = tooLate(waited_ms);
+      if (reason !== undefined) worker.evict({ reason, waited_ms });
+    });
+    await Promise.race([worker.ready.catch(() => undefined), worker.exited]);
+    stop();
   }
 
   #log(worker: string, line: string): void {
@@ -260,7 +287,7 @@ export class WorkerPool {
 
   /** @param wasReady whether the worker was ready before: a worker that never was ready is not replaced */
   #hold(name: string, numerics: NumericsName, host: HostProcess, wasReady: boolean): WorkerProcess {
-    const worker = new WorkerProcess({ name, numerics, host, log: (line) => this.#log(name, line) });
+    const worker = new WorkerProcess({ name, numerics, host, runtime: this.runtime, log: (line) => this.#log(name, line) });
     this.#workers.set(name, worker);
     this.#registry();
     let replaces = wasReady;
@@ -286,7 +313,7 @@ export class WorkerPool {
     const { failover } = this.#options;
     if (failover === undefined) return;
     try {
-      writeRegistry(
+      this.#host.registry.write(
         failover.registry,
         [...this.#workers.values()].map(({ registered }) => registered),
       );
@@ -305,14 +332,4 @@ function helloOf(channel: Channel): WorkerHello | undefined {
     if (!(error instanceof LapidaryError)) throw error;
     return undefined;
   }
-}
-
-/** Evicts a worker that was taken over and does not connect or leave its group. Only time in which this process was awake counts. */
-function evictUnlessReady(worker: WorkerProcess): () => void {
-  let waited_ms = 0;
-  return systemTimer.every(heartbeatTimes.everyMs, () => {
-    waited_ms += heartbeatTimes.everyMs;
-    if (!worker.hasConnected && waited_ms > heartbeatTimes.deadlineMs) worker.evict({ reason: "no_connection", waited_ms });
-    else if (waited_ms > leaveTimeout_ms) worker.evict({ reason: "did_not_leave", waited_ms });
-  });
 }

@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import type { Channel } from "@lapidary/fabric";
+import { type Channel, systemRuntime } from "@lapidary/fabric";
 import { memoryPair } from "@lapidary/fabric/testing";
 import { asJson, type JsonValue, LapidaryError } from "@lapidary/std";
 import { epochOf, stepIndex, programHash, type WorkerHello } from "@lapidary/protocol";
@@ -17,7 +17,7 @@ async function connected(): Promise<{ worker: WorkerProcess; there: Channel; kil
     end = resolve;
   });
   const host = { id: { pid: 7, started: "" }, ended, kill: (signal: string) => void killed.push(signal) };
-  const worker = new WorkerProcess({ name: "w7", numerics: "f32", host, log: () => undefined });
+  const worker = new WorkerProcess({ name: "w7", numerics: "f32", host, runtime: systemRuntime, log: () => undefined });
   const [here, there] = await memoryPair({}, { hello: asJson(hello) });
   worker.attach(here, hello);
   return { worker, there, killed, end };

@@ -1,4 +1,4 @@
-import { type Channel, Heartbeat } from "@lapidary/fabric";
+import { type Channel, Heartbeat, type Runtime } from "@lapidary/fabric";
 import {
   type HeldReplicas,
   type MessageId,
@@ -16,7 +16,7 @@ import {
   messageId,
   heartbeatTimes,
 } from "@lapidary/protocol";
-import { type JsonValue, type LapidaryError, errorFromJSON, systemClock } from "@lapidary/std";
+import { type JsonValue, type LapidaryError, errorFromJSON } from "@lapidary/std";
 import { type Eviction, type WorkerExit, workerDidNotStart, workerLost } from "./worker-group-errors.js";
 import type { HostProcess } from "./host-process.js";
 import type { RegisteredWorker } from "@lapidary/api/worker-registry";
@@ -32,6 +32,7 @@ export interface WorkerProcessOptions {
   readonly name: string;
   readonly numerics: NumericsName;
   readonly host: HostProcess;
+  readonly runtime: Runtime;
   readonly log: (line: string) => void;
 }
 
@@ -53,6 +54,7 @@ export class WorkerProcess {
   /** Settles, and never rejects, when the process has ended. */
   readonly exited: Promise<WorkerExit>;
   readonly #host: HostProcess;
+  readonly #runtime: Runtime;
   readonly #log: (line: string) => void;
   readonly #pending = new Map<MessageId, Pending>();
   #channel: Channel | undefined;
@@ -69,10 +71,11 @@ export class WorkerProcess {
   #resolveReady: (backend: "tensorflow" | "wasm") => void = () => undefined;
   #rejectReady: (error: LapidaryError) => void = () => undefined;
 
-  constructor({ name, numerics, host, log }: WorkerProcessOptions) {
+  constructor({ name, numerics, host, runtime, log }: WorkerProcessOptions) {
     this.name = name;
     this.numerics = numerics;
     this.#host = host;
+    this.#runtime = runtime;
     this.#log = log;
     this.pid = host.id.pid;
     this.ready = new Promise((resolve, reject) => {
@@ -136,7 +139,7 @@ export class WorkerProcess {
     channel.onMessage((header) => {
       this.#turns = decodeHeartbeat(header, this.#peer);
     });
-    new Heartbeat(channel, { clock: systemClock, ...heartbeatTimes });
+    new Heartbeat(channel, { ...this.#runtime, ...heartbeatTimes });
     void channel.closed.then((reason) => {
       if (reason.kind !== "lost" || !this.isAlive) return;
       if (reason.error.code === "LAP_FABRIC_DEADLINE") return this.evict({ reason: "no_heartbeat", waited_ms: heartbeatTimes.deadlineMs });
@@ -188,11 +191,11 @@ export class WorkerProcess {
   /** Ends the process with a message, or by a signal if it does not end in time. */
   async shutdown(timeoutMs = 2000): Promise<WorkerExit> {
     this.#isLeaving = true;
-    const timer = setTimeout(() => this.kill(), timeoutMs);
+    const stop = this.#runtime.timer.after(timeoutMs, () => this.kill());
     this.request({ kind: "shutdown", epoch: epochOf(0) }).catch(() => undefined);
     if (this.#channel === undefined) this.kill();
     const exit = await this.exited;
-    clearTimeout(timer);
+    stop();
     await this.#channel?.close();
     return exit;
   }

@@ -42,6 +42,7 @@ const examples: readonly RunEvent[] = [
   { type: "worker_evicted", worker: 1, pid: 72, reason: "no_answer", waited_ms: 300_000 },
   { type: "worker_evicted", worker: 1, pid: 72, reason: "no_connection", waited_ms: 3000 },
   { type: "worker_evicted", worker: 1, pid: 72, reason: "did_not_leave", waited_ms: 5000 },
+  { type: "worker_evicted", worker: 1, pid: 73, reason: "not_ready", waited_ms: 120_250 },
   { type: "worker_leave_failed", error },
   { type: "worker_count_changed", from: 2, to: 1, wanted: 2 },
   { type: "worker_count_changed", from: 1, to: 2, wanted: 2 },

@@ -1,9 +1,16 @@
-import { rmSync } from "node:fs";
 import { failpointActions, failpointNames, LapidaryError } from "@lapidary/std";
 import type { NumericsName } from "@lapidary/protocol";
 import { z } from "zod";
 import type { JobDetail, Status } from "@lapidary/api";
-import { WorkerGroup, type WorkerGroupOptions, type Failover, type WorkerExit, WorkerPool } from "@lapidary/cluster";
+import {
+  type Failover,
+  systemHost,
+  type WorkerExit,
+  WorkerGroup,
+  type WorkerGroupOptions,
+  type WorkerHost,
+  WorkerPool,
+} from "@lapidary/cluster";
 import type { Log } from "./log.js";
 import type { Run } from "@lapidary/telemetry";
 
@@ -18,30 +25,42 @@ export interface WorkerManagerOptions {
    */
   readonly directory: string;
   readonly failover: Failover;
+  /** As in `WorkerPoolOptions`. */
+  readonly startTimeoutMs?: number;
+  /** Default: this machine. */
+  readonly host?: WorkerHost;
 }
+
+/** The part of a run that the manager uses: events and log lines of its workers go there. */
+export type ManagedRun = Pick<Run, "id" | "log" | "record">;
 
 /** The worker processes of this coordinator, and the run of each. */
 export class WorkerManager {
   readonly #log: Log;
-  readonly #groups = new Map<string, { readonly run: Run; readonly group: WorkerGroup }>();
+  readonly #groups = new Map<string, { readonly run: ManagedRun; readonly group: WorkerGroup }>();
   /** Runs that have workers, or that are starting them. */
-  readonly #runs = new Map<string, Run>();
+  readonly #runs = new Map<string, ManagedRun>();
   readonly #directory: string;
+  readonly #host: WorkerHost;
   #pool: WorkerPool | undefined;
 
-  private constructor(log: Log, directory: string) {
+  private constructor({ log, directory, host = systemHost }: WorkerManagerOptions) {
     this.#log = log;
     this.#directory = directory;
+    this.#host = host;
   }
 
-  static async start({ workers, spares, environment, log, directory, failover }: WorkerManagerOptions): Promise<WorkerManager> {
-    const workerManager = new WorkerManager(log, directory);
+  static async start(options: WorkerManagerOptions): Promise<WorkerManager> {
+    const { workers, spares, environment, directory, failover, startTimeoutMs } = options;
+    const workerManager = new WorkerManager(options);
     workerManager.#pool = await WorkerPool.start({
       directory,
       environment,
       warm: workers,
       spares,
       failover,
+      host: workerManager.#host,
+      ...(startTimeoutMs === undefined ? {} : { startTimeoutMs }),
       log: (worker, line) => workerManager.#onLine(worker, line),
       onExit: (exit) => workerManager.#exited(exit),
     });
@@ -49,7 +68,7 @@ export class WorkerManager {
   }
 
   /** Takes workers for a run; closing the worker group gives them back. */
-  async startGroup(run: Run, options: Omit<WorkerGroupOptions, "runId">): Promise<WorkerGroup> {
+  async startGroup(run: ManagedRun, options: Omit<WorkerGroupOptions, "runId">): Promise<WorkerGroup> {
     if (this.#pool === undefined) throw new Error("invariant broken: the pool is there");
     // The workers write log lines while they join.
     this.#runs.set(run.id, run);
@@ -93,7 +112,7 @@ export class WorkerManager {
   /** No worker process is left when this resolves. */
   async close(): Promise<void> {
     await this.#pool?.close();
-    rmSync(this.#directory, { recursive: true, force: true });
+    this.#host.removeDirectory(this.#directory);
   }
 
   /** A log line of a worker goes to its run. A failpoint that the line reports is an event of the run. */
@@ -120,7 +139,7 @@ export class WorkerManager {
     });
   }
 
-  #ownerOf(name: string): { readonly run: Run; readonly worker: number } | undefined {
+  #ownerOf(name: string): { readonly run: ManagedRun; readonly worker: number } | undefined {
     for (const { run, group } of this.#groups.values()) {
       const worker = group.names.indexOf(name);
       if (worker >= 0) return { run, worker };

@@ -3,6 +3,7 @@ import { type BufferPool, bufferPool } from "./buffer-pool.js";
 import { closedError, epochError, frameError, limitError, lostError, sequenceError, unreachableError } from "./errors.js";
 import { defaultLimits, encodeFrameHead, FrameKind, type FrameLimits, preludeBytes } from "./frame.js";
 import { type Frame, FrameReader } from "./frame-reader.js";
+import { type Runtime, systemRuntime, type Timer } from "./runtime.js";
 import type { FrameFault, Wire, WireSink } from "./wire.js";
 
 /** Receives one message. The receiver owns the payload and may `recycle` it after use. */
@@ -68,6 +69,8 @@ export interface ChannelOptions {
   readonly pool?: BufferPool;
   /** Time limit of opening, and of a clean close. Default 5000. */
   readonly timeoutMs?: number;
+  /** Default: that of the system. */
+  readonly runtime?: Runtime;
   /** Changes each outgoing frame after its checksums were computed: for tests. */
   readonly injectFault?: FrameFault;
 }
@@ -97,7 +100,7 @@ export class WireChannel implements Channel, WireSink {
   #drains: { readonly writes: number; readonly resolve: () => void; readonly reject: (error: LapidaryError) => void }[] = [];
   #reason: CloseReason | undefined;
   #closing = false;
-  #timer: NodeJS.Timeout | undefined;
+  #stopTimer: () => void = () => undefined;
   #resolveClosed: (reason: CloseReason) => void = () => undefined;
   #resolveOpened: (channel: Channel) => void = () => undefined;
   #rejectOpened: (error: LapidaryError) => void = () => undefined;
@@ -124,11 +127,14 @@ export class WireChannel implements Channel, WireSink {
   attach(wire: Wire): void {
     assert(this.#wire === undefined, "a channel has one wire");
     this.#wire = wire;
-    this.#timer = setTimeout(
-      () => this.#finish({ kind: "lost", error: unreachableError(this.#place, "the peer accepted the connection and sent no hello") }),
-      this.#timeoutMs,
+    this.#stopTimer = this.#timer.after(this.#timeoutMs, () =>
+      this.#finish({ kind: "lost", error: unreachableError(this.#place, "the peer accepted the connection and sent no hello") }),
     );
     this.#write(FrameKind.hello, this.#options.hello ?? null, []);
+  }
+
+  get #timer(): Timer {
+    return (this.#options.runtime ?? systemRuntime).timer;
   }
 
   get #timeoutMs(): number {
@@ -190,7 +196,7 @@ export class WireChannel implements Channel, WireSink {
         this.#closing = true;
         this.#wire.resume();
         this.#wire.end();
-        this.#timer = setTimeout(() => this.#finish({ kind: "local" }), this.#timeoutMs);
+        this.#stopTimer = this.#timer.after(this.#timeoutMs, () => this.#finish({ kind: "local" }));
       }
     }
     return this.closed;
@@ -244,7 +250,7 @@ export class WireChannel implements Channel, WireSink {
     switch (frame.kind) {
       case FrameKind.hello:
         this.#hello = frame.header;
-        clearTimeout(this.#timer);
+        this.#stopTimer();
         this.#reader.limits = this.#limits;
         this.#resolveOpened(this);
         return;
@@ -273,7 +279,7 @@ export class WireChannel implements Channel, WireSink {
   #finish(reason: CloseReason): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
-    clearTimeout(this.#timer);
+    this.#stopTimer();
     this.#wire?.destroy();
     const error = this.#closedError();
     for (const drain of this.#drains.splice(0)) drain.reject(error);

@@ -5,6 +5,7 @@ import { PeerLostError } from "./errors.js";
 import type { FrameLimits } from "./frame.js";
 import { connect, listen } from "./listen.js";
 import { ChannelPeers, type Peers } from "./peers.js";
+import { delay, type Runtime, systemRuntime, type Timer } from "./runtime.js";
 import type { FrameFault } from "./wire.js";
 
 export interface PeersOptions {
@@ -17,6 +18,8 @@ export interface PeersOptions {
   /** Time limit until the group is complete. Default 10000. */
   readonly timeoutMs?: number;
   readonly limits?: FrameLimits;
+  /** Default: that of the system. */
+  readonly runtime?: Runtime;
   /** Changes the outgoing frames to other workers: for tests. */
   readonly injectFault?: FrameFault;
 }
@@ -38,6 +41,7 @@ export async function connectPeers(options: PeersOptions): Promise<Peers> {
   const path = paths[self];
   assert(path !== undefined, "the own rank is a rank of the worker group", self, paths.length);
   const timeoutMs = options.timeoutMs ?? 10_000;
+  const runtime = options.runtime ?? systemRuntime;
   const pool = bufferPool();
   const channelOptions: ChannelOptions = {
     epoch,
@@ -45,15 +49,16 @@ export async function connectPeers(options: PeersOptions): Promise<Peers> {
     limits: options.limits ?? workerGroupLimits,
     pool,
     timeoutMs,
+    runtime,
     ...(options.injectFault === undefined ? {} : { injectFault: options.injectFault }),
   };
   const channels = new Map<number, Channel>();
   const higherRanks = paths.map((_, rank) => rank).filter((rank) => rank > self);
-  const incoming = new IncomingPeers(higherRanks, timeoutMs);
+  const incoming = new IncomingPeers(higherRanks, timeoutMs, runtime.timer);
   const listener = higherRanks.length === 0 ? undefined : await listen(path, (channel) => incoming.accept(channel), channelOptions);
   try {
     const outgoing = paths.slice(0, self).map(async (peerPath, rank) => {
-      channels.set(rank, await dial(rank, peerPath, channelOptions, timeoutMs));
+      channels.set(rank, await dial(rank, peerPath, channelOptions, { ...runtime, timeoutMs }));
     });
     await Promise.all([...outgoing, incoming.complete]);
     for (const [rank, channel] of incoming.channels) channels.set(rank, channel);
@@ -68,19 +73,24 @@ export async function connectPeers(options: PeersOptions): Promise<Peers> {
 }
 
 /** Retries until the worker listens. */
-async function dial(rank: number, path: string, options: ChannelOptions, timeoutMs: number): Promise<Channel> {
-  const deadline = performance.now() + timeoutMs;
+async function dial(
+  rank: number,
+  path: string,
+  options: ChannelOptions,
+  { clock, timer, timeoutMs }: Runtime & { readonly timeoutMs: number },
+): Promise<Channel> {
+  const deadline = clock.monotonic() + timeoutMs;
   for (;;) {
     try {
-      const remainingMs = Math.max(1, Math.ceil(deadline - performance.now()));
+      const remainingMs = Math.max(1, Math.ceil(deadline - clock.monotonic()));
       const channel = await connect(path, { ...options, timeoutMs: remainingMs });
       if (rankIn(channel.peerHello) === rank) return channel;
       void channel.close();
       throw new PeerLostError(rank, `another worker listens on its socket ${path}`);
     } catch (error) {
       if (!(error instanceof LapidaryError) || error.code !== "LAP_FABRIC_UNREACHABLE") throw error;
-      if (performance.now() > deadline) throw new PeerLostError(rank, `it does not accept connections on ${path}`, error);
-      await new Promise((resolve) => setTimeout(resolve, retryMs));
+      if (clock.monotonic() > deadline) throw new PeerLostError(rank, `it does not accept connections on ${path}`, error);
+      await delay(timer, retryMs);
     }
   }
 }
@@ -90,19 +100,19 @@ class IncomingPeers {
   readonly channels = new Map<number, Channel>();
   readonly complete: Promise<void>;
   readonly #awaited: Set<number>;
-  readonly #timer: NodeJS.Timeout;
+  readonly stop: () => void;
   #resolve: () => void = () => undefined;
 
-  constructor(ranks: readonly number[], timeoutMs: number) {
+  constructor(ranks: readonly number[], timeoutMs: number, timer: Timer) {
     this.#awaited = new Set(ranks);
     const { promise, resolve, reject } = deferred();
     this.complete = promise;
     this.#resolve = resolve;
     this.complete.catch(() => undefined);
-    this.#timer = setTimeout(() => {
+    this.stop = timer.after(timeoutMs, () => {
       const [first] = this.#awaited;
       reject(new PeerLostError(first ?? -1, "it did not join the worker group in time"));
-    }, timeoutMs);
+    });
     if (this.#awaited.size === 0) this.#resolve();
   }
 
@@ -114,10 +124,6 @@ class IncomingPeers {
     }
     this.channels.set(rank, channel);
     if (this.#awaited.size === 0) this.#resolve();
-  }
-
-  stop(): void {
-    clearTimeout(this.#timer);
   }
 }
 

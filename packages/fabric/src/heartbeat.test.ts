@@ -1,11 +1,12 @@
 import { ok, strictEqual } from "node:assert/strict";
 import { type Clock } from "@lapidary/std";
 import type { Channel } from "./channel.js";
-import { Heartbeat, type Timer } from "./heartbeat.js";
+import { Heartbeat } from "./heartbeat.js";
+import type { Timer } from "./runtime.js";
 import { memoryPair } from "./testing/memory.js";
 
 /** A clock and timer that the test advances. */
-class ManualClock implements Clock, Timer {
+class ManualClock implements Clock, Pick<Timer, "every"> {
   #now = 0;
   #ticks: (() => void)[] = [];
   now(): number {

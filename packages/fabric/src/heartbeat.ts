@@ -1,21 +1,7 @@
 import type { Clock } from "@lapidary/std";
 import type { Channel } from "./channel.js";
 import { deadlineError } from "./errors.js";
-
-/** A repeating timer; passed in, so that tests control it. */
-export interface Timer {
-  /** Calls `tick` every `ms` milliseconds until the returned function is called. */
-  every(ms: number, tick: () => void): () => void;
-}
-
-/** The timer of the system. It does not keep the process alive. */
-export const systemTimer: Timer = {
-  every(ms, tick) {
-    const timer = setInterval(tick, ms);
-    timer.unref();
-    return () => clearInterval(timer);
-  },
-};
+import { systemTimer, type Timer } from "./runtime.js";
 
 export interface HeartbeatOptions {
   readonly clock: Clock;
@@ -23,7 +9,7 @@ export interface HeartbeatOptions {
   readonly everyMs?: number;
   /** The channel is aborted after a longer silence of the peer. Default 2000. */
   readonly deadlineMs?: number;
-  readonly timer?: Timer;
+  readonly timer?: Pick<Timer, "every">;
 }
 
 /**

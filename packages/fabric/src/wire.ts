@@ -29,5 +29,23 @@ export interface WireSink {
   ended(error?: unknown): void;
 }
 
+/** Connects processes: by unix sockets, or by the network of the fault simulation. */
+export interface Transport {
+  /**
+   * Connects to the process that listens on `path`, once.
+   *
+   * @throws LAP_FABRIC_UNREACHABLE if no process listens there within `timeoutMs`
+   */
+  dial(path: string, sink: WireSink, timeoutMs: number): Promise<Wire>;
+  /**
+   * Accepts connections. The socket of a dead process is replaced.
+   *
+   * @param accept receives each connection; it calls `attach` once, with the reader of the connection
+   * @returns stops to accept
+   * @throws LAP_FABRIC_ADDRESS if another process listens on `path` or it cannot be created
+   */
+  listen(path: string, accept: (attach: (sink: WireSink) => Wire) => void): Promise<() => void>;
+}
+
 /** Replaces the parts of one frame before they are written; may return none, or the parts of several frames. For tests. */
 export type FrameFault = (parts: readonly Uint8Array[]) => readonly Uint8Array[];

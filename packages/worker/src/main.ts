@@ -1,21 +1,15 @@
 import { parseArgs } from "node:util";
 import { Worker as Thread } from "node:worker_threads";
 import { openDevice } from "@lapidary/executor";
-import { type Channel, type ChannelOptions, connect } from "@lapidary/fabric";
+import { type Channel, systemRuntime } from "@lapidary/fabric";
 import { failpointsOf, LapidaryError, systemClock } from "@lapidary/std";
-import { type WorkerAnswer, type WorkerHello, buildId, controlLimits, encodeAnswer, heartbeatTimes } from "@lapidary/protocol";
-import { awaitNextCoordinator } from "./runtime/failover.js";
+import { type WorkerHello, buildId, encodeAnswer, heartbeatTimes } from "@lapidary/protocol";
 import type { HeartbeatData } from "./runtime/heartbeat.js";
-import { serve } from "./runtime/serve.js";
+import { type Log, type OpenedWorker, serveCoordinators } from "./runtime/serve-coordinators.js";
 import { Worker } from "./runtime/worker.js";
+import { processDevice } from "./runtime/worker-device.js";
 
-/**
- * The worker process: `node main.js --socket PATH --name NAME [--lease SECONDS]`. It connects to the coordinator that started it, loads its kernels,
- * sends `ready` and serves.
- *
- * It exits on `shutdown`. If its coordinator exits, it leaves its worker group and keeps kernels and replicas. Until its lease ends, it tries to connect
- * to the next coordinator at the same socket. Without a lease (the default) it exits when its channel closes.
- */
+/** The worker process: `node main.js --socket PATH --name NAME [--lease SECONDS]`. `serveCoordinators` is its life. */
 const { values } = parseArgs({
   options: {
     socket: { type: "string" },
@@ -25,8 +19,6 @@ const { values } = parseArgs({
   },
 });
 
-type Log = (level: "info" | "warn" | "error", message: string, more?: Readonly<Record<string, unknown>>) => void;
-
 /** @param line writes one line of the log */
 const logTo =
   (line: (text: string) => void): Log =>
@@ -35,22 +27,33 @@ const logTo =
 
 const toStderr = logTo((line) => process.stderr.write(`${line}\n`));
 
-const send = (channel: Channel, answer: WorkerAnswer): void => {
-  if (channel.isOpen) channel.send(encodeAnswer(answer));
-};
-
 async function main(socket: string): Promise<void> {
-  let log = toStderr;
-  const leaseMs = Number(values.lease) * 1000;
+  /** The coordinator that took over this process. It does not read the stderr of this process. */
+  let successor: Channel | undefined;
+  const log = logTo((line) => {
+    if (successor?.isOpen === true) successor.send(encodeAnswer({ kind: "log", line }));
+    else process.stderr.write(`${line}\n`);
+  });
   // Ctrl-C reaches the whole process group. The coordinator decides whether its workers exit.
   process.on("SIGINT", () => undefined);
   // The process continues if the reader of its stderr has exited.
   process.stderr.on("error", () => undefined);
   process.title = `lapidary ${values.name}`;
   const hello: WorkerHello = { name: values.name, pid: process.pid, build: buildId() };
-  const options: ChannelOptions = { hello: { ...hello }, limits: controlLimits };
-  const first = await connect(socket, options);
-  exitWhenClosed(first, leaseMs);
+  await serveCoordinators({
+    socket,
+    hello,
+    leaseMs: Number(values.lease) * 1000,
+    runtime: systemRuntime,
+    open: () => openWorker(socket, hello, log),
+    log,
+    takenOver: (coordinator) => (successor = coordinator),
+    exit: () => process.exit(0),
+  });
+}
+
+/** Loads the kernels. Meanwhile, and later, another thread sends heartbeats. */
+async function openWorker(socket: string, hello: WorkerHello, log: Log): Promise<OpenedWorker> {
   // The heartbeat thread reports how often this thread's event loop has run, because a thread that hangs cannot report it.
   const eventLoopTicks = new Int32Array(new SharedArrayBuffer(4));
   setInterval(() => Atomics.add(eventLoopTicks, 0, 1), heartbeatTimes.everyMs).unref();
@@ -68,41 +71,13 @@ async function main(socket: string): Promise<void> {
     });
   device.warmUp();
   heartbeat.postMessage("loaded");
-  const ready = { kind: "ready", backend: device.backend, fallbackReason: device.fallbackReason ?? null } as const;
   const share = process.env.LAPIDARY_SHARED_MEMORY !== "off";
   // The coordinator reads `fault` and records the event in the journal of the run.
   const failpoints = failpointsOf(process.env).observedBy((fault) => log("info", "a failpoint fired", { fault }));
-  const worker = new Worker(device, systemClock, { failpoints, share });
-  for (let channel = first; ; ) {
-    send(channel, { ...ready, holds: worker.heldReplicas ?? null });
-    const served = serve(channel, worker, {
-      onError: (kind, error) =>
-        log("error", `${kind} failed`, { error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
-    });
-    await Promise.race([channel.closed, served]);
-    // Both in parallel: the next coordinator waits for this worker's hello, and the peers may wait for it to leave.
-    const left = served.then(() => worker.leave());
-    const next = await awaitNextCoordinator(socket, leaseMs, options, systemClock);
-    if (next === undefined) {
-      toStderr("warn", "no other coordinator listened within the lease", { lease_s: leaseMs / 1000 });
-      process.exit(0);
-    }
-    exitWhenClosed(next, leaseMs);
-    await left;
-    channel = next;
-    // The next coordinator does not read the stderr of this process.
-    log = logTo((line) => send(next, { kind: "log", line }));
-    log("info", "taken over by another coordinator", { holds: worker.heldReplicas ?? null });
-  }
-}
-
-/** Exits when the channel closes. If the coordinator was lost and the process has a lease, it does not exit. */
-function exitWhenClosed(channel: Channel, leaseMs: number): void {
-  void channel.closed.then((reason) => {
-    if (reason.kind !== "lost") process.exit(0);
-    toStderr("warn", "the connection to the coordinator is lost", { error: reason.error.message });
-    if (leaseMs === 0) process.exit(0);
-  });
+  return {
+    worker: new Worker(processDevice(device), systemClock, { failpoints, share }),
+    ready: { kind: "ready", backend: device.backend, fallbackReason: device.fallbackReason ?? null },
+  };
 }
 
 if (values.socket === undefined) {

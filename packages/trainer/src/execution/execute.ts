@@ -12,7 +12,7 @@ import type { ProgramSet } from "../programs/build.js";
 import { programRequest } from "../programs/program-request.js";
 import { readStopRule } from "../recipes/completion-text.js";
 import { checkJobInputs } from "../recipes/check-job-inputs.js";
-import type { Evaluation, Recipe, RecipeInputs, StepEvaluation } from "../recipes/recipe.js";
+import type { Recipe, RecipeInputs, StepEvaluation } from "../recipes/recipe.js";
 import { recipeOf } from "../recipes/recipes.js";
 import { programsFor } from "../programs/programs.js";
 import { readMetrics, type Run, runFiles, viewMachine, writeProgramView } from "@lapidary/telemetry";
@@ -21,6 +21,7 @@ import { listCheckpoints, loadWeights } from "./checkpoints.js";
 import { WorkerCountPolicy } from "./worker-count-policy.js";
 import { cutPromptWarning, generateSample } from "./generate-sample.js";
 import { Goodput, goodputUntil } from "./goodput.js";
+import { HeldoutEvaluations } from "./heldout-evaluations.js";
 import { prepareData, type RunDataset } from "./prepare-data.js";
 import { RunPrograms, type RunSteps } from "./run-programs.js";
 import { checkpointForm } from "./checkpoint-form.js";
@@ -226,38 +227,39 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   const { steps, batch, seq, eval: evaluation } = job.train;
   const { model } = job;
   const { unigramNats } = dataset.manifest;
-  // An evaluation that an earlier coordinator reported is not reported again.
-  const evaluated = new Set(rows.flatMap((row) => (row.kind === "eval" ? [row.step] : [])));
   run.enter("placing");
 
-  let heldout: (Pick<Evaluation, "loss" | "more"> & { readonly step: number }) | undefined;
   const evaluations: StepEvaluation[] = rows.flatMap(evaluationOf);
-  const evaluate = (programs: RunPrograms, step: number, batches: number): Promise<void> =>
-    watch.time("evaluate", async () => {
-      const wanted = Math.min(batches, dataset.heldoutBatches(batch, seq));
-      const { loss, tokens, more, samples = [] } = await raceAbort(programs.evaluate(wanted), signal);
-      heldout = { step, loss, ...(more === undefined ? {} : { more }) };
-      if (evaluated.has(step)) return;
-      evaluated.add(step);
+  const heldout = new HeldoutEvaluations<RunPrograms>({
+    steps,
+    every: evaluation?.every,
+    reported: evaluations.map(({ step }) => step),
+    evaluate: (programs) =>
+      watch.time("evaluate", () => {
+        const wanted = Math.min(evaluation?.batches ?? finalBatches, dataset.heldoutBatches(batch, seq));
+        return raceAbort(programs.evaluate(wanted), signal);
+      }),
+    report: (step, { loss, tokens, more, samples = [] }) => {
       const metrics = more === undefined ? {} : { metrics: { ...more } };
       run.metrics({ kind: "eval", time: clock.now(), step, heldout_loss: loss, unigram_loss: unigramNats, tokens, ...metrics });
       for (const completions of samples) run.record({ type: "completions_sampled", step, split: "heldout", completions: [...completions] });
       evaluations.push({ step, metrics: more ?? {} });
       warnOfKind(run, recipeOf(job).warningsOf?.(evaluations) ?? []);
-    });
+    },
+  });
 
   const constant = staticFiles(checkpointForm(job), dataset.tokenizerFiles, dataset.manifest.control);
   const checkpointed = (files: CheckpointFiles, step: number, ledger: string, groupSize: number): CheckpointContent => {
     const about = { run: run.id, step, time: clock.now(), mesh: printMesh(meshOf(job)), zero: job.zero };
     const made = { workers: groupSize, program: stepHash(job, set), ledger };
     const digest = dataset instanceof MixtureDataset ? dataset.digest(step) : undefined;
-    if (heldout?.step !== step) return checkpointOf(files, constant, { ...about, ...made }, undefined, digest);
-    return checkpointOf(files, constant, { ...about, ...made, heldout_loss: heldout.loss }, heldout.more, digest);
+    const known = heldout.of(step);
+    if (known === undefined) return checkpointOf(files, constant, { ...about, ...made }, undefined, digest);
+    return checkpointOf(files, constant, { ...about, ...made, heldout_loss: known.loss }, known.more, digest);
   };
 
   let sample = { prompt: "", text: "" };
   let workers = 0;
-  const due = (step: number, every: number | undefined): boolean => every !== undefined && step % every === 0;
   const events = eventSink(run, goodput, (of) => `batch ${of} of the training data (seed ${job.seed}, rows 0 to ${job.train.batch - 1})`);
   const workerCount = new WorkerCountPolicy(options.workers);
   const trained = await trainWithRecovery<Attempt>({
@@ -266,14 +268,10 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     steps,
     isSequential: recipeOf(job).isSequential === true || set.hasController === true,
     tokensPerStep: batch * seq,
-    between: ({ programs }, step) => {
-      const isLast = step === steps;
-      if (!isLast && (!due(step, evaluation?.every) || evaluated.has(step))) return undefined;
-      return () => evaluate(programs, step, evaluation?.batches ?? finalBatches);
-    },
-    finish: async ({ programs, group }) => {
+    between: ({ programs }, step, fence) => heldout.after(programs, step, fence),
+    finish: async ({ programs, group }, fence) => {
       workers = group.size;
-      if (heldout?.step !== steps) await evaluate(programs, steps, evaluation?.batches ?? finalBatches);
+      await heldout.atEnd(programs, fence);
       sample = await watch.time("sample", () => writeSample(options, programs, dataset));
     },
     guard: job.train.guard,
@@ -282,6 +280,7 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
   recordTimes(run, watch, trained.train_ms, goodput, earlier);
 
   const { facts } = set;
+  const evaluated = ensure(heldout.of(steps), "evaluation at the end");
   return {
     id: run.id,
     model: model.name,
@@ -294,8 +293,8 @@ async function train(options: ExecutionOptions & Past, watch: Stopwatch, dataset
     steps,
     tokens: trained.tokens,
     train_loss: trained.loss,
-    heldout_loss: ensure(heldout, "evaluation at the end").loss,
-    ...heldoutLossesOf(heldout?.more),
+    heldout_loss: evaluated.loss,
+    ...heldoutLossesOf(evaluated.more),
     unigram_loss: unigramNats,
     sample,
     checkpoint: trained.checkpoint.path,

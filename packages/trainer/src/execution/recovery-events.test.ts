@@ -518,6 +518,21 @@ describe("the events of a run that recovers", () => {
     deepStrictEqual(eventsOf("superseded"), [{ type: "superseded", attempt: 1, by: 2 }]);
   });
 
+  it("an attempt that was superseded and fails for another reason does not take the run back", async () => {
+    const script: Script = {
+      loss: (step) => {
+        if (step !== 2) return step;
+        RunFence.claim(disk, directory());
+        return lost();
+      },
+    };
+    await rejects(run(script), { code: "LAP_EPOCH_STALE" });
+    deepStrictEqual(eventsOf("superseded", "attempt_started"), [
+      { type: "attempt_started", attempt: 1 },
+      { type: "superseded", attempt: 1, by: 2 },
+    ]);
+  });
+
   it("a last checkpoint that cannot be written ends the run with the error of the disk", async () => {
     const full = { ...disk, create: () => Promise.reject(Object.assign(new Error("ENOSPC"), { code: "ENOSPC", syscall: "open" })) };
     await rejects(run({ loss: (step) => step }, { disk: full }), { code: "LAP_CHECKPOINT_WRITE" });

@@ -6,9 +6,12 @@ import type { Run } from "@lapidary/telemetry";
 import type { ExecutionOptions } from "./execution-options.js";
 import type { WorkerCountPolicy } from "./worker-count-policy.js";
 
+/** The files of a run, as far as events go there. */
+export type EventRecord = Pick<Run, "record">;
+
 /** Starts the workers. If some cannot be started several times in a row, the next attempt has fewer workers. */
 export async function startWorkers(
-  run: Run,
+  run: EventRecord,
   workerCount: WorkerCountPolicy,
   startGroup: ExecutionOptions["startGroup"],
   options: Omit<WorkerGroupOptions, "runId" | "workers">,
@@ -26,7 +29,13 @@ export async function startWorkers(
 }
 
 /** Records the workers of an attempt, and which of them replace a process of the previous attempt. */
-export function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: readonly number[], workerCount: WorkerCountPolicy): void {
+export function recordGroup(
+  run: EventRecord,
+  attempt: number,
+  slice: SlicePlace,
+  pids: readonly number[],
+  workerCount: WorkerCountPolicy,
+): void {
   const before = workerCount.pids;
   workerCount.pids = pids;
   for (const [worker, pid] of pids.entries()) {
@@ -38,7 +47,7 @@ export function recordGroup(run: Run, attempt: number, slice: SlicePlace, pids: 
 }
 
 /** Returns the workers to the pool. */
-export async function release(group: WorkerGroup, run: Run, keepReplicas: boolean): Promise<void> {
+export async function release(group: WorkerGroup, run: EventRecord, keepReplicas: boolean): Promise<void> {
   try {
     await group.close({ keepReplicas });
   } catch (error) {

@@ -57,12 +57,12 @@ export interface TrainOptions<A extends TrainingAttempt> {
   readonly keep: number;
   /** Whether a checkpoint is due after a step that is not the last. */
   readonly saves: (step: number) => boolean;
-  /** Other work after a step. */
-  readonly between: (attempt: A, step: number) => (() => Promise<void>) | undefined;
+  /** Other work after a step. What it reports is of an attempt: it checks the fence first. */
+  readonly between: (attempt: A, step: number, fence: Fence) => (() => Promise<void>) | undefined;
   /** Whether the next attempt should have more workers; and, called after a checkpoint, whether it can. */
   readonly regroups?: { readonly wanted: () => boolean; readonly possible: () => Promise<boolean> };
   /** Work with the state after the last step, before the worker group is closed. */
-  readonly finish: (attempt: A) => Promise<void>;
+  readonly finish: (attempt: A, fence: Fence) => Promise<void>;
   readonly clock: Clock;
   /** Ends everything immediately. */
   readonly signal: AbortSignal;

@@ -23,7 +23,7 @@ import { trainingLoop } from "./training-loop.js";
  * in the memory of the remaining workers, the newest checkpoint without damage, the initialization. Training repeats the steps after that state.
  * Batches are functions of the step, and reductions have a fixed order. So a repeated step has the same result, which the step log checks.
  *
- * @throws LAP_STEP_FAILS if one step fails three times; LAP_CHECKPOINT_WRITE if the last checkpoint cannot be written; an error that is not
+ * @throws LAP_EPOCH_STALE if another coordinator has taken over the run; LAP_STEP_FAILS if one step fails three times; LAP_CHECKPOINT_WRITE if the last checkpoint cannot be written; an error that is not
  * recoverable; the reason of `signal`; the reason of `drain`, once the checkpoint is written
  */
 export async function trainWithRecovery<A extends TrainingAttempt>(options: TrainOptions<A>): Promise<TrainResult> {
@@ -37,11 +37,14 @@ export async function trainWithRecovery<A extends TrainingAttempt>(options: Trai
   });
   const failures = new FailureCounter();
   let cause: LapidaryError | undefined;
+  let before: AttemptRunner<A> | undefined;
   for (;;) {
     signal.throwIfAborted();
     // The checkpoint in flight is valid: its write ends before its writer is superseded.
     await raceAbort(writer.idle(), signal);
+    before?.refuseIfSuperseded();
     const attempt = new AttemptRunner(options, options.claim(), writer, failures, cause);
+    before = attempt;
     try {
       return await attempt.run();
     } catch (error) {
@@ -149,6 +152,16 @@ class AttemptRunner<A extends TrainingAttempt> {
     this.#report(error);
     this.#failures.count(step, this.#reached >= step, error, batch);
     return error;
+  }
+
+  /** A coordinator whose run another one has taken over does not take it back. @throws LAP_EPOCH_STALE */
+  refuseIfSuperseded(): void {
+    try {
+      this.#fence.check();
+    } catch (error) {
+      if (error instanceof LapidaryError) this.#fail(error, false);
+      throw error;
+    }
   }
 
   #ended(reason: RunEventOf<"attempt_ended">["reason"]): void {
@@ -325,7 +338,7 @@ class AttemptRunner<A extends TrainingAttempt> {
 
   #between(attempt: A, step: number): (() => Promise<void>) | undefined {
     const { options } = { options: this.#options };
-    const other = options.between(attempt, step);
+    const other = options.between(attempt, step, this.#fence);
     const regroups = this.#isDue(step) && options.regroups?.wanted() === true;
     if (other === undefined && !regroups) return undefined;
     this.#pausing = step;
@@ -423,7 +436,7 @@ class AttemptRunner<A extends TrainingAttempt> {
       drain.throwIfAborted();
     }
     goodput.enter("evaluate");
-    await finish(attempt);
+    await finish(attempt, this.#fence);
     goodput.enter("checkpoint");
     await raceAbort(this.#writer.idle(), signal);
   }

@@ -1,6 +1,5 @@
-import { setTimeout as delay } from "node:timers/promises";
-import { type Channel, type ChannelOptions, connect } from "@lapidary/fabric";
-import { type Clock, LapidaryError } from "@lapidary/std";
+import { type Channel, type ChannelOptions, connect, delay, type Runtime } from "@lapidary/fabric";
+import { LapidaryError } from "@lapidary/std";
 
 /** Time between two attempts to connect. */
 const retryMs = 100;
@@ -15,9 +14,9 @@ export async function awaitNextCoordinator(
   socket: string,
   leaseMs: number,
   options: ChannelOptions,
-  clock: Clock,
+  { clock, timer }: Runtime,
 ): Promise<Channel | undefined> {
-  for (const deadline = clock.monotonic() + leaseMs; clock.monotonic() < deadline; await delay(retryMs)) {
+  for (const deadline = clock.monotonic() + leaseMs; clock.monotonic() < deadline; await delay(timer, retryMs)) {
     try {
       return await connect(socket, options);
     } catch (error) {

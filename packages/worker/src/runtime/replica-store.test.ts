@@ -19,6 +19,7 @@ import { makeMesh } from "@lapidary/topology";
 import { ReplicaStore } from "./replica-store.js";
 import { SharedBufferPool, type NeighborReplica, type SharedBuffer } from "./shared-buffer-pool.js";
 import { type Answer, Worker } from "./worker.js";
+import { processDevice } from "./worker-device.js";
 
 describe("replicas of a run's state", () => {
   const name = (step: number, worker = 0): ReplicaName => ({
@@ -100,7 +101,7 @@ describe("replicas of a run's state", () => {
       restores(shares));
 
   async function restores(shares: readonly boolean[]): Promise<void> {
-    const workers = shares.map((share) => new Worker(device, systemClock, { join, share }));
+    const workers = shares.map((share) => new Worker(processDevice(device), systemClock, { join, share }));
     await configureGroup(1, workers);
     const blocks = [Float32Array.of(1, 2.5), Float32Array.of(-0, Math.fround(0.1))];
     const blockAt = (step: number, rank: number): Float32Array =>
@@ -127,7 +128,7 @@ describe("replicas of a run's state", () => {
     }
     // Worker 1 exits. A new process takes its rank and has no replicas.
     await ask<"reset">(workers[0], { kind: "reset", epoch: 1, keepCopies: true });
-    const next = [ensure(workers[0], "survivor"), new Worker(device, systemClock, { join, share: shares[1] ?? true })];
+    const next = [ensure(workers[0], "survivor"), new Worker(processDevice(device), systemClock, { join, share: shares[1] ?? true })];
     await configureGroup(2, next);
     deepStrictEqual(
       (await ask<"holdings">(next[0], { kind: "holdings", epoch: 2, latest: 7 })).reply.copies.map(({ worker }) => worker).sort(),
@@ -200,7 +201,7 @@ describe("replicas of a run's state", () => {
   });
 
   it("each of three workers holds the replica of the worker before it", async () => {
-    const workers = [0, 1, 2].map(() => new Worker(device, systemClock, { join }));
+    const workers = [0, 1, 2].map(() => new Worker(processDevice(device), systemClock, { join }));
     joined = memoryPeers(3);
     const base = {
       kind: "configure",
@@ -236,7 +237,7 @@ describe("replicas of a run's state", () => {
       hang: () => undefined,
       claim: () => true,
     });
-    const worker = new Worker(device, systemClock, { failpoints });
+    const worker = new Worker(processDevice(device), systemClock, { failpoints });
     await worker.execute(
       message<"configure">({
         kind: "configure",

@@ -21,6 +21,7 @@ import {
 import { type Unbranded, message } from "@lapidary/protocol/testing";
 import { serve } from "./serve.js";
 import { type Answer, Worker } from "./worker.js";
+import { processDevice } from "./worker-device.js";
 
 const mesh = makeMesh({ data: 2 });
 const sharding = (text: string): ReturnType<typeof parseSharding> => parseSharding(mesh, text);
@@ -53,7 +54,7 @@ describe("a worker", () => {
     device = await openDevice();
   });
   beforeEach(() => {
-    worker = new Worker(device, systemClock);
+    worker = new Worker(processDevice(device), systemClock);
   });
 
   const execute = <K extends MessageKind>(
@@ -237,7 +238,7 @@ describe("a worker", () => {
       close: () => peers.close(),
     };
     const [here, there] = await memoryPair();
-    const waiting = new Worker(device, systemClock, { join: () => Promise.resolve(watched as Peers) });
+    const waiting = new Worker(processDevice(device), systemClock, { join: () => Promise.resolve(watched as Peers) });
     const served = serve(there, waiting);
     const answers: JsonValue[] = [];
     const answered = new Promise<void>((resolve) => {
@@ -285,7 +286,7 @@ describe("a worker", () => {
 
   it("a worker answers a malformed message with its field and the coordinator's build, and executes the next message", async () => {
     const [here, there] = await memoryPair({ hello: { name: "pool", build: "protocol 8 (other)" } });
-    const served = serve(there, new Worker(device, systemClock));
+    const served = serve(there, new Worker(processDevice(device), systemClock));
     const answers: JsonValue[] = [];
     const answered = new Promise<void>((resolve) => {
       here.onMessage((header) => {
@@ -336,7 +337,7 @@ describe("a worker", () => {
   it("a worker that loses its coordinator executes the messages before the next step, and keeps its replicas", async () => {
     const joined = await memoryPeers(2);
     const [here, there] = await memoryPair();
-    const workers = joined.map((peers) => new Worker(device, systemClock, { join: () => Promise.resolve(peers) }));
+    const workers = joined.map((peers) => new Worker(processDevice(device), systemClock, { join: () => Promise.resolve(peers) }));
     const [first, second] = [ensure(workers[0], "worker"), ensure(workers[1], "worker")];
     const served = serve(there, first);
     const configuration = (rank: number, epoch = 1, size = 2): MessageOf<"configure"> =>
@@ -411,7 +412,7 @@ describe("a worker", () => {
       abort: (error) => ensure(peers, "peers").abort(error),
       close: () => ensure(peers, "peers").close(),
     };
-    const alone = new Worker(device, systemClock, { join: () => Promise.resolve(watched as Peers) });
+    const alone = new Worker(processDevice(device), systemClock, { join: () => Promise.resolve(watched as Peers) });
     const served = serve(there, alone);
     const messages: [WorkerMessage, Uint8Array[]][] = [
       [

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { chipwiseExecutor, type Device, type Prepared, stackedExecutor, StackedProgram } from "@lapidary/executor";
-import { type FrameFault, type Peers, connectPeers } from "@lapidary/fabric";
+import { type Prepared, StackedProgram } from "@lapidary/executor";
+import { type FrameFault, type Peers, type Runtime, connectPeers, systemRuntime } from "@lapidary/fabric";
 import { type Graph, parseGraph, verifyGraph } from "@lapidary/ir";
 import {
   type StoreReplicaMessage,
@@ -35,11 +35,11 @@ import { asLapidaryError, busyError, idleError, staleError, unknownProgramError 
 import { StepFaults } from "./faults.js";
 import { BatchReader } from "./feed.js";
 import { type Membership, keepBlock, keepBytes } from "./membership.js";
-import { releaseMemory } from "./release-memory.js";
 import { replicate } from "./replicate.js";
 import { checkValues, runProgram } from "./run-program.js";
 import { StagingBuffers } from "./staging-buffers.js";
 import { ValueStore, layoutText } from "./values.js";
+import type { WorkerDevice } from "./worker-device.js";
 
 export interface Answer<K extends MessageKind = MessageKind> {
   readonly reply: WorkerReplies[K];
@@ -49,8 +49,11 @@ export interface Answer<K extends MessageKind = MessageKind> {
 /** Connects a worker to the peers of its group. It is passed in, so that tests can join groups within one process. */
 export type JoinPeers = (message: ConfigureMessage, tamper?: FrameFault) => Promise<Peers>;
 
-const joinBySockets: JoinPeers = ({ worker, peers, epoch }, tamper) =>
-  connectPeers({ self: worker, paths: peers, epoch, ...(tamper === undefined ? {} : { injectFault: tamper }) });
+/** Connects to the peers at the paths of the message. */
+export const joinOver =
+  (runtime: Runtime): JoinPeers =>
+  ({ worker, peers, epoch }, tamper) =>
+    connectPeers({ self: worker, paths: peers, epoch, runtime, ...(tamper === undefined ? {} : { injectFault: tamper }) });
 
 export interface WorkerOptions {
   readonly join?: JoinPeers;
@@ -64,7 +67,7 @@ const maxPreparedPrograms = 8;
 
 /** Executes the messages of a coordinator. The caller passes them in their order and waits for each before the next. */
 export class Worker {
-  readonly #device: Device;
+  readonly #device: WorkerDevice;
   readonly #clock: Clock;
   readonly #join: JoinPeers;
   readonly #failpoints: Failpoints;
@@ -77,10 +80,10 @@ export class Worker {
   /** The last run, its epoch and the rank in it. Older messages of that run are stale even after the worker has left it. */
   #fence: { readonly run: string; readonly epoch: Epoch; readonly worker: WorkerRank } | undefined;
 
-  constructor(device: Device, clock: Clock, options: WorkerOptions = {}) {
+  constructor(device: WorkerDevice, clock: Clock, options: WorkerOptions = {}) {
     this.#device = device;
     this.#clock = clock;
-    this.#join = options.join ?? joinBySockets;
+    this.#join = options.join ?? joinOver(systemRuntime);
     this.#failpoints = options.failpoints ?? noFailpoints;
     this.#share = options.share ?? true;
     this.#replicas = new ReplicaStore(new SharedBufferPool(this.#share ? device.stagingMemory : undefined));
@@ -188,18 +191,7 @@ export class Worker {
     this.#replicas.enter(message.run);
     const faults = this.#failpoints.armed ? new StepFaults(this.#failpoints, message.worker) : undefined;
     const peers = message.workers === 1 ? undefined : await this.#join(message, faults?.tamper);
-    const shared = { device: this.#device, mesh, numerics: message.numerics, clock: this.#clock };
-    const executor =
-      message.executor === "chipwise"
-        ? chipwiseExecutor(this.#device, mesh, message.numerics, this.#clock)
-        : stackedExecutor({
-            ...shared,
-            grid,
-            worker: message.worker,
-            peers,
-            share: this.#share,
-            ...(faults === undefined ? {} : { hooks: faults }),
-          });
+    const executor = this.#device.executor({ configuration: message, group, peers, clock: this.#clock, share: this.#share, hooks: faults });
     this.#member = {
       configuration: message,
       group,
@@ -283,7 +275,7 @@ export class Worker {
       hit("before-vote");
       const after = program.executable.times;
       // The first run has allocated buffers and loaded code. Later runs need no more.
-      if (after.runs === 2) releaseMemory();
+      if (after.runs === 2) this.#device.releaseMemory();
       const reply: RunReply = {
         step: message.step,
         kernelCalls: this.#device.kernelCalls - calls,
@@ -338,23 +330,20 @@ export class Worker {
     const member = this.#member;
     return {
       backend: this.#device.backend,
-      pid: process.pid,
+      ...this.#device.usage(),
       values: member?.values.bytes() ?? {},
       kernelCalls: this.#device.kernelCalls,
-      tensors: this.#device.tf.memory().numTensors,
-      rss_bytes: process.memoryUsage.rss(),
       programs: Object.fromEntries([...(member?.programs ?? [])].map(([hash, { executable }]) => [hash, executable.times])),
     };
   }
 
   async #replicate(message: ReplicateMessage): Promise<WorkerReplies["copy"]> {
     const member = this.#memberFor(message);
-    const begin = process.cpuUsage();
+    const begin = this.#device.processorTime_ms();
     this.#failpoints.hit("snapshot-copy", message.step, member.worker);
     const bytes = await replicate(member, message, this.#replicas);
     // Processor time, because waiting for a neighbour costs nothing: the next collective would wait for it too.
-    const { user, system } = process.cpuUsage(begin);
-    return { bytes, ms: (user + system) / 1000 };
+    return { bytes, ms: this.#device.processorTime_ms() - begin };
   }
 
   #openStagingBuffer(message: OpenStagingMessage): WorkerReplies["image"] {

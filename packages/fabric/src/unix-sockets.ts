@@ -1,8 +1,12 @@
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { chmodSync, unlinkSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { LapidaryError, maxSocketPathBytes } from "@lapidary/std";
 import { unreachableError } from "./errors.js";
-import type { Wire, WireSink } from "./wire.js";
+import type { Transport, Wire, WireSink } from "./wire.js";
+
+/** Unix sockets, to which only this user can connect. */
+export const unixSockets: Transport = { dial: dialSocket, listen: listenOnSocket };
 
 /**
  * Connects to the unix socket at `path` once.
@@ -13,7 +17,7 @@ import type { Wire, WireSink } from "./wire.js";
  *
  * @throws LAP_FABRIC_UNREACHABLE if no process listens there within `timeoutMs`
  */
-export async function dialSocket(path: string, sink: WireSink, timeoutMs: number): Promise<Wire> {
+async function dialSocket(path: string, sink: WireSink, timeoutMs: number): Promise<Wire> {
   checkSocketPath(path);
   const onread = {
     buffer: () => sink.target(),
@@ -37,9 +41,57 @@ export async function dialSocket(path: string, sink: WireSink, timeoutMs: number
 }
 
 /** A socket that a server accepted. */
-export function acceptSocket(socket: Socket, sink: WireSink): Wire {
+function acceptSocket(socket: Socket, sink: WireSink): Wire {
   socket.on("data", (chunk: Buffer) => sink.feed(chunk));
   return socketWire(socket, sink);
+}
+
+async function listenOnSocket(path: string, accept: (attach: (sink: WireSink) => Wire) => void): Promise<() => void> {
+  checkSocketPath(path);
+  const server = createServer((socket) => accept((sink) => acceptSocket(socket, sink)));
+  try {
+    await bind(server, path);
+  } catch (cause) {
+    throw addressError(path, cause);
+  }
+  chmodSync(path, 0o600);
+  return () => void server.close();
+}
+
+async function bind(server: Server, path: string): Promise<void> {
+  const listening = async (): Promise<void> => {
+    server.listen(path);
+    await once(server, "listening");
+  };
+  try {
+    await listening();
+  } catch (error) {
+    if ((error as { code?: string }).code !== "EADDRINUSE" || (await isListening(path))) throw error;
+    unlinkSync(path);
+    await listening();
+  }
+}
+
+/** Whether a process listens on the socket file. */
+async function isListening(path: string): Promise<boolean> {
+  const noSink: WireSink = { target: () => new Uint8Array(1), advance: () => undefined, feed: () => undefined, ended: () => undefined };
+  try {
+    (await dialSocket(path, noSink, 1000)).destroy();
+    return true;
+  } catch (error) {
+    const cause: unknown = error instanceof LapidaryError ? error.cause : undefined;
+    return (cause as { code?: string } | undefined)?.code !== "ECONNREFUSED";
+  }
+}
+
+function addressError(path: string, cause: unknown): LapidaryError {
+  const { code } = cause as { code?: string };
+  return new LapidaryError({
+    code: "LAP_FABRIC_ADDRESS",
+    message: code === "EADDRINUSE" ? "another process listens on this socket" : `cannot listen on this socket: ${code ?? String(cause)}`,
+    location: path,
+    cause,
+  });
 }
 
 function socketWire(socket: Socket, sink: WireSink): Wire {
@@ -75,7 +127,7 @@ function socketWire(socket: Socket, sink: WireSink): Wire {
 }
 
 /** @throws LAP_FABRIC_PATH if the path is too long for the system, which would truncate it silently */
-export function checkSocketPath(path: string): void {
+function checkSocketPath(path: string): void {
   if (Buffer.byteLength(path) > maxSocketPathBytes)
     throw new LapidaryError({
       code: "LAP_FABRIC_PATH",
