@@ -45,10 +45,15 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     return formulas.code === 0 ? "" : formulas.tail;
   }
 
-  it("the example names the definition, the kernel and the formula of the op, and no other file", () => {
+  it("the example names the definition, the kernel, the formula and the values of the op, and no other file", () => {
     deepEqual(
       [...new Set(edits.map(({ path }) => path))],
-      ["packages/ir/src/ops/elementwise.ts", "packages/executor/src/kernels/elementwise.ts", "packages/native/cpp/kernels/elementwise.h"],
+      [
+        "packages/ir/src/ops/elementwise.ts",
+        "packages/executor/src/kernels/elementwise.ts",
+        "packages/native/cpp/kernels/elementwise.h",
+        "packages/ir/src/ops/values.test.ts",
+      ],
     );
   });
 
@@ -81,8 +86,9 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     for (const text of found.stablehlo) match(text, /stablehlo\.logistic %\w+ : tensor<\d+x\d+xf32>/);
   });
 
-  it("the tests of the project cover the op of the example without an edit", async () => {
+  it("the tests of the project cover the op of the example without another edit", async () => {
     const files = [
+      "ir/dist/ops/values.test.js",
       "executor/dist/kernels/kernels.test.js",
       "executor/dist/fusion/fused-kernels.test.js",
       "native/dist/opcodes.test.js",
@@ -107,6 +113,7 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     deepEqual(
       titles.filter((/** @type {string} */ title) => title.includes(op)).sort(),
       [
+        `${op} computes the numbers of example 1`,
         `the kernel computes ${op} as the interpreter does`,
         `the kernel computes ${op} as the interpreter does`,
         `a fused kernel computes ${op} as the interpreter does, for any length of a row`,
