@@ -4,7 +4,8 @@ import { adapterConfig, checkpointForm, weightsFiles } from "./checkpoint-form.j
 
 const config = smallestGemma;
 type Job = Parameters<typeof checkpointForm>[0];
-const job = (more: Partial<Job>): Job => ({ model: { name: "m", config }, train: { init: "/base" }, ...more }) as Job;
+const job = (more: Partial<Job>): Job =>
+  ({ model: { name: "m", config }, mesh: [], rules: {}, train: { init: "/base" }, ...more }) as unknown as Job;
 const lora = { rank: 2, alpha: 4, targets: ["q" as const] };
 const ppo = { recipe: "rl", rl: { algorithm: "ppo" } } as Partial<Job>;
 
