@@ -123,7 +123,7 @@ describe("case 101: commands that the documentation names", function () {
       "lapidary help COMMAND",
       "lapidary down",
       'lapidary sample quickstart-1 "export function"',
-      "lapidary plan configs/jobs/gemma-7b.yaml -o html",
+      "lapidary plan configs/jobs/gemma-7b.yaml --html plan.html",
     ])
       ok(found.includes(text), text);
     const wrong = [
@@ -230,8 +230,16 @@ describe("remedies of errors and warnings", function () {
   });
 });
 
-/** Options of other programs that remedies name: redis-check-aof, node, pip. */
-const ofOthers: ReadonlySet<string> = new Set(["--fix", "--max-old-space-size", "--user", "--no-deps", "--safe_serialization"]);
+/** Options of other programs that remedies name: redis-check-aof, node, pip, the tools of the project. */
+const ofOthers: ReadonlySet<string> = new Set([
+  "--fix",
+  "--max-old-space-size",
+  "--user",
+  "--no-deps",
+  "--safe_serialization",
+  "--package",
+  "--survivors",
+]);
 
 /** Scripts of npm, tools and variables that a text names but that do not exist. */
 function missingIn(text: string): string[] {

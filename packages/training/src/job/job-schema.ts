@@ -3,7 +3,7 @@ import { filterNames } from "@lapidary/data";
 import { f32Number, pipelineOrders } from "@lapidary/models";
 import { z } from "zod";
 import { optimizerSchema, scheduleSchema } from "../optimizer/optimizer-config.js";
-import { modelChangeSchema } from "./model-base.js";
+import { modelChangeSchema, podChangeSchema } from "./base-changes.js";
 import { modelFileSchema } from "./model-file.js";
 import { extentSchema, podFileSchema } from "./pod-file.js";
 
@@ -415,7 +415,9 @@ export const jobFileSchema = z.strictObject({
     .describe(
       "Name of a file of configs/models, a path, the directory of a Hugging Face checkpoint (its config.json), the model itself, or { base: gemma-2b, layers: 2 }: a change of another",
     ),
-  pod: z.union([z.string().min(1), podFileSchema]).describe("Name of a file of configs/pods, a path, or the pod itself"),
+  pod: z
+    .union([z.string().min(1), podFileSchema, podChangeSchema])
+    .describe("Name of a file of configs/pods, a path, the pod itself, or { base: v5e-256, torus: 8x8 }: a change of another"),
   pods: z.number().int().min(1).max(64).default(1).describe("Number of pods, connected by the data-centre network"),
   slice: extentSchema.optional().describe("Rectangle of chips in each pod; the whole pod by default"),
   mesh: meshSchema.optional().describe("{ data: all chips } by default"),

@@ -29,7 +29,7 @@ import {
 import { modelConfigOf, type ModelFile, modelFileOf, modelFileSchema } from "./model-file.js";
 import { podAxis } from "./axis-names.js";
 import { orderMesh } from "./mesh-order.js";
-import { expandModelBase, isModelChange } from "./model-base.js";
+import { expandBase, isChange } from "./base-changes.js";
 import { applyOverride } from "./override.js";
 import { type PodFile, podFileSchema } from "./pod-file.js";
 import { type StrategyFile, strategyFileSchema } from "./strategy-file.js";
@@ -128,7 +128,7 @@ export function resolveLocatedJob(
     isAbsolute(path) ? path : resolve(source.isOverridden(keys) ? environment.base : base, path);
   const files: NamedFiles = { configsDir: environment.configsDir, source, absolute };
   const { job, model, warnings: modelWarnings } = validateWithModel(files);
-  const pod = named<PodFile>("pod", podFileSchema, job.pod, files);
+  const pod = podOf(job.pod, files);
   const strategy = job.strategy === undefined ? undefined : named<StrategyFile>("strategy", strategyFileSchema, job.strategy, files);
 
   const slice = job.slice ?? pod.torus;
@@ -210,14 +210,15 @@ const usedLogicalAxes = ({ context }: JobFile, { experts }: ModelConfig, { axes 
 function validateWithModel(files: NamedFiles): { readonly job: JobFile } & ReturnType<typeof modelOf> {
   const { source } = files;
   const ofBase: Warning[] = [];
-  expandModelBase(source, (name) => {
+  expandBase(source, "model", (name) => {
     const found = modelOf(name, files);
     ofBase.push(...found.warnings);
     return found.model;
   });
+  expandBase(source, "pod", (name) => podOf(name, files));
   const job = validate(jobFileSchema, source);
   checkRecipe(job, source);
-  if (isModelChange(job.model)) throw new Error("invariant broken: the base of the model is expanded");
+  if (isChange(job.model)) throw new Error("invariant broken: the base of the model is expanded");
   const { model, warnings } = modelOf(job.model, files);
   return { job, model, warnings: [...ofBase, ...warnings] };
 }
@@ -245,8 +246,14 @@ export interface NamedFiles {
   readonly absolute: AbsolutePath;
 }
 
+/** The pod of a job: a value or a named file. `expandBase` has replaced changes. */
+export function podOf(of: JobFile["pod"], files: NamedFiles): PodFile & { readonly name: string } {
+  if (isChange(of)) throw new Error("invariant broken: the base of the pod is expanded");
+  return named<PodFile>("pod", podFileSchema, of, files);
+}
+
 /** A model, pod or strategy: the value in the job, or the file that the job names. */
-export function named<T extends { readonly name?: string | undefined }>(
+function named<T extends { readonly name?: string | undefined }>(
   kind: "model" | "pod" | "strategy",
   schema: z.ZodType<T>,
   of: string | T,

@@ -88,6 +88,26 @@ describe("models as changes of others", () => {
   });
 });
 
+describe("pods as changes of others", () => {
+  const small = ["mesh={ data: 8, model: 8 }", "train.batch=8"];
+
+  it("an override of a key changes the pod that the job names", () => {
+    const changed = resolved("pod.torus=8x8", ...small);
+    deepStrictEqual(changed.pod, { name: "v5e-256 (changed)", torus: "8x8", chip: "v5e", host: "4x2" });
+    deepStrictEqual([changed.slice, changed.chips], ["8x8", 64]);
+    deepStrictEqual(resolved("pod={ base: v5e-256, torus: 8x8 }", ...small).pod, changed.pod);
+    deepStrictEqual(resolved("slice=8x8", ...small).pod.name, "v5e-256");
+  });
+
+  it("a mistake in a change is reported at its location", () => {
+    const error = refusal("pod.torsu=8x8");
+    deepStrictEqual([error.code, error.location], ["LAP_CONFIG_UNKNOWN_KEY", "override pod.torsu=8x8"]);
+    match(error.remedy ?? "", /pod\.torus/);
+    deepStrictEqual(refusal("pod.torus=8by8").location, "override pod.torus=8by8");
+    deepStrictEqual(refusal("pod.base=v5e-255", "pod.torus=8x8").code, "LAP_JOB_POD");
+  });
+});
+
 describe("the order of mesh axes", () => {
   const order = (...overrides: string[]): string =>
     resolved("train.batch=256", ...overrides)

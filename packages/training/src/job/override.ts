@@ -1,7 +1,7 @@
 import { LapidaryError, type Warning } from "@lapidary/std";
 import { parseDocument } from "yaml";
 import type { z } from "zod";
-import { overridesModel } from "./model-base.js";
+import { overridesNamed } from "./base-changes.js";
 import { currentPath, replaceRenamedKeys } from "./renamed-keys.js";
 import { readsAs, takesNull } from "./schema-paths.js";
 import type { ConfigSource } from "./config-source.js";
@@ -20,7 +20,7 @@ export function applyOverride(schema: z.core.$ZodType, source: ConfigSource, tex
   const reads = readsAs(schema, path);
   const value =
     reads === "text" || (reads === "either" && !given.trimStart().startsWith("{") && given !== "null") ? given : yamlValue(given, text);
-  overridesModel(source, path);
+  overridesNamed(source, path);
   source.override(path, value === null && !takesNull(schema, path) ? undefined : value, text);
   return [...warnings, ...replaceRenamedKeys(source)];
 }

@@ -2,10 +2,11 @@ import { basename, dirname, isAbsolute, resolve } from "node:path";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import { chipCount, type MeshAxis, makeMesh, parseTorus } from "@lapidary/topology";
 import { z } from "zod";
+import { expandBase } from "./base-changes.js";
 import { jobFileSchema, pipelineDataSchema } from "./job-schema.js";
-import { type JobEnvironment, type JobText, type JobValue, named, nameOf, sourceOf } from "./load-job.js";
+import { type JobEnvironment, type JobText, type JobValue, nameOf, podOf, sourceOf } from "./load-job.js";
 import { applyOverride } from "./override.js";
-import { type PodFile, podFileSchema } from "./pod-file.js";
+import type { PodFile } from "./pod-file.js";
 import { validate } from "./validate.js";
 import { YamlSource } from "./yaml-source.js";
 
@@ -113,10 +114,12 @@ export function resolveStepJob(
 ): LocatedStepJob {
   const source = sourceOf(given);
   const warnings = overrides.flatMap((override) => applyOverride(stepJobFileSchema, source, override));
-  const file = validate(stepJobFileSchema, source);
   const absolute = (path: string, key: string): string =>
     isAbsolute(path) ? path : resolve(source.isOverridden([key]) ? environment.base : given.base, path);
-  const pod = named<PodFile>("pod", podFileSchema, file.pod, { configsDir: environment.configsDir, source, absolute });
+  const files = { configsDir: environment.configsDir, source, absolute };
+  expandBase(source, "pod", (name) => podOf(name, files));
+  const file = validate(stepJobFileSchema, source);
+  const pod = podOf(file.pod, files);
   const { name = stepName(file.step), mesh: stated, inputs, step, step_hash, data, ...rest } = file;
   const axes = textMesh ?? (stated === undefined ? [] : makeMesh(stated).axes);
   const size = axes.reduce((product, axis) => product * axis.size, 1);
