@@ -106,7 +106,7 @@ class Lifetimes {
     this.#lastRead = this.#findLastReads();
     for (const value of graph.values) if (value.op === "yield") this.#findInPlace(value);
     this.#donatedTo = this.#findDonations();
-    for (const id of schedule.order) this.#overwriteOperand(this.#valueOf(id));
+    this.#overwriteOperands();
     this.#nextStates = new Map(
       [...this.#donatedTo].map(([state, next]) => {
         const { role } = this.#valueOf(state);
@@ -149,13 +149,22 @@ class Lifetimes {
     if (isUpdate && isOfBody && !readLater && !this.#isView(next) && !this.#inCarry.has(next.id)) this.#inCarry.set(next.id, carry.id);
   }
 
-  /** Writes a value into the buffer of an operand, and extends the lifetime of this buffer. States keep their buffers. */
-  #overwriteOperand(value: Value): void {
-    const isNextState = [...this.#donatedTo.values()].includes(value.id);
-    if (this.view.overwrites === undefined || isNextState || this.#isView(value)) return;
+  /** Writes values into the buffers of operands, in the order of the schedule. States keep their buffers. */
+  #overwriteOperands(): void {
+    const { overwrites } = this.view;
+    if (overwrites === undefined) return;
+    const nextStates = new Set(this.#donatedTo.values());
+    for (const id of this.schedule.order) {
+      const value = this.#valueOf(id);
+      if (!nextStates.has(id) && !this.#isView(value)) this.#overwriteOperand(value, overwrites(value));
+    }
+  }
+
+  /** Writes a value into the buffer of the first operand that allows it, and extends the lifetime of this buffer. */
+  #overwriteOperand(value: Value, operands: readonly ValueId[]): void {
     const at = ensure(this.#step.get(value.id), "step");
     const bytes = this.view.bytes(value);
-    for (const operand of this.view.overwrites(value)) {
+    for (const operand of operands) {
       const owner = this.#valueOf(this.#storage(operand));
       if (owner.op === "parameter" || this.#lastRead[owner.id] !== at || this.view.bytes(owner) !== bytes) continue;
       this.#overwritten.set(value.id, owner.id);
