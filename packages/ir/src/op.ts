@@ -72,6 +72,21 @@ export interface OpTraits {
   readonly preserves: readonly Preserved[];
 }
 
+/** The traits of an op that copies elements to other positions in a loop, and computes nothing. */
+export const movementTraits = {
+  placed: false,
+  producer: false,
+  movesData: true,
+  transcendental: false,
+  vectorWork: "result",
+  kernel: "loop",
+  rounds: false,
+  foldable: true,
+  communicates: false,
+  fusible: "none",
+  preserves: [],
+} as const satisfies OpTraits;
+
 /**
  * The definition of one op. The only other places that name the op are the kernels of the worker and, for ops that are not
  * elementwise, the export printers. Every field is required: TypeScript lists the fields that a new op lacks.

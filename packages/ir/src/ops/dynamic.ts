@@ -1,22 +1,8 @@
 import type { Value } from "../graph.js";
-import { type Factor, type FactorMap, type OpDef, type OpFactors, type OpTraits, defineOp, linearInFirst, sameAttrs } from "../op.js";
+import { type Factor, type FactorMap, type OpDef, type OpFactors, defineOp, linearInFirst, movementTraits, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { type Tensor, forEachIndex, tensor } from "../tensor.js";
 import { type TensorType, stridesOf, tensorType } from "../types.js";
-
-const traits = {
-  placed: false,
-  producer: false,
-  movesData: true,
-  transcendental: false,
-  vectorWork: "result",
-  kernel: "loop",
-  rounds: false,
-  foldable: true,
-  communicates: false,
-  fusible: "none",
-  preserves: [],
-} as const satisfies OpTraits;
 
 const isIndex = (start: TensorType | undefined): boolean => start?.dtype === "i32" && start.dims.length === 0;
 
@@ -35,7 +21,7 @@ function factorsBut(dimension: number, arrays: readonly TensorType[], output: Te
 }
 
 const dynamicSlice = defineOp({
-  ...traits,
+  ...movementTraits,
   name: "dynamic_slice",
   arity: 2,
   type: (inputs, { dimension, size }) => {
@@ -68,7 +54,7 @@ const dynamicSlice = defineOp({
 });
 
 const dynamicUpdateSlice = defineOp({
-  ...traits,
+  ...movementTraits,
   name: "dynamic_update_slice",
   arity: 3,
   type: (inputs, { dimension }) => {

@@ -1,5 +1,5 @@
 import { ensure } from "@lapidary/std";
-import { type Factor, type OpDef, defineOp, linearInFirst, sameAttrs } from "../op.js";
+import { type Factor, type OpDef, defineOp, linearInFirst, movementTraits, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { forEachIndex, tensor } from "../tensor.js";
 import { sizeOf, stridesOf, tensorType } from "../types.js";
@@ -16,17 +16,8 @@ export const pickedDim = (d: number, from: number): number => (d < from ? d : d 
 const pick = defineOp({
   name: "pick",
   arity: 1,
+  ...movementTraits,
   placed: true,
-  producer: false,
-  movesData: true,
-  transcendental: false,
-  vectorWork: "result",
-  kernel: "loop",
-  rounds: false,
-  foldable: true,
-  communicates: false,
-  fusible: "none",
-  preserves: [],
   type: (inputs, { from, by, table }) => {
     const [x] = inputs;
     const isDim = (d: number): boolean => d >= 0 && d < (x?.dims.length ?? 0);

@@ -1,5 +1,15 @@
 import type { Value } from "../graph.js";
-import { type Factor, type FactorMap, type OpDef, type OpFactors, afterLeading, defineOp, linearInFirst, sameAttrs } from "../op.js";
+import {
+  type Factor,
+  type FactorMap,
+  type OpDef,
+  type OpFactors,
+  afterLeading,
+  defineOp,
+  linearInFirst,
+  movementTraits,
+  sameAttrs,
+} from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { type Tensor, forEachIndex, tensor } from "../tensor.js";
 import { sameDims, sizeOf, stridesOf, tensorType } from "../types.js";
@@ -221,17 +231,8 @@ function wholeDimFactors(input: readonly number[], output: readonly number[], wh
 const slice = defineOp({
   name: "slice",
   arity: 1,
-  placed: false,
-  producer: false,
-  movesData: true,
-  transcendental: false,
-  vectorWork: "result",
-  kernel: "loop",
-  rounds: false,
-  foldable: true,
-  communicates: false,
+  ...movementTraits,
   fusible: "slice",
-  preserves: [],
   type: (inputs, { start, limit }) => {
     const [x] = inputs;
     if (
@@ -272,17 +273,7 @@ const slice = defineOp({
 const pad = defineOp({
   name: "pad",
   arity: 1,
-  placed: false,
-  producer: false,
-  movesData: true,
-  transcendental: false,
-  vectorWork: "result",
-  kernel: "loop",
-  rounds: false,
-  foldable: true,
-  communicates: false,
-  fusible: "none",
-  preserves: [],
+  ...movementTraits,
   type: (inputs, { low, high }) => {
     const [x] = inputs;
     if (x === undefined || low.length !== x.dims.length || high.length !== x.dims.length || [...low, ...high].some((p) => p < 0))
@@ -317,17 +308,8 @@ const pad = defineOp({
 const concatenate = defineOp({
   name: "concatenate",
   arity: null,
-  placed: false,
-  producer: false,
-  movesData: true,
-  transcendental: false,
-  vectorWork: "result",
-  kernel: "loop",
-  rounds: false,
-  foldable: true,
-  communicates: false,
+  ...movementTraits,
   fusible: "concatenate",
-  preserves: [],
   type: (inputs, { dimension }) => {
     const [first] = inputs;
     if (

@@ -1,5 +1,5 @@
 import { ensure } from "@lapidary/std";
-import { type OpDef, defineOp, elementwiseFactors, linearInFirst, sameAttrs } from "../op.js";
+import { type OpDef, defineOp, elementwiseFactors, linearInFirst, movementTraits, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { tensor } from "../tensor.js";
 import { sizeOf, tensorType } from "../types.js";
@@ -39,17 +39,7 @@ export function shiftPieces(parts: number, rows: number, part: number, { by, wra
 const shift = defineOp({
   name: "shift",
   arity: 1,
-  placed: false,
-  producer: false,
-  movesData: true,
-  transcendental: false,
-  vectorWork: "result",
-  kernel: "loop",
-  rounds: false,
-  foldable: true,
-  communicates: false,
-  fusible: "none",
-  preserves: [],
+  ...movementTraits,
   type: (inputs, { dimension, by }) => {
     const [x] = inputs;
     if (x === undefined || dimension < 0 || dimension >= x.dims.length || !Number.isInteger(by))
