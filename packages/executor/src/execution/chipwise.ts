@@ -2,7 +2,6 @@ import {
   type Dtype,
   type Graph,
   type Sharding,
-  type ShiftPiece,
   type TensorType,
   type Value,
   type ValueId,
@@ -32,6 +31,7 @@ import type { Device } from "../device/device.js";
 import type { Bound } from "../device/native-ops.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 import { type KernelContext, type KernelName, type Numerics, blockPlacement, bindKernel, wholePlacement } from "../kernels/index.js";
+import { bindShiftPieces } from "../kernels/shift.js";
 import { type Executable, type Executor, type Held, disposeHeld, kernelError } from "./executor.js";
 
 /**
@@ -205,7 +205,9 @@ class ChipwiseProgram implements Executable {
         return this.#perGroup(value.attrs.axes, (members) => {
           const { attrs } = value;
           const rows = input.dims[attrs.dimension] ?? 1;
-          const parts = members.map((_, member) => this.#shifted(input, attrs, shiftPieces(members.length, rows, member, attrs)));
+          const parts = members.map((_, member) =>
+            bindShiftPieces(this.device, input.dims, attrs.dimension, shiftPieces(members.length, rows, member, attrs)),
+          );
           return (operands) => parts.map((part) => part(operands));
         });
       case "shard_slice": {
@@ -288,21 +290,6 @@ class ChipwiseProgram implements Executable {
         output,
       ) as KernelContext<"concatenate">,
     );
-  }
-
-  /** The rows of one member after a shift, from the arrays of all members. */
-  #shifted(type: TensorType, { dimension }: { readonly dimension: number }, pieces: readonly ShiftPiece[]): Bound {
-    const { tf } = this.device;
-    const sizeOf = (rows: number): number[] => type.dims.map((size, d) => (d === dimension ? rows : size));
-    return (operands) =>
-      tf.tidy(() => {
-        const taken = pieces.map(({ part, start, limit }): DeviceTensor => {
-          const x = ensure(operands[part ?? 0], "operand");
-          const begin = type.dims.map((_, d) => (d === dimension ? start : 0));
-          return part === undefined ? tf.zeros(sizeOf(limit - start), x.dtype) : tf.slice(x, begin, sizeOf(limit - start));
-        });
-        return taken.length === 1 ? ensure(taken[0], "piece").clone() : tf.concat(taken, dimension);
-      });
   }
 
   /** Sum, maximum or minimum over the members, in their order. */

@@ -1,24 +1,28 @@
-import { pickedDim, shiftPieces } from "@lapidary/ir";
+import { pickedDim, type ShiftPiece, shiftPieces } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
+import type { Device } from "../device/device.js";
+import type { Bound } from "../device/native-ops.js";
 import type { DeviceTensor } from "../device/tfjs.js";
 import { type Kernel, type KernelTable, operand } from "./kernel.js";
 
+/** The pieces of a shifted dim, one after the other: rows of the operand that a piece names, or zeros. */
+export function bindShiftPieces({ tf }: Device, dims: readonly number[], dimension: number, pieces: readonly ShiftPiece[]): Bound {
+  const sizeOf = (rows: number): number[] => dims.map((size, d) => (d === dimension ? rows : size));
+  return (inputs) =>
+    tf.tidy(() => {
+      const taken = pieces.map(({ part, start, limit }): DeviceTensor => {
+        const x = operand(inputs, part ?? 0);
+        const begin = dims.map((_, d) => (d === dimension ? start : 0));
+        return part === undefined ? tf.zeros(sizeOf(limit - start), x.dtype) : tf.slice(x, begin, sizeOf(limit - start));
+      });
+      return taken.length === 1 ? ensure(taken[0], "piece").clone() : tf.concat(taken, dimension);
+    });
+}
+
 /** The rows that stay inside, and zeros or the rows of the other end before or after them. */
 const shift: Kernel<"shift"> = {
-  tfjs: ({ device: { tf }, attrs, output: { dims } }) => {
-    const { dimension } = attrs;
-    const pieces = shiftPieces(1, dims[dimension] ?? 1, 0, attrs);
-    const sizeOf = (rows: number): number[] => dims.map((size, d) => (d === dimension ? rows : size));
-    return (inputs) =>
-      tf.tidy(() => {
-        const x = operand(inputs, 0);
-        const parts = pieces.map(({ part, start, limit }): DeviceTensor => {
-          const begin = dims.map((_, d) => (d === dimension ? start : 0));
-          return part === undefined ? tf.zeros(sizeOf(limit - start), x.dtype) : tf.slice(x, begin, sizeOf(limit - start));
-        });
-        return parts.length === 1 ? ensure(parts[0], "part").clone() : tf.concat(parts, dimension);
-      });
-  },
+  tfjs: ({ device, attrs, output: { dims } }) =>
+    bindShiftPieces(device, dims, attrs.dimension, shiftPieces(1, dims[attrs.dimension] ?? 1, 0, attrs)),
 };
 
 /**
