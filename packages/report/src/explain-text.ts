@@ -9,10 +9,7 @@ import { lossChunksText } from "./plan-text.js";
 export function collectivesText(job: ResolvedJob, explained: ExplainedProgram, paint: Paint): string {
   const { lossChunks, collectives, conflicts, exampleName, program, programs, contextStrategies } = explained;
   const total = collectives.reduce((sum, c) => sum + c.bytes_per_chip, 0);
-  const lines = collectives.flatMap(({ op, axis, count, iterations, bytes_per_chip, share, phase, value, why }) => [
-    `${paint.bold(`${paint.yellow(op)} over ${paint.cyan(axis)}`)}  ${value}  ${paint.dim(`${count} × in the ${phase} pass${iterations === undefined ? "" : ` (${count / iterations} × in each of ${iterations} iterations)`}, ${formatBytes(bytes_per_chip)} a chip, ${(100 * share).toFixed(1)} %`)}`,
-    `    ${why}`,
-  ]);
+  const lines = collectives.flatMap((each) => collectiveLines(each, paint));
   return [
     `${job.name}: ${counted(job.chips, "chip")}, mesh ${job.mesh.map((axis) => `${axis.name}=${axis.size}`).join(",")}, ZeRO stage ${job.zero}. Each chip sends ${formatBytes(total)} in a run of ${program}:`,
     ...(lossChunks === 1 ? [] : [lossChunksText(lossChunks)]),
@@ -25,6 +22,19 @@ export function collectivesText(job: ResolvedJob, explained: ExplainedProgram, p
     ),
     paint.dim(`--program explains another program of the job: ${programs.filter((name) => name !== program).join(", ")}`),
   ].join("\n");
+}
+
+/** A collective with its cause and, for a step that JAX exported, the line of the user's program. */
+export function collectiveLines(
+  { op, axis, count, iterations, bytes_per_chip, share, phase, value, why, source }: ExplainedProgram["collectives"][number],
+  paint: Paint,
+): string[] {
+  const perIteration = iterations === undefined ? "" : ` (${count / iterations} × in each of ${iterations} iterations)`;
+  const cost = `${count} × in the ${phase} pass${perIteration}, ${formatBytes(bytes_per_chip)} a chip, ${(100 * share).toFixed(1)} %`;
+  return [
+    `${paint.bold(`${paint.yellow(op)} over ${paint.cyan(axis)}`)}  ${value}  ${paint.dim(cost)}`,
+    `    ${why}${source === undefined ? "" : `  (${source})`}`,
+  ];
 }
 
 const contextText = (

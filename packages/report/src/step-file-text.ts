@@ -1,6 +1,7 @@
 import { gigabytes, type PlanReport, percent, seconds } from "@lapidary/offline/plan";
 import type { ExplainedStepFile, StepFile } from "@lapidary/offline/step-file";
 import { counted, formatBytes } from "@lapidary/std";
+import { collectiveLines } from "./explain-text.js";
 import type { Paint } from "./paint.js";
 import { reportTables } from "./plan-text.js";
 
@@ -11,10 +12,7 @@ export function explainedStepText(
   paint: Paint,
 ): string {
   const total = collectives.reduce((sum, each) => sum + each.bytes_per_chip, 0);
-  const lines = collectives.flatMap(({ op, axis, count, bytes_per_chip, share, phase, value, why, source }) => [
-    `${paint.bold(`${paint.yellow(op)} over ${paint.cyan(axis)}`)}  ${value}  ${paint.dim(`${count} × in the ${phase} pass, ${formatBytes(bytes_per_chip)} a chip, ${(100 * share).toFixed(1)} %`)}`,
-    `    ${why}${source === undefined ? "" : `  (${source})`}`,
-  ]);
+  const lines = collectives.flatMap((each) => collectiveLines(each, paint));
   const hasLines = step.graph.values.some(({ scope }) => scope.line !== undefined);
   return [
     `${name}: ${counted(chips, "chip")}, mesh ${meshText}, ${counted(step.graph.values.length, "value")}. Each chip sends ${formatBytes(total)} in a step:`,
