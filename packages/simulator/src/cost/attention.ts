@@ -1,6 +1,6 @@
 import { ensure } from "@lapidary/std";
 import { type Graph, type Phase, type Value, type ValueId, elementwiseNames, sameDims } from "@lapidary/ir";
-import { visibleBlocks } from "./mask-share.js";
+import { MaskShares } from "./mask-share.js";
 
 /**
  * How a chip computes attention. `flash`: one kernel for each pass, whose scores stay in the chip's vector memory. `plain`: matmuls and
@@ -37,6 +37,7 @@ export interface AttentionKernel {
 
 export function attentionKernels(graph: Graph, users: readonly (readonly ValueId[])[]): AttentionKernel[] {
   const outputs = new Set(graph.outputs.map((o) => o.value));
+  const shares = new MaskShares(graph);
   const taken = new Set<ValueId>();
   const kernels: AttentionKernel[] = [];
   for (const value of graph.values) {
@@ -44,7 +45,7 @@ export function attentionKernels(graph: Graph, users: readonly (readonly ValueId
     const scores = scoresAround(graph, users, value, outputs);
     if (scores === undefined) continue;
     for (const id of scores) taken.add(id);
-    kernels.push(...kernelsOf(graph, users, scores));
+    kernels.push(...kernelsOf(graph, users, scores, visibleShare(graph, shares, scores)));
   }
   return kernels;
 }
@@ -87,7 +88,7 @@ function scoresAround(
   return matmuls > 0 ? [...found].sort((a, b) => a - b) : undefined;
 }
 
-function kernelsOf(graph: Graph, users: readonly (readonly ValueId[])[], scores: readonly ValueId[]): AttentionKernel[] {
+function kernelsOf(graph: Graph, users: readonly (readonly ValueId[])[], scores: readonly ValueId[], visible: number): AttentionKernel[] {
   const isScore = new Set(scores);
   const byPhase = new Map<Phase, ValueId[]>();
   const results = new Set(scores.flatMap((id) => users[id] ?? []).filter((id) => !isScore.has(id)));
@@ -95,7 +96,6 @@ function kernelsOf(graph: Graph, users: readonly (readonly ValueId[])[], scores:
     const { phase } = valueAt(graph, id).scope;
     byPhase.set(phase, [...(byPhase.get(phase) ?? []), id]);
   }
-  const visible = visibleShare(graph, scores);
   return [...byPhase].map(([phase, members]) => {
     const own = new Set(members);
     const recomputed = new Set<ValueId>();
@@ -123,13 +123,13 @@ function kernelsOf(graph: Graph, users: readonly (readonly ValueId[])[], scores:
 }
 
 /** 1 if no causal mask is recognised. */
-function visibleShare(graph: Graph, scores: readonly ValueId[]): number {
+function visibleShare(graph: Graph, shares: MaskShares, scores: readonly ValueId[]): number {
   const keys = valueAt(graph, ensure(scores[0], "scores")).type.dims.at(-1) ?? 1;
   for (const id of scores) {
     const { op, inputs } = valueAt(graph, id);
     if (op === "dot_general") continue;
     for (const input of inputs) {
-      const visible = visibleBlocks(graph, input, keys);
+      const visible = shares.visible(input, keys);
       if (visible !== undefined) return visible;
     }
   }

@@ -8,24 +8,37 @@ const block = 512;
 /**
  * The share of the score blocks that a causal mask does not hide, on the chip where it is largest: all chips wait for that one. A chip with
  * the last c of S positions has more work than the others, unless the positions are in balanced order.
- *
- * @param of a value that may depend on a mask
- * @param keys S, the keys of each query
- * @returns undefined if the value does not depend on a causal mask
  */
-export function visibleBlocks(graph: Graph, of: ValueId, keys: number): number | undefined {
-  const compare = maskOf(graph, of);
-  if (compare === undefined) return undefined;
-  const [a, b] = compare.inputs;
-  const [first, second] = [a, b].map((id) => iotaOf(graph, id));
-  if (first?.op === "iota" && second?.op === "iota") {
-    if (first.attrs.dimension === second.attrs.dimension) return undefined;
-    const sizes = [first, second].map(({ attrs }) => compare.type.dims[attrs.dimension] ?? keys);
-    // Of n × n blocks, (n + 1) / 2n are on or below the diagonal; of the last m rows of blocks, more.
-    const [m, n] = [blocksOf(Math.min(...sizes)), blocksOf(keys)];
-    return 1 - (m - 1) / (2 * n);
+export class MaskShares {
+  readonly #graph: Graph;
+  /** By comparison of two arrays of positions, which the kernels of all layers read. */
+  readonly #ofOrders = new Map<ValueId, number | undefined>();
+
+  constructor(graph: Graph) {
+    this.#graph = graph;
   }
-  return shareOfOrder(graph, compare);
+
+  /**
+   * @param of a value that may depend on a mask
+   * @param keys S, the keys of each query
+   * @returns undefined if the value does not depend on a causal mask
+   */
+  visible(of: ValueId, keys: number): number | undefined {
+    const graph = this.#graph;
+    const compare = maskOf(graph, of);
+    if (compare === undefined) return undefined;
+    const [a, b] = compare.inputs;
+    const [first, second] = [a, b].map((id) => iotaOf(graph, id));
+    if (first?.op === "iota" && second?.op === "iota") {
+      if (first.attrs.dimension === second.attrs.dimension) return undefined;
+      const sizes = [first, second].map(({ attrs }) => compare.type.dims[attrs.dimension] ?? keys);
+      // Of n × n blocks, (n + 1) / 2n are on or below the diagonal; of the last m rows of blocks, more.
+      const [m, n] = [blocksOf(Math.min(...sizes)), blocksOf(keys)];
+      return 1 - (m - 1) / (2 * n);
+    }
+    if (!this.#ofOrders.has(compare.id)) this.#ofOrders.set(compare.id, shareOfOrder(graph, compare));
+    return this.#ofOrders.get(compare.id);
+  }
 }
 
 const blocksOf = (positions: number): number => Math.max(1, Math.ceil(positions / block));
@@ -52,16 +65,16 @@ function shareOfOrder(graph: Graph, compare: Extract<Value, { op: "compare" }>):
   const { mesh } = graph;
   const [keys, queries] = compare.inputs.map((id) => orderOf(graph, id));
   if (mesh === undefined || keys === undefined || queries === undefined) return undefined;
-  const shares = new Map<number, number>();
-  const atoms = ensure(queries.sharding, "sharding").dims[0] ?? [];
+  const earliestOn = extremesByChip(graph, mesh, keys, Math.min);
+  const latestOn = extremesByChip(graph, mesh, queries, Math.max);
+  let largest = 0;
   for (let chip = 0; chip < meshSize(mesh); chip++) {
-    const part = shardIndex(mesh, chip, atoms);
-    if (shares.has(part)) continue;
-    const [ofKeys, ofQueries] = [keys, queries].map((value) => evaluateOn(graph, value.id, chip, mesh));
-    if (ofKeys === undefined || ofQueries === undefined) return undefined;
-    shares.set(part, visibleShare(ofQueries.data, ofKeys.data));
+    const [earliest, latest] = [earliestOn(chip), latestOn(chip)];
+    if (earliest === undefined || latest === undefined) return undefined;
+    const visible = latest.reduce((sum, query) => sum + earliest.filter((key) => key <= query).length, 0);
+    largest = Math.max(largest, visible / (latest.length * earliest.length));
   }
-  return Math.max(...shares.values());
+  return largest;
 }
 
 /** The positions [n] that a value repeats along its other dims. */
@@ -72,13 +85,27 @@ function orderOf(graph: Graph, id: ValueId): Value | undefined {
   return order.type.dims.length === 1 ? order : undefined;
 }
 
-/** The share of pairs of blocks in which a query sees a key. */
-function visibleShare(queries: ArrayLike<number>, keys: ArrayLike<number>): number {
-  const extremes = (positions: ArrayLike<number>, of: (...values: number[]) => number): number[] =>
-    Array.from({ length: blocksOf(positions.length) }, (_, i) => of(...Array.from(positions).slice(i * block, (i + 1) * block)));
-  const [latest, earliest] = [extremes(queries, Math.max), extremes(keys, Math.min)];
-  const visible = latest.reduce((sum, query) => sum + earliest.filter((key) => key <= query).length, 0);
-  return visible / (latest.length * earliest.length);
+/**
+ * The earliest or the latest position of each block of an order, on a chip. Chips with the same part share the result, which is undefined if the order
+ * depends on an input.
+ */
+function extremesByChip(
+  graph: Graph,
+  mesh: Mesh,
+  order: Value,
+  of: (...positions: number[]) => number,
+): (chip: number) => readonly number[] | undefined {
+  const atoms = ensure(order.sharding, "sharding").dims[0] ?? [];
+  const known = new Map<number, readonly number[] | undefined>();
+  return (chip) => {
+    const part = shardIndex(mesh, chip, atoms);
+    if (!known.has(part)) {
+      const positions = evaluateOn(graph, order.id, chip, mesh)?.data;
+      const blocks = positions === undefined ? [] : Array.from({ length: blocksOf(positions.length) }, (_, i) => i * block);
+      known.set(part, positions === undefined ? undefined : blocks.map((start) => of(...positions.slice(start, start + block))));
+    }
+    return known.get(part);
+  };
 }
 
 /** A value that depends on no input, on one chip; undefined if it depends on one. */
