@@ -20,6 +20,7 @@ export {
   isTied,
   type LayerType,
   layerTypeOf,
+  layerKindOf,
   layerPeriodOf,
   layerTypesOf,
   type ModelConfig,

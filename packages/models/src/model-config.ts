@@ -154,9 +154,13 @@ export const expertLayersOf = (config: ModelConfig): number =>
 export const layerTypesOf = (config: ModelConfig): LayerType[] =>
   Array.from({ length: config.layers }, (_, layer) => layerTypeOf(config, layer));
 
+/** What distinguishes a layer from others of a model: its attention, and whether it has experts. */
+export const layerKindOf = (config: ModelConfig, layer: number): string =>
+  `${layerTypeOf(config, layer)} ${expertsOf(config, layer) === undefined ? "dense" : "experts"}`;
+
 /** The smallest number of layers after which the kinds of layers repeat: windows, and experts. All layers if they do not repeat. */
 export function layerPeriodOf(config: ModelConfig): number {
-  const kinds = layerTypesOf(config).map((type, layer) => `${type} ${expertsOf(config, layer) !== undefined}`);
+  const kinds = Array.from({ length: config.layers }, (_, layer) => layerKindOf(config, layer));
   const period = kinds.findIndex((_, n) => n > 0 && kinds.every((kind, layer) => kind === kinds[layer % n]));
   return period < 0 ? config.layers : period;
 }

@@ -1,4 +1,4 @@
-import { expertsOf, layerTypeOf, type ModelConfig } from "@lapidary/models";
+import { layerKindOf, type ModelConfig } from "@lapidary/models";
 import { LapidaryError, counted } from "@lapidary/std";
 import { stagesOf } from "./axis-sizes.js";
 import type { ConfigSource } from "./config-source.js";
@@ -60,16 +60,12 @@ export function checkPipeline(job: ResolvedJob, source: ConfigSource): void {
     );
 }
 
-/** What distinguishes a layer: its attention, and whether it has experts. */
-const kindOf = (config: ModelConfig, layer: number): string =>
-  `${layerTypeOf(config, layer)} ${expertsOf(config, layer) === undefined ? "dense" : "experts"}`;
-
 /** Two layers that have the same place in their stages, and are of different kinds. */
 function unequalLayers(config: ModelConfig, stages: number): [number, number] | [] {
   const perStage = config.layers / stages;
   for (let layer = perStage; layer < config.layers; layer++) {
     const first = layer % perStage;
-    if (kindOf(config, layer) !== kindOf(config, first)) return [layer, first];
+    if (layerKindOf(config, layer) !== layerKindOf(config, first)) return [layer, first];
   }
   return [];
 }
