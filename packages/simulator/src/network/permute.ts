@@ -53,23 +53,26 @@ function torusStages(placement: Placement, messages: readonly Message[]): Stage[
       load.set(link, (load.get(link) ?? 0) + bytes);
     }
   }
-  const sent = new Map<number, number>();
-  for (const { from, bytes } of messages) sent.set(from, (sent.get(from) ?? 0) + bytes);
   return [
     {
       resources: [...dims].sort().map((dim): Resource => `ici${dim}`),
-      bytes: Math.max(...sent.values()),
+      bytes: mostSent(messages),
       seconds: Math.max(...load.values()) / linkRate(chip),
       latency: hops * chip.ici.hop_s,
     },
   ];
 }
 
-function podStages({ chip }: Placement, messages: readonly Message[]): Stage[] {
-  if (messages.length === 0) return [];
+/** The bytes of the chip that sends the most. */
+function mostSent(messages: readonly Message[]): number {
   const sent = new Map<number, number>();
   for (const { from, bytes } of messages) sent.set(from, (sent.get(from) ?? 0) + bytes);
-  const bytes = Math.max(...sent.values());
+  return Math.max(...sent.values());
+}
+
+function podStages({ chip }: Placement, messages: readonly Message[]): Stage[] {
+  if (messages.length === 0) return [];
+  const bytes = mostSent(messages);
   return [
     {
       resources: ["dcn"],
