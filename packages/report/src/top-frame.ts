@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import type { JobSummary, Status } from "@lapidary/api";
 import type { RunAdvice } from "@lapidary/api/run-advice";
 import { formatCount, formatDuration } from "@lapidary/std";
@@ -105,8 +106,7 @@ function jobLines(
 export const adviceLines = (advice: readonly RunAdvice[], paint: Paint): string[] =>
   advice.flatMap(({ problem, remedy, command }) => [`${paint.yellow("▲")} ${problem}`, `  ${remedy}:`, `  ${paint.bold(command)}`]);
 
-const marks = /\u001b\[\d+m/g;
-const plainLength = (text: string): number => [...text.replaceAll(marks, "")].length;
+const plainLength = (text: string): number => [...stripVTControlCharacters(text)].length;
 
 /** Cuts a line to a number of columns. Colour marks take no column. */
 function cut(text: string, columns: number): string {

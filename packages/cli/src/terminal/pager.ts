@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { stripVTControlCharacters } from "node:util";
 import type { Context } from "../context.js";
 
 /**
@@ -49,7 +50,7 @@ export function page(text: string, command: string, env: NodeJS.ProcessEnv): Pro
 
 /** The rows of a terminal that a text takes. Codes of colours take none. */
 export function rowsOf(text: string, columns: number): number {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: an escape begins a code of a colour
-  const plain = text.replace(/\x1b\[\d+m/g, "");
-  return plain.split("\n").reduce((rows, line) => rows + Math.max(1, Math.ceil(line.length / columns)), 0);
+  return stripVTControlCharacters(text)
+    .split("\n")
+    .reduce((rows, line) => rows + Math.max(1, Math.ceil(line.length / columns)), 0);
 }
