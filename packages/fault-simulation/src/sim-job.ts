@@ -3,6 +3,7 @@ import { type Disk, type Fence, RunFence } from "@lapidary/checkpoint";
 import type { WorkerGroup } from "@lapidary/cluster";
 import type { WorkerManager } from "@lapidary/coordinator/worker-manager";
 import type { Runtime } from "@lapidary/fabric";
+import { decodeSafetensors } from "@lapidary/interop";
 import { type ArrayData, epochOf } from "@lapidary/protocol";
 import { assert, ensure, LapidaryError, noFailpoints } from "@lapidary/std";
 import {
@@ -107,8 +108,8 @@ class SimAttempt implements TrainingAttempt {
     this.state = {
       initialize: () => programs.initialize(),
       load: async ({ path }) => {
-        for (const [name, array] of readState(ensure(await record.disk.read(`${path}/${stateFile}`), "state")))
-          await programs.putState(name, array);
+        const stored = ensure(await record.disk.read(`${path}/${stateFile}`), "state");
+        for (const [name, array] of decodeSafetensors(stored, path)) await programs.putState(name, array);
       },
       restoreReplicas: (latest) => programs.restoreReplicas(latest),
       replicate: (step, committed) => programs.replicate(step, committed),
@@ -210,30 +211,4 @@ function eventsOf({ job: { journal }, onEvent, diesUnreported }: ExecutionOption
     sync: () => journal.sync(),
     batchName: (batch) => `batch ${batch}`,
   };
-}
-
-/** The arrays of a safetensors file. */
-export function readState(bytes: Uint8Array): Map<string, ArrayData> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const headerBytes = Number(view.getBigUint64(0, true));
-  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + headerBytes))) as Record<
-    string,
-    { readonly shape: number[]; readonly data_offsets: readonly [number, number] }
-  >;
-  return new Map(
-    Object.entries(header)
-      .filter(([name]) => name !== "__metadata__")
-      .map(
-        ([
-          name,
-          {
-            shape,
-            data_offsets: [begin, end],
-          },
-        ]): [string, ArrayData] => {
-          const data = new Float32Array(bytes.slice(8 + headerBytes + begin, 8 + headerBytes + end).buffer);
-          return [name, { dtype: "f32", dims: shape, data }];
-        },
-      ),
-  );
 }

@@ -1,12 +1,13 @@
 import { CheckpointStore, readStepLog, type VerifiedCheckpoint } from "@lapidary/checkpoint";
 import type { RunEvent } from "@lapidary/api/run-events";
 import { assert, ensure, LapidaryError, type Random, seededRandom } from "@lapidary/std";
+import { decodeSafetensors } from "@lapidary/interop";
 import type { TrainResult } from "@lapidary/trainer";
 import { Coverage } from "./coverage.js";
 import { faultKinds, type FaultKind } from "./fault-kinds.js";
 import { SimCoordinator } from "./sim-coordinator.js";
 import { SimDisk } from "./sim-disk.js";
-import { heldoutBatches, readState, type SimJob, stateFile } from "./sim-job.js";
+import { heldoutBatches, type SimJob, stateFile } from "./sim-job.js";
 import { SimJournal } from "./sim-journal.js";
 import { SimMachine, type SimWorkerProcess } from "./sim-machine.js";
 import { SimNetwork } from "./sim-network.js";
@@ -441,7 +442,7 @@ class World {
     }
     const result = ensure(this.#done.get(job), "result");
     const stored = await this.#immediately(disk.read(`${result.checkpoint.path}/${stateFile}`));
-    const state = readState(ensure(stored, "last checkpoint"));
+    const state = decodeSafetensors(ensure(stored, "last checkpoint"), stateFile);
     assert(
       [...ensure(state.get("w"), "w").data].join() === [...w].join(),
       `the last checkpoint of ${id} has the state of the fault-free run`,
