@@ -1,9 +1,10 @@
-import { type CollectiveName, tensorType } from "@lapidary/ir";
+import { type CollectiveName, shiftOffsets, tensorType } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { parseAtoms, replicaGroups } from "@lapidary/topology";
 import { combiner } from "./contraction.js";
 import { intList, signature } from "./mlir.js";
 import type { OpPrinters, PrintContext } from "./op-printer.js";
+import { joined, type Piece, rowsOf } from "./pieces.js";
 
 /**
  * Collectives of a per-chip program. Device numbers are the chip numbers of the mesh. A group consists of the chips that differ only
@@ -43,23 +44,9 @@ export const collectivePrinters: OpPrinters<CollectiveName> = {
     const { type } = ensure(inputs[0], "operand");
     const rows = type.dims[dimension] ?? 1;
     const groups = replicaGroups(writer.mesh, parseAtoms(writer.mesh, attrs.axes));
-    const first = Math.floor(-by / rows);
-    const from = -by - first * rows;
-    const pieces = [
-      { offset: first, start: from, limit: rows },
-      { offset: first + 1, start: 0, limit: from },
-    ].filter(({ start, limit }) => limit > start);
-    const taken = pieces.map(({ offset, start, limit }) => {
-      const pieceType = tensorType(
-        type.dtype,
-        type.dims.map((n, d) => (d === dimension ? limit - start : n)),
-      );
-      const range = type.dims.map((n, d) => (d === dimension ? `${start}:${limit}` : `0:${n}`)).join(", ");
-      const name =
-        limit - start === rows
-          ? ensure(names[0], "operand")
-          : writer.temporary(`stablehlo.slice ${names[0]} [${range}] : ${signature([type], pieceType)}`);
-      if (wrap ? offset % size === 0 : offset === 0) return { name, type: pieceType };
+    const taken = shiftOffsets(rows, by).map(({ offset, start, limit }): Piece => {
+      const piece = rowsOf(writer, ensure(names[0], "operand"), type, { dimension, start, limit });
+      if (wrap ? offset % size === 0 : offset === 0) return piece;
       const pairs = groups.flatMap((group) =>
         group.flatMap((target, i) => {
           const source = group[wrap ? (((i + offset) % size) + size) % size : i + offset];
@@ -67,14 +54,10 @@ export const collectivePrinters: OpPrinters<CollectiveName> = {
         }),
       );
       const attributes = `channel_handle = ${writer.channel()}, source_target_pairs = ${writer.pairs(pairs)}`;
-      const text = `"stablehlo.collective_permute"(${name}) <{${attributes}}> : ${signature([pieceType], pieceType)}`;
-      return { name: writer.temporary(text), type: pieceType };
+      const text = `"stablehlo.collective_permute"(${piece.name}) <{${attributes}}> : ${signature([piece.type], piece.type)}`;
+      return { name: writer.temporary(text), type: piece.type };
     });
-    if (taken.length === 1) return { sameAs: ensure(taken[0], "piece").name };
-    return `stablehlo.concatenate ${taken.map(({ name }) => name).join(", ")}, dim = ${dimension} : ${signature(
-      taken.map((piece) => piece.type),
-      value.type,
-    )}`;
+    return joined(taken, dimension, value.type);
   },
   shard_slice: ({ writer, names, inputs, value, attrs }) => {
     const { dims } = value.type;

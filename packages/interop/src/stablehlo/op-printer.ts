@@ -16,7 +16,7 @@ export interface PrintContext<N extends OpName> {
 export type OpPrinter<N extends OpName> = (context: PrintContext<N>) => Printed;
 
 /** The text of an operation, or the SSA name of an existing equal value. */
-type Printed = string | { readonly sameAs: string };
+export type Printed = string | { readonly sameAs: string };
 
 /** A printer for every op: a missing one is a compile error. */
 export type OpPrinters<N extends OpName = OpName> = { readonly [K in N]: OpPrinter<K> };

@@ -2,28 +2,19 @@ import { shiftPieces, tensorType } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import { intList, mlirType, signature } from "./mlir.js";
 import type { OpPrinters } from "./op-printer.js";
+import { joined, type Piece, rowsOf, withRows } from "./pieces.js";
 import { splat } from "./shape.js";
 
 export const shiftPrinters: OpPrinters<"shift" | "pick"> = {
   shift: ({ writer, names: [x], attrs, value }) => {
     const { dtype, dims } = value.type;
-    const taken = shiftPieces(1, dims[attrs.dimension] ?? 1, 0, attrs).map(({ part, start, limit }) => {
-      const type = tensorType(
-        dtype,
-        dims.map((size, d) => (d === attrs.dimension ? limit - start : size)),
-      );
-      const range = dims.map((size, d) => (d === attrs.dimension ? `${start}:${limit}` : `0:${size}`)).join(", ");
-      const text =
-        part === undefined
-          ? splat(writer.scalar(0, dtype), dtype, type.dims)
-          : `stablehlo.slice ${x} [${range}] : ${signature([value.type], type)}`;
-      return { name: writer.temporary(text), type };
+    const { dimension } = attrs;
+    const taken = shiftPieces(1, dims[dimension] ?? 1, 0, attrs).map(({ part, start, limit }): Piece => {
+      if (part !== undefined) return rowsOf(writer, ensure(x, "operand"), value.type, { dimension, start, limit });
+      const type = withRows(value.type, dimension, limit - start);
+      return { name: writer.temporary(splat(writer.scalar(0, dtype), dtype, type.dims)), type };
     });
-    if (taken.length === 1) return { sameAs: ensure(taken[0], "piece").name };
-    return `stablehlo.concatenate ${taken.map(({ name }) => name).join(", ")}, dim = ${attrs.dimension} : ${signature(
-      taken.map(({ type }) => type),
-      value.type,
-    )}`;
+    return joined(taken, dimension, value.type);
   },
   // A gather whose batch is the dim of the places. On a chip, the indices are the entries of its places.
   pick: ({ writer, names: [x], inputs, attrs: { from, by, table }, value }) => {

@@ -51,4 +51,4 @@ export {
 export { pickedDim } from "./pick.js";
 export { reshapeFactors } from "./shape.js";
 export { normalElement } from "./structure.js";
-export { type ShiftPiece, shiftPieces } from "./shift.js";
+export { type ShiftPiece, shiftOffsets, shiftPieces } from "./shift.js";

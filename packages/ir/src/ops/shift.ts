@@ -12,6 +12,21 @@ export interface ShiftPiece {
 }
 
 /**
+ * The rows that a shift by `by` moves to any part of a dim, in order. `offset`: the number of the part that they come from, relative to that part.
+ *
+ * @param rows of each part
+ */
+export function shiftOffsets(rows: number, by: number): { readonly offset: number; readonly start: number; readonly limit: number }[] {
+  const offset = Math.floor(-by / rows);
+  const from = -by - offset * rows;
+  const pieces = [
+    { offset, start: from, limit: rows },
+    { offset: offset + 1, start: 0, limit: from },
+  ];
+  return pieces.filter(({ start, limit }) => limit > start);
+}
+
+/**
  * The rows that a shift moves to one part of a dim, in order: from one part, or from two neighbouring ones.
  *
  *     4 parts of 3 rows, by 1, part 2:   row 2 of part 1, then rows 0 and 1 of part 2
@@ -21,15 +36,8 @@ export interface ShiftPiece {
  * @param part the part whose new rows are described
  */
 export function shiftPieces(parts: number, rows: number, part: number, { by, wrap }: { by: number; wrap: boolean }): ShiftPiece[] {
-  const first = part * rows - by;
-  const source = Math.floor(first / rows);
-  const from = first - source * rows;
   const inRange = (at: number): number | undefined => (wrap ? ((at % parts) + parts) % parts : at >= 0 && at < parts ? at : undefined);
-  const pieces = [
-    { part: inRange(source), start: from, limit: rows },
-    { part: inRange(source + 1), start: 0, limit: from },
-  ];
-  return pieces.filter(({ start, limit }) => limit > start);
+  return shiftOffsets(rows, by).map(({ offset, start, limit }) => ({ part: inRange(part + offset), start, limit }));
 }
 
 /**
