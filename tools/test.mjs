@@ -2,7 +2,7 @@
 /**
  * `npm test`: sets up, builds, lints and runs every test. The last line is always `N passed, N failed`; a failed
  * set-up, build or lint counts as a failure. A group that fails counts at once; nothing runs again. The lines before the last one name the tests
- * that were skipped, because this machine lacks what they need. `node tools/test.mjs NAME…` runs only the groups whose names start with NAME.
+ * that were skipped, because this machine lacks what they need, and those that failed. `node tools/test.mjs NAME…` runs only the groups whose names start with NAME.
  * `--release` adds the groups of a release.
  */
 import { readFileSync } from "node:fs";
@@ -14,7 +14,7 @@ import { setUp, printError, underSession } from "./setup/main.mjs";
 import { Session, SetupError } from "./setup/session.mjs";
 import { readStamp, writeStamp } from "./setup/stamp.mjs";
 import { findGroups, runGroup } from "./test/groups.mjs";
-import { propertiesText, skippedText, totalText } from "./test/summary.mjs";
+import { failuresText, propertiesText, skippedText, totalText } from "./test/summary.mjs";
 
 /** Seconds that groups took on a slow machine, so that a fresh clone also starts the longest groups first. @type {Record<string, number>} */
 const usualTimes = JSON.parse(readFileSync(new URL("test/usual-times.json", import.meta.url), "utf8"));
@@ -43,7 +43,7 @@ const wentWell = await underSession(session, async () => {
   await runTests();
 });
 if (!wentWell) failed += 1;
-for (const line of [...totalText(outcomes), ...skippedText(outcomes)]) print(line);
+for (const line of [...totalText(outcomes), ...skippedText(outcomes), ...failuresText(outcomes)]) print(line);
 print(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
 

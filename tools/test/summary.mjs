@@ -23,6 +23,27 @@ export function skippedText(outcomes) {
   return [`${skipped.length} skipped${skipped.length === 0 ? "" : ", because this machine lacks what they need:"}`, ...skipped];
 }
 
+/** Lines of a failure that the summary repeats: the message of an assertion and the place in the test. */
+const failureLines = 12;
+
+/**
+ * The tests that failed, each with the first lines of its message. Their whole messages stand further up, among the lines of their groups.
+ * @param {readonly GroupOutcome[]} outcomes
+ * @returns {string[]}
+ */
+export function failuresText(outcomes) {
+  return outcomes.flatMap(({ group, outcome }) =>
+    outcome.failures.flatMap(({ title, message }) => [
+      `  ✘ ${group}: ${title}`,
+      ...message
+        .trimEnd()
+        .split("\n")
+        .slice(0, failureLines)
+        .map((line) => `      ${line}`),
+    ]),
+  );
+}
+
 /**
  * One line for each property.
  * @param {import("./groups.mjs").Outcome} outcome

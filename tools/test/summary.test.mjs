@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { propertiesText, skippedText, totalText } from "./summary.mjs";
+import { failuresText, propertiesText, skippedText, totalText } from "./summary.mjs";
 
 /** @param {Partial<import("./groups.mjs").Outcome>} change */
 const outcome = (change) => ({ passed: 1, skipped: [], properties: [], failures: [], seconds: 1, ...change });
@@ -21,6 +21,18 @@ describe("the summary of npm test", () => {
       "  - native: needs root",
     ]);
     assert.deepEqual(skippedText([]), ["0 skipped"]);
+  });
+
+  it("the summary repeats each failed test with its group and the first lines of its message", () => {
+    const lines = Array.from({ length: 40 }, (_, i) => `line ${i}`);
+    const failed = outcome({ failures: [{ title: "adds", message: `${lines.join("\n")}\n` }] });
+    const [title, ...message] = failuresText([...outcomes, { group: "std", outcome: failed }]);
+    assert.equal(title, "  ✘ std: adds");
+    assert.deepEqual(
+      message,
+      lines.slice(0, 12).map((line) => `      ${line}`),
+    );
+    assert.deepEqual(failuresText(outcomes), []);
   });
 
   it("the summary adds the cases of all properties, and the nightly test has one line for each", () => {
