@@ -11,12 +11,13 @@ import type { OrderBarrier } from "./remat-barriers.js";
  *                      └─► chunk 1, which adds to d weight
  *
  * XLA removes barriers before it orders kernels, and the TPU compiler then computes the logits of all chunks first. In the per-device
- * module, each chunk therefore also depends on the results of the chunk before it: it reads NaN if one number of them is NaN. In the
- * global module, the chips would have to exchange these numbers.
+ * module, each chunk therefore also depends on the results of the chunk before it, or on their sums: it reads NaN if one number of them is NaN. In the
+ * global module, the chips would have to exchange these numbers. The backward pass awaits the last chunk in the same way. Otherwise the compiler may
+ * keep the logits of this chunk in memory, and compute the gradient of the weight later.
  *
  * Values that depend only on parameters of the model, such as a gathered weight, are read directly. Their copies would need memory.
  *
- * @returns the barrier of each chunk but the first, by the chunk's first value
+ * @returns the barrier of each chunk but the first, by the chunk's first value, and that of the backward pass
  */
 export function findChunkBarriers(graph: Graph): Map<ValueId, OrderBarrier> {
   const chunks = new Map<number, Value[]>();
@@ -34,12 +35,30 @@ export function findChunkBarriers(graph: Graph): Map<ValueId, OrderBarrier> {
     if (before !== undefined) {
       const trigger = ensure(before.at(-1), "last");
       operands.delete(trigger.id);
-      barriers.set(first.id, { operands: [...operands], trigger: trigger.id, awaited: matmulsForOthers(graph, before), members: ids });
+      barriers.set(first.id, { operands: [...operands], trigger: trigger.id, awaited: awaitedOf(graph, before), members: ids });
     }
     before = members;
   }
-  return barriers;
+  const backward = before === undefined ? undefined : backwardBarrier(graph, before);
+  return backward === undefined ? barriers : barriers.set(Math.min(...backward.members), backward);
 }
+
+/** In the per-device module, the backward pass reads the joined gradients of all chunks after the results of the last chunk. */
+function backwardBarrier(graph: Graph, lastChunk: readonly Value[]): OrderBarrier | undefined {
+  if (graph.level !== "chip") return undefined;
+  const at = (id: ValueId): Value => ensure(graph.values[id], "value");
+  const isOfChunk = ({ op, inputs, scope }: Value): boolean =>
+    scope.chunk !== undefined || (op === "reshape" && inputs.some((id) => isOfChunk(at(id))));
+  const joined = graph.values.find(
+    (value) => value.op === "concatenate" && value.scope.phase === "backward" && value.inputs.some((id) => isOfChunk(at(id))),
+  );
+  if (joined === undefined) return undefined;
+  const members = graph.values.filter(({ inputs }) => inputs.includes(joined.id)).map(({ id }) => id);
+  return { operands: [joined.id], trigger: undefined, awaited: awaitedOf(graph, lastChunk), members: new Set(members) };
+}
+
+/** The values of a chunk that the values after it await. */
+const awaitedOf = (graph: Graph, members: readonly Value[]): ValueId[] => matmulsForOthers(graph, members).map((id) => sumOf(id, members));
 
 /** The matmuls of a chunk that no other matmul of the chunk needs: with all of them, the logits of the chunk are no longer needed. */
 function matmulsForOthers(graph: Graph, members: readonly Value[]): ValueId[] {
@@ -50,6 +69,15 @@ function matmulsForOthers(graph: Graph, members: readonly Value[]): ValueId[] {
     if (op === "dot_general" || needed.has(id)) for (const input of inputs) needed.add(input);
   }
   return results;
+}
+
+/**
+ * The sum of a matmul with the result of the chunk before it, if only this sum reads the matmul; else the matmul. If another op read the matmul, the
+ * compiler would write it to an array of its own, of the size of the weight.
+ */
+function sumOf(matmul: ValueId, members: readonly Value[]): ValueId {
+  const [reader, ...others] = members.filter(({ inputs }) => inputs.includes(matmul));
+  return reader?.op === "add" && others.length === 0 ? reader.id : matmul;
 }
 
 /** Whether each value is an argument, or depends on no other values than params and constants. */

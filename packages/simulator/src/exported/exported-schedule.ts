@@ -11,7 +11,8 @@ import type { WrittenValues } from "./written-values.js";
  *     activations this does not happen, because each block waits for a reduction of its own, nor if the compiler replaces reduce_scatters;
  *  3. if the backward pass of a block gathers weights, gradients of weights are computed while gathers are in flight: that of the
  *     weight whose gather is next, and after the backward pass of attention those of all other weights of the block. If blocks
- *     that are computed again gather weights again, the gradient of the logits' matrix waits for these gathers instead of its own;
+ *     that are computed again gather weights again, the gradient of the logits' matrix waits for these gathers instead of its own. In a
+ *     chunk of the loss it does not, because the next chunk awaits it;
  *  4. if it does not, but gradients are reduced, reductions are combined over blocks: these gradients of a block are computed after the
  *     backward pass of the attention of the block before it;
  *  5. if gradients are reduced in two stages, a reduce_scatter in a pod and a reduction between pods, the gradients of the weights of all
@@ -47,9 +48,9 @@ class OrderBuilder {
     isAllReduced: (value: Value) => boolean,
   ) {
     this.#gathersAgain = graph.values.some(({ op, role, scope }) => scope.phase === "recompute" && op === "all_gather" && role === "param");
-    this.#late = vectorGradients(graph, written, isAllReduced);
+    this.#late = memory === "scarce" ? new Set() : vectorGradients(graph, written, isAllReduced);
     this.#gradients = weightGradients(graph);
-    this.#postponed = postponedGradients(graph, written, this.#gradients, memory);
+    this.#postponed = postponedGradients(graph, written, this.#gradients, memory, isAllReduced);
     this.#waiting = new Set(
       [...this.#postponed.values()].flat().flatMap((value) => [value, ...reductionsOf(written, value)].map(({ id }) => id)),
     );
@@ -73,21 +74,25 @@ class OrderBuilder {
     this.#placed.add(value.id);
     const gradients = this.#gradientsBefore(value);
     for (const { inputs } of [...gradients, value]) for (const id of inputs) this.#place(this.written.at(id));
-    for (const gradient of gradients) this.#placeWithReduction(gradient);
+    for (const gradient of gradients)
+      if (value.scope.chunk === undefined) this.#placeWithReduction(gradient);
+      else this.#placeWithEpilogue(gradient);
     this.#order.push(value.id);
+    for (const gradient of gradients) this.#placeReductions(gradient);
   }
 
   /** The gradients of weights that are computed while the gather of a matmul of the backward pass is in flight. */
   #gradientsBefore(value: Value): Value[] {
-    if (value.op !== "dot_general" || value.scope.phase !== "backward" || value.role === "gradient") return [];
-    if (value.scope.block === undefined && this.#gathersAgain) return [];
+    const { block, chunk, phase } = value.scope;
+    if (value.op !== "dot_general" || (phase !== "backward" && chunk === undefined) || value.role === "gradient") return [];
+    if (block === undefined && chunk === undefined && this.#gathersAgain) return [];
     const operands = value.inputs.map((id) => this.#source(id));
     if (!operands.some(({ op, role }) => op === "all_gather" && role === "param")) return [];
     return operands
       .filter(({ op }) => op !== "all_gather")
       .flatMap(({ id }) => this.written.readers(id))
       .map((id) => this.written.at(id))
-      .filter((reader) => this.#gradients.has(reader.id) && !this.#waiting.has(reader.id) && reader.id !== value.id);
+      .filter(({ id, inputs }) => this.#gradients.has(id) && !this.#waiting.has(id) && id !== value.id && Math.max(...inputs) < value.id);
   }
 
   #source(id: ValueId): Value {
@@ -96,8 +101,22 @@ class OrderBuilder {
   }
 
   #placeWithReduction(value: Value): void {
+    this.#placeWithEpilogue(value);
+    this.#placeReductions(value);
+  }
+
+  #placeWithEpilogue(value: Value): void {
     this.#place(value);
+    for (const reader of this.#epilogueOf(value)) this.#placeWithEpilogue(reader);
+  }
+
+  #placeReductions(value: Value): void {
     for (const reduction of reductionsOf(this.written, value)) this.#place(reduction);
+    for (const reader of this.#epilogueOf(value)) this.#placeReductions(reader);
+  }
+
+  #epilogueOf({ id }: Value): Value[] {
+    return this.written.isWritten(id) ? [] : this.written.readers(id).map((reader) => this.written.at(reader));
   }
 }
 
@@ -138,8 +157,10 @@ function postponedGradients(
   written: WrittenValues,
   gradients: ReadonlySet<ValueId>,
   memory: "ample" | "scarce",
+  isAllReduced: (value: Value) => boolean,
 ): Map<ValueId, Value[]> {
   const postponed = new Map<ValueId, Value[]>();
+  if (memory === "scarce") return postponed;
   const attentions = new Map<number, ValueId>();
   const blocks = backwardOfBlocks(graph);
   for (const [block, values] of blocks) {
@@ -150,7 +171,9 @@ function postponedGradients(
   for (const [block, values] of blocks) {
     const own = attentions.get(block);
     if (own === undefined) continue;
-    const before = values.filter(({ id }) => gradients.has(id) && id < own);
+    const before = values.filter(
+      (value) => gradients.has(value.id) && value.id < own && !reductionsOf(written, value).some(isAllReduced),
+    );
     if (memory === "ample" && before.some((value) => isReducedTwice(written, value))) {
       postponed.set(last, [...(postponed.get(last) ?? []), ...before]);
       continue;

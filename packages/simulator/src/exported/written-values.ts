@@ -11,7 +11,8 @@ import { usersOf } from "../cost/fusion.js";
  *  3. Ops that are the only reader of a matmul are its epilogue: the last of them is written, in place of the matmul.
  *  4. A sum is written if another sum and other ops read it: it is a residual stream, or the gradient of one.
  *  5. Results of the step are written, and operands of ops that no loop computes (collectives, lookups).
- *  6. The gradient of a softmax is written if several matmuls read it and one of them waits for the gather of its weight.
+ *  6. The gradient of a softmax is written if several matmuls read it and one of them waits for the gather of its weight. In a chunk of the loss, no
+ *     matmul waits, because the weight is gathered before the first chunk.
  */
 export class WrittenValues {
   readonly #users: readonly (readonly ValueId[])[];
@@ -54,7 +55,7 @@ export class WrittenValues {
 
   /** The written values that a loop can overwrite with `value`: it reads their elements in the order in which it writes its own. */
   overwritable(value: Value): ValueId[] {
-    if (!this.isWritten(value.id)) return [];
+    if (!this.isWritten(value.id) || this.#isScatteredInto(value)) return [];
     const size = sizeOf(value.type.dims);
     const find = ({ id, op, inputs, type }: Value, isFirst: boolean): ValueId[] => {
       if (sizeOf(type.dims) !== size || op === "parameter") return [];
@@ -64,6 +65,15 @@ export class WrittenValues {
       return read.flatMap((input) => find(this.at(input), false));
     };
     return find(value, true);
+  }
+
+  /**
+   * Whether a scatter adds rows to a sum, as to the gradient of a matrix that is both the embedding and the weight of the logits. The compiler computes
+   * such a sum in a new array, and not in that of its first operand.
+   */
+  #isScatteredInto({ id, op }: Value): boolean {
+    const isSumWithRows = (reader: Value): boolean => reader.op === "add" && reader.inputs.some((input) => this.at(input).op === "scatter");
+    return op === "add" && this.readers(id).some((reader) => isSumWithRows(this.at(reader)));
   }
 
   /** Whether a value, or a view of it, is a result of the step. */
@@ -101,7 +111,7 @@ export class WrittenValues {
     const readers = [...new Set(this.readers(value.id))].map((id) => this.at(id));
     if (readers.some((reader) => !isLoopOp(reader) && reader.op !== "dot_general" && reader.op !== "reduce")) return true;
     if (value.op === "add" && readers.length > 1 && readers.some(({ op }) => op === "add")) return true;
-    const matmuls = readers.filter(({ op }) => op === "dot_general");
+    const matmuls = value.scope.chunk === undefined ? readers.filter(({ op }) => op === "dot_general") : [];
     return matmuls.length > 1 && matmuls.some((matmul) => this.#readsGather(matmul)) && this.#isOfSoftmax(value);
   }
 
