@@ -18,7 +18,7 @@ import { textForDigest } from "@lapidary/ir";
 import { analyse, parseChip, simulateAnalysed, usableHbm } from "@lapidary/simulator";
 import { parseTorus } from "@lapidary/topology";
 import { compileJob, loadJob } from "@lapidary/training";
-import { grid, overridesOf } from "./grid.mjs";
+import { grid, overridesOf, sequenceParallel } from "./grid.mjs";
 import { classTable, compareKernels } from "./kernel-times.mjs";
 import { readKernels } from "./kernels.mjs";
 
@@ -124,9 +124,11 @@ export function table(all) {
     ...rows.map((each) => {
       const { row, plan, xla, program } = each;
       const changed = xla?.program === program ? "" : ", the program has changed";
-      const mesh = row.mesh.replace(/[{} ]/g, "").replaceAll(":", "=") + (row.overrides.length > 0 ? ", sequence" : "");
+      const mesh = row.mesh.replace(/[{} ]/g, "").replaceAll(":", "=") + (row.overrides === sequenceParallel ? ", sequence" : "");
+      const count = row.overrides.flatMap((override) => /^loss_chunks=(\d+)$/.exec(override)?.[1] ?? [])[0];
+      const tokens = `${row.seq}${count === undefined ? "" : `, ${count} pieces`}`;
       const size = `${gigabytes(xla?.peak ?? 0)}${xla?.fits === false ? " (does not fit)" : ""}`;
-      return `| ${row.name} | ${mesh} | ${row.zero} | ${row.remat} | ${row.seq} | ${size} | ${gigabytes(plan)} | ${signed(errorOf(each))} | ${row.use}${changed} |`;
+      return `| ${row.name} | ${mesh} | ${row.zero} | ${row.remat} | ${tokens} | ${size} | ${gigabytes(plan)} | ${signed(errorOf(each))} | ${row.use}${changed} |`;
     }),
     "",
     `All: ${summary(rows)}. Derived: ${summary(rows.filter(({ row }) => row.use === "derived"))}.`,

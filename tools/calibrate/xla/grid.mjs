@@ -31,7 +31,13 @@ const narrowDecoder = (layers) => model("decoder-narrow", narrow, layers);
 const smallLlama = (layers) => model("llama-small", llama, layers);
 /** @param {number} layers */
 const smallGemma2 = (layers) => model("gemma2-small", gemma2, layers);
-const sequenceParallel = ["rules.activation_seq=model"];
+/** @param {number} layers */
+const wordyDecoder = (layers) => model("decoder-wordy", { ...narrow, vocab_size: 128256 }, layers);
+/** @param {number} layers */
+const wordyLlama = (layers) => model("llama-wordy", { ...llama, vocab_size: 128256 }, layers);
+export const sequenceParallel = ["rules.activation_seq=model"];
+/** @param {number} count */
+const pieces = (count) => [`loss_chunks=${count}`];
 
 /**
  * @param {readonly [string, Use]} row @param {readonly [string, string]} split the model and its mesh @param {readonly [string, number]} pod
@@ -86,6 +92,14 @@ export const grid = [
   row(["7b1-data-z3-dots", "checked"], [sevenB(1), "{data: 8}"], ["2x4", 1], [3, "dots"], [8, 2048]),
   row(["d1-data-z3-none-8k", "checked"], [wideDecoder(1), "{data: 8}"], ["2x4", 1], [3, "none"], [8, 8192]),
   row(["l2-both-z3-none", "checked"], [smallLlama(2), "{data: 4, model: 2}"], ["2x4", 1], [3, "none"], [16, 2048]),
+  row(["2b1-pieces8-z3-full", "derived"], [twoB(1), "{data: 4}"], ["2x2", 1], [3, "full"], [4, 2048], pieces(8)),
+  row(["n2-pieces4-z3-full", "derived"], [wordyDecoder(2), "{data: 4}"], ["2x2", 1], [3, "full"], [8, 2048], pieces(4)),
+  row(["l2-pieces4-both-z3-dots", "checked"], [wordyLlama(2), "{data: 2, model: 2}"], ["2x2", 1], [3, "dots"], [4, 2048], pieces(4)),
+  row(["n2-pieces8-model-z0-full-8k", "checked"], [wordyDecoder(2), "{model: 4}"], ["2x2", 1], [0, "full"], [2, 8192], pieces(8)),
+  row(["2b2-pieces4-pods-z3-full", "derived"], [twoB(2), "{pod: 2, data: 4}"], ["2x2", 2], [3, "full"], [8, 2048], pieces(4)),
+  row(["2b1-pieces2-z2-none", "checked"], [twoB(1), "{data: 4}"], ["2x2", 1], [2, "none"], [4, 2048], pieces(2)),
+  row(["2b2-pieces8-square-z3-full", "checked"], [twoB(2), "{data: 16}"], ["4x4", 1], [3, "full"], [32, 2048], pieces(8)),
+  row(["n2-pieces4-z3-full-8k", "checked"], [wordyDecoder(2), "{data: 4}"], ["2x2", 1], [3, "full"], [4, 8192], pieces(4)),
 ];
 
 /** Overrides of a job file for a row. @param {GridRow} row */

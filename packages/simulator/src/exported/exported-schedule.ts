@@ -48,9 +48,10 @@ class OrderBuilder {
     isAllReduced: (value: Value) => boolean,
   ) {
     this.#gathersAgain = graph.values.some(({ op, role, scope }) => scope.phase === "recompute" && op === "all_gather" && role === "param");
-    this.#late = memory === "scarce" ? new Set() : vectorGradients(graph, written, isAllReduced);
     this.#gradients = weightGradients(graph);
-    this.#postponed = postponedGradients(graph, written, this.#gradients, memory, isAllReduced);
+    const isInTwoStages = [...this.#gradients].some((id) => isReducedTwice(written, written.at(id)));
+    this.#late = memory === "scarce" && isInTwoStages ? new Set() : vectorGradients(graph, written, isAllReduced);
+    this.#postponed = postponedGradients(graph, written, this.#gradients, memory);
     this.#waiting = new Set(
       [...this.#postponed.values()].flat().flatMap((value) => [value, ...reductionsOf(written, value)].map(({ id }) => id)),
     );
@@ -157,10 +158,8 @@ function postponedGradients(
   written: WrittenValues,
   gradients: ReadonlySet<ValueId>,
   memory: "ample" | "scarce",
-  isAllReduced: (value: Value) => boolean,
 ): Map<ValueId, Value[]> {
   const postponed = new Map<ValueId, Value[]>();
-  if (memory === "scarce") return postponed;
   const attentions = new Map<number, ValueId>();
   const blocks = backwardOfBlocks(graph);
   for (const [block, values] of blocks) {
@@ -171,11 +170,9 @@ function postponedGradients(
   for (const [block, values] of blocks) {
     const own = attentions.get(block);
     if (own === undefined) continue;
-    const before = values.filter(
-      (value) => gradients.has(value.id) && value.id < own && !reductionsOf(written, value).some(isAllReduced),
-    );
-    if (memory === "ample" && before.some((value) => isReducedTwice(written, value))) {
-      postponed.set(last, [...(postponed.get(last) ?? []), ...before]);
+    const before = values.filter(({ id }) => gradients.has(id) && id < own);
+    if (before.some((value) => isReducedTwice(written, value))) {
+      if (memory === "ample") postponed.set(last, [...(postponed.get(last) ?? []), ...before]);
       continue;
     }
     const [, ...rest] = before;

@@ -1,5 +1,7 @@
 import type { Value } from "@lapidary/ir";
 import { type Torus, chipCount } from "@lapidary/topology";
+import type { AttentionForm } from "../cost/attention.js";
+import type { Placement } from "../network/placement.js";
 
 /**
  * Whether the TPU compiler replaces a reduce_scatter by an all_reduce, of which each chip takes its shard where it reads it. Compiled programs of one
@@ -11,3 +13,10 @@ export function isReplacedByAllReduce(value: Value, torus: Torus): boolean {
   const dims = torus.dims.filter((length) => length > 1);
   return dims.length === 3 || (dims.length === 2 && dims[0] === dims[1] && (dims[0] ?? 0) > 2);
 }
+
+/** The collective that runs in place of a value. A step with plain attention is the exported step, whose collectives the TPU compiler may replace. */
+export const replacementOf = (
+  value: Value,
+  { slice, pods }: Pick<Placement, "slice" | "pods">,
+  attention: AttentionForm,
+): "all_reduce" | undefined => (attention === "plain" && pods === 1 && isReplacedByAllReduce(value, slice) ? "all_reduce" : undefined);

@@ -16,13 +16,23 @@ export const isCollective = (value: Value): value is CollectiveValue => ops[valu
 
 export const atomsOf = (placement: Placement, value: CollectiveValue): AtomId[] => parseAtoms(placement.mesh, value.attrs.axes);
 
-/** The stages of a collective, one after another. */
-export function collectiveStages(placement: Placement, graph: Graph, value: CollectiveValue, compute: ComputeDtype): Stage[] {
+/**
+ * The stages of a collective, one after another.
+ *
+ * @param replacement the collective that runs, if it is not that of the program
+ */
+export function collectiveStages(
+  placement: Placement,
+  graph: Graph,
+  value: CollectiveValue,
+  compute: ComputeDtype,
+  replacement?: GroupCollective,
+): Stage[] {
   const operand = ensure(graph.values[ensure(value.inputs[0], "operand")], "operand");
   if (value.op === "collective_permute") return permuteStages(placement, value, operand, sentBytes(operand, value, compute));
   // The sent data has the type of the result, because a weight is converted before it is gathered.
   const whole = value.op === "all_gather" ? storedBytes(value, compute) : sentBytes(operand, value, compute);
-  return stagesOf(placement, value.op, whole, spanOf(placement, atomsOf(placement, value)));
+  return stagesOf(placement, replacement ?? value.op, whole, spanOf(placement, atomsOf(placement, value)));
 }
 
 const sentBytes = (operand: Value, value: Value, compute: ComputeDtype): number =>

@@ -1,8 +1,10 @@
 import { ensure } from "@lapidary/std";
 import { type Program, bytesPerChip } from "@lapidary/compiler";
 import { type Value, type ValueId, regionsOf } from "@lapidary/ir";
+import type { AttentionForm } from "../cost/attention.js";
 import type { KernelCost } from "../cost/kernel-cost.js";
 import { type ComputeDtype, storedBytes } from "../cost/storage.js";
+import { replacementOf } from "../exported/replaced-collectives.js";
 import type { Placement } from "../network/placement.js";
 import { atomsOf, type CollectiveValue, collectiveStages, hostStage, isCollective } from "../network/transfer.js";
 import { blockBegins } from "../result/memory-of-chip.js";
@@ -11,6 +13,7 @@ import type { CoreStep, StepList, Transfer, TransferId } from "./step-list.js";
 export interface StepOptions {
   readonly placement: Placement;
   readonly compute: ComputeDtype;
+  readonly attention: AttentionForm;
   /** Values of the forward pass that the host stores until the backward pass reads them. */
   readonly offloaded: ReadonlySet<ValueId>;
   /** By value, the position of the kernel that writes it. */
@@ -25,7 +28,7 @@ export interface StepOptions {
 export function makeSteps(
   program: Program,
   kernels: readonly KernelCost[],
-  { placement, compute, offloaded, writtenAt }: StepOptions,
+  { placement, compute, attention, offloaded, writtenAt }: StepOptions,
 ): StepList {
   const { chip, schedule } = program;
   const at = (id: ValueId): Value => ensure(chip.values[id], "value");
@@ -38,7 +41,7 @@ export function makeSteps(
   schedule.order.forEach((id, index) => {
     const value = at(id);
     if (!isCollective(value)) return;
-    const transfer = transferOf(program, value, { id: transfers.length, placement, compute });
+    const transfer = transferOf(program, value, { id: transfers.length, placement, compute, attention });
     transfers.push(transfer);
     collectives.set(id, transfer.id);
     startAt(schedule.startBefore.get(id) ?? index, transfer.id);
@@ -123,16 +126,17 @@ function withOwnTransfers(body: readonly CoreStep[], transfers: Transfer[]): Cor
 function transferOf(
   { chip }: Pick<Program, "chip">,
   value: CollectiveValue,
-  { id, placement, compute }: Pick<StepOptions, "placement" | "compute"> & { readonly id: TransferId },
+  { id, placement, compute, attention }: Pick<StepOptions, "placement" | "compute" | "attention"> & { readonly id: TransferId },
 ): Transfer {
+  const replacement = replacementOf(value, placement, attention);
   return {
     id,
-    op: value.op,
+    op: replacement ?? value.op,
     axis: value.attrs.axes.join("+"),
     name: value.name,
     why: value.cause ?? "",
     atoms: atomsOf(placement, value),
-    stages: collectiveStages(placement, chip, value, compute),
+    stages: collectiveStages(placement, chip, value, compute, replacement),
     programBytes: bytesPerChip(value, ensure(chip.values[ensure(value.inputs[0], "operand")], "operand")),
   };
 }
