@@ -80,7 +80,8 @@ describe("Google's TPU compiler", function () {
     const slice = await unknown("slice=1x3", "mesh={data: 3}", "train.batch=48");
     assert.equal(slice.code, "LAP_TPU_TOPOLOGY");
     assert.match(slice.remedy, /nearest slices of v5e are 1x1, 2x2/);
-    assert.equal((await unknown("--chip", "v5f")).code, "LAP_CHIP_UNKNOWN");
+    const chip = await unknown("--chip", "v5f");
+    assert.deepEqual([chip.code, chip.remedy], ["LAP_CHIP_UNKNOWN", 'did you mean "v5e"?']);
   });
 
   it("the command reports by how much a program exceeds the memory of a chip, and which values are largest", async () => {

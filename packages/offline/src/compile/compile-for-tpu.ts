@@ -1,14 +1,13 @@
 import { type CompileSubject, compileFiles, runTpuCompiler, type TpuResult, type TpuRun } from "@lapidary/tpu-compiler";
-import { simulate, usableHbm } from "@lapidary/simulator";
+import { usableHbm } from "@lapidary/simulator";
 import { compileJob, machineOf } from "@lapidary/trainer/recipes";
 import type { ResolvedJob } from "@lapidary/training";
 import type { Clock, Warning } from "@lapidary/std";
-import { printTorus } from "@lapidary/topology";
 import type { Directories } from "../directories.js";
 import type { Reporter } from "../reporter.js";
 import { compileStepFile, machineOfStep } from "../step-file/step-file.js";
 import { compileHtml } from "./compile-html.js";
-import { compileSubject } from "./compile-subject.js";
+import { compileSubject, stepSubject } from "./compile-subject.js";
 import { findTpuCompiler } from "./tpu-installation.js";
 
 export { findTpuCompiler, installTpuCompiler, tpuCompilerNotice } from "./tpu-installation.js";
@@ -81,15 +80,7 @@ export async function compileStepForTpu(
   reporter.progress("partition and time the step");
   const step = compileStepFile(file, cwd, words);
   const machine = machineOfStep(step, root, given ?? "v5e");
-  const simulation = simulate(step.program, machine, { compute: step.options.numerics === "mxu" ? "bf16" : "f32" });
-  const subject: CompileSubject = {
-    job: step.name,
-    slice: printTorus(machine.torus),
-    slices: machine.pods,
-    numerics: step.options.numerics,
-    program: step.program,
-    simulations: new Map([[machine.chip.name, simulation]]),
-  };
+  const subject = stepSubject(step, machine);
   const result = await compiled(subject, { python, chip: machine.chip.name, text, hlo, memory, env }, clock, reporter);
   return { ...result, warnings: step.warnings };
 }
