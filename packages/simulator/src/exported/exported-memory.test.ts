@@ -131,8 +131,8 @@ describe("the memory of the exported step", () => {
   });
 
   it("the gradient of a softmax is written if one of its matmuls gathers a weight, and computed again otherwise", () => {
-    const isGradientWritten = (zero: 0 | 3): boolean => {
-      const { chip } = softmaxProgram(zero);
+    const isGradientWritten = (zero: 0 | 3, inChunk = false): boolean => {
+      const { chip } = softmaxProgram(zero, inChunk);
       const written = new WrittenValues(chip);
       const [gradient, ...others] = chip.values.filter(
         ({ id, op, scope }) =>
@@ -144,6 +144,24 @@ describe("the memory of the exported step", () => {
       return written.isWritten(ensure(gradient, "gradient").id);
     };
     deepStrictEqual([isGradientWritten(0), isGradientWritten(3)], [false, true]);
+    strictEqual(isGradientWritten(3, true), false, "a chunk of the loss does not wait for a gather");
+  });
+
+  it("a sum of matmuls is written over its first term, but not if a scatter adds rows to it", () => {
+    const isInPlace = (isTied: boolean): boolean => {
+      const g = new GraphBuilder("sums");
+      const x = g.parameter("x", tensorType("f32", [4, 64]), undefined, "batch");
+      const rows = g.parameter("rows", tensorType("f32", [2, 64]), undefined, "batch");
+      const ids = g.parameter("ids", tensorType("i32", [2]), undefined, "batch");
+      const product = (factor: number): Value => g.dotGeneral(g.scale(x, factor), x, [], [[0, 0]]);
+      const first = product(2);
+      const sum = g.add(first, product(3));
+      g.output("sum", isTied ? g.add(sum, g.scatter(ids, rows, 64)) : sum);
+      const written = new WrittenValues(g.finish());
+      ok(written.isWritten(sum.id));
+      return written.overwritable(sum).includes(first.id);
+    };
+    deepStrictEqual([isInPlace(false), isInPlace(true)], [true, false]);
   });
 
   it("an array is padded to tiles of 8 rows and 128 columns in the order of dims that needs the fewest", () => {
@@ -157,18 +175,22 @@ describe("the memory of the exported step", () => {
 });
 
 /** A matmul, and the logarithm of the sum of exponentials of its product with a second weight. */
-function softmaxProgram(stage: 0 | 3): Program {
+function softmaxProgram(stage: 0 | 3, inChunk = false): Program {
   const g = new GraphBuilder("softmax");
   const weights = (["first", "second"] as const).map((name) =>
     g.parameter(`params/${name}`, tensorType("f32", [64, 64]), [null, null], "param"),
   );
   const [first, second] = weights as [Value, Value];
   const input = g.parameter("tokens", tensorType("f32", [32, 64]), ["batch", null], "batch");
-  const logits = g.dotGeneral(g.dotGeneral(input, first, [], [[1, 1]]), second, [], [[1, 1]]);
-  const max = g.stopGradient(g.reduce(logits, [1], "max"));
-  const sum = g.reduce(g.exponential(g.subtract(logits, g.broadcastInDim(max, [32, 64], [0]))), [1], "sum");
-  const loss = g.named("loss", g.reduce(g.log(sum), [0], "sum"));
-  const grads = gradients(g, loss, weights);
+  const hidden = g.dotGeneral(input, first, [], [[1, 1]]);
+  const passes = (): readonly [Value, ReturnType<typeof gradients>] => {
+    const logits = g.dotGeneral(hidden, second, [], [[1, 1]]);
+    const max = g.stopGradient(g.reduce(logits, [1], "max"));
+    const sum = g.reduce(g.exponential(g.subtract(logits, g.broadcastInDim(max, [32, 64], [0]))), [1], "sum");
+    const total = g.named("loss", g.reduce(g.log(sum), [0], "sum"));
+    return [total, gradients(g, total, weights)];
+  };
+  const [loss, grads] = inChunk ? g.chunk("loss", 0, passes) : passes();
   g.inPhase("update", () => {
     for (const [i, weight] of weights.entries())
       g.output(weight.name, g.subtract(weight, g.named(`grads/${i}`, ensure(grads[i], "gradient"), [null, null], "gradient")));

@@ -16,7 +16,8 @@ import type { WrittenValues } from "./written-values.js";
  *  4. if it does not, but gradients are reduced, reductions are combined over blocks: these gradients of a block are computed after the
  *     backward pass of the attention of the block before it;
  *  5. if gradients are reduced in two stages, a reduce_scatter in a pod and a reduction between pods, the gradients of the weights of all
- *     blocks are computed after the backward pass of the last block. The compiler does this only if memory suffices.
+ *     blocks are computed after the backward pass of the last block. The compiler does this only if memory suffices. If it does not, no gradient of
+ *     a weight or of a vector waits.
  */
 export function exportedSchedule(
   { chip }: Program,
