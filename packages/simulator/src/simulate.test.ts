@@ -55,7 +55,9 @@ describe("simulate", () => {
   it("a reduce_scatter that the TPU compiler replaces by an all_reduce sends twice the bytes, in the exported step on one slice only", () => {
     const reduced = trainProgram({ mesh: "data=16", width: 128, remat: "none", batch: 16 });
     const sentBy = (op: string, attention: "flash" | "plain", torus: string, pods = 1): number =>
-      simulate(pods === 1 ? reduced : trainProgram({ mesh: "pod=2,data=16", width: 128, remat: "none", batch: 32 }), machine(torus, pods), { attention })
+      simulate(pods === 1 ? reduced : trainProgram({ mesh: "pod=2,data=16", width: 128, remat: "none", batch: 32 }), machine(torus, pods), {
+        attention,
+      })
         .list.transfers.filter((transfer) => transfer.op === op && transfer.axis === "data")
         .reduce((sum, { stages }) => sum + stages.reduce((bytes, stage) => bytes + stage.bytes, 0), 0);
     const [scattered, summed] = (["reduce_scatter", "all_reduce"] as const).map((op) => sentBy(op, "flash", "4x4")) as [number, number];

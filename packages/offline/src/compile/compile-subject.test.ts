@@ -17,9 +17,17 @@ describe("a step for the TPU compiler", () => {
     const ofStep = stepSubject({ name: job.name, program, options: { mesh: {}, shardings: new Map(), numerics: job.numerics } }, machine);
     const plan = ({ simulations, ...subject }: CompileSubject): object => ({
       ...subject,
-      plans: [...simulations].map(([chip, { attention, stepSeconds, memory }]) => ({ chip, attention, stepSeconds, peak: memory.peakBytes })),
+      plans: [...simulations].map(([chip, { attention, stepSeconds, memory }]) => ({
+        chip,
+        attention,
+        stepSeconds,
+        peak: memory.peakBytes,
+      })),
     });
     deepStrictEqual(plan(ofStep), plan(ofJob));
-    deepStrictEqual([...ofJob.simulations.values()].map(({ attention }) => attention), ["plain"]);
+    deepStrictEqual(
+      [...ofJob.simulations.values()].map(({ attention }) => attention),
+      ["plain"],
+    );
   });
 });

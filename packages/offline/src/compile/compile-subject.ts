@@ -13,7 +13,10 @@ const planExported = (program: Program, machine: Machine, compute: ComputeDtype)
   simulate(program, machine, { compute, attention: "plain" });
 
 /** The step of a StableHLO file on a machine, as the TPU compiler gets it. */
-export function stepSubject({ name, program, options: { numerics } }: Pick<StepFile, "name" | "program" | "options">, machine: Machine): CompileSubject {
+export function stepSubject(
+  { name, program, options: { numerics } }: Pick<StepFile, "name" | "program" | "options">,
+  machine: Machine,
+): CompileSubject {
   return {
     job: name,
     slice: printTorus(machine.torus),
