@@ -25,6 +25,7 @@ import { compileOptions } from "../../job/resolved-job.js";
 import { config, expectSame, randomInputs, update } from "../../testing/step-cases.js";
 import { evalStep } from "../eval-step.js";
 import { trainStep } from "../train-step.js";
+import { inFlightByStage } from "./tick-table.js";
 
 const checked = { withGradients: true, withLogits: true };
 /** Models with tied and with untied embeddings, and one whose layers alternate. */
@@ -235,7 +236,7 @@ describe("a pipeline", () => {
       lockstep_zb: "zero_bubble",
     };
     const known = new Map<string, Graph>();
-    for (const { schedule, S, M, v, times, total, ideal, stacked_values_alive: kept = M + S - 1 } of schedules()) {
+    for (const { schedule, S, M, v, times, total, ideal, stacked_values_alive: kept = M + S - 1, peak_in_flight_by_device: inFlight } of schedules()) {
       const order = orders[schedule];
       if (order === undefined || M > 8 || v > 2) continue;
       const what = `${schedule} S ${S} M ${M} v ${v}`;
@@ -255,6 +256,7 @@ describe("a pipeline", () => {
         ok(Math.abs(idle - (total - ideal)) < 1e-9, `stage ${stage} idles ${idle} of ${what}`);
       }
       strictEqual(keptInputs(graph), kept, `kept inputs of ${what}`);
+      deepStrictEqual(inFlightByStage({ stages: S, order, repeats: v }, M), inFlight, what);
     }
   });
 
