@@ -152,7 +152,10 @@ export function runStages(
 /** The weights [S, …] that each stage has in its repeat, from a stack [S, repeats, …]. */
 function weightsOfRepeat(g: GraphBuilder, stack: Value, repeat: Value): Value {
   const [stages = 0, , ...rest] = stack.type.dims;
-  return g.named("of_repeat", g.reshape(g.gather(stack, g.reshape(repeat, [stages, 1]), 1), [stages, ...rest]));
+  return g.inBlock(stack.scope.block, () => {
+    const found = g.gather(stack, g.reshape(repeat, [stages, 1]), 1);
+    return g.named(stack.name, g.reshape(g.named(stack.name, found), [stages, ...rest]));
+  });
 }
 
 /** The stack [S, repeats, …] that is zero but for `own` [S, …], which each stage has in its repeat. */
