@@ -28,9 +28,24 @@ describe("the explanation of a job", () => {
     const { stages } = explainJob(read(...layout));
     const of = (part: string): unknown[] =>
       stages.filter((each) => each.part === part).map(({ idle, ticks, waits_for }) => [idle, ticks, waits_for]);
-    deepEqual(of("forward"), [[3, 7, null], [3, 7, 0], [3, 7, 1], [3, 7, 2]]); // prettier-ignore
-    deepEqual(of("backward"), [[3, 7, 1], [3, 7, 2], [3, 7, 3], [3, 7, null]]); // prettier-ignore
-    deepEqual(of("weights"), [[0, 4, null], [0, 4, null], [0, 4, null], [0, 4, null]]); // prettier-ignore
+    deepEqual(of("forward"), [
+      [3, 7, null],
+      [3, 7, 0],
+      [3, 7, 1],
+      [3, 7, 2],
+    ]); // prettier-ignore
+    deepEqual(of("backward"), [
+      [3, 7, 1],
+      [3, 7, 2],
+      [3, 7, 3],
+      [3, 7, null],
+    ]); // prettier-ignore
+    deepEqual(of("weights"), [
+      [0, 4, null],
+      [0, 4, null],
+      [0, 4, null],
+      [0, 4, null],
+    ]); // prettier-ignore
     deepEqual(
       stages.map(({ collective }) => collective?.op ?? "none"),
       [0, 1, 2, 3].flatMap((stage) => [

@@ -79,7 +79,9 @@ function checkRepeats(job: ResolvedJob, { stages, order, repeats }: Required<Pip
   fail(
     `${counted(microbatches, "microbatch", "microbatches")} of the order circular are fewer than the ${stages} stages: the first stage would wait for the last one`,
     source.locationOf(["train", "microbatches"]),
-    enough === undefined ? "use pipeline.order: gpipe, or a larger train.batch" : `use train.microbatches: ${enough}, or pipeline.order: gpipe`,
+    enough === undefined
+      ? "use pipeline.order: gpipe, or a larger train.batch"
+      : `use train.microbatches: ${enough}, or pipeline.order: gpipe`,
   );
 }
 

@@ -236,7 +236,17 @@ describe("a pipeline", () => {
       lockstep_zb: "zero_bubble",
     };
     const known = new Map<string, Graph>();
-    for (const { schedule, S, M, v, times, total, ideal, stacked_values_alive: kept = M + S - 1, peak_in_flight_by_device: inFlight } of schedules()) {
+    for (const {
+      schedule,
+      S,
+      M,
+      v,
+      times,
+      total,
+      ideal,
+      stacked_values_alive: kept = M + S - 1,
+      peak_in_flight_by_device: inFlight,
+    } of schedules()) {
       const order = orders[schedule];
       if (order === undefined || M > 8 || v > 2) continue;
       const what = `${schedule} S ${S} M ${M} v ${v}`;
