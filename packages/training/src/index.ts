@@ -90,6 +90,7 @@ export {
   paramName,
   paramStates,
   stateParameter,
+  statesOfLayers,
   stepName,
   trainState,
   weightParameters,
