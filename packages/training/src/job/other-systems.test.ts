@@ -139,7 +139,11 @@ describe("experts and context of a job", () => {
       ["LAP_PIPELINE_LAYOUT", /axis stage/, "pipeline.order=gpipe"],
       ["LAP_PIPELINE_LAYOUT", /stage: 4/, "model=e2e/golden/families/llama", "train.seq=64", onStages(8)],
       ["LAP_PIPELINE_LAYOUT", /no number of stages/, "model=e2e/golden/families/gemma3", "train.seq=64", onStages(2)],
-      ["LAP_PIPELINE_LAYOUT", /recipe sft.*another axis/, ...stagedModel, "recipe=sft", "data={ train: [{ path: a.jsonl }] }"],
+      [
+        "LAP_PIPELINE_LAYOUT",
+        /recipe sft.*another axis/,
+        ...[...stagedModel, "recipe=sft", "train.init=e2e/golden/families/llama", "data={ train: [{ path: a.jsonl }] }"],
+      ],
       ["LAP_PIPELINE_LAYOUT", /no repeats.*order: circular/, ...stagedModel, "pipeline.repeats=2"],
       ["LAP_PIPELINE_LAYOUT", /needs a number of repeats.*repeats: 2/, ...stagedModel, "pipeline.order=circular"],
       [
