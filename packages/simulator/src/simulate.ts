@@ -80,8 +80,8 @@ export function analyse(
   const fusion = fuse(program.chip, program.schedule.order, attention);
   const offloaded = offloadedValues(program);
   const stored = (value: Value): number => storedBytes(value, compute);
-  const exported = exportedBytes(program.chip, compute);
-  const bytes = attention === "plain" ? exported.tiled : stored;
+  const exported = attention === "plain" || sentType === "stated" ? exportedBytes(program.chip, compute) : undefined;
+  const bytes = attention === "plain" ? (exported?.tiled ?? stored) : stored;
   // Plain attention is that of the exported step, which XLA compiles.
   const { plan, order } =
     attention === "plain"
@@ -93,7 +93,7 @@ export function analyse(
     attention,
     work: fusion.kernels.map((kernel) => kernelWork(program.chip, kernel, { chip, bytes })),
     sentType,
-    sent: sentType === "stated" ? exported.elements : stored,
+    sent: sentType === "stated" ? (exported?.elements ?? stored) : stored,
     offloaded,
     writtenAt: new Map(
       fusion.kernels.flatMap(({ writes, members }) => writes.map((id) => [id, ensure(members.at(-1), "member")] as const)),
