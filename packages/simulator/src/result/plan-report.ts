@@ -117,7 +117,8 @@ export function planReport(simulation: Simulation): PlanReport {
     bound: boundOf(path),
     hbm_bytes: { ...memory.peakByClass, peak: memory.peakBytes },
     hbm_limit: usableHbm(machine.chip),
-    hbm_error: simulation.attention === "plain" ? exportedMemoryError : null,
+    // Measured for jobs, whose text Lapidary writes.
+    hbm_error: simulation.attention === "plain" && simulation.sentType === "compute" ? exportedMemoryError : null,
     fits: memory.peakBytes <= usableHbm(machine.chip),
     compute_s: compute,
     overlap_loss_s: Math.max(0, compute - kernelSeconds),
