@@ -1,40 +1,33 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Program } from "@lapidary/compiler";
-import { type ComputeDtype, type Machine, type Simulation, simulate } from "@lapidary/simulator";
+import { type Machine, type Simulation, simulate } from "@lapidary/simulator";
 import type { CompileSubject } from "@lapidary/tpu-compiler";
 import { computeOf, machineOf } from "@lapidary/trainer/recipes";
 import { printTorus } from "@lapidary/topology";
 import type { ResolvedJob } from "@lapidary/training";
-import type { StepFile } from "../step-file/step-file.js";
-
-/** The plan of an exported step. It has plain attention, because the modules have no flash kernel. */
-const planExported = (program: Program, machine: Machine, compute: ComputeDtype): Simulation =>
-  simulate(program, machine, { compute, attention: "plain" });
+import { simulateStepFile, type StepFile } from "../step-file/step-file.js";
 
 /** The step of a StableHLO file on a machine, as the TPU compiler gets it. */
-export function stepSubject(
-  { name, program, options: { numerics } }: Pick<StepFile, "name" | "program" | "options">,
-  machine: Machine,
-): CompileSubject {
+export function stepSubject({ name, program, options }: Pick<StepFile, "name" | "program" | "options">, machine: Machine): CompileSubject {
   return {
     job: name,
     slice: printTorus(machine.torus),
     slices: machine.pods,
-    numerics,
+    numerics: options.numerics,
     program,
-    simulations: new Map([[machine.chip.name, planExported(program, machine, numerics === "mxu" ? "bf16" : "f32")]]),
+    simulations: new Map([[machine.chip.name, simulateStepFile({ program, options }, machine)]]),
   };
 }
 
 /**
- * The step of a job, as the TPU compiler gets it.
+ * The step of a job, as the TPU compiler gets it. The plan has plain attention, because the modules have no flash kernel.
  *
  * @param program the compiled train step of the job
  * @param chips the chips for which it is planned; names of files in `configs/chips`
  */
 export function compileSubject(job: ResolvedJob, program: Program, root: string, chips: readonly string[]): CompileSubject {
-  const plan = (chip: string): Simulation => planExported(program, machineOf(job, root, chip), computeOf(job));
+  const plan = (chip: string): Simulation => simulate(program, machineOf(job, root, chip), { compute: computeOf(job), attention: "plain" });
   return {
     job: job.name,
     slice: job.slice,

@@ -3,7 +3,6 @@ import { type Program, bytesPerChip } from "@lapidary/compiler";
 import { type Value, type ValueId, regionsOf } from "@lapidary/ir";
 import type { AttentionForm } from "../cost/attention.js";
 import type { KernelCost } from "../cost/kernel-cost.js";
-import { type ComputeDtype, storedBytes } from "../cost/storage.js";
 import { replacementOf } from "../exported/replaced-collectives.js";
 import type { Placement } from "../network/placement.js";
 import { atomsOf, type CollectiveValue, collectiveStages, hostStage, isCollective } from "../network/transfer.js";
@@ -12,8 +11,9 @@ import type { CoreStep, StepList, Transfer, TransferId } from "./step-list.js";
 
 export interface StepOptions {
   readonly placement: Placement;
-  readonly compute: ComputeDtype;
   readonly attention: AttentionForm;
+  /** Bytes of a value on links. */
+  readonly sent: (value: Value) => number;
   /** Values of the forward pass that the host stores until the backward pass reads them. */
   readonly offloaded: ReadonlySet<ValueId>;
   /** By value, the position of the kernel that writes it. */
@@ -28,7 +28,7 @@ export interface StepOptions {
 export function makeSteps(
   program: Program,
   kernels: readonly KernelCost[],
-  { placement, compute, attention, offloaded, writtenAt }: StepOptions,
+  { placement, attention, sent, offloaded, writtenAt }: StepOptions,
 ): StepList {
   const { chip, schedule } = program;
   const at = (id: ValueId): Value => ensure(chip.values[id], "value");
@@ -41,7 +41,7 @@ export function makeSteps(
   schedule.order.forEach((id, index) => {
     const value = at(id);
     if (!isCollective(value)) return;
-    const transfer = transferOf(program, value, { id: transfers.length, placement, compute, attention });
+    const transfer = transferOf(program, value, { id: transfers.length, placement, attention, sent });
     transfers.push(transfer);
     collectives.set(id, transfer.id);
     startAt(schedule.startBefore.get(id) ?? index, transfer.id);
@@ -84,7 +84,7 @@ export function makeSteps(
     });
     const starts = blockBegins(program);
     const copy = (op: string, value: Value, resource: "to_host" | "from_host", after?: TransferId): TransferId => {
-      const bytes = storedBytes(value, compute);
+      const bytes = sent(value);
       transfers.push({
         id: transfers.length,
         op,
@@ -126,7 +126,7 @@ function withOwnTransfers(body: readonly CoreStep[], transfers: Transfer[]): Cor
 function transferOf(
   { chip }: Pick<Program, "chip">,
   value: CollectiveValue,
-  { id, placement, compute, attention }: Pick<StepOptions, "placement" | "compute" | "attention"> & { readonly id: TransferId },
+  { id, placement, attention, sent }: Pick<StepOptions, "placement" | "attention" | "sent"> & { readonly id: TransferId },
 ): Transfer {
   const replacement = replacementOf(value, placement, attention);
   return {
@@ -136,7 +136,7 @@ function transferOf(
     name: value.name,
     why: value.cause ?? "",
     atoms: atomsOf(placement, value),
-    stages: collectiveStages(placement, chip, value, compute, replacement),
+    stages: collectiveStages(placement, chip, value, sent, replacement),
     programBytes: bytesPerChip(value, ensure(chip.values[ensure(value.inputs[0], "operand")], "operand")),
   };
 }
