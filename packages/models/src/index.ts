@@ -2,6 +2,7 @@ export { countedLoss, meanLoss, tokenLosses } from "./cross-entropy.js";
 export { buildModel, paramsOf } from "./decoder.js";
 export type { BuildOptions } from "./decoder-layers.js";
 export { capacityOf } from "./layers/capacity.js";
+export { droplessSlots } from "./layers/dropless.js";
 export type { HeadExchange } from "./layers/head-exchange.js";
 export { fromBalanced, toBalanced } from "./layers/positions.js";
 export { balanceLoss } from "./layers/routing.js";

@@ -107,6 +107,8 @@ const parametersText = ({ parameters, active_parameters: active }: PlanReport): 
 const expertsText = (plan: ExpertPlan): string => {
   const head = `each token chooses ${plan.per_token} of ${plan.experts} experts: ${formatCount(plan.rows_chosen)} rows chosen, ${formatCount(plan.rows_computed)} computed`;
   if (plan.dispatch === "dense") return `${head}, because every expert computes every token; none is dropped`;
+  if (plan.dispatch === "dropless")
+    return `${head} and none dropped, in buffers of ${formatCount(plan.rows_stored)} rows; times assume ${plan.imbalance === 1 ? "that all chips of the experts have equally many rows" : `${plan.imbalance} × the mean of the rows on every chip of the experts`}`;
   return `${head}; ${percent(plan.dropped_share_random)} of the choices dropped if they are random, more if the router prefers some experts`;
 };
 

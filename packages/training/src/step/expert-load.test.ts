@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { compile } from "@lapidary/compiler";
 import { runChips } from "@lapidary/compiler/testing";
 import { type Graph, interpret, parametersOf, sizeOf, type Tensor, tensor } from "@lapidary/ir";
-import { buildModel, modelConfigSchema } from "@lapidary/models";
+import { buildModel, type Model, modelConfigSchema } from "@lapidary/models";
 import { ensure, seededRandom } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
 import { overflowShare } from "../job/expert-plan.js";
@@ -21,7 +21,9 @@ const [batch, seq] = [4, 8];
 const dispatch = { kind: "capacity", capacityFactor: 0.75 } as const;
 const optimizer = { name: "sgd", lr: 0.1, weight_decay: 0 } as const;
 const model = buildModel(mixture, { dispatch });
-const step = trainStep(model, { steps: 1, optimizer, schedule: { name: "constant", warmup: 0 } }, { batch, seq }, { withGradients: true });
+const stepOf = (of: Model): Graph =>
+  trainStep(of, { steps: 1, optimizer, schedule: { name: "constant", warmup: 0 } }, { batch, seq }, { withGradients: true });
+const step = stepOf(model);
 
 function randomInputs(graph: Graph): Map<string, Tensor> {
   const random = seededRandom(3);
@@ -36,6 +38,7 @@ function randomInputs(graph: Graph): Map<string, Tensor> {
 describe("the load of experts", () => {
   const inputs = randomInputs(step);
   const whole = interpret(step, inputs);
+  let dense: ReturnType<typeof interpret> | undefined;
   const scalar = (out: ReadonlyMap<string, Tensor>, name: string): number => ensure(ensure(out.get(name), name).data[0], name);
 
   it("a step counts every choice, and reports the share that its capacity drops", () => {
@@ -60,6 +63,16 @@ describe("the load of experts", () => {
         const actual = ensure(out.get(name), name);
         actual.data.forEach((value, i) => ok(Math.abs(value - ensure(expected.data[i], name)) < 1e-9, `${name} ${i}`));
       }
+    });
+
+  for (const axes of [{ expert: 4 }, { data: 2, expert: 2, model: 2 }, { expert: 2, context: 2 }])
+    it(`without a capacity, loss and gradients on ${JSON.stringify(axes)} are those of experts that compute every token`, () => {
+      const dropless = stepOf(buildModel(mixture, { dispatch: { kind: "dropless", parts: axes.expert, imbalance: 1 } }));
+      const mesh = makeMesh(axes);
+      const program = compile(dropless, compileOptions({ mesh: mesh.axes, rules: defaultRules(mesh, model.params), zero: 3 }, dropless));
+      const out = runChips(program.chip, inputs);
+      for (const [name, expected] of (dense ??= interpret(stepOf(buildModel(mixture)), inputs)))
+        ensure(out.get(name), name).data.forEach((value, i) => ok(Math.abs(value - ensure(expected.data[i], name)) < 1e-9, `${name} ${i}`));
     });
 
   it("with microbatches, counts, loss and gradients are those of the whole batch, on one chip and on four", () => {
