@@ -34,7 +34,10 @@ const built = (name) => import(new URL(`../../packages/${name}`, import.meta.url
  * @param {Case} which
  * @param {{ readonly clip?: number, readonly remat?: string }} [options]
  */
-export async function jobOf({ model, mesh, axes = ["data", "model"], microbatches, batch, numerics, remat: own }, { clip, remat = own } = {}) {
+export async function jobOf(
+  { model, mesh, axes = ["data", "model"], microbatches, batch, numerics, remat: own },
+  { clip, remat = own } = {},
+) {
   const { loadJob, resolveJob } = await built("training/dist/index.js");
   const slice = sliceOf(chipsOf({ mesh }));
   const environment = { configsDir: join(projectRoot, "configs"), base: projectRoot };

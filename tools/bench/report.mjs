@@ -46,7 +46,7 @@ export function printLayout(found, { axes = [], mesh, microbatches, batch }, ver
     ),
     "",
     `- Lapidary ${seconds(middle(found.ours_s))} a step (${seconds(found.cpu_ours_s)} of processor time)`,
-    `- ${times}: ${found.ratio_jax256.toFixed(1)}× as long (${range(found.spread_jax256, 1)})`,
+    `- ${times}: ${found.ratio_jax256.toFixed(1)}× as long (${range(found.spread_jax256, 1)}), ${(found.cpu_jax256_s / found.cpu_ours_s).toFixed(1)}× the processor time`,
     `- memory: ${gigabytes(found.rss_ours_mb)}, JAX ${gigabytes(found.rss_jax256_mb)}`,
     ...verdicts.map(({ what, met }) => `- ${met ? "met" : "**missed**"}: ${what}`),
   ].join("\n");
