@@ -5,7 +5,7 @@ export { capacityOf } from "./layers/capacity.js";
 export { droplessSlots } from "./layers/dropless.js";
 export type { HeadExchange } from "./layers/head-exchange.js";
 export { fromBalanced, toBalanced } from "./layers/positions.js";
-export { balanceLoss } from "./layers/routing.js";
+export { balanceLoss, route } from "./layers/routing.js";
 export { logicalAxes } from "./decoder-params.js";
 export { f32Number } from "./f32-number.js";
 export { type FamilyName, familyNames } from "./families.js";

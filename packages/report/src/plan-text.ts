@@ -117,8 +117,11 @@ const contextText = ({ strategy, parts, balance, slowest_scores: slowest, slowes
   return slowest - balanced < 0.01 ? head : `${head}, and ${balanced.toFixed(2)} × with context.balance: true`;
 };
 
-const pipelineLine = ({ order, stages, layers_per_stage: layers, microbatches, bubble_share: bubble }: PipelinePlan): string =>
-  `pipeline.order: ${order}, ${stages} stages of ${counted(layers, "layer")}, ${counted(microbatches, "microbatch", "microbatches")}; a stage has no microbatch for ${percent(bubble)} of the step`;
+const pipelineLine = (plan: PipelinePlan): string => {
+  const { order, stages, layers_per_stage: layers, microbatches, rows_per_chip: rows, matmul_efficiency: efficiency } = plan;
+  const ofMatmuls = efficiency === null ? "" : `, and matmuls of ${counted(rows, "row")} a chip reach ${percent(efficiency)} of the peak`;
+  return `pipeline.order: ${order}, ${stages} stages of ${counted(layers, "layer")}, ${counted(microbatches, "microbatch", "microbatches")}; a stage has no microbatch for ${percent(plan.bubble_share)} of the step${ofMatmuls}`;
+};
 
 /** @param count more than one piece */
 export const lossChunksText = (count: number): string =>

@@ -50,6 +50,8 @@ export interface PlanReport {
   readonly optimizer_s: number;
   /** Part of the step: ticks of a pipeline in which a stage has no microbatch. */
   readonly bubble_s: number;
+  /** Share of the bf16 peak that the matmuls of ticks reach while they run: small microbatches fill the arrays less. Null without stages. */
+  readonly tick_matmul_efficiency: number | null;
   /** Time in which the core waits for a collective, by mesh axis. */
   readonly exposed_s: Readonly<Record<string, number>>;
   /** Part of exposed_s: on the network between pods. */
@@ -100,6 +102,12 @@ function bubbleSeconds({ kernels }: Simulation["timeline"]): number {
   return [...regions.values()].reduce((sum, { from, to, share }) => sum + (to - from) * share, 0);
 }
 
+function tickMatmulEfficiency({ machine, timeline }: Simulation): number | null {
+  const matmuls = timeline.kernels.filter(({ kernel: { scope, flops } }) => scope.region?.idle !== undefined && flops > 0);
+  const seconds = matmuls.reduce((sum, { kernel }) => sum + kernel.seconds, 0);
+  return seconds === 0 ? null : matmuls.reduce((sum, { kernel }) => sum + kernel.flops, 0) / (seconds * machine.chip.matrix.bf16_flops);
+}
+
 export function planReport(simulation: Simulation): PlanReport {
   const { machine, program, timeline, list, memory, flops, stepSeconds } = simulation;
   const exposure = exposureOf(timeline, list, simulation.placement);
@@ -131,6 +139,7 @@ export function planReport(simulation: Simulation): PlanReport {
     overlap_loss_s: Math.max(0, compute - kernelSeconds),
     optimizer_s: timeline.kernels.reduce((sum, { kernel, from, to }) => sum + (kernel.scope.phase === "update" ? to - from : 0), 0),
     bubble_s: bubbleSeconds(timeline),
+    tick_matmul_efficiency: tickMatmulEfficiency(simulation),
     exposed_s: Object.fromEntries(exposure.byAxis),
     dcn_s: exposure.dcn,
     host_s: exposure.host,
