@@ -20,7 +20,7 @@ export const goals = [
   { case: { model: "micro", mesh: [256, 1], batch: 256, numerics: "f32" }, timesJaxMany: 2.3, ofJaxOne: 0.55, memory: 1 / 3 },
 ];
 
-/** A Llama on a mesh of four axes, beside a pipeline of JAX with the same layout on as many devices. @type {Goal} */
+/** A Llama on a mesh of four axes, compared with a pipeline of JAX with the same layout on as many devices. @type {Goal} */
 export const llama4d = {
   case: {
     model: "llama-4d",

@@ -65,7 +65,7 @@ export function dispatchDropless(
 /** By token and expert, the slot of the token if it chose the expert [B, T, E]: tokens by part of the experts, then by expert, then by position. */
 function sortedSlots(g: GraphBuilder, chosen: Value, loads: Value, [P, G, N]: readonly [number, number, number]): Value {
   const { dims } = chosen.type;
-  const [B = 0, T = 0, E = 0] = dims;
+  const [B = 0, , E = 0] = dims;
   const byPart = g.reshape(loads, [B, P, G]);
   const before = g.reshape(g.subtract(g.cumsum(byPart, 2), byPart), [B, E]);
   const firstOfPart = g.reshape(g.scale(g.iota(tensorType("f32", [B, P, G]), 1), N), [B, E]);

@@ -95,7 +95,14 @@ describe("the load of experts", () => {
     const given = new Map(
       parametersOf(graph).map(({ attrs: { name }, type }, i): [string, Tensor] => {
         const random = seededRandom(i);
-        return [name, tensor(type.dtype, type.dims, Float64Array.from({ length: sizeOf(type.dims) }, () => random.next() - 0.5))];
+        return [
+          name,
+          tensor(
+            type.dtype,
+            type.dims,
+            Float64Array.from({ length: sizeOf(type.dims) }, () => random.next() - 0.5),
+          ),
+        ];
       }),
     );
     const expected = interpret(graph, given);
