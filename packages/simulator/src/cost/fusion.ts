@@ -220,7 +220,7 @@ class Kernels {
     const first = values.at(ensure(loop.members[0], "member"));
     if (loop.reduces || !isLoopOp(first)) return;
     const last = this.#lastOperand(loop);
-    if (last === undefined || values.at(last).op !== "dot_general" || values.inAttention.has(last) || values.isKept(last)) return;
+    if (last === undefined || ops[values.at(last).op].kernel !== "product" || values.inAttention.has(last) || values.isKept(last)) return;
     const { type } = values.at(last);
     if (!isOfSamePart(values.at(last), first) || values.readers(last).some((user) => this.#owner.get(user) !== loop)) return;
     if (!isOfSimilarSize(sizeOf(type.dims), loop.size)) return;

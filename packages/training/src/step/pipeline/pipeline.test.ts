@@ -185,6 +185,19 @@ describe("a pipeline", () => {
     );
   });
 
+  it("embedding and output projection are divided over the stages, so that no stage computes more of them than another", () => {
+    const [S, M, V] = [4, 6, config.vocabSize];
+    const chip = compiled(S, M);
+    const logits = chip.values.filter(({ name, op }) => op === "dot_general" && name.endsWith("logits"));
+    // 2 · M rows of 12 positions over 2 · S chips.
+    strictEqual(logits.map(({ type }) => type.dims.reduce((a, b) => a * b, 1)).join(), `${(2 * M * 12 * V) / (2 * S)}`);
+    // A tick embeds the positions of one microbatch: those of a chip are a part for each stage.
+    deepStrictEqual(
+      chip.values.flatMap(({ op, type }) => (op === "gather" ? [type.dims.slice(0, 2)] : [])),
+      [[1, 12 / S]],
+    );
+  });
+
   it("the order 1f1b has the ticks of gpipe, and keeps the inputs of 2S − 1 ticks for any number of microbatches", () => {
     const chip = compiled(4, 6, "1f1b");
     strictEqual(
