@@ -81,7 +81,7 @@ function printOutcome(group, outcome) {
   session.report.clear();
   const skipped = outcome.skipped.length === 0 ? "" : `, ${outcome.skipped.length} skipped`;
   print(
-    `${outcome.failures.length === 0 ? "✔" : "✘"} ${group.name}: ${outcome.passed} passed, ${outcome.failures.length} failed${skipped} (${outcome.seconds.toFixed(1)} s)`,
+    `${outcome.failures.length === 0 ? "✔" : "✘"} ${group.name}: ${outcome.passed} passed, ${outcome.failures.length} failed${skipped} (${outcome.seconds.toFixed(1)} s, ${outcome.processor_s.toFixed(1)} s processor)`,
   );
   if (process.env.LAPIDARY_TEST_SEED === "random") for (const line of propertiesText(outcome)) print(line);
 }
