@@ -1,9 +1,9 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { runInDirectory } from "@lapidary/cli/testing";
 import { buildPrograms, programRequest } from "@lapidary/trainer";
 import { WorkerStepLog } from "@lapidary/api/worker-steps";
 import { parseChip, type PlanReport, simulate, traceSchema, usableHbm, utilisation } from "@lapidary/simulator";
@@ -14,18 +14,9 @@ import { type Ended, root } from "./support/cli.js";
 import { openBrowser } from "./support/browser.js";
 
 /** Runs the command in the project's root, without a coordinator. */
-function lapidary(args: readonly string[], home: string): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(root, "packages/cli/bin/lapidary.mjs"), ...args, "--home", home], {
-      cwd: root,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const [out, err]: [string[], string[]] = [[], []];
-    child.stdout.setEncoding("utf8").on("data", (text: string) => out.push(text));
-    child.stderr.setEncoding("utf8").on("data", (text: string) => err.push(text));
-    child.once("error", reject);
-    child.once("close", (code) => resolve({ code, stdout: out.join(""), stderr: err.join("") }));
-  });
+async function lapidary(args: readonly string[], home: string): Promise<Ended> {
+  const { exit, stdout, stderr } = await runInDirectory(root, args, { ...process.env, LAPIDARY_HOME: home });
+  return { code: exit, stdout, stderr };
 }
 
 function makeDirectory(path: string): string {
