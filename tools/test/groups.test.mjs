@@ -27,9 +27,13 @@ describe("the test runner", () => {
   const outcomeOf = async (text) => {
     const file = write("some.test.mjs", text);
     const session = new Session({ root, report: new Report({ quiet: true }) });
-    const { passed, failures, skipped, properties } = await runGroup(session, { name: "some", alone: false, files: [file] }, 1000);
+    const { passed, failures, skipped, properties, processor_s } = await runGroup(
+      session,
+      { name: "some", alone: false, files: [file] },
+      1000,
+    );
     const messages = failures.map(({ message }) => message).join("\n");
-    return { passed, failures: failures.map(({ title }) => title), messages, skipped, properties };
+    return { passed, failures: failures.map(({ title }) => title), messages, skipped, properties, processor_s };
   };
 
   it("the test runner has a group for each package and for each e2e file", () => {
@@ -121,6 +125,16 @@ describe("the test runner", () => {
     assert.deepEqual(failures, ["wrong", "wrong later", "rejects all", "draws none"]);
     assert.equal(messages.match(/seed: 20261124/g)?.length, 3);
     assert.match(messages, /Counterexample: \[5\][^]*compared no case/);
+  });
+
+  it("the test runner reports the processor time of a group with its child processes", async () => {
+    const { failures, processor_s } = await outcomeOf(
+      `import { spawnSync } from "node:child_process";
+       it("a", () => { spawnSync(process.execPath, ["-e", "while (process.cpuUsage().user < 5e5);"]); });`,
+    );
+    const idle = await outcomeOf('it("a", () => {});');
+    assert.deepEqual(failures, []);
+    assert.ok(processor_s > idle.processor_s + 0.25 && idle.processor_s > 0, `${processor_s} ${idle.processor_s}`);
   });
 
   it("a slow test passes, because the limit of its file only ends tests that hang", async () => {

@@ -34,7 +34,9 @@ export default class LinesReporter {
     process.on("exit", () => write({ kind: "processor", seconds: processorSeconds() }));
     runner.on("pass", (test) => write({ kind: "pass", title: test.fullTitle(), duration_ms: test.duration, processor_s: sinceLast_s() }));
     runner.on("pending", (test) => write({ kind: "pending", title: test.fullTitle() }));
-    runner.on("fail", (test, error) => write({ kind: "fail", title: test.fullTitle(), message: error?.stack ?? String(error), processor_s: sinceLast_s() }));
+    runner.on("fail", (test, error) =>
+      write({ kind: "fail", title: test.fullTitle(), message: error?.stack ?? String(error), processor_s: sinceLast_s() }),
+    );
     runner.once("end", () => {
       write({ kind: "end" });
       // The timer is unreferenced, so it fires only if something else keeps the process alive.
