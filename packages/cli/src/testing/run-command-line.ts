@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { systemClock } from "@lapidary/std";
+import { type Clock, systemClock } from "@lapidary/std";
 import { runCommandLine } from "../run.js";
 import { Interrupts } from "../terminal/interrupts.js";
 import { CollectedOutput } from "./outputs.js";
@@ -15,11 +15,13 @@ export interface RanCommand {
  * processor time more, most of it to load modules.
  *
  * @param env the environment of the command
+ * @param clock limits of time count by it
  */
 export async function runInDirectory(
   directory: string,
   words: readonly string[],
   env: NodeJS.ProcessEnv = { LAPIDARY_HOME: join(directory, "home") },
+  clock: Clock = systemClock,
 ): Promise<RanCommand> {
   const [stdout, stderr] = [new CollectedOutput(), new CollectedOutput()];
   const signals = { on: () => undefined, off: () => undefined };
@@ -29,8 +31,8 @@ export async function runInDirectory(
     stdinIsTTY: false,
     env,
     cwd: directory,
-    clock: systemClock,
-    interrupts: new Interrupts(signals, systemClock, () => undefined),
+    clock,
+    interrupts: new Interrupts(signals, clock, () => undefined),
   });
   return { exit, stdout: stdout.text, stderr: stderr.text };
 }
