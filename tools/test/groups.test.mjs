@@ -118,13 +118,13 @@ describe("the test runner", () => {
     const { failures, messages } = await outcomeOf(
       `import fc from "fast-check";
        it("wrong", () => fc.assert(fc.property(fc.nat(), (n) => n < 5)));
-       it("wrong later", () => fc.assert(fc.asyncProperty(fc.nat(), async (n) => n < 5)));
+       it("wrong later", () => fc.assert(fc.asyncProperty(fc.nat(), async (n) => { if (n >= 5) throw new Error("above four"); })));
        it("rejects all", () => fc.assert(fc.property(fc.nat(), () => fc.pre(false))));
        it("draws none", () => fc.assert(fc.property(fc.nat(), () => true), { numRuns: 0 }));`,
     );
     assert.deepEqual(failures, ["wrong", "wrong later", "rejects all", "draws none"]);
     assert.equal(messages.match(/seed: 20261124/g)?.length, 3);
-    assert.match(messages, /Counterexample: \[5\][^]*compared no case/);
+    assert.match(messages, /Counterexample: \[5\][^]*The case failed with Error: above four[^]*compared no case/);
   });
 
   it("a case that a fresh seed finds is saved as a file, and every later run replays it until it holds", async () => {

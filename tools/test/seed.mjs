@@ -27,12 +27,21 @@ const usual = {
   ...(wanted === "random" ? {} : { seed: Number(wanted) }),
   ...(runs === undefined ? {} : { numRuns: Number(runs) }),
   reporter: (details) => {
-    if (details.failed) throw new Error(`${fc.defaultReportMessage(details)}${saved(details)}`, { cause: details.errorInstance });
+    if (details.failed)
+      throw new Error(`${fc.defaultReportMessage(details)}${causeOf(details)}${saved(details)}`, { cause: details.errorInstance });
     if (details.numRuns === 0) throw new Error("the property compared no case");
     propertyEvents.emit("held", { cases: details.numRuns, rejected: details.numSkips, seed: details.seed });
   },
 };
 fc.configureGlobal(usual);
+
+/**
+ * The error of the failed case, which the report of fast-check leaves out.
+ * @param {import("fast-check").RunDetails<unknown>} details
+ */
+function causeOf({ errorInstance: error }) {
+  return error instanceof Error ? `\nThe case failed with ${error.stack}` : "";
+}
 
 /**
  * Saves a case that a fresh seed found. @returns a line that names its file
