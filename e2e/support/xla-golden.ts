@@ -51,8 +51,12 @@ export const goldenCases = {
   "two pods of 8x16": { bundle: "pod16x16", mesh: "pod=2,data=8,model=16", rules: { ...tensor, batch: ["pod", "data"] } },
 } as const satisfies Record<string, GoldenCase>;
 
-/** Cases whose training on XLA repeats claims of other tests: only a release trains them. Random graphs have the ops of experts too. */
+/**
+ * Cases whose training on XLA repeats claims of other tests: only a release trains them. `xla-runs.test.ts` trains nano16 on 256 devices, and random
+ * graphs have the ops of experts too.
+ */
 export const releaseCases: readonly (keyof typeof goldenCases)[] = [
+  "data=16,model=16 ZeRO-3",
   "data=256 ZeRO-3",
   "tensor + sequence",
   "two pods of 8x16",

@@ -234,6 +234,8 @@ class Partitioner {
     const found = known.find((v) => sameSharding(ensure(v.sharding, "sharding"), wanted));
     if (found !== undefined) return found;
     if (makesOwnPart(value.op)) return this.#materialize(value, wanted, request.region);
+    // A constrain has no value of its own. If its versions were gathered for another pass, this pass gathers the operand itself.
+    if (known.length === 0 && value.op === "constrain") return this.#version(ensure(value.inputs[0], "operand"), wanted, request);
     const from = ensure(
       this.#cheapest(
         known.filter((each) => canReshard(ensure(each.sharding, "sharding"), wanted)),
