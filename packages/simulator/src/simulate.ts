@@ -8,6 +8,7 @@ import { fuse } from "./cost/fusion.js";
 import { type KernelCost, type KernelWork, kernelCost, kernelWork } from "./cost/kernel-cost.js";
 import { type ComputeDtype, storedBytes } from "./cost/storage.js";
 import { exportedBytes, exportedMemory, exportedStreamShare } from "./exported/exported-memory.js";
+import { WrittenValues } from "./exported/written-values.js";
 import type { Machine } from "./machine.js";
 import { type Placement, checkPlacement } from "./network/placement.js";
 import { memoryOfChip, offloadedValues } from "./result/memory-of-chip.js";
@@ -68,11 +69,12 @@ export function analyse(
 ): Analysis {
   const fusion = fuse(program.chip, program.schedule.order, attention);
   const offloaded = offloadedValues(program);
-  const bytes = attention === "plain" ? exportedBytes(program.chip, compute) : (value: Value) => storedBytes(value, compute);
   // Plain attention is that of the exported step, which XLA compiles.
+  const written = attention === "plain" ? new WrittenValues(program.chip) : undefined;
+  const bytes = written === undefined ? (value: Value) => storedBytes(value, compute) : exportedBytes(written, compute);
   const { plan, order } =
-    attention === "plain"
-      ? exportedMemory(program, { compute, limit: usableHbm(chip), torus })
+    written !== undefined
+      ? exportedMemory(program, { compute, limit: usableHbm(chip), torus }, written)
       : { plan: memoryOfChip(program, fusion, compute, offloaded), order: program.schedule.order };
   return {
     program,

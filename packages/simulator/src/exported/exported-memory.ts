@@ -1,4 +1,4 @@
-import { type AddedBuffer, type MemoryPlan, type Program, type Schedule, planMemory } from "@lapidary/compiler";
+import { type AddedBuffer, type MemoryPlan, type Program, type Schedule, planBuffers, requestBuffers, temporaryBuffer } from "@lapidary/compiler";
 import { ensure } from "@lapidary/std";
 import { type Graph, type Value, type ValueId, bytesPerElement } from "@lapidary/ir";
 import { type Torus, chipCount, meshSize } from "@lapidary/topology";
@@ -31,8 +31,7 @@ export interface ExportedMemoryOptions {
 }
 
 /** The memory of a chip if XLA compiles the exported step: its buffers, types, layouts and order. */
-export function exportedMemory(program: Program, options: ExportedMemoryOptions): OrderedMemory {
-  const written = new WrittenValues(program.chip);
+export function exportedMemory(program: Program, options: ExportedMemoryOptions, written = new WrittenValues(program.chip)): OrderedMemory {
   const isOneSlice = meshSize(program.mesh) === chipCount(options.torus);
   const isAllReduced = (value: Value): boolean => isOneSlice && isReplacedByAllReduce(value, options.torus);
   const inOrder = (memory: "ample" | "scarce"): OrderedMemory =>
@@ -49,15 +48,16 @@ function memoryInOrder(
   isAllReduced: (value: Value) => boolean,
 ): OrderedMemory {
   const added = [...copiesOfWeights(chip, schedule, written), ...windowsOfCollectives(chip, schedule, written, compute, isAllReduced)];
-  const bytes = (value: Value): number => {
+  const bytes = byValue((value) => {
     const stored = isAllReduced(value) ? written.at(ensure(value.inputs[0], "operand")) : value;
     return tiledBytes(stored, elementBytes(written, value, compute));
-  };
+  });
   const fused = chip.values.map((value) => value.op !== "parameter" && !written.isWritten(value.id));
   const overwrites = (value: Value): readonly ValueId[] => written.overwritable(value);
-  const withoutGaps = planMemory(chip, schedule, { added, bytes, fused, overwrites });
-  const plan = planMemory(chip, schedule, { added: [...added, ...gaps(withoutGaps, schedule)], bytes, fused, overwrites });
-  return { plan, order: schedule.order };
+  const requests = requestBuffers(chip, schedule, { added, bytes, fused, overwrites });
+  const { order } = schedule;
+  const withoutGaps = planBuffers(requests, order.length);
+  return { plan: planBuffers([...requests, ...gaps(withoutGaps, schedule).map(temporaryBuffer)], order.length), order };
 }
 
 /**
@@ -104,9 +104,14 @@ function windowsOfCollectives(
 }
 
 /** The bytes of a value in HBM if XLA compiles the exported step. */
-export function exportedBytes(graph: Graph, compute: ComputeDtype): (value: Value) => number {
-  const written = new WrittenValues(graph);
-  return (value) => tiledBytes(value, elementBytes(written, value, compute));
+export function exportedBytes(written: WrittenValues, compute: ComputeDtype): (value: Value) => number {
+  return byValue((value) => tiledBytes(value, elementBytes(written, value, compute)));
+}
+
+/** A function of the values of one graph that computes each result once. */
+function byValue(compute: (value: Value) => number): (value: Value) => number {
+  const known: (number | undefined)[] = [];
+  return (value) => (known[value.id] ??= compute(value));
 }
 
 /** The module has f32 values. XLA writes those that only matmuls read in the type in which the matrix unit reads them. */
