@@ -66,7 +66,7 @@ export function planMemory(
 }
 
 /** A buffer without its place. */
-export type BufferRequest = Omit<BufferPlan, "offset">;
+type BufferRequest = Omit<BufferPlan, "offset">;
 
 /** The buffers of all values, and those that a view adds. */
 export function requestBuffers(graph: Graph, schedule: Schedule, view: MemoryView): BufferRequest[] {

@@ -52,7 +52,10 @@ class Propagation {
   #partialSumAtoms: AtomId[][];
   /** By value, the ops that read or write it. */
   readonly #opsOf: readonly (readonly ValueId[])[];
-  /** By op, whether the state that its visit reads has changed since the last visit, or since all was whole. The visit of another op changes nothing. */
+  /**
+   * By op, whether the state that its visit reads has changed since the last visit. The visit of another op changes nothing. At the begin all
+   * values are whole, and no visit would change anything.
+   */
   readonly #isStale: boolean[];
   /** Whether shardings have changed since the partial sums were found. */
   #areSumsStale = true;
