@@ -57,9 +57,7 @@ export function reasonFor(
   const moved = wanted.dims.findIndex((dim) => surplus.every((atom) => dim.includes(atom)));
   if (moved >= 0) return `moves ${names(surplus)} of ${value.name} from dim ${d} (${root}) to dim ${moved}, as ${request.text} requires`;
   const conflict =
-    request.use === undefined
-      ? undefined
-      : causes.conflictsOf.get(request.use.id)?.find((c) => c.tensor === value.id && c.dimension === d);
+    request.use === undefined ? undefined : causes.conflictsOf.get(request.use.id)?.find((c) => c.tensor === value.id && c.dimension === d);
   const because =
     conflict === undefined || conflict.winner.kind === "wholeDim"
       ? ""

@@ -1,4 +1,12 @@
-import { type AddedBuffer, type MemoryPlan, type Program, type Schedule, planBuffers, requestBuffers, temporaryBuffer } from "@lapidary/compiler";
+import {
+  type AddedBuffer,
+  type MemoryPlan,
+  type Program,
+  type Schedule,
+  planBuffers,
+  requestBuffers,
+  temporaryBuffer,
+} from "@lapidary/compiler";
 import { ensure } from "@lapidary/std";
 import { type Graph, type Value, type ValueId, bytesPerElement } from "@lapidary/ir";
 import { type Torus, chipCount, meshSize } from "@lapidary/topology";
