@@ -29,7 +29,7 @@ export interface MemoryPlan {
   readonly arenaBytes: number;
 }
 
-export interface BufferPlan {
+interface BufferPlan {
   readonly value: ValueId;
   readonly bytes: number;
   readonly kind: MemoryClass;
