@@ -31,18 +31,22 @@ export {
   traitsOf,
 } from "./model-config.js";
 export {
+  atRepeat,
   atStage,
   betweenStages,
   enterStage,
   type ForwardResult,
   forwardTick,
   fromStage,
+  idleOfPass,
   partAt,
   partsOf,
   runForward,
   runStages,
+  ticksOf,
   withPart,
 } from "./pipeline/forward.js";
+export { ofStages, passedBy, placeOf } from "./pipeline/microbatch-place.js";
 export { type Pipeline, type PipelineOrder, pipelineOrders, type PipelineShape } from "./pipeline/pipeline.js";
 export {
   type Dispatch,

@@ -98,7 +98,7 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, bytes: storedBy
     const [matmul] = matmuls;
     if (kernel.kind === "product" && matmul !== undefined) {
       const operands = operandsOf(matmul);
-      const direct = matmul.inputs.indexOf(id);
+      const direct = matmul.inputs.findIndex((input) => input === id || (at(input).op === "convert" && at(input).inputs[0] === id));
       if (direct < 0) return bytes;
       const shape = matmulShape(matmul, operands);
       const once = operands.reduce((sum, operand) => sum + sizeOf(operand.type.dims), 0);

@@ -8,7 +8,7 @@ import {
   temporaryBuffer,
 } from "@lapidary/compiler";
 import { ensure } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, bytesPerElement } from "@lapidary/ir";
+import { type Graph, type Value, type ValueId, bytesPerElement, sizeOf } from "@lapidary/ir";
 import { type Torus, chipCount, meshSize } from "@lapidary/topology";
 import type { ComputeDtype } from "../cost/storage.js";
 import { exportedSchedule } from "./exported-schedule.js";
@@ -112,14 +112,24 @@ function windowsOfCollectives(
 }
 
 /** The bytes of a value in HBM if XLA compiles the exported step. */
-export function exportedBytes(written: WrittenValues, compute: ComputeDtype): (value: Value) => number {
-  return byValue((value) => tiledBytes(value, elementBytes(written, value, compute)));
+export function exportedBytes(written: WrittenValues, compute: ComputeDtype): ExportedBytes {
+  const of = byValue((value) => elementBytes(written, value, compute));
+  return {
+    tiled: byValue((value) => tiledBytes(value, of(value))),
+    elements: (value) => sizeOf(value.type.dims) * of(value),
+  };
 }
 
 /** A function of the values of one graph that computes each result once. */
 function byValue(compute: (value: Value) => number): (value: Value) => number {
   const known: (number | undefined)[] = [];
   return (value) => (known[value.id] ??= compute(value));
+}
+
+/** Bytes of a value, with its padding in HBM (`tiled`) or without it. */
+interface ExportedBytes {
+  readonly tiled: (value: Value) => number;
+  readonly elements: (value: Value) => number;
 }
 
 /** The module has f32 values. XLA writes those that only matmuls read in the type in which the matrix unit reads them. */

@@ -1,7 +1,7 @@
 import { type BuildOptions, type Dispatch, type HeadExchange, layerTypesOf } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { checkPipeline } from "./check-pipeline.js";
-import { sizeOfAxes, stagesOf } from "./axis-sizes.js";
+import { pipelineOf, sizeOfAxes, stagesOf } from "./axis-sizes.js";
 import type { ConfigSource } from "./config-source.js";
 import { defaultCapacityFactor } from "./job-schema.js";
 import type { ResolvedJob } from "./resolved-job.js";
@@ -14,14 +14,14 @@ type Built = Pick<ResolvedJob, "mesh" | "rules" | "moe" | "context" | "pipeline"
 export function buildOptionsOf(job: Built): BuildOptions {
   const dispatch = dispatchOf(job);
   const headExchange = headExchangeOf(job);
-  const stages = stagesOf(job);
+  const pipeline = pipelineOf(job);
   const parts = seqPartsOfJob(job);
   return {
     ...(dispatch === undefined ? {} : { dispatch }),
     ...(headExchange === undefined ? {} : { headExchange }),
     ...(job.context?.strategy === "ring" && parts > 1 ? { ringParts: parts } : {}),
     ...(job.context?.balance === true && parts > 1 ? { balancedParts: parts } : {}),
-    ...(stages === 1 ? {} : { pipeline: { stages, order: job.pipeline?.order ?? "gpipe" } }),
+    ...(pipeline === undefined ? {} : { pipeline }),
   };
 }
 

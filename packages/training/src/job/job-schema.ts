@@ -371,9 +371,14 @@ const pipelineSchema = z.strictObject({
     .enum(pipelineOrders)
     .default("gpipe")
     .describe(
-      "gpipe: all microbatches forward, then all backward; M + S − 1 inputs of a stage are kept. 1f1b: a microbatch backward as soon as its last stage is done; 2S − 1 are kept",
+      "gpipe: all microbatches forward, then all backward; M + S − 1 inputs of a stage are kept. 1f1b: a microbatch backward as soon as its last stage is done; 2S − 1 are kept. circular: gpipe with shorter ticks, because a microbatch passes the stages `repeats` times. zero_bubble: 1f1b, with gradients of weights in ticks in which no stage is idle",
     ),
-  layers_per_stage: count.optional().describe("Layers of a stage; by default the layers of the model, divided by the stages"),
+  repeats: count
+    .optional()
+    .describe("circular: how often a microbatch passes all stages, each time through other layers; there must be at least S microbatches"),
+  layers_per_stage: count
+    .optional()
+    .describe("Layers that a stage computes in a tick; by default the layers of the model, divided by the stages and repeats"),
 });
 
 const checkpointSchema = z.strictObject({

@@ -134,10 +134,28 @@ describe("experts and context of a job", () => {
   it("stages that do not fit the model, the recipe or the pods are rejected with exit code 4 and a layout that fits", () => {
     const onStages = (stages: number): string => `mesh={ data: ${256 / stages}, stage: ${stages} }`;
     const batch = "train.batch=256";
+    const stagedModel = ["model=e2e/golden/families/llama", "train.seq=64", onStages(2)];
     for (const [code, remedy, ...overrides] of [
       ["LAP_PIPELINE_LAYOUT", /axis stage/, "pipeline.order=gpipe"],
       ["LAP_PIPELINE_LAYOUT", /stage: 4/, "model=e2e/golden/families/llama", "train.seq=64", onStages(8)],
       ["LAP_PIPELINE_LAYOUT", /no number of stages/, "model=e2e/golden/families/gemma3", "train.seq=64", onStages(2)],
+      [
+        "LAP_PIPELINE_LAYOUT",
+        /recipe sft.*another axis/,
+        ...[...stagedModel, "recipe=sft", "train.init=e2e/golden/families/llama", "data={ train: [{ path: a.jsonl }] }"],
+      ],
+      ["LAP_PIPELINE_LAYOUT", /no repeats.*order: circular/, ...stagedModel, "pipeline.repeats=2"],
+      ["LAP_PIPELINE_LAYOUT", /needs a number of repeats.*repeats: 2/, ...stagedModel, "pipeline.order=circular"],
+      [
+        "LAP_PIPELINE_LAYOUT",
+        /do not divide over 2 stages with 3 repeats.*repeats: 2/,
+        ...[...stagedModel, "pipeline.order=circular", "pipeline.repeats=3", "train.microbatches=2"],
+      ],
+      [
+        "LAP_PIPELINE_LAYOUT",
+        /1 microbatch .*fewer than the 2 stages.*microbatches: 2/,
+        ...[...stagedModel, "pipeline.order=circular", "pipeline.repeats=2"],
+      ],
       ["LAP_PIPELINE_LAYOUT", /axis expert/, mixture, "train.seq=64", onStages(2)],
       [
         "LAP_PIPELINE_LAYOUT",
