@@ -8,17 +8,28 @@ import { projectRoot } from "../setup/session.mjs";
 /**
  * @typedef {object} Case
  * @property {string} model name in configs/models
- * @property {readonly [number, number]} mesh data × model
+ * @property {readonly number[]} mesh data × model, or pod × data × model
  * @property {number} batch rows of a batch
  * @property {"f32" | "mxu"} numerics
  * @property {string} [remat] a policy in place of that in the model's job file
  */
 
-/** @param {string} text `16x16` @returns {readonly [number, number]} */
+/** @param {string} text `16x16`, or `16x16x16` of several pods @returns {readonly number[]} */
 export function parseMeshText(text) {
-  const found = /^([1-9]\d*)x([1-9]\d*)$/.exec(text);
-  if (found === null) throw new Error(`a mesh is DATAxMODEL, such as 16x16, not ${JSON.stringify(text)}`);
-  return [Number(found[1]), Number(found[2])];
+  if (!/^([1-9]\d*x){1,2}[1-9]\d*$/.test(text))
+    throw new Error(`a mesh is DATAxMODEL or PODxDATAxMODEL, such as 16x16, not ${JSON.stringify(text)}`);
+  return text.split("x").map(Number);
+}
+
+/** @param {readonly number[]} mesh @returns {number} chips of all pods */
+export const chipsOf = (mesh) => mesh.reduce((all, size) => all * size, 1);
+
+/** The mesh in the syntax of a job file, and the number of pods. @param {readonly number[]} mesh */
+function meshLines(mesh) {
+  const [pods, data, model] = mesh.length === 3 ? mesh : [1, ...mesh];
+  return mesh.length === 3
+    ? [`pods: ${pods}`, `mesh: { pod: ${pods}, data: ${data}, model: ${model} }`]
+    : [`slice: ${sliceOf(chipsOf(mesh))}`, `mesh: { data: ${data}, model: ${model} }`];
 }
 
 /** @param {Case} which */
@@ -32,10 +43,8 @@ const built = (name) => import(new URL(`../../packages/${name}`, import.meta.url
  * @param {Case} which
  * @param {{ readonly clip?: number, readonly remat?: string }} [options]
  */
-export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics, remat: own }, { clip, remat = own } = {}) {
+export async function jobOf({ model, mesh, batch, numerics, remat: own }, { clip, remat = own } = {}) {
   const { loadJob, resolveJob } = await built("training/dist/index.js");
-  const chips = data * modelAxis;
-  const slice = sliceOf(chips);
   const environment = { configsDir: join(projectRoot, "configs"), base: projectRoot };
   // The settings of the model's job file, if there is one.
   const file = join(projectRoot, "configs/jobs", `${model}.yaml`);
@@ -43,8 +52,7 @@ export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics, r
   const text = [
     `model: ${model}`,
     `pod: v5e-256`,
-    `slice: ${slice}`,
-    `mesh: { data: ${data}, model: ${modelAxis} }`,
+    ...meshLines(mesh),
     `zero: 3`,
     `numerics: ${numerics}`,
     ...(policy === undefined ? [] : [`remat: ${policy}`]),
