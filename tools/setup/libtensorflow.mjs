@@ -136,7 +136,7 @@ function loadRemedy({ root, env }, problem) {
 async function provideNative(session) {
   const { root, env } = session;
   const { override, platform } = wanted(root, env);
-  if (override === undefined && !platform.startsWith("linux-")) {
+  if (override === undefined && !usesWheel(session)) {
     throw new SetupError({
       code: "LAP_SETUP_PLATFORM",
       message: `no libtensorflow is known for ${platform}`,
@@ -152,6 +152,14 @@ async function provideNative(session) {
     if (deep || (await loadProblem(session)) === undefined) return;
     session.report.say(`${step}: the binding does not load; verifying and rebuilding it`);
   }
+}
+
+/** Whether the library comes from a wheel. @param {import("./session.mjs").Session} session */
+const usesWheel = ({ root, env }) => wanted(root, env).override === undefined && wanted(root, env).platform.startsWith("linux-");
+
+/** Fetches the library into the cache, ahead of the step. @param {import("./session.mjs").Session} session */
+export async function fetchLibrary(session) {
+  if (usesWheel(session)) await provideLibrary(session, false);
 }
 
 /**

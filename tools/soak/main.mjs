@@ -113,7 +113,9 @@ async function processesOf() {
 }
 
 /** @param {Readonly<Record<string, number>>} pids */
-const cpuOf = (pids) => Object.values(pids).reduce((sum, pid) => sum + cpu_s(pid), 0);
+function cpuOf(pids) {
+  return Object.values(pids).reduce((sum, pid) => sum + cpu_s(pid), 0);
+}
 
 /** @param {Readonly<Record<string, number>>} pids */
 async function footprint(pids) {
@@ -131,7 +133,9 @@ function processSample(pid) {
 }
 
 /** A checkpoint that is being removed has no size. @param {string} path */
-const sizeOf = (path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+function sizeOf(path) {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
 
 /** The history of the run as the dashboard reads it. */
 async function history() {
