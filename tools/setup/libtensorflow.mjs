@@ -25,10 +25,12 @@ const tensorflowVersion = "2.21.0";
 const napiVersion = 8;
 const ccLibrary = "libtensorflow_cc.so.2";
 const frameworkLibrary = "libtensorflow_framework.so.2";
+/** The headers that the binding and the kernels include. The wheel has five times as many bytes of headers, of compilers among others. */
+const headers = ["Eigen", "absl", "google", "ml_dtypes", "tensorflow/c", "tensorflow/core", "third_party", "tsl", "unsupported", "xla/tsl"];
 const members = {
   [`tensorflow/${ccLibrary}`]: `lib/${ccLibrary}`,
   [`tensorflow/${frameworkLibrary}`]: `lib/${frameworkLibrary}`,
-  "tensorflow/include/": "include/",
+  ...Object.fromEntries(headers.map((directory) => [`tensorflow/include/${directory}/`, `include/${directory}/`])),
 };
 
 /** @typedef {{ backend: "native" | "wasm" | "absent", detail: string, remedy: string }} LibtensorflowStatus */
