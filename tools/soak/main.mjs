@@ -69,7 +69,7 @@ async function sampleRun() {
   const lasts_s = Number(values.minutes) * 60;
   const every_s = lasts_s / Math.max(fewestSamples, Number(values.samples));
   const pids = await processesOf();
-  const task = new Report({ quiet: values.json }).begin("soak", "training nano16 on 16x16");
+  const task = new Report().begin("soak", "training nano16 on 16x16");
   /** @type {import("./verdict.mjs").Sample[]} */
   const samples = [];
   const began = performance.now();
