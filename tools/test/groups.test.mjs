@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Report } from "../setup/report.mjs";
@@ -31,6 +31,18 @@ describe("the test runner", () => {
     const messages = failures.map(({ message }) => message).join("\n");
     return { passed, failures: failures.map(({ title }) => title), messages, skipped, properties };
   };
+
+  it("every test of e2e is compiled and is in a group of a release", () => {
+    const sources = readdirSync(join(projectRoot, "e2e"), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".test.ts"))
+      .map((name) => `e2e/${name.replace(/\.test\.ts$/, "")}`);
+    const groups = new Set(findGroups(projectRoot, true).map(({ name }) => name));
+    assert.ok(sources.includes("e2e/release/node-22"));
+    assert.deepEqual(
+      sources.filter((name) => !groups.has(name)),
+      [],
+    );
+  });
 
   it("the test runner has a group for each package and for each e2e file", () => {
     rmSync(join(root, "tools"));
