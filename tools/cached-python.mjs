@@ -17,7 +17,10 @@ const requirementsOf = (session, name) => join(session.root, "tools/packages", n
 
 /** @param {Session} session @param {string} name */
 function directoryOf(session, name) {
-  const digest = createHash("sha256").update(readFileSync(requirementsOf(session, name))).digest("hex").slice(0, 16);
+  const digest = createHash("sha256")
+    .update(readFileSync(requirementsOf(session, name)))
+    .digest("hex")
+    .slice(0, 16);
   return join(session.cache, `python-${name}-${digest}`);
 }
 

@@ -61,7 +61,7 @@ describe("benchmark goals", () => {
       chips,
       ofFirst: factor,
       cpuOfFirst: factor,
-      memory_mb: 100 * factor,
+      memoryOfFirst: factor,
     });
     const met = (/** @type {number} */ factor) => checkChips([row(256, 1), row(4096, factor), row(16384, 9)]).map((verdict) => verdict.met);
     assert.deepEqual(met(chipLimit), [true, true, true]);

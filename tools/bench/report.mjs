@@ -3,7 +3,6 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { processorFlags } from "../setup/kernels.mjs";
-import { chipCounts } from "./goals.mjs";
 import { instructionsOf, paragraphs, withPart, withSection } from "./benchmarks-md.mjs";
 
 const seconds = (/** @type {number | undefined} */ s) =>
@@ -14,7 +13,8 @@ const range = (/** @type {readonly number[] | undefined} */ pair, digits = 2) =>
   pair === undefined ? "" : `${pair[0]?.toFixed(digits)}–${pair[1]?.toFixed(digits)}`;
 const share = (/** @type {number} */ part) => `${(100 * part).toFixed(0)} %`;
 /** @param {any} found a case with PyTorch or without */
-const torchFactor = ({ ratio_torch, spread_torch }) => (ratio_torch === undefined ? "" : `${ratio_torch.toFixed(2)} (${range(spread_torch)})`);
+const torchFactor = ({ ratio_torch, spread_torch }) =>
+  ratio_torch === undefined ? "" : `${ratio_torch.toFixed(2)} (${range(spread_torch)})`;
 const gigabytes = (/** @type {number | undefined} */ mb) => (mb === undefined ? "" : `${(mb / 1024).toFixed(2)} GB`);
 
 /** @param {any} found @param {readonly import("./goals.mjs").Verdict[]} verdicts */
@@ -48,7 +48,7 @@ export function printGrid(rows) {
   return rows
     .map(
       (row) =>
-        `${row.model.padEnd(8)} ${row.mesh.padEnd(8)} ${row.workers} worker${row.workers === 1 ? " " : "s"}  step ${seconds(row.step_s).padStart(8)}  ${row.gflops.toFixed(0).padStart(4)} GFLOP/s  memory ${gigabytes(row.memory_mb)}  of the first: step ${row.ofFirst.toFixed(2)}, processor time ${row.cpuOfFirst.toFixed(2)}`,
+        `${row.model.padEnd(8)} ${row.mesh.padEnd(8)} b${row.batch} ${row.workers} worker${row.workers === 1 ? " " : "s"}  step ${seconds(row.step_s).padStart(8)}  ${row.gflops.toFixed(0).padStart(4)} GFLOP/s  memory ${gigabytes(row.memory_mb)}  of the first: step ${row.ofFirst.toFixed(2)}, processor time ${row.cpuOfFirst.toFixed(2)}, memory ${row.memoryOfFirst.toFixed(2)}`,
     )
     .join("\n");
 }
@@ -163,20 +163,22 @@ ${table(
   ]),
 )}
 
-The same batch of ${chipCounts.batch} rows on one pod and on many. The last columns are medians of pairs with the first row.
+The same batch on 256 chips and on many. The last columns are multiples of the values on 256 chips, medians of pairs.
 
 ${table(
-  ["model", "chips", "mesh", "step", "CPU time", "memory", "compile", "step of the first", "CPU time of the first"],
+  ["model", "chips", "mesh", "batch", "step", "CPU time", "memory", "compile", "step", "CPU time", "memory"],
   chips.map((row) => [
     row.model,
     String(row.chips),
     row.mesh,
+    String(row.batch),
     seconds(row.step_s),
     seconds(row.cpu_s),
     gigabytes(row.memory_mb),
     seconds(row.compile_s),
     row.ofFirst.toFixed(2),
     row.cpuOfFirst.toFixed(2),
+    row.memoryOfFirst.toFixed(2),
   ]),
 )}
 

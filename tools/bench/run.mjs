@@ -140,8 +140,7 @@ if (values.case === "generate") {
     ...(durability === undefined ? [] : checkDurability(durability)),
   ];
   if (values.json) process.stdout.write(`${JSON.stringify({ peak_gflops: peak, cases: measured, grid: rows, chips, durability })}\n`);
-  if (peers.jax !== undefined)
-    writeBenchmarks(projectRoot, { peak, pinned, workers, pairs, measured, rows, chips, durability, verdicts });
+  if (peers.jax !== undefined) writeBenchmarks(projectRoot, { peak, pinned, workers, pairs, measured, rows, chips, durability, verdicts });
   conclude(verdicts);
 }
 process.exit(0);
@@ -333,8 +332,10 @@ async function measureGrid(peak) {
 }
 
 /** The same step on one pod and on many pods, in turn. */
-function measureChips() {
-  return measureMeshes(chipCounts.model, chipCounts.meshes, chipCounts.batch);
+async function measureChips() {
+  const rows = [];
+  for (const { batch, meshes } of chipCounts.pairs) rows.push(...(await measureMeshes(chipCounts.model, meshes, batch)));
+  return rows;
 }
 
 /** @param {string} model @param {readonly (readonly number[])[]} meshes @param {number} batch rows of the whole batch */
@@ -363,12 +364,14 @@ async function measureMeshes(model, meshes, batch) {
       model,
       mesh: mesh.join("x"),
       chips: chipsOf(mesh),
+      batch,
       workers: ours.workers,
       step_s,
       spread_s: spreadOf(seconds),
       cpu_s: median(cpu_s),
       ofFirst: median(seconds.map((s, i) => s / (all[0]?.seconds[i] ?? NaN))),
       cpuOfFirst: median(cpu_s.map((s, i) => s / (all[0]?.cpu_s[i] ?? NaN))),
+      memoryOfFirst: ours.peak_mb / (all[0]?.ours.peak_mb ?? NaN),
       gflops: flopOf(/** @type {any} */ (ours.job)) / 1e9 / step_s,
       memory_mb: Math.round(ours.peak_mb),
       compile_s: ours.compile_s,

@@ -176,7 +176,17 @@ export class TestCluster {
 
   /** @param {{ steps?: number, every?: number, zero?: number, mesh?: string, slice?: string, more?: string, keep?: number, workers?: number,
    *   batch?: number }} job */
-  jobFile({ steps = 12, every = 4, zero = 3, mesh = "{ data: 4, model: 4 }", slice = "4x4", more = "", keep = 3, workers = 2, batch = 8 } = {}) {
+  jobFile({
+    steps = 12,
+    every = 4,
+    zero = 3,
+    mesh = "{ data: 4, model: 4 }",
+    slice = "4x4",
+    more = "",
+    keep = 3,
+    workers = 2,
+    batch = 8,
+  } = {}) {
     return `model: nano16
 pod: v5e-256
 slice: ${slice}

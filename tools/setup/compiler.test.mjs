@@ -26,11 +26,22 @@ describe("the C++ compiler of the set-up", function () {
     ];
     // Notes each call, and whether the parsed headers exist at that time.
     const parsed = join(directory, "module.node.headers.h.gch");
-    const wrapper = file("c++", `#!/bin/sh\necho "$([ -s ${parsed} ] && echo parsed) $*" >> ${directory}/calls\nexec ${compiler.command} "$@"\n`);
+    const wrapper = file(
+      "c++",
+      `#!/bin/sh\necho "$([ -s ${parsed} ] && echo parsed) $*" >> ${directory}/calls\nexec ${compiler.command} "$@"\n`,
+    );
     chmodSync(wrapper, 0o755);
     const output = join(directory, "module.node");
     const libraries = { directory, names: [], runPath: directory };
-    const what = { label: "test", compiler: { ...compiler, command: wrapper }, sources, includes: [directory], defines: [], libraries, output };
+    const what = {
+      label: "test",
+      compiler: { ...compiler, command: wrapper },
+      sources,
+      includes: [directory],
+      defines: [],
+      libraries,
+      output,
+    };
     await compile(session, { ...what, headers: ["large.h"] });
     const calls = readFileSync(join(directory, "calls"), "utf8").trim().split("\n");
     const ofSource = (/** @type {string} */ name) => calls.find((call) => call.includes(`-c ${join(directory, name)}`)) ?? "";

@@ -12,7 +12,9 @@ class Steps {
   step(name, needs, { prepare = false, ready = false } = {}) {
     const begin = (/** @type {string} */ what) => {
       this.log.push(what);
-      return new Promise((/** @type {(value: void) => void} */ resolve, reject) => this.running.set(what, { resolve: () => resolve(), reject }));
+      return new Promise((/** @type {(value: void) => void} */ resolve, reject) =>
+        this.running.set(what, { resolve: () => resolve(), reject }),
+      );
     };
     return {
       name,
@@ -39,7 +41,12 @@ const settled = () => new Promise((done) => setImmediate(done));
 describe("the schedule of the set-up", () => {
   it("steps overlap, and begin after those that they need", async () => {
     const steps = new Steps();
-    const all = runSteps({}, [steps.step("a", []), steps.step("b", ["a"], { prepare: true }), steps.step("c", ["a"]), steps.step("d", ["b", "c"])]);
+    const all = runSteps({}, [
+      steps.step("a", []),
+      steps.step("b", ["a"], { prepare: true }),
+      steps.step("c", ["a"]),
+      steps.step("d", ["b", "c"]),
+    ]);
     await settled();
     assert.deepEqual([...steps.log].sort(), ["a", "prepare b"]);
     await steps.end("a");

@@ -49,8 +49,12 @@ try {
   const bytes = bytesOfStep(samples);
   const met = verdicts.every((verdict) => verdict.met);
   for (const { what, beginning, end, limit, met: isMet } of verdicts)
-    say(`${isMet ? "met" : "MISSED"}: ${what}: ${beginning.toFixed(1)} at the beginning, ${end.toFixed(1)} at the end (at most ${limit.toFixed(1)})`);
-  say(`${samples.at(-1)?.step} steps in ${((samples.at(-1)?.at_s ?? 0) / 60).toFixed(1)} minutes; the journals grow by ${bytes.toFixed(0)} bytes for a step`);
+    say(
+      `${isMet ? "met" : "MISSED"}: ${what}: ${beginning.toFixed(1)} at the beginning, ${end.toFixed(1)} at the end (at most ${limit.toFixed(1)})`,
+    );
+  say(
+    `${samples.at(-1)?.step} steps in ${((samples.at(-1)?.at_s ?? 0) / 60).toFixed(1)} minutes; the journals grow by ${bytes.toFixed(0)} bytes for a step`,
+  );
   if (values.json) process.stdout.write(`${JSON.stringify({ met, verdicts, bytes_of_step: bytes, samples })}\n`);
   process.exitCode = met ? 0 : 1;
 } finally {
@@ -83,7 +87,9 @@ async function sampleRun() {
     if (now.step === before.step) continue;
     samples.push({ ...perStep(before, now), ...(await footprint(pids)) });
     before = now;
-    task.update(`step ${now.step}, ${(now.at_s / 60).toFixed(0)} of ${values.minutes} minutes, ${samples.at(-1)?.step_ms.toFixed(1)} ms a step`);
+    task.update(
+      `step ${now.step}, ${(now.at_s / 60).toFixed(0)} of ${values.minutes} minutes, ${samples.at(-1)?.step_ms.toFixed(1)} ms a step`,
+    );
   }
   task.end("sampled");
   return samples;

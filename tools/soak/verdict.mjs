@@ -60,11 +60,23 @@ export function judge(samples, mostBuckets) {
     compare("processor time of a step (ms)", ({ cpu_ms }) => cpu_ms, byGrowth(0)),
     ...names.map((name) => compare(`memory of ${name} (MB)`, ({ processes }) => processes[name]?.rss_mb ?? NaN, byGrowth(slack_mb))),
     ...names.map((name) =>
-      compare(`descriptors of ${name}`, ({ processes }) => processes[name]?.descriptors ?? NaN, (beginning) => beginning + slackFiles),
+      compare(
+        `descriptors of ${name}`,
+        ({ processes }) => processes[name]?.descriptors ?? NaN,
+        (beginning) => beginning + slackFiles,
+      ),
     ),
-    compare("files", ({ files }) => files, (beginning) => beginning + slackFiles),
+    compare(
+      "files",
+      ({ files }) => files,
+      (beginning) => beginning + slackFiles,
+    ),
     compare("event stream in Redis (MB)", ({ redis_mb }) => redis_mb, byGrowth(slack_mb)),
-    compare("buckets of the dashboard history", ({ buckets }) => buckets, () => mostBuckets),
+    compare(
+      "buckets of the dashboard history",
+      ({ buckets }) => buckets,
+      () => mostBuckets,
+    ),
   ];
 }
 

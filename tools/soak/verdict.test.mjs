@@ -34,20 +34,44 @@ describe("the verdict of a soak", () => {
   });
 
   it("every growth is named", () => {
-    assert.deepEqual(missed((part) => ({ step_ms: 10 + part })), ["step time (ms)"]);
-    assert.deepEqual(missed((part) => ({ cpu_ms: 20 + 2 * part })), ["processor time of a step (ms)"]);
+    assert.deepEqual(
+      missed((part) => ({ step_ms: 10 + part })),
+      ["step time (ms)"],
+    );
+    assert.deepEqual(
+      missed((part) => ({ cpu_ms: 20 + 2 * part })),
+      ["processor time of a step (ms)"],
+    );
     const grown = (/** @type {number} */ rss_mb, /** @type {number} */ descriptors) => ({
       processes: { coordinator: { rss_mb, descriptors } },
     });
-    assert.deepEqual(missed((part) => grown(200 + 40 * part, 30)), ["memory of coordinator (MB)"]);
-    assert.deepEqual(missed((part) => grown(200, 30 + 20 * part)), ["descriptors of coordinator"]);
-    assert.deepEqual(missed((part) => ({ files: 50 + 20 * part })), ["files"]);
-    assert.deepEqual(missed((part) => ({ redis_mb: 3 + 10 * part })), ["event stream in Redis (MB)"]);
-    assert.deepEqual(missed(() => ({ buckets: 2049 })), ["buckets of the dashboard history"]);
+    assert.deepEqual(
+      missed((part) => grown(200 + 40 * part, 30)),
+      ["memory of coordinator (MB)"],
+    );
+    assert.deepEqual(
+      missed((part) => grown(200, 30 + 20 * part)),
+      ["descriptors of coordinator"],
+    );
+    assert.deepEqual(
+      missed((part) => ({ files: 50 + 20 * part })),
+      ["files"],
+    );
+    assert.deepEqual(
+      missed((part) => ({ redis_mb: 3 + 10 * part })),
+      ["event stream in Redis (MB)"],
+    );
+    assert.deepEqual(
+      missed(() => ({ buckets: 2049 })),
+      ["buckets of the dashboard history"],
+    );
   });
 
   it("the warm-up does not count", () => {
-    assert.deepEqual(missed((part) => (part < 0.08 ? { step_ms: 1 } : {})), []);
+    assert.deepEqual(
+      missed((part) => (part < 0.08 ? { step_ms: 1 } : {})),
+      [],
+    );
   });
 
   it("a replaced process and a short run give no verdict", () => {
