@@ -75,10 +75,12 @@ export class Home {
   /**
    * @param env variables that every command of this home gets besides those of the test process; undefined removes one
    * @param bin the script of the command
+   * @param node the Node that runs it
    */
   constructor(
     readonly env: Readonly<Record<string, string | undefined>> = {},
     readonly bin: string = commandScript,
+    readonly node: string = process.execPath,
   ) {
     mkdirSync(join(this.directory, "corpus"));
     for (let i = 0; i < 60; i++) writeFileSync(join(this.directory, "corpus", `${i}.txt`), sampleText(i));
@@ -89,7 +91,7 @@ export class Home {
   start(...args: string[]): Running {
     const env = { ...process.env, LAPIDARY_HOME: this.state, ...this.env };
     return new Running(
-      spawn(process.execPath, [this.bin, ...args], { cwd: this.directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true }),
+      spawn(this.node, [this.bin, ...args], { cwd: this.directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true }),
     );
   }
 

@@ -8,19 +8,32 @@ import { projectRoot } from "../setup/session.mjs";
 /**
  * @typedef {object} Case
  * @property {string} model name in configs/models, or a file of tools/bench
- * @property {readonly number[]} mesh data × model, or the sizes of `axes`
- * @property {readonly string[]} [axes] names of the axes in place of data and model
+ * @property {readonly number[]} mesh data × model, pod × data × model, or the sizes of `axes`
+ * @property {readonly string[]} [axes] names of the axes
  * @property {number} [microbatches] `train.microbatches`
  * @property {number} batch rows of a batch
  * @property {"f32" | "mxu"} numerics
  * @property {string} [remat] a policy in place of that in the model's job file
  */
 
-/** @param {string} text `16x16` @returns {readonly [number, number]} */
+/** @param {string} text `16x16`, or `16x16x16` of several pods @returns {readonly number[]} */
 export function parseMeshText(text) {
-  const found = /^([1-9]\d*)x([1-9]\d*)$/.exec(text);
-  if (found === null) throw new Error(`a mesh is DATAxMODEL, such as 16x16, not ${JSON.stringify(text)}`);
-  return [Number(found[1]), Number(found[2])];
+  if (!/^([1-9]\d*x){1,2}[1-9]\d*$/.test(text))
+    throw new Error(`a mesh is DATAxMODEL or PODxDATAxMODEL, such as 16x16, not ${JSON.stringify(text)}`);
+  return text.split("x").map(Number);
+}
+
+/** @param {readonly number[]} mesh @returns {number} chips of all pods */
+export const chipsOf = (mesh) => mesh.reduce((all, size) => all * size, 1);
+
+/**
+ * The mesh in the syntax of a job file, and the pods or the slice of one pod.
+ * @param {readonly number[]} mesh
+ * @param {readonly string[]} [axes]
+ */
+function meshLines(mesh, axes = mesh.length === 3 ? ["pod", "data", "model"] : ["data", "model"]) {
+  const sizes = axes.map((axis, i) => `${axis}: ${mesh[i]}`).join(", ");
+  return [axes[0] === "pod" ? `pods: ${mesh[0]}` : `slice: ${sliceOf(chipsOf(mesh))}`, `mesh: { ${sizes} }`];
 }
 
 /** @param {Case} which */
@@ -34,12 +47,8 @@ const built = (name) => import(new URL(`../../packages/${name}`, import.meta.url
  * @param {Case} which
  * @param {{ readonly clip?: number, readonly remat?: string }} [options]
  */
-export async function jobOf(
-  { model, mesh, axes = ["data", "model"], microbatches, batch, numerics, remat: own },
-  { clip, remat = own } = {},
-) {
+export async function jobOf({ model, mesh, axes, microbatches, batch, numerics, remat: own }, { clip, remat = own } = {}) {
   const { loadJob, resolveJob } = await built("training/dist/index.js");
-  const slice = sliceOf(chipsOf({ mesh }));
   const environment = { configsDir: join(projectRoot, "configs"), base: projectRoot };
   // The settings of the model's job file, if there is one.
   const file = join(projectRoot, "configs/jobs", `${model}.yaml`);
@@ -47,8 +56,7 @@ export async function jobOf(
   const text = [
     `model: ${existsSync(ownModel(model)) ? ownModel(model) : model}`,
     `pod: v5e-256`,
-    `slice: ${slice}`,
-    `mesh: { ${axes.map((axis, i) => `${axis}: ${mesh[i]}`).join(", ")} }`,
+    ...meshLines(mesh, axes),
     `zero: 3`,
     `numerics: ${numerics}`,
     ...(policy === undefined ? [] : [`remat: ${policy}`]),
@@ -61,9 +69,6 @@ export async function jobOf(
   ].join("\n");
   return resolveJob({ text, file: "bench.yaml", base: projectRoot }, [], environment);
 }
-
-/** @param {Pick<Case, "mesh">} which */
-export const chipsOf = ({ mesh }) => mesh.reduce((product, size) => product * size, 1);
 
 /** A model that only the benchmark has. @param {string} model */
 const ownModel = (model) => join(projectRoot, "tools/bench", `${model}.yaml`);

@@ -36,6 +36,18 @@ describe("the test runner", () => {
     return { passed, failures: failures.map(({ title }) => title), messages, skipped, properties, processor_s };
   };
 
+  it("every test of e2e is compiled and is in a group of a release", () => {
+    const sources = readdirSync(join(projectRoot, "e2e"), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".test.ts"))
+      .map((name) => `e2e/${name.replace(/\.test\.ts$/, "")}`);
+    const groups = new Set(findGroups(projectRoot, true).map(({ name }) => name));
+    assert.ok(sources.includes("e2e/release/node-22"));
+    assert.deepEqual(
+      sources.filter((name) => !groups.has(name)),
+      [],
+    );
+  });
+
   it("the test runner has a group for each package and for each e2e file", () => {
     rmSync(join(root, "tools"));
     for (const file of [
