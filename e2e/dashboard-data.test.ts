@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import type { DatasetCard, DatasetList } from "@lapidary/api/data-view";
 import type { Page } from "playwright-core";
 import { axeViolations, layoutFaults, textOf, until } from "./support/browser.js";
-import { bin } from "./support/cli.js";
+import { commandScript } from "./support/cli.js";
 import { RecordedDashboard } from "./support/recorded-dashboard.js";
 
 const words = "a model reads the texts that people wrote and counts what it finds in each of them".split(" ");
@@ -41,7 +41,7 @@ describe("the page of a dataset", function () {
   this.timeout(120_000);
   let home = "";
   const lapidary = (...args: readonly string[]): string =>
-    execFileSync(process.execPath, [bin, ...args], {
+    execFileSync(process.execPath, [commandScript, ...args], {
       env: { ...process.env, LAPIDARY_HOME: home },
       encoding: "utf8",
       stdio: ["ignore", "pipe", "pipe"],

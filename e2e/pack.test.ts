@@ -1,40 +1,15 @@
 import { deepStrictEqual, match, ok, strictEqual } from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { promisify } from "node:util";
-import { Home, root } from "./support/cli.js";
-
-const run = promisify(execFile);
-const { cacheDirectory } = (await import(pathToFileURL(join(root, "tools/setup/session.mjs")).href)) as {
-  cacheDirectory(env: NodeJS.ProcessEnv): string;
-};
-
-/** What the set-up of a machine downloads. The installed package finds it in its own cache, so that the test does not download it again. */
-const downloads = /^(libtensorflow|tfjs-binding|valkey)-.*(?<!\.lock|\.tmp-\d+)$/;
+import { InstalledPackage } from "./support/installed-package.js";
 
 describe("a package that npm installs", function () {
   this.timeout(400_000);
-  const directory = realpathSync(mkdtempSync(join(tmpdir(), "lapidary-pack-")));
-  const [prefix, cache] = [join(directory, "prefix"), join(directory, "cache")];
-  const home = new Home({ LAPIDARY_HOME: undefined, LAPIDARY_CACHE: cache }, join(prefix, "bin/lapidary"));
+  const installed = new InstalledPackage();
+  const { home, cache } = installed;
 
-  before(async () => {
-    await run("npm", ["run", "pack", "--", directory], { cwd: root });
-    const tarball = readdirSync(directory).find((name) => /^lapidary-.*\.tgz$/.test(name)) ?? "";
-    await run("npm", ["install", "-g", "--prefix", prefix, join(directory, tarball)], { cwd: directory });
-    const shared = cacheDirectory(process.env);
-    mkdirSync(cache, { mode: 0o700 });
-    // A copy of hard links, because the library has a gigabyte.
-    for (const name of readdirSync(shared).filter((entry) => downloads.test(entry))) await run("cp", ["-al", join(shared, name), cache]);
-  });
-  after(async () => {
-    await home.run("down");
-    await home.clear();
-    rmSync(directory, { recursive: true });
-  });
+  before(() => installed.install());
+  after(() => installed.remove());
 
   it("the first command sets it up in the cache of the user, with the kernels of the package; the second one starts at once", async () => {
     const first = await home.run("version");

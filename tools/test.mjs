@@ -14,7 +14,8 @@ import { setUp, printError, underSession } from "./setup/main.mjs";
 import { Session, SetupError } from "./setup/session.mjs";
 import { readStamp, writeStamp } from "./setup/stamp.mjs";
 import { findGroups, runGroup } from "./test/groups.mjs";
-import { failuresText, propertiesText, skippedText, totalText } from "./test/summary.mjs";
+import { processorSeconds } from "./test/processor-time.mjs";
+import { failuresText, processorText, propertiesText, skippedText, totalText } from "./test/summary.mjs";
 
 /** Seconds that groups took on a slow machine, so that a fresh clone also starts the longest groups first. @type {Record<string, number>} */
 const usualTimes = JSON.parse(readFileSync(new URL("test/usual-times.json", import.meta.url), "utf8"));
@@ -39,11 +40,11 @@ const wentWell = await underSession(session, async () => {
     // If the build has errors, the tests of the packages that compiled still run. Without node_modules none can run.
     (error) => error instanceof SetupError && error.code === "LAP_SETUP_BUILD",
   );
-  for (const problem of chosen.length > 0 ? [] : await lint(session)) report(problem.check, problem.output);
   await runTests();
 });
 if (!wentWell) failed += 1;
-for (const line of [...totalText(outcomes), ...skippedText(outcomes), ...failuresText(outcomes)]) print(line);
+for (const line of [...processorText(processorSeconds()), ...totalText(outcomes), ...skippedText(outcomes), ...failuresText(outcomes)])
+  print(line);
 print(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
 
@@ -81,9 +82,14 @@ function printOutcome(group, outcome) {
   session.report.clear();
   const skipped = outcome.skipped.length === 0 ? "" : `, ${outcome.skipped.length} skipped`;
   print(
-    `${outcome.failures.length === 0 ? "✔" : "✘"} ${group.name}: ${outcome.passed} passed, ${outcome.failures.length} failed${skipped} (${outcome.seconds.toFixed(1)} s)`,
+    `${outcome.failures.length === 0 ? "✔" : "✘"} ${group.name}: ${outcome.passed} passed, ${outcome.failures.length} failed${skipped} (${outcome.seconds.toFixed(1)} s, ${outcome.processor_s.toFixed(1)} s processor)`,
   );
   if (process.env.LAPIDARY_TEST_SEED === "random") for (const line of propertiesText(outcome)) print(line);
+}
+
+/** Runs the checks of `npm run lint`, unless only some groups are wanted. */
+async function lintSources() {
+  for (const problem of chosen.length > 0 ? [] : await lint(session)) report(problem.check, problem.output);
 }
 
 async function runTests() {
@@ -118,7 +124,9 @@ async function runTests() {
   };
   // The longest first, so that no core idles at the end.
   const shared = groups.filter((group) => !group.alone).sort((a, b) => timeOf(b) - timeOf(a));
-  await Promise.all(Array.from({ length: Math.min(availableParallelism(), 8) }, () => drain(shared)));
+  const cores = Array.from({ length: Math.min(availableParallelism(), 8) });
+  // The checks of the sources use the first core, while tests already run on the others.
+  await Promise.all(cores.map((_, core) => (core === 0 ? lintSources().then(() => drain(shared)) : drain(shared))));
   await drain(groups.filter((group) => group.alone));
   task.end();
   writeStamp(session.root, "test-times", times);

@@ -5,12 +5,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { streamEventSchema } from "@lapidary/api";
 import { runEventsIn, type TimedEvent } from "@lapidary/api/run-events";
+import { runInDirectory } from "@lapidary/cli/testing";
 
 /** The project's root, relative to the compiled file. */
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
 
 /** The script of the command. */
-export const bin = join(root, "packages/cli/bin/lapidary.mjs");
+export const commandScript = join(root, "packages/cli/bin/lapidary.mjs");
 
 export interface Ended {
   readonly code: number | null;
@@ -74,25 +75,34 @@ export class Home {
   /**
    * @param env variables that every command of this home gets besides those of the test process; undefined removes one
    * @param bin the script of the command
+   * @param node the Node that runs it
    */
   constructor(
     readonly env: Readonly<Record<string, string | undefined>> = {},
-    readonly bin: string = join(root, "packages/cli/bin/lapidary.mjs"),
+    readonly bin: string = commandScript,
+    readonly node: string = process.execPath,
   ) {
     mkdirSync(join(this.directory, "corpus"));
     for (let i = 0; i < 60; i++) writeFileSync(join(this.directory, "corpus", `${i}.txt`), sampleText(i));
     writeFileSync(this.job, tinyJob);
   }
 
+  /** Starts a command as a process that leads its own group. */
   start(...args: string[]): Running {
     const env = { ...process.env, LAPIDARY_HOME: this.state, ...this.env };
     return new Running(
-      spawn(process.execPath, [this.bin, ...args], { cwd: this.directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true }),
+      spawn(this.node, [this.bin, ...args], { cwd: this.directory, env, stdio: ["ignore", "pipe", "pipe"], detached: true }),
     );
   }
 
-  run(...args: string[]): Promise<Ended> {
-    return this.start(...args).ended;
+  /**
+   * Runs a command to its end: in this process, which has loaded the command already. A home with variables or with a script of its own
+   * starts a process, because such tests show what a process reads.
+   */
+  async run(...args: string[]): Promise<Ended> {
+    if (this.bin !== commandScript || Object.keys(this.env).length > 0) return this.start(...args).ended;
+    const { exit, stdout, stderr } = await runInDirectory(this.directory, args, { ...process.env, LAPIDARY_HOME: this.state });
+    return { code: exit, stdout, stderr };
   }
 
   /** The JSON that a command prints. */
@@ -104,10 +114,8 @@ export class Home {
 
   /** Waits until a job is done. Throws if it fails or is cancelled. */
   async untilDone(job: string): Promise<void> {
-    for (let state = ""; state !== "done"; ) {
-      ({ state } = (await this.json("jobs", "get", job)) as { state: string });
-      if (["failed", "cancelled"].includes(state)) throw new Error(`the job ${job} is ${state}`);
-    }
+    const { code, stderr } = await this.run("jobs", "wait", job);
+    if (code !== 0) throw new Error(`the job ${job} is not done, exit code ${code}:\n${stderr}`);
   }
 
   /** The run events that `jobs events` prints. */

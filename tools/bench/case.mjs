@@ -7,18 +7,33 @@ import { projectRoot } from "../setup/session.mjs";
 
 /**
  * @typedef {object} Case
- * @property {string} model name in configs/models
- * @property {readonly [number, number]} mesh data × model
+ * @property {string} model name in configs/models, or a file of tools/bench
+ * @property {readonly number[]} mesh data × model, pod × data × model, or the sizes of `axes`
+ * @property {readonly string[]} [axes] names of the axes
+ * @property {number} [microbatches] `train.microbatches`
  * @property {number} batch rows of a batch
  * @property {"f32" | "mxu"} numerics
  * @property {string} [remat] a policy in place of that in the model's job file
  */
 
-/** @param {string} text `16x16` @returns {readonly [number, number]} */
+/** @param {string} text `16x16`, or `16x16x16` of several pods @returns {readonly number[]} */
 export function parseMeshText(text) {
-  const found = /^([1-9]\d*)x([1-9]\d*)$/.exec(text);
-  if (found === null) throw new Error(`a mesh is DATAxMODEL, such as 16x16, not ${JSON.stringify(text)}`);
-  return [Number(found[1]), Number(found[2])];
+  if (!/^([1-9]\d*x){1,2}[1-9]\d*$/.test(text))
+    throw new Error(`a mesh is DATAxMODEL or PODxDATAxMODEL, such as 16x16, not ${JSON.stringify(text)}`);
+  return text.split("x").map(Number);
+}
+
+/** @param {readonly number[]} mesh @returns {number} chips of all pods */
+export const chipsOf = (mesh) => mesh.reduce((all, size) => all * size, 1);
+
+/**
+ * The mesh in the syntax of a job file, and the pods or the slice of one pod.
+ * @param {readonly number[]} mesh
+ * @param {readonly string[]} [axes]
+ */
+function meshLines(mesh, axes = mesh.length === 3 ? ["pod", "data", "model"] : ["data", "model"]) {
+  const sizes = axes.map((axis, i) => `${axis}: ${mesh[i]}`).join(", ");
+  return [axes[0] === "pod" ? `pods: ${mesh[0]}` : `slice: ${sliceOf(chipsOf(mesh))}`, `mesh: { ${sizes} }`];
 }
 
 /** @param {Case} which */
@@ -32,30 +47,31 @@ const built = (name) => import(new URL(`../../packages/${name}`, import.meta.url
  * @param {Case} which
  * @param {{ readonly clip?: number, readonly remat?: string }} [options]
  */
-export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics, remat: own }, { clip, remat = own } = {}) {
+export async function jobOf({ model, mesh, axes, microbatches, batch, numerics, remat: own }, { clip, remat = own } = {}) {
   const { loadJob, resolveJob } = await built("training/dist/index.js");
-  const chips = data * modelAxis;
-  const slice = sliceOf(chips);
   const environment = { configsDir: join(projectRoot, "configs"), base: projectRoot };
   // The settings of the model's job file, if there is one.
   const file = join(projectRoot, "configs/jobs", `${model}.yaml`);
   const policy = remat ?? (existsSync(file) ? loadJob(file, [], environment).remat : undefined);
   const text = [
-    `model: ${model}`,
+    `model: ${existsSync(ownModel(model)) ? ownModel(model) : model}`,
     `pod: v5e-256`,
-    `slice: ${slice}`,
-    `mesh: { data: ${data}, model: ${modelAxis} }`,
+    ...meshLines(mesh, axes),
     `zero: 3`,
     `numerics: ${numerics}`,
     ...(policy === undefined ? [] : [`remat: ${policy}`]),
     `train:`,
     `  steps: 1000`,
     `  batch: ${batch}`,
+    ...(microbatches === undefined ? [] : [`  microbatches: ${microbatches}`]),
     `  optimizer: { name: adamw, lr: 3e-4, betas: [0.9, 0.95], weight_decay: 0.1 }`,
     ...(clip === undefined ? [] : [`  clip: ${clip}`]),
   ].join("\n");
   return resolveJob({ text, file: "bench.yaml", base: projectRoot }, [], environment);
 }
+
+/** A model that only the benchmark has. @param {string} model */
+const ownModel = (model) => join(projectRoot, "tools/bench", `${model}.yaml`);
 
 /** A rectangle of the pod with this number of chips. @param {number} chips */
 function sliceOf(chips) {
@@ -70,7 +86,7 @@ function sliceOf(chips) {
  */
 export async function programsOf(which, options) {
   const job = await jobOf(which, options);
-  const [{ compileJob, compileOptions, initGraph, trainState }, { compile }, { buildModel }] = await Promise.all([
+  const [{ buildOptionsOf, compileJob, compileOptions, initGraph, trainState }, { compile }, { buildModel }] = await Promise.all([
     built("training/dist/index.js"),
     built("compiler/dist/index.js"),
     built("models/dist/index.js"),
@@ -78,7 +94,7 @@ export async function programsOf(which, options) {
   const before = performance.now();
   const step = compileJob(job);
   const compile_s = (performance.now() - before) / 1000;
-  const state = trainState(buildModel(job.model.config), job.train.optimizer);
+  const state = trainState(buildModel(job.model.config, buildOptionsOf(job)), job.train.optimizer);
   const graph = initGraph(state, 0);
   const init = compile(graph, compileOptions(job, graph));
   return { job, step, init, stateNames: state.map((/** @type {{ name: string }} */ s) => s.name), compile_s };

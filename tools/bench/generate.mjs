@@ -5,11 +5,8 @@
  *     on 1x1         the same on one chip
  *     recomputing    on 16x16, a token from the whole context, as sampling without a cache computes it
  */
-import { spawn } from "node:child_process";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { jobOf } from "./case.mjs";
-import { Jax, median } from "./jax.mjs";
+import { Peer, median } from "./peer.mjs";
 import { waitForIdle } from "./wait-for-idle.mjs";
 
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
@@ -142,7 +139,8 @@ export async function measureGenerate(name, { workers, pairs, python, tell }) {
   tell("starting");
   const pod = await Generator.start(name, [16, 16], workers);
   const { count } = pod.lengths;
-  const torch = python === undefined ? undefined : await startTorch(python, pod, workers, tell);
+  const counts = { rows, prompt, new: count, threads: workers };
+  const torch = python === undefined ? undefined : await Peer.torchGenerations(python, pod.config, counts, tell);
   /** @type {number[]} */
   const ours_s = [];
   /** @type {number[]} */
@@ -183,22 +181,6 @@ export async function measureGenerate(name, { workers, pairs, python, tell }) {
       ? {}
       : { torch_tokens_per_s: perSecond(torch_s), ratio_torch: median(torch_s.map((other, i) => other / (ours_s[i] ?? NaN))) }),
   };
-}
-
-/** @param {string} python @param {Generator} pod @param {number} threads @param {(what: string) => void} tell */
-async function startTorch(python, { config, lengths }, threads, tell) {
-  tell("starting torch");
-  const { vocabSize: V, modelDim: D, layers: L, heads: N, kvHeads: K, headDim: H, mlpDim: F, contextLength: T } = config;
-  const script = join(fileURLToPath(new URL(".", import.meta.url)), "bench_torch.py");
-  const args = { shape: JSON.stringify({ V, D, L, N, K, H, F, T }), rows, prompt: lengths.prompt, new: lengths.count, threads };
-  const torch = new Jax(
-    spawn(python, [script, ...Object.entries(args).flatMap(([key, value]) => [`--${key}`, String(value)])], {
-      stdio: ["pipe", "pipe", "pipe"],
-    }),
-    tell,
-  );
-  await torch.ready;
-  return torch;
 }
 
 /** @param {Awaited<ReturnType<typeof measureGenerate>>} found */

@@ -11,14 +11,23 @@ const middle = (/** @type {readonly number[] | undefined} */ list) =>
   list === undefined ? undefined : [...list].sort((a, b) => a - b)[list.length >> 1];
 const range = (/** @type {readonly number[] | undefined} */ pair, digits = 2) =>
   pair === undefined ? "" : `${pair[0]?.toFixed(digits)}–${pair[1]?.toFixed(digits)}`;
+const share = (/** @type {number} */ part) => `${(100 * part).toFixed(0)} %`;
+/** @param {any} found a case with PyTorch or without */
+const torchFactor = ({ ratio_torch, spread_torch }) =>
+  ratio_torch === undefined ? "" : `${ratio_torch.toFixed(2)} (${range(spread_torch)})`;
 const gigabytes = (/** @type {number | undefined} */ mb) => (mb === undefined ? "" : `${(mb / 1024).toFixed(2)} GB`);
 
 /** @param {any} found @param {readonly import("./goals.mjs").Verdict[]} verdicts */
 export function printCase(found, verdicts = []) {
   const { split_ms: split } = found;
   return [
-    `${found.case} ${found.mesh} b${found.batch} ${found.numerics}: step ${seconds(middle(found.ours_s))} (${range([Math.min(...found.ours_s), Math.max(...found.ours_s)], 3)} s), ${found.gflops.toFixed(0)} GFLOP/s, memory ${gigabytes(found.rss_ours_mb)}; compile ${found.compile_s.toFixed(2)} s, load ${found.load_s.toFixed(2)} s`,
+    `${found.case} ${found.mesh} b${found.batch} ${found.numerics}: step ${seconds(middle(found.ours_s))} (${range([Math.min(...found.ours_s), Math.max(...found.ours_s)], 3)} s), ${found.gflops.toFixed(0)} GFLOP/s${found.share_of_peak === undefined ? "" : ` (${share(found.share_of_peak)} of the peak of matmuls)`}, memory ${gigabytes(found.rss_ours_mb)}; compile ${found.compile_s.toFixed(2)} s, load ${found.load_s.toFixed(2)} s`,
     `    split: GEMM ${split.gemm.toFixed(1)}, fused ${split.fused.toFixed(1)}, other kernels ${(split.other - split.fused).toFixed(1)}, fabric wait ${split.wait.toFixed(1)}, idle ${split.idle.toFixed(1)} ms; dispatch ${split.dispatch.toFixed(2)} ms, all CPU of the coordinator ${split.coordinator.toFixed(1)} ms`,
+    ...(found.torch_s === undefined
+      ? []
+      : [
+          `    PyTorch ${seconds(middle(found.torch_s))}: ours takes ${found.ratio_torch.toFixed(2)} of it (${range(found.spread_torch)}), and ${found.cpu_ratio_torch.toFixed(2)} of its processor time; memory ${gigabytes(found.rss_torch_mb)}`,
+        ]),
     ...(found.jax1_s === undefined
       ? []
       : [
@@ -34,12 +43,30 @@ export function printCase(found, verdicts = []) {
   ].join("\n");
 }
 
+/**
+ * A case with a mesh of its own axes, as a part of docs/benchmarks.md.
+ * @param {any} found @param {import("./case.mjs").Case} which @param {readonly import("./goals.mjs").Verdict[]} verdicts
+ */
+export function printLayout(found, { axes = [], mesh, microbatches, batch }, verdicts) {
+  const times = `JAX on the mesh ${seconds(middle(found.jax256_s))} (${seconds(found.cpu_jax256_s)} of processor time)`;
+  return [
+    paragraphs(
+      `${new Date().toISOString().slice(0, 10)}, \`npm run bench -- --case ${found.case}\`: ${axes.map((axis, i) => `${axis}=${mesh[i]}`).join(",")}, ${microbatches} microbatches, batch ${batch}, ${found.numerics}. JAX runs a GPipe loop with the same layout. Load of the machine at the end: ${found.load.toFixed(1)}.`,
+    ),
+    "",
+    `- Lapidary ${seconds(middle(found.ours_s))} a step (${seconds(found.cpu_ours_s)} of processor time)`,
+    `- ${times}: ${found.ratio_jax256.toFixed(1)}× as long (${range(found.spread_jax256, 1)}), ${(found.cpu_jax256_s / found.cpu_ours_s).toFixed(1)}× the processor time`,
+    `- memory: ${gigabytes(found.rss_ours_mb)}, JAX ${gigabytes(found.rss_jax256_mb)}`,
+    ...verdicts.map(({ what, met }) => `- ${met ? "met" : "**missed**"}: ${what}`),
+  ].join("\n");
+}
+
 /** @param {readonly any[]} rows */
 export function printGrid(rows) {
   return rows
     .map(
       (row) =>
-        `${row.model.padEnd(8)} ${row.mesh.padEnd(6)} ${row.workers} worker${row.workers === 1 ? " " : "s"}  step ${seconds(row.step_s).padStart(8)}  ${row.gflops.toFixed(0).padStart(4)} GFLOP/s  memory ${gigabytes(row.memory_mb)}`,
+        `${row.model.padEnd(8)} ${row.mesh.padEnd(8)} b${row.batch} ${row.workers} worker${row.workers === 1 ? " " : "s"}  step ${seconds(row.step_s).padStart(8)}  ${row.gflops.toFixed(0).padStart(4)} GFLOP/s  memory ${gigabytes(row.memory_mb)}  of the first: step ${row.ofFirst.toFixed(2)}, processor time ${row.cpuOfFirst.toFixed(2)}, memory ${row.memoryOfFirst.toFixed(2)}`,
     )
     .join("\n");
 }
@@ -54,84 +81,147 @@ export const printDurability = ({ checkpoints, copies }) =>
 const percent = (/** @type {number} */ part) => `${(100 * part).toFixed(1)} %`;
 const milliseconds = (/** @type {number} */ s) => `${(1000 * s).toFixed(0)} ms`;
 
+/** @typedef {{ readonly found: any, readonly verdicts: readonly import("./goals.mjs").Verdict[] }} Measured */
+
+/** A table of Markdown. @param {readonly string[]} head @param {readonly (readonly string[])[]} lines */
+const table = (head, lines) => [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+
+/** Step times of all sides, and the goals. @param {readonly Measured[]} measured */
+const stepTable = (measured) =>
+  table(
+    [
+      "case",
+      "ours",
+      "PyTorch",
+      "JAX, 1 device",
+      "JAX, all devices",
+      "of PyTorch",
+      "of 1 device",
+      "faster than all",
+      "memory ours",
+      "memory PyTorch",
+      "memory JAX",
+      "GFLOP/s",
+      "of peak",
+      "goals",
+    ],
+    measured.map(({ found, verdicts: some }) => [
+      `${found.case} ${found.mesh} b${found.batch} ${found.numerics}${found.remat === undefined ? "" : `, remat ${found.remat}`}`,
+      seconds(middle(found.ours_s)),
+      seconds(middle(found.torch_s)),
+      seconds(middle(found.jax1_s)),
+      seconds(middle(found.jax256_s)),
+      torchFactor(found),
+      `${found.ratio_jax1?.toFixed(2)} (${range(found.spread_jax1)})`,
+      `${found.ratio_jax256?.toFixed(1)}× (${range(found.spread_jax256, 1)})`,
+      gigabytes(found.rss_ours_mb),
+      gigabytes(found.rss_torch_mb),
+      gigabytes(found.rss_jax256_mb),
+      found.gflops.toFixed(0),
+      found.share_of_peak === undefined ? "" : share(found.share_of_peak),
+      some.map((verdict) => (verdict.met ? "met" : "missed")).join(", "),
+    ]),
+  );
+
+/** Processor times of all sides. @param {readonly Measured[]} measured */
+const cpuTable = (measured) =>
+  table(
+    ["case", "ours", "PyTorch", "JAX, 1 device", "JAX, all devices", "of PyTorch", "of 1 device", "less than all", "load"],
+    measured.map(({ found }) => [
+      `${found.case} ${found.mesh} b${found.batch} ${found.numerics}`,
+      seconds(found.cpu_ours_s),
+      seconds(found.cpu_torch_s),
+      seconds(found.cpu_jax1_s),
+      seconds(found.cpu_jax256_s),
+      found.cpu_ratio_torch?.toFixed(2) ?? "",
+      (found.cpu_ours_s / found.cpu_jax1_s).toFixed(2),
+      `${(found.cpu_jax256_s / found.cpu_ours_s).toFixed(1)}×`,
+      found.load.toFixed(1),
+    ]),
+  );
+
+/** Parts of our steps. @param {readonly Measured[]} measured */
+const partsTable = (measured) =>
+  table(
+    ["case", "GEMM", "fused", "other kernels", "fabric wait", "idle", "dispatch", "coordinator", "compile", "load"],
+    measured.map(({ found }) => [
+      `${found.case} ${found.mesh} ${found.numerics}`,
+      ...[
+        found.split_ms.gemm,
+        found.split_ms.fused,
+        found.split_ms.other - found.split_ms.fused,
+        found.split_ms.wait,
+        found.split_ms.idle,
+      ].map((ms) => ms.toFixed(1)),
+      found.split_ms.dispatch.toFixed(2),
+      found.split_ms.coordinator.toFixed(1),
+      `${found.compile_s.toFixed(2)} s`,
+      `${found.load_s.toFixed(2)} s`,
+    ]),
+  );
+
+/** Pods of three sizes. @param {readonly any[]} rows */
+const gridTable = (rows) =>
+  table(
+    ["model", "mesh", "workers", "step", "GFLOP/s", "of peak", "memory"],
+    rows.map((row) => [
+      row.model,
+      row.mesh,
+      String(row.workers),
+      seconds(row.step_s),
+      row.gflops.toFixed(0),
+      share(row.fractionOfPeak),
+      gigabytes(row.memory_mb),
+    ]),
+  );
+
+/** Many pods. @param {readonly any[]} chips */
+const chipsTable = (chips) =>
+  table(
+    ["model", "chips", "mesh", "batch", "step", "CPU time", "memory", "compile", "step", "CPU time", "memory"],
+    chips.map((row) => [
+      row.model,
+      String(row.chips),
+      row.mesh,
+      String(row.batch),
+      seconds(row.step_s),
+      seconds(row.cpu_s),
+      gigabytes(row.memory_mb),
+      seconds(row.compile_s),
+      row.ofFirst.toFixed(2),
+      row.cpuOfFirst.toFixed(2),
+      row.memoryOfFirst.toFixed(2),
+    ]),
+  );
+
 /**
  * @param {string} root
- * @param {{ peak: number, pinned: string | undefined, workers: number, pairs: number, measured: readonly { found: any, verdicts: readonly import("./goals.mjs").Verdict[] }[], rows: readonly any[], durability: import("./durability.mjs").Durability | undefined, verdicts: readonly import("./goals.mjs").Verdict[] }} results
+ * @param {{ peak: number, pinned: string | undefined, workers: number, pairs: number, measured: readonly { found: any, verdicts: readonly import("./goals.mjs").Verdict[] }[], rows: readonly any[], chips: readonly any[], durability: import("./durability.mjs").Durability | undefined, verdicts: readonly import("./goals.mjs").Verdict[] }} results
  */
-export function writeBenchmarks(root, { peak, pinned, workers, pairs, measured, rows, durability, verdicts }) {
+export function writeBenchmarks(root, { peak, pinned, workers, pairs, measured, rows, chips, durability, verdicts }) {
   const met = verdicts.filter((verdict) => verdict.met).length;
-  const table = (/** @type {readonly string[]} */ head, /** @type {readonly (readonly string[])[]} */ lines) =>
-    [head, head.map(() => "---"), ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
   const text = `${new Date().toISOString().slice(0, 10)}, ${pairs} repetitions each, ${pinned === undefined ? `${workers} cores` : `cores ${pinned}`}, ${(totalmem() / 2 ** 30).toFixed(0)} GB, Linux ${release()}, ${workers} single-threaded workers.
 Peak of these cores in f32 (matmuls of TensorFlow): ${peak.toFixed(0)} GFLOP/s.
 
-${table(
-  ["case", "ours", "JAX, 1 device", "JAX, all devices", "of 1 device", "faster than all", "memory ours", "memory JAX", "GFLOP/s", "goals"],
-  measured.map(({ found, verdicts: some }) => [
-    `${found.case} ${found.mesh} b${found.batch} ${found.numerics}${found.remat === undefined ? "" : `, remat ${found.remat}`}`,
-    seconds(middle(found.ours_s)),
-    seconds(middle(found.jax1_s)),
-    seconds(middle(found.jax256_s)),
-    `${found.ratio_jax1?.toFixed(2)} (${range(found.spread_jax1)})`,
-    `${found.ratio_jax256?.toFixed(1)}× (${range(found.spread_jax256, 1)})`,
-    gigabytes(found.rss_ours_mb),
-    gigabytes(found.rss_jax256_mb),
-    found.gflops.toFixed(0),
-    some.map((verdict) => (verdict.met ? "met" : "missed")).join(", "),
-  ]),
-)}
+${stepTable(measured)}
 
 CPU time of a step, all processes and threads together. Other work on the machine changes it less than the time of a step.
 The last column is the load average during the case.
 
-${table(
-  ["case", "ours", "JAX, 1 device", "JAX, all devices", "of 1 device", "less than all", "load"],
-  measured.map(({ found }) => [
-    `${found.case} ${found.mesh} b${found.batch} ${found.numerics}`,
-    seconds(found.cpu_ours_s),
-    seconds(found.cpu_jax1_s),
-    seconds(found.cpu_jax256_s),
-    (found.cpu_ours_s / found.cpu_jax1_s).toFixed(2),
-    `${(found.cpu_jax256_s / found.cpu_ours_s).toFixed(1)}×`,
-    found.load.toFixed(1),
-  ]),
-)}
+${cpuTable(measured)}
 
 Parts of a step, in milliseconds of a worker. *dispatch* is the CPU time that sending a step takes (median of steps), which is
 hidden because steps are sent ahead. *coordinator* is all CPU time of the dispatching process.
 
-${table(
-  ["case", "GEMM", "fused", "other kernels", "fabric wait", "idle", "dispatch", "coordinator", "compile", "load"],
-  measured.map(({ found }) => [
-    `${found.case} ${found.mesh} ${found.numerics}`,
-    ...[
-      found.split_ms.gemm,
-      found.split_ms.fused,
-      found.split_ms.other - found.split_ms.fused,
-      found.split_ms.wait,
-      found.split_ms.idle,
-    ].map((ms) => ms.toFixed(1)),
-    found.split_ms.dispatch.toFixed(2),
-    found.split_ms.coordinator.toFixed(1),
-    `${found.compile_s.toFixed(2)} s`,
-    `${found.load_s.toFixed(2)} s`,
-  ]),
-)}
+${partsTable(measured)}
 
 The same step on pods of three sizes, batch 16. A mesh of one chip has one worker.
 
-${table(
-  ["model", "mesh", "workers", "step", "GFLOP/s", "of peak", "memory"],
-  rows.map((row) => [
-    row.model,
-    row.mesh,
-    String(row.workers),
-    seconds(row.step_s),
-    row.gflops.toFixed(0),
-    `${(row.fractionOfPeak * 100).toFixed(0)} %`,
-    gigabytes(row.memory_mb),
-  ]),
-)}
+${gridTable(rows)}
+
+The same batch on 256 chips and on many. The last columns are multiples of the values on 256 chips, medians of pairs.
+
+${chipsTable(chips)}
 
 ${durability === undefined ? "" : `${paragraphs(printDurability(durability))}\n`}
 ${verdicts.map(({ what, met: isMet }) => `- ${isMet ? "met" : "**missed**"}: ${what}`).join("\n")}

@@ -1,24 +1,25 @@
 #!/usr/bin/env node
 /**
- * `npm run bench`: Lapidary and JAX in turn on the same model, batch, mesh and precision. The results are ratios, because times depend on the machine.
+ * `npm run bench`: Lapidary, JAX and PyTorch in turn on the same model, batch and precision. The results are ratios, because times depend on the machine.
  *
- * Both sides run on the same cores. Lapidary has one single-threaded worker for each core.
+ * All sides run on the same cores. Lapidary has one single-threaded worker for each core, and PyTorch one thread.
  */
 import { execFileSync } from "node:child_process";
 import { availableParallelism, loadavg } from "node:os";
 import { readFlags } from "../flags.mjs";
+import { findCachedPython, provideCachedPython } from "../cached-python.mjs";
 import { provideJax } from "../xla/venv.mjs";
 import { processorFlags } from "../setup/kernels.mjs";
 import { Report } from "../setup/report.mjs";
 import { Session, projectRoot } from "../setup/session.mjs";
-import { flopOf, nameOf, parseMeshText } from "./case.mjs";
+import { chipsOf, flopOf, nameOf, parseMeshText } from "./case.mjs";
 import { checkData, dataTable, measureData } from "./data.mjs";
 import { measureDurability } from "./durability.mjs";
-import { goals, grid, gridLimits, checkGoal, checkDurability } from "./goals.mjs";
+import { chipCounts, checkChips, checkDurability, checkGoal, checkGrid, goals, grid, llama4d } from "./goals.mjs";
 import { generateModels, measureGenerate, printGenerate } from "./generate.mjs";
-import { Jax, median } from "./jax.mjs";
+import { Peer, median } from "./peer.mjs";
 import { Ours } from "./ours.mjs";
-import { printCase, printDurability, printGrid, writeBenchmarkPart, writeBenchmarks } from "./report.mjs";
+import { printCase, printDurability, printGrid, printLayout, writeBenchmarkPart, writeBenchmarks } from "./report.mjs";
 import { measurePeak } from "./peak-flops.mjs";
 import { waitForIdle } from "./wait-for-idle.mjs";
 
@@ -29,11 +30,15 @@ const cores = 2;
 const { values } = readFlags(
   `npm run bench                                                all goals, and steps on pods of three sizes; writes this processor's section of docs/benchmarks.md
 npm run bench -- --case micro --mesh 16x16 --pairs 3 --json  one case; also --batch N, --numerics f32|mxu, --remat POLICY
-npm run bench -- --case generate --torch PYTHON              generation; PYTHON has torch and transformers; --skip MODEL,…
+npm run bench -- --case llama-4d                              a pipeline on data=4,stage=4,context=4,model=4; writes its part
+npm run bench -- --case generate                             generation; --skip MODEL,…
 npm run bench -- --case data --peer PYTHON                    data stages; PYTHON has datatrove and sentencepiece; writes their table
-npm run bench -- --no-jax                                    Lapidary alone
+npm run bench -- --install-torch                             first installs PyTorch and transformers (5 GB) in the cache
+npm run bench -- --torch PYTHON                              PYTHON has torch and transformers
+npm run bench -- --no-jax                                    without JAX; with --no-peers, Lapidary alone
 npm run bench -- --skip mini,micro@256x1                     without these: JAX takes 13 GB for them
-npm run bench -- --only durability                           the cost of checkpoints and replicas`,
+npm run bench -- --only durability                           the cost of checkpoints and replicas
+npm run bench -- --only chips                                nano16 on 256, 4096 and 16384 chips`,
   {
     case: { type: "string" },
     mesh: { type: "string", default: "16x16" },
@@ -42,8 +47,10 @@ npm run bench -- --only durability                           the cost of checkpo
     remat: { type: "string" },
     pairs: { type: "count", default: "5" },
     skip: { type: "string", default: "" },
-    only: { type: "string", among: ["durability"] },
+    only: { type: "string", among: ["durability", "chips"] },
     torch: { type: "string" },
+    "install-torch": { type: "boolean", default: false },
+    peers: { type: "boolean", default: true },
     peer: { type: "string" },
     jax: { type: "boolean", default: true },
     json: { type: "boolean", default: false },
@@ -69,7 +76,7 @@ if (values.case === "generate") {
   for (const model of generateModels.filter((name) => !skipped.includes(name))) {
     const task = session.report.begin(`generate ${model}`, "measuring");
     const tell = (/** @type {string} */ what) => task.update(what);
-    const measured = await measureGenerate(model, { workers, pairs, python: values.torch, tell });
+    const measured = await measureGenerate(model, { workers, pairs, python: await torchPython(), tell });
     task.end("measured");
     found.push(measured);
     say(printGenerate(measured));
@@ -83,50 +90,66 @@ if (values.case === "generate") {
   say(dataTable(report));
   if (values.peer !== undefined) writeBenchmarkPart(projectRoot, "Training data", dataTable(report));
   conclude(checkData(report));
+} else if (values.case === llama4d.case.model) {
+  const peers = await peersOf();
+  const found = await measure(llama4d.case, peers);
+  const verdicts = checkGoal(llama4d, found);
+  if (values.json) process.stdout.write(`${JSON.stringify(found)}\n`);
+  else say(printCase(found, verdicts));
+  if (peers.jax !== undefined) writeBenchmarkPart(projectRoot, "Llama on a mesh of four axes", printLayout(found, llama4d.case, verdicts));
+  conclude(verdicts);
 } else if (values.case !== undefined) {
   const mesh = parseMeshText(values.mesh);
   const numerics = /** @type {"f32" | "mxu"} */ (values.numerics);
-  const which = { model: values.case, mesh, batch: Number(values.batch ?? Math.max(16, mesh[0])), numerics };
+  const which = { model: values.case, mesh, batch: Number(values.batch ?? Math.max(16, mesh.at(-2) ?? 1)), numerics };
   const goal = goals.find(({ case: known }) => nameOf(known) === nameOf(which)) ?? { case: which };
-  const found = await measure(which, values.jax ? await provideJax(session) : undefined);
+  const found = await measure(which, await peersOf(), await measurePeak(workers));
   if (values.json) process.stdout.write(`${JSON.stringify(found)}\n`);
   else say(printCase(found));
   conclude(checkGoal(goal, found));
+} else if (values.only === "chips") {
+  const rows = await measureChips();
+  say(printGrid(rows));
+  if (values.json) process.stdout.write(`${JSON.stringify({ chips: rows })}\n`);
+  conclude(checkChips(rows));
 } else if (values.only !== undefined) {
   const durability = await measureDurability(pairs);
   say(printDurability(durability));
   if (values.json) process.stdout.write(`${JSON.stringify(durability)}\n`);
   conclude(checkDurability(durability));
 } else {
-  const python = values.jax ? await provideJax(session) : undefined;
+  const peers = await peersOf();
   const peak = await measurePeak(workers);
   say(
     `${workers} workers${pinned === undefined ? "" : ` on cores ${pinned}`}; peak of matmuls: ${peak.toFixed(0)} GFLOP/s in f32, all cores together`,
   );
   /** @type {{ found: Measured, verdicts: import("./goals.mjs").Verdict[] }[]} */
   const measured = [];
-  for (const goal of python === undefined ? [] : goals) {
+  for (const goal of peers.jax === undefined && peers.torch === undefined ? [] : goals) {
     if (skipped.includes(goal.case.model) || skipped.includes(`${goal.case.model}@${goal.case.mesh.join("x")}`)) continue;
     if (goal.case.numerics === "mxu" && !bf16) {
       say(`${nameOf(goal.case)}: skipped, because this processor has no bf16 units`);
       continue;
     }
-    const found = await measure(goal.case, python, peak);
+    const found = await measure(goal.case, peers, peak);
     const verdicts = checkGoal(goal, found);
     measured.push({ found, verdicts });
     say(printCase(found, verdicts));
   }
   const rows = await measureGrid(peak);
   say(printGrid(rows));
+  const chips = await measureChips();
+  say(printGrid(chips));
   const durability = skipped.includes("durability") ? undefined : await measureDurability(pairs);
   if (durability !== undefined) say(printDurability(durability));
   const verdicts = [
     ...measured.flatMap(({ verdicts: some }) => some),
-    ...checkGrid(rows),
+    ...checkGrid(rows, skipped),
+    ...checkChips(chips),
     ...(durability === undefined ? [] : checkDurability(durability)),
   ];
-  if (values.json) process.stdout.write(`${JSON.stringify({ peak_gflops: peak, cases: measured, grid: rows, durability })}\n`);
-  if (python !== undefined) writeBenchmarks(projectRoot, { peak, pinned, workers, pairs, measured, rows, durability, verdicts });
+  if (values.json) process.stdout.write(`${JSON.stringify({ peak_gflops: peak, cases: measured, grid: rows, chips, durability })}\n`);
+  if (peers.jax !== undefined) writeBenchmarks(projectRoot, { peak, pinned, workers, pairs, measured, rows, chips, durability, verdicts });
   conclude(verdicts);
 }
 process.exit(0);
@@ -138,76 +161,108 @@ function conclude(verdicts) {
     say(`${verdicts.filter(({ met }) => met).length} goals met, ${verdicts.filter(({ met }) => !met).length} missed`);
 }
 
+/** The interpreters of both peers. @returns {Promise<{ jax: string | undefined, torch: string | undefined }>} */
+async function peersOf() {
+  if (!values.peers) return { jax: undefined, torch: undefined };
+  return { jax: values.jax ? await provideJax(session) : undefined, torch: await torchPython() };
+}
+
+/** PyTorch is large, so it is installed only if the user asks for it. @returns {Promise<string | undefined>} */
+async function torchPython() {
+  if (values.torch !== undefined) return values.torch;
+  if (values["install-torch"]) return provideCachedPython(session, "torch");
+  const found = findCachedPython(session, "torch");
+  if (found === undefined) say("PyTorch is not installed, so it is not measured. --install-torch installs it (5 GB) in the cache.");
+  return found;
+}
+
 /**
- * Measures one case: Lapidary in turn with JAX on one device, then in turn with JAX on all devices of the mesh (in sequence, to save memory). A
- * repetition is a burst of steps of Lapidary and a burst of JAX.
+ * Measures one case: Lapidary in turn with PyTorch, with JAX on one device, and with JAX on all devices of the mesh (in sequence, to save memory). A
+ * repetition is a burst of steps of Lapidary and a burst of the peer.
  * @param {Case} which
- * @param {string | undefined} python
+ * @param {Awaited<ReturnType<typeof peersOf>>} peers
  * @param {number} [peak]
  */
-async function measure(which, python, peak) {
+async function measure(which, { jax, torch }, peak) {
   const task = session.report.begin(nameOf(which), "measuring");
-  const [data, model] = which.mesh;
   const ours = await Ours.start(which, { workers, ...(values.remat === undefined ? {} : { remat: values.remat }) });
-  /** @type {number[]} */
-  const ours_s = [];
-  /** @type {number[]} */
-  const ours_cpu_s = [];
-  /** @type {import("./ours.mjs").Split[]} */
-  const splits = [];
+  /** @type {Side} */
+  const own = { seconds: [], cpu_s: [], splits: [] };
   await waitForIdle();
   const probe = await ours.burst(1);
   const steps = stepsFor(probe.seconds);
   const runOurs = async () => {
     await waitForIdle();
     const { seconds, cpu_s, split } = await ours.burst(steps);
-    ours_s.push(seconds);
-    ours_cpu_s.push(cpu_s);
-    splits.push(split);
-    return seconds;
+    own.seconds.push(seconds);
+    own.cpu_s.push(cpu_s);
+    own.splits.push(split);
+    return { seconds, cpu_s };
   };
-  /** @param {readonly [number, number]} mesh @param {string} what */
-  const against = async (mesh, what) => {
-    if (python === undefined) return undefined;
+  /** @param {string} what @param {(onPhase: (phase: string) => void) => Promise<Peer>} start */
+  const against = async (what, start) => {
     task.update(`starting ${what}`);
-    const jax = await Jax.start(python, ours.job, mesh, (phase) => task.update(`${what}: ${phase}`));
-    const { seconds: first } = await jax.burst(1);
-    /** @type {number[]} */
-    const seconds = [];
-    /** @type {number[]} */
-    const cpu_s = [];
-    /** @type {number[]} */
-    const factors = [];
-    for (let pair = 0; pair < pairs; pair++) {
-      task.update(`${what}: pair ${pair + 1} of ${pairs}`);
-      const own = await runOurs();
-      await waitForIdle();
-      const { seconds: other, cpu_s: cpu } = await jax.burst(stepsFor(first));
-      seconds.push(other);
-      cpu_s.push(cpu);
-      factors.push(own / other);
+    const peer = await start((phase) => task.update(`${what}: ${phase}`));
+    try {
+      return await inTurn(peer, runOurs, (pair) => task.update(`${what}: pair ${pair + 1} of ${pairs}`));
+    } finally {
+      await peer.close();
     }
-    await jax.close();
-    return { seconds, factors, cpu_s: median(cpu_s), memory_mb: jax.peak_mb };
   };
-  const one = await against([1, 1], "JAX on one device");
-  const many = data * model === 1 ? one : await against(which.mesh, `JAX on ${data * model} devices`);
-  if (python === undefined) for (let pair = 0; pair < pairs; pair++) await runOurs();
-  const result = summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, peak });
+  /** @param {{ readonly mesh: readonly number[], readonly microbatches?: number }} layout @param {string} what */
+  const onMesh = async (layout, what) =>
+    jax === undefined ? undefined : against(what, (onPhase) => Peer.jaxSteps(jax, ours.job, layout, onPhase));
+  const chips = chipsOf(which.mesh);
+  const eager =
+    torch === undefined || which.numerics !== "f32" || which.axes !== undefined
+      ? undefined
+      : await against("PyTorch", (onPhase) => Peer.torchSteps(torch, ours.job, workers, onPhase));
+  const one = which.axes === undefined ? await onMesh({ mesh: [1, 1] }, "JAX on one device") : undefined;
+  const hasOwnMesh = chips > 1 && (which.mesh.length === 2 || which.axes !== undefined);
+  const many = hasOwnMesh ? await onMesh(which, `JAX on ${chips} devices`) : one;
+  if (own.seconds.length === 0) for (let pair = 0; pair < pairs; pair++) await runOurs();
+  const result = summarize({ which, ours, own, eager, one, many, peak });
   await ours.close();
   task.end("measured");
   return result;
 }
 
-/** @typedef {{ seconds: number[], factors: number[], cpu_s: number, memory_mb: number }} JaxSide seconds and ratios by pair */
+/**
+ * Runs a burst of ours and a burst of the peer in turn.
+ * @param {Peer} peer
+ * @param {() => Promise<{ seconds: number, cpu_s: number }>} runOurs
+ * @param {(pair: number) => void} onPair
+ * @returns {Promise<PeerSide>}
+ */
+async function inTurn(peer, runOurs, onPair) {
+  const { seconds: first } = await peer.burst(1);
+  /** @type {{ ours: { seconds: number, cpu_s: number }, other: { seconds: number, cpu_s: number } }[]} */
+  const found = [];
+  for (let pair = 0; pair < pairs; pair++) {
+    onPair(pair);
+    const ours = await runOurs();
+    await waitForIdle();
+    found.push({ ours, other: await peer.burst(stepsFor(first)) });
+  }
+  return {
+    seconds: found.map(({ other }) => other.seconds),
+    factors: found.map(({ ours, other }) => ours.seconds / other.seconds),
+    cpu_s: median(found.map(({ other }) => other.cpu_s)),
+    cpuFactor: median(found.map(({ ours, other }) => ours.cpu_s / other.cpu_s)),
+    memory_mb: peer.peak_mb,
+  };
+}
+
+/** Seconds, processor seconds and parts of our steps, by burst. @typedef {{ seconds: number[], cpu_s: number[], splits: import("./ours.mjs").Split[] }} Side */
+/** Seconds and ratios by pair. @typedef {{ seconds: number[], factors: number[], cpu_s: number, cpuFactor: number, memory_mb: number }} PeerSide */
 
 /**
- * @param {{ which: Case, ours: Ours, ours_s: number[], ours_cpu_s: number[], splits: import("./ours.mjs").Split[], one: JaxSide | undefined,
- *   many: JaxSide | undefined, peak: number | undefined }} measured `one`: JAX on one device; `many`: JAX on as many devices as the mesh has chips
+ * @param {{ which: Case, ours: Ours, own: Side, eager: PeerSide | undefined, one: PeerSide | undefined, many: PeerSide | undefined,
+ *   peak: number | undefined }} measured `eager`: PyTorch; `one`: JAX on one device; `many`: JAX on as many devices as the mesh has chips
  */
-function summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, peak }) {
+function summarize({ which, ours, own, eager, one, many, peak }) {
   const flop = flopOf(/** @type {any} */ (ours.job));
-  const seconds = median(ours_s);
+  const seconds = median(own.seconds);
   return {
     case: which.model,
     mesh: which.mesh.join("x"),
@@ -215,7 +270,17 @@ function summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, peak })
     numerics: which.numerics,
     ...(which.remat === undefined ? {} : { remat: which.remat }),
     workers: ours.workers,
-    ours_s,
+    ours_s: own.seconds,
+    ...(eager === undefined
+      ? {}
+      : {
+          torch_s: eager.seconds,
+          ratio_torch: median(eager.factors),
+          spread_torch: spreadOf(eager.factors),
+          cpu_torch_s: eager.cpu_s,
+          cpu_ratio_torch: eager.cpuFactor,
+          rss_torch_mb: Math.round(eager.memory_mb),
+        }),
     ...(one === undefined ? {} : { jax1_s: one.seconds, ratio_jax1: median(one.factors), spread_jax1: spreadOf(one.factors) }),
     ...(many === undefined
       ? {}
@@ -224,17 +289,17 @@ function summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, peak })
           ratio_jax256: median(many.factors.map((f) => 1 / f)),
           spread_jax256: spreadOf(many.factors.map((f) => 1 / f)),
         }),
-    cpu_ours_s: median(ours_cpu_s),
+    cpu_ours_s: median(own.cpu_s),
     ...(one === undefined ? {} : { cpu_jax1_s: one.cpu_s }),
     ...(many === undefined ? {} : { cpu_jax256_s: many.cpu_s }),
     load: loadavg()[0],
     rss_ours_mb: Math.round(ours.peak_mb),
     ...(one === undefined ? {} : { rss_jax1_mb: Math.round(one.memory_mb) }),
     ...(many === undefined ? {} : { rss_jax256_mb: Math.round(many.memory_mb) }),
-    split_ms: meanSplit(splits),
+    split_ms: meanSplit(own.splits),
     gflop: flop / 1e9,
     gflops: flop / 1e9 / seconds,
-    ...(peak === undefined ? {} : { peak_gflops: peak }),
+    ...(peak === undefined ? {} : { peak_gflops: peak, share_of_peak: flop / 1e9 / seconds / peak }),
     compile_s: ours.compile_s,
     load_s: ours.load_s,
     losses_finite: ours.losses.every(Number.isFinite),
@@ -271,60 +336,61 @@ async function measureGrid(peak) {
   const rows = [];
   for (const model of grid.models) {
     if (skipped.includes(model)) continue;
-    const task = session.report.begin(model, "on pods of three sizes");
-    const all = [];
-    for (const mesh of grid.meshes)
-      all.push({
-        mesh,
-        ours: await Ours.start({ model, mesh, batch: grid.batch, numerics: "f32" }, { workers }),
-        /** @type {number[]} */ seconds: [],
-      });
-    for (let pair = 0; pair < pairs; pair++) {
-      for (const { ours, seconds } of all) {
-        await waitForIdle();
-        seconds.push((await ours.burst(stepsFor(seconds[0] ?? 1))).seconds);
-      }
-    }
-    for (const { mesh, ours, seconds } of all) {
-      const flop = flopOf(/** @type {any} */ (ours.job));
-      const step_s = median(seconds);
-      rows.push({
-        model,
-        mesh: mesh.join("x"),
-        workers: ours.workers,
-        step_s,
-        spread_s: spreadOf(seconds),
-        gflops: flop / 1e9 / step_s,
-        fractionOfPeak: flop / 1e9 / step_s / ((peak * ours.workers) / workers),
-        memory_mb: Math.round(ours.peak_mb),
-      });
-      await ours.close();
-    }
-    task.end("measured");
+    for (const row of await measureMeshes(model, grid.meshes, grid.batch))
+      rows.push({ ...row, fractionOfPeak: row.gflops / ((peak * row.workers) / workers) });
   }
   return rows;
 }
 
-/** @param {Awaited<ReturnType<typeof measureGrid>>} rows */
-function checkGrid(rows) {
-  const at = (/** @type {string} */ model, /** @type {string} */ mesh) =>
-    rows.find((row) => row.model === model && row.mesh === mesh)?.step_s ?? NaN;
-  const overOne = at("micro", "16x16") / at("micro", "1x1");
-  return [
-    {
-      what: `micro on 16x16 takes ${overOne.toFixed(2)} of its time on 1x1 (goal at most ${gridLimits.overOne})`,
-      met: overOne <= gridLimits.overOne,
-    },
-    ...grid.models
-      .filter((model) => !skipped.includes(model))
-      .map((model) => {
-        const ratio = at(model, "16x16") / at(model, "4x4");
-        return {
-          what: `${model} on 16x16 takes ${ratio.toFixed(2)} of its time on 4x4 (goal within ${gridLimits.between})`,
-          met: Math.abs(ratio - 1) <= gridLimits.between,
-        };
-      }),
-  ];
+/** The same step on one pod and on many pods, in turn. */
+async function measureChips() {
+  const rows = [];
+  for (const { batch, meshes } of chipCounts.pairs) rows.push(...(await measureMeshes(chipCounts.model, meshes, batch)));
+  return rows;
+}
+
+/** @param {string} model @param {readonly (readonly number[])[]} meshes @param {number} batch rows of the whole batch */
+async function measureMeshes(model, meshes, batch) {
+  const task = session.report.begin(model, `on pods of ${meshes.length} sizes`);
+  /** @type {{ mesh: readonly number[], ours: Ours, seconds: number[], cpu_s: number[] }[]} */
+  const all = [];
+  for (const mesh of meshes) {
+    task.update(`starting ${mesh.join("x")}`);
+    const ours = await Ours.start({ model, mesh, batch, numerics: "f32" }, { workers });
+    all.push({ mesh, ours, seconds: [], cpu_s: [] });
+  }
+  for (let pair = 0; pair < pairs; pair++) {
+    task.update(`pair ${pair + 1} of ${pairs}`);
+    for (const { ours, seconds, cpu_s } of all) {
+      await waitForIdle();
+      const burst = await ours.burst(stepsFor(seconds[0] ?? 1));
+      seconds.push(burst.seconds);
+      cpu_s.push(burst.cpu_s);
+    }
+  }
+  const rows = [];
+  for (const { mesh, ours, seconds, cpu_s } of all) {
+    const step_s = median(seconds);
+    rows.push({
+      model,
+      mesh: mesh.join("x"),
+      chips: chipsOf(mesh),
+      batch,
+      workers: ours.workers,
+      step_s,
+      spread_s: spreadOf(seconds),
+      cpu_s: median(cpu_s),
+      ofFirst: median(seconds.map((s, i) => s / (all[0]?.seconds[i] ?? NaN))),
+      cpuOfFirst: median(cpu_s.map((s, i) => s / (all[0]?.cpu_s[i] ?? NaN))),
+      memoryOfFirst: ours.peak_mb / (all[0]?.ours.peak_mb ?? NaN),
+      gflops: flopOf(/** @type {any} */ (ours.job)) / 1e9 / step_s,
+      memory_mb: Math.round(ours.peak_mb),
+      compile_s: ours.compile_s,
+    });
+    await ours.close();
+  }
+  task.end("measured");
+  return rows;
 }
 
 /** Pins this process and its children to some cores. @param {number} pid @param {number} count @returns {string | undefined} the cores, if they could be chosen */

@@ -174,8 +174,19 @@ export class TestCluster {
     return Number(readFileSync(join(this.home, "redis/redis.pid"), "utf8"));
   }
 
-  /** @param {{ steps?: number, every?: number, zero?: number, mesh?: string, slice?: string, more?: string, keep?: number, workers?: number }} job */
-  jobFile({ steps = 12, every = 4, zero = 3, mesh = "{ data: 4, model: 4 }", slice = "4x4", more = "", keep = 3, workers = 2 } = {}) {
+  /** @param {{ steps?: number, every?: number, zero?: number, mesh?: string, slice?: string, more?: string, keep?: number, workers?: number,
+   *   batch?: number }} job */
+  jobFile({
+    steps = 12,
+    every = 4,
+    zero = 3,
+    mesh = "{ data: 4, model: 4 }",
+    slice = "4x4",
+    more = "",
+    keep = 3,
+    workers = 2,
+    batch = 8,
+  } = {}) {
     return `model: nano16
 pod: v5e-256
 slice: ${slice}
@@ -184,7 +195,7 @@ zero: ${zero}
 workers: ${workers}
 train:
   steps: ${steps}
-  batch: 8
+  batch: ${batch}
   optimizer: { name: adamw, lr: 3.0e-3 }
 data: { corpus: ${this.corpus}, held_out: 0.1 }
 checkpoint: { ${every > 0 ? `every: ${every}, ` : ""}keep: ${keep} }

@@ -8,6 +8,8 @@ import { Session } from "../setup/session.mjs";
 /** @typedef {{ readonly check: string, readonly output: string }} Finding */
 /** @typedef {{ readonly name: string, readonly script: string, readonly args: readonly string[] }} Check `script` is a path below node_modules */
 
+const cspellCache = ["--cache", "--cache-strategy", "content", "--cache-location", "node_modules/.lapidary/cspell-cache"];
+
 /** @type {readonly Check[]} */
 export const checks = [
   {
@@ -24,7 +26,8 @@ export const checks = [
   {
     name: "cspell: words that the glossary replaces",
     script: "cspell/bin.mjs",
-    args: ["lint", "--config", "cspell.json", "--no-progress", "--no-summary", "--no-color"],
+    // The cache compares files by their content.
+    args: ["lint", "--config", "cspell.json", "--no-progress", "--no-summary", "--no-color", ...cspellCache],
   },
   { name: "markdownlint: form of Markdown", script: "markdownlint-cli2/markdownlint-cli2-bin.mjs", args: [] },
   { name: "clang-format: form of C++ (`npm run format` corrects it)", script: "../tools/lint/clang-format.mjs", args: [] },

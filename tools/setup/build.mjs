@@ -41,14 +41,21 @@ export function isReady({ root }) {
   );
 }
 
-/** The step. @param {import("./session.mjs").Session} session */
+/** The step `opcodes`: only what the kernels need, so that C++ and the other packages compile at the same time. @param {import("./session.mjs").Session} session */
+export async function buildOpcodes(session) {
+  const { root } = session;
+  removeStamp(root, step);
+  for (const name of packageNames(root)) removeOrphans(join(root, "packages", name, "src"), join(root, "packages", name, "dist"));
+  await runCompiler(session, ["packages/native"]);
+  await writeOpcodes(session);
+}
+
+/** The step `build`. @param {import("./session.mjs").Session} session */
 export async function buildPackages(session) {
   const { root } = session;
   removeStamp(root, step);
   const key = keyOf(root);
-  for (const name of packageNames(root)) removeOrphans(join(root, "packages", name, "src"), join(root, "packages", name, "dist"));
   await runCompiler(session, ["."]);
-  await writeOpcodes(session);
   if (hasPage(root)) await buildPage(session);
   writeStamp(root, step, { key });
 }

@@ -1,8 +1,8 @@
 /**
- * Calls the C++ compiler directly: one call per source file, in parallel, then the link. It needs neither make nor a
+ * Calls the C++ compiler directly: one call per source file, in parallel, then the link. Headers that many sources include are parsed once. It needs neither make nor a
  * download of headers: the package node-api-headers has those of Node-API.
  */
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fullDisk, reportsFullDisk } from "./disk-space.mjs";
 import { programsByName } from "./programs.mjs";
 import { SetupError } from "./session.mjs";
@@ -70,6 +70,18 @@ export async function requireCompiler(session) {
 const firstLine = (text) => (text.trim().split("\n")[0] ?? "").trim().slice(0, 200);
 
 /**
+ * Parses the headers once, and returns the arguments with which sources use the result. A compiler that cannot do so reads the headers for each source.
+ * @param {import("./session.mjs").Session} session
+ * @param {{ command: string, common: readonly string[], headers: readonly string[], output: string, env: NodeJS.ProcessEnv }} what
+ * @returns {Promise<readonly string[]>}
+ */
+async function precompile(session, { command, common, headers, output, env }) {
+  writeFileSync(output, headers.map((header) => `#include "${header}"\n`).join(""));
+  await session.run(command, [...common, "-x", "c++-header", output, "-o", `${output}.gch`], { env });
+  return ["-include", output];
+}
+
+/**
  * Builds a Node-API module.
  * @param {import("./session.mjs").Session} session
  * @param {{
@@ -80,10 +92,11 @@ const firstLine = (text) => (text.trim().split("\n")[0] ?? "").trim().slice(0, 2
  *   defines: readonly string[],
  *   libraries: { directory: string, names: readonly string[], runPath: string },
  *   flags?: readonly string[],
+ *   headers?: readonly string[],
  *   output: string,
- * }} what
+ * }} what `headers`: large ones, which are parsed once for all sources that include the first of them
  */
-export async function compile(session, { label, compiler, sources, includes, defines, libraries, flags = ["-O2"], output }) {
+export async function compile(session, { label, compiler, sources, includes, defines, libraries, flags = ["-O2"], headers = [], output }) {
   const task = session.report.begin(label, `compiling ${sources.length} C++ files`);
   const common = [
     ...compiler.args,
@@ -99,20 +112,27 @@ export async function compile(session, { label, compiler, sources, includes, def
   const objects = sources.map((_, index) => `${output}.${index}.o`);
   // In English, so that a full disk is recognized.
   const env = { ...session.env, LC_ALL: "C" };
+  const { command } = compiler;
+  const shared = `${output}.headers.h`;
+  const parsed = headers.length === 0 ? undefined : precompile(session, { command, common, headers, output: shared, env });
+  const includesHeaders = (/** @type {string} */ source) => readFileSync(source, "utf8").includes(`#include "${headers[0]}"`);
   const compiled = await Promise.all(
-    sources.map((source, index) => session.run(compiler.command, [...common, "-c", source, "-o", String(objects[index])], { env })),
+    sources.map(async (source, index) => {
+      const extra = (parsed !== undefined && includesHeaders(source) && (await parsed)) || [];
+      return session.run(command, [...common, ...extra, "-c", source, "-o", String(objects[index])], { env });
+    }),
   );
   const failed = compiled.find((result) => result.code !== 0);
   const linkFlags = [`-L${libraries.directory}`, ...libraries.names.map((name) => `-l${name}`), ...runPathFlags(libraries.runPath)];
-  const shared = process.platform === "darwin" ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared"];
+  const bundle = process.platform === "darwin" ? ["-bundle", "-undefined", "dynamic_lookup"] : ["-shared"];
   const result =
-    failed ?? (await session.run(compiler.command, [...compiler.args, ...shared, ...objects, ...linkFlags, "-o", output], { env }));
-  for (const object of objects) rmSync(object, { force: true });
+    failed ?? (await session.run(compiler.command, [...compiler.args, ...bundle, ...objects, ...linkFlags, "-o", output], { env }));
+  for (const file of [...objects, shared, `${shared}.gch`]) rmSync(file, { force: true });
   if (result.code !== 0) {
     task.end();
     if (reportsFullDisk(result.tail)) throw fullDisk({ path: output, output: result.tail });
-    const command = [compiler.command, ...compiler.args].join(" ");
-    throw new SetupError({ code: "LAP_SETUP_COMPILE", message: `${command} failed`, output: result.tail, remedy: compilerRemedy });
+    const words = [command, ...compiler.args].join(" ");
+    throw new SetupError({ code: "LAP_SETUP_COMPILE", message: `${words} failed`, output: result.tail, remedy: compilerRemedy });
   }
   task.end(`compiled ${sources.length} C++ files`);
 }

@@ -25,10 +25,12 @@ const tensorflowVersion = "2.21.0";
 const napiVersion = 8;
 const ccLibrary = "libtensorflow_cc.so.2";
 const frameworkLibrary = "libtensorflow_framework.so.2";
+/** The headers that the binding and the kernels include. The wheel has five times as many bytes of headers, of compilers among others. */
+const headers = ["Eigen", "absl", "google", "ml_dtypes", "tensorflow/c", "tensorflow/core", "third_party", "tsl", "unsupported", "xla/tsl"];
 const members = {
   [`tensorflow/${ccLibrary}`]: `lib/${ccLibrary}`,
   [`tensorflow/${frameworkLibrary}`]: `lib/${frameworkLibrary}`,
-  "tensorflow/include/": "include/",
+  ...Object.fromEntries(headers.map((directory) => [`tensorflow/include/${directory}/`, `include/${directory}/`])),
 };
 
 /** @typedef {{ backend: "native" | "wasm" | "absent", detail: string, remedy: string }} LibtensorflowStatus */
@@ -136,7 +138,7 @@ function loadRemedy({ root, env }, problem) {
 async function provideNative(session) {
   const { root, env } = session;
   const { override, platform } = wanted(root, env);
-  if (override === undefined && !platform.startsWith("linux-")) {
+  if (override === undefined && !usesWheel(session)) {
     throw new SetupError({
       code: "LAP_SETUP_PLATFORM",
       message: `no libtensorflow is known for ${platform}`,
@@ -152,6 +154,14 @@ async function provideNative(session) {
     if (deep || (await loadProblem(session)) === undefined) return;
     session.report.say(`${step}: the binding does not load; verifying and rebuilding it`);
   }
+}
+
+/** Whether the library comes from a wheel. @param {import("./session.mjs").Session} session */
+const usesWheel = ({ root, env }) => wanted(root, env).override === undefined && wanted(root, env).platform.startsWith("linux-");
+
+/** Fetches the library into the cache, ahead of the step. @param {import("./session.mjs").Session} session */
+export async function fetchLibrary(session) {
+  if (usesWheel(session)) await provideLibrary(session, false);
 }
 
 /**

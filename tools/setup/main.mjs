@@ -16,19 +16,29 @@ import * as packages from "./packages.mjs";
 import { makePrivate } from "./private-directory.mjs";
 import { explainFileError } from "./file-errors.mjs";
 import * as redis from "./redis.mjs";
+import { runSteps } from "./schedule.mjs";
 import { Session, SetupError } from "./session.mjs";
 
-/** In the order in which they build on each other. */
+/** In the order in which they build on each other. @type {readonly import("./schedule.mjs").Step<Session>[]} */
 const steps = [
-  { name: "packages", isReady: packages.isReady, run: packages.installPackages },
-  { name: "libtensorflow", isReady: libtensorflow.isReady, run: libtensorflow.provideLibtensorflow },
-  { name: "redis", isReady: redis.isReady, run: redis.provideRedis },
-  { name: "build", isReady: build.isReady, run: build.buildPackages },
-  { name: "kernels", isReady: kernels.isReady, run: kernels.provideKernels },
+  { name: "packages", needs: [], isReady: packages.isReady, run: packages.installPackages },
+  {
+    name: "libtensorflow",
+    needs: ["packages"],
+    isReady: libtensorflow.isReady,
+    prepare: libtensorflow.fetchLibrary,
+    run: libtensorflow.provideLibtensorflow,
+  },
+  { name: "redis", needs: ["packages"], isReady: redis.isReady, prepare: redis.fetchServer, run: redis.provideRedis },
+  { name: "opcodes", needs: ["packages"], isReady: build.isReady, run: build.buildOpcodes },
+  { name: "build", needs: ["opcodes"], isReady: build.isReady, run: build.buildPackages },
+  { name: "kernels", needs: ["libtensorflow", "opcodes"], isReady: kernels.isReady, run: kernels.provideKernels },
 ];
+/** An installed package is compiled already. */
+const compiledSteps = ["opcodes", "build"];
 
-/** The steps of a root. An installed package is compiled already. @param {string} root */
-const stepsOf = (root) => steps.filter(({ name }) => name !== "build" || !isInstalled(root));
+/** The steps of a root. @param {string} root */
+const stepsOf = (root) => steps.filter(({ name }) => !compiledSteps.includes(name) || !isInstalled(root));
 
 /**
  * @param {Session} session
@@ -49,7 +59,7 @@ export async function setUp(session, { only = [] } = {}) {
   if (only.length === 0 && chosen.every((step) => step.isReady(session))) return remind(session);
   secureDirectories(session);
   await withLock(session, join(session.root, ".lapidary/setup.lock"), async () => {
-    for (const step of chosen) if (only.length > 0 || !step.isReady(session)) await step.run(session);
+    await runSteps(session, chosen, { always: only.length > 0 });
   });
 }
 

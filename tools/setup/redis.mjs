@@ -122,6 +122,13 @@ export function isReady(session) {
   return finding.server !== undefined && readStamp(session.root, step)?.key === describeFinding(finding);
 }
 
+/** Fetches the server into the cache if the system has none, ahead of the step. @param {import("./session.mjs").Session} session */
+export async function fetchServer(session) {
+  if (session.env.REDIS_URL) return;
+  const { server, passedOver } = findRedisServer(session);
+  if (server === undefined) await provideWheel(session, wheelDirectory(session.cache), passedOver);
+}
+
 /** The step. @param {import("./session.mjs").Session} session */
 export async function provideRedis(session) {
   if (session.env.REDIS_URL) return;

@@ -15,6 +15,8 @@ export class Report {
     this.quiet = quiet;
     this.drawn = false;
     this.stopped = false;
+    /** The lines of the running steps. @type {Set<() => string>} */
+    this.running = new Set();
   }
 
   /** Running steps do not print any more. */
@@ -49,14 +51,15 @@ export class Report {
     let state = "";
     let said = "";
     const elapsed = () => `${((Date.now() - start_ms) / 1000).toFixed(0)} s`;
-    const line = () => `lapidary: ${heading} ${doing}${state === "" ? "" : `: ${state}`} (${elapsed()})`;
+    const work = () => `${heading} ${doing}${state === "" ? "" : `: ${state}`} (${elapsed()})`;
+    const line = () => `lapidary: ${work()}`;
+    this.running.add(work);
     const live = this.stream.isTTY === true;
     if (!this.quiet && !live) this.#line(`lapidary: ${heading} ${doing}`);
     const tick = () => {
       if (this.quiet || this.stopped) return;
       if (live) {
-        this.stream.write(`\r\x1b[2K${redactSecrets(line()).slice(0, (this.stream.columns || 80) - 1)}`);
-        this.drawn = true;
+        this.#draw();
       } else if (line() !== said) {
         said = line();
         this.#line(said);
@@ -72,10 +75,19 @@ export class Report {
       /** @param {string} [result] */
       end: (result) => {
         clearInterval(timer);
+        this.running.delete(work);
         this.clear();
         if (result !== undefined && !this.quiet) this.#line(`lapidary: ${heading} ${result} (${elapsed()})`);
       },
     };
+  }
+
+  /** Draws one line for all running steps, each cut to its share of the width. */
+  #draw() {
+    const width = Math.floor(((this.stream.columns || 80) - "lapidary: ".length - 1) / this.running.size);
+    const parts = [...this.running].map((work) => redactSecrets(work()).slice(0, width - 1));
+    this.stream.write(`\r\x1b[2Klapidary: ${parts.join(" ")}`);
+    this.drawn = true;
   }
 
   /** @param {string} text */

@@ -18,6 +18,20 @@ describe("the report of the set-up", () => {
       assert.doesNotMatch(printed, /s3cret/);
     }
   });
+
+  it("the line that is redrawn names every running step", async () => {
+    let printed = "";
+    const stream = /** @type {NodeJS.WriteStream} */ (
+      /** @type {unknown} */ ({ isTTY: true, columns: 60, write: (/** @type {string} */ text) => (printed = text) })
+    );
+    const report = new Report({ stream });
+    const tasks = ["packages", "redis"].map((name) => report.begin(name, "a long download from somewhere far away"));
+    await until(() => /packages .* redis /.test(printed));
+    assert.ok(printed.length <= 60 + "\r\x1b[2K".length, printed);
+    tasks[0]?.end();
+    await until(() => printed.includes("redis") && !printed.includes("packages"));
+    tasks[1]?.end();
+  });
 });
 
 /** @param {() => boolean} condition */

@@ -25,7 +25,8 @@ const alone = new Set(["e2e/dashboard-live"]);
 /** @typedef {{ readonly title: string, readonly cases: number, readonly rejected: number, readonly seed: number }} Property */
 /**
  * @typedef {{ readonly passed: number, readonly skipped: readonly string[], readonly properties: readonly Property[],
- *   readonly failures: readonly { title: string, message: string }[], readonly seconds: number }} Outcome
+ *   readonly failures: readonly { title: string, message: string }[], readonly seconds: number,
+ *   readonly processor_s: number }} Outcome
  */
 
 /**
@@ -116,5 +117,6 @@ export async function runGroup(session, group, endLeftovers_ms = settle_ms) {
     properties: lines.filter((line) => line.kind === "property"),
     failures,
     seconds: (Date.now() - start_ms) / 1000,
+    processor_s: lines.find((line) => line.kind === "processor")?.seconds ?? 0,
   };
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Report } from "../setup/report.mjs";
@@ -23,14 +23,30 @@ describe("the test runner", () => {
     writeFileSync(file, text);
     return file;
   };
-  /** @param {string} text the tests of one group */
-  const outcomeOf = async (text) => {
+  /** @param {string} text the tests of one group @param {NodeJS.ProcessEnv} [env] */
+  const outcomeOf = async (text, env = {}) => {
     const file = write("some.test.mjs", text);
-    const session = new Session({ root, report: new Report({ quiet: true }) });
-    const { passed, failures, skipped, properties } = await runGroup(session, { name: "some", alone: false, files: [file] }, 1000);
+    const session = new Session({ root, report: new Report({ quiet: true }), env: { ...process.env, ...env } });
+    const { passed, failures, skipped, properties, processor_s } = await runGroup(
+      session,
+      { name: "some", alone: false, files: [file] },
+      1000,
+    );
     const messages = failures.map(({ message }) => message).join("\n");
-    return { passed, failures: failures.map(({ title }) => title), messages, skipped, properties };
+    return { passed, failures: failures.map(({ title }) => title), messages, skipped, properties, processor_s };
   };
+
+  it("every test of e2e is compiled and is in a group of a release", () => {
+    const sources = readdirSync(join(projectRoot, "e2e"), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".test.ts"))
+      .map((name) => `e2e/${name.replace(/\.test\.ts$/, "")}`);
+    const groups = new Set(findGroups(projectRoot, true).map(({ name }) => name));
+    assert.ok(sources.includes("e2e/release/node-22"));
+    assert.deepEqual(
+      sources.filter((name) => !groups.has(name)),
+      [],
+    );
+  });
 
   it("the test runner has a group for each package and for each e2e file", () => {
     rmSync(join(root, "tools"));
@@ -114,13 +130,50 @@ describe("the test runner", () => {
     const { failures, messages } = await outcomeOf(
       `import fc from "fast-check";
        it("wrong", () => fc.assert(fc.property(fc.nat(), (n) => n < 5)));
-       it("wrong later", () => fc.assert(fc.asyncProperty(fc.nat(), async (n) => n < 5)));
+       it("wrong later", () => fc.assert(fc.asyncProperty(fc.nat(), async (n) => { if (n >= 5) throw new Error("above four"); })));
        it("rejects all", () => fc.assert(fc.property(fc.nat(), () => fc.pre(false))));
        it("draws none", () => fc.assert(fc.property(fc.nat(), () => true), { numRuns: 0 }));`,
     );
     assert.deepEqual(failures, ["wrong", "wrong later", "rejects all", "draws none"]);
     assert.equal(messages.match(/seed: 20261124/g)?.length, 3);
-    assert.match(messages, /Counterexample: \[5\][^]*compared no case/);
+    assert.match(messages, /Counterexample: \[5\][^]*The case failed with Error: above four[^]*compared no case/);
+  });
+
+  it("a case that a fresh seed finds is saved as a file, and every later run replays it until it holds", async () => {
+    const env = { LAPIDARY_REGRESSIONS: join(root, "regressions") };
+    const seeds = { ...env, LAPIDARY_TEST_SEED: "random", LAPIDARY_PROPERTY_RUNS: "3000" };
+    // One case in 200 fails, and none near the limits, which fast-check prefers: almost surely one of 3000, and none of the 3 that the usual run draws.
+    const text = (/** @type {string} */ rule) =>
+      `import fc from "fast-check"; it("usual", () => fc.assert(fc.property(fc.integer({ min: 1e6, max: 1e9 }), (n) => ${rule})));`;
+    const found = await outcomeOf(text("n % 200 !== 137"), seeds);
+    assert.deepEqual(found.failures, ["usual"]);
+    const [file, ...others] = readdirSync(env.LAPIDARY_REGRESSIONS);
+    assert.deepEqual(others, []);
+    assert.ok(found.messages.includes(`Regression: ${join(env.LAPIDARY_REGRESSIONS, file ?? "")}`), found.messages);
+
+    const few = { ...env, LAPIDARY_PROPERTY_RUNS: "3" };
+    const again = await outcomeOf(text("n % 200 !== 137"), few);
+    assert.equal(again.passed, 1, again.messages);
+    assert.match(again.failures.join(), /^usual \(regression -?\d+:\d+\)$/);
+    const mended = await outcomeOf(text("n >= 0"), few);
+    assert.deepEqual([mended.passed, mended.failures], [2, []]);
+    // The seed of the other tests of the file is the usual one again.
+    assert.deepEqual(
+      mended.properties.map(({ seed }) => seed === 20261124),
+      [true, false],
+    );
+    const renamed = await outcomeOf(text("n >= 0").replace("usual", "renamed"), few);
+    assert.match(renamed.messages, /names a test that some\.test\.mjs does not have: "usual"/);
+  });
+
+  it("the test runner reports the processor time of a group with its child processes", async () => {
+    const { failures, processor_s } = await outcomeOf(
+      `import { spawnSync } from "node:child_process";
+       it("a", () => { spawnSync(process.execPath, ["-e", "while (process.cpuUsage().user < 5e5);"]); });`,
+    );
+    const idle = await outcomeOf('it("a", () => {});');
+    assert.deepEqual(failures, []);
+    assert.ok(processor_s > idle.processor_s + 0.25 && idle.processor_s > 0, `${processor_s} ${idle.processor_s}`);
   });
 
   it("a slow test passes, because the limit of its file only ends tests that hang", async () => {

@@ -1,9 +1,10 @@
 /**
  * A mocha reporter that appends one JSON line an event to a file immediately, so that results before a crash are
  * not lost. Lines: {kind: "pass" | "fail" | "pending", title, …}, {kind: "property", title, cases, rejected, seed}, {kind: "end"},
- * {kind: "held", by}.
+ * {kind: "held", by}, {kind: "processor", seconds}. `processor_s` of a test includes its hooks.
  */
 import { appendFileSync } from "node:fs";
+import { processorSeconds } from "./processor-time.mjs";
 import { propertyEvents } from "./property-events.mjs";
 
 /** The process normally exits at once. The limit is long, because connections close slowly on a busy machine. */
@@ -22,9 +23,20 @@ export default class LinesReporter {
     let title = "";
     runner.on("test", (test) => (title = test.fullTitle()));
     propertyEvents.on("held", (held) => write({ kind: "property", title, ...held }));
-    runner.on("pass", (test) => write({ kind: "pass", title: test.fullTitle(), duration_ms: test.duration }));
+    let counted_s = 0;
+    /** Processor seconds since the last call. */
+    const sinceLast_s = () => {
+      const before_s = counted_s;
+      counted_s = processorSeconds();
+      return Math.round((counted_s - before_s) * 100) / 100;
+    };
+    runner.on("start", sinceLast_s);
+    process.on("exit", () => write({ kind: "processor", seconds: processorSeconds() }));
+    runner.on("pass", (test) => write({ kind: "pass", title: test.fullTitle(), duration_ms: test.duration, processor_s: sinceLast_s() }));
     runner.on("pending", (test) => write({ kind: "pending", title: test.fullTitle() }));
-    runner.on("fail", (test, error) => write({ kind: "fail", title: test.fullTitle(), message: error?.stack ?? String(error) }));
+    runner.on("fail", (test, error) =>
+      write({ kind: "fail", title: test.fullTitle(), message: error?.stack ?? String(error), processor_s: sinceLast_s() }),
+    );
     runner.once("end", () => {
       write({ kind: "end" });
       // The timer is unreferenced, so it fires only if something else keeps the process alive.

@@ -14,6 +14,12 @@ export function totalText(outcomes) {
 }
 
 /**
+ * The processor time of the whole command, also of set-up, build and checks of the sources.
+ * @param {number} seconds
+ */
+export const processorText = (seconds) => [`${seconds.toFixed(0)} s of processor time`];
+
+/**
  * The tests that were skipped: their count, then one line each.
  * @param {readonly GroupOutcome[]} outcomes
  * @returns {string[]}

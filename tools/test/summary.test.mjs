@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { failuresText, propertiesText, skippedText, totalText } from "./summary.mjs";
+import { failuresText, processorText, propertiesText, skippedText, totalText } from "./summary.mjs";
 
 /** @param {Partial<import("./groups.mjs").Outcome>} change */
-const outcome = (change) => ({ passed: 1, skipped: [], properties: [], failures: [], seconds: 1, ...change });
+const outcome = (change) => ({ passed: 1, skipped: [], properties: [], failures: [], seconds: 1, processor_s: 1, ...change });
 
 describe("the summary of npm test", () => {
   const properties = [
@@ -33,6 +33,10 @@ describe("the summary of npm test", () => {
       lines.slice(0, 12).map((line) => `      ${line}`),
     );
     assert.deepEqual(failuresText(outcomes), []);
+  });
+
+  it("the summary has the processor time of the whole command", () => {
+    assert.deepEqual(processorText(61.4), ["61 s of processor time"]);
   });
 
   it("the summary adds the cases of all properties, and the nightly test has one line for each", () => {

@@ -20,12 +20,13 @@ function expectClose(actual: ReadonlyMap<string, Tensor>, expected: ReadonlyMap<
 
 /** Seeds that failed once, with the cause. Every run tries them. */
 const regressions = [
+  776794330, // a constrain whose only version another pass had gathered
   2147483618, // a reshape whose minor factor was split although its major factor was not fully split
 ];
 
 describe("compile", () => {
   const runs = Number(process.env["LAPIDARY_PROPERTY_RUNS"] ?? 200);
-  it(`the programs of ${runs} random graphs compute the graph's numbers under random meshes and shardings, per chip and per worker`, function () {
+  it("the programs of random graphs compute the graph's numbers under random meshes and shardings, per chip and per worker", function () {
     this.timeout(0);
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => {

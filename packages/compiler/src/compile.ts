@@ -1,7 +1,7 @@
 import { type Graph, verifyGraph } from "@lapidary/ir";
 import { type OptimizeOptions, optimize } from "./optimize/index.js";
 import { type PartitionOptions, checkProgram, partition } from "./partition/index.js";
-import { planMemory, verifyMemory } from "./memory/index.js";
+import { type MemoryPlan, planMemory, verifyMemory } from "./memory/index.js";
 import { schedule, verifySchedule } from "./schedule/index.js";
 import type { Program } from "./program.js";
 import { type RematPolicy, rematerialize } from "./rematerialize/index.js";
@@ -46,8 +46,8 @@ export function compile(graph: Graph, options: CompileOptions): Program {
   const ordered = schedule(lean, { prefetchBlocks: options.prefetchBlocks ?? 1 }); // collectives start early and finish before their first use
   if (verify) verifySchedule(lean, ordered);
 
-  const memory = planMemory(lean, ordered); // lifetimes, offsets, peak bytes a chip
-  if (verify) verifyMemory(memory, ordered.order.length);
+  let memory: MemoryPlan | undefined; // lifetimes, offsets, peak bytes a chip
+  if (verify) verifyMemory((memory = planMemory(lean, ordered)), ordered.order.length);
 
   return {
     name: graph.name,
@@ -55,7 +55,9 @@ export function compile(graph: Graph, options: CompileOptions): Program {
     global: propagated.graph,
     chip: lean,
     schedule: ordered,
-    memory,
+    get memory(): MemoryPlan {
+      return (memory ??= planMemory(lean, ordered));
+    },
     remat: options.remat ?? "none",
     propagated,
   };

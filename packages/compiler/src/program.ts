@@ -16,7 +16,7 @@ export interface Program {
   readonly chip: Graph;
   /** The order of execution, and the starts of collectives. */
   readonly schedule: Schedule;
-  /** A chip's buffers over the step. */
+  /** A chip's buffers over the step. Computed when it is read first, because the simulator plans the memory with types and fusion of its own. */
   readonly memory: MemoryPlan;
   /** Decides which values the backward pass recomputes, and which values the host stores between the passes. */
   readonly remat: RematPolicy;

@@ -23,11 +23,11 @@ describe("the coordinator", function () {
 
   it("the coordinator runs a job from its file to a report, with losses, a checkpoint and a sample", async () => {
     const job = harness.job({
-      steps: 30,
+      steps: 12,
       slice: "16x16",
       mesh: "{ data: 16, model: 16 }",
-      train: "  eval: { every: 10, batches: 2 }",
-      more: "checkpoint: { every: 10, keep: 2 }\nsample: { prompt: the, tokens: 8 }",
+      train: "  eval: { every: 4, batches: 2 }",
+      more: "checkpoint: { every: 4, keep: 2 }\nsample: { prompt: the, tokens: 8 }",
     });
     const { id, existed } = await client.submit({ yaml: job, name: "first" });
     deepStrictEqual([id, existed], ["first", false]);
@@ -38,16 +38,16 @@ describe("the coordinator", function () {
     const train = metrics.filter((row) => row.kind === "train");
     deepStrictEqual(
       train.map(({ step }) => step),
-      Array.from({ length: 30 }, (_, i) => i + 1),
+      Array.from({ length: 12 }, (_, i) => i + 1),
     );
     deepStrictEqual(
       metrics.flatMap((row) => (row.kind === "eval" ? [row.step] : [])),
-      [10, 20, 30],
+      [4, 8, 12],
     );
     ok((train.at(-1)?.loss ?? Infinity) < (train[0]?.loss ?? 0));
 
     const report = trainingReport(await client.report(id));
-    deepStrictEqual([report.chips, report.workers, report.mesh, report.steps], [256, 2, "data=16,model=16", 30]);
+    deepStrictEqual([report.chips, report.workers, report.mesh, report.steps], [256, 2, "data=16,model=16", 12]);
     // ZeRO-3: a chip has 1/256 of its arrays, and 1/16 of the norms.
     const share = (report.bytes_per_chip.params * 256) / (report.parameters * 4);
     ok(share >= 1 && share < 1.05, `${share}`);
@@ -57,7 +57,7 @@ describe("the coordinator", function () {
     const { checkpoints } = await client.checkpoints(id);
     deepStrictEqual(
       checkpoints.map(({ step }) => step),
-      [20, 30],
+      [8, 12],
     );
     strictEqual(checkpoints.at(-1)?.path, report.checkpoint);
     const { config, tensors } = await readHfCheckpoint(report.checkpoint);
@@ -70,17 +70,17 @@ describe("the coordinator", function () {
     strictEqual(moments.size, 2 * tensors.size);
 
     const detail = await client.get(id);
-    deepStrictEqual([detail.state, detail.step, detail.steps], ["done", 30, 30]);
+    deepStrictEqual([detail.state, detail.step, detail.steps], ["done", 12, 12]);
     const { events, skipped } = await client.events(id);
     strictEqual(skipped, 0);
     deepStrictEqual(
       events.filter(isOfType("checkpoint_written")).map(({ step }) => step),
-      [10, 20, 30],
+      [4, 8, 12],
     );
     ok((events.find(isOfType("dataset_ready"))?.documents ?? 0) > 0);
     deepStrictEqual(
       events.filter(isOfType("attempt_ended")).map(({ attempt, step, reason }) => [attempt, step, reason]),
-      [[1, 30, "finished"]],
+      [[1, 12, "finished"]],
     );
     strictEqual(events.at(-1)?.type, "job_ended");
     ok(readFileSync(join(detail.directory, "job.json"), "utf8").includes('"model_dim": 64'));
@@ -136,7 +136,7 @@ describe("the coordinator", function () {
   });
 
   it("the coordinator continues a job whose worker is killed, with the same losses", async () => {
-    const job = harness.job({ steps: 12, slice: "16x16", mesh: "{ data: 16, model: 16 }" });
+    const job = harness.job({ steps: 8 });
     const { id: quiet } = await client.submit({ yaml: job, name: "quiet" });
     strictEqual((await endOf(client, quiet)).state, "done");
     const { id: doomed } = await client.submit({ yaml: job, name: "doomed" });

@@ -278,6 +278,17 @@ export class GraphBuilder implements GradientBuilder {
   reduce = (x: Value, dims: readonly number[], kind: ReductionKind): Value => this.op("reduce", [x], { dims, kind });
   dotGeneral = (a: Value, b: Value, batch: readonly DimPair[], contracting: readonly DimPair[]): Value =>
     this.op("dot_general", [a, b], { batch, contracting });
+  /**
+   * Rows [lead, N, I] times the matrix of their group, of matrices [shared, G, O, I]. Sizes [lead, G] give the rows of each group, in their order.
+   *
+   * @param filled the share of the rows that is expected to have a group, for costs alone
+   */
+  raggedDot = (
+    rows: Value,
+    matrices: Value,
+    sizes: Value,
+    { shared, filled }: { readonly shared: readonly number[]; readonly filled: number },
+  ): Value => this.op("ragged_dot", [rows, matrices, sizes], { shared, filled, transposed: false });
   /** Rows of a table by id; `batch` leading dims are those of both. */
   gather = (table: Value, ids: Value, batch = 0): Value => this.op("gather", [table, ids], batch === 0 ? {} : { batch });
   scatter = (ids: Value, updates: Value, rows: number, batch = 0): Value =>

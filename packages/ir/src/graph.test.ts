@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
 import { LapidaryError } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
 import { GraphBuilder } from "./builder.js";
-import { type Graph, type Value, makeScope, parametersOf, passOf, useCounts } from "./graph.js";
+import { type Graph, type Value, makeScope, parametersOf, passOf, useCounts, usersOf } from "./graph.js";
 import { interpret } from "./interpret.js";
 import { parseGraph } from "./parse.js";
 import { printGraph } from "./print.js";
@@ -228,6 +228,7 @@ describe("the builder of graphs", () => {
     g.output("also", y);
     g.parameter("z", f32());
     deepStrictEqual(useCounts(g.finish()), [2, 2, 0]);
+    deepStrictEqual(usersOf(g.finish()), [[1], [], []]);
     deepStrictEqual(
       parametersOf(g.finish()).map(({ name }) => name),
       ["x", "z"],

@@ -142,3 +142,14 @@ export function useCounts(graph: Graph): number[] {
   for (const output of graph.outputs) use(output.value);
   return counts;
 }
+
+/** By value, the values that read it, each once. */
+export function usersOf(graph: Graph): ValueId[][] {
+  const users: ValueId[][] = graph.values.map(() => []);
+  for (const { id, inputs } of graph.values)
+    for (const input of inputs) {
+      const known = users[input];
+      if (known !== undefined && known.at(-1) !== id) known.push(id);
+    }
+  return users;
+}

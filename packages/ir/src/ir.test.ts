@@ -153,7 +153,7 @@ describe("graphs", () => {
 
   it("withoutBlocks replaces the numbers of blocks by * and keeps all other numbers", () => {
     deepStrictEqual(blocksOf(scoped()), new Set([4, 0, 10]));
-    strictEqual(withoutBlocks("moves layers.10.up to layers.4.w.5.x", [4, 10]), "moves layers.*.up to layers.*.w.5.x");
+    strictEqual(withoutBlocks("moves layers.10.up to layers.4.w.5.x", new Set([4, 10])), "moves layers.*.up to layers.*.w.5.x");
   });
 
   it("the error for a line that does not parse names the line", () => {

@@ -14,5 +14,5 @@ export const lossChunkCount = (graph: Graph): number =>
  *
  *     layers.3.mlp.down, blocks 0 to 3   →   layers.*.mlp.down
  */
-export const withoutBlocks = (text: string, blocks: Iterable<number>): string =>
-  [...blocks].reduce<string>((shown, block) => shown.replaceAll(`.${block}.`, ".*."), text);
+export const withoutBlocks = (text: string, blocks: ReadonlySet<number>): string =>
+  text.replaceAll(/\.(0|[1-9]\d*)(?=\.)/g, (part, index: string) => (blocks.has(Number(index)) ? ".*" : part));

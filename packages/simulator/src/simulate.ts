@@ -8,6 +8,7 @@ import { fuse } from "./cost/fusion.js";
 import { type KernelCost, type KernelWork, kernelCost, kernelWork } from "./cost/kernel-cost.js";
 import { type ComputeDtype, storedBytes } from "./cost/storage.js";
 import { exportedBytes, exportedMemory, exportedStreamShare } from "./exported/exported-memory.js";
+import { WrittenValues } from "./exported/written-values.js";
 import type { Machine } from "./machine.js";
 import { type Placement, checkPlacement } from "./network/placement.js";
 import { memoryOfChip, offloadedValues } from "./result/memory-of-chip.js";
@@ -80,12 +81,13 @@ export function analyse(
   const fusion = fuse(program.chip, program.schedule.order, attention);
   const offloaded = offloadedValues(program);
   const stored = (value: Value): number => storedBytes(value, compute);
-  const exported = attention === "plain" || sentType === "stated" ? exportedBytes(program.chip, compute) : undefined;
+  const written = attention === "plain" || sentType === "stated" ? new WrittenValues(program.chip) : undefined;
+  const exported = written === undefined ? undefined : exportedBytes(written, compute);
   const bytes = attention === "plain" ? (exported?.tiled ?? stored) : stored;
   // Plain attention is that of the exported step, which XLA compiles.
   const { plan, order } =
     attention === "plain"
-      ? exportedMemory(program, { compute, limit: usableHbm(chip), torus })
+      ? exportedMemory(program, { compute, limit: usableHbm(chip), torus }, written)
       : { plan: memoryOfChip(program, fusion, compute, offloaded), order: program.schedule.order };
   return {
     program,

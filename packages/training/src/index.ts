@@ -3,7 +3,7 @@ export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-
 export { checkPipelineSources, hasSameHistory, mixtureRequestOf, type PipelineRows } from "./inputs/pipeline-data.js";
 export { modelOfSet } from "./inputs/check-parameter-set.js";
 export { axesOverPods, podAxis } from "./job/axis-names.js";
-export { pipelineOf } from "./job/axis-sizes.js";
+export { pipelineOf, sizeOfAxes } from "./job/axis-sizes.js";
 export { type ContextPlan, contextPlanOf } from "./job/context-plan.js";
 export { buildOptionsOf, contextProblem } from "./job/build-options.js";
 export { compileJob } from "./job/compile-job.js";

@@ -4,6 +4,9 @@ export {
   type MemoryPlan,
   liveBytes,
   memoryClasses,
+  planBuffers,
   planMemory,
+  requestBuffers,
+  temporaryBuffer,
   verifyMemory,
 } from "./memory.js";

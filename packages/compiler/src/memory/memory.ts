@@ -29,7 +29,7 @@ export interface MemoryPlan {
   readonly arenaBytes: number;
 }
 
-export interface BufferPlan {
+interface BufferPlan {
   readonly value: ValueId;
   readonly bytes: number;
   readonly kind: MemoryClass;
@@ -62,32 +62,53 @@ export function planMemory(
   schedule: Schedule,
   view: MemoryView = { bytes: (value) => bytesOf(value.type), fused: fusedValues(graph) },
 ): MemoryPlan {
+  return planBuffers(requestBuffers(graph, schedule, view), schedule.order.length);
+}
+
+/** A buffer without its place. */
+type BufferRequest = Omit<BufferPlan, "offset">;
+
+/** The buffers of all values, and those that a view adds. */
+export function requestBuffers(graph: Graph, schedule: Schedule, view: MemoryView): BufferRequest[] {
   const lifetimes = new Lifetimes(graph, schedule, view);
-  const added = (view.added ?? []).map((buffer) => ({ ...buffer, kind: "temporary" as const }));
-  const buffers = placeBuffers([...graph.values.flatMap((value) => lifetimes.buffersOf(value)), ...added]);
-  const live = liveBytes(buffers, schedule.order.length);
+  return [...graph.values.flatMap((value) => lifetimes.buffersOf(value)), ...(view.added ?? []).map(temporaryBuffer)];
+}
+
+export const temporaryBuffer = (buffer: AddedBuffer): BufferRequest => ({ ...buffer, kind: "temporary" });
+
+/** The plan of buffers over `steps` steps. Their places are computed when `buffers` or `arenaBytes` is read first. */
+export function planBuffers(requests: readonly BufferRequest[], steps: number): MemoryPlan {
+  const live = liveBytes(requests, steps);
   const peakStep = live.total.reduce((best, bytes, i) => (bytes > (live.total[best] ?? 0) ? i : best), 0);
+  let placed: BufferPlan[] | undefined;
+  const place = (): BufferPlan[] => (placed ??= placeBuffers(requests));
   return {
-    buffers,
-    peakByClass: Object.fromEntries(memoryClasses.map((kind) => [kind, Math.max(0, ...live.byClass[kind])])) as Record<MemoryClass, number>,
+    peakByClass: Object.fromEntries(memoryClasses.map((kind) => [kind, highest(live.byClass[kind])])) as Record<MemoryClass, number>,
     peakBytes: live.total[peakStep] ?? 0,
     peakStep: peakStep - 1,
-    arenaBytes: buffers.reduce((top, b) => Math.max(top, b.offset + b.bytes), 0),
+    get buffers(): readonly BufferPlan[] {
+      return place();
+    },
+    get arenaBytes(): number {
+      return place().reduce((top, b) => Math.max(top, b.offset + b.bytes), 0);
+    },
   };
 }
 
-type BufferRequest = Omit<BufferPlan, "offset">;
+const highest = (list: readonly number[]): number => list.reduce((most, bytes) => Math.max(most, bytes), 0);
 
 /** The steps in which each value needs memory, and the class of its buffer. */
 class Lifetimes {
-  /** By value, its position in the schedule. */
-  readonly #step: ReadonlyMap<ValueId, number>;
+  /** By value, its position in the schedule; undefined for a parameter. */
+  readonly #step: readonly (number | undefined)[];
   /** By value, the last step that reads it; the number of steps if it is an output, −1 if nothing reads it. */
   readonly #lastRead: number[];
   /** By region, its last step. */
   readonly #regionEnds: ReadonlyMap<number, number>;
   /** By yield, its carry; by value of the next iteration that is written into the buffer of a carry, that carry. */
   readonly #inCarry = new Map<ValueId, ValueId>();
+  /** By carry, the values that are written into its buffer. */
+  readonly #ofCarry = new Map<ValueId, ValueId[]>();
   /** By value that is written into the buffer of an operand, the value that has this buffer. */
   readonly #overwritten = new Map<ValueId, ValueId>();
   /** By parameter, the value with the buffer of its next state. */
@@ -100,9 +121,11 @@ class Lifetimes {
     private readonly schedule: Schedule,
     private readonly view: MemoryView,
   ) {
-    this.#step = new Map(schedule.order.map((id, i) => [id, i]));
-    this.#regionEnds = new Map(regionsOf(graph).map(({ id, last }) => [id, ensure(this.#step.get(last), "yield")]));
-    for (const value of graph.values) if (value.op === "yield") this.#inCarry.set(value.id, ensure(value.inputs[0], "carry"));
+    const step: (number | undefined)[] = graph.values.map(() => undefined);
+    for (const [i, id] of schedule.order.entries()) step[id] = i;
+    this.#step = step;
+    this.#regionEnds = new Map(regionsOf(graph).map(({ id, last }) => [id, this.#stepOf(last)]));
+    for (const value of graph.values) if (value.op === "yield") this.#writeInto(value.id, ensure(value.inputs[0], "carry"));
     this.#lastRead = this.#findLastReads();
     for (const value of graph.values) if (value.op === "yield") this.#findInPlace(value);
     this.#donatedTo = this.#findDonations();
@@ -120,7 +143,7 @@ class Lifetimes {
     if (this.#isView(value)) return [];
     const request = { value: value.id, bytes: this.view.bytes(value), kind: this.#classOf(value) };
     if (value.op === "parameter") return [{ ...request, from: -1, to: this.#lastStepOfState(value.id) }];
-    const at = ensure(this.#step.get(value.id), "step");
+    const at = this.#stepOf(value.id);
     const from = this.schedule.startBefore.get(value.id) ?? at;
     const to = Math.max(at, this.#lastRead[value.id] ?? at, value.op === "carry" ? this.#lastReadOfCarry(value) : at);
     const offloaded = this.view.offloaded?.get(value.id);
@@ -134,19 +157,26 @@ class Lifetimes {
   /** A carry is live until the last read of its yield. */
   #lastReadOfCarry({ id, scope }: Value): number {
     const end = ensure(this.#regionEnds.get(ensure(scope.region, "region").id), "end of a region");
-    return [...this.#inCarry].reduce((last, [by, carry]) => (carry === id ? Math.max(last, this.#lastRead[by] ?? 0) : last), end);
+    return (this.#ofCarry.get(id) ?? []).reduce((last, by) => Math.max(last, this.#lastRead[by] ?? 0), end);
   }
 
   #isSumOfGradients({ id }: Value): boolean {
-    return [...this.#inCarry].some(([by, carry]) => carry === id && this.#valueOf(by).role === "gradient");
+    return (this.#ofCarry.get(id) ?? []).some((by) => this.#valueOf(by).role === "gradient");
   }
 
   #findInPlace({ inputs, scope }: Value): void {
     const [carry, next] = inputs.map((id) => this.#valueOf(id)) as [Value, Value];
     const isUpdate = elementwiseNames.has(next.op) || next.op === "dynamic_update_slice";
     const isOfBody = next.scope.region?.id === scope.region?.id && next.op !== "carry" && next.inputs.includes(carry.id);
-    const readLater = (this.#lastRead[carry.id] ?? -1) > ensure(this.#step.get(next.id), "step");
-    if (isUpdate && isOfBody && !readLater && !this.#isView(next) && !this.#inCarry.has(next.id)) this.#inCarry.set(next.id, carry.id);
+    if (!isUpdate || !isOfBody || this.#isView(next)) return;
+    if ((this.#lastRead[carry.id] ?? -1) <= this.#stepOf(next.id)) this.#writeInto(next.id, carry.id);
+  }
+
+  #writeInto(id: ValueId, carry: ValueId): void {
+    this.#inCarry.set(id, carry);
+    const known = this.#ofCarry.get(carry);
+    if (known === undefined) this.#ofCarry.set(carry, [id]);
+    else known.push(id);
   }
 
   /** Writes values into the buffers of operands, in the order of the schedule. States keep their buffers. */
@@ -162,7 +192,7 @@ class Lifetimes {
 
   /** Writes a value into the buffer of the first operand that allows it, and extends the lifetime of this buffer. */
   #overwriteOperand(value: Value, operands: readonly ValueId[]): void {
-    const at = ensure(this.#step.get(value.id), "step");
+    const at = this.#stepOf(value.id);
     const bytes = this.view.bytes(value);
     for (const operand of operands) {
       const owner = this.#valueOf(this.#storage(operand));
@@ -178,7 +208,7 @@ class Lifetimes {
     const last = this.schedule.order.length;
     const next = this.#donatedTo.get(state);
     if (next === undefined || this.#valueOf(next).op === "parameter") return last;
-    const nextWritten = this.#step.get(next) ?? last;
+    const nextWritten = this.#step[next] ?? last;
     return (this.#lastRead[state] ?? -1) <= nextWritten ? nextWritten - 1 : last;
   }
 
@@ -187,9 +217,9 @@ class Lifetimes {
     const { order } = this.schedule;
     const lastRead = this.graph.values.map(() => -1);
     const outputs = new Set(this.graph.outputs.map((o) => o.value));
-    for (const id of [...order].reverse()) {
+    for (let at = order.length - 1; at >= 0; at--) {
+      const id = ensure(order[at], "step");
       const value = this.#valueOf(id);
-      const at = ensure(this.#step.get(id), "step");
       if (outputs.has(id)) lastRead[id] = order.length;
       const readAt = this.#isView(value) ? (lastRead[id] ?? -1) : at;
       const region = value.scope.region?.id;
@@ -197,8 +227,8 @@ class Lifetimes {
         // A carry is live until the last read of its yield, which is no read of the body.
         if (value.op === "yield" && i === 0) continue;
         const again = this.#valueOf(input).scope.region?.id === region ? undefined : this.#regionEnds.get(region ?? -1);
-        const at = value.op === "yield" ? ensure(this.#step.get(id), "step") : Math.max(readAt, again ?? -1);
-        lastRead[input] = Math.max(lastRead[input] ?? -1, at);
+        const last = value.op === "yield" ? at : Math.max(readAt, again ?? -1);
+        lastRead[input] = Math.max(lastRead[input] ?? -1, last);
       }
     }
     return lastRead;
@@ -240,13 +270,17 @@ class Lifetimes {
     return this.#inCarry.get(id) ?? this.#overwritten.get(id) ?? id;
   }
 
+  #stepOf(id: ValueId): number {
+    return ensure(this.#step[id], "step");
+  }
+
   #valueOf(id: ValueId): Value {
     return ensure(this.graph.values[id], "value");
   }
 }
 
 /** Live bytes after each step. Index 0 is the time before the first step. */
-export function liveBytes(buffers: readonly BufferPlan[], steps: number): { total: number[]; byClass: Record<MemoryClass, number[]> } {
+export function liveBytes(buffers: readonly BufferRequest[], steps: number): { total: number[]; byClass: Record<MemoryClass, number[]> } {
   const empty = (): number[] => Array<number>(steps + 2).fill(0);
   const total = empty();
   const byClass = Object.fromEntries(memoryClasses.map((kind) => [kind, empty()])) as Record<MemoryClass, number[]>;
@@ -320,9 +354,9 @@ function bestGap(live: readonly BufferPlan[], packed: number, bottom: number, by
 /** Replays a plan, and checks that live buffers do not overlap and that the highest sums of live bytes are the peaks of the plan. */
 export function verifyMemory(plan: MemoryPlan, steps: number): void {
   const { total, byClass } = liveBytes(plan.buffers, steps);
-  assert(Math.max(...total) === plan.peakBytes, "the peak is that of the replay", Math.max(...total), plan.peakBytes);
+  assert(highest(total) === plan.peakBytes, "the peak is that of the replay", highest(total), plan.peakBytes);
   for (const kind of memoryClasses)
-    assert(Math.max(...byClass[kind]) === plan.peakByClass[kind], "the peak of a class is that of the replay", kind);
+    assert(highest(byClass[kind]) === plan.peakByClass[kind], "the peak of a class is that of the replay", kind);
   const sorted = [...plan.buffers].sort((a, b) => a.from - b.from);
   let live: BufferPlan[] = [];
   for (const buffer of sorted) {

@@ -226,6 +226,17 @@ describe("ZeRO", () => {
     ]);
   });
 
+  it("a constrain of a weight that the forward pass gathered is gathered again for an output of the update", () => {
+    const constrained = (g: GraphBuilder): void =>
+      g.output("whole", g.constrain(g.negate(g.parameter("w", f32(16, 16), ["mlp", null], "param")), [null, null]));
+    deepStrictEqual(lines(constrained, { rules: { mlp: "model" } }), [
+      "1 = negate 0: [model, -]",
+      "2 = all_gather 1 model: [-, -]",
+      "3 = all_gather 1 model: [-, -]",
+      "whole = 3",
+    ]);
+  });
+
   it("without `regather` the backward pass reads the parameter that the forward pass gathered", () => {
     deepStrictEqual(lines(layer, { ...zero(3), regather: false }).slice(0, 3), [
       "2 = all_gather 1 data: [model, -]",

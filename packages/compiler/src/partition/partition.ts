@@ -22,7 +22,7 @@ import {
   sameSharding,
 } from "@lapidary/ir";
 import { type Propagated, type ReductionPoints, newPartialSums, findReductionPoints, propagatedPartialSums } from "../propagate/index.js";
-import { permuteReason, reasonFor } from "./reasons.js";
+import { type Causes, causesOf, permuteReason, reasonFor } from "./reasons.js";
 import { bytesPerChip, reshard } from "./reshard.js";
 
 export interface PartitionOptions {
@@ -62,6 +62,7 @@ export function partition(propagated: Propagated, mesh: Mesh, { regather = true 
 /** Builds the program of one chip. */
 class Partitioner {
   readonly #propagated: Propagated;
+  readonly #causes: Causes;
   readonly #mesh: Mesh;
   readonly #regather: boolean;
   readonly #source: Graph;
@@ -75,6 +76,7 @@ class Partitioner {
 
   constructor(propagated: Propagated, mesh: Mesh, regather: boolean) {
     this.#propagated = propagated;
+    this.#causes = causesOf(propagated);
     this.#mesh = mesh;
     this.#regather = regather;
     this.#source = propagated.graph;
@@ -234,6 +236,8 @@ class Partitioner {
     const found = known.find((v) => sameSharding(ensure(v.sharding, "sharding"), wanted));
     if (found !== undefined) return found;
     if (makesOwnPart(value.op)) return this.#materialize(value, wanted, request.region);
+    // A constrain has no value of its own. If its versions were gathered for another pass, this pass gathers the operand itself.
+    if (known.length === 0 && value.op === "constrain") return this.#version(ensure(value.inputs[0], "operand"), wanted, request);
     const from = ensure(
       this.#cheapest(
         known.filter((each) => canReshard(ensure(each.sharding, "sharding"), wanted)),
@@ -243,7 +247,7 @@ class Partitioner {
     );
     const before = this.#g.values.length;
     const made = reshard(this.#g, this.#mesh, from, wanted, {
-      cause: reasonFor(this.#propagated, this.#mesh, value, ensure(from.sharding, "sharding"), wanted, request),
+      cause: reasonFor(this.#causes, this.#mesh, value, ensure(from.sharding, "sharding"), wanted, request),
       phase: request.phase,
       region: request.region,
       line: request.use?.scope.line,

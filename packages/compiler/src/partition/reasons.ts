@@ -1,8 +1,23 @@
 import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, printAtoms } from "@lapidary/topology";
 import type { Sharding, Value, ValueId, ValueOf } from "@lapidary/ir";
-import { type Propagated, winnerText } from "../propagate/index.js";
+import { type Conflict, type Propagated, winnerText } from "../propagate/index.js";
 import { Priority } from "../propagate/rules.js";
+
+/** Propagated shardings, with their conflicts by op. */
+export interface Causes extends Pick<Propagated, "graph" | "origins" | "opOrigins"> {
+  readonly conflictsOf: ReadonlyMap<ValueId, readonly Conflict[]>;
+}
+
+export function causesOf({ graph, origins, opOrigins, conflicts }: Propagated): Causes {
+  const conflictsOf = new Map<ValueId, Conflict[]>();
+  for (const conflict of conflicts) {
+    const known = conflictsOf.get(conflict.op);
+    if (known === undefined) conflictsOf.set(conflict.op, [conflict]);
+    else known.push(conflict);
+  }
+  return { graph, origins, opOrigins, conflictsOf };
+}
 
 /**
  * The cause of a collective, as one sentence: the array, the axes, the rule from which the sharding comes, and the request.
@@ -13,7 +28,7 @@ import { Priority } from "../propagate/rules.js";
  * @param request what needs the value: "multiply layers.0.attn.multiply", "the next params/w"
  */
 export function reasonFor(
-  propagated: Propagated,
+  causes: Causes,
   mesh: Mesh,
   value: Value,
   have: Sharding,
@@ -33,18 +48,16 @@ export function reasonFor(
       scattered.length === 0
         ? `${request.text} needs the sum on every chip of ${names(reduced)}, so an all_reduce`
         : `${request.text} has dim ${onto} split over ${names(scattered)}, so a reduce_scatter${scattered.length < reduced.length ? ` and, over ${names(reduced.filter((atom) => !scattered.includes(atom)))}, an all_reduce` : ""}`;
-    return `reduces the partial sums of ${value.name} over ${names(reduced)}: a summed dim is split there by ${rootOfReduction(propagated, value, ensure(reduced[0], "atom"))}; ${shape}`;
+    return `reduces the partial sums of ${value.name} over ${names(reduced)}: a summed dim is split there by ${rootOfReduction(causes, value, ensure(reduced[0], "atom"))}; ${shape}`;
   }
   const d = have.dims.findIndex((dim, i) => dim.some((atom) => wanted.dims[i]?.includes(atom) !== true));
   if (d < 0) return `takes this chip's part of ${value.name} for ${request.text}: no communication`;
   const surplus = (have.dims[d] ?? []).filter((atom) => wanted.dims[d]?.includes(atom) !== true);
-  const root = propagated.origins[value.id]?.get(ensure(surplus[0], "atom"))?.root ?? "propagation";
+  const root = causes.origins[value.id]?.get(ensure(surplus[0], "atom"))?.root ?? "propagation";
   const moved = wanted.dims.findIndex((dim) => surplus.every((atom) => dim.includes(atom)));
   if (moved >= 0) return `moves ${names(surplus)} of ${value.name} from dim ${d} (${root}) to dim ${moved}, as ${request.text} requires`;
   const conflict =
-    request.use === undefined
-      ? undefined
-      : propagated.conflicts.find((c) => c.op === request.use?.id && c.tensor === value.id && c.dimension === d);
+    request.use === undefined ? undefined : causes.conflictsOf.get(request.use.id)?.find((c) => c.tensor === value.id && c.dimension === d);
   const because =
     conflict === undefined || conflict.winner.kind === "wholeDim"
       ? ""
@@ -65,15 +78,15 @@ export function permuteReason(mesh: Mesh, { name, attrs }: ValueOf<"shift">, ato
  * The rule that split the summed dim. The search goes back through linear ops that propagated the partial sums, and visits each value once: in a
  * network of exchanges, such as that of a sort, the number of paths grows exponentially.
  */
-function rootOfReduction(propagated: Propagated, value: Value, atom: AtomId, visited: Set<ValueId> = new Set()): string {
+function rootOfReduction(causes: Causes, value: Value, atom: AtomId, visited: Set<ValueId> = new Set()): string {
   visited.add(value.id);
-  const own = propagated.opOrigins[value.id]?.get(atom);
+  const own = causes.opOrigins[value.id]?.get(atom);
   if (own !== undefined) return own.root;
   for (const id of value.inputs) {
-    const input = propagated.graph.values[id];
+    const input = causes.graph.values[id];
     if (visited.has(id)) continue;
-    if (input !== undefined && (propagated.opOrigins[id]?.has(atom) === true || input.inputs.length > 0)) {
-      const root = rootOfReduction(propagated, input, atom, visited);
+    if (input !== undefined && (causes.opOrigins[id]?.has(atom) === true || input.inputs.length > 0)) {
+      const root = rootOfReduction(causes, input, atom, visited);
       if (root !== "propagation") return root;
     }
   }

@@ -1,6 +1,6 @@
 import { ensure } from "@lapidary/std";
 import { type AtomId, type Mesh, atomsSize } from "@lapidary/topology";
-import { type Graph, type Value, type ValueId, bytesOf, runsOf, sameAtomSet, yieldsByCarry } from "@lapidary/ir";
+import { type Graph, type Value, type ValueId, bytesOf, runsOf, sameAtomSet, usersOf, yieldsByCarry } from "@lapidary/ir";
 import { isZeroConstant, newPartialSums, propagatedPartialSums } from "./partial-sums.js";
 import type { OpSharding, Propagated } from "./propagated.js";
 
@@ -23,6 +23,9 @@ export interface ReductionPoints {
   readonly deferred: readonly boolean[];
 }
 
+/** By value, the sub-axes that split its dims. */
+type SplitOf = (value: Value) => readonly AtomId[];
+
 /**
  * A carry that begins with zeros may have partial sums, if the value of the next iteration has partial sums over the same sub-axes. The search
  * begins with all such carries, and drops one after the other whose next value is reduced.
@@ -30,6 +33,7 @@ export interface ReductionPoints {
 export function findReductionPoints(
   { graph, factors, scattered }: Pick<Propagated, "graph" | "factors" | "scattered">,
   mesh: Mesh,
+  splitOf: SplitOf = ({ sharding }) => sharding?.dims.flat() ?? [],
 ): ReductionPoints {
   const open = new Map(
     [...yieldsByCarry(graph)].filter(([carry]) => isZeroConstant(graph, ensure(graph.values[carry]?.inputs[0], "initial"))),
@@ -37,7 +41,7 @@ export function findReductionPoints(
   const sums = factors.map(sumsOf);
   for (;;) {
     const carried = potentialOfCarries(graph, sums, scattered, open);
-    const points = reductionPoints(graph, sums, mesh, carried);
+    const points = reductionPoints(graph, sums, carried, (value, atoms) => reductionBytes(mesh, value, atoms, splitOf(value)));
     if (open.size === 0) return points;
     const passed = passedSums(graph, sums, points);
     const dropped = [...open].filter(([carry, yielded]) => {
@@ -55,7 +59,11 @@ interface OpSums {
   readonly own: readonly AtomId[];
 }
 
-const sumsOf = (sharding: OpSharding): OpSums => ({ created: newPartialSums(sharding), own: sharding.atoms.flat() });
+const none: readonly AtomId[] = [];
+const noSums: OpSums = { created: { atoms: [], kind: "sum" }, own: none };
+
+const sumsOf = (sharding: OpSharding): OpSums =>
+  sharding.atoms.every((atoms) => atoms.length === 0) ? noSums : { created: newPartialSums(sharding), own: sharding.atoms.flat() };
 
 /** By value, the sub-axes over which its uses read it unreduced. */
 function passedSums(graph: Graph, sums: readonly OpSums[], { potential, deferred }: ReductionPoints): (readonly AtomId[])[] {
@@ -102,9 +110,15 @@ function potentialSums(
 ): PotentialSums {
   const potential: (readonly AtomId[])[] = [];
   const isReduced: boolean[] = [];
+  const unreducedOf = (id: ValueId): readonly AtomId[] => potential[id] ?? none;
   for (const value of graph.values) {
     const { created, own } = ensure(sums[value.id], "sums of an op");
-    const propagated = created.kind === "sum" ? propagatedPartialSums(graph, value, (id) => potential[id] ?? [], own, isZero) : [];
+    if (created.atoms.length === 0 && value.op !== "carry" && value.inputs.every((id) => unreducedOf(id).length === 0)) {
+      potential.push(none);
+      isReduced.push(false);
+      continue;
+    }
+    const propagated = created.kind === "sum" ? propagatedPartialSums(graph, value, unreducedOf, own, isZero) : [];
     const ofCarry = (carried.get(value.id) ?? []).filter((atom) => !own.includes(atom));
     if (value.op === "carry") potential.push(ofCarry.length === carried.get(value.id)?.length ? ofCarry : []);
     else potential.push(created.atoms.length > 0 && created.kind === "sum" ? [...created.atoms, ...propagated] : propagated);
@@ -115,15 +129,16 @@ function potentialSums(
   return { potential, isReduced };
 }
 
+/** @param bytesOfReduction bytes that a chip sends to reduce a value over atoms */
 function reductionPoints(
   graph: Graph,
   sums: readonly OpSums[],
-  mesh: Mesh,
   carried: ReadonlyMap<ValueId, readonly AtomId[]>,
+  bytesOfReduction: (value: Value, atoms: readonly AtomId[]) => number,
 ): ReductionPoints {
   const { potential, isReduced } = potentialSums(graph, sums, carried);
-  const uses: ValueId[][] = graph.values.map(() => []);
-  for (const value of graph.values) for (const id of new Set(value.inputs)) uses[id]?.push(value.id);
+  const uses = usersOf(graph);
+  const unreducedOf = (id: ValueId): readonly AtomId[] => potential[id] ?? none;
   const outputs = new Set(graph.outputs.map((o) => o.value));
   const deferred = graph.values.map(() => false);
   /** Bytes that a chip sends to reduce the value, or the values after it. */
@@ -133,7 +148,7 @@ function reductionPoints(
     const value = ensure(graph.values[id], "value");
     const atoms = ensure(potential[id], "potential");
     if (atoms.length === 0) continue;
-    const bytesHere = reductionBytes(mesh, graph, value, atoms);
+    const bytesHere = bytesOfReduction(value, atoms);
     const canDefer =
       value.role === undefined && !outputs.has(id) && (uses[id] ?? []).length > 0 && (uses[id] ?? []).every((use) => propagates(use));
     const bytesLater = canDefer ? (uses[id] ?? []).reduce((sum, use) => sum + shareOf(use, id), 0) : Infinity;
@@ -143,9 +158,7 @@ function reductionPoints(
   return { potential, deferred };
 
   function propagates(use: ValueId): boolean {
-    return (
-      propagatedPartialSums(graph, ensure(graph.values[use], "use"), (operand) => potential[operand] ?? [], sums[use]?.own ?? []).length > 0
-    );
+    return propagatedPartialSums(graph, ensure(graph.values[use], "use"), unreducedOf, sums[use]?.own ?? none).length > 0;
   }
 
   /** The share of `of` in the bytes of a deferred reduction of `use`: 0 if another operand is reduced there in any case. */
@@ -157,8 +170,7 @@ function reductionPoints(
 }
 
 /** Bytes per chip to reduce a value in all iterations: reduce_scatter if its sharding contains all atoms, otherwise all_reduce (twice the bytes). */
-function reductionBytes(mesh: Mesh, graph: Graph, value: Value, atoms: readonly AtomId[]): number {
-  const split = value.sharding?.dims.flat() ?? [];
+function reductionBytes(mesh: Mesh, value: Value, atoms: readonly AtomId[], split: readonly AtomId[]): number {
   const own = split.filter((atom) => !atoms.includes(atom));
   const scattered = atoms.filter((atom) => split.includes(atom));
   const bytes = (bytesOf(value.type) * (value.op === "yield" ? 1 : runsOf(value))) / atomsSize(mesh, own);

@@ -2,6 +2,8 @@ import { type Graph, type Value, parametersOf } from "@lapidary/ir";
 import type { PropagateOptions } from "./propagated.js";
 import { Priority, type Seed, parseLogicalAxis, seedsOfRules, seedsOfZero } from "./rules.js";
 
+export const hasLogicalNames = ({ op, logicalAxes }: Value): boolean => logicalAxes !== undefined || op === "constrain";
+
 /** Names of the logical axes of a value. */
 export const logicalNames = (value: Value): string[] =>
   [...(value.logicalAxes ?? []), ...(value.op === "constrain" ? value.attrs.logicalAxes : [])].flatMap((axis, d) =>

@@ -25,10 +25,15 @@ export const viewMachineOf = ({ chip, pods, torus }: Machine, job: Pick<Resolved
  * @throws LapidaryError `LAP_PROGRAM_UNKNOWN`
  */
 export function planJob(job: ResolvedJob, machine: Machine, program?: string): Planned {
+  const simulation = simulateJob(job, machine, program);
+  return { simulation, report: planReport(simulation) };
+}
+
+/** The same without the report. */
+export function simulateJob(job: ResolvedJob, machine: Machine, program?: string): Simulation {
   const compiled = compileJob(job, { verify: false, program, machine: viewMachineOf(machine, job) });
   const isStep = compiled.global.values.some(({ scope }) => scope.phase === "update");
-  const simulation = simulate(compiled, machine, { ...simulateOptions(job), flops: isStep ? flopsOfJob(job) : undefined });
-  return { simulation, report: planReport(simulation) };
+  return simulate(compiled, machine, { ...simulateOptions(job), flops: isStep ? flopsOfJob(job) : undefined });
 }
 
 const simulateOptions = (job: Pick<ResolvedJob, "numerics" | "attention">): Pick<ViewMachine, "compute" | "attention"> => ({

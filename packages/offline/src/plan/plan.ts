@@ -16,6 +16,7 @@ import {
   otherAttention,
   planJob,
   programHash,
+  simulateJob,
 } from "./plan-job.js";
 import type { PlanSubject } from "./plan-subject.js";
 import { type PipelinePlan, pipelinePlanOf } from "./pipeline-plan.js";
@@ -72,8 +73,8 @@ export function planStep(
   const { report, simulation } = planned;
   if (!report.fits) reporter.progress("try what would make it fit");
   const figuresOf = (overrides: readonly string[]): FitFigures => {
-    const changed = planJob(read(overrides), machine, program).report;
-    return { hbm_bytes_peak: changed.hbm_bytes.peak, step_time_s: changed.step_time_s };
+    const { memory, stepSeconds } = simulateJob(read(overrides), machine, program);
+    return { hbm_bytes_peak: memory.peakBytes, step_time_s: stepSeconds };
   };
   const advice = report.fits ? [] : adviseFit(job, { peak: report.hbm_bytes.peak, limit: report.hbm_limit }, figuresOf, fixes);
   const budget = budgetOf(job, report);

@@ -1,13 +1,18 @@
 import { isUtf8 } from "node:buffer";
 import { type FileHandle, open } from "node:fs/promises";
 import { isSystemError } from "@lapidary/std";
-import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from "hyparquet";
-import { compressors } from "hyparquet-compressors";
+import type { AsyncBuffer, FileMetaData } from "hyparquet";
 import type { Account } from "@lapidary/data-store";
 import { acceptedText, defaultMaxDocumentBytes, type FileInput, fieldOf, nameOf } from "../document.js";
 import type { FoundDocument } from "./found.js";
 
 const magic = "PAR1";
+
+/** Loads the library, which most processes do not need. */
+async function parquetLibrary() {
+  const [library, { compressors }] = await Promise.all([import("hyparquet"), import("hyparquet-compressors")]);
+  return { ...library, compressors };
+}
 
 /**
  * One document for each row with a text. Memory is bounded by one row group. Returns the error of the file.
@@ -79,6 +84,7 @@ async function readRows(
 ): Promise<Record<string, unknown>[] | undefined> {
   if (rowStart === rowEnd) return [];
   const parsers = { stringFromBytes: (bytes: Uint8Array | undefined): Uint8Array | undefined => bytes };
+  const { compressors, parquetReadObjects } = await parquetLibrary();
   try {
     return await parquetReadObjects({ file, metadata, columns, rowStart, rowEnd, compressors, parsers });
   } catch (error) {
@@ -89,6 +95,7 @@ async function readRows(
 
 async function readMetadata(file: AsyncBuffer): Promise<FileMetaData | undefined> {
   if (file.byteLength < 12 || Buffer.from(await file.slice(0, 4)).toString("latin1") !== magic) return undefined;
+  const { parquetMetadataAsync } = await parquetLibrary();
   try {
     const metadata = await parquetMetadataAsync(file);
     return Array.isArray(metadata.row_groups) && Array.isArray(metadata.schema) ? metadata : undefined;

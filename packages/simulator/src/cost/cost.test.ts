@@ -1,12 +1,12 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { GraphBuilder, type Graph, type Value, tensorType } from "@lapidary/ir";
+import { GraphBuilder, type Graph, type Value, tensorType, usersOf } from "@lapidary/ir";
 import { compile } from "@lapidary/compiler";
 import { ensure } from "@lapidary/std";
 import { parseMesh } from "@lapidary/topology";
 import fc from "fast-check";
 import { ideal, trainProgram, v5e } from "../testing/fixtures.js";
 import { attentionKernels } from "./attention.js";
-import { fuse, type Fusion, usersOf } from "./fusion.js";
+import { fuse, type Fusion } from "./fusion.js";
 import { type KernelCost, kernelCost, kernelWork } from "./kernel-cost.js";
 import { paddedFlops, matmulReads } from "./matmul.js";
 import { storedBytes } from "./storage.js";

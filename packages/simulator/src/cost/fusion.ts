@@ -1,5 +1,5 @@
 import { ensure } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, bytesPerElement, elementwiseNames, ops, sizeOf } from "@lapidary/ir";
+import { type Graph, type Value, type ValueId, bytesPerElement, elementwiseNames, ops, sizeOf, usersOf } from "@lapidary/ir";
 import { type AttentionForm, type AttentionKernel, attentionKernels } from "./attention.js";
 
 /**
@@ -66,7 +66,9 @@ class FusionValues {
   readonly outputs: ReadonlySet<ValueId>;
   readonly #cheap: readonly boolean[];
   readonly #users: readonly (readonly ValueId[])[];
-  readonly #position: ReadonlyMap<ValueId, number>;
+  readonly #position: readonly (number | undefined)[];
+  readonly #sources: (readonly ValueId[] | undefined)[] = [];
+  readonly #readers: (readonly ValueId[] | undefined)[] = [];
 
   constructor(
     readonly graph: Graph,
@@ -76,7 +78,9 @@ class FusionValues {
     this.#users = usersOf(graph);
     this.attention = attention === "flash" ? attentionKernels(graph, this.#users) : [];
     this.inAttention = new Map(this.attention.flatMap((kernel) => kernel.members.map((id) => [id, kernel] as const)));
-    this.#position = new Map(order.map((id, i) => [id, i]));
+    const position: (number | undefined)[] = graph.values.map(() => undefined);
+    for (const [i, id] of order.entries()) position[id] = i;
+    this.#position = position;
     this.outputs = new Set(graph.outputs.map((o) => o.value));
     this.#cheap = cheapValues(graph, this.#users, this.outputs);
   }
@@ -86,7 +90,7 @@ class FusionValues {
   }
 
   position(id: ValueId): number {
-    return this.#position.get(id) ?? -1;
+    return this.#position[id] ?? -1;
   }
 
   /** Whether the users of a value compute it when they read it. */
@@ -99,15 +103,19 @@ class FusionValues {
   }
 
   /** The values in memory that a read of `id` reads, through views and producers. */
-  sources(id: ValueId): ValueId[] {
+  sources(id: ValueId): readonly ValueId[] {
+    return (this.#sources[id] ??= this.#findSources(id));
+  }
+
+  #findSources(id: ValueId): readonly ValueId[] {
     const value = this.at(id);
     if (value.op === "yield") return this.sources(ensure(value.inputs[1], "next"));
     return this.isView(value) ? value.inputs.flatMap((input) => this.sources(input)) : [id];
   }
 
   /** The values that read the memory of `id`, through views. */
-  readers(id: ValueId): ValueId[] {
-    return this.users(id).flatMap((user) => (this.isView(this.at(user)) ? this.readers(user) : [user]));
+  readers(id: ValueId): readonly ValueId[] {
+    return (this.#readers[id] ??= this.users(id).flatMap((user) => (this.isView(this.at(user)) ? this.readers(user) : [user])));
   }
 
   users(id: ValueId): readonly ValueId[] {
@@ -220,7 +228,7 @@ class Kernels {
     const first = values.at(ensure(loop.members[0], "member"));
     if (loop.reduces || !isLoopOp(first)) return;
     const last = this.#lastOperand(loop);
-    if (last === undefined || values.at(last).op !== "dot_general" || values.inAttention.has(last) || values.isKept(last)) return;
+    if (last === undefined || ops[values.at(last).op].kernel !== "product" || values.inAttention.has(last) || values.isKept(last)) return;
     const { type } = values.at(last);
     if (!isOfSamePart(values.at(last), first) || values.readers(last).some((user) => this.#owner.get(user) !== loop)) return;
     if (!isOfSimilarSize(sizeOf(type.dims), loop.size)) return;
@@ -284,11 +292,4 @@ function cheapValues(graph: Graph, users: readonly (readonly ValueId[])[], outpu
     const isWider = value.op === "convert" && bytesPerElement[value.type.dtype] > bytesPerElement[at(operand).type.dtype];
     return (users[value.id] ?? []).every((id) => isLoopOp(at(id)) || at(id).op === "reduce" || (isWider && at(id).op === "dot_general"));
   });
-}
-
-/** Values that read each value. */
-export function usersOf(graph: Graph): ValueId[][] {
-  const users: ValueId[][] = graph.values.map(() => []);
-  for (const value of graph.values) for (const id of new Set(value.inputs)) users[id]?.push(value.id);
-  return users;
 }

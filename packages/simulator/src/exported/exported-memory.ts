@@ -1,4 +1,12 @@
-import { type AddedBuffer, type MemoryPlan, type Program, type Schedule, planMemory } from "@lapidary/compiler";
+import {
+  type AddedBuffer,
+  type MemoryPlan,
+  type Program,
+  type Schedule,
+  planBuffers,
+  requestBuffers,
+  temporaryBuffer,
+} from "@lapidary/compiler";
 import { ensure } from "@lapidary/std";
 import { type Graph, type Value, type ValueId, bytesPerElement, sizeOf } from "@lapidary/ir";
 import { type Torus, chipCount, meshSize } from "@lapidary/topology";
@@ -31,8 +39,7 @@ export interface ExportedMemoryOptions {
 }
 
 /** The memory of a chip if XLA compiles the exported step: its buffers, types, layouts and order. */
-export function exportedMemory(program: Program, options: ExportedMemoryOptions): OrderedMemory {
-  const written = new WrittenValues(program.chip);
+export function exportedMemory(program: Program, options: ExportedMemoryOptions, written = new WrittenValues(program.chip)): OrderedMemory {
   const isOneSlice = meshSize(program.mesh) === chipCount(options.torus);
   const isAllReduced = (value: Value): boolean => isOneSlice && isReplacedByAllReduce(value, options.torus);
   const inOrder = (memory: "ample" | "scarce"): OrderedMemory =>
@@ -49,15 +56,16 @@ function memoryInOrder(
   isAllReduced: (value: Value) => boolean,
 ): OrderedMemory {
   const added = [...copiesOfWeights(chip, schedule, written), ...windowsOfCollectives(chip, schedule, written, compute, isAllReduced)];
-  const bytes = (value: Value): number => {
+  const bytes = byValue((value) => {
     const stored = isAllReduced(value) ? written.at(ensure(value.inputs[0], "operand")) : value;
     return tiledBytes(stored, elementBytes(written, value, compute));
-  };
+  });
   const fused = chip.values.map((value) => value.op !== "parameter" && !written.isWritten(value.id));
   const overwrites = (value: Value): readonly ValueId[] => written.overwritable(value);
-  const withoutGaps = planMemory(chip, schedule, { added, bytes, fused, overwrites });
-  const plan = planMemory(chip, schedule, { added: [...added, ...gaps(withoutGaps, schedule)], bytes, fused, overwrites });
-  return { plan, order: schedule.order };
+  const requests = requestBuffers(chip, schedule, { added, bytes, fused, overwrites });
+  const { order } = schedule;
+  const withoutGaps = planBuffers(requests, order.length);
+  return { plan: planBuffers([...requests, ...gaps(withoutGaps, schedule).map(temporaryBuffer)], order.length), order };
 }
 
 /**
@@ -104,13 +112,18 @@ function windowsOfCollectives(
 }
 
 /** The bytes of a value in HBM if XLA compiles the exported step. */
-export function exportedBytes(graph: Graph, compute: ComputeDtype): ExportedBytes {
-  const written = new WrittenValues(graph);
-  const of = (value: Value): number => elementBytes(written, value, compute);
+export function exportedBytes(written: WrittenValues, compute: ComputeDtype): ExportedBytes {
+  const of = byValue((value) => elementBytes(written, value, compute));
   return {
-    tiled: (value) => tiledBytes(value, of(value)),
+    tiled: byValue((value) => tiledBytes(value, of(value))),
     elements: (value) => sizeOf(value.type.dims) * of(value),
   };
+}
+
+/** A function of the values of one graph that computes each result once. */
+function byValue(compute: (value: Value) => number): (value: Value) => number {
+  const known: (number | undefined)[] = [];
+  return (value) => (known[value.id] ??= compute(value));
 }
 
 /** Bytes of a value, with its padding in HBM (`tiled`) or without it. */

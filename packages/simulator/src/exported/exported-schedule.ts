@@ -133,7 +133,8 @@ function inSegments(graph: Graph, order: readonly ValueId[]): ValueId[] {
     const part = op === "carry" || op === "yield" ? parts[op] : 1;
     return 4 * before + (scope.region === undefined ? 0 : 1 + part);
   };
-  return [...order].sort((a, b) => segmentOf(a) - segmentOf(b));
+  const segments = graph.values.map(({ id }) => segmentOf(id));
+  return [...order].sort((a, b) => (segments[a] ?? 0) - (segments[b] ?? 0));
 }
 
 const readsOne = (value: Value, ids: ReadonlySet<ValueId>): boolean =>

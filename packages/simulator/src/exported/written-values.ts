@@ -1,6 +1,5 @@
 import { ensure } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, elementwiseNames, ops, sizeOf } from "@lapidary/ir";
-import { usersOf } from "../cost/fusion.js";
+import { type Graph, type Value, type ValueId, elementwiseNames, ops, sizeOf, usersOf } from "@lapidary/ir";
 
 /**
  * The values that XLA writes to HBM when it compiles the exported module, by rules read from its buffer assignments:
@@ -18,6 +17,8 @@ export class WrittenValues {
   readonly #users: readonly (readonly ValueId[])[];
   readonly #outputs: ReadonlySet<ValueId>;
   readonly #written: boolean[];
+  /** By value, the values that read it through views. */
+  readonly #readers: (readonly ValueId[] | undefined)[] = [];
 
   constructor(readonly graph: Graph) {
     this.#users = usersOf(graph);
@@ -43,8 +44,8 @@ export class WrittenValues {
   }
 
   /** The values that read `id`, through views. */
-  readers(id: ValueId): ValueId[] {
-    return (this.#users[id] ?? []).flatMap((user) => (this.isView(this.at(user)) ? this.readers(user) : [user]));
+  readers(id: ValueId): readonly ValueId[] {
+    return (this.#readers[id] ??= (this.#users[id] ?? []).flatMap((user) => (this.isView(this.at(user)) ? this.readers(user) : [user])));
   }
 
   /** The written values and parameters from which a reader of `id` computes it. */

@@ -53,6 +53,8 @@ export interface PlanReport {
   readonly bubble_s: number;
   /** The same for each stage, whose mean is bubble_s; empty without stages. */
   readonly idle_s_by_stage: readonly number[];
+  /** Share of the bf16 peak that the matmuls of ticks reach while they run: small microbatches fill the arrays less. Null without stages. */
+  readonly tick_matmul_efficiency: number | null;
   /** Time in which the core waits for a collective, by mesh axis. */
   readonly exposed_s: Readonly<Record<string, number>>;
   /** Part of exposed_s: on the network between pods. */
@@ -91,6 +93,12 @@ export interface KernelReport {
   readonly limit: string;
 }
 
+function tickMatmulEfficiency({ machine, timeline }: Simulation): number | null {
+  const matmuls = timeline.kernels.filter(({ kernel: { scope, flops } }) => scope.region?.idle !== undefined && flops > 0);
+  const seconds = matmuls.reduce((sum, { kernel }) => sum + kernel.seconds, 0);
+  return seconds === 0 ? null : matmuls.reduce((sum, { kernel }) => sum + kernel.flops, 0) / (seconds * machine.chip.matrix.bf16_flops);
+}
+
 export function planReport(simulation: Simulation): PlanReport {
   const { machine, program, timeline, list, memory, flops, stepSeconds } = simulation;
   const exposure = exposureOf(timeline, list, simulation.placement);
@@ -125,6 +133,7 @@ export function planReport(simulation: Simulation): PlanReport {
     optimizer_s: timeline.kernels.reduce((sum, { kernel, from, to }) => sum + (kernel.scope.phase === "update" ? to - from : 0), 0),
     bubble_s: bubble.seconds,
     idle_s_by_stage: bubble.byStage,
+    tick_matmul_efficiency: tickMatmulEfficiency(simulation),
     exposed_s: Object.fromEntries(exposure.byAxis),
     dcn_s: exposure.dcn,
     host_s: exposure.host,

@@ -1,5 +1,5 @@
 import { type CompileOptions, compile, type Program } from "@lapidary/compiler";
-import { printGraph } from "@lapidary/ir";
+import { type Graph, printGraph } from "@lapidary/ir";
 import { ensure, LapidaryError, suggest } from "@lapidary/std";
 import { compileOptions } from "@lapidary/training";
 import type { ViewMachine } from "@lapidary/telemetry";
@@ -13,7 +13,7 @@ type CompilerOptions = Pick<CompileOptions, "verify" | "report">;
 
 /** Compiles and times the programs of one request. Equal graphs are compiled once. */
 export class ProgramCompiler {
-  readonly #programs = new Map<string, Program>();
+  readonly #compiled: { readonly rules: string; readonly graph: Graph; readonly program: Program }[] = [];
   readonly #simulations = new Map<Program, Simulation>();
 
   constructor(
@@ -24,12 +24,12 @@ export class ProgramCompiler {
   /** @throws LapidaryError if the job does not fit: a batch that the mesh does not divide, rules that contradict one another */
   compile({ trace, rules }: RecipeGraphs["graphs"][string]): Program {
     const graph = trace();
-    const key = `${JSON.stringify(rules ?? {})} ${printGraph(graph)}`;
-    const known = this.#programs.get(key);
-    if (known !== undefined) return known;
+    const key = JSON.stringify(rules ?? {});
+    const known = this.#compiled.find((each) => each.rules === key && isEqualGraph(each.graph, graph));
+    if (known !== undefined) return known.program;
     const options = compileOptions(this.request, graph);
     const program = compile(graph, { ...options, ...this.options, rules: { ...options.rules, ...rules } as typeof options.rules });
-    this.#programs.set(key, program);
+    this.#compiled.push({ rules: key, graph, program });
     return program;
   }
 
@@ -39,6 +39,8 @@ export class ProgramCompiler {
     return simulation;
   }
 }
+
+export const isEqualGraph = (a: Graph, b: Graph): boolean => a.values.length === b.values.length && printGraph(a) === printGraph(b);
 
 /** A variant of the programs, and the prediction for its step. */
 export interface TimedVariant {

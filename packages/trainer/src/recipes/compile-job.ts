@@ -1,10 +1,9 @@
 import { existsSync } from "node:fs";
 import type { CompileOptions, Program } from "@lapidary/compiler";
-import { printGraph } from "@lapidary/ir";
 import { ensure } from "@lapidary/std";
 import type { ViewMachine } from "@lapidary/telemetry";
 import { givenTokenizer, type ResolvedJob, type StateSpec } from "@lapidary/training";
-import { decideVariant, ProgramCompiler, type TimedStep, timeStep, unknownProgram } from "../programs/compile-step.js";
+import { decideVariant, isEqualGraph, ProgramCompiler, type TimedStep, timeStep, unknownProgram } from "../programs/compile-step.js";
 import { type ProgramRequest, programRequest } from "../programs/program-request.js";
 import { readStopRule } from "./completion-text.js";
 import type { RecipeGraphs } from "./recipe.js";
@@ -71,8 +70,15 @@ function graphOf(request: ProgramRequest, name: string): RecipeGraphs["graphs"][
   const all = graphsOfVariants(request);
   const named = all.flatMap(({ graphs }) => graphs[name] ?? []);
   if (named.length === 0) throw unknownProgram(name, namesIn(recipe.stepProgram, all));
-  const isSame = named.length === all.length && new Set(named.map(({ trace }) => printGraph(trace()))).size === 1;
-  if (isSame) return ensure(named[0], name);
+  const first = ensure(named[0], name);
+  if (named.length === all.length && isTracedEqually(named)) return first;
   const decided = decideVariant(request, new ProgramCompiler(request, { verify: false }));
-  return recipe.graphs(decided).graphs[name] ?? ensure(named[0], name);
+  return recipe.graphs(decided).graphs[name] ?? first;
+}
+
+/** Whether all graphs are equal. One graph is not traced. */
+function isTracedEqually([first, ...others]: readonly RecipeGraphs["graphs"][string][]): boolean {
+  if (first === undefined || others.length === 0) return true;
+  const graph = first.trace();
+  return others.every(({ trace }) => isEqualGraph(graph, trace()));
 }

@@ -25,9 +25,11 @@ export function buildOptionsOf(job: Built): BuildOptions {
   };
 }
 
-function dispatchOf({ moe, model: { config } }: Built): Dispatch | undefined {
+function dispatchOf({ moe, mesh, rules, model: { config } }: Built): Dispatch | undefined {
   if (moe === undefined || config.experts === undefined) return undefined;
   if (moe.dispatch === "dense") return { kind: "dense" };
+  if (moe.dispatch === "dropless")
+    return { kind: "dropless", parts: sizeOfAxes(mesh, rules["experts"] ?? []), imbalance: moe.imbalance ?? 1 };
   return { kind: "capacity", capacityFactor: moe.capacity_factor ?? defaultCapacityFactor };
 }
 
@@ -152,7 +154,7 @@ function balanceProblem({ context, mesh, rules, moe, model: { name, config }, tr
       remedy: "remove context.balance, or give the chips of stage to another axis",
     };
   const { experts } = config;
-  if (experts === undefined || moe === undefined || moe.dispatch === "dense") return undefined;
+  if (experts === undefined || moe === undefined || (moe.dispatch ?? "capacity") !== "capacity") return undefined;
   const needed = experts.count / experts.perToken;
   if ((moe.capacity_factor ?? defaultCapacityFactor) >= needed) return undefined;
   return {

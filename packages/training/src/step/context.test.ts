@@ -94,7 +94,7 @@ function attentionCollectives({ chip }: Program): string[] {
 describe("a step whose positions are split", () => {
   const runs = Math.max(6, Math.round(Number(process.env["LAPIDARY_PROPERTY_RUNS"] ?? 200) / 40));
 
-  it(`with a ring, balanced rows or shifted windows, the steps of ${runs} random meshes compute what the plain step computes`, function () {
+  it("with a ring, balanced rows or shifted windows, the steps of random meshes compute what the plain step computes", function () {
     this.timeout(0);
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => checkCase(seed)),

@@ -42,7 +42,7 @@ function wideStep(count: number, mesh: Record<string, number>, zero: 0 | 3): Pro
 describe("the loss in pieces", () => {
   const runs = Math.max(8, Math.round(Number(process.env["LAPIDARY_PROPERTY_RUNS"] ?? 200) / 30));
 
-  it(`losses, logits, gradients and next states of ${runs} random meshes are those of the whole loss`, function () {
+  it("losses, logits, gradients and next states of random meshes are those of the whole loss", function () {
     this.timeout(0);
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => checkCase(seed)),

@@ -1,0 +1,50 @@
+/**
+ * Runs the steps of the set-up as early as their needs allow. Downloads take the network and compilers take the cores, so they overlap:
+ *
+ *     packages ───────────────► opcodes ──► build
+ *                                  └──────► kernels
+ *     libtensorflow: prepare ──► run ────────┘
+ *     redis: prepare ──────────► run
+ *
+ * `prepare` fills only the cache, because `npm ci` removes everything in node_modules.
+ */
+
+/**
+ * @template S
+ * @typedef {object} Step
+ * @property {string} name
+ * @property {readonly string[]} needs names of steps that end before this one begins; those that are not in the list are complete
+ * @property {(session: S) => boolean} isReady whether the step is complete, judged from files alone
+ * @property {(session: S) => Promise<void>} run
+ * @property {(session: S) => Promise<void>} [prepare] downloads ahead. If it fails, `run` tries again and reports the failure
+ */
+
+/**
+ * Runs all steps that are not ready. After a failure, running steps end first, and steps that need the failed one do not begin.
+ *
+ * @template S
+ * @param {S} session
+ * @param {readonly Step<S>[]} steps a step comes after those that it needs
+ * @param {{ always?: boolean }} [options] `always`: also the steps that are ready
+ * @throws the error of the first step in the list that failed
+ */
+export async function runSteps(session, steps, { always = false } = {}) {
+  const isWanted = (/** @type {Step<S>} */ step) => always || !step.isReady(session);
+  /** @type {Map<string, Promise<void>>} */
+  const ends = new Map();
+  for (const step of steps) {
+    const prepared = step.prepare === undefined || !isWanted(step) ? undefined : step.prepare(session).catch(() => undefined);
+    const needs = step.needs.flatMap((name) => ends.get(name) ?? []);
+    ends.set(step.name, runAfter([...needs, prepared], step));
+  }
+  const results = await Promise.allSettled(ends.values());
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+
+  /** @param {readonly (Promise<void> | undefined)[]} needs @param {Step<S>} step */
+  async function runAfter(needs, step) {
+    await Promise.all(needs);
+    // Now, because a step can undo another: npm removes the stamps of all steps.
+    if (isWanted(step)) await step.run(session);
+  }
+}
