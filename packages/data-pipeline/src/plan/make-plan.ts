@@ -122,7 +122,9 @@ function planStage<Name extends StageName>(
     tasks.push(...made);
     if (definition.shape === "map" || definition.shape === "join") {
       for (const [i, state] of states.entries()) applyOutput(state, definition.writes, made[i]?.key ?? "");
-      accounts = made.map(({ key, shard }) => ({ source: shard?.shard.source ?? "", shard: shard?.shard.name ?? "", key }));
+      accounts = made.flatMap(({ key, shard }) =>
+        shard === undefined ? [] : [{ source: shard.shard.source, shard: shard.shard.name, key, view: shard.view }],
+      );
     }
     const keys = made.map(({ key }) => key);
     writtenBy.set(definition.name, { list: listKey(keys), keys, partitions });
