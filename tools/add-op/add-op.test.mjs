@@ -49,7 +49,7 @@ describe("the example of CONTRIBUTING that adds an op", function () {
     deepEqual(
       [...new Set(edits.map(({ path }) => path))],
       [
-        "packages/ir/src/ops/elementwise.ts",
+        "packages/ir/src/ops/unary.ts",
         "packages/executor/src/kernels/elementwise.ts",
         "packages/native/cpp/kernels/elementwise.h",
         "packages/ir/src/ops/values.test.ts",

@@ -15,7 +15,6 @@ export { type LoraConfig, loraAdapters, loraName, loraParams, loraTargets, loraW
 export {
   canonicalConfig,
   expertLayersOf,
-  expertsOf,
   familyOf,
   isTied,
   type LayerType,

@@ -1,5 +1,5 @@
 import { LapidaryError } from "@lapidary/std";
-import { type AtomId, type Mesh, atomCoordinate, atomOf, atomsSize, meshSize } from "./mesh.js";
+import { type AtomId, type Mesh, atomOf, atomsSize, meshSize, shardIndex } from "./mesh.js";
 
 /**
  * The most major atoms of a mesh determine the worker of a chip. With `data=16,model=16` and 2 workers, the atom data:(1)2
@@ -36,8 +36,7 @@ export function makeWorkerGrid(mesh: Mesh, workers: number): WorkerGrid {
 }
 
 /** The worker that emulates a chip. */
-export const workerOfChip = (mesh: Mesh, grid: WorkerGrid, chip: number): number =>
-  grid.atoms.reduce((index, id) => index * atomOf(mesh, id).size + atomCoordinate(mesh, chip, id), 0);
+export const workerOfChip = (mesh: Mesh, grid: WorkerGrid, chip: number): number => shardIndex(mesh, chip, grid.atoms);
 
 /** Coordinate of worker number `worker` along one of the grid's atoms. */
 export function workerCoordinate(mesh: Mesh, grid: WorkerGrid, worker: number, id: AtomId): number {

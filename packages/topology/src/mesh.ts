@@ -89,7 +89,7 @@ export function makeMesh(sizes: Readonly<Record<string, number>> | readonly Mesh
 /** `"data=16,model=16"` → mesh; the text form in job files and programs (separated by commas or blanks). */
 export function parseMesh(text: string): Mesh {
   const axes = text
-    .split(/[\s,]+/)
+    .split(/[\s,]/)
     .filter((part) => part !== "")
     .map((part) => {
       const match = /^([a-z][a-z0-9_]*)=(\d+)$/.exec(part);

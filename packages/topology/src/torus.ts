@@ -65,7 +65,8 @@ export function slicesOverlap(a: Slice, b: Slice): boolean {
  * there is none. The origin of a slice is a multiple of its size, so that halves and quarters of a pod do not fragment it.
  */
 export function placeSlice(pod: Torus, dims: readonly number[], taken: readonly Slice[]): Slice | undefined {
-  if (dims.length !== pod.dims.length || dims.some((d, i) => d > (pod.dims[i] ?? 0))) return undefined;
+  if (dims.length !== pod.dims.length) return undefined;
+  // Zero along a dim in which the slice is larger than the pod.
   const steps = dims.map((d, i) => Math.floor((pod.dims[i] ?? 0) / d));
   const places = steps.reduce((a, b) => a * b, 1);
   for (let n = 0; n < places; n++) {

@@ -35,19 +35,10 @@ export const makesOwnPart = (name: OpName): boolean => ops[name].arity === 0 && 
 
 export { collectiveNames } from "./collectives.js";
 export { dotLayout } from "./contraction.js";
-export {
-  type BinaryName,
-  type ElementwiseName,
-  type Interval,
-  type UnaryName,
-  anywhere,
-  binaryNames,
-  binaryOps,
-  comparisons,
-  elementwiseNames,
-  unaryNames,
-  unaryOps,
-} from "./elementwise.js";
+export { type ElementwiseName, binaryNames, comparisons, elementwiseNames, unaryNames } from "./elementwise.js";
+export { type BinaryName, binaryOps } from "./binary.js";
+export { type Interval, anywhere } from "./formula.js";
+export { type UnaryName, unaryOps } from "./unary.js";
 export { pickedDim } from "./pick.js";
 export { reshapeFactors } from "./shape.js";
 export { normalElement } from "./structure.js";
