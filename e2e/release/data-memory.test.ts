@@ -7,9 +7,16 @@ import { temporaryDirectory } from "@lapidary/std/testing";
 const root = new URL("../../../", import.meta.url);
 
 /** Runs a program of the repository, and returns the JSON of each line that it prints. */
-async function linesOf(program: string, args: readonly string[], options: readonly string[] = []): Promise<readonly Record<string, number>[]> {
+async function linesOf(
+  program: string,
+  args: readonly string[],
+  options: readonly string[] = [],
+): Promise<readonly Record<string, number>[]> {
   const { stdout } = await promisify(execFile)(process.execPath, [...options, fileURLToPath(new URL(program, root)), ...args]);
-  return stdout.trim().split("\n").map((line) => JSON.parse(line) as Record<string, number>);
+  return stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, number>);
 }
 
 describe("memory of data pipelines at full size", function () {

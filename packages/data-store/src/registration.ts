@@ -24,8 +24,7 @@ const keysOfLine = 16_384;
 
 export function* registrationLines({ id, file, keys }: Registration): Generator<string> {
   const lines = Math.max(1, Math.ceil(keys.length / keysOfLine));
-  for (let i = 0; i < lines; i++)
-    yield `${JSON.stringify({ id, file, lines, keys: keys.slice(i * keysOfLine, (i + 1) * keysOfLine) })}\n`;
+  for (let i = 0; i < lines; i++) yield `${JSON.stringify({ id, file, lines, keys: keys.slice(i * keysOfLine, (i + 1) * keysOfLine) })}\n`;
 }
 
 /** @throws LapidaryError LAP_DATA_STORE: what the pipeline needs is unknown then, so nothing may be removed */

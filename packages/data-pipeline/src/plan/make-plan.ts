@@ -129,7 +129,20 @@ function planStage<Name extends StageName>(
             const own = ofSource(states[0]?.shard.source ?? "");
             const key = keyOf(own, listsOf(read), [partition, partitions, asJson(sources)]);
             const { settings, files } = own;
-            return { stageIndex, stage: name, step, columns: types, key, settings, files, partition, partitions, inputs: read, sources, after: [] };
+            return {
+              stageIndex,
+              stage: name,
+              step,
+              columns: types,
+              key,
+              settings,
+              files,
+              partition,
+              partitions,
+              inputs: read,
+              sources,
+              after: [],
+            };
           })
         : states.map((state, ordinal): Task => {
             const own = ofSource(state.shard.source);

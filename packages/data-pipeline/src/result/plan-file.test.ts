@@ -44,7 +44,12 @@ describe("the file of a plan", () => {
   it("a plan without one of its lines, or with a line that is cut, is an error and not a smaller plan", () => {
     writePlanFile(directory(), plan);
     const lines = readFileSync(path(), "utf8").split("\n").slice(0, -1);
-    const damaged = lines.map((_, without) => lines.filter((__, i) => i !== without).map((line) => `${line}\n`).join(""));
+    const damaged = lines.map((_, without) =>
+      lines
+        .filter((__, i) => i !== without)
+        .map((line) => `${line}\n`)
+        .join(""),
+    );
     for (const text of [...damaged, lines.join("\n"), readFileSync(path(), "utf8").slice(0, 500)]) {
       writeFileSync(path(), text);
       const readAll = (): unknown => {

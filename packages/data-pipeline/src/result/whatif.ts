@@ -75,7 +75,10 @@ export async function whatIf(out: string, change: string, s3?: S3Access): Promis
 }
 
 /** The views of all shards before a stage. */
-function* viewsBefore(plan: PlanFile, stage: number): Generator<{ readonly source: string; readonly shard: string; readonly view: PlannedShard["view"] }> {
+function* viewsBefore(
+  plan: PlanFile,
+  stage: number,
+): Generator<{ readonly source: string; readonly shard: string; readonly view: PlannedShard["view"] }> {
   for (const { source, name, accounts } of plan.shards()) {
     const account = accounts.find((each) => each.stage === stage);
     if (account !== undefined) yield { source, shard: name, view: account.view };

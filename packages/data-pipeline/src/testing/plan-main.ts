@@ -7,7 +7,8 @@ import { type PlanFile, type PlannedShard, readPlanFile, writePlanFile } from ".
 const [shards = "0", directory = ""] = process.argv.slice(2);
 
 function* madeUpShards(): Generator<PlannedShard> {
-  for (let i = 0; i < Number(shards); i++) yield { source: "web", name: `web/${i}`, bytes: 1, view: { edits: [], columns: [] }, accounts: [] };
+  for (let i = 0; i < Number(shards); i++)
+    yield { source: "web", name: `web/${i}`, bytes: 1, view: { edits: [], columns: [] }, accounts: [] };
 }
 
 function* madeUpKeys(): Generator<string> {
