@@ -35,9 +35,10 @@ describe("memory of data pipelines at full size", function () {
     deepStrictEqual([shards, keys], [1_000_000, 1_000_000]);
   });
 
-  it("a worker that computes 10 times the shards has a peak below 1 GB that is at most 15 % higher", async () => {
-    const peaks = await linesOf("tools/data-memory/main.mjs", ["--megabytes", "20,200", "--workers", "1", "--shard", "2MB"]);
+  /** The difference is that of sorts, whose buffers of 16 MiB a small input does not fill. */
+  it("a worker that computes 10 times the shards has a peak below 1 GB that is at most 64 MB higher", async () => {
+    const peaks = await linesOf("tools/data-memory/main.mjs", ["--megabytes", "50,500", "--workers", "1", "--shard", "8MB"]);
     const [few = 0, many = 1000] = peaks.map(({ worker_mb = 1000 }) => worker_mb);
-    ok(many < 1000 && many < 1.15 * few, `${few} MB, ${many} MB`);
+    ok(many < 1000 && many < few + 64, `${few} MB, ${many} MB`);
   });
 });

@@ -99,16 +99,7 @@ function planStage<Name extends StageName>(
   let accounts: StagePlan["accounts"] = [];
   const sources = sourcesOf(states);
   const types = Object.fromEntries(columns);
-  const known = new Map<string, SourceSettings>();
-  const ofSource = (source: string): SourceSettings => {
-    const found = known.get(source);
-    if (found !== undefined) return found;
-    const settings = settingsOf(source);
-    const files = (stage.files?.(settingsAs(name, settings)) ?? []).map((path) => ({ path, sha256: digests(path) }));
-    const made = { settings, files, config: configOf(stage, settingsAs(name, settings)) };
-    known.set(source, made);
-    return made;
-  };
+  const ofSource = settingsBySource(name, settingsOf, digests);
   const writtenBy = new Map<string, Written>();
   let last: string | undefined;
   for (const [step, definition] of stage.steps(shared).entries()) {
@@ -128,15 +119,14 @@ function planStage<Name extends StageName>(
         ? Array.from({ length: partitions }, (_, partition): Task => {
             const own = ofSource(states[0]?.shard.source ?? "");
             const key = keyOf(own, listsOf(read), [partition, partitions, asJson(sources)]);
-            const { settings, files } = own;
             return {
               stageIndex,
               stage: name,
               step,
               columns: types,
               key,
-              settings,
-              files,
+              settings: own.settings,
+              files: own.files,
               partition,
               partitions,
               inputs: read,
@@ -149,7 +139,6 @@ function planStage<Name extends StageName>(
             const inputs = definition.shape === "map" ? [] : read;
             const extra = asJson({ source: state.shard.source, partitions, ordinal: inputs.length > 0 ? ordinal : 0 });
             const key = keyOf(own, [...viewInputs(state), ...listsOf(inputs)], extra);
-            const { settings, files } = own;
             const { shard, after } = placedView(state, ordinal);
             // V8 takes a quarter of the memory for an object that is written out, compared with one that spreads another.
             return {
@@ -158,8 +147,8 @@ function planStage<Name extends StageName>(
               step,
               columns: types,
               key,
-              settings,
-              files,
+              settings: own.settings,
+              files: own.files,
               shard,
               partition: 0,
               partitions,
@@ -180,6 +169,24 @@ function planStage<Name extends StageName>(
     last = definition.name;
   }
   return { tasks, accounts };
+}
+
+function settingsBySource<Name extends StageName>(
+  name: Name,
+  settingsOf: (source: string) => JsonValue,
+  digests: FileDigests,
+): (source: string) => SourceSettings {
+  const stage: Stage<SettingsOf[Name]> = stageTable[name];
+  const known = new Map<string, SourceSettings>();
+  return (source) => {
+    const found = known.get(source);
+    if (found !== undefined) return found;
+    const settings = settingsOf(source);
+    const files = (stage.files?.(settingsAs(name, settings)) ?? []).map((path) => ({ path, sha256: digests(path) }));
+    const made = { settings, files, config: configOf(stage, settingsAs(name, settings)) };
+    known.set(source, made);
+    return made;
+  };
 }
 
 /** @param ordinal the place of the shard in the stage */

@@ -19,16 +19,20 @@ function wordOf(rank: number): string {
 
 const logWords = Math.log(Number(words));
 const wordsOfText = 2000;
-const trainer = new SentencePieceTrainer({ vocabSize: Number(pieces) });
-try {
+
+function train(trainer: SentencePieceTrainer): number {
   for (let bytes = 0; bytes < Number(megabytes) * 1e6; ) {
     const text = Array.from({ length: wordsOfText }, () => wordOf(Math.floor(Math.exp(random.next() * logWords)))).join(" ");
     trainer.add(text);
     bytes += text.length;
   }
   const { pieces: all } = trainer.train().tokenizer.model;
-  const learnt = all.filter(({ text }) => !/^<unused\d+>$/.test(text)).length;
-  process.stdout.write(`${JSON.stringify({ pieces: learnt, rss_mb: process.resourceUsage().maxRSS / 1000 })}\n`);
+  return all.filter(({ text }) => !/^<unused\d+>$/.test(text)).length;
+}
+
+const trainer = new SentencePieceTrainer({ vocabSize: Number(pieces) });
+try {
+  process.stdout.write(`${JSON.stringify({ pieces: train(trainer), rss_mb: process.resourceUsage().maxRSS / 1000 })}\n`);
 } finally {
   trainer.close();
 }
