@@ -32,6 +32,7 @@ describe("parity of model families with transformers", function () {
     { bundle: "mixtral", mesh: "data=2,expert=2,model=2", zero: 2, workers: 4, executor: "stacked", moe },
     { bundle: "qwen3moe", mesh: "data=2,expert=2", zero: 3, workers: 1, executor: "chipwise", moe },
     { bundle: "qwen3moe", mesh: "data=2,expert=4,context=8,model=4", zero: 3, workers: 4, executor: "stacked", moe },
+    { bundle: "mixtral", mesh: "data=2,expert=4", zero: 3, workers: 2, executor: "stacked", moe: { dispatch: "dropless" } },
     // Layers with a window send the positions before their blocks, and no layer gathers keys.
     { bundle: "gemma2", mesh: "data=2,context=4", zero: 3, workers: 2, executor: "stacked", context: { strategy: "ring" } },
     { bundle: "gemma3", mesh: "context=4", zero: 1, workers: 1, executor: "chipwise", context: { strategy: "ring" } },

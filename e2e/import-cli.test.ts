@@ -40,6 +40,21 @@ describe("explain and plan of a step that JAX exported", function () {
     ok(report.fits && report.step_time_s > 0 && report.hbm_bytes.peak > 0);
   });
 
+  it("the types of the text are those on links, and a gathered operand of a matmul is bf16", () => {
+    const subject = read("plans/gemma_7b_4096.mlir");
+    const { report } = planStepFile(subject, root);
+    const sent = (op: string, axis: string): number =>
+      report.collectives.find((c) => c.op === op && c.axis === axis)?.sent_bytes_per_chip ?? 0;
+    // Forward 2, recompute 1 and backward 2 sums of the residual stream a layer, and 6 others.
+    strictEqual(report.collectives.find(({ op, axis }) => op === "all_reduce" && axis === "model")?.count, 28 * 5 + 6);
+    const stream = 2 * 8192 * 3072 * 4 * (15 / 16);
+    ok(sent("all_reduce", "model") > 28 * 5 * stream && sent("all_reduce", "model") < 28 * 5.2 * stream);
+    const layer = 3072 * (16 * 256 * 4 + 24576 * 3);
+    const gathered = (28 * 3 * layer * 2 * (15 / 16)) / 16;
+    ok(Math.abs(sent("all_gather", "data") / gathered - 1) < 0.2);
+    strictEqual(report.hbm_error, null);
+  });
+
   it("a text without a mesh is split from outside, by the name of an argument in either form", () => {
     const whole = read("gpt_adamw/step.loc.mlir");
     strictEqual(explainStepFile(whole).collectives.length, 0);

@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { readXlaCheckpoint } from "@lapidary/interop";
 import { hash32, ensure, normalAt } from "@lapidary/std";
 import { Home, root } from "./support/cli.js";
 import { schemaErrors } from "./support/crd.js";
@@ -63,6 +64,48 @@ describe("an export", function () {
     };
     close(normals, -5, 0.5, 0);
     close(far, 9, 1, 2 ** 33);
+  });
+
+  it("the Python program stores a stack of stages and repeats as the layers in both formats, and reads it back onto its chips", async () => {
+    const script = `
+import json, sys
+from pathlib import Path
+import jax, numpy as np
+from lapidary_xla import checkpoint, manifest
+from lapidary_xla.layout import Layout
+from lapidary_xla.state import place
+names = [f"params/model.layers.{i}.w" for i in (0, 2, 1, 3)]
+arrays = (manifest.Array("params/stack", (2, 2, 6), "f32", (("stage",), (), ("model",)), "state", None, tuple(names)), manifest.Array("step", (), "f32", (), "state"))
+axes = (("stage", 2), ("model", 3))
+m = manifest.Manifest(Path("."), "x", "", {}, axes, (), arrays, arrays, 1, {}, {}, ())
+layout = Layout(axes, jax.devices())
+whole = np.arange(24, dtype=np.float32).reshape(2, 2, 6)
+states = {"params/stack": place(layout, arrays[0], lambda index: whole[index]), "step": place(layout, arrays[1], lambda index: np.float32(7))}
+found = {}
+for form in ("safetensors", "orbax"):
+    directory = Path(sys.argv[1]) / form
+    directory.mkdir()
+    checkpoint.save(m, directory, 7, states, form, 1)
+    step, back = checkpoint.restore(m, layout, checkpoint.find(directory, "latest"))
+    found[form] = [step, np.array_equal(back["params/stack"], whole), back["params/stack"].sharding == states["params/stack"].sharding]
+print(json.dumps(found))
+`;
+    const directory = mkdtempSync(join(tmpdir(), "lapidary-stacks-"));
+    try {
+      const env = { JAX_PLATFORMS: "cpu", XLA_FLAGS: "--xla_force_host_platform_device_count=6" };
+      const { stdout } = await runSuccessfully(python, ["-c", script, directory], { cwd: exported, env });
+      deepStrictEqual(JSON.parse(stdout.trim().split("\n").at(-1) ?? ""), { safetensors: [7, true, true], orbax: [7, true, true] });
+      const layer = (i: number): number[] => Array.from({ length: 6 }, (_, at) => 6 * i + at);
+      const { states: inFiles } = await readXlaCheckpoint(join(directory, "safetensors/step-7"));
+      const { states: inFolder } = await readXlaCheckpoint(join(directory, "orbax/step-7"));
+      for (const states of [inFiles, inFolder])
+        deepStrictEqual(
+          [0, 1, 2, 3].map((i) => [...(states.get(`params/model.layers.${i}.w`)?.data ?? [])]),
+          [layer(0), layer(2), layer(1), layer(3)],
+        );
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it("an export reports mistakes and their remedies before it calls XLA", async () => {

@@ -38,6 +38,12 @@ export const goldenCases = {
     rules: { batch: "data", seq: "context", activation_seq: "context" },
     build: { ringParts: 4, balancedParts: 4 },
   },
+  "experts without a capacity on 8": {
+    bundle: "families/mixtral",
+    mesh: "data=2,expert=4",
+    rules: { batch: ["data", "expert"], experts: "expert", expert_batch: "data" },
+    build: { dispatch: { kind: "dropless", parts: 4, imbalance: 1 } },
+  },
   "two pods of 1x4": { bundle: "mha", mesh: "pod=2,data=1,model=4", rules: { ...tensor, batch: ["pod", "data"] } },
   "data=16,model=16 ZeRO-3": { bundle: "pod16x16", mesh: "data=16,model=16", rules: tensor },
   "data=256 ZeRO-3": { bundle: "data256", mesh: "data=256", rules: { batch: "data" } },
@@ -45,8 +51,13 @@ export const goldenCases = {
   "two pods of 8x16": { bundle: "pod16x16", mesh: "pod=2,data=8,model=16", rules: { ...tensor, batch: ["pod", "data"] } },
 } as const satisfies Record<string, GoldenCase>;
 
-/** More meshes of 256 devices, whose training on XLA repeats the claims of the other cases: only a release trains them. */
-export const releaseCases: readonly (keyof typeof goldenCases)[] = ["data=256 ZeRO-3", "tensor + sequence", "two pods of 8x16"];
+/** Cases whose training on XLA repeats claims of other tests: only a release trains them. Random graphs have the ops of experts too. */
+export const releaseCases: readonly (keyof typeof goldenCases)[] = [
+  "data=256 ZeRO-3",
+  "tensor + sequence",
+  "two pods of 8x16",
+  "experts without a capacity on 8",
+];
 
 export async function compileGolden({
   bundle: name,

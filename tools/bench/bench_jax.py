@@ -4,12 +4,10 @@ devices forced on the host, jit and NamedSharding over Mesh(("data", "model")), 
 
   bench_jax.py --shape '{"V":512,"D":64,"L":2,"N":16,"K":16,"H":16,"F":256,"T":32}' --mesh 16x16 --zero3 --batch 16
 
-Compiles, runs one step, prints 'READY {...}', and then measures on demand: for each line 'STEPS n' on its standard input it
-runs n steps and prints 'STEPS {"seconds": [...], ...}'. It exits when its standard input ends. 'PHASE {...}' lines report its progress.
+Compiles, runs one step, and then measures on demand (bench_protocol.py).
 """
-import argparse, json, math, os, resource, sys, time
+import argparse, json, math, os, time
 
-T_START = time.perf_counter()
 ap = argparse.ArgumentParser()
 ap.add_argument("--shape", required=True, help="V vocabulary, D width, L layers, N heads, K kv heads, H head dim, F mlp width, T row length")
 ap.add_argument("--mesh", default="1x1", help="DATAxMODEL")
@@ -45,22 +43,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
-
-def hwm_mb():
-    for line in open("/proc/self/status"):
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def cpu_s():
-    r = resource.getrusage(resource.RUSAGE_SELF)
-    return r.ru_utime + r.ru_stime
-
-
-def phase(name, **kw):
-    print("PHASE", json.dumps(dict(phase=name, t=round(time.perf_counter() - T_START, 3),
-                                   hwm_mb=round(hwm_mb(), 1), cpu_s=round(cpu_s(), 1), **kw)), flush=True)
+from bench_protocol import answer, cpu_s, phase
 
 
 # ------------------------------------------------------------------ model
@@ -272,19 +255,15 @@ def main():
     t_first = time.perf_counter() - t0
     tok = B * T
     attn = 12 * L * B * T * T * N * H          # QK^T and PV, forward+backward, full (unmasked) T*T
-    print("READY", json.dumps(dict(params=int(n_total), gflop=(6 * n_mat * tok + attn) / 1e9, lower_s=t_lower, compile_s=t_compile,
-                                   first_step_s=t_first, loss=float(loss), jax=jax.__version__, threads=len(os.listdir("/proc/self/task")))), flush=True)
-    done = 0
-    for line in sys.stdin:
-        seconds, cpus, losses = [], [], []
-        for _ in range(int(line.split()[1])):
-            done += 1
-            c0 = cpu_s(); t0 = time.perf_counter()
-            params, opt, loss = compiled(params, opt, *batches[done % len(batches)])
-            jax.block_until_ready((params, opt, loss))
-            seconds.append(time.perf_counter() - t0); cpus.append(cpu_s() - c0)
-            losses.append(float(loss))
-        print("STEPS", json.dumps(dict(seconds=seconds, cpu_s=cpus, losses=losses, rss_peak_mb=hwm_mb())), flush=True)
+    state = [params, opt]
+
+    def one(done):
+        state[0], state[1], loss = compiled(*state, *batches[done % len(batches)])
+        jax.block_until_ready((state, loss))
+        return float(loss)
+
+    answer(dict(params=int(n_total), gflop=(6 * n_mat * tok + attn) / 1e9, lower_s=t_lower, compile_s=t_compile, first_step_s=t_first,
+                loss=float(loss), jax=jax.__version__, threads=len(os.listdir("/proc/self/task"))), one)
 
 
 main()

@@ -7,8 +7,10 @@ import { projectRoot } from "../setup/session.mjs";
 
 /**
  * @typedef {object} Case
- * @property {string} model name in configs/models
- * @property {readonly [number, number]} mesh data × model
+ * @property {string} model name in configs/models, or a file of tools/bench
+ * @property {readonly number[]} mesh data × model, or the sizes of `axes`
+ * @property {readonly string[]} [axes] names of the axes in place of data and model
+ * @property {number} [microbatches] `train.microbatches`
  * @property {number} batch rows of a batch
  * @property {"f32" | "mxu"} numerics
  * @property {string} [remat] a policy in place of that in the model's job file
@@ -32,30 +34,39 @@ const built = (name) => import(new URL(`../../packages/${name}`, import.meta.url
  * @param {Case} which
  * @param {{ readonly clip?: number, readonly remat?: string }} [options]
  */
-export async function jobOf({ model, mesh: [data, modelAxis], batch, numerics, remat: own }, { clip, remat = own } = {}) {
+export async function jobOf(
+  { model, mesh, axes = ["data", "model"], microbatches, batch, numerics, remat: own },
+  { clip, remat = own } = {},
+) {
   const { loadJob, resolveJob } = await built("training/dist/index.js");
-  const chips = data * modelAxis;
-  const slice = sliceOf(chips);
+  const slice = sliceOf(chipsOf({ mesh }));
   const environment = { configsDir: join(projectRoot, "configs"), base: projectRoot };
   // The settings of the model's job file, if there is one.
   const file = join(projectRoot, "configs/jobs", `${model}.yaml`);
   const policy = remat ?? (existsSync(file) ? loadJob(file, [], environment).remat : undefined);
   const text = [
-    `model: ${model}`,
+    `model: ${existsSync(ownModel(model)) ? ownModel(model) : model}`,
     `pod: v5e-256`,
     `slice: ${slice}`,
-    `mesh: { data: ${data}, model: ${modelAxis} }`,
+    `mesh: { ${axes.map((axis, i) => `${axis}: ${mesh[i]}`).join(", ")} }`,
     `zero: 3`,
     `numerics: ${numerics}`,
     ...(policy === undefined ? [] : [`remat: ${policy}`]),
     `train:`,
     `  steps: 1000`,
     `  batch: ${batch}`,
+    ...(microbatches === undefined ? [] : [`  microbatches: ${microbatches}`]),
     `  optimizer: { name: adamw, lr: 3e-4, betas: [0.9, 0.95], weight_decay: 0.1 }`,
     ...(clip === undefined ? [] : [`  clip: ${clip}`]),
   ].join("\n");
   return resolveJob({ text, file: "bench.yaml", base: projectRoot }, [], environment);
 }
+
+/** @param {Pick<Case, "mesh">} which */
+export const chipsOf = ({ mesh }) => mesh.reduce((product, size) => product * size, 1);
+
+/** A model that only the benchmark has. @param {string} model */
+const ownModel = (model) => join(projectRoot, "tools/bench", `${model}.yaml`);
 
 /** A rectangle of the pod with this number of chips. @param {number} chips */
 function sliceOf(chips) {
@@ -70,7 +81,7 @@ function sliceOf(chips) {
  */
 export async function programsOf(which, options) {
   const job = await jobOf(which, options);
-  const [{ compileJob, compileOptions, initGraph, trainState }, { compile }, { buildModel }] = await Promise.all([
+  const [{ buildOptionsOf, compileJob, compileOptions, initGraph, trainState }, { compile }, { buildModel }] = await Promise.all([
     built("training/dist/index.js"),
     built("compiler/dist/index.js"),
     built("models/dist/index.js"),
@@ -78,7 +89,7 @@ export async function programsOf(which, options) {
   const before = performance.now();
   const step = compileJob(job);
   const compile_s = (performance.now() - before) / 1000;
-  const state = trainState(buildModel(job.model.config), job.train.optimizer);
+  const state = trainState(buildModel(job.model.config, buildOptionsOf(job)), job.train.optimizer);
   const graph = initGraph(state, 0);
   const init = compile(graph, compileOptions(job, graph));
   return { job, step, init, stateNames: state.map((/** @type {{ name: string }} */ s) => s.name), compile_s };

@@ -20,6 +20,19 @@ export const goals = [
   { case: { model: "micro", mesh: [256, 1], batch: 256, numerics: "f32" }, timesJaxMany: 2.3, ofJaxOne: 0.55, memory: 1 / 3 },
 ];
 
+/** A Llama on a mesh of four axes, compared with a pipeline of JAX with the same layout on as many devices. @type {Goal} */
+export const llama4d = {
+  case: {
+    model: "llama-4d",
+    mesh: [4, 4, 4, 4],
+    axes: ["data", "stage", "context", "model"],
+    microbatches: 4,
+    batch: 16,
+    numerics: "f32",
+  },
+  timesJaxMany: 5,
+};
+
 /** Without JAX: the same steps on pods of three sizes. */
 export const grid = {
   models: ["nano16", "micro", "mini"],

@@ -1,31 +1,32 @@
-/** JAX's side of a measurement: bench_jax.py as a process that runs steps on command. */
+/** JAX's side of a measurement: bench_jax.py or bench_jax_llama.py as a process that runs steps on command. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { chipsOf } from "./case.mjs";
 
-const script = join(fileURLToPath(new URL(".", import.meta.url)), "bench_jax.py");
+const scriptOf = (/** @type {string} */ name) => join(fileURLToPath(new URL(".", import.meta.url)), name);
 
 export class Jax {
   /**
    * Starts it, and waits until it has compiled and run one step.
    * @param {string} python
    * @param {any} job
-   * @param {readonly [number, number]} mesh
+   * @param {Pick<import("./case.mjs").Case, "mesh" | "microbatches">} layout with microbatches: the mesh of bench_jax_llama.py
    * @param {(what: string) => void} onPhase
    */
-  static async start(python, job, mesh, onPhase) {
+  static async start(python, job, { mesh, microbatches }, onPhase) {
     const { vocabSize: V, modelDim: D, layers: L, heads: N, kvHeads: K, headDim: H, mlpDim: F } = job.model.config;
     const shape = JSON.stringify({ V, D, L, N, K, H, F, T: job.train.seq });
     const args = [
-      script,
+      scriptOf(microbatches === undefined ? "bench_jax.py" : "bench_jax_llama.py"),
       "--shape",
       shape,
       "--mesh",
       mesh.join("x"),
       "--batch",
       String(job.train.batch),
-      ...(mesh[0] * mesh[1] > 1 ? ["--zero3"] : []),
+      ...(microbatches === undefined ? (chipsOf({ mesh }) > 1 ? ["--zero3"] : []) : ["--microbatches", String(microbatches)]),
     ];
     const jax = new Jax(spawn(python, args, { stdio: ["pipe", "pipe", "pipe"] }), onPhase);
     await jax.ready;
@@ -49,7 +50,7 @@ export class Jax {
         if (kind === "READY") resolve(JSON.parse(json ?? ""));
         if (kind === "STEPS") this.waiting.shift()?.(JSON.parse(json ?? ""));
       });
-      child.on("exit", (code) => reject(new Error(`bench_jax.py ended with code ${code}:\n${errors}`)));
+      child.on("exit", (code) => reject(new Error(`the program of JAX ended with code ${code}:\n${errors}`)));
       child.on("error", reject);
     });
     // After an interruption, the process must not run any more steps.
@@ -71,7 +72,7 @@ export class Jax {
     /** @type {Promise<{ seconds: number[], cpu_s: number[], rss_peak_mb: number }>} */
     const result = new Promise((resolve, reject) => {
       this.waiting.push(resolve);
-      void this.ended.then((code) => reject(new Error(`bench_jax.py ended with code ${code}`)));
+      void this.ended.then((code) => reject(new Error(`the program of JAX ended with code ${code}`)));
     });
     this.child.kill("SIGCONT");
     this.child.stdin.write(`STEPS ${steps}\n`);

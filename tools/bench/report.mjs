@@ -34,6 +34,24 @@ export function printCase(found, verdicts = []) {
   ].join("\n");
 }
 
+/**
+ * A case with a mesh of its own axes, as a part of docs/benchmarks.md.
+ * @param {any} found @param {import("./case.mjs").Case} which @param {readonly import("./goals.mjs").Verdict[]} verdicts
+ */
+export function printLayout(found, { axes = [], mesh, microbatches, batch }, verdicts) {
+  const times = `JAX on the mesh ${seconds(middle(found.jax256_s))} (${seconds(found.cpu_jax256_s)} of processor time)`;
+  return [
+    paragraphs(
+      `${new Date().toISOString().slice(0, 10)}, \`npm run bench -- --case ${found.case}\`: ${axes.map((axis, i) => `${axis}=${mesh[i]}`).join(",")}, ${microbatches} microbatches, batch ${batch}, ${found.numerics}. JAX runs a GPipe loop with the same layout. Load of the machine at the end: ${found.load.toFixed(1)}.`,
+    ),
+    "",
+    `- Lapidary ${seconds(middle(found.ours_s))} a step (${seconds(found.cpu_ours_s)} of processor time)`,
+    `- ${times}: ${found.ratio_jax256.toFixed(1)}× as long (${range(found.spread_jax256, 1)}), ${(found.cpu_jax256_s / found.cpu_ours_s).toFixed(1)}× the processor time`,
+    `- memory: ${gigabytes(found.rss_ours_mb)}, JAX ${gigabytes(found.rss_jax256_mb)}`,
+    ...verdicts.map(({ what, met }) => `- ${met ? "met" : "**missed**"}: ${what}`),
+  ].join("\n");
+}
+
 /** @param {readonly any[]} rows */
 export function printGrid(rows) {
   return rows

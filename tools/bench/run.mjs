@@ -11,14 +11,14 @@ import { provideJax } from "../xla/venv.mjs";
 import { processorFlags } from "../setup/kernels.mjs";
 import { Report } from "../setup/report.mjs";
 import { Session, projectRoot } from "../setup/session.mjs";
-import { flopOf, nameOf, parseMeshText } from "./case.mjs";
+import { chipsOf, flopOf, nameOf, parseMeshText } from "./case.mjs";
 import { checkData, dataTable, measureData } from "./data.mjs";
 import { measureDurability } from "./durability.mjs";
-import { goals, grid, gridLimits, checkGoal, checkDurability } from "./goals.mjs";
+import { goals, grid, gridLimits, llama4d, checkGoal, checkDurability } from "./goals.mjs";
 import { generateModels, measureGenerate, printGenerate } from "./generate.mjs";
 import { Jax, median } from "./jax.mjs";
 import { Ours } from "./ours.mjs";
-import { printCase, printDurability, printGrid, writeBenchmarkPart, writeBenchmarks } from "./report.mjs";
+import { printCase, printDurability, printGrid, printLayout, writeBenchmarkPart, writeBenchmarks } from "./report.mjs";
 import { measurePeak } from "./peak-flops.mjs";
 import { waitForIdle } from "./wait-for-idle.mjs";
 
@@ -29,6 +29,7 @@ const cores = 2;
 const { values } = readFlags(
   `npm run bench                                                all goals, and steps on pods of three sizes; writes this processor's section of docs/benchmarks.md
 npm run bench -- --case micro --mesh 16x16 --pairs 3 --json  one case; also --batch N, --numerics f32|mxu, --remat POLICY
+npm run bench -- --case llama-4d                              a pipeline on data=4,stage=4,context=4,model=4; writes its part
 npm run bench -- --case generate --torch PYTHON              generation; PYTHON has torch and transformers; --skip MODEL,…
 npm run bench -- --case data --peer PYTHON                    data stages; PYTHON has datatrove and sentencepiece; writes their table
 npm run bench -- --no-jax                                    Lapidary alone
@@ -83,6 +84,13 @@ if (values.case === "generate") {
   say(dataTable(report));
   if (values.peer !== undefined) writeBenchmarkPart(projectRoot, "Training data", dataTable(report));
   conclude(checkData(report));
+} else if (values.case === llama4d.case.model) {
+  const found = await measure(llama4d.case, values.jax ? await provideJax(session) : undefined);
+  const verdicts = checkGoal(llama4d, found);
+  if (values.json) process.stdout.write(`${JSON.stringify(found)}\n`);
+  else say(printCase(found, verdicts));
+  if (values.jax) writeBenchmarkPart(projectRoot, "Llama on a mesh of four axes", printLayout(found, llama4d.case, verdicts));
+  conclude(verdicts);
 } else if (values.case !== undefined) {
   const mesh = parseMeshText(values.mesh);
   const numerics = /** @type {"f32" | "mxu"} */ (values.numerics);
@@ -147,7 +155,6 @@ function conclude(verdicts) {
  */
 async function measure(which, python, peak) {
   const task = session.report.begin(nameOf(which), "measuring");
-  const [data, model] = which.mesh;
   const ours = await Ours.start(which, { workers, ...(values.remat === undefined ? {} : { remat: values.remat }) });
   /** @type {number[]} */
   const ours_s = [];
@@ -166,11 +173,11 @@ async function measure(which, python, peak) {
     splits.push(split);
     return seconds;
   };
-  /** @param {readonly [number, number]} mesh @param {string} what */
-  const against = async (mesh, what) => {
+  /** @param {Parameters<typeof Jax.start>[2]} layout @param {string} what */
+  const against = async (layout, what) => {
     if (python === undefined) return undefined;
     task.update(`starting ${what}`);
-    const jax = await Jax.start(python, ours.job, mesh, (phase) => task.update(`${what}: ${phase}`));
+    const jax = await Jax.start(python, ours.job, layout, (phase) => task.update(`${what}: ${phase}`));
     const { seconds: first } = await jax.burst(1);
     /** @type {number[]} */
     const seconds = [];
@@ -190,8 +197,8 @@ async function measure(which, python, peak) {
     await jax.close();
     return { seconds, factors, cpu_s: median(cpu_s), memory_mb: jax.peak_mb };
   };
-  const one = await against([1, 1], "JAX on one device");
-  const many = data * model === 1 ? one : await against(which.mesh, `JAX on ${data * model} devices`);
+  const one = which.axes === undefined ? await against({ mesh: [1, 1] }, "JAX on one device") : undefined;
+  const many = chipsOf(which) === 1 ? one : await against(which, `JAX on ${chipsOf(which)} devices`);
   if (python === undefined) for (let pair = 0; pair < pairs; pair++) await runOurs();
   const result = summarize({ which, ours, ours_s, ours_cpu_s, splits, one, many, peak });
   await ours.close();

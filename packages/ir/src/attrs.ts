@@ -50,6 +50,13 @@ export interface OpAttrs {
   reduce: { readonly dims: readonly number[]; readonly kind: ReductionKind };
   dot_general: { readonly batch: readonly DimPair[]; readonly contracting: readonly DimPair[] };
   /**
+   * Matmuls of groups of rows (JAX `ragged_dot`): (rows [lead, N, I], matrices [shared, G, O, I], sizes i32 [lead, G]) → [lead, N, O]. The
+   * first sizes[0] of the N rows use matrix 0, the next sizes[1] rows use matrix 1, and so on; later rows are zero.
+   */
+  ragged_dot: RaggedAttrs & { /** Matrices are [I, O]. */ readonly transposed: boolean };
+  /** (rows [lead, N, A], rows [lead, N, B], sizes i32 [lead, G]) → [shared, G, B, A]: the sums over the rows of each group of b · aᵀ. */
+  ragged_contract: RaggedAttrs;
+  /**
    * Rows of a table: (table [V, …], ids […]) → [ids…, …]. The row of an id outside the table is zero. On a shard of the table, rows of
    * other shards are zero. `batch`, 0 by default, leading dims are those of both operands: (table [B, V, …], ids [B, …]) → [B, ids…, …].
    */
@@ -75,6 +82,13 @@ interface ShiftAttrs {
   readonly dimension: number;
   readonly by: number;
   readonly wrap: boolean;
+}
+
+interface RaggedAttrs {
+  /** Leading dims of the rows that the matrices have too, in the order of the matrices. */
+  readonly shared: readonly number[];
+  /** The share of the rows that is expected to have a group: only such rows are computed. Values do not depend on it; costs do. */
+  readonly filled: number;
 }
 
 /** Leading dims that a table and its ids share; 0 if absent. */

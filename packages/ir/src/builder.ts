@@ -6,9 +6,11 @@ import {
   type Graph,
   type GraphLevel,
   type GraphOutput,
+  type IdleIterations,
   type LogicalAxes,
   type Phase,
   type Scope,
+  type TickPart,
   type Value,
   type ValueId,
   type ValueOf,
@@ -78,6 +80,11 @@ export class GraphBuilder implements GradientBuilder {
     return this.inScope(makeScope({ ...this.current, phase, line: undefined }), build);
   }
 
+  /** Builds a part of a tick of a pipeline. The names of its values begin with that of the part: `forward_tick`. */
+  inTick<T>(tick: TickPart, build: () => T): T {
+    return this.inScope({ ...this.current, tick }, () => this.scope(`${tick}_tick`, build));
+  }
+
   /** Builds chunk `index` of the loss: values made inside `build` have that chunk, and names begin with `label.index`. */
   chunk<T>(label: string, index: number, build: () => T): T {
     return this.inScope(makeScope({ ...this.current, chunk: index, line: undefined }), () => this.scope(`${label}.${index}`, build));
@@ -103,12 +110,12 @@ export class GraphBuilder implements GradientBuilder {
    *
    * @param initial the carried values of the first iteration
    * @param body receives the carried values of an iteration, and returns those of the next
-   * @param idle iterations without work for a chip, as a mean over the chips
+   * @param idle iterations without work, for each stage of a pipeline
    * @returns the carried values after the last iteration
    */
-  repeat(count: number, initial: readonly Value[], body: (carried: readonly Value[]) => readonly Value[], idle = 0): Value[] {
+  repeat(count: number, initial: readonly Value[], body: (carried: readonly Value[]) => readonly Value[], idle?: IdleIterations): Value[] {
     assert(this.current.region === undefined, "regions are not nested", this.name);
-    const region = { id: this.regions++, count, ...(idle === 0 ? {} : { idle }) };
+    const region = { id: this.regions++, count, ...(idle === undefined ? {} : { idle }) };
     return this.inScope(makeScope({ ...this.current, region }), () => {
       const carried = initial.map((value) => this.op("carry", [value], {}));
       const next = body(carried);
@@ -271,6 +278,17 @@ export class GraphBuilder implements GradientBuilder {
   reduce = (x: Value, dims: readonly number[], kind: ReductionKind): Value => this.op("reduce", [x], { dims, kind });
   dotGeneral = (a: Value, b: Value, batch: readonly DimPair[], contracting: readonly DimPair[]): Value =>
     this.op("dot_general", [a, b], { batch, contracting });
+  /**
+   * Rows [lead, N, I] times the matrix of their group, of matrices [shared, G, O, I]. Sizes [lead, G] give the rows of each group, in their order.
+   *
+   * @param filled the share of the rows that is expected to have a group, for costs alone
+   */
+  raggedDot = (
+    rows: Value,
+    matrices: Value,
+    sizes: Value,
+    { shared, filled }: { readonly shared: readonly number[]; readonly filled: number },
+  ): Value => this.op("ragged_dot", [rows, matrices, sizes], { shared, filled, transposed: false });
   /** Rows of a table by id; `batch` leading dims are those of both. */
   gather = (table: Value, ids: Value, batch = 0): Value => this.op("gather", [table, ids], batch === 0 ? {} : { batch });
   scatter = (ids: Value, updates: Value, rows: number, batch = 0): Value =>

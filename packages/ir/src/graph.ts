@@ -52,6 +52,8 @@ export interface Scope {
   readonly phase: Phase;
   /** The region whose body contains the value; absent outside of regions. */
   readonly region?: RegionScope;
+  /** The part of a tick of a pipeline that the value belongs to; absent outside of ticks, and for what the stages compute together. */
+  readonly tick?: TickPart;
   /** The line of the user's program from which an imported value comes: `train.py:41`. The text form omits it. */
   readonly line?: string;
 }
@@ -60,8 +62,21 @@ export interface Scope {
 export interface RegionScope {
   readonly id: number;
   readonly count: number;
-  /** Iterations in which a chip computes nothing that is needed, as a mean over the chips: the bubble of a pipeline. Absent: none. */
-  readonly idle?: number;
+  /** The bubble of a pipeline: iterations in which a stage computes nothing that is needed. Absent: none. */
+  readonly idle?: IdleIterations;
+}
+
+/** A part of a tick of a pipeline. `weights`: gradients of weights, if a tick computes them apart from those of inputs (`backward`). */
+export type TickPart = "forward" | "backward" | "weights";
+export const tickParts: readonly TickPart[] = ["forward", "backward", "weights"];
+
+/** By part of a tick: for each stage, the iterations of a region in which the stage has no microbatch. */
+export type IdleIterations = { readonly [P in TickPart]?: readonly number[] };
+
+/** The mean over the stages of the iterations in which a stage has no work in the part of the tick that computes a value. */
+export function meanIdle({ region, tick }: Scope): number {
+  const idle = (tick === undefined ? undefined : region?.idle?.[tick]) ?? [];
+  return idle.length === 0 ? 0 : idle.reduce((a, b) => a + b, 0) / idle.length;
 }
 
 /** The pass that computes a value. `recompute` repeats forward work in the backward pass; `update` is the optimizer. */
@@ -77,11 +92,13 @@ export const makeScope = (scope: {
   readonly block?: number | undefined;
   readonly chunk?: number | undefined;
   readonly region?: RegionScope | undefined;
+  readonly tick?: TickPart | undefined;
   readonly line?: string | undefined;
 }): Scope => ({
   ...(scope.block === undefined ? {} : { block: scope.block }),
   ...(scope.chunk === undefined ? {} : { chunk: scope.chunk }),
   ...(scope.region === undefined ? {} : { region: scope.region }),
+  ...(scope.tick === undefined ? {} : { tick: scope.tick }),
   ...(scope.line === undefined ? {} : { line: scope.line }),
   phase: scope.phase,
 });

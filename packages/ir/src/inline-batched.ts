@@ -31,8 +31,8 @@ export function inlineBatched(
   { size, axis, inputs, prefix, onOutput = (_, value) => value }: BatchedInputs,
 ): Map<string, Value> {
   const made: { readonly value: Value; readonly batched: boolean }[] = [];
-  const { region, block } = g.scopeNow;
-  const scopeOf = ({ scope }: Value): Value["scope"] => makeScope({ ...scope, block: scope.block ?? block, region });
+  const { region, block, tick } = g.scopeNow;
+  const scopeOf = ({ scope }: Value): Value["scope"] => makeScope({ ...scope, block: scope.block ?? block, region, tick });
   /** The value with the leading dim. */
   const spread = ({ value, batched }: (typeof made)[number]): Value =>
     batched

@@ -2,7 +2,18 @@ import { LapidaryError, assert } from "@lapidary/std";
 import { type Mesh, parseMesh } from "@lapidary/topology";
 import type { OpAttrs, OpName } from "./attrs.js";
 import { GraphBuilder } from "./builder.js";
-import { type Graph, type GraphLevel, type Phase, type RegionScope, type ValueRole, makeScope, phases } from "./graph.js";
+import {
+  type Graph,
+  type GraphLevel,
+  type IdleIterations,
+  type Phase,
+  type RegionScope,
+  type TickPart,
+  type ValueRole,
+  makeScope,
+  phases,
+  tickParts,
+} from "./graph.js";
 import { ops } from "./ops/index.js";
 import { parseSharding } from "./sharding.js";
 import { parseType } from "./types.js";
@@ -59,18 +70,32 @@ function parseReturn(builder: GraphBuilder, line: string): void {
 }
 
 const valueLine =
-  /^%(\d+) = ([a-z][a-z0-9_]*)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))?(?: #(\d+))?(?: ~(\d+))? @(\S+)(?: \/\/ (.*))?$/;
+  /^%(\d+) = ([a-z][a-z0-9_]*)((?: %\d+)*)((?: [a-zA-Z]+=(?:"(?:[^"\\]|\\.)*"|\[[^ ]*\]|[^ "[]+))*) : (\S+)(?: <([a-z]+)>)?(?: \(([^)]*)\))?(?: (\[[^\]]*\](?: unreduced(?:-max|-min)? \S+)?))?(?: !([a-z]+))?(?: #(\d+))?(?: ~(\d+))?(?: \^([a-z]+))? @(\S+)(?: \/\/ (.*))?$/;
 
 function parseRepeat(line: string): Omit<RegionScope, "id"> {
-  const match = /^repeat (\d+)(?: idle ([\d.]+))? \{$/.exec(line);
+  const match = /^repeat (\d+)(?: idle((?: [a-z]+=[\d,]+)+))? \{$/.exec(line);
   assert(match !== null, "a region begins with `repeat COUNT {`", line);
-  return { count: Number(match[1]), ...(match[2] === undefined ? {} : { idle: Number(match[2]) }) };
+  return { count: Number(match[1]), ...(match[2] === undefined ? {} : { idle: parseIdle(match[2]) }) };
+}
+
+function parseIdle(text: string): IdleIterations {
+  const parts = text
+    .trim()
+    .split(" ")
+    .map((part) => part.split("="));
+  return Object.fromEntries(parts.map(([part, stages = ""]) => [parseTick(part), stages.split(",").map(Number)]));
+}
+
+function parseTick(text: string | undefined): TickPart {
+  const tick = tickParts.find((known) => known === text);
+  assert(tick !== undefined, "a part of a tick", text);
+  return tick;
 }
 
 function parseValue(builder: GraphBuilder, line: string, region: RegionScope | undefined): void {
   const match = valueLine.exec(line);
   assert(match !== null, "a value's text", line);
-  const [, id, op, inputs, attrs, type, role, axes, sharding, phase, block, chunk, name, cause] = match;
+  const [, id, op, inputs, attrs, type, role, axes, sharding, phase, block, chunk, tick, name, cause] = match;
   assert(op !== undefined && op in ops, "a known op", op);
   assert(Number(id) === builder.values.length, "values are numbered in order", id);
   builder.push(
@@ -87,7 +112,13 @@ function parseValue(builder: GraphBuilder, line: string, region: RegionScope | u
       ...(role === undefined ? {} : { role: role as ValueRole }),
       ...(axes === undefined ? {} : { logicalAxes: axes === "" ? [] : axes.split(", ").map((axis) => (axis === "-" ? null : axis)) }),
       ...(sharding === undefined || builder.mesh === undefined ? {} : { sharding: parseSharding(builder.mesh, sharding) }),
-      scope: makeScope({ phase: parsePhase(phase), block: numberOf(block), chunk: numberOf(chunk), region }),
+      scope: makeScope({
+        phase: parsePhase(phase),
+        block: numberOf(block),
+        chunk: numberOf(chunk),
+        tick: tick === undefined ? undefined : parseTick(tick),
+        region,
+      }),
       ...(cause === undefined ? {} : { cause }),
     },
   );

@@ -1,5 +1,5 @@
 import { printMesh } from "@lapidary/topology";
-import { type Graph, type Value, makeScope } from "./graph.js";
+import { type Graph, type RegionScope, type Value, makeScope, tickParts } from "./graph.js";
 import { regionsOf } from "./region.js";
 import { printSharding } from "./sharding.js";
 import { printType } from "./types.js";
@@ -14,9 +14,10 @@ import { printType } from "./types.js";
  *
  *     %7 = multiply %5 %6 : f32[4,32] [data, -] !backward #3 @grad(layers.3.mlp.up)
  *
- * A role is in `<>`, a name follows `@`, and a cause follows `//`. The scope has three parts. The pass follows `!` and is
- * omitted if it is `forward`. The block follows `#` and is omitted if there is none, and so is the chunk, which follows `~`.
- * A region is in braces, with its iterations, and `idle 3` after them if a chip has no work in 3 of them:
+ * A role is in `<>`, a name follows `@`, and a cause follows `//`. The scope has four parts. The pass follows `!` and is
+ * omitted if it is `forward`. The block follows `#` and is omitted if there is none, and so are the chunk, which follows `~`, and the
+ * part of a tick, which follows `^`. A region is in braces, with its iterations. `idle forward=0,1` follows them if the second of two
+ * stages has no microbatch in the forward part of one iteration:
  *
  *     repeat 4 {
  *       %4 = carry %1 : f32[4,16] @sum
@@ -48,10 +49,15 @@ function printWith(graph: Graph, print: (graph: Graph, value: Value) => string):
   const lines = graph.values.map((value) => {
     const opened = opens.get(value.id);
     const text = `${value.scope.region === undefined ? "" : "  "}${print(graph, value)}`;
-    return `${opened === undefined ? "" : `repeat ${opened.count}${opened.idle === undefined ? "" : ` idle ${opened.idle}`} {\n`}${text}${closes.has(value.id) ? "\n}" : ""}`;
+    return `${opened === undefined ? "" : `repeat ${opened.count}${printIdle(opened)} {\n`}${text}${closes.has(value.id) ? "\n}" : ""}`;
   });
   return [header, ...lines, `return ${outputs}`].join("\n");
 }
+
+const printIdle = ({ idle = {} }: RegionScope): string => {
+  const parts = tickParts.flatMap((part) => (idle[part] === undefined ? [] : [` ${part}=${idle[part].join(",")}`]));
+  return parts.length === 0 ? "" : ` idle${parts.join("")}`;
+};
 
 export function printValue(graph: Graph, value: Value): string {
   const attrs = Object.entries(value.attrs).map(([key, attr]) => ` ${key}=${printAttr(attr)}`);
@@ -62,8 +68,9 @@ export function printValue(graph: Graph, value: Value): string {
   const phase = value.scope.phase === "forward" ? "" : ` !${value.scope.phase}`;
   const block = value.scope.block === undefined ? "" : ` #${value.scope.block}`;
   const chunk = value.scope.chunk === undefined ? "" : ` ~${value.scope.chunk}`;
+  const tick = value.scope.tick === undefined ? "" : ` ^${value.scope.tick}`;
   const cause = value.cause === undefined ? "" : ` // ${value.cause}`;
-  return `%${value.id} = ${value.op}${inputs.join("")}${attrs.join("")} : ${printType(value.type)}${role}${axes}${sharding}${phase}${block}${chunk} @${value.name}${cause}`;
+  return `%${value.id} = ${value.op}${inputs.join("")}${attrs.join("")} : ${printType(value.type)}${role}${axes}${sharding}${phase}${block}${chunk}${tick} @${value.name}${cause}`;
 }
 
 /** JSON without blanks, with the numbers that JSON lacks. */

@@ -1,7 +1,7 @@
 import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
 import { ensure } from "@lapidary/std";
 import { GraphBuilder } from "./builder.js";
-import type { Graph, Value } from "./graph.js";
+import { type Graph, meanIdle, type Value } from "./graph.js";
 import { interpret } from "./interpret.js";
 import { parseGraph } from "./parse.js";
 import { printGraph, textForDigest } from "./print.js";
@@ -52,6 +52,31 @@ describe("repeated regions", () => {
     deepStrictEqual(parseGraph(text), graph);
     throws(() => parseGraph(text.replace("repeat 4 {", "repeat four {")), /repeat COUNT/);
     throws(() => parseGraph(text.replace("  %4", "repeat 2 {\n  %4")), /not nested/);
+  });
+
+  it("the text of a graph shows the parts of ticks and the idle iterations of each stage, and parses to an equal graph", () => {
+    const g = new GraphBuilder("ticks");
+    const idle = { forward: [0, 1], weights: [12, 0] };
+    const x = g.parameter("x", tensorType("f32", []));
+    const [last] = g.repeat(
+      3,
+      [x],
+      (carried) => carried.map((value) => g.inTick("weights", () => g.negate(g.inTick("forward", () => g.exponential(value))))),
+      idle,
+    );
+    g.output("last", ensure(last, "last"));
+    const graph = g.finish();
+    const text = printGraph(graph);
+    deepStrictEqual(parseGraph(text), graph);
+    strictEqual(text.match(/repeat 3 idle forward=0,1 weights=12,0 \{\n/)?.length, 1);
+    deepStrictEqual(
+      graph.values.map(({ scope }) => [scope.tick, meanIdle(scope)]).filter(([tick]) => tick !== undefined),
+      [
+        ["forward", 0.5],
+        ["weights", 6],
+      ],
+    );
+    throws(() => parseGraph(text.replace("^weights", "^update")), /part of a tick/);
   });
 
   it("programs with other numbers of iterations have other digests", () => {

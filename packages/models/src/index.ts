@@ -2,9 +2,10 @@ export { countedLoss, meanLoss, tokenLosses } from "./cross-entropy.js";
 export { buildModel, paramsOf } from "./decoder.js";
 export type { BuildOptions } from "./decoder-layers.js";
 export { capacityOf } from "./layers/capacity.js";
+export { droplessSlots } from "./layers/dropless.js";
 export type { HeadExchange } from "./layers/head-exchange.js";
 export { fromBalanced, toBalanced } from "./layers/positions.js";
-export { balanceLoss } from "./layers/routing.js";
+export { balanceLoss, route } from "./layers/routing.js";
 export { logicalAxes } from "./decoder-params.js";
 export { f32Number } from "./f32-number.js";
 export { type FamilyName, familyNames } from "./families.js";
@@ -31,18 +32,22 @@ export {
   traitsOf,
 } from "./model-config.js";
 export {
+  atRepeat,
   atStage,
   betweenStages,
   enterStage,
   type ForwardResult,
   forwardTick,
   fromStage,
+  idleOfPass,
   partAt,
   partsOf,
   runForward,
   runStages,
+  ticksOf,
   withPart,
 } from "./pipeline/forward.js";
+export { ofStages, passedBy, placeOf } from "./pipeline/microbatch-place.js";
 export { type Pipeline, type PipelineOrder, pipelineOrders, type PipelineShape } from "./pipeline/pipeline.js";
 export {
   type Dispatch,

@@ -72,8 +72,16 @@ export interface ExpertLoad {
   readonly dropped?: Value;
 }
 
-/** How tokens reach their experts: every expert computes every token, or at most `capacityFactor` times its even share of a row. */
-export type Dispatch = { readonly kind: "dense" } | { readonly kind: "capacity"; readonly capacityFactor: number };
+/** How tokens reach their experts: every expert computes every token, at most `capacityFactor` times its even share of a row, or all. */
+export type Dispatch = { readonly kind: "dense" } | { readonly kind: "capacity"; readonly capacityFactor: number } | DroplessDispatch;
+
+export interface DroplessDispatch {
+  readonly kind: "dropless";
+  /** Parts of the experts, one for each chip of the axes that split them. */
+  readonly parts: number;
+  /** The rows of the chip with most of them, as a multiple of the mean. Values do not depend on it; predicted times do. */
+  readonly imbalance: number;
+}
 
 /** What changes attention or weights. Without options a model computes whole rows of one document each. */
 export interface HiddenOptions {

@@ -7,7 +7,7 @@ import { lossChunksText } from "./plan-text.js";
 
 /** The collectives of a program and their causes. */
 export function collectivesText(job: ResolvedJob, explained: ExplainedProgram, paint: Paint): string {
-  const { lossChunks, collectives, conflicts, exampleName, program, programs, contextStrategies } = explained;
+  const { lossChunks, collectives, stages, conflicts, exampleName, program, programs, contextStrategies } = explained;
   const total = collectives.reduce((sum, c) => sum + c.bytes_per_chip, 0);
   const lines = collectives.flatMap((each) => collectiveLines(each, paint));
   return [
@@ -16,6 +16,7 @@ export function collectivesText(job: ResolvedJob, explained: ExplainedProgram, p
     "",
     ...(lines.length === 0 ? ["nothing: this program needs no collective"] : lines),
     "",
+    ...stageLines(stages, paint),
     ...contextStrategies.map((strategy) => contextText(strategy, paint)),
     paint.dim(
       `${conflicts} claims of an axis lost to another claim; \`lapidary explain JOB NAME\` lists them for a value, such as ${exampleName}`,
@@ -35,6 +36,20 @@ export function collectiveLines(
     `${paint.bold(`${paint.yellow(op)} over ${paint.cyan(axis)}`)}  ${value}  ${paint.dim(cost)}`,
     `    ${why}${source === undefined ? "" : `  (${source})`}`,
   ];
+}
+
+/** What the stages of a pipeline wait for: one line for each stage and part of a tick. */
+function stageLines(stages: ExplainedProgram["stages"], paint: Paint): string[] {
+  if (stages.length === 0) return [];
+  const lines = stages.map(({ stage, part, ticks, idle, waits_for: from, collective }) => {
+    const source = from === null ? "all stages" : `stage ${from}`;
+    const wait =
+      collective === null
+        ? "waits for no other stage"
+        : `waits for ${source} (${collective.op} ${collective.value}, ${formatBytes(collective.bytes_per_chip)} a chip and tick)`;
+    return `${paint.cyan(`stage ${stage}`)} ${part}: idle in ${idle} of ${ticks} ticks, ${wait}`;
+  });
+  return [...lines, ""];
 }
 
 const contextText = (

@@ -36,7 +36,7 @@ export function planText(
     `${parametersText(report)} · ${formatCount(report.tokens_per_step)} tokens a step · ${formatCount(Math.round(report.tokens_per_s))} tokens/s · MFU ${percent(report.mfu)} (${percent(report.mfu_causal)} when only what the causal mask leaves counts)${calibrationNote(report)} · bound by ${report.bound}`,
     `the job's ${formatCount(budget.tokens)} tokens take ${budget.days < 1 ? seconds(budget.days * 86_400) : `${budget.days.toFixed(1)} days`}, ${formatCount(Math.round(budget.chip_hours))} chip-hours`,
     ...(experts === undefined ? [] : [expertsText(experts)]),
-    ...(pipeline === undefined ? [] : [pipelineLine(pipeline)]),
+    ...(pipeline === undefined ? [] : pipelineLines(pipeline)),
     ...(context === undefined ? [] : [contextText(context)]),
     ...(lossChunks === 1 ? [] : [lossChunksText(lossChunks)]),
     ...(microbatches === undefined ? [] : microbatchLines(microbatches)),
@@ -107,6 +107,8 @@ const parametersText = ({ parameters, active_parameters: active }: PlanReport): 
 const expertsText = (plan: ExpertPlan): string => {
   const head = `each token chooses ${plan.per_token} of ${plan.experts} experts: ${formatCount(plan.rows_chosen)} rows chosen, ${formatCount(plan.rows_computed)} computed`;
   if (plan.dispatch === "dense") return `${head}, because every expert computes every token; none is dropped`;
+  if (plan.dispatch === "dropless")
+    return `${head} and none dropped, in buffers of ${formatCount(plan.rows_stored)} rows; times assume ${plan.imbalance === 1 ? "that all chips of the experts have equally many rows" : `${plan.imbalance} × the mean of the rows on every chip of the experts`}`;
   return `${head}; ${percent(plan.dropped_share_random)} of the choices dropped if they are random, more if the router prefers some experts`;
 };
 
@@ -115,8 +117,17 @@ const contextText = ({ strategy, parts, balance, slowest_scores: slowest, slowes
   return slowest - balanced < 0.01 ? head : `${head}, and ${balanced.toFixed(2)} × with context.balance: true`;
 };
 
-const pipelineLine = ({ order, stages, layers_per_stage: layers, microbatches, bubble_share: bubble }: PipelinePlan): string =>
-  `pipeline.order: ${order}, ${stages} stages of ${counted(layers, "layer")}, ${counted(microbatches, "microbatch", "microbatches")}; a stage has no microbatch for ${percent(bubble)} of the step`;
+function pipelineLines({ order, stages, repeats, layers_per_stage: layers, microbatches, ...plan }: PipelinePlan): string[] {
+  const rounds = repeats === 1 ? "" : ` in each of ${repeats} repeats`;
+  const numbers = (each: readonly (number | string)[]): string => (new Set(each).size === 1 ? `${each[0]}` : each.join(", "));
+  const idle = plan.idle_share_by_stage.map(percent);
+  const { rows_per_chip: rows, matmul_efficiency: efficiency } = plan;
+  const ofMatmuls = efficiency === null ? "" : `, and matmuls of ${counted(rows, "row")} a chip reach ${percent(efficiency)} of the peak`;
+  return [
+    `pipeline.order: ${order}, ${stages} stages of ${counted(layers, "layer")}${rounds}, ${counted(microbatches, "microbatch", "microbatches")}; a stage has no microbatch for ${percent(plan.bubble_share)} of the step${ofMatmuls}`,
+    `  by stage, without a microbatch: ${numbers(idle)}; microbatches in flight: ${numbers(plan.in_flight_by_stage)}`,
+  ];
+}
 
 /** @param count more than one piece */
 export const lossChunksText = (count: number): string =>

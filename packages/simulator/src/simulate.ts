@@ -23,11 +23,18 @@ export interface SimulateOptions {
   readonly compute?: ComputeDtype;
   /** How a chip computes attention: `flash` by default. */
   readonly attention?: AttentionForm;
+  /**
+   * The type of arrays on links: `compute` (default) converts activations and gradients as a job does; `stated` is the type of the program, as
+   * XLA sends the arrays of an exported step, except for gathered operands of matmuls.
+   */
+  readonly sentType?: SentType;
   /** Chips that differ from the others. */
   readonly faults?: readonly Fault[];
   /** The useful flops of the step; those of the matmuls of the program by default. */
   readonly flops?: ModelFlops | undefined;
 }
+
+export type SentType = "compute" | "stated";
 
 /** Results that depend only on the program and the shape of its chips. They can be timed with several sets of rates. */
 export interface Analysis {
@@ -35,6 +42,9 @@ export interface Analysis {
   readonly compute: ComputeDtype;
   readonly attention: AttentionForm;
   readonly work: readonly KernelWork[];
+  readonly sentType: SentType;
+  /** Bytes of a value on links. */
+  readonly sent: (value: Value) => number;
   /** Values that the host stores between the passes. */
   readonly offloaded: ReadonlySet<ValueId>;
   /** By value, the position of the kernel that writes it. */
@@ -46,7 +56,7 @@ export interface Analysis {
 }
 
 /** The prediction of one step of a program on a machine. */
-export interface Simulation extends Pick<Analysis, "program" | "compute" | "attention" | "memory" | "memoryOrder" | "flops"> {
+export interface Simulation extends Pick<Analysis, "program" | "compute" | "attention" | "sentType" | "memory" | "memoryOrder" | "flops"> {
   readonly machine: Machine;
   readonly placement: Placement;
   readonly kernels: readonly KernelCost[];
@@ -65,10 +75,13 @@ export function analyse(
   { chip, torus }: Pick<Machine, "chip" | "torus">,
   compute: ComputeDtype,
   attention: AttentionForm = "flash",
+  sentType: SentType = "compute",
 ): Analysis {
   const fusion = fuse(program.chip, program.schedule.order, attention);
   const offloaded = offloadedValues(program);
-  const bytes = attention === "plain" ? exportedBytes(program.chip, compute) : (value: Value) => storedBytes(value, compute);
+  const stored = (value: Value): number => storedBytes(value, compute);
+  const exported = attention === "plain" || sentType === "stated" ? exportedBytes(program.chip, compute) : undefined;
+  const bytes = attention === "plain" ? (exported?.tiled ?? stored) : stored;
   // Plain attention is that of the exported step, which XLA compiles.
   const { plan, order } =
     attention === "plain"
@@ -79,6 +92,8 @@ export function analyse(
     compute,
     attention,
     work: fusion.kernels.map((kernel) => kernelWork(program.chip, kernel, { chip, bytes })),
+    sentType,
+    sent: sentType === "stated" ? (exported?.elements ?? stored) : stored,
     offloaded,
     writtenAt: new Map(
       fusion.kernels.flatMap(({ writes, members }) => writes.map((id) => [id, ensure(members.at(-1), "member")] as const)),
@@ -95,12 +110,12 @@ export function analyse(
  * @throws LapidaryError if the program's mesh does not fit the machine
  */
 export function simulate(program: Program, machine: Machine, options: SimulateOptions = {}): Simulation {
-  const analysis = analyse(program, machine, options.compute ?? "bf16", options.attention);
+  const analysis = analyse(program, machine, options.compute ?? "bf16", options.attention, options.sentType);
   return simulateAnalysed(options.flops === undefined ? analysis : { ...analysis, flops: options.flops }, machine, options.faults);
 }
 
 export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: readonly Fault[] = []): Simulation {
-  const { program, compute, attention, memory, memoryOrder, flops } = analysis;
+  const { program, compute, attention, sentType, memory, memoryOrder, flops } = analysis;
   const placement: Placement = { mesh: program.mesh, chip: machine.chip, slice: machine.torus, pods: machine.pods };
   checkPlacement(placement);
   const streamShare = attention === "plain" ? exportedStreamShare : 1;
@@ -122,6 +137,7 @@ export function simulateAnalysed(analysis: Analysis, machine: Machine, faults: r
     machine,
     compute,
     attention,
+    sentType,
     placement,
     kernels,
     list,

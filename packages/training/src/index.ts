@@ -3,7 +3,7 @@ export { corpusOf, type InputCheckOptions, rowsRequestOf } from "./inputs/check-
 export { checkPipelineSources, hasSameHistory, mixtureRequestOf, type PipelineRows } from "./inputs/pipeline-data.js";
 export { modelOfSet } from "./inputs/check-parameter-set.js";
 export { axesOverPods, podAxis } from "./job/axis-names.js";
-export { stagesOf } from "./job/axis-sizes.js";
+export { pipelineOf, sizeOfAxes } from "./job/axis-sizes.js";
 export { type ContextPlan, contextPlanOf } from "./job/context-plan.js";
 export { buildOptionsOf, contextProblem } from "./job/build-options.js";
 export { compileJob } from "./job/compile-job.js";
@@ -68,6 +68,7 @@ export { type Generated, generate } from "./sampling/generate.js";
 export { type Sampling, greedy, sampledLogProbs } from "./sampling/sample-token.js";
 export { applyUpdate } from "./step/apply-update.js";
 export { accumulate, accumulateSums, type PartObjective } from "./step/microbatches.js";
+export { inFlightByStage } from "./step/pipeline/tick-table.js";
 export { evalStep, nextTokenLogits } from "./step/eval-step.js";
 export { decodeProgram, prefillProgram } from "./step/generate-programs.js";
 export {
@@ -89,6 +90,7 @@ export {
   paramName,
   paramStates,
   stateParameter,
+  statesOfLayers,
   stepName,
   trainState,
   weightParameters,

@@ -61,11 +61,11 @@ export async function explain(context: Context, request: ExplainRequest): Promis
   }
   const explained = explainJob(job, options);
   const mesh = Object.fromEntries(job.mesh.map((axis) => [axis.name, axis.size]));
-  const { program, programs, lossChunks, collectives, contextStrategies } = explained;
+  const { program, programs, lossChunks, collectives, stages, contextStrategies } = explained;
   const { name: jobName, chips } = job;
   await showPaged(
     context,
-    { job: jobName, program, programs, chips, mesh, loss_chunks: lossChunks, collectives, context: contextStrategies, warnings },
+    { job: jobName, program, programs, chips, mesh, loss_chunks: lossChunks, collectives, stages, context: contextStrategies, warnings },
     () => collectivesText(job, explained, console.paint),
   );
   return ExitCode.done;

@@ -12,6 +12,7 @@ import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode, LapidaryError, formatCount, formatDuration, suggest, textTable, counted } from "@lapidary/std";
 import { argumentError } from "../command-line/spec.js";
 import type { Context } from "../context.js";
+import { expertsText } from "@lapidary/report/experts-text";
 import { goodputText } from "@lapidary/report/goodput-text";
 import { activityText, stateMeaning, stepLine } from "@lapidary/report/job-line";
 import { pipelineText, stateText } from "@lapidary/report/pipeline-text";
@@ -137,6 +138,7 @@ function jobText(job: JobDetail, report: Report | undefined, now: number): strin
     ["slice", slice === undefined ? undefined : `${slice.dims.join("x")} at chip ${slice.origin.join(",")} of pod ${slice.pod}`],
     ["workers", workers?.map(({ worker, pid }) => `${worker} (process ${pid})`).join(", ")],
     ["progress", progressText(job)],
+    ["experts", expertsText(job.metrics)],
     ["goodput", goodputText(job.goodput)],
     ["launched", new Date(job.created_at).toISOString()],
     ["ran", runtime(job, now) || undefined],

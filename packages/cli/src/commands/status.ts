@@ -2,6 +2,7 @@ import type { JobDetail, Status } from "@lapidary/api";
 import type { CoordinatorClient } from "@lapidary/api/client";
 import { ExitCode, formatDuration, textTable, counted } from "@lapidary/std";
 import type { Context } from "../context.js";
+import { expertsText } from "@lapidary/report/experts-text";
 import { goodputText } from "@lapidary/report/goodput-text";
 import { connect } from "./connect.js";
 
@@ -14,8 +15,8 @@ export async function status(context: Context): Promise<ExitCode> {
   return ExitCode.done;
 }
 
-/** The goodput and the warnings of the jobs that have chips. */
-interface Running extends Pick<JobDetail, "goodput" | "warnings"> {
+/** The goodput, the last metrics and the warnings of the jobs that have chips. */
+interface Running extends Pick<JobDetail, "goodput" | "metrics" | "warnings"> {
   readonly job: string;
 }
 
@@ -24,8 +25,13 @@ async function runningJobs(client: CoordinatorClient, { pods }: Status): Promise
   return Promise.all(
     ids.map(async (job) => {
       // The job may have ended after the status.
-      const { goodput, warnings } = await client.get(job).catch((): Partial<JobDetail> => ({}));
-      return { job, ...(goodput === undefined ? {} : { goodput }), warnings: warnings ?? [] };
+      const { goodput, metrics, warnings } = await client.get(job).catch((): Partial<JobDetail> => ({}));
+      return {
+        job,
+        ...(goodput === undefined ? {} : { goodput }),
+        ...(metrics === undefined ? {} : { metrics }),
+        warnings: warnings ?? [],
+      };
     }),
   );
 }
@@ -66,5 +72,9 @@ function statusText(status: Status, running: readonly Running[], url: string, no
     { title: "goodput" },
     { title: "warnings", align: "right" },
   ] as const;
-  return `${text}\n\n${textTable([...columns], slices)}`;
+  const experts = running.flatMap(({ job, metrics }) => {
+    const load = expertsText(metrics);
+    return load === undefined ? [] : [`${job}: ${load}`];
+  });
+  return [text, "", textTable([...columns], slices), ...(experts.length === 0 ? [] : ["", ...experts])].join("\n");
 }

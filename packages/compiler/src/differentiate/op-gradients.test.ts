@@ -62,6 +62,10 @@ const ids = (g: GraphBuilder, dims: readonly number[], rows: number): Value => {
   return g.convert(g.scale(counted, rows / 3), "i32");
 };
 
+/** Sizes of three groups of rows: 0, 1 and 2 of each list. */
+const sizes = (g: GraphBuilder, dims: readonly number[]): Value => g.iota(tensorType("i32", dims), dims.length - 1);
+const ragged = { shared: [], filled: 1 } as const;
+
 /** An op on bits of the integer part, which does not change along the range. */
 const bitwise = (name: "bitwise_and" | "bitwise_or" | "bitwise_xor" | "shift_left" | "shift_right_arithmetic"): GradientCase[] => [
   {
@@ -228,6 +232,34 @@ const cases: { readonly [N in Exclude<LocalOpName, "carry" | "yield">]: readonly
   pick: [
     { what: "pick from the dim before", dims: [[3, 4, 2]], build: (g, x) => g.square(g.pick(x, 0, 1, [2, 0, 2, 1])) },
     { what: "pick from a later dim", dims: [[2, 3, 4]], build: (g, x) => g.square(g.pick(x, 2, 0, [3, 1])) },
+  ],
+  ragged_dot: [
+    {
+      what: "ragged_dot with empty groups and rows without a group",
+      dims: [
+        [2, 5, 3],
+        [3, 2, 3],
+      ],
+      build: (g, x, w) => g.square(g.raggedDot(x, w, sizes(g, [2, 3]), ragged)),
+    },
+    {
+      what: "ragged_dot of transposed matrices, shared by one of two leading dims",
+      dims: [
+        [2, 2, 4, 3],
+        [2, 3, 3, 2],
+      ],
+      build: (g, x, w) => g.square(g.op("ragged_dot", [x, w, sizes(g, [2, 2, 3])], { ...ragged, shared: [1], transposed: true })),
+    },
+  ],
+  ragged_contract: [
+    {
+      what: "ragged_contract",
+      dims: [
+        [2, 4, 3],
+        [2, 4, 2],
+      ],
+      build: (g, x, y) => g.square(g.op("ragged_contract", [x, y, sizes(g, [2, 3])], { ...ragged, shared: [0] })),
+    },
   ],
   gather: [
     { what: "gather from a table for each row", dims: [[2, 4, 3]], build: (g, table) => g.gather(table, ids(g, [2, 3], 3), 1) },

@@ -8,3 +8,4 @@ export {
   explainCollectives,
   explainValue,
 } from "./explain.js";
+export { type ExplainedStage, explainStages } from "./stages.js";

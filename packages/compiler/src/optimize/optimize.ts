@@ -1,6 +1,7 @@
 import type { Graph } from "@lapidary/ir";
 import { bucketCollectives } from "./bucket-collectives.js";
 import { padsToConcat } from "./pads-to-concat.js";
+import { narrowMoves } from "./narrow-moves.js";
 import { mergeReductions } from "./merge-reductions.js";
 import { dropDead, mergeEqual } from "./rewrites.js";
 
@@ -13,6 +14,7 @@ export interface OptimizeOptions {
 const rewrites: readonly { readonly name: string; readonly run: (graph: Graph, options: OptimizeOptions) => Graph }[] = [
   { name: "merge equal values", run: mergeEqual },
   { name: "replace sums of pads by concatenations", run: padsToConcat },
+  { name: "move the narrower type between chips", run: narrowMoves },
   { name: "remove dead values", run: dropDead },
   { name: "merge reductions of a sum", run: mergeReductions },
   { name: "combine small equal collectives", run: (graph, { bucketBytes }) => bucketCollectives(graph, bucketBytes) },

@@ -1,5 +1,5 @@
 import { ensure } from "@lapidary/std";
-import { type Graph, GraphBuilder, type ValueId } from "@lapidary/ir";
+import { type Graph, GraphBuilder, ops, type ValueId } from "@lapidary/ir";
 
 /**
  * The forward values of a block that are kept for its backward pass. The backward pass recomputes all others.
@@ -58,7 +58,7 @@ function keptValues(graph: Graph, policy: Exclude<RematPolicy, "none">): boolean
       value.scope.block === undefined
     )
       return true;
-    return (policy === "dots" && value.op === "dot_general") || offloaded?.has(value.id) === true;
+    return (policy === "dots" && ops[value.op].kernel === "product") || offloaded?.has(value.id) === true;
   });
   for (const value of graph.values) {
     if (value.scope.phase !== "forward") continue;
@@ -76,8 +76,8 @@ function projectionsOfAttention(graph: Graph): Set<ValueId> {
     if (seen.has(id)) return;
     seen.add(id);
     const value = ensure(graph.values[id], "value");
-    if (value.op !== "dot_general") for (const input of value.inputs) trace(input);
-    else if (value.attrs.batch.length === 0) found.add(id);
+    if (ops[value.op].kernel !== "product") for (const input of value.inputs) trace(input);
+    else if (value.op === "dot_general" && value.attrs.batch.length === 0) found.add(id);
   };
   for (const value of graph.values)
     if (value.scope.phase === "forward" && value.op === "dot_general" && value.attrs.batch.length > 0)

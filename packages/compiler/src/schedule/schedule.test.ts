@@ -81,6 +81,38 @@ return n=%6 t=%4 f=%5`,
     strictEqual(early.get(2), 1);
   });
 
+  it("conversions and views of a reduced value wait with the reduction until the next block", () => {
+    const program = parseGraph(`graph p chip mesh data=2
+%0 = parameter name="y" : f32[2,4] <batch> [data, -] @y
+%1 = reduce %0 dims=[0] kind="sum" : f32[4] [-] unreduced data #0 @g
+%2 = ${allReduce.replace("%2", "%1")}
+%3 = convert %2 dtype="bf16" : bf16[4] [-] #0 @c
+%4 = broadcast_in_dim %3 dims=[1,4] broadcastDimensions=[1] : bf16[1,4] [-, -] #0 @b
+%5 = exponential %0 : f32[2,4] [data, -] #0 @e
+%6 = exponential %5 : f32[2,4] [data, -] #1 @f
+%7 = negate %4 : bf16[1,4] [-, -] #2 @n
+return n=%7 f=%6`);
+    const { order, startBefore } = schedule(program);
+    deepStrictEqual(order, [1, 5, 2, 3, 4, 6, 7]);
+    strictEqual(startBefore.get(2), 1);
+    verifySchedule(program, { order, startBefore });
+  });
+
+  it("a gather of a slice of a stacked parameter starts in the block before", () => {
+    const stacked = parseGraph(`graph p chip mesh data=2
+%0 = parameter name="w" : f32[2,2] <param> [-, data] @w
+%1 = parameter name="x" : f32[1,4] <batch> [-, -] @x
+%2 = exponential %1 : f32[1,4] [-, -] #0 @e
+%3 = tanh %2 : f32[1,4] [-, -] #1 @t
+%4 = slice %0 start=[1,0] limit=[2,2] : f32[1,2] [-, data] #2 @s
+%5 = all_gather %4 dimension=1 axes=["data"] size=2 : f32[1,4] [-, -] #2 @g
+%6 = multiply %3 %5 : f32[1,4] [-, -] #2 @m
+return m=%6`);
+    const { order, startBefore } = schedule(stacked);
+    deepStrictEqual(order, [4, 2, 3, 5, 6]);
+    strictEqual(startBefore.get(5), 1);
+  });
+
   it("verifySchedule rejects a schedule that uses a value before its step, forgets one, or starts a collective too early", () => {
     const good = schedule(program);
     verifySchedule(program, good);

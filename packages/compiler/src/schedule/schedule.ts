@@ -10,6 +10,8 @@ import {
   passOf,
   printValue,
   regionsOf,
+  sizeOf,
+  useCounts,
 } from "@lapidary/ir";
 
 /**
@@ -53,18 +55,23 @@ export function schedule(graph: Graph, options: ScheduleOptions = { prefetchBloc
   );
   // A collective is done before its first use. A reduction is done at the latest at the begin of the block after the block of its
   // operand, so that the unreduced array is freed. If the operand is itself a moved reduction, as between pods, its new position
-  // counts. A collective that only outputs use keeps its position.
+  // counts. A collective that only outputs use keeps its position. The followers of a reduction move with it.
   const before = new Map<ValueId, ValueId[]>();
   const movedTo = new Map<ValueId, ValueId>();
+  const followers = followersOf(graph);
+  const move = (id: ValueId, at: ValueId): void => {
+    before.set(at, [...(before.get(at) ?? []), id]);
+    movedTo.set(id, at);
+  };
   for (const value of graph.values) {
     const use = firstUse.get(value.id);
+    const leader = followers.has(value.id) ? movedTo.get(ensure(value.inputs[0], "operand")) : undefined;
+    if (leader !== undefined && leader > value.id) move(value.id, leader);
     if (!isAsync(value) || (use === undefined && value.op === "all_gather")) continue;
     const madeAt = Math.max(value.id, ...value.inputs.map((id) => movedTo.get(id) ?? 0));
     const soon = keepsSize.has(value.op) ? undefined : starts[starts.findLastIndex((s) => s <= madeAt) + 1];
-    const at = beforeRegion(graph, regions, value, Math.min(effectiveUse(graph, value, use, firstUse) ?? Infinity, soon ?? Infinity));
-    if (at === Infinity || at <= value.id) continue;
-    before.set(at, [...(before.get(at) ?? []), value.id]);
-    movedTo.set(value.id, at);
+    const at = beforeRegion(graph, regions, value, Math.min(effectiveUse(graph, value, firstUse, followers) ?? Infinity, soon ?? Infinity));
+    if (at !== Infinity && at > value.id) move(value.id, at);
   }
   const order: ValueId[] = [];
   const placed = new Set<ValueId>();
@@ -118,15 +125,47 @@ function segmentBegins(graph: Graph, order: readonly ValueId[]): number[] {
   });
 }
 
-/** The first use of a collective's result. For a chain of reductions it is the first use of the last one. */
-function effectiveUse(graph: Graph, value: Value, use: ValueId | undefined, firstUse: ReadonlyMap<ValueId, ValueId>): ValueId | undefined {
+/** The first use of a collective's result. For a chain of reductions it is the first use of the last one, and for followers that of theirs. */
+function effectiveUse(
+  graph: Graph,
+  value: Value,
+  firstUse: ReadonlyMap<ValueId, ValueId>,
+  followers: ReadonlySet<ValueId>,
+): ValueId | undefined {
+  const use = firstUse.get(value.id);
   if (use === undefined) return undefined;
   const user = ensure(graph.values[use], "use");
-  return user.op === "all_reduce" && user.inputs[0] === value.id ? effectiveUse(graph, user, firstUse.get(user.id), firstUse) : use;
+  const isChained = (user.op === "all_reduce" && user.inputs[0] === value.id) || followers.has(use);
+  return isChained ? effectiveUse(graph, user, firstUse, followers) : use;
 }
 
 /**
- * The values between params and the operands of gathers, if these are only views and elementwise ops. They are computed first, so that
+ * Conversions, views and elementwise ops of one operand, which read only a reduced value or another follower. An exported step converts and
+ * transposes a gradient as soon as it is reduced, and reads it in the update.
+ */
+function followersOf(graph: Graph): Set<ValueId> {
+  const uses = useCounts(graph);
+  const outputs = new Set(graph.outputs.map(({ value }) => value));
+  const followers = new Set<ValueId>();
+  for (const value of graph.values) {
+    const { id, inputs, role, scope } = value;
+    const [operand, other] = inputs.map((input) => ensure(graph.values[input], "operand"));
+    if (operand === undefined || other !== undefined || role !== undefined || scope.region !== undefined || outputs.has(id)) continue;
+    const isLate = operand.op === "all_reduce" || operand.op === "reduce_scatter" || followers.has(operand.id);
+    if (isLate && uses[operand.id] === 1 && isElementwiseOrView(value, operand)) followers.add(id);
+  }
+  return followers;
+}
+
+/** Whether a value has an element for each element of its operand. A broadcast may add dims of size 1. */
+const isElementwiseOrView = ({ op, type }: Value, operand: Value): boolean =>
+  op === "reshape" ||
+  op === "transpose" ||
+  elementwiseNames.has(op) ||
+  (op === "broadcast_in_dim" && sizeOf(type.dims) === sizeOf(operand.type.dims));
+
+/**
+ * The values between params and the operands of gathers, if these are only views, slices and elementwise ops. They are computed first, so that
  * the gathers can be issued early.
  */
 function beforeGathers(graph: Graph): Value[] {
@@ -138,7 +177,8 @@ function beforeGathers(graph: Graph): Value[] {
         : value.op === "parameter"
           ? value.role === "param"
           : value.op === "constant" ||
-            ((value.op === "reshape" || elementwiseNames.has(value.op)) && value.inputs.every((id) => early[id] === true));
+            ((value.op === "reshape" || value.op === "slice" || elementwiseNames.has(value.op)) &&
+              value.inputs.every((id) => early[id] === true));
   const needed = new Set<ValueId>();
   const need = (id: ValueId): void => {
     if (needed.has(id)) return;

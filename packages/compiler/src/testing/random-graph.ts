@@ -268,6 +268,14 @@ const smoothSteps: Readonly<Record<string, Step>> = {
     const pairs = order.map((d): [number, number] => [d, d]);
     g.scale(g.dotGeneral(x, peer(), pairs.slice(contracted, contracted + batched), pairs.slice(0, contracted)), 0.3);
   },
+  raggedMatmul: ({ g, x, rank, dims, peer, rowIds, random, flip }) => {
+    const last = dims[rank - 1] ?? 0;
+    if (rank < 2 || sizeOf(dims) * last > 2048) return;
+    const attrs = { shared: dims.slice(0, -2).flatMap((_, d) => (flip() ? [d] : [])), filled: 1 };
+    const sizes = rowIds([...dims.slice(0, -2), 1 + random.integer(3)]);
+    const matrices = g.scale(g.op("ragged_contract", [x, peer(), sizes], attrs), 0.3);
+    g.scale(g.op("ragged_dot", [x, matrices, sizes], { ...attrs, transposed: flip() }), 0.3);
+  },
   gather: ({ g, x, rank, pick }) => {
     if (rank > 0) g.gather(x, g.iota(tensorType("i32", [pick([2, 4, 6])]), 0));
   },

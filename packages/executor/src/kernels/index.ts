@@ -5,6 +5,7 @@ import { contractionKernels } from "./contraction.js";
 import { cumsumKernels } from "./cumsum.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { type Kernel, type KernelContext, type KernelName, type KernelTable, operand } from "./kernel.js";
+import { raggedKernels } from "./ragged.js";
 import { rowKernels } from "./rows.js";
 import { shapeKernels } from "./shape.js";
 import { shiftKernels } from "./shift.js";
@@ -18,6 +19,7 @@ export const kernels: KernelTable = {
   ...cumsumKernels,
   ...shiftKernels,
   ...contractionKernels,
+  ...raggedKernels,
   ...rowKernels,
 };
 

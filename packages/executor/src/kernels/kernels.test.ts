@@ -229,6 +229,32 @@ const cases: { readonly [N in KernelName]: readonly Build[] } = {
     (g) => g.pick(g.parameter("x", i(5, 3, 2)), 0, 2, [4, 1]),
     (g) => g.pick(g.broadcastInDim(g.parameter("x", f(4, 3)), [2, 4, 3], [1, 2]), 0, 2, [1, 0, 1]),
   ],
+  ragged_dot: [
+    (g) =>
+      g.raggedDot(g.parameter("x", f(2, 6, 3)), g.parameter("w", f(3, 2, 3)), g.parameter("sizes", i(2, 3)), { shared: [], filled: 1 }),
+    (g) => g.raggedDot(g.parameter("x", f(5, 3)), g.parameter("w", f(2, 4, 3)), g.iota(i(2), 0), { shared: [], filled: 1 }),
+    (g) => g.raggedDot(g.parameter("x", f(5, 3)), g.parameter("w", f(2, 4, 3)), g.splat(0, i(2)), { shared: [], filled: 1 }),
+    (g) =>
+      g.op(
+        "ragged_dot",
+        [g.parameter("x", f(3, 2, 6, 3)), g.parameter("w", f(2, 4, 3, 5)), g.offset(g.parameter("sizes", i(3, 2, 4)), -1)],
+        {
+          ...{ shared: [1], filled: 1, transposed: true },
+        },
+      ),
+    (g) =>
+      g.raggedDot(g.broadcastInDim(g.parameter("x", f(5, 3)), [2, 5, 3], [1, 2]), g.parameter("w", f(2, 4, 3)), g.splat(2, i(2, 2)), {
+        ...{ shared: [], filled: 1 },
+      }),
+  ],
+  ragged_contract: [
+    (g) =>
+      g.op("ragged_contract", [g.parameter("x", f(3, 2, 6, 3)), g.parameter("y", f(3, 2, 6, 2)), g.parameter("sizes", i(3, 2, 4))], {
+        ...{ shared: [1], filled: 1 },
+      }),
+    (g) => g.op("ragged_contract", [g.parameter("x", f(6, 3)), g.parameter("y", f(6, 2)), g.splat(0, i(2))], { shared: [], filled: 1 }),
+    (g) => g.op("ragged_contract", [g.parameter("x", f(6, 3)), g.parameter("y", f(6, 2)), g.iota(i(3), 0)], { shared: [], filled: 1 }),
+  ],
   gather: [
     (g) => g.gather(g.parameter("x", f(2, 4, 3)), g.parameter("ids", i(2, 5)), 1),
     (g) => g.gather(g.parameter("x", f(2, 3, 4)), g.parameter("ids", i(2, 3, 2)), 2),

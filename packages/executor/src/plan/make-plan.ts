@@ -67,6 +67,12 @@ const wholeAlong =
     return b.emit(value.op, value.attrs, [input], { ...value.type, dims }, asValue(value));
   };
 
+/** An op that needs its operands in full, in every dim. */
+function wholeOperands<N extends OpName>(b: PlanBuilder, value: ValueOf<N>, inputs: readonly NodeId[]): NodeId {
+  const whole = inputs.map((id, i) => b.repeat(id, b.fullDims(ensure(value.inputs[i], "operand")), asValue(value)));
+  return b.emit(value.op, value.attrs, whole, value.type, asValue(value));
+}
+
 const emitters: EmitterTable = {
   parameter: (b, value) => b.emit("parameter", value.attrs, [], value.type, asValue(value)),
   constant: (b, value) => {
@@ -212,6 +218,8 @@ const emitters: EmitterTable = {
     return b.emit("multiply", {}, [node, factor], { ...value.type, dims: kept }, asValue(value));
   },
   dot_general: emitDot,
+  ragged_dot: wholeOperands,
+  ragged_contract: wholeOperands,
   gather: (b, value, inputs) => {
     const { batch = 0 } = value.attrs;
     const leading = Array.from({ length: batch }, (_, d) => d);

@@ -15,10 +15,10 @@ export const signature = (inputs: readonly TensorType[], output: TensorType): st
 /** `[0, 1]`. */
 export const intList = (values: readonly number[]): string => `[${values.join(", ")}]`;
 
-/** Bits of the infinities, which have no decimal literal. */
-const infinities: Readonly<Record<"f32" | "bf16", readonly [positive: string, negative: string]>> = {
-  f32: ["0x7F800000", "0xFF800000"],
-  bf16: ["0x7F80", "0xFF80"],
+/** Bits of the numbers without a decimal literal. JAX writes NaN for what a lookup reads out of range. */
+const bitsOf: Readonly<Record<"f32" | "bf16", { readonly infinity: string; readonly negative: string; readonly nan: string }>> = {
+  f32: { infinity: "0x7F800000", negative: "0xFF800000", nan: "0x7FC00000" },
+  bf16: { infinity: "0x7F80", negative: "0xFF80", nan: "0x7FC0" },
 };
 
 /** The literal of an element in `dense<…>`. The parser rounds decimals to the dtype, like `Math.fround`. */
@@ -28,8 +28,8 @@ export function literal(value: number, dtype: Dtype): string {
     assert(Number.isInteger(value), "an i32 is an integer", value);
     return String(value);
   }
-  assert(!Number.isNaN(value), "a constant is a number", value);
-  if (!Number.isFinite(value)) return infinities[dtype][value > 0 ? 0 : 1];
+  if (Number.isNaN(value)) return bitsOf[dtype].nan;
+  if (!Number.isFinite(value)) return value > 0 ? bitsOf[dtype].infinity : bitsOf[dtype].negative;
   const text = Object.is(value, -0) ? "-0" : String(value);
   const [mantissa = "", exponent] = text.split("e");
   return `${mantissa.includes(".") ? mantissa : `${mantissa}.0`}${exponent === undefined ? "" : `e${exponent}`}`;

@@ -4,6 +4,7 @@ import { contractionPrinters } from "./contraction.js";
 import { cumsumPrinters } from "./cumsum.js";
 import { elementwisePrinters } from "./elementwise.js";
 import type { OpPrinter, OpPrinters } from "./op-printer.js";
+import { raggedPrinters } from "./ragged.js";
 import { rowPrinters } from "./rows.js";
 import { shapePrinters } from "./shape.js";
 import { shiftPrinters } from "./shift.js";
@@ -17,6 +18,7 @@ export const stableHloPrinters: OpPrinters = {
   ...cumsumPrinters,
   ...shiftPrinters,
   ...contractionPrinters,
+  ...raggedPrinters,
   ...rowPrinters,
   ...collectivePrinters,
 };

@@ -37,6 +37,8 @@ export interface XlaExport {
   readonly steps: number;
   /** The initial value of every state, by name. */
   readonly states: ReadonlyMap<string, XlaState>;
+  /** By state that is a stack: the states that a checkpoint has for its slices, in order. */
+  readonly parts?: ReadonlyMap<string, readonly string[]>;
   /** How states of Lapidary's random generator are exported: as `values` in files, or as an `init-spec` from which `run.py` draws them. */
   readonly initialState: "values" | "init-spec";
   readonly data: XlaData;

@@ -40,6 +40,8 @@ interface ManifestArray {
   readonly role: "state" | "batch" | "metric";
   /** The initial value of a state. */
   readonly initial?: InitialState;
+  /** Of a state that is a stack: the states that a checkpoint has for its slices, in order. */
+  readonly parts?: readonly string[];
 }
 
 /** The initial value of a state: zeros, ones, numbers of Lapidary's generator (`normalAt(key, i) · scale`, with `keys` for each slice of a stack), or an array in a file of the export. */
@@ -77,6 +79,8 @@ export interface ManifestFields {
   readonly extraFiles: readonly string[];
   /** The initial value of every state, by name. */
   readonly initial: ReadonlyMap<string, InitialState>;
+  /** By state that is a stack: the states that a checkpoint has for its slices. */
+  readonly parts?: ReadonlyMap<string, readonly string[]>;
 }
 
 export const textFiles = { whole: "whole.mlir", chip: "chip.mlir" } as const;
@@ -90,7 +94,9 @@ export function makeManifest(
     const isState = states.has(name);
     assert(isState || role === "batch", "an argument is a state or a batch", name, role);
     const array = manifestArray(mesh, name, globalParameterType(global, name), ensure(sharding, name), isState ? "state" : "batch");
-    return isState ? { ...array, initial: ensure(fields.initial.get(name), `initial value of ${name}`) } : array;
+    if (!isState) return array;
+    const parts = fields.parts?.get(name);
+    return { ...array, initial: ensure(fields.initial.get(name), `initial value of ${name}`), ...(parts === undefined ? {} : { parts }) };
   });
   const stateNames = new Set(parametersOf(chip).map(({ attrs }) => attrs.name));
   const results = chip.outputs.map(({ name, value }, i): ManifestArray => {

@@ -7,6 +7,7 @@ import { cumsumOps } from "./cumsum.js";
 import { dynamicOps } from "./dynamic.js";
 import { elementwiseOps } from "./elementwise.js";
 import { pickOps } from "./pick.js";
+import { raggedOps } from "./ragged.js";
 import { rowOps } from "./rows.js";
 import { shapeOps } from "./shape.js";
 import { shiftOps } from "./shift.js";
@@ -23,6 +24,7 @@ export const ops: OpTable = {
   ...shiftOps,
   ...pickOps,
   ...contractionOps,
+  ...raggedOps,
   ...rowOps,
   ...collectiveOps,
 };
@@ -40,6 +42,7 @@ export { type BinaryName, binaryOps } from "./binary.js";
 export { type Interval, anywhere } from "./formula.js";
 export { type UnaryName, unaryOps } from "./unary.js";
 export { pickedDim } from "./pick.js";
+export { type RaggedRun, raggedRuns } from "./ragged.js";
 export { reshapeFactors } from "./shape.js";
 export { normalElement } from "./structure.js";
 export { type ShiftPiece, shiftOffsets, shiftPieces } from "./shift.js";

@@ -196,7 +196,7 @@ describe("traits of ops", () => {
     );
     deepStrictEqual(
       withTrait(({ kernel }) => kernel === "product"),
-      ["dot_general"],
+      ["dot_general", "ragged_contract", "ragged_dot"],
     );
     deepStrictEqual(
       withTrait(({ kernel }) => kernel === "lookup"),

@@ -16,6 +16,7 @@ const dot = (batch: OpAttrs["dot_general"]["batch"], contracting: OpAttrs["dot_g
   batch,
   contracting,
 });
+const ragged = (shared: readonly number[]): OpAttrs["ragged_dot"] => ({ shared, filled: 1, transposed: false });
 const bitUses: readonly Use<"bitwise_and">[] = [
   [["i32[2]", "i32[2]"], {}, "i32[2]"],
   [["f32[2]", "f32[2]"], {}, null],
@@ -200,6 +201,28 @@ const uses: { readonly [N in Exclude<LocalOpName, "parameter" | UnaryName | Bina
     [["f32[3,4]", "f32[4,5]"], dot([], [[2, 2]]), null],
     [["f32[4,4]", "f32[4,4]"], dot([[0, 0]], [[0, 1]]), null],
     [["f32[4,4]", "f32[4,4]"], dot([[0, 1]], [[1, 1]]), null],
+  ],
+  ragged_dot: [
+    [["f32[2,4,8,6]", "f32[4,3,2,6]", "i32[2,4,3]"], ragged([1]), "f32[2,4,8,2]"],
+    [["f32[2,4,8,6]", "f32[4,3,6,2]", "i32[2,4,3]"], { ...ragged([1]), transposed: true }, "f32[2,4,8,2]"],
+    [["f32[8,6]", "f32[3,2,6]", "i32[3]"], ragged([]), "f32[8,2]"],
+    [["f32[8,6]", "f32[3,2,6]", "f32[3]"], ragged([]), null],
+    [["f32[8,6]", "bf16[3,2,6]", "i32[3]"], ragged([]), null],
+    [["f32[8,6]", "f32[3,2,5]", "i32[3]"], ragged([]), null],
+    [["f32[8,6]", "f32[4,2,6]", "i32[3]"], ragged([]), null],
+    [["f32[2,8,6]", "f32[3,2,6]", "i32[3]"], ragged([]), null],
+    [["f32[2,8,6]", "f32[3,2,6]", "i32[2,3]"], ragged([0]), null],
+    [["f32[2,8,6]", "f32[8,3,2,6]", "i32[2,3]"], ragged([1]), null],
+    [["f32[2,2,8,6]", "f32[2,2,3,2,6]", "i32[2,2,3]"], ragged([0, 0]), null],
+    [["i32[8,6]", "i32[3,2,6]", "i32[3]"], ragged([]), null],
+  ],
+  ragged_contract: [
+    [["f32[2,4,8,6]", "f32[2,4,8,5]", "i32[2,4,3]"], ragged([1]), "f32[4,3,5,6]"],
+    [["f32[8,6]", "f32[8,5]", "i32[3]"], ragged([]), "f32[3,5,6]"],
+    [["f32[8,6]", "f32[7,5]", "i32[3]"], ragged([]), null],
+    [["f32[8,6]", "bf16[8,5]", "i32[3]"], ragged([]), null],
+    [["f32[8,6]", "f32[8,5]", "f32[3]"], ragged([]), null],
+    [["f32[8,6]", "f32[8,5]", "i32[3]"], ragged([0]), null],
   ],
   gather: [
     [["f32[4,5]", "i32[2,3]"], {}, "f32[2,3,5]"],

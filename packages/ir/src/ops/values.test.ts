@@ -400,6 +400,33 @@ const cases: { readonly [N in Exclude<LocalOpName, "parameter">]: readonly Value
     ),
     at({ batch: [], contracting: [] }, [f32([2], [1, 2]), f32([2], [3, 4])], f32([2, 2], [3, 4, 6, 8])),
   ],
+  // Rows 0 to 2 of each of two lists. The first list has no row of group 0, the second fills its rows and has a size that does not fit.
+  ragged_dot: [
+    at(
+      { shared: [], filled: 1, transposed: false },
+      [f32([2, 3, 1], [1, 2, 3, 4, 5, 6]), f32([2, 1, 1], [10, 100]), i32([2, 2], [0, 2, 1, 9])],
+      f32([2, 3, 1], [100, 200, 0, 40, 500, 600]),
+    ),
+    at(
+      { shared: [], filled: 1, transposed: false },
+      [f32([2, 2], [1, 2, 3, 4]), f32([2, 1, 2], [1, 10, 2, 20]), i32([2], [1, 1])],
+      f32([2, 1], [21, 86]),
+    ),
+    at(
+      { shared: [0], filled: 1, transposed: true },
+      [f32([2, 1, 1], [3, 4]), f32([2, 1, 1, 2], [1, 2, 3, 4]), i32([2, 1], [1, 1])],
+      f32([2, 1, 2], [3, 6, 12, 16]),
+    ),
+    at({ shared: [], filled: 1, transposed: false }, [f32([1, 1], [3]), f32([2, 1, 1], [5, 7]), i32([2], [-1, 1])], f32([1, 1], [21])),
+  ],
+  ragged_contract: [
+    at(
+      { shared: [], filled: 1 },
+      [f32([2, 2, 1], [1, 2, 3, 4]), f32([2, 2, 2], [1, 10, 2, 20, 3, 30, 4, 40]), i32([2, 2], [1, 1, 0, 1])],
+      f32([2, 2, 1], [1, 10, 13, 130]),
+    ),
+    at({ shared: [0], filled: 1 }, [f32([2, 1, 1], [3, 4]), f32([2, 1, 1], [5, 6]), i32([2, 1], [1, 0])], f32([2, 1, 1, 1], [15, 0])),
+  ],
   gather: [
     at({ batch: 1 }, [f32([2, 2, 1], [1, 2, 3, 4]), i32([2, 1], [0, -1])], f32([2, 1, 1], [1, 0])),
     at({}, [rows, i32([3], [2, 0, 2])], f32([3, 2], [5, 6, 1, 2, 5, 6])),

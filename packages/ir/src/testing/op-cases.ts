@@ -162,6 +162,31 @@ const cases: { readonly [N in Others]?: readonly (OpCase & { readonly attrs: OpA
       flops: 768,
     },
   ],
+  ragged_dot: [
+    {
+      types: ["f32[2,4,8,6]", "f32[4,3,2,6]", "i32[2,4,3]"],
+      attrs: { shared: [1], filled: 0.5, transposed: false },
+      rule: "abce,bdfe,abd->abcf c:whole d:whole e:sum",
+      linear: "0 1",
+      flops: 2 * 64 * 2 * 6 * 0.5,
+    },
+    {
+      types: ["f32[2,4,8,6]", "f32[4,2,3,6,2]", "i32[2,4,3]"],
+      attrs: { shared: [1, 0], filled: 1, transposed: true },
+      rule: "abce,badef,abd->abcf c:whole d:whole e:sum",
+      linear: "0 1",
+      flops: 2 * 64 * 2 * 6,
+    },
+  ],
+  ragged_contract: [
+    {
+      types: ["f32[2,4,8,6]", "f32[2,4,8,2]", "i32[2,4,3]"],
+      attrs: { shared: [1], filled: 0.25 },
+      rule: "abce,abcf,abd->bdfe a:sum c:whole d:whole",
+      linear: "0 1",
+      flops: 2 * 64 * 2 * 6 * 0.25,
+    },
+  ],
   gather: [
     { types: ["f32[4,6]", "i32[2,8]"], attrs: {}, rule: "dc,ab->abc d:sum", linear: "0", flops: 0, placed: "d" },
     { types: ["f32[2,4,6]", "i32[2,8]"], attrs: { batch: 1 }, rule: "adc,ab->abc d:sum", linear: "0", flops: 0, placed: "d" },

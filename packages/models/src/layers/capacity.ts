@@ -4,6 +4,7 @@ import type { ExpertStacks } from "./expert-stacks.js";
 import { changeSharding } from "./change-sharding.js";
 import { gated } from "./gated-mlp.js";
 import type { Projection } from "./projection.js";
+import { mixChoices, slotsOfChoices, tokensOfSlots, weightsOfChoices } from "./slots.js";
 
 // B rows · T positions · D model dim · E experts · k choices of a token · C slots of an expert · F width of an expert · R rank of an adapter
 
@@ -39,45 +40,26 @@ export function dispatchByCapacity(
   const { chosen, choices } = routing;
   const [B = 0, T = 0, E = 0] = chosen.type.dims;
   const D = x.type.dims[2] ?? 0;
-  const k = choices.length;
-  const C = capacityOf(T, { count: E, perToken: k }, capacityFactor);
+  const C = capacityOf(T, { count: E, perToken: choices.length }, capacityFactor);
   const { slots, load } = assignSlots(g, routing, C);
 
-  // Position t + 1 of the token in each slot, 0 for an empty slot: the row of an id of -1 is zero.
-  const positions = g.offset(g.iota(tensorType("f32", [B, T, k]), 1), 1);
-  const inSlots = g.scatter(g.reshape(slots, [B, T * k]), g.reshape(positions, [B, T * k]), E * C, 1);
-  const tokens = g.named("tokens_of_slots", g.convert(g.offset(inSlots, -1), "i32"));
-  const buffer = g.reshape(g.gather(x, tokens, 1), [B, E, C, D]);
+  const buffer = g.reshape(g.gather(x, tokensOfSlots(g, slots, E * C), 1), [B, E, C, D]);
   const computed = computeExperts(g, changeSharding(g, "to_experts", g.named("dispatched", buffer), ofRows, ofExperts), stacks);
   const rows = g.reshape(changeSharding(g, "to_rows", g.named("expert_outputs", computed), ofExperts, ofRows), [B, E * C, D]);
-  const found = g.reshape(g.gather(rows, g.reshape(slots, [B, T * k]), 1), [B, T, k, D]);
-
-  const ofChoice = choices.map((choice) => g.reshape(g.reduce(g.multiply(weights, choice), [2], "sum"), [B, T, 1]));
-  const output = g.dotGeneral(
-    g.concatenate(ofChoice, 2),
-    found,
-    [
-      [0, 0],
-      [1, 1],
-    ],
-    [[2, 2]],
-  );
-  return { output: g.named("mixed", output), load };
+  return { output: g.named("mixed", mixChoices(g, rows, slots, weightsOfChoices(g, weights, choices))), load };
 }
 
 /** The slot e·C + c of each choice of each token, i32 [B, T, k]; -1 for a choice that is dropped. */
 function assignSlots(g: GraphBuilder, { chosen, choices }: Routing, C: number): { readonly slots: Value; readonly load: ExpertLoad } {
   const { dims } = chosen.type;
-  const [B = 0, T = 0] = dims;
   const type = tensorType("f32", dims);
   const order = g.offset(g.cumsum(chosen, 1), -1);
   const isFull = g.compare(order, g.splat(C, type), "GE");
   const none = g.splat(-1, type);
   const slotOf = g.select(isFull, none, g.add(g.scale(g.iota(type, 2), C), order));
-  const slots = choices.map((choice) => g.reshape(g.reduce(g.multiply(slotOf, choice), [2], "sum"), [B, T, 1]));
   const dropped = g.select(isFull, chosen, g.splat(0, type));
   return {
-    slots: g.named("slots", g.convert(g.concatenate(slots, 2), "i32")),
+    slots: slotsOfChoices(g, slotOf, choices),
     load: {
       assigned: g.named("assigned", g.reduce(chosen, [0, 1], "sum")),
       dropped: g.named("dropped", g.reduce(dropped, [0, 1], "sum")),

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import type { Adapter, Dispatch, ExpertLoad } from "../model.js";
 import { maxAbsDifference, normals } from "../testing.js";
 import { capacityOf } from "./capacity.js";
+import { droplessSlots } from "./dropless.js";
 import { applyExperts } from "./experts.js";
 import { route } from "./routing.js";
 
@@ -117,6 +118,28 @@ describe("experts of a layer", () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it("dropless dispatch gives the numbers of the dense form for any number of parts of the experts, also with an adapter", () => {
+    const divided = sizes.chain((of) =>
+      fc.record({ of: fc.constant(of), parts: fc.constantFrom(...[1, 2, 3, 4, 5, 6].filter((parts) => of.E % parts === 0)) }),
+    );
+    fc.assert(
+      fc.property(divided, fc.boolean(), fc.nat(1000), ({ of, parts }, adapted, seed) => {
+        const inputs = inputsOf(of, seed);
+        const dropless = run(of, inputs, { kind: "dropless", parts, imbalance: 1 }, adapted);
+        const dense = run(of, inputs, { kind: "dense" }, adapted);
+        ok(maxAbsDifference(get(dropless, "out"), get(dense, "out")) < 1e-9);
+        deepStrictEqual(get(dropless, "assigned"), get(dense, "assigned"));
+        ok(!dropless.has("dropped"));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it("a part of the experts has slots for any choices of a row, and with one part no slot is empty", () => {
+    const of = { count: 8, perToken: 2 };
+    deepStrictEqual([droplessSlots(32, of, 1), droplessSlots(32, of, 4), droplessSlots(32, of, 8)], [64, 64, 32]);
   });
 
   it("the capacity is rounded up, and is at most the tokens of a row", () => {

@@ -1,6 +1,7 @@
 import type { GraphBuilder, Value } from "@lapidary/ir";
 import type { Dispatch, ExpertLoad, Routing } from "../model.js";
 import { dispatchByCapacity } from "./capacity.js";
+import { dispatchDropless } from "./dropless.js";
 import type { ExpertStacks } from "./expert-stacks.js";
 import { gated } from "./gated-mlp.js";
 import type { Projection } from "./projection.js";
@@ -28,6 +29,7 @@ export function applyExperts(
 ): { readonly output: Value; readonly load: ExpertLoad } {
   const weights = weightsOf(g, routing, normalize);
   if (dispatch.kind === "capacity") return dispatchByCapacity(g, x, { routing, weights, stacks, capacityFactor: dispatch.capacityFactor });
+  if (dispatch.kind === "dropless") return dispatchDropless(g, x, { routing, weights, stacks, dispatch });
   const assigned = g.named("assigned", g.reduce(routing.chosen, [0, 1], "sum"));
   return { output: mixAll(g, x, weights, stacks), load: { assigned } };
 }

@@ -1,6 +1,7 @@
-import { type Graph, type GraphBuilder, inlineBatched, tensorType, type Value } from "@lapidary/ir";
+import { type Graph, type GraphBuilder, inlineBatched, parametersOf, tensorType, type Value } from "@lapidary/ir";
 import { assert, ensure } from "@lapidary/std";
 import type { ParamValues } from "../model.js";
+import { passedBy, placeOf } from "./microbatch-place.js";
 import type { Pipeline } from "./pipeline.js";
 
 /** The state of all stages [S, rows, T, D]. */
@@ -38,13 +39,17 @@ export interface ForwardResult {
  *     stage 2   ·    ·    m0   m1   m2
  *
  * A stage without a microbatch computes numbers that nothing reads. Microbatch m has the rows m, m + M and so on, as in `accumulate`.
+ *
+ * With v repeats there are v · M + S − 1 ticks. In tick t ≥ M, the first stage takes the output that the last stage had for the microbatch in
+ * the repeat before. This output exists if M ≥ S.
  */
 export function runForward(
   g: GraphBuilder,
   { pipeline, fragment, weights, tokens, microbatches: M, keepInputs = false }: ForwardInputs,
 ): ForwardResult {
-  const S = pipeline.stages;
-  const ticks = M + S - 1;
+  const { stages: S, repeats } = pipeline;
+  assert(repeats === 1 || M >= S, "with repeats, there are at least as many microbatches as stages", M, S);
+  const ticks = ticksOf(pipeline, M);
   const [B = 0, T = 0] = tokens.type.dims;
   const parts = partsOf(g, tokens, M);
   const one = ensure(fragment.values[0], "x").type;
@@ -53,34 +58,65 @@ export function runForward(
   const initial = [g.scalar(0, "i32"), state, g.splat(0, tensorType("f32", [rows, M, T, D]))];
   if (keepInputs) initial.push(g.splat(0, tensorType("f32", [ticks, ...state.type.dims])));
   const tickOf = (carried: readonly Value[]): Value[] =>
-    g.scope("forward_tick", () => {
+    g.inTick("forward", () => {
       const [tick, before, left, kept] = carried as [Value, Value, Value, Value | undefined];
-      const { input, output: y } = forwardTick(g, { pipeline, fragment, weights }, partAt(g, parts, tick), before);
-      const written = withPart(g, left, fromStage(g, y, S - 1), g.offset(tick, 1 - S));
+      const again = repeats === 1 ? undefined : { left, microbatches: M };
+      const { input, output: y } = forwardTick(g, { pipeline, fragment, weights }, { tick, tokens: partAt(g, parts, tick), before, again });
+      const written = withPart(g, left, fromStage(g, y, S - 1), placeOf(g, g.offset(tick, 1 - S), M, repeats).microbatch);
       const keptNext = kept === undefined ? [] : [g.dynamicUpdateSlice(kept, g.reshape(input, [1, ...state.type.dims]), tick, 0)];
       return [g.offset(tick, 1), y, written, ...keptNext];
     });
-  const [, , output, inputs] = g.repeat(ticks, initial, tickOf, S - 1) as [Value, Value, Value, Value | undefined];
+  const [, , output, inputs] = g.repeat(ticks, initial, tickOf, { forward: idleOfPass(S) }) as [Value, Value, Value, Value | undefined];
   return { output: g.reshape(output, [B, T, D]), inputs };
 }
 
-/**
- * One forward tick of all stages.
- *
- * @param tokens of the microbatch that enters the first stage i32[rows, T]
- * @param before the outputs of the stages in the tick before [S, rows, T, D]
- */
+/** The ticks of a pass over all microbatches. */
+export const ticksOf = ({ stages, repeats }: Pick<Pipeline, "stages" | "repeats">, microbatches: number): number =>
+  repeats * microbatches + stages - 1;
+
+/** By stage, the ticks of a pass in which the stage has no microbatch. */
+export const idleOfPass = (stages: number): number[] => Array<number>(stages).fill(stages - 1);
+
+/** What a forward tick begins with. */
+interface ForwardTickInputs {
+  /** i32 */
+  readonly tick: Value;
+  /** The tokens of the microbatch that enters the first stage i32[rows, T]. */
+  readonly tokens: Value;
+  /** The outputs of the stages in the tick before [S, rows, T, D]. */
+  readonly before: Value;
+  /** With repeats: what left the last stage in the repeat before [rows, M, T, D], for ticks after the first repeat. */
+  readonly again?: { readonly left: Value; readonly microbatches: number } | undefined;
+}
+
+/** One forward tick of all stages. */
 export function forwardTick(
   g: GraphBuilder,
   { pipeline, fragment, weights }: Pick<ForwardInputs, "pipeline" | "fragment" | "weights">,
-  tokens: Value,
-  before: Value,
+  { tick, tokens, before, again }: ForwardTickInputs,
 ): { readonly input: Value; readonly output: Value } {
+  const { stages, repeats } = pipeline;
   const moved = g.named("to_next_stage", g.shift(before, 0, 1, false));
-  const input = g.named("input", enterStage(g, atStage(g, before, 0), pipeline.embed(g, weights, tokens), moved));
+  const fresh = pipeline.embed(g, weights, tokens);
+  const entering = again === undefined ? fresh : reentering(g, tick, fresh, again, repeats);
+  const input = g.named("input", enterStage(g, atStage(g, before, 0), entering, moved));
+  const repeat = again === undefined ? undefined : placeOf(g, passedBy(g, tick, stages), again.microbatches, repeats).repeat;
   const states = new Map([["x", input]]);
-  const y = runStages(g, { pipeline, fragment, weights }, { states, prefix: "forward_tick." }).get("y");
+  const y = runStages(g, { pipeline, fragment, weights }, { states, repeat, prefix: "forward_tick." }).get("y");
   return { input, output: betweenStages(g, ensure(y, "output")) };
+}
+
+/** The input of the first stage: a new microbatch in the first repeat, then what left the last stage in the repeat before. */
+function reentering(
+  g: GraphBuilder,
+  tick: Value,
+  fresh: Value,
+  { left, microbatches }: NonNullable<ForwardTickInputs["again"]>,
+  repeats: number,
+): Value {
+  const isAgain = g.compare(tick, g.scalar(microbatches, "i32"), "GE");
+  const next = partAt(g, left, placeOf(g, tick, microbatches, repeats).microbatch);
+  return g.named("reentering", g.select(g.broadcastInDim(isAgain, fresh.type.dims, []), next, fresh));
 }
 
 /** A state that moves to another stage. */
@@ -89,6 +125,10 @@ export const betweenStages = (g: GraphBuilder, state: Value): Value => g.constra
 /** The states of a fragment by its parameters, and what is done with its outputs: see `inlineBatched`. */
 interface StageStates {
   readonly states: ReadonlyMap<string, Value>;
+  /** Further inputs of the fragment [S, …], whose sharding propagation decides. */
+  readonly kept?: ReadonlyMap<string, Value>;
+  /** With repeats: the repeat of each stage, i32[S]. */
+  readonly repeat?: Value | undefined;
   readonly prefix: string;
   readonly onOutput?: (name: string, value: Value) => Value;
 }
@@ -97,12 +137,31 @@ interface StageStates {
 export function runStages(
   g: GraphBuilder,
   { pipeline: { stages, stacks }, fragment, weights }: Pick<ForwardInputs, "pipeline" | "fragment" | "weights">,
-  { states, prefix, onOutput }: StageStates,
+  { states, kept = new Map(), repeat, prefix, onOutput }: StageStates,
 ): Map<string, Value> {
-  const stack = (name: string): [string, Value] => [name, ensure(weights.get(ensure(stacks.get(name), name)), name)];
+  const used = new Set(parametersOf(fragment).map(({ attrs }) => attrs.name));
+  const stack = (name: string): [string, Value] => {
+    const whole = ensure(weights.get(ensure(stacks.get(name), name)), name);
+    return [name, repeat === undefined ? whole : weightsOfRepeat(g, whole, repeat)];
+  };
   const within = [...states].map(([name, state]): [string, Value] => [name, g.constrain(state, withinAxes)]);
-  const inputs = new Map([...within, ...[...stacks.keys()].map(stack)]);
+  const inputs = new Map([...within, ...kept, ...[...stacks.keys()].filter((name) => used.has(name)).map(stack)]);
   return inlineBatched(g, fragment, { size: stages, axis: "stages", inputs, prefix, ...(onOutput === undefined ? {} : { onOutput }) });
+}
+
+/** The weights [S, …] that each stage has in its repeat, from a stack [S, repeats, …]. */
+function weightsOfRepeat(g: GraphBuilder, stack: Value, repeat: Value): Value {
+  const [stages = 0, , ...rest] = stack.type.dims;
+  return g.inBlock(stack.scope.block, () => {
+    const found = g.gather(stack, g.reshape(repeat, [stages, 1]), 1);
+    return g.named(stack.name, g.reshape(g.named(stack.name, found), [stages, ...rest]));
+  });
+}
+
+/** The stack [S, repeats, …] that is zero but for `own` [S, …], which each stage has in its repeat. */
+export function atRepeat(g: GraphBuilder, own: Value, repeat: Value, repeats: number): Value {
+  const [stages = 0, ...rest] = own.type.dims;
+  return g.scatter(g.reshape(repeat, [stages, 1]), g.reshape(own, [stages, 1, ...rest]), repeats, 1);
 }
 
 /** Where a state [S, …] is that of the stage. */

@@ -7,19 +7,23 @@ type Weights = ReadonlyMap<string, Value>;
 export interface PipelineShape {
   /** The size of the mesh axis `stage`. */
   readonly stages: number;
-  /** The order of the phases; `gpipe` by default. */
+  /** The order of the ticks; `gpipe` by default. */
   readonly order?: PipelineOrder;
+  /** How often a microbatch passes all stages, each time through other layers; 1 by default. Only the order `circular` has repeats. */
+  readonly repeats?: number;
 }
 
 /**
- * `gpipe`: all microbatches forward, then all backward. `1f1b`: each microbatch backward as soon as possible, so that fewer inputs of stages
- * are kept.
+ * `gpipe`: all microbatches forward, then all backward. `circular`: the same, but a stage has the layers of several repeats, so that a tick
+ * is shorter. `1f1b`: each microbatch backward as soon as possible, so that fewer inputs of stages are kept. `zero_bubble`: as `1f1b`, but
+ * gradients of weights have ticks of their own, in which all stages have a microbatch.
  */
-export const pipelineOrders = ["gpipe", "1f1b"] as const;
+export const pipelineOrders = ["gpipe", "1f1b", "circular", "zero_bubble"] as const;
 export type PipelineOrder = (typeof pipelineOrders)[number];
 
 /** The parts of a model that a pipeline computes at different times. */
 export interface Pipeline extends Required<PipelineShape> {
+  /** The layers that a stage computes in one tick: all layers, divided by stages and repeats. */
   readonly layersPerStage: number;
   /** By parameter of the fragment of a stage: the stack that has its value for each stage. */
   readonly stacks: ReadonlyMap<string, string>;

@@ -3,22 +3,26 @@ import { assert, ensure } from "@lapidary/std";
 import { type BuildOptions, decoderLayer, embedTokens, finalNormed, makePass, residual } from "../decoder-layers.js";
 import { embedding } from "../decoder-params.js";
 import type { ModelConfig } from "../model-config.js";
-import type { Model, ParamSpec, ParamValues } from "../model.js";
+import { type Model, type ParamSpec, type ParamValues, sliceDims } from "../model.js";
 import { borderAxes, runForward } from "./forward.js";
 import type { Pipeline, PipelineShape } from "./pipeline.js";
 import { stackParams } from "./stage-params.js";
 
 /**
- * A model whose weights of layers are stacks over the stages of a pipeline. Layer l of stage s is layer s · layers a stage + l. Without a
- * cache of keys, all stages compute at once, one part of the batch each. With a cache, the layers are computed one after the other.
+ * A model whose weights of layers are stacks over the stages of a pipeline. Layer l of stage s in repeat r is layer
+ * (r · stages + s) · layers a stage + l. Without a cache of keys, all stages compute at once, one part of the batch each. With a cache, the
+ * layers are computed one after the other.
  */
-export function pipelinedModel(plain: Model, config: ModelConfig, build: BuildOptions, { stages, order = "gpipe" }: PipelineShape): Model {
-  const layersPerStage = config.layers / stages;
-  assert(Number.isInteger(layersPerStage), "the number of stages divides the layers", config.layers, stages);
-  const params = stackParams(plain.params, layersPerStage, stages);
+export function pipelinedModel(plain: Model, config: ModelConfig, build: BuildOptions, shape: PipelineShape): Model {
+  const { stages, order = "gpipe", repeats = 1 } = shape;
+  const layersPerStage = config.layers / (stages * repeats);
+  assert(Number.isInteger(layersPerStage), "stages and repeats divide the layers", config.layers, stages, repeats);
+  assert(repeats === 1 || order === "circular", "only the order circular has repeats", order, repeats);
+  const params = stackParams(plain.params, { stages, repeats, layersPerStage });
   const pipeline: Pipeline = {
     stages,
     order,
+    repeats,
     layersPerStage,
     stacks: new Map(params.flatMap((spec) => (spec.layers === undefined ? [] : [[ensure(spec.layers[0], "layer"), spec.name] as const]))),
     embedding,
@@ -69,17 +73,17 @@ function unstacked(g: GraphBuilder, params: readonly ParamSpec[], weights: Param
       const stack = ensure(weights.get(name), name);
       if (layers === undefined) return [[name, stack]];
       const { dims } = stack.type;
-      return layers.map((layer, stage) => [
-        layer,
-        g.reshape(
-          g.slice(
-            stack,
-            dims.map((_, d) => (d === 0 ? stage : 0)),
-            dims.map((size, d) => (d === 0 ? stage + 1 : size)),
-          ),
-          dims.slice(1),
-        ),
-      ]);
+      const leading = dims.length - sliceDims(dims, layers.length).length;
+      const repeats = layers.length / (dims[0] ?? 1);
+      return layers.map((layer, i) => {
+        const place = leading === 1 ? [i] : [Math.floor(i / repeats), i % repeats];
+        const slice = g.slice(
+          stack,
+          dims.map((_, d) => place[d] ?? 0),
+          dims.map((size, d) => (d < leading ? (place[d] ?? 0) + 1 : size)),
+        );
+        return [layer, g.reshape(slice, dims.slice(leading))];
+      });
     }),
   );
 }

@@ -1,12 +1,12 @@
 import { type CompileSubject, compileFiles, runTpuCompiler, type TpuResult, type TpuRun } from "@lapidary/tpu-compiler";
-import { simulate, usableHbm } from "@lapidary/simulator";
+import { usableHbm } from "@lapidary/simulator";
 import { compileJob, machineOf } from "@lapidary/trainer/recipes";
 import type { ResolvedJob } from "@lapidary/training";
 import type { Clock, Warning } from "@lapidary/std";
 import { printTorus } from "@lapidary/topology";
 import type { Directories } from "../directories.js";
 import type { Reporter } from "../reporter.js";
-import { compileStepFile, machineOfStep } from "../step-file/step-file.js";
+import { compileStepFile, machineOfStep, simulateStepFile } from "../step-file/step-file.js";
 import { compileHtml } from "./compile-html.js";
 import { compileSubject } from "./compile-subject.js";
 import { findTpuCompiler } from "./tpu-installation.js";
@@ -81,7 +81,7 @@ export async function compileStepForTpu(
   reporter.progress("partition and time the step");
   const step = compileStepFile(file, cwd, words);
   const machine = machineOfStep(step, root, given ?? "v5e");
-  const simulation = simulate(step.program, machine, { compute: step.options.numerics === "mxu" ? "bf16" : "f32" });
+  const simulation = simulateStepFile(step, machine);
   const subject: CompileSubject = {
     job: step.name,
     slice: printTorus(machine.torus),

@@ -4,7 +4,9 @@ import {
   type StageName,
   diffPrograms,
   costsOfAlternatives,
+  type ExplainedStage,
   explainCollectives,
+  explainStages,
   type ExplainedValue,
   explainValue,
   printSchedule,
@@ -52,6 +54,8 @@ export interface ExplainedProgram {
   /** Pieces of the sequence in which the loss is computed. */
   readonly lossChunks: number;
   readonly collectives: ReturnType<typeof explainCollectives>;
+  /** What each stage of a pipeline waits for, and in how many ticks it is idle; empty without stages. */
+  readonly stages: readonly ExplainedStage[];
   /** How many claims of an axis lost to another claim. */
   readonly conflicts: number;
   /** The name of a value for which an explanation is useful. */
@@ -72,6 +76,7 @@ export function explainJob(job: ResolvedJob, options: ExplainOptions = {}): Expl
     programs,
     lossChunks: lossChunkCount(program.global),
     collectives: explainCollectives(program),
+    stages: explainStages(program),
     conflicts: program.propagated.conflicts.length,
     exampleName: exampleName(program),
     contextStrategies:

@@ -28,6 +28,7 @@ import {
   paramName,
   type ResolvedJob,
   type StateSpec,
+  statesOfLayers,
   tokenizerRequest,
   trainsOnExamples,
   trainsOnPipeline,
@@ -94,6 +95,7 @@ export async function prepareExport(
       dcnAxes: job.pods > 1 ? (axesOverPods(job.mesh, job.pods) ?? []) : [],
       steps: job.train.steps,
       states: await initialStates(job, states),
+      parts: partsOfStates(job, states),
       initialState: options.state ?? stateForm(job),
       data: dataOf(job, dataset),
       model: modelConfigToHf(job.model.config, dataset?.manifest.control),
@@ -168,6 +170,14 @@ async function initialStates(job: ResolvedJob, specs: readonly StateSpec[]): Pro
     await checkpoint.close();
   }
   return states;
+}
+
+/** By state that is a stack, such as the layers of stages: the states of its slices, as a checkpoint of a run has them. */
+function partsOfStates(job: ResolvedJob, states: readonly StateSpec[]): Map<string, readonly string[]> {
+  const { params } = buildModel(job.model.config, buildOptionsOf(job));
+  const ofParams = params.map(({ name, parts }) => [paramName(name), parts?.map(paramName)] as const);
+  const ofMoments = states.filter(({ role }) => role === "optimizer").map((state) => [state.name, statesOfLayers(state)] as const);
+  return new Map([...ofParams, ...ofMoments].flatMap(([name, parts]) => (parts === undefined ? [] : [[name, parts] as const])));
 }
 
 const stateForm = (job: ResolvedJob): XlaExport["initialState"] =>

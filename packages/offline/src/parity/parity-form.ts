@@ -59,7 +59,7 @@ export function parityForm(
     ...(strategy === undefined ? {} : { strategy }),
     ...(zero === undefined ? {} : { zero: plan.zero }),
     ...(isMixture ? { moe: { dispatch: "capacity" } } : {}),
-    train: { steps: 1, batch, seq, optimizer: { name: "adamw", lr: 1 } },
+    train: { steps: 1, batch, seq, microbatches: plan.microbatches, optimizer: { name: "adamw", lr: 1 } },
   };
   const { job } = resolveLocatedJob({ value, file: "lapidary parity", base: join(configsDir, "..") }, overrides, {
     configsDir,

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { type ExplainedCollective, explainCollectives, type Program, type WeightShards, weightShards } from "@lapidary/compiler";
-import { calibrationWarning, type Machine, type PlanReport, planReport, simulate } from "@lapidary/simulator";
+import { calibrationWarning, type Machine, type PlanReport, planReport, type Simulation, simulate } from "@lapidary/simulator";
 import type { GivenShardings, ImportedStep } from "@lapidary/stablehlo";
 import { LapidaryError, type Warning } from "@lapidary/std";
 import { chipCount, type Mesh, meshSize, parseTorus, printMesh } from "@lapidary/topology";
@@ -101,10 +101,14 @@ export interface StepFilePlan {
   readonly warnings: readonly Warning[];
 }
 
+/** Times the step as XLA compiles its text: with the attention and the types that the text states. */
+export const simulateStepFile = ({ program, options }: StepFile, machine: Machine): Simulation =>
+  simulate(program, machine, { compute: options.numerics === "mxu" ? "bf16" : "f32", attention: "plain", sentType: "stated" });
+
 /** Times the step on a model of the chips, and adds up the memory of a chip. */
 export function planStepFile(subject: StepFile, root: string, chip = "v5e"): StepFilePlan {
   const machine = machineOfStep(subject, root, chip);
-  const simulation = simulate(subject.program, machine, { compute: subject.options.numerics === "mxu" ? "bf16" : "f32" });
+  const simulation = simulateStepFile(subject, machine);
   const uncalibrated = calibrationWarning(machine.chip);
   return {
     report: planReport(simulation),

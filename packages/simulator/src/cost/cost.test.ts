@@ -1,4 +1,4 @@
-import { ok, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { GraphBuilder, type Graph, type Value, tensorType } from "@lapidary/ir";
 import { compile } from "@lapidary/compiler";
 import { ensure } from "@lapidary/std";
@@ -108,6 +108,16 @@ describe("fusion", () => {
     };
     strictEqual(kinds(false), "product");
     strictEqual(kinds(true), "product loop");
+  });
+
+  it("a matmul converts an operand of a narrower type when it reads it", () => {
+    const g = new GraphBuilder("g");
+    const x = g.parameter("x", f32(512, 512));
+    const w = g.parameter("w", tensorType("bf16", [512, 512]));
+    g.output("y", g.dotGeneral(x, g.convert(w, "f32"), [], [[1, 0]]));
+    const { kernels } = fused(g.finish());
+    strictEqual(kernels.length, 1);
+    deepStrictEqual(kernels[0]?.reads, [x.id, w.id]);
   });
 
   it("a reduction is the end of its loop", () => {

@@ -1,5 +1,5 @@
 import { ensure } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, elementwiseNames, ops, sizeOf } from "@lapidary/ir";
+import { type Graph, type Value, type ValueId, bytesPerElement, elementwiseNames, ops, sizeOf } from "@lapidary/ir";
 import { type AttentionForm, type AttentionKernel, attentionKernels } from "./attention.js";
 
 /**
@@ -11,7 +11,8 @@ import { type AttentionForm, type AttentionKernel, attentionKernels } from "./at
  *  3. elementwise ops, slices, pads and concatenations of one pass, of one chunk of the loss and of similar size join the loop of one of their operands if
  *     nothing outside the loop has read from it; a reduction joins the loop of its operand, and is its end;
  *  4. a loop without reductions is the epilogue of a matmul if it is the only reader of the matmul, and the matmul is its last operand;
- *  5. the result of one cheap elementwise op on one array of its size is computed in each of its users, if these are loops;
+ *  5. the result of one cheap elementwise op on one array of its size is computed in each of its users, if these are loops; a conversion to
+ *     a wider type also in matmuls;
  *  6. a region writes the value of the next iteration into the buffer of its carry, so that a yield is a view;
  *  7. every other value is its own kernel.
  *
@@ -219,7 +220,7 @@ class Kernels {
     const first = values.at(ensure(loop.members[0], "member"));
     if (loop.reduces || !isLoopOp(first)) return;
     const last = this.#lastOperand(loop);
-    if (last === undefined || values.at(last).op !== "dot_general" || values.inAttention.has(last) || values.isKept(last)) return;
+    if (last === undefined || ops[values.at(last).op].kernel !== "product" || values.inAttention.has(last) || values.isKept(last)) return;
     const { type } = values.at(last);
     if (!isOfSamePart(values.at(last), first) || values.readers(last).some((user) => this.#owner.get(user) !== loop)) return;
     if (!isOfSimilarSize(sizeOf(type.dims), loop.size)) return;
@@ -280,7 +281,8 @@ function cheapValues(graph: Graph, users: readonly (readonly ValueId[])[], outpu
       isProducer(at(operand))
     )
       return false;
-    return (users[value.id] ?? []).every((id) => isLoopOp(at(id)) || at(id).op === "reduce");
+    const isWider = value.op === "convert" && bytesPerElement[value.type.dtype] > bytesPerElement[at(operand).type.dtype];
+    return (users[value.id] ?? []).every((id) => isLoopOp(at(id)) || at(id).op === "reduce" || (isWider && at(id).op === "dot_general"));
   });
 }
 

@@ -1,8 +1,8 @@
-import { assert, ensure } from "@lapidary/std";
+import { ensure } from "@lapidary/std";
 import { type Graph, type Scope, type Value, type ValueId, type ValueRole, makeScope, ops, sizeOf } from "@lapidary/ir";
 import type { ChipSpec } from "../chip/chip-spec.js";
 import type { Kernel } from "./fusion.js";
-import { matrixSeconds, paddedFlops, matmulReads, matmulShape, usefulFlops } from "./matmul.js";
+import { type MatmulValue, isMatmul, matrixSeconds, paddedFlops, matmulReads, matmulShape, readShare, usefulFlops } from "./matmul.js";
 import type { ComputeDtype } from "./storage.js";
 
 /** The resource that limits a kernel. */
@@ -68,10 +68,9 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, bytes: storedBy
   const last = at(ensure(kernel.members.at(-1), "member"));
   const visible = kernel.attention?.visible ?? 1;
   const computed = [...kernel.members, ...(kernel.attention?.recomputed ?? [])].map(at);
-  const matmuls = computed.filter((value): value is Extract<Value, { op: "dot_general" }> => value.op === "dot_general");
+  const matmuls = computed.filter(isMatmul);
   const named = matmuls[0] ?? last;
-  const sum = (each: (value: Extract<Value, { op: "dot_general" }>) => number): number =>
-    matmuls.reduce((total, value) => total + each(value), 0) * visible;
+  const sum = (each: (value: MatmulValue) => number): number => matmuls.reduce((total, value) => total + each(value), 0) * visible;
   const streams = [...kernel.reads.map(readBytes), ...kernel.writes.map((id) => storedBytes(at(id)))];
   return {
     at: last.id,
@@ -80,30 +79,27 @@ export function kernelWork(graph: Graph, kernel: Kernel, { chip, bytes: storedBy
     scope: makeScope({ ...named.scope, phase: last.scope.phase, line: undefined }),
     role: named.role,
     flops: sum((value) => usefulFlops(value, value.inputs.map(at))),
-    paddedFlops: sum((value) => paddedFlops(matmulShape(value, operandsOf(value)), chip.matrix.array)),
+    paddedFlops: sum((value) => paddedFlops(matmulShape(value, value.inputs.map(at)), chip.matrix.array)),
     vectorOps: computed.reduce((total, value) => total + vectorWork(graph, value, chip), 0) * visible,
     hbmBytes: streams.reduce((total, bytes) => total + bytes, 0),
     largestStream: Math.max(0, ...streams),
   };
-
-  function operandsOf(value: Value): [Value, Value] {
-    const [lhs, rhs] = value.inputs.map(at);
-    assert(lhs !== undefined && rhs !== undefined, "a matmul has two operands", value.name);
-    return [lhs, rhs];
-  }
 
   /** A matmul reads its operands as often as its tiles require; a lookup reads rows of its table. */
   function readBytes(id: ValueId): number {
     const bytes = storedBytes(at(id));
     const [matmul] = matmuls;
     if (kernel.kind === "product" && matmul !== undefined) {
-      const operands = operandsOf(matmul);
-      const direct = matmul.inputs.indexOf(id);
-      if (direct < 0) return bytes;
-      const shape = matmulShape(matmul, operands);
-      const once = operands.reduce((sum, operand) => sum + sizeOf(operand.type.dims), 0);
+      const direct = matmul.inputs.findIndex((input) => input === id || (at(input).op === "convert" && at(input).inputs[0] === id));
+      if (direct < 0 || direct > 1) return bytes;
+      const shape = matmulShape(matmul, matmul.inputs.map(at));
+      const once = shape.batch * (shape.m * shape.k + shape.k * shape.n);
       const elementBytes = bytes / sizeOf(at(id).type.dims);
-      return bytes * Math.max(1, matmulReads(shape, elementBytes, chip.vmem_bytes, chip.matrix.array) / (once * elementBytes));
+      return (
+        bytes *
+        readShare(matmul, direct) *
+        Math.max(1, matmulReads(shape, elementBytes, chip.vmem_bytes, chip.matrix.array) / (once * elementBytes))
+      );
     }
     if (kernel.kind === "lookup") return Math.min(bytes, storedBytes(last));
     return bytes;

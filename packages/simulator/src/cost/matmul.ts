@@ -1,4 +1,5 @@
-import { type OpName, type Value, dotLayout, opDef } from "@lapidary/ir";
+import { type OpName, type Value, dotLayout, opDef, ops, sizeOf } from "@lapidary/ir";
+import { ensure } from "@lapidary/std";
 import type { ChipSpec } from "../chip/chip-spec.js";
 import type { ComputeDtype } from "./storage.js";
 
@@ -10,23 +11,49 @@ export interface MatmulShape {
   readonly k: number;
 }
 
-export function matmulShape(value: Extract<Value, { op: "dot_general" }>, [lhs, rhs]: readonly [Value, Value]): MatmulShape {
+/** The ops that are matmuls. */
+export type MatmulValue = Extract<Value, { op: "dot_general" | "ragged_dot" | "ragged_contract" }>;
+
+export const isMatmul = (value: Value): value is MatmulValue => ops[value.op].kernel === "product";
+
+const sizeOfDims = (of: Value, dims: readonly number[]): number => dims.reduce((n, d) => n * (of.type.dims[d] ?? 1), 1);
+
+/** The shape of a matmul. Of groups of rows, it has the rows that are expected to have a group, in equal parts. */
+export function matmulShape(value: MatmulValue, inputs: readonly Value[]): MatmulShape {
+  const [lhs, rhs, sizes] = inputs as [Value, Value, Value | undefined];
+  if (value.op !== "dot_general") return raggedShape(value, lhs, rhs, ensure(sizes, "sizes"));
   const { batch, contracting } = value.attrs;
   const { lhsFree, rhsFree } = dotLayout(lhs.type.dims.length, rhs.type.dims.length, batch, contracting);
-  const size = (of: Value, dims: readonly number[]): number => dims.reduce((n, d) => n * (of.type.dims[d] ?? 1), 1);
   return {
-    batch: size(
+    batch: sizeOfDims(
       lhs,
       batch.map(([l]) => l),
     ),
-    m: size(lhs, lhsFree),
-    n: size(rhs, rhsFree),
-    k: size(
+    m: sizeOfDims(lhs, lhsFree),
+    n: sizeOfDims(rhs, rhsFree),
+    k: sizeOfDims(
       lhs,
       contracting.map(([l]) => l),
     ),
   };
 }
+
+function raggedShape(
+  { op, type, attrs: { shared, filled } }: Extract<MatmulValue, { op: `ragged_${string}` }>,
+  x: Value,
+  y: Value,
+  sizes: Value,
+): MatmulShape {
+  const matrices = sizeOfDims(x, shared) * (sizes.type.dims.at(-1) ?? 1);
+  const [inner, outer] = [x.type.dims.at(-1) ?? 1, type.dims.at(-1) ?? 1];
+  const rows = (sizeOf(x.type.dims) / inner) * (filled / matrices);
+  if (op === "ragged_dot") return { batch: matrices, m: rows, n: outer, k: inner };
+  return { batch: matrices, m: y.type.dims.at(-1) ?? 1, n: inner, k: rows };
+}
+
+/** The share of the elements of an operand that a matmul reads: rows without a group are not read. */
+export const readShare = (value: MatmulValue, operand: number): number =>
+  value.op === "dot_general" || (value.op === "ragged_dot" && operand === 1) ? 1 : value.attrs.filled;
 
 const up = (x: number, unit: number): number => Math.ceil(x / unit) * unit;
 

@@ -9,7 +9,7 @@ import { stragglerDelay } from "../result/straggler-delay.js";
 import { chipNamed, v5e } from "../testing/fixtures.js";
 import { fuse } from "./fusion.js";
 import { type KernelCost, type KernelWork, kernelCost, kernelWork } from "./kernel-cost.js";
-import { matmulReads, matmulShape, matrixSeconds, paddedFlops, usefulFlops } from "./matmul.js";
+import { matmulReads, isMatmul, matmulShape, readShare, matrixSeconds, paddedFlops, usefulFlops } from "./matmul.js";
 import { type ComputeDtype, storedBytes } from "./storage.js";
 
 /** A chip with round numbers, none of which is 1: a factor that is left out changes every time. */
@@ -141,6 +141,24 @@ describe("work of a kernel", () => {
     if (dot.op !== "dot_general") throw new Error("a matmul");
     deepStrictEqual(matmulShape(dot, [a, b]), { batch: 2, m: 3, n: 7, k: 20 });
     strictEqual(usefulFlops(dot, [a, b]), 2 * 2 * 3 * 7 * 20);
+  });
+
+  it("a matmul of groups of rows has the rows that are expected to have a group, in equal parts, and reads no other rows", () => {
+    const g = new GraphBuilder("g");
+    const [x, w] = [g.parameter("x", f32(2, 4, 8, 5)), g.parameter("w", f32(4, 3, 7, 5))];
+    const sizes = g.parameter("sizes", { dtype: "i32", dims: [2, 4, 3] });
+    const dot = g.raggedDot(x, w, sizes, { shared: [1], filled: 0.25 });
+    const back = g.op("ragged_contract", [x, dot, sizes], { shared: [1], filled: 0.25 });
+    ok(isMatmul(dot) && isMatmul(back));
+    // 2 · 4 · 8 rows, a quarter of them in 4 · 3 groups.
+    deepStrictEqual(matmulShape(dot, [x, w, sizes]), { batch: 12, m: 16 / 12, n: 7, k: 5 });
+    deepStrictEqual(matmulShape(back, [x, dot, sizes]), { batch: 12, m: 7, n: 5, k: 16 / 12 });
+    for (const [matmul, inputs] of [
+      [dot, [x, w, sizes]],
+      [back, [x, dot, sizes]],
+    ] as const)
+      strictEqual(usefulFlops(matmul, inputs), 2 * 16 * 7 * 5);
+    deepStrictEqual([readShare(dot, 0), readShare(dot, 1), readShare(back, 0), readShare(back, 1)], [0.25, 1, 0.25, 0.25]);
   });
 
   it("paddedFlops rounds k and the columns up to the array and the rows to 8, with the cheaper operand stationary", () => {

@@ -1,6 +1,6 @@
 import { type AddedBuffer, type MemoryPlan, type Program, type Schedule, planMemory } from "@lapidary/compiler";
 import { ensure } from "@lapidary/std";
-import { type Graph, type Value, type ValueId, bytesPerElement } from "@lapidary/ir";
+import { type Graph, type Value, type ValueId, bytesPerElement, sizeOf } from "@lapidary/ir";
 import { type Torus, chipCount, meshSize } from "@lapidary/topology";
 import type { ComputeDtype } from "../cost/storage.js";
 import { exportedSchedule } from "./exported-schedule.js";
@@ -104,9 +104,19 @@ function windowsOfCollectives(
 }
 
 /** The bytes of a value in HBM if XLA compiles the exported step. */
-export function exportedBytes(graph: Graph, compute: ComputeDtype): (value: Value) => number {
+export function exportedBytes(graph: Graph, compute: ComputeDtype): ExportedBytes {
   const written = new WrittenValues(graph);
-  return (value) => tiledBytes(value, elementBytes(written, value, compute));
+  const of = (value: Value): number => elementBytes(written, value, compute);
+  return {
+    tiled: (value) => tiledBytes(value, of(value)),
+    elements: (value) => sizeOf(value.type.dims) * of(value),
+  };
+}
+
+/** Bytes of a value, with its padding in HBM (`tiled`) or without it. */
+interface ExportedBytes {
+  readonly tiled: (value: Value) => number;
+  readonly elements: (value: Value) => number;
 }
 
 /** The module has f32 values. XLA writes those that only matmuls read in the type in which the matrix unit reads them. */

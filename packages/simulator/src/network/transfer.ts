@@ -2,7 +2,6 @@ import { ensure } from "@lapidary/std";
 import { type AtomId, parseAtoms } from "@lapidary/topology";
 import { type Graph, type Value, ops } from "@lapidary/ir";
 import { dcnRatePerChip } from "../chip/chip-spec.js";
-import { type ComputeDtype, storedBytes } from "../cost/storage.js";
 import { permuteStages } from "./permute.js";
 import type { Resource, Stage } from "./stage.js";
 import { type GroupSpan, type Placement, spanOf } from "./placement.js";
@@ -16,20 +15,21 @@ export const isCollective = (value: Value): value is CollectiveValue => ops[valu
 
 export const atomsOf = (placement: Placement, value: CollectiveValue): AtomId[] => parseAtoms(placement.mesh, value.attrs.axes);
 
-/** The stages of a collective, one after another. */
-export function collectiveStages(placement: Placement, graph: Graph, value: CollectiveValue, compute: ComputeDtype): Stage[] {
+/**
+ * The stages of a collective, one after another.
+ *
+ * @param bytes of a value on links
+ */
+export function collectiveStages(placement: Placement, graph: Graph, value: CollectiveValue, bytes: (value: Value) => number): Stage[] {
   const operand = ensure(graph.values[ensure(value.inputs[0], "operand")], "operand");
-  if (value.op === "collective_permute") return permuteStages(placement, value, operand, sentBytes(operand, value, compute));
+  if (value.op === "collective_permute") return permuteStages(placement, value, operand, sentBytes(operand, value, bytes));
   // The sent data has the type of the result, because a weight is converted before it is gathered.
-  const whole = value.op === "all_gather" ? storedBytes(value, compute) : sentBytes(operand, value, compute);
+  const whole = value.op === "all_gather" ? bytes(value) : sentBytes(operand, value, bytes);
   return stagesOf(placement, value.op, whole, spanOf(placement, atomsOf(placement, value)));
 }
 
-const sentBytes = (operand: Value, value: Value, compute: ComputeDtype): number =>
-  Math.min(
-    storedBytes(operand, compute),
-    storedBytes({ ...operand, op: value.op, scope: value.scope, role: value.role } as Value, compute),
-  );
+const sentBytes = (operand: Value, value: Value, bytes: (value: Value) => number): number =>
+  Math.min(bytes(operand), bytes({ ...operand, op: value.op, scope: value.scope, role: value.role } as Value));
 
 /**
  * Stages of a collective over a group that may span pods, by the formulas of "How to Scale Your Model", in bytes that a chip sends.

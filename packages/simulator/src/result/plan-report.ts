@@ -8,6 +8,7 @@ import { type Simulation, coreSeconds, utilisation } from "../simulate.js";
 import { usableHbm } from "../chip/chip-spec.js";
 import { criticalPath } from "./critical-path.js";
 import { exposureOf } from "./exposure.js";
+import { bubbleOf } from "./bubble.js";
 
 /** The output of `lapidary plan --json`: stable fields, in seconds and bytes. */
 export interface PlanReport {
@@ -50,6 +51,10 @@ export interface PlanReport {
   readonly optimizer_s: number;
   /** Part of the step: ticks of a pipeline in which a stage has no microbatch. */
   readonly bubble_s: number;
+  /** The same for each stage, whose mean is bubble_s; empty without stages. */
+  readonly idle_s_by_stage: readonly number[];
+  /** Share of the bf16 peak that the matmuls of ticks reach while they run: small microbatches fill the arrays less. Null without stages. */
+  readonly tick_matmul_efficiency: number | null;
   /** Time in which the core waits for a collective, by mesh axis. */
   readonly exposed_s: Readonly<Record<string, number>>;
   /** Part of exposed_s: on the network between pods. */
@@ -88,16 +93,10 @@ export interface KernelReport {
   readonly limit: string;
 }
 
-/** The share of each region in which a chip has no work. */
-function bubbleSeconds({ kernels }: Simulation["timeline"]): number {
-  const regions = new Map<number, { from: number; to: number; share: number }>();
-  for (const { kernel, from, to } of kernels) {
-    const { region } = kernel.scope;
-    if (region?.idle === undefined) continue;
-    const span = regions.get(region.id) ?? { from, to, share: region.idle / region.count };
-    regions.set(region.id, { ...span, to: Math.max(span.to, to) });
-  }
-  return [...regions.values()].reduce((sum, { from, to, share }) => sum + (to - from) * share, 0);
+function tickMatmulEfficiency({ machine, timeline }: Simulation): number | null {
+  const matmuls = timeline.kernels.filter(({ kernel: { scope, flops } }) => scope.region?.idle !== undefined && flops > 0);
+  const seconds = matmuls.reduce((sum, { kernel }) => sum + kernel.seconds, 0);
+  return seconds === 0 ? null : matmuls.reduce((sum, { kernel }) => sum + kernel.flops, 0) / (seconds * machine.chip.matrix.bf16_flops);
 }
 
 export function planReport(simulation: Simulation): PlanReport {
@@ -106,6 +105,7 @@ export function planReport(simulation: Simulation): PlanReport {
   const path = pathShares(simulation);
   const kernelSeconds = timeline.kernels.reduce((sum, { kernel }) => sum + kernel.seconds, 0);
   const compute = coreSeconds(timeline);
+  const bubble = bubbleOf(timeline);
   return {
     chip: machine.chip.name,
     chips: chipCount(machine.torus) * machine.pods,
@@ -125,12 +125,15 @@ export function planReport(simulation: Simulation): PlanReport {
     bound: boundOf(path),
     hbm_bytes: { ...memory.peakByClass, peak: memory.peakBytes },
     hbm_limit: usableHbm(machine.chip),
-    hbm_error: simulation.attention === "plain" ? exportedMemoryError : null,
+    // Measured for jobs, whose text Lapidary writes.
+    hbm_error: simulation.attention === "plain" && simulation.sentType === "compute" ? exportedMemoryError : null,
     fits: memory.peakBytes <= usableHbm(machine.chip),
     compute_s: compute,
     overlap_loss_s: Math.max(0, compute - kernelSeconds),
     optimizer_s: timeline.kernels.reduce((sum, { kernel, from, to }) => sum + (kernel.scope.phase === "update" ? to - from : 0), 0),
-    bubble_s: bubbleSeconds(timeline),
+    bubble_s: bubble.seconds,
+    idle_s_by_stage: bubble.byStage,
+    tick_matmul_efficiency: tickMatmulEfficiency(simulation),
     exposed_s: Object.fromEntries(exposure.byAxis),
     dcn_s: exposure.dcn,
     host_s: exposure.host,

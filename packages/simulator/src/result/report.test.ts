@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { compile } from "@lapidary/compiler";
-import { GraphBuilder, tensorType } from "@lapidary/ir";
+import { GraphBuilder, makeScope, type RegionScope, tensorType, type TickPart } from "@lapidary/ir";
 import { makeMesh, parseTorus } from "@lapidary/topology";
 import { usableHbm } from "../chip/chip-spec.js";
 import type { Placement } from "../network/placement.js";
@@ -10,12 +10,33 @@ import { ideal, trainProgram, v5e } from "../testing/fixtures.js";
 import type { Timeline } from "../timeline/run-timeline.js";
 import type { StepList, Transfer } from "../timeline/step-list.js";
 import { type CriticalPiece, criticalPath } from "./critical-path.js";
+import { bubbleOf } from "./bubble.js";
 import { exposureOf } from "./exposure.js";
 import { modelFlops } from "./model-flops.js";
 import { planReport } from "./plan-report.js";
 
 const near = (actual: number, expected: number): void =>
   ok(Math.abs(actual - expected) <= 1e-9 * Math.max(1e-12, Math.abs(expected)), `${actual} for ${expected}`);
+
+describe("the bubble of a pipeline", () => {
+  const ofTick = (tick: TickPart | undefined, region: RegionScope | undefined, from: number, to: number) =>
+    ({ kernel: { scope: makeScope({ phase: "forward", tick, region }) }, from, to }) as const;
+
+  it("each stage is idle in the share of the time of a part of a tick that its region states, waits included", () => {
+    const region = { id: 0, count: 4, idle: { forward: [1, 2], backward: [4, 0] } };
+    const bubble = bubbleOf({
+      kernels: [
+        ofTick(undefined, undefined, 0, 10),
+        ofTick("forward", region, 11, 15), // the wait from 10 to 11 is before the region
+        ofTick(undefined, region, 15, 20), // the loss, which the stages compute together
+        ofTick("backward", region, 22, 30), // with the wait from 20 to 22
+        ofTick("forward", undefined, 30, 40),
+      ],
+    });
+    deepStrictEqual(bubble, { seconds: (4 / 4 + 10 + 8 / 4) / 2, byStage: [4 / 4 + 10, 8 / 4] });
+    deepStrictEqual(bubbleOf({ kernels: [ofTick(undefined, undefined, 0, 1)] }), { seconds: 0, byStage: [] });
+  });
+});
 
 describe("exposed time", () => {
   // Atom 0 is between pods; atoms 1 and 2 are on the torus of 4 chips.

@@ -2,7 +2,6 @@ import { ensure } from "@lapidary/std";
 import { type Program, bytesPerChip } from "@lapidary/compiler";
 import { type Value, type ValueId, regionsOf } from "@lapidary/ir";
 import type { KernelCost } from "../cost/kernel-cost.js";
-import { type ComputeDtype, storedBytes } from "../cost/storage.js";
 import type { Placement } from "../network/placement.js";
 import { atomsOf, type CollectiveValue, collectiveStages, hostStage, isCollective } from "../network/transfer.js";
 import { blockBegins } from "../result/memory-of-chip.js";
@@ -10,7 +9,8 @@ import type { CoreStep, StepList, Transfer, TransferId } from "./step-list.js";
 
 export interface StepOptions {
   readonly placement: Placement;
-  readonly compute: ComputeDtype;
+  /** Bytes of a value on links. */
+  readonly sent: (value: Value) => number;
   /** Values of the forward pass that the host stores until the backward pass reads them. */
   readonly offloaded: ReadonlySet<ValueId>;
   /** By value, the position of the kernel that writes it. */
@@ -25,7 +25,7 @@ export interface StepOptions {
 export function makeSteps(
   program: Program,
   kernels: readonly KernelCost[],
-  { placement, compute, offloaded, writtenAt }: StepOptions,
+  { placement, sent, offloaded, writtenAt }: StepOptions,
 ): StepList {
   const { chip, schedule } = program;
   const at = (id: ValueId): Value => ensure(chip.values[id], "value");
@@ -38,7 +38,7 @@ export function makeSteps(
   schedule.order.forEach((id, index) => {
     const value = at(id);
     if (!isCollective(value)) return;
-    const transfer = transferOf(program, value, { id: transfers.length, placement, compute });
+    const transfer = transferOf(program, value, { id: transfers.length, placement, sent });
     transfers.push(transfer);
     collectives.set(id, transfer.id);
     startAt(schedule.startBefore.get(id) ?? index, transfer.id);
@@ -81,7 +81,7 @@ export function makeSteps(
     });
     const starts = blockBegins(program);
     const copy = (op: string, value: Value, resource: "to_host" | "from_host", after?: TransferId): TransferId => {
-      const bytes = storedBytes(value, compute);
+      const bytes = sent(value);
       transfers.push({
         id: transfers.length,
         op,
@@ -123,7 +123,7 @@ function withOwnTransfers(body: readonly CoreStep[], transfers: Transfer[]): Cor
 function transferOf(
   { chip }: Pick<Program, "chip">,
   value: CollectiveValue,
-  { id, placement, compute }: Pick<StepOptions, "placement" | "compute"> & { readonly id: TransferId },
+  { id, placement, sent }: Pick<StepOptions, "placement" | "sent"> & { readonly id: TransferId },
 ): Transfer {
   return {
     id,
@@ -132,7 +132,7 @@ function transferOf(
     name: value.name,
     why: value.cause ?? "",
     atoms: atomsOf(placement, value),
-    stages: collectiveStages(placement, chip, value, compute),
+    stages: collectiveStages(placement, chip, value, sent),
     programBytes: bytesPerChip(value, ensure(chip.values[ensure(value.inputs[0], "operand")], "operand")),
   };
 }

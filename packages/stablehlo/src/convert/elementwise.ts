@@ -1,5 +1,6 @@
 import type { CompareDirection, Dtype, Value } from "@lapidary/ir";
 import { comparisons, sizeOf, tensorType } from "@lapidary/ir";
+import { ensure } from "@lapidary/std";
 import { bodyOf, integer } from "./attribute-values.js";
 import {
   dtypeOf,
@@ -180,7 +181,18 @@ function convertValue(c: OpContext, from: string, to: string): Value {
   if (from === "ui32" && isFloatElement(to)) return c.b.convert(floatOfUnsigned(c.b, x), dtype);
   if (to === "ui32" && isFloatElement(from)) return unsignedOfFloat(c.b, c.b.convert(x, "f32"));
   if (dtype === "pred" && x.type.dtype !== "pred") return c.b.compare(x, splat(c, x, 0), "NE");
-  return c.b.convert(x, dtype);
+  return unrounded(c, x, to) ?? c.b.convert(x, dtype);
+}
+
+/**
+ * The f32 value that is converted to bf16 and back, without the rounding, as XLA computes it (`xla_allow_excess_precision`, on by default). So
+ * partial sums of several gradients are added before they are reduced. Other turns of a loop and other passes read the rounded value.
+ */
+function unrounded({ b }: OpContext, x: Value, to: string): Value | undefined {
+  const wide = x.op === "convert" && x.type.dtype === "bf16" && to === "f32" ? b.get(ensure(x.inputs[0], "operand")) : undefined;
+  const { block, phase, region } = b.scopeNow;
+  const isHere = block === x.scope.block && phase === x.scope.phase && region?.id === x.scope.region?.id;
+  return wide?.type.dtype === "f32" && isHere ? wide : undefined;
 }
 
 const reducePrecision: Converter = (c) => {

@@ -256,6 +256,24 @@ describe("conversion of a StableHLO step", () => {
       equal(roleOf(leaf), "optimizer", leaf);
   });
 
+  it("leaves out the rounding of an f32 value to bf16 and back in one pass and one turn, as XLA does", () => {
+    const rounded = (type: string): ImportedStep =>
+      stepOf(
+        `%arg0: tensor<2x${type}>`,
+        "tensor<2xf32>",
+        `    %0 = stablehlo.convert %arg0 : (tensor<2x${type}>) -> tensor<2xbf16>
+    %1 = stablehlo.convert %0 : (tensor<2xbf16>) -> tensor<2xf32>
+    %2 = stablehlo.negate %1 : tensor<2xf32>
+    return %2 : tensor<2xf32>`,
+      );
+    const operandOfNegate = ({ graph }: ImportedStep): string | undefined =>
+      graph.values[graph.values.find(({ op }) => op === "negate")?.inputs[0] ?? -1]?.op;
+    equal(operandOfNegate(rounded("f32")), "parameter");
+    equal(operandOfNegate(rounded("i32")), "convert");
+    const { graph } = importStep(goldenText("maxtext_tp256/step.loc.mlir"), "maxtext");
+    ok(graph.values.some(({ op, type }) => op === "convert" && type.dtype === "bf16"));
+  });
+
   it("gives values the passes and the source lines of their locations", () => {
     const { graph } = importStep(goldenText("gpt_scan_remat/step.loc.mlir"), "gpt");
     const products = graph.values.filter(({ op }) => op === "dot_general");

@@ -8,7 +8,7 @@ import {
   type PipelineShape,
 } from "@lapidary/models";
 import { inSet, scoreHead, scoreParams, scoreWeight, valueSet } from "@lapidary/post-training";
-import { paramName, type ResolvedJob, stagesOf } from "@lapidary/training";
+import { paramName, pipelineOf, type ResolvedJob } from "@lapidary/training";
 import { loraConfig } from "../recipes/recipe-request.js";
 
 /** The files of a checkpoint that hold trained weights, and those that describe them. */
@@ -34,13 +34,12 @@ export function checkpointForm({
   lora,
   train,
   rl,
-  mesh,
-  rules,
-}: Pick<ResolvedJob, "recipe" | "model" | "lora" | "train" | "rl" | "mesh" | "rules">): CheckpointForm {
-  const stages = stagesOf({ mesh, rules });
+  ...layout
+}: Pick<ResolvedJob, "recipe" | "model" | "lora" | "train" | "rl" | "mesh" | "rules" | "pipeline">): CheckpointForm {
+  const pipeline = pipelineOf(layout);
   const about = {
     config: model.config,
-    ...(stages === 1 ? {} : { pipeline: { stages } }),
+    ...(pipeline === undefined ? {} : { pipeline }),
     ...(rl?.algorithm === "ppo" ? { hasValueModel: true } : {}),
   };
   const isReward = recipe === "reward";

@@ -1,5 +1,5 @@
 import { ensure } from "@lapidary/std";
-import { paramName } from "@lapidary/training";
+import { paramName, statesOfLayers } from "@lapidary/training";
 import {
   type ArrayData,
   type CallName,
@@ -22,9 +22,10 @@ import type { RunWorkerGroup } from "./run-worker-group.js";
 
 /** The arrays that an optimizer keeps for the weights. A stack over stages is stored as the arrays of its layers. */
 export const momentsOf = (states: readonly RunState[]): FileTensor[] =>
-  states.flatMap(({ name, role, weight = "", layers }) => {
+  states.flatMap((state) => {
+    const { name, role } = state;
     if (role !== "optimizer") return [];
-    const parts = layers?.map((layer) => name.replace(weight, layer));
+    const parts = statesOfLayers(state);
     return [{ name, state: name, ...(parts === undefined ? {} : { parts }) }];
   });
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { CheckpointStore, nodeDisk, RunFence, type VerifiedCheckpoint } from "@lapidary/checkpoint";
 import { readHfCheckpoint } from "@lapidary/interop";
 import { replicated } from "@lapidary/ir";
-import { buildModel } from "@lapidary/models";
+import { buildModel, type PipelineShape } from "@lapidary/models";
 import { tinyGemma } from "@lapidary/models/testing";
 import { type ArrayData, handleOf, type TensorSpec } from "@lapidary/protocol";
 import { ensure, seededRandom } from "@lapidary/std";
@@ -22,15 +22,23 @@ const optimizer = { name: "adamw", lr: 1, betas: [0.9, 0.95] as [number, number]
 const about = { run: "r", time: 1, heldout_loss: 2, mesh: "stage=2", zero: 3, workers: 2, program: "p", ledger: "d" };
 type States = Map<string, ArrayData>;
 
-const statesOf = (stages: number): StateSpec[] => trainState(buildModel(config, stages === 1 ? {} : { pipeline: { stages } }), optimizer);
-const formOf = (stages: number): CheckpointForm => ({ kind: "model", config, ...(stages === 1 ? {} : { pipeline: { stages } }) });
+/** Stages, or stages with repeats such as `2x2`. */
+type Layout = number | `${number}x${number}`;
+
+function shapeOf(layout: Layout): PipelineShape | undefined {
+  const [stages = 1, repeats = 1] = String(layout).split("x").map(Number);
+  return stages === 1 ? undefined : { stages, repeats, order: repeats === 1 ? "gpipe" : "circular" };
+}
+
+const statesOf = (layout: Layout): StateSpec[] => trainState(buildModel(config, { pipeline: shapeOf(layout) }), optimizer);
+const formOf = (layout: Layout): CheckpointForm => ({ kind: "model", config, pipeline: shapeOf(layout) });
 
 /** A run on a number of stages that has these arrays. */
 class Programs {
   readonly moments;
 
   constructor(
-    readonly stages: number,
+    readonly stages: Layout,
     readonly states: States = new Map(),
   ) {
     this.moments = momentsOf(statesOf(stages));
@@ -54,19 +62,19 @@ describe("checkpoints of a pipeline", () => {
   const tokenizer = trainTokenizer(["some text to learn a few pieces from"], { vocabSize: 300 });
   let step = 0;
 
-  const write = async (stages: number, states: States): Promise<VerifiedCheckpoint> => {
+  const write = async (stages: Layout, states: States): Promise<VerifiedCheckpoint> => {
     const store = new CheckpointStore({ disk: nodeDisk, directory: directory(), fence: RunFence.claim(nodeDisk, directory()) });
     const programs = new Programs(stages, states);
     const { files } = await (await Staging.open(programs, stateFilesOf(formOf(stages), programs))).capture();
     const fixed = staticFiles(formOf(stages), filesOfTrained(tokenizer), tokenizer.control);
     return store.write(checkpointOf(files, fixed, { ...about, step: ++step }), 9);
   };
-  const read = async (stages: number, checkpoint: VerifiedCheckpoint): Promise<States> => {
+  const read = async (stages: Layout, checkpoint: VerifiedCheckpoint): Promise<States> => {
     const programs = new Programs(stages);
     await loadState(programs, formOf(stages), checkpoint);
     return programs.states;
   };
-  const drawn = (stages: number): States => {
+  const drawn = (stages: Layout): States => {
     const random = seededRandom(1);
     return new Map(
       statesOf(stages).map(({ name, dims }): [string, ArrayData] => {
@@ -83,6 +91,23 @@ describe("checkpoints of a pipeline", () => {
     const last = await write(2, await read(2, await write(1, inOne)));
     for (const file of ["model.safetensors", "optimizer.safetensors"])
       deepStrictEqual(readFileSync(join(last.path, file)), readFileSync(join(first.path, file)), file);
+  });
+
+  it("a checkpoint of 2 stages with 2 repeats that 2, 4 and 1 stages read and write is that of the repeats again, bit for bit", async () => {
+    const first = await write("2x2", drawn("2x2"));
+    const inTwo = await write(2, await read(2, first));
+    const inFour = await write(4, await read(4, inTwo));
+    const last = await write("2x2", await read("2x2", await write(1, await read(1, inFour))));
+    for (const file of ["model.safetensors", "optimizer.safetensors"])
+      deepStrictEqual(readFileSync(join(last.path, file)), readFileSync(join(first.path, file)), file);
+    // Layer 2 is in the second repeat of the first stage, and so is the second slice of its stack.
+    const [stack, plain] = [await read("2x2", first), await read(1, first)];
+    const [layers, layer] = [
+      ensure(stack.get("params/model.stages.layers.0.mlp.up_proj.weight"), "stack"),
+      ensure(plain.get("params/model.layers.2.mlp.up_proj.weight"), "layer"),
+    ];
+    deepStrictEqual([...layers.dims], [2, 2, ...layer.dims]);
+    deepStrictEqual(layers.data.slice(layer.data.length, 2 * layer.data.length), layer.data);
   });
 
   it("the files have the arrays of the layers under their Hugging Face names", async () => {

@@ -37,6 +37,7 @@ const sequence: AxisMeaning = {
 const stage: AxisMeaning = { axis: "stage" };
 const expert: AxisMeaning = { axis: "expert" };
 const context: AxisMeaning = { axis: "context" };
+const ulysses: AxisMeaning = { axis: "context", note: "`context.strategy: heads` exchanges positions for heads, as Ulysses does" };
 const data: AxisMeaning = { axis: "data" };
 const model: AxisMeaning = { axis: "model" };
 const pod: AxisMeaning = { axis: "pod", note: "`pods` gives their number" };
@@ -85,7 +86,8 @@ const foreignAxisNames: Readonly<Record<string, AxisMeaning>> = {
   ctx: context,
   cp: context,
   ring: context,
-  ulysses: context,
+  ulysses,
+  ulysses_sequence: ulysses,
   pp: stage,
   pipe: stage,
   pipeline: stage,
@@ -94,7 +96,8 @@ const foreignAxisNames: Readonly<Record<string, AxisMeaning>> = {
   expert,
   experts: expert,
   ep: expert,
-  etp: expert,
+  etp: model,
+  expert_tensor: model,
   moe: expert,
   dcn: pod,
   pods: pod,

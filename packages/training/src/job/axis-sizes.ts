@@ -1,3 +1,4 @@
+import type { PipelineShape } from "@lapidary/models";
 import type { ResolvedJob } from "./resolved-job.js";
 
 /** Chips along the axes together. */
@@ -6,3 +7,9 @@ export const sizeOfAxes = (mesh: ResolvedJob["mesh"], axes: readonly string[]): 
 
 /** Stages of the pipeline; 1 if the layers are not divided. */
 export const stagesOf = ({ mesh, rules }: Pick<ResolvedJob, "mesh" | "rules">): number => sizeOfAxes(mesh, rules["stages"] ?? []);
+
+/** The pipeline of a job; undefined if the layers are not divided. */
+export function pipelineOf(job: Pick<ResolvedJob, "mesh" | "rules" | "pipeline">): Required<PipelineShape> | undefined {
+  const stages = stagesOf(job);
+  return stages === 1 ? undefined : { stages, order: job.pipeline?.order ?? "gpipe", repeats: job.pipeline?.repeats ?? 1 };
+}

@@ -1,7 +1,7 @@
 import { type BuildOptions, type Dispatch, type HeadExchange, layerTypesOf } from "@lapidary/models";
 import { LapidaryError } from "@lapidary/std";
 import { checkPipeline } from "./check-pipeline.js";
-import { sizeOfAxes, stagesOf } from "./axis-sizes.js";
+import { pipelineOf, sizeOfAxes, stagesOf } from "./axis-sizes.js";
 import type { ConfigSource } from "./config-source.js";
 import { defaultCapacityFactor } from "./job-schema.js";
 import type { ResolvedJob } from "./resolved-job.js";
@@ -14,20 +14,22 @@ type Built = Pick<ResolvedJob, "mesh" | "rules" | "moe" | "context" | "pipeline"
 export function buildOptionsOf(job: Built): BuildOptions {
   const dispatch = dispatchOf(job);
   const headExchange = headExchangeOf(job);
-  const stages = stagesOf(job);
+  const pipeline = pipelineOf(job);
   const parts = seqPartsOfJob(job);
   return {
     ...(dispatch === undefined ? {} : { dispatch }),
     ...(headExchange === undefined ? {} : { headExchange }),
     ...(job.context?.strategy === "ring" && parts > 1 ? { ringParts: parts } : {}),
     ...(job.context?.balance === true && parts > 1 ? { balancedParts: parts } : {}),
-    ...(stages === 1 ? {} : { pipeline: { stages, order: job.pipeline?.order ?? "gpipe" } }),
+    ...(pipeline === undefined ? {} : { pipeline }),
   };
 }
 
-function dispatchOf({ moe, model: { config } }: Built): Dispatch | undefined {
+function dispatchOf({ moe, mesh, rules, model: { config } }: Built): Dispatch | undefined {
   if (moe === undefined || config.experts === undefined) return undefined;
   if (moe.dispatch === "dense") return { kind: "dense" };
+  if (moe.dispatch === "dropless")
+    return { kind: "dropless", parts: sizeOfAxes(mesh, rules["experts"] ?? []), imbalance: moe.imbalance ?? 1 };
   return { kind: "capacity", capacityFactor: moe.capacity_factor ?? defaultCapacityFactor };
 }
 
@@ -152,7 +154,7 @@ function balanceProblem({ context, mesh, rules, moe, model: { name, config }, tr
       remedy: "remove context.balance, or give the chips of stage to another axis",
     };
   const { experts } = config;
-  if (experts === undefined || moe === undefined || moe.dispatch === "dense") return undefined;
+  if (experts === undefined || moe === undefined || (moe.dispatch ?? "capacity") !== "capacity") return undefined;
   const needed = experts.count / experts.perToken;
   if ((moe.capacity_factor ?? defaultCapacityFactor) >= needed) return undefined;
   return {

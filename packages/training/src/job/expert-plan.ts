@@ -1,18 +1,22 @@
-import { capacityOf, expertLayersOf } from "@lapidary/models";
+import { capacityOf, type Dispatch, droplessSlots, expertLayersOf } from "@lapidary/models";
 import { buildOptionsOf } from "./build-options.js";
 import type { ResolvedJob } from "./resolved-job.js";
 
 /** What the experts of a step compute, before any token is routed. */
 export interface ExpertPlan {
-  readonly dispatch: "capacity" | "dense";
+  readonly dispatch: Dispatch["kind"];
   readonly experts: number;
   readonly per_token: number;
-  /** Rows of an expert for each row of tokens; null if every expert computes every token. */
+  /** Rows of an expert for each row of tokens; null without a capacity. */
   readonly capacity: number | null;
   /** Choices of experts by tokens, in all layers. */
   readonly rows_chosen: number;
   /** Rows that the experts compute, in all layers. */
   readonly rows_computed: number;
+  /** Rows of the buffers of the experts, in all layers. Those above `rows_computed` stay empty: `dropless` has slots for any choices. */
+  readonly rows_stored: number;
+  /** Rows of the chip with most of them that the predicted times assume, as a multiple of the mean. */
+  readonly imbalance: number;
   /** Share of the choices that is dropped if each token chooses experts at random. A router that prefers some experts drops more. */
   readonly dropped_share_random: number;
 }
@@ -26,14 +30,19 @@ export function expertPlanOf(job: ResolvedJob): ExpertPlan | undefined {
   const { dispatch = { kind: "dense" as const } } = buildOptionsOf(job);
   const { count, perToken } = experts;
   const layers = expertLayersOf(config);
-  const capacity = dispatch.kind === "dense" ? null : capacityOf(seq, experts, dispatch.capacityFactor);
+  const capacity = dispatch.kind === "capacity" ? capacityOf(seq, experts, dispatch.capacityFactor) : null;
+  const chosen = layers * batch * seq * perToken;
+  const isDropless = dispatch.kind === "dropless";
+  const stored = layers * batch * (isDropless ? dispatch.parts * droplessSlots(seq, experts, dispatch.parts) : count * (capacity ?? seq));
   return {
     dispatch: dispatch.kind,
     experts: count,
     per_token: perToken,
     capacity,
-    rows_chosen: layers * batch * seq * perToken,
-    rows_computed: layers * batch * count * (capacity ?? seq),
+    rows_chosen: chosen,
+    rows_computed: isDropless ? chosen : stored,
+    rows_stored: stored,
+    imbalance: isDropless ? dispatch.imbalance : 1,
     dropped_share_random: capacity === null ? 0 : overflowShare(seq, perToken / count, capacity),
   };
 }

@@ -35,6 +35,22 @@ const batchKeys: Readonly<Record<string, string>> = {
   micro_batch_size_per_gpu: rowsOfPart,
 };
 
+const dropless = "write `moe: { dispatch: dropless }`, with which each expert computes all tokens that chose it";
+const sequence = "write `rules: { activation_seq: model }`, or `strategy: tensor-sequence`";
+
+/** Keys of MaxText, torchtitan, Megatron and DeepSpeed that are a value of a key of a job, with the remedy. */
+const settingKeys: Readonly<Record<string, string>> = {
+  ...batchKeys,
+  pipeline_parallel_microbatch_size: rowsOfPart,
+  megablox: dropless,
+  sparse_matmul: dropless,
+  moe_grouped_gemm: dropless,
+  moe_token_dispatcher_type: dropless,
+  sequence_parallel: sequence,
+  enable_sequence_parallel: sequence,
+  use_distributed_optimizer: "write `zero: 1`, which splits the states of the optimizer over the chips of the batch",
+};
+
 /** Keys of MaxText, torchtitan, Megatron and transformers, by name, and the key of a job file with their meaning. */
 const foreignKeys: Readonly<Record<string, string>> = {
   max_target_length: "train.seq",
@@ -58,7 +74,19 @@ const foreignKeys: Readonly<Record<string, string>> = {
   capacity_factor: "moe.capacity_factor",
   moe_expert_capacity_factor: "moe.capacity_factor",
   expert_capacity_factor: "moe.capacity_factor",
+  num_experts: "model.experts.count",
+  num_local_experts: "model.experts.count",
+  num_experts_per_tok: "model.experts.per_token",
+  moe_router_topk: "model.experts.per_token",
+  moe_ffn_hidden_size: "model.experts.mlp_dim",
+  moe_intermediate_size: "model.experts.mlp_dim",
+  moe_aux_loss_coeff: "model.experts.aux_weight",
+  router_aux_loss_coef: "model.experts.aux_weight",
+  load_balance_loss_weight: "model.experts.aux_weight",
+  virtual_pipeline_model_parallel_size: "pipeline.repeats",
   remat_policy: "remat",
+  recompute_granularity: "remat",
+  activation_checkpoint_mode: "remat",
   num_slices: "pods",
 };
 
@@ -73,8 +101,10 @@ const isAxisKey = (key: string): boolean => /^(ici|dcn)_|_parallelism$|parallel_
  */
 export function foreignKeyRemedy(given: string, value: unknown, known: readonly string[]): string | undefined {
   const key = given.replace(/^-+/, "").replaceAll("-", "_").toLowerCase();
-  if (Object.hasOwn(batchKeys, key)) return batchKeys[key];
+  if (Object.hasOwn(settingKeys, key)) return settingKeys[key];
   const path = Object.hasOwn(foreignKeys, key) ? foreignKeys[key] : undefined;
+  // MaxText and Megatron: a capacity factor below 0, or none, drops no token.
+  if (path === "moe.capacity_factor" && typeof value === "number" && value <= 0) return dropless;
   if (path !== undefined)
     return known.some((each) => each === path || each.startsWith(`${path}.`)) ? `write ${path}` : `Lapidary has no counterpart of ${given}`;
   const meaning = isAxisKey(key) ? axisMeaning(key) : undefined;

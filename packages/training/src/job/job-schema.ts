@@ -329,19 +329,29 @@ export const compareDefaults = compareSchema.parse({});
 const moeSchema = z
   .strictObject({
     dispatch: z
-      .enum(["capacity", "dense"])
+      .enum(["capacity", "dropless", "dense"])
       .optional()
       .describe(
-        "capacity (default): each expert computes the first tokens of a row that chose it, up to its capacity, and drops the others. dense: every expert computes every token",
+        "capacity (default): each expert computes the first tokens of a row that chose it, up to its capacity, and drops the others. dropless: each expert computes all tokens that chose it. dense: every expert computes every token",
       ),
     capacity_factor: f32Number
       .positive()
       .optional()
       .describe("Capacity of an expert, as a multiple of its even share of a row; 1.25 by default. experts / per_token drops nothing"),
+    imbalance: f32Number
+      .min(1)
+      .optional()
+      .describe(
+        "dropless: the rows of the chip with most of them that predictions assume, as a multiple of the mean; 1 by default. It changes no number of a run",
+      ),
   })
-  .refine(({ dispatch, capacity_factor }) => dispatch !== "dense" || capacity_factor === undefined, {
+  .refine(({ dispatch, capacity_factor }) => (dispatch ?? "capacity") === "capacity" || capacity_factor === undefined, {
     path: ["capacity_factor"],
-    error: "dispatch: dense has no capacity",
+    error: "is a key of dispatch: capacity, because the other dispatches drop no token",
+  })
+  .refine(({ dispatch, imbalance }) => dispatch === "dropless" || imbalance === undefined, {
+    path: ["imbalance"],
+    error: "is a key of dispatch: dropless, because the others compute equally many rows on every chip",
   });
 export const defaultCapacityFactor = 1.25;
 
@@ -371,9 +381,14 @@ const pipelineSchema = z.strictObject({
     .enum(pipelineOrders)
     .default("gpipe")
     .describe(
-      "gpipe: all microbatches forward, then all backward; M + S − 1 inputs of a stage are kept. 1f1b: a microbatch backward as soon as its last stage is done; 2S − 1 are kept",
+      "gpipe: all microbatches forward, then all backward; M + S − 1 inputs of a stage are kept. 1f1b: a microbatch backward as soon as its last stage is done; 2S − 1 are kept. circular: gpipe with shorter ticks, because a microbatch passes the stages `repeats` times. zero_bubble: 1f1b, with gradients of weights in ticks in which no stage is idle",
     ),
-  layers_per_stage: count.optional().describe("Layers of a stage; by default the layers of the model, divided by the stages"),
+  repeats: count
+    .optional()
+    .describe("circular: how often a microbatch passes all stages, each time through other layers; there must be at least S microbatches"),
+  layers_per_stage: count
+    .optional()
+    .describe("Layers that a stage computes in a tick; by default the layers of the model, divided by the stages and repeats"),
 });
 
 const checkpointSchema = z.strictObject({

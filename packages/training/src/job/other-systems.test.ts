@@ -2,6 +2,7 @@ import { deepStrictEqual, match, ok, strictEqual, throws } from "node:assert/str
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LapidaryError } from "@lapidary/std";
+import { buildOptionsOf } from "./build-options.js";
 import { foreignKeyRemedy } from "./foreign-keys.js";
 import { resolveJob } from "./load-job.js";
 import type { ResolvedJob } from "./resolved-job.js";
@@ -47,6 +48,20 @@ describe("names of other systems", () => {
       ["per_device_batch_size=2", /train\.batch_per_chip/],
       ["max_target_length=32", /train\.seq/],
       ["capacity_factor=1.25", /moe\.capacity_factor/],
+      ["capacity_factor=-1", /dispatch: dropless/],
+      ["moe-grouped-gemm=true", /dispatch: dropless/],
+      ["num_experts_per_tok=2", /write model\.experts\.per_token/],
+      ["moe_aux_loss_coeff=0.01", /write model\.experts\.aux_weight/],
+      ["expert_tensor_parallel_size=2", /mesh\.model=2/],
+      ["ulysses_sequence_parallel_size=2", /mesh\.context=2.*strategy: heads/],
+      ["sequence-parallel=true", /activation_seq: model/],
+      ["use-distributed-optimizer=true", /zero: 1/],
+      ["activation_checkpoint_mode=full", /write remat/],
+      ["pipeline-model-parallel-size=4", /mesh: \{ stage: 4 \}/],
+      ["num_layers_per_pipeline_stage=2", /write pipeline\.layers_per_stage/],
+      ["gradient_accumulation_steps=4", /train\.microbatches: N/],
+      ["global-batch-size=64", /train\.batch: N/],
+      ["context-parallel-size=2", /mesh\.context=2/],
       ["context_parallel_strategy=ring", /context\.strategy/],
       ["context_parallel_load_balance=true", /write context\.balance/],
     ] as const) {
@@ -134,10 +149,28 @@ describe("experts and context of a job", () => {
   it("stages that do not fit the model, the recipe or the pods are rejected with exit code 4 and a layout that fits", () => {
     const onStages = (stages: number): string => `mesh={ data: ${256 / stages}, stage: ${stages} }`;
     const batch = "train.batch=256";
+    const stagedModel = ["model=e2e/golden/families/llama", "train.seq=64", onStages(2)];
     for (const [code, remedy, ...overrides] of [
       ["LAP_PIPELINE_LAYOUT", /axis stage/, "pipeline.order=gpipe"],
       ["LAP_PIPELINE_LAYOUT", /stage: 4/, "model=e2e/golden/families/llama", "train.seq=64", onStages(8)],
       ["LAP_PIPELINE_LAYOUT", /no number of stages/, "model=e2e/golden/families/gemma3", "train.seq=64", onStages(2)],
+      [
+        "LAP_PIPELINE_LAYOUT",
+        /recipe sft.*another axis/,
+        ...[...stagedModel, "recipe=sft", "train.init=e2e/golden/families/llama", "data={ train: [{ path: a.jsonl }] }"],
+      ],
+      ["LAP_PIPELINE_LAYOUT", /no repeats.*order: circular/, ...stagedModel, "pipeline.repeats=2"],
+      ["LAP_PIPELINE_LAYOUT", /needs a number of repeats.*repeats: 2/, ...stagedModel, "pipeline.order=circular"],
+      [
+        "LAP_PIPELINE_LAYOUT",
+        /do not divide over 2 stages with 3 repeats.*repeats: 2/,
+        ...[...stagedModel, "pipeline.order=circular", "pipeline.repeats=3", "train.microbatches=2"],
+      ],
+      [
+        "LAP_PIPELINE_LAYOUT",
+        /1 microbatch .*fewer than the 2 stages.*microbatches: 2/,
+        ...[...stagedModel, "pipeline.order=circular", "pipeline.repeats=2"],
+      ],
       ["LAP_PIPELINE_LAYOUT", /axis expert/, mixture, "train.seq=64", onStages(2)],
       [
         "LAP_PIPELINE_LAYOUT",
@@ -184,6 +217,34 @@ describe("experts and context of a job", () => {
       deepStrictEqual([error.code, error.exit], [code, 4]);
       match(error.remedy ?? "", remedy);
     }
-    deepStrictEqual(refusal(mixture, "moe={ dispatch: dense, capacity_factor: 2 }").code, "LAP_CONFIG_VALUE");
+    for (const moe of ["dispatch: dense, capacity_factor: 2", "dispatch: dropless, capacity_factor: 2", "imbalance: 1.5"])
+      deepStrictEqual(refusal(mixture, `moe={ ${moe} }`).code, "LAP_CONFIG_VALUE");
+  });
+
+  it("sft, also with LoRA, dispatches tokens to experts, and other recipes of post-training refuse to by name", () => {
+    const onExperts = [
+      mixture,
+      "model.experts.aux_weight=0",
+      "mesh={ data: 16, expert: 4, model: 4 }",
+      "train.batch=512",
+      "data.train=[{ path: demos.jsonl }]",
+      "init=base",
+    ];
+    const ofRecipes = {
+      reward: [],
+      dpo: ["dpo={ beta: 0.1 }"],
+      rl: ["rl={ rollout: { max_new_tokens: 8 } }", "reward=[{ checker: sorted }]"],
+    };
+    for (const dispatch of ["capacity", "dropless"]) {
+      const settings = [...onExperts, `moe.dispatch=${dispatch}`];
+      const build = buildOptionsOf(resolved(...settings, "recipe=sft", "lora={ rank: 2 }"));
+      strictEqual(build.dispatch?.kind, dispatch);
+      for (const [recipe, own] of Object.entries(ofRecipes)) {
+        const error = refusal(...settings, `recipe=${recipe}`, ...own);
+        deepStrictEqual([error.code, error.exit], ["LAP_MOE_DISPATCH", 4], error.message);
+        match(`${error.message} ${error.remedy ?? ""}`, new RegExp(`the recipe ${recipe} .*dispatch: dense`));
+        ok(resolved(...onExperts, "moe.dispatch=dense", `recipe=${recipe}`, ...own).recipe === recipe);
+      }
+    }
   });
 });

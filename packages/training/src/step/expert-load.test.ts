@@ -1,10 +1,11 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import { compile } from "@lapidary/compiler";
+import { compile, gradients } from "@lapidary/compiler";
 import { runChips } from "@lapidary/compiler/testing";
-import { type Graph, interpret, parametersOf, sizeOf, type Tensor, tensor } from "@lapidary/ir";
-import { buildModel, modelConfigSchema } from "@lapidary/models";
+import { type Graph, GraphBuilder, interpret, parametersOf, sizeOf, type Tensor, tensor, tensorType } from "@lapidary/ir";
+import { balanceLoss, buildModel, type Model, modelConfigSchema, route } from "@lapidary/models";
 import { ensure, seededRandom } from "@lapidary/std";
 import { makeMesh } from "@lapidary/topology";
+import fc from "fast-check";
 import { overflowShare } from "../job/expert-plan.js";
 import { defaultRules } from "../job/default-rules.js";
 import { stepFlops } from "../job/model-flops.js";
@@ -21,7 +22,9 @@ const [batch, seq] = [4, 8];
 const dispatch = { kind: "capacity", capacityFactor: 0.75 } as const;
 const optimizer = { name: "sgd", lr: 0.1, weight_decay: 0 } as const;
 const model = buildModel(mixture, { dispatch });
-const step = trainStep(model, { steps: 1, optimizer, schedule: { name: "constant", warmup: 0 } }, { batch, seq }, { withGradients: true });
+const stepOf = (of: Model): Graph =>
+  trainStep(of, { steps: 1, optimizer, schedule: { name: "constant", warmup: 0 } }, { batch, seq }, { withGradients: true });
+const step = stepOf(model);
 
 function randomInputs(graph: Graph): Map<string, Tensor> {
   const random = seededRandom(3);
@@ -33,9 +36,24 @@ function randomInputs(graph: Graph): Map<string, Tensor> {
   );
 }
 
+/** The auxiliary loss of two layers of experts, and its gradients. */
+function balanceGraph(): Graph {
+  const g = new GraphBuilder("balance");
+  const x = g.parameter("x", tensorType("f32", [16, 8, 4]), ["batch", "activation_seq", "activation_embed"], "batch");
+  const routers = [0, 1].map((layer) => g.parameter(`router.${layer}`, tensorType("f32", [4, 4]), ["experts", "embed"], "param"));
+  const loss = balanceLoss(
+    g,
+    routers.map((router) => route(g, g.dotGeneral(x, router, [], [[2, 1]]), 2)),
+  );
+  g.output("loss", loss);
+  gradients(g, loss, routers).forEach((gradient, i) => g.output(`gradient.${i}`, gradient));
+  return g.finish();
+}
+
 describe("the load of experts", () => {
   const inputs = randomInputs(step);
   const whole = interpret(step, inputs);
+  let dense: ReturnType<typeof interpret> | undefined;
   const scalar = (out: ReadonlyMap<string, Tensor>, name: string): number => ensure(ensure(out.get(name), name).data[0], name);
 
   it("a step counts every choice, and reports the share that its capacity drops", () => {
@@ -61,6 +79,45 @@ describe("the load of experts", () => {
         actual.data.forEach((value, i) => ok(Math.abs(value - ensure(expected.data[i], name)) < 1e-9, `${name} ${i}`));
       }
     });
+
+  for (const axes of [{ expert: 4 }, { data: 2, expert: 2, model: 2 }, { expert: 2, context: 2 }])
+    it(`without a capacity, loss and gradients on ${JSON.stringify(axes)} are those of experts that compute every token`, () => {
+      const dropless = stepOf(buildModel(mixture, { dispatch: { kind: "dropless", parts: axes.expert, imbalance: 1 } }));
+      const mesh = makeMesh(axes);
+      const program = compile(dropless, compileOptions({ mesh: mesh.axes, rules: defaultRules(mesh, model.params), zero: 3 }, dropless));
+      const out = runChips(program.chip, inputs);
+      for (const [name, expected] of (dense ??= interpret(stepOf(buildModel(mixture)), inputs)))
+        ensure(out.get(name), name).data.forEach((value, i) => ok(Math.abs(value - ensure(expected.data[i], name)) < 1e-9, `${name} ${i}`));
+    });
+
+  it("the auxiliary loss and its gradient are one number on every mesh", () => {
+    const graph = balanceGraph();
+    const given = new Map(
+      parametersOf(graph).map(({ attrs: { name }, type }, i): [string, Tensor] => {
+        const random = seededRandom(i);
+        return [
+          name,
+          tensor(
+            type.dtype,
+            type.dims,
+            Float64Array.from({ length: sizeOf(type.dims) }, () => random.next() - 0.5),
+          ),
+        ];
+      }),
+    );
+    const expected = interpret(graph, given);
+    const size = fc.constantFrom(1, 2, 4);
+    fc.assert(
+      fc.property(fc.record({ data: size, expert: size, context: size, model: size }), (axes) => {
+        const mesh = makeMesh(axes);
+        const { chip } = compile(graph, compileOptions({ mesh: mesh.axes, rules: defaultRules(mesh, model.params), zero: 0 }, graph));
+        const out = runChips(chip, given);
+        for (const [name, { data }] of expected)
+          data.forEach((value, i) => ok(Math.abs(value - ensure(ensure(out.get(name), name).data[i], name)) < 1e-12, `${name} ${i}`));
+      }),
+      { numRuns: 8 },
+    );
+  });
 
   it("with microbatches, counts, loss and gradients are those of the whole batch, on one chip and on four", () => {
     const unbalanced = buildModel({ ...mixture, experts: { ...ensure(mixture.experts, "experts"), auxWeight: 0 } }, { dispatch });

@@ -31,6 +31,10 @@ export interface StateSpec {
 /** The role of a state in a graph, which counts the step as optimizer state. */
 export const valueRoleOf = ({ role }: Pick<StateSpec, "role">): ValueRole => (role === "step" ? "optimizer" : role);
 
+/** Of a stack over the stages of a pipeline: the names of the same state of its layers, in order. */
+export const statesOfLayers = ({ name, weight = "", layers }: Pick<StateSpec, "name" | "weight" | "layers">): string[] | undefined =>
+  layers?.map((layer) => name.replace(weight, layer));
+
 /** All state of a run, in the order of the programs' parameters: weights, optimizer state, the step. */
 export function trainState(model: Pick<Model, "params">, optimizer: OptimizerConfig): StateSpec[] {
   return [

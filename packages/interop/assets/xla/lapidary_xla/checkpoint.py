@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .engine import barrier
@@ -39,9 +41,22 @@ def chosen_format(requested: str) -> str:
     return requested
 
 
+def _parts_of(array: Array) -> list[tuple[tuple[int, ...], str]]:
+    """The states of a checkpoint that hold an array, each with its index in the leading dims: the array itself, or the slices of a stack."""
+    if array.parts is None:
+        return [((), array.name)]
+    return list(zip(np.ndindex(*array.dims[: array.leading]), array.parts, strict=True))
+
+
 def _location_of(name: str) -> tuple[str, str]:
     """The file of a state in a safetensors checkpoint, and its name there."""
     return (WEIGHTS, name.removeprefix(PARAMS)) if name.startswith(PARAMS) else (MOMENTS, name)
+
+
+def _slices_in(array: Array, index: tuple[slice, ...]) -> list[tuple[tuple[int, ...], str]]:
+    """The slices of a stack that a shard has a part of: the index in the shard, and the state."""
+    ranges = [range(*piece.indices(size)) for piece, size in zip(index, array.dims[: array.leading])]
+    return [(tuple(at - r.start for at, r in zip(place, ranges)), name) for place, name in _parts_of(array) if all(at in r for at, r in zip(place, ranges))]
 
 
 def save(manifest: Manifest, directory: Path, step: int, states: States, form: str, keep: int) -> None:
@@ -53,9 +68,9 @@ def save(manifest: Manifest, directory: Path, step: int, states: States, form: s
         staging.mkdir(parents=True)
     if form == "orbax":
         _barrier(f"orbax {step}")
-        _orbax().save((staging / ORBAX).absolute(), states)
+        _orbax().save((staging / ORBAX).absolute(), _unstacked(manifest, states))
     else:
-        _save_safetensors(staging, step, states, is_first)
+        _save_safetensors(manifest, staging, step, states, is_first)
     if is_first:
         for name in manifest.extra_files:
             shutil.copy(manifest.path(name, "a file of the model"), staging / Path(name).name)
@@ -69,19 +84,27 @@ def save(manifest: Manifest, directory: Path, step: int, states: States, form: s
     _barrier(f"checkpoint {step}")
 
 
-def _save_safetensors(staging: Path, step: int, states: States, is_first: bool) -> None:
-    named = {name: array for name, array in states.items() if name != STEP}
+def _unstacked(manifest: Manifest, states: States) -> States:
+    """The states of a checkpoint: a stack as its slices."""
+    return {name: states[array.name][place] if place else states[array.name] for array in manifest.states for place, name in _parts_of(array)}
+
+
+def _save_safetensors(manifest: Manifest, staging: Path, step: int, states: States, is_first: bool) -> None:
+    arrays = [array for array in manifest.states if array.name != STEP]
     if is_first:
+        shapes = {name: (array.dims[array.leading :], states[array.name].dtype.name) for array in arrays for _, name in _parts_of(array)}
         for file, metadata in ((WEIGHTS, {"format": "pt"}), (MOMENTS, {})):
-            create(staging / file, {_location_of(name)[1]: (array.shape, array.dtype.name) for name, array in named.items() if _location_of(name)[0] == file}, metadata)
+            create(staging / file, {_location_of(name)[1]: (dims, dtype) for name, (dims, dtype) in shapes.items() if _location_of(name)[0] == file}, metadata)
     _barrier(f"files {step}")
     files = {file: SafetensorsFile(staging / file, writable=True) for file in (WEIGHTS, MOMENTS)}
-    for name, array in named.items():
-        file, tensor = _location_of(name)
-        view = files[file].view(tensor, array.shape)
-        for shard in array.addressable_shards:
-            if shard.replica_id == 0:
-                view[shard.index] = np.asarray(shard.data)
+    for array in arrays:
+        for shard in states[array.name].addressable_shards:
+            if shard.replica_id != 0:
+                continue
+            data = np.asarray(shard.data)
+            for place, name in _slices_in(array, shard.index):
+                file, tensor = _location_of(name)
+                files[file].view(tensor, array.dims[array.leading :])[shard.index[array.leading :]] = data[place]
     for file in files.values():
         file.flush()
     _barrier(f"shards {step}")
@@ -116,8 +139,13 @@ def restore(manifest: Manifest, layout: Layout, path: Path) -> tuple[int, States
     def shard(array: Array, index: tuple[slice, ...]) -> np.ndarray:
         if array.name == STEP:
             return np.float32(step)
-        file, tensor = _location_of(array.name)
-        return files[file].part(tensor, array.dims, index)
+        dims = array.dims[array.leading :]
+        located = [_location_of(name) for _, name in _slices_in(array, index)]
+        parts = [files[file].part(tensor, dims, index[array.leading :]) for file, tensor in located]
+        if array.parts is None:
+            return parts[0]
+        leading = [len(range(*piece.indices(size))) for piece, size in zip(index, array.dims[: array.leading])]
+        return np.stack(parts).reshape(*leading, *parts[0].shape)
 
     return step, {array.name: place(layout, array, lambda index, array=array: shard(array, index)) for array in manifest.states}
 
@@ -127,8 +155,9 @@ def _check_names(manifest: Manifest, files: dict[str, SafetensorsFile]) -> None:
     expected: dict[str, set[str]] = {WEIGHTS: set(), MOMENTS: set()}
     for array in manifest.states:
         if array.name != STEP:
-            file, tensor = _location_of(array.name)
-            expected[file].add(tensor)
+            for _, name in _parts_of(array):
+                file, tensor = _location_of(name)
+                expected[file].add(tensor)
     for file, names in expected.items():
         for what, differing in (("lacks", names - files[file].names), ("contains, and the program has no state for,", files[file].names - names)):
             if differing:
@@ -141,12 +170,24 @@ def _restore_orbax(manifest: Manifest, layout: Layout, path: Path) -> States:
     chosen_format("orbax")
     import orbax.checkpoint as ocp
 
-    expected = {array.name: jax.ShapeDtypeStruct(array.dims, np.float32, sharding=layout.sharding(array)) for array in manifest.states}
+    expected = {name: jax.ShapeDtypeStruct(array.dims[array.leading :], np.float32, sharding=_slice_sharding(layout, array)) for array in manifest.states for _, name in _parts_of(array)}
     restore_args = {name: ocp.ArrayRestoreArgs(sharding=array.sharding, global_shape=array.shape, dtype=array.dtype) for name, array in expected.items()}
     try:
-        return _orbax().restore(path.absolute(), item=expected, restore_args=restore_args)
+        restored = _orbax().restore(path.absolute(), item=expected, restore_args=restore_args)
     except (ValueError, KeyError) as cause:
         raise Failure("LAP_XLA_CHECKPOINT_MISMATCH", f"the checkpoint does not match the program ({cause})", "use a checkpoint of this job", str(path), USAGE) from cause
+    return {array.name: _stacked(layout, array, [restored[name] for _, name in _parts_of(array)]) for array in manifest.states}
+
+
+def _slice_sharding(layout: Layout, array: Array) -> jax.sharding.Sharding:
+    """The sharding of a slice of a stack: that of the stack, without its leading dims."""
+    return layout.sharding(replace(array, dims=array.dims[array.leading :], sharding=array.sharding[array.leading :], parts=None))
+
+
+def _stacked(layout: Layout, array: Array, slices: list[jax.Array]) -> jax.Array:
+    if array.parts is None:
+        return slices[0]
+    return jax.jit(lambda *parts: jnp.stack(parts).reshape(array.dims), out_shardings=layout.sharding(array))(*slices)
 
 
 def _orbax():

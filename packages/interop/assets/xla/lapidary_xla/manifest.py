@@ -25,6 +25,16 @@ class Array:
     """state (carried from step to step), batch, or metric"""
     initial: dict[str, Any] | None = None
     """of a state: the source of its initial value"""
+    parts: tuple[str, ...] | None = None
+    """of a stack: the states that a checkpoint has for its slices, in order"""
+
+    @property
+    def leading(self) -> int:
+        """Leading dims of a stack, which the slices fill; 0 for other arrays."""
+        count = 0
+        while prod(self.dims[:count]) < len(self.parts or ()):
+            count += 1
+        return count
 
 
 @dataclass(frozen=True)
@@ -92,4 +102,4 @@ def read_manifest(directory: Path) -> Manifest:
 
 def read_array(raw: dict[str, Any]) -> Array:
     sharding = tuple(tuple(axes) for axes in raw["sharding"])
-    return Array(raw["name"], tuple(raw["dims"]), raw["dtype"], sharding, raw["role"], raw.get("initial"))
+    return Array(raw["name"], tuple(raw["dims"]), raw["dtype"], sharding, raw["role"], raw.get("initial"), tuple(raw["parts"]) if "parts" in raw else None)

@@ -1,16 +1,16 @@
 import { gradientsFrom } from "@lapidary/compiler";
 import { type GraphBuilder, type Value } from "@lapidary/ir";
-import { type ForwardResult, partAt, partsOf, runForward } from "@lapidary/models";
+import { type ForwardResult, fromStage, idleOfPass, partAt, passedBy, placeOf, runForward, ticksOf, withPart } from "@lapidary/models";
 import { ensure } from "@lapidary/std";
 import { stepLoss } from "../token-loss.js";
 import { asGradients, BackwardPhase } from "./backward-tick.js";
 import type { PassInputs, PassResult } from "./pass-inputs.js";
 
 /**
- * The order `gpipe`: all microbatches forward, the loss of the whole batch, all microbatches backward. The inputs of the stages in all
- * forward ticks are kept between the passes:
+ * The orders `gpipe` and `circular`: all microbatches forward, the loss of the whole batch, all microbatches backward. The inputs of the
+ * stages in all forward ticks are kept between the passes. With v repeats (1 for `gpipe`):
  *
- *     repeat M + S − 1 { stages, shift by 1 } ─► loss ─► repeat M + S − 1 { stages again, their vjp, shift by −1 }
+ *     repeat v · M + S − 1 { stages, shift by 1 } ─► loss ─► repeat v · M + S − 1 { stages again, their vjp, shift by −1 }
  */
 export function gpipe(g: GraphBuilder, inputs: PassInputs): PassResult {
   const { model, pipeline, fragment, weights, batch, microbatches, chunks, others, total } = inputs;
@@ -31,7 +31,10 @@ export function gpipe(g: GraphBuilder, inputs: PassInputs): PassResult {
 
 /**
  * The ticks of the backward pass. They visit the forward ticks from the last to the first, so that in tick b all stages need the inputs
- * that they had in forward tick M + S − 2 − b.
+ * that they had in forward tick v · M + S − 2 − b.
+ *
+ * The array `entering` [rows, M, T, D] has for each microbatch what enters the last stage next: the gradient of the output, then with
+ * repeats what left the first stage. At the end it has the gradient of the embedded tokens.
  */
 function runBackward(
   g: GraphBuilder,
@@ -39,35 +42,33 @@ function runBackward(
   forward: ForwardResult,
   ofOutput: Value,
 ): Pick<PassResult, "ofStacks"> & { readonly ofEmbedding: Value } {
-  const S = pipeline.stages;
-  const ticks = M + S - 1;
+  const { stages: S, repeats } = pipeline;
+  const ticks = ticksOf(pipeline, M);
   const kept = ensure(forward.inputs, "inputs of the stages");
   const stateType = { dtype: "f32" as const, dims: kept.type.dims.slice(1) };
   const [, rows = 0, T = 0, D = 0] = stateType.dims;
-  const entering = g.reshape(ofOutput, [rows, M, T, D]);
   const phase = new BackwardPhase(g, pipeline, weights, fragment);
-  const tokens = partsOf(g, batch.tokens, M);
-  const summed = [pipeline.embedding, ...phase.stacks];
-  const zeros = summed.map((name) => g.splat(0, ensure(weights.get(name), name).type));
-  const initial = [g.scalar(0, "i32"), g.splat(0, stateType), ...zeros];
+  const { stacks } = phase;
+  const zeros = stacks.map((name) => g.splat(0, ensure(weights.get(name), name).type));
+  const initial = [g.scalar(0, "i32"), g.splat(0, stateType), g.reshape(ofOutput, [rows, M, T, D]), ...zeros];
+  const microbatchOf = (passed: Value): Value => placeOf(g, passed, M, repeats).microbatch;
   const tickOf = (carried: readonly Value[]): Value[] =>
-    g.scope("backward_tick", () => {
-      const [tick, before, ...totals] = carried as [Value, Value, ...Value[]];
+    g.inTick("backward", () => {
+      const [tick, before, entering, ...totals] = carried as [Value, Value, Value, ...Value[]];
       const forwardTick = g.subtract(g.scalar(ticks - 1, "i32"), tick);
       const inputs = g.reshape(g.dynamicSlice(kept, forwardTick, 0, 1), stateType.dims);
-      const value = partAt(g, entering, g.offset(forwardTick, 1 - S));
-      const isEntering = g.compare(tick, g.scalar(M, "i32"), "LT");
-      const [embeddingBefore, ...stacksBefore] = totals as [Value, ...Value[]];
-      const sumsBefore = new Map(phase.stacks.map((stack, i) => [stack, ensure(stacksBefore[i], stack)]));
-      const found = phase.tick(inputs, phase.cotangents(before, { value, isEntering }), sumsBefore);
-      const ofEmbedding = phase.ofEmbedding(found, partAt(g, tokens, forwardTick));
-      const embeddingSum = g.named("gradient_sum", g.add(embeddingBefore, ofEmbedding));
-      return [g.offset(tick, 1), found.ofInputs, embeddingSum, ...found.sums.values()];
+      const value = partAt(g, entering, microbatchOf(g.offset(forwardTick, 1 - S)));
+      const isEntering = g.compare(tick, g.scalar(repeats * M, "i32"), "LT");
+      const sumsBefore = new Map(stacks.map((stack, i) => [stack, ensure(totals[i], stack)]));
+      const { repeat } = repeats === 1 ? {} : placeOf(g, passedBy(g, forwardTick, S), M, repeats);
+      const found = phase.tick(inputs, phase.cotangents(before, { value, isEntering }), sumsBefore, repeat);
+      const next = withPart(g, entering, fromStage(g, found.ofInputs, 0), microbatchOf(forwardTick));
+      return [g.offset(tick, 1), found.ofInputs, next, ...found.sums.values()];
     });
-  const [, , ...sums] = g.repeat(ticks, initial, tickOf, S - 1);
-  const [ofEmbedding, ...ofStacks] = asGradients(g, model, summed, sums);
+  const [, , ofEmbedded, ...sums] = g.repeat(ticks, initial, tickOf, { backward: idleOfPass(S) }) as [Value, Value, Value, ...Value[]];
+  const ofStacks = asGradients(g, model, stacks, sums);
   return {
-    ofEmbedding: ensure(ofEmbedding, "gradient of the embedding"),
-    ofStacks: new Map(phase.stacks.map((stack, i) => [stack, ensure(ofStacks[i], stack)])),
+    ofEmbedding: phase.ofEmbedding(batch.tokens, g.reshape(ofEmbedded, ofOutput.type.dims)),
+    ofStacks: new Map(stacks.map((stack, i) => [stack, ensure(ofStacks[i], stack)])),
   };
 }

@@ -3,7 +3,7 @@ import type { PipelineOrder } from "@lapidary/models";
 import { assert, ensure } from "@lapidary/std";
 import { gpipe } from "./gpipe.js";
 import type { PassInputs, PassResult, PipelinePasses } from "./pass-inputs.js";
-import { oneForwardOneBackward } from "./one-forward-one-backward.js";
+import { oneForwardOneBackward, zeroBubble } from "./one-forward-one-backward.js";
 
 /** The loss of a batch and its gradients by parameter. */
 export interface PipelineLoss extends Pick<PassResult, "loss" | "logits"> {
@@ -13,7 +13,9 @@ export interface PipelineLoss extends Pick<PassResult, "loss" | "logits"> {
 /** Every order of the phases. */
 const orders: Readonly<Record<PipelineOrder, (g: GraphBuilder, inputs: PassInputs) => PassResult>> = {
   gpipe,
+  circular: gpipe,
   "1f1b": oneForwardOneBackward,
+  zero_bubble: zeroBubble,
 };
 
 /**

@@ -2,8 +2,20 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { compile, lower } from "@lapidary/compiler";
 import { runChips, runHosts } from "@lapidary/compiler/testing";
-import { type Graph, interpret, ops, parseGraph, printGraph, type Region, regionsOf, type Tensor, tensor, verifyGraph } from "@lapidary/ir";
-import { buildModel, type Model, modelConfigSchema, type PipelineOrder } from "@lapidary/models";
+import {
+  type Graph,
+  interpret,
+  ops,
+  parseGraph,
+  printGraph,
+  type Region,
+  regionsOf,
+  type Tensor,
+  tensor,
+  type TickPart,
+  verifyGraph,
+} from "@lapidary/ir";
+import { buildModel, type Model, modelConfigSchema, type PipelineOrder, pipelineOrders, type PipelineShape } from "@lapidary/models";
 import { ensure, seededRandom } from "@lapidary/std";
 import { makeMesh, makeWorkerGrid, type Mesh, printMesh } from "@lapidary/topology";
 import fc from "fast-check";
@@ -13,16 +25,18 @@ import { compileOptions } from "../../job/resolved-job.js";
 import { config, expectSame, randomInputs, update } from "../../testing/step-cases.js";
 import { evalStep } from "../eval-step.js";
 import { trainStep } from "../train-step.js";
+import { inFlightByStage } from "./tick-table.js";
 
 const checked = { withGradients: true, withLogits: true };
+/** Models with tied and with untied embeddings, and one whose layers alternate. */
 const families = [
   {},
   { family: "llama", tied: false },
   { family: "gemma3", window: 4, layerTypes: ["window", "full"], queryScalar: 4 },
 ] as const;
 
-const modelOf = (layers: number, family: (typeof families)[number], stages?: number, order: PipelineOrder = "gpipe"): Model =>
-  buildModel(modelConfigSchema.parse({ ...config, ...family, layers }), stages === undefined ? {} : { pipeline: { stages, order } });
+const modelOf = (layers: number, family: (typeof families)[number], pipeline?: PipelineShape): Model =>
+  buildModel(modelConfigSchema.parse({ ...config, ...family, layers }), { pipeline });
 
 /** The arrays of a step of the plain model, stacked for the stages of a pipeline. */
 function stack(model: Model, arrays: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
@@ -46,7 +60,10 @@ interface Case {
   readonly microbatches: number;
 }
 
-function randomStages(seed: number): Case & { readonly random: ReturnType<typeof seededRandom> } {
+/** The most layers of a drawn model. */
+const mostLayers = 6;
+
+function randomStages(seed: number, order: PipelineOrder): Case & { readonly random: ReturnType<typeof seededRandom> } {
   const random = seededRandom(seed);
   const pick = <T>(choices: readonly T[]): T => ensure(choices[random.integer(choices.length)], "choice");
   const stages = pick([2, 3, 4]);
@@ -58,29 +75,32 @@ function randomStages(seed: number): Case & { readonly random: ReturnType<typeof
     [1, 2, 2],
     [3, 1, 1],
   ] as const); // prettier-ignore
-  const layers = stages * pick([1, 2]);
-  const family = pick(families.filter(({ family: name }: { readonly family?: string }) => name !== "gemma3" || layers / stages === 2));
-  const microbatches = pick([1, 2, 3, 5]);
+  const repeats = order === "circular" ? pick([2, 3].filter((n) => n * stages <= mostLayers || n === 2)) : 1;
+  const layersPerStage = pick([1, 2].filter((n) => n === 1 || n * stages * repeats <= mostLayers));
+  const layers = stages * repeats * layersPerStage;
+  const family = pick(families.filter(({ family: name }: { readonly family?: string }) => name !== "gemma3" || layersPerStage === 2));
+  const microbatches = pick([1, 2, 3, 5].filter((n) => repeats === 1 || n >= stages));
   return {
     random,
     stages,
     mesh: makeMesh({ data, stage: stages, context, model }),
     plain: modelOf(layers, family),
-    piped: modelOf(layers, family, stages, pick(["gpipe", "1f1b"] as const)),
+    piped: modelOf(layers, family, { stages, order, repeats }),
     shape: { batch: data * microbatches * pick([1, 2]), seq: 12 },
     microbatches,
   };
 }
 
 /** Compares a pipeline on a random mesh with the step of the plain model. Rows count unequal numbers of targets. */
-function checkCase(seed: number): void {
-  const { random, mesh, stages, plain, piped, shape, microbatches } = randomStages(seed);
+function checkCase(seed: number, drawn: PipelineOrder): void {
+  const { random, mesh, stages, plain, piped, shape, microbatches } = randomStages(seed, drawn);
   const zero = ([0, 1, 2, 3] as const)[random.integer(4)] ?? 0;
   const remat = random.integer(2) === 0 ? "none" : "full";
   const rules = defaultRules(mesh, piped.params);
   const parts = seqParts({ mesh: mesh.axes, rules });
   const chunks = 12 % parts === 0 && random.integer(2) === 0 ? { count: Math.min(3, 12 / parts), seqParts: parts } : undefined;
-  const what = `seed ${seed}, ${piped.pipeline?.order}, ${microbatches} microbatches, ${printMesh(mesh)}, ZeRO ${zero}, ${remat}`;
+  const { order, repeats } = ensure(piped.pipeline, "pipeline");
+  const what = `seed ${seed}, ${order}, ${repeats} repeats, ${microbatches} microbatches, ${printMesh(mesh)}, ZeRO ${zero}, ${remat}`;
   const whole = trainStep(plain, update, shape, checked);
   const inputs = randomInputs(whole, random);
   const expected = stack(piped, interpret(whole, inputs));
@@ -99,19 +119,21 @@ interface ScheduleRow {
   readonly schedule: string;
   readonly S: number;
   readonly M: number;
+  readonly v: number;
   readonly times: { readonly F: number; readonly B: number; readonly W: number };
   readonly total: number;
   readonly ideal: number;
   readonly stacked_values_alive?: number;
+  readonly peak_in_flight_by_device: readonly number[];
 }
 
 /** Totals of the schedules of published papers, computed by another program. */
 const schedules = (): ScheduleRow[] =>
   JSON.parse(readFileSync(new URL("../../../golden/schedules.json", import.meta.url), "utf8")) as ScheduleRow[];
 
-const compiled = (stages: number, microbatches: number, order: PipelineOrder = "gpipe"): Graph => {
+const compiled = (stages: number, microbatches: number, order: PipelineOrder = "gpipe", repeats = 1): Graph => {
   const mesh = makeMesh({ data: 2, stage: stages });
-  const model = modelOf(stages, {}, stages, order);
+  const model = modelOf(stages * repeats, {}, { stages, order, repeats });
   const graph = trainStep(model, update, { batch: 2 * microbatches, seq: 12 }, { microbatches });
   return compile(graph, compileOptions({ mesh: mesh.axes, rules: defaultRules(mesh, model.params), zero: 0, remat: "none" }, graph)).chip;
 };
@@ -120,16 +142,27 @@ const compiled = (stages: number, microbatches: number, order: PipelineOrder = "
 const keptInputs = ({ values }: Graph): number =>
   Math.max(...values.map(({ op, type }) => (op === "carry" && type.dims.length === 5 ? Math.max(...type.dims.slice(0, 2)) : 0)));
 
-describe("a pipeline", () => {
-  const runs = Math.max(6, Math.round(Number(process.env["LAPIDARY_PROPERTY_RUNS"] ?? 200) / 40));
+/** The parts of the ticks of a region that contain matmuls. */
+const partsOfRegion = ({ values }: Graph, { id }: Region): Set<TickPart> =>
+  new Set(
+    values.flatMap(({ op, scope }) => (op === "dot_general" && scope.region?.id === id && scope.tick !== undefined ? [scope.tick] : [])),
+  );
 
-  it(`losses, logits, gradients and next states of ${runs} random meshes are those of the model without stages`, function () {
-    this.timeout(0);
-    fc.assert(
-      fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => checkCase(seed)),
-      { numRuns: runs },
-    );
-  });
+/** Matmuls of a region in a part of a tick. */
+const matmuls = ({ values }: Graph, region: Region, part: TickPart): number =>
+  values.filter(({ op, scope }) => op === "dot_general" && scope.region?.id === region.id && scope.tick === part).length;
+
+describe("a pipeline", () => {
+  const runs = Math.max(2, Math.round(Number(process.env["LAPIDARY_PROPERTY_RUNS"] ?? 200) / 120));
+
+  for (const order of pipelineOrders)
+    it(`in the order ${order}, losses, logits, gradients and next states of ${runs} random meshes are those of the model without stages`, function () {
+      this.timeout(0);
+      fc.assert(
+        fc.property(fc.integer({ min: 0, max: 2 ** 31 - 1 }), (seed) => checkCase(seed, order)),
+        { numRuns: runs },
+      );
+    });
 
   it("in the order gpipe both passes have M + S − 1 ticks, whose only permutes are those of the state", () => {
     const chip = compiled(4, 6);
@@ -152,6 +185,19 @@ describe("a pipeline", () => {
     );
   });
 
+  it("embedding and output projection are divided over the stages, so that no stage computes more of them than another", () => {
+    const [S, M, V] = [4, 6, config.vocabSize];
+    const chip = compiled(S, M);
+    const logits = chip.values.filter(({ name, op }) => op === "dot_general" && name.endsWith("logits"));
+    // 2 · M rows of 12 positions over 2 · S chips.
+    strictEqual(logits.map(({ type }) => type.dims.reduce((a, b) => a * b, 1)).join(), `${(2 * M * 12 * V) / (2 * S)}`);
+    // A tick embeds the positions of one microbatch: those of a chip are a part for each stage.
+    deepStrictEqual(
+      chip.values.flatMap(({ op, type }) => (op === "gather" ? [type.dims.slice(0, 2)] : [])),
+      [[1, 12 / S]],
+    );
+  });
+
   it("the order 1f1b has the ticks of gpipe, and keeps the inputs of 2S − 1 ticks for any number of microbatches", () => {
     const chip = compiled(4, 6, "1f1b");
     strictEqual(
@@ -163,29 +209,77 @@ describe("a pipeline", () => {
     strictEqual([4, 16].map((microbatches) => keptInputs(compiled(3, microbatches, "1f1b"))).join(), "5,5");
   });
 
-  it("total, bubble and kept inputs are those of the table of schedules, in both orders", () => {
-    const orders: Readonly<Record<string, PipelineOrder>> = { gpipe: "gpipe", lockstep_1f1b: "1f1b" };
-    for (const { schedule, S, M, times, total, ideal, stacked_values_alive: kept = M + S - 1 } of schedules()) {
+  it("the order circular has the ticks of all repeats, and a program that repeats do not enlarge", () => {
+    const [one, three] = [1, 3].map((repeats) => compiled(2, 4, "circular", repeats)) as [Graph, Graph];
+    deepStrictEqual(
+      [one, three].map((chip) => regionsOf(chip).map(({ count }) => count)),
+      [
+        [5, 5],
+        [13, 13],
+      ],
+    );
+    const [ofOne, ofThree] = [one, three].map((chip) => regionsOf(chip).map((region) => matmuls(chip, region, "backward")));
+    deepStrictEqual(ofThree, ofOne);
+  });
+
+  it("the order zero_bubble computes each matmul of the backward pass once, and those of weights in ticks of all stages", () => {
+    const [joint, apart] = [compiled(3, 4, "1f1b"), compiled(3, 4, "zero_bubble")];
+    deepStrictEqual(
+      regionsOf(apart).map(({ count, idle }) => ({ count, ...idle })),
+      [
+        { count: 2, forward: [0, 1, 2] },
+        { count: 2, forward: [0, 0, 0], backward: [2, 1, 0] },
+        { count: 2, forward: [2, 1, 0], backward: [0, 0, 0], weights: [0, 0, 0] },
+        { count: 2, backward: [0, 1, 2], weights: [0, 0, 0] },
+      ],
+    );
+    const steady = (graph: Graph): Region => ensure(regionsOf(graph).at(-2), "region with the loss");
+    const of = (graph: Graph, part: TickPart): number => matmuls(graph, steady(graph), part);
+    ok(of(apart, "weights") > 0);
+    strictEqual(of(apart, "backward") + of(apart, "weights"), of(joint, "backward"));
+    // One for each of the weights of a layer: q, k, v, o, gate, up, down.
+    strictEqual(of(apart, "weights"), 7);
+  });
+
+  it("total, bubble and kept inputs are those of the table of schedules, in all orders", () => {
+    const orders: Readonly<Record<string, PipelineOrder>> = {
+      gpipe: "gpipe",
+      lockstep_1f1b: "1f1b",
+      circular: "circular",
+      lockstep_zb: "zero_bubble",
+    };
+    const known = new Map<string, Graph>();
+    for (const {
+      schedule,
+      S,
+      M,
+      v,
+      times,
+      total,
+      ideal,
+      stacked_values_alive: kept = M + S - 1,
+      peak_in_flight_by_device: inFlight,
+    } of schedules()) {
       const order = orders[schedule];
-      if (order === undefined || M > 8) continue;
-      const what = `${schedule} S ${S} M ${M}`;
-      const graph = compiled(S, M, order);
-      const costs = [times.F, times.B + times.W];
-      const cost = (region: Region): number =>
-        ["to_next_stage", "to_stage_before"].reduce((sum, name, i) => {
-          const runs = graph.values.some((value) => value.scope.region?.id === region.id && value.name.endsWith(name));
-          return sum + (runs ? (costs[i] ?? 0) : 0);
-        }, 0);
-      const regions = regionsOf(graph);
-      const sum = (of: (region: Region) => number): number => regions.reduce((n, region) => n + of(region), 0);
+      if (order === undefined || M > 8 || v > 2) continue;
+      const what = `${schedule} S ${S} M ${M} v ${v}`;
+      const graph = known.get(what) ?? compiled(S, M, order, v);
+      known.set(what, graph);
+      const apart = order === "zero_bubble";
+      const costs = { forward: times.F, backward: times.B + (apart ? 0 : times.W), weights: times.W };
+      const sum = (of: (region: Region, part: TickPart) => number): number =>
+        regionsOf(graph).reduce((n, region) => n + [...partsOfRegion(graph, region)].reduce((m, part) => m + of(region, part), 0), 0);
       strictEqual(
-        sum((region) => region.count * cost(region)),
+        sum((region, part) => region.count * costs[part]),
         total,
         what,
       );
-      const bubble = sum((region) => (region.idle ?? 0) * cost(region));
-      ok(Math.abs(bubble - (total - ideal)) < 1e-9, `bubble ${bubble} of ${what}`);
+      for (let stage = 0; stage < S; stage++) {
+        const idle = sum((region, part) => (region.idle?.[part]?.[stage] ?? 0) * costs[part]);
+        ok(Math.abs(idle - (total - ideal)) < 1e-9, `stage ${stage} idles ${idle} of ${what}`);
+      }
       strictEqual(keptInputs(graph), kept, `kept inputs of ${what}`);
+      deepStrictEqual(inFlightByStage({ stages: S, order, repeats: v }, M), inFlight, what);
     }
   });
 
@@ -197,7 +291,7 @@ describe("a pipeline", () => {
     const shape = { batch: 6, seq: 12 };
     const whole = evalStep(modelOf(4, {}), shape);
     const inputs = randomInputs(whole, seededRandom(5));
-    const piped = modelOf(4, {}, 2);
+    const piped = modelOf(4, {}, { stages: 2 });
     const given = stack(piped, inputs);
     expectSame(interpret(evalStep(piped, shape, { microbatches: 3 }), given), interpret(whole, inputs), "3 microbatches");
   });
