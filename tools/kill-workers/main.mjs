@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { readPlanFile } from "../../packages/data-pipeline/dist/result/plan-file.js";
 import { redisServer } from "../setup/checks.mjs";
 import { corpusFiles, seededRandom, writeCorpus } from "./corpus.mjs";
 
@@ -69,9 +70,8 @@ function writeInputs() {
  * @param {string} out
  */
 function digests(out) {
-  const { keys } = /** @type {{ keys: string[] }} */ (JSON.parse(readFileSync(join(directory, out, "plan.json"), "utf8")));
   return new Map(
-    keys.flatMap((key) =>
+    [...readPlanFile(join(directory, out)).keys()].flatMap((key) =>
       readdirSync(join(directory, out, "objects", key)).map((file) => {
         const bytes = readFileSync(join(directory, out, "objects", key, file));
         return /** @type {const} */ ([`${key}/${file}`, createHash("sha256").update(bytes).digest("hex")]);

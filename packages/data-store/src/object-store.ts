@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { isSystemError, replaceFile, systemError } from "@lapidary/std";
 import type { AccountCounts } from "./account.js";
 import { damaged } from "./damaged.js";
-import { parseRegistration, type Registration, registrationBytes, registrationFile } from "./registration.js";
+import { parseRegistration, type Registration, registrationFile, registrationLines } from "./registration.js";
 import {
   accountBytes,
   checkEqual,
@@ -142,7 +142,7 @@ export class ObjectStore implements OutputStore {
     const path = join(this.#root, registrationFile(registration.id));
     try {
       mkdirSync(dirname(path), { recursive: true });
-      replaceFile(path, registrationBytes(registration).toString());
+      replaceFile(path, registrationLines(registration));
     } catch (error) {
       throw isSystemError(error) ? systemError(error, { doing: "write what a pipeline needs", place: path }) : error;
     }
@@ -155,7 +155,7 @@ export class ObjectStore implements OutputStore {
     for (const name of names.sort()) {
       const path = join(directory, name);
       try {
-        found.push(parseRegistration(await readFile(path, "utf8"), path));
+        found.push(parseRegistration(await readFile(path), path));
       } catch (error) {
         throw isSystemError(error) ? systemError(error, { doing: "read what a pipeline needs", place: path }) : error;
       }

@@ -156,10 +156,12 @@ export const isNetworkError = (error: unknown): error is Error =>
     ["ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE"].includes((error as { code?: string }).code ?? "") ||
     error.message === "aborted");
 
-export async function textOf(body: IncomingMessage): Promise<string> {
+export async function bytesOf(body: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of body) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString("utf8");
+  return Buffer.concat(chunks);
 }
+
+export const textOf = async (body: IncomingMessage): Promise<string> => (await bytesOf(body)).toString("utf8");
 
 const errorCode = (xml: string): string => /<Code>([^<]{1,100})<\/Code>/.exec(xml)?.[1] ?? "";

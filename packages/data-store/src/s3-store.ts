@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { isSystemError, systemError } from "@lapidary/std";
 import type { AccountCounts } from "./account.js";
 import { damaged } from "./damaged.js";
-import { parseRegistration, type Registration, registrationBytes, registrationFile } from "./registration.js";
-import { type S3Address, S3Client, type S3Response, textOf } from "./s3-client.js";
+import { parseRegistration, type Registration, registrationFile, registrationLines } from "./registration.js";
+import { bytesOf, type S3Address, S3Client, type S3Response, textOf } from "./s3-client.js";
 import { listS3 } from "./s3-list.js";
 import { readS3 } from "./s3-read.js";
 import {
@@ -120,15 +120,16 @@ export class S3Store implements OutputStore {
   }
 
   register(registration: Registration): Promise<void> {
-    return this.#put(registrationFile(registration.id), { bytes: registrationBytes(registration) });
+    const lines = [...registrationLines(registration)].map((line) => Buffer.from(line));
+    return this.#put(registrationFile(registration.id), { bytes: Buffer.concat(lines) });
   }
 
   async registrations(): Promise<readonly Registration[]> {
     const found: Registration[] = [];
     for (const name of await this.#namesOf("pipelines/")) {
       const { status, body } = await this.#client.send({ method: "GET", name }, [200, 404]);
-      const text = await textOf(body);
-      if (status === 200) found.push(parseRegistration(text, this.#client.urlOf(name)));
+      const bytes = await bytesOf(body);
+      if (status === 200) found.push(parseRegistration(bytes, this.#client.urlOf(name)));
     }
     return found;
   }

@@ -58,7 +58,7 @@ export interface StagePlan {
   /** The share of its documents that it may drop. */
   readonly expect: number;
   /** The tasks whose accounts are those of the stage: one for each shard. */
-  readonly accounts: readonly { readonly source: string; readonly shard: string; readonly key: string }[];
+  readonly accounts: readonly { readonly source: string; readonly shard: string; readonly key: string; readonly view: ViewKeys }[];
 }
 
 /** What a pipeline consists of. */

@@ -10,7 +10,7 @@ import type { PlanFile } from "./plan-file.js";
 export const registrationOf = (out: string, plan: PlanFile): Registration => ({
   id: pipelineId(out),
   file: plan.file,
-  keys: [...new Set([...plan.keys, ...plan.files, ...publishedKeys(out)])],
+  keys: [...new Set([...plan.keys(), ...plan.files, ...publishedKeys(out)])],
 });
 
 /** The objects of the published dataset. */

@@ -25,21 +25,22 @@ export async function publish(out: string, store: OutputStore, plan: PlanFile): 
   if (last?.stage !== "tokenize") return undefined;
   // A pipeline whose sums do not meet has no result.
   await stageAccounts(store, plan);
-  const sources: Record<string, PublishedSource> = {};
+  const tables = new Map(Object.keys(plan.sources).map((name) => [name, { bytes: 0, shards: [] as PublishedSource["shards"] }]));
   let vocabSize: number | undefined;
-  for (const [name, { licence }] of Object.entries(plan.sources)) {
-    const shards: PublishedSource["shards"] = [];
-    let bytes = 0;
-    for (const { tokens: key } of plan.shards.filter(({ source }) => source === name)) {
-      const object = await storedObject(store, ensure(key, "tokens of a shard"));
-      const { vocab_size, ...entry } = await entryOf(store, object);
-      vocabSize ??= vocab_size;
-      bytes += object.account.bytes;
-      if (entry.document_count === 0) continue;
-      if (plan.store !== undefined) await copyObject(store, new ObjectStore(out), object);
-      shards.push({ tokens: partPath(object.key, 0), documents: partPath(object.key, 1), ...entry });
-    }
+  for (const { source, tokens: key } of plan.shards()) {
+    const table = ensure(tables.get(source), source);
+    const object = await storedObject(store, ensure(key, "tokens of a shard"));
+    const { vocab_size, ...entry } = await entryOf(store, object);
+    vocabSize ??= vocab_size;
+    table.bytes += object.account.bytes;
+    if (entry.document_count === 0) continue;
+    if (plan.store !== undefined) await copyObject(store, new ObjectStore(out), object);
+    table.shards.push({ tokens: partPath(object.key, 0), documents: partPath(object.key, 1), ...entry });
+  }
+  const sources: Record<string, PublishedSource> = {};
+  for (const [name, { bytes, shards }] of tables) {
     const sum = (of: "token_count" | "document_count"): number => shards.reduce((total, shard) => total + shard[of], 0);
+    const licence = ensure(plan.sources[name], name).licence;
     sources[name] = { licence, documents: sum("document_count"), tokens: sum("token_count"), bytes, shards };
   }
   const size = ensure(vocabSize, "a shard");

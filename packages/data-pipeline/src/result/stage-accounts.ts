@@ -1,5 +1,5 @@
 import { type AccountCounts, mergeAccounts, type OutputStore } from "@lapidary/data-store";
-import { LapidaryError } from "@lapidary/std";
+import { ensure, LapidaryError } from "@lapidary/std";
 import { findObjects } from "../view/open-view.js";
 import type { PlanFile } from "./plan-file.js";
 
@@ -19,52 +19,61 @@ export interface StageAccount {
  * @throws LapidaryError LAP_DATA_ACCOUNT if a sum does not meet, or if a stage received other documents than the one before delivered
  */
 export async function stageAccounts(store: OutputStore, plan: PlanFile): Promise<readonly StageAccount[]> {
-  const delivered = new Map<string, number>();
-  const stages: StageAccount[] = [];
-  for (const { stage, expect, accounts } of plan.stages) {
-    const merged = new MergedAccounts(stage);
-    for (let at = 0; at < accounts.length; at += accountsOfRequest) {
-      const some = accounts.slice(at, at + accountsOfRequest);
-      const objects = await findObjects(
-        store,
-        some.map(({ key }) => key),
-      );
-      for (const [i, { source, shard }] of some.entries()) {
-        const counts = objects[i]?.account;
+  const merged = plan.stages.map(({ stage }) => new MergedAccounts(stage));
+  for (const shards of batches(plan.shards(), shardsOfRequest)) {
+    const objects = await findObjects(
+      store,
+      shards.flatMap(({ accounts }) => accounts.map(({ key }) => key)),
+    );
+    let at = 0;
+    for (const { source, name, accounts } of shards) {
+      let delivered: number | undefined;
+      for (const { stage } of accounts) {
+        const counts = objects[at++]?.account;
         if (counts === undefined) continue;
-        const before = delivered.get(shard);
-        if (before !== undefined && before !== counts.in) throw notDelivered(`${stage} ${shard}`, before, counts.in);
-        delivered.set(shard, counts.out);
-        merged.add(source, counts);
+        const account = ensure(merged[stage], `stage ${stage}`);
+        if (delivered !== undefined && delivered !== counts.in) throw notDelivered(`${account.stage} ${name}`, delivered, counts.in);
+        delivered = counts.out;
+        account.add(source, counts);
       }
     }
-    stages.push({ stage, expect, shards: accounts.length, ...merged.result() });
   }
-  return stages;
+  return plan.stages.map(({ stage, expect, shards }, i) => ({ stage, expect, shards, ...ensure(merged[i], stage).result() }));
 }
 
 /** Accounts are merged some at a time, because all together grow with the corpus. */
-const accountsOfRequest = 256;
+const shardsOfRequest = 64;
+
+function* batches<T>(values: Iterable<T>, size: number): Generator<readonly T[]> {
+  let batch: T[] = [];
+  for (const value of values) {
+    batch.push(value);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
+}
 
 class MergedAccounts {
-  readonly #stage: string;
+  readonly stage: string;
   readonly #bySource = new Map<string, AccountCounts>();
   #done = 0;
 
   constructor(stage: string) {
-    this.#stage = stage;
+    this.stage = stage;
   }
 
   add(source: string, counts: AccountCounts): void {
     const before = this.#bySource.get(source);
-    this.#bySource.set(source, mergeAccounts(before === undefined ? [counts] : [before, counts], `${this.#stage} ${source}`));
+    this.#bySource.set(source, mergeAccounts(before === undefined ? [counts] : [before, counts], `${this.stage} ${source}`));
     this.#done++;
   }
 
   result(): Pick<StageAccount, "done" | "counts" | "bySource"> {
     return {
       done: this.#done,
-      counts: mergeAccounts([...this.#bySource.values()], this.#stage),
+      counts: mergeAccounts([...this.#bySource.values()], this.stage),
       bySource: Object.fromEntries(this.#bySource),
     };
   }

@@ -10,7 +10,10 @@ import { openResult } from "./open-result.js";
  */
 export async function verifyObjects(out: string, s3?: S3Access): Promise<number> {
   const { store, plan } = openResult(out, s3);
-  const { keys } = plan;
-  for (const key of keys) await store.verify(await storedObject(store, key));
-  return keys.length;
+  let objects = 0;
+  for (const key of plan.keys()) {
+    await store.verify(await storedObject(store, key));
+    objects++;
+  }
+  return objects;
 }

@@ -6,7 +6,7 @@ import { ruleError } from "../rules/rule-error.js";
 import { columnValue, ruleSetOf } from "../stages/rules.js";
 import { findObjects, openView } from "../view/open-view.js";
 import { openResult } from "./open-result.js";
-import type { PlanFile } from "./plan-file.js";
+import type { PlanFile, PlannedShard } from "./plan-file.js";
 
 /** What a changed rule does to the documents of a pipeline. */
 export interface RuleEffect {
@@ -30,22 +30,21 @@ export interface RuleEffect {
 export async function whatIf(out: string, change: string, s3?: S3Access): Promise<RuleEffect> {
   const { store, plan } = openResult(out, s3);
   const { stage, before, after } = changedRules(plan, change);
-  const keysOf = ({ view }: (typeof stage.accounts)[number]): readonly string[] => [view.documents ?? "", ...view.columns, ...view.edits];
-  const keys = stage.accounts.flatMap(keysOf);
-  const objects = await findObjects(store, keys);
-  const absent = new Set(keys.filter((_, at) => objects[at] === undefined));
-  const missing = stage.accounts.find((account) => keysOf(account).some((key) => absent.has(key)));
-  if (missing !== undefined)
-    throw new LapidaryError({
-      code: "LAP_DATA_NO_RESULT",
-      message: `the stages before the rules are not complete: ${missing.shard} lacks an output`,
-      location: out,
-      remedy: "run the pipeline with `lapidary data run`",
-    });
+  const index = plan.stages.indexOf(stage);
+  for (const { shard, view } of viewsBefore(plan, index)) {
+    const objects = await findObjects(store, [view.documents ?? "", ...view.columns, ...view.edits]);
+    if (objects.includes(undefined))
+      throw new LapidaryError({
+        code: "LAP_DATA_NO_RESULT",
+        message: `the stages before the rules are not complete: ${shard} lacks an output`,
+        location: out,
+        remedy: "run the pipeline with `lapidary data run`",
+      });
+  }
   const counts = { in: 0, before: new Tally(), after: new Tally() };
   const sources = new Map<string, { before: number; after: number }>();
   const [gained, lost]: [string[], string[]] = [[], []];
-  for (const { source, shard, view } of stage.accounts) {
+  for (const { source, shard, view } of viewsBefore(plan, index)) {
     const columns = new Map(Object.entries(stage.columns));
     const keys = { documents: view.documents, edits: view.edits, columns: view.columns };
     const documents = openView(store, { shard: { source, name: shard, files: [] }, keys, columns, setAside: new Set() }).documents();
@@ -73,6 +72,17 @@ export async function whatIf(out: string, change: string, s3?: S3Access): Promis
     gained,
     lost,
   };
+}
+
+/** The views of all shards before a stage. */
+function* viewsBefore(
+  plan: PlanFile,
+  stage: number,
+): Generator<{ readonly source: string; readonly shard: string; readonly view: PlannedShard["view"] }> {
+  for (const { source, name, accounts } of plan.shards()) {
+    const account = accounts.find((each) => each.stage === stage);
+    if (account !== undefined) yield { source, shard: name, view: account.view };
+  }
 }
 
 /** Documents by the reason that drops them. */

@@ -1,5 +1,5 @@
 import type { OutputStore, S3Access } from "@lapidary/data-store";
-import { assert, assertNever, LapidaryError } from "@lapidary/std";
+import { assert, assertNever, ensure, LapidaryError } from "@lapidary/std";
 import { settingsAs } from "../file/pipeline-file.js";
 import type { SettingsOf, StageName } from "../stages/settings.js";
 import type { OutputKind, Stage } from "../stages/stage.js";
@@ -8,7 +8,7 @@ import { parsedLines } from "../view/json-lines.js";
 import { storedObject } from "../view/open-view.js";
 import type { Edit, Value } from "../view/view.js";
 import { openResult } from "./open-result.js";
-import type { PlanFile } from "./plan-file.js";
+import type { PlanFile, PlannedShard } from "./plan-file.js";
 import { stageAccounts } from "./stage-accounts.js";
 
 /** What one stage did with a document. */
@@ -49,13 +49,14 @@ interface StoredDocument {
 export async function whyDocument(out: string, wanted: string, s3?: S3Access): Promise<readonly DocumentHistory[]> {
   const { store, plan } = openResult(out, s3);
   const found: DocumentHistory[] = [];
-  for (const { source, shard, key } of plan.stages[0]?.accounts ?? []) {
-    const object = await store.find(key);
+  for (const shard of plan.shards()) {
+    const [first] = shard.accounts;
+    const object = first === undefined ? undefined : await store.find(first.key);
     if (object === undefined) continue;
     let row = 0;
     for await (const line of parsedLines(store.read(object, 0))) {
       const document = line as StoredDocument;
-      if (isNamed(document, source, wanted)) found.push(await historyOf(store, plan, { source, shard, row, document }));
+      if (isNamed(document, shard.source, wanted)) found.push(await historyOf(store, plan, { shard, row, document }));
       row++;
     }
   }
@@ -76,26 +77,24 @@ function isNamed({ id, name, file, place }: StoredDocument, source: string, want
 }
 
 interface Place {
-  readonly source: string;
-  readonly shard: string;
+  readonly shard: PlannedShard;
   readonly row: number;
   readonly document: StoredDocument;
 }
 
-async function historyOf(store: OutputStore, plan: PlanFile, { source, shard, row: firstRow, document }: Place): Promise<DocumentHistory> {
+async function historyOf(store: OutputStore, plan: PlanFile, { shard, row: firstRow, document }: Place): Promise<DocumentHistory> {
   const { id, name, file, place } = document;
   const stages: StageFate[] = [{ stage: "read", kind: "kept" }];
   let row = firstRow;
-  for (const { stage, settings, accounts } of plan.stages.slice(1)) {
-    const account = accounts.find((each) => each.shard === shard);
-    if (account === undefined) continue;
+  for (const account of shard.accounts.slice(1)) {
+    const { stage, settings } = ensure(plan.stages[account.stage], "a stage");
     const fate = await fateOf(store, stage, writesOf(stage, settings), account.key, row, id);
     stages.push(fate.fate);
     row = fate.row;
     if (fate.fate.kind === "dropped" || fate.fate.kind === "not run") break;
   }
   const end = stages.at(-1)?.kind;
-  return { id, source, name, file, place, shard, stages, isKept: end !== "dropped" && end !== "not run" };
+  return { id, source: shard.source, name, file, place, shard: shard.name, stages, isKept: end !== "dropped" && end !== "not run" };
 }
 
 const writesOf = <Name extends StageName>(name: Name, settings: PlanFile["stages"][number]["settings"]): OutputKind => {

@@ -28,11 +28,13 @@ export class TaskFailure extends Error {
  * Computes the tasks that the store lacks. A task starts when all objects that it reads are stored; of those that can start,
  * the earliest stage comes first. After a failure no task starts.
  *
+ * @returns the number of objects
  * @throws TaskFailure with the first failure
  */
-export async function execute({ store, plan, workers, run, onObject }: ExecuteOptions): Promise<void> {
+export async function execute({ store, plan, workers, run, onObject }: ExecuteOptions): Promise<number> {
   const { tasks } = plan;
   const queue = new TaskQueue(plan);
+  const objects = queue.left;
   // Some at a time, because all accounts together grow with the corpus.
   for (let at = 0; at < tasks.length; at += tasksOfRequest) {
     const some = tasks.slice(at, at + tasksOfRequest);
@@ -63,6 +65,7 @@ export async function execute({ store, plan, workers, run, onObject }: ExecuteOp
   };
   await Promise.all(Array.from({ length: workers }, (_, worker) => work(worker)));
   if (failure !== undefined) throw failure;
+  return objects;
 }
 
 /** Tasks whose inputs are stored come out in the order of the list. Memory is linear in the tasks: a list of inputs is one thing to wait for. */
@@ -99,6 +102,11 @@ class TaskQueue {
       return needed.size;
     });
     this.#isReady = this.#missing.map((missing) => missing === 0);
+  }
+
+  /** Objects that are not stored. */
+  get left(): number {
+    return this.#left;
   }
 
   /** The next task that can start; undefined after the last. */

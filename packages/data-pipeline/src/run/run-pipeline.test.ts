@@ -7,12 +7,14 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { ObjectStore, openStore } from "@lapidary/data-store";
 import { DocumentTable, readPublished, verifyPublished } from "@lapidary/mixture";
+import { ensure } from "@lapidary/std";
 import { temporaryDirectory } from "@lapidary/std/testing";
 import { readTokenizer, trainSentencePiece } from "@lapidary/tokenizer";
 import { collectGarbage } from "../result/collect-garbage.js";
 import { datasetCard, idleStages } from "../result/card.js";
 import { cardText } from "../result/card-text.js";
 import { diffDatasets } from "../result/diff.js";
+import { readPlanFile } from "../result/plan-file.js";
 import { pipelineStatus } from "../result/status.js";
 import { whatIf } from "../result/whatif.js";
 import { whyDocument } from "../result/why.js";
@@ -226,12 +228,11 @@ describe("runs of pipelines", function () {
       (path: string) => truncateSync(path, 40),
       (path: string) => writeFileSync(path, readFileSync(path, "utf8").replace("Text", "Txet")),
     ]) {
-      const plan = JSON.parse(readFileSync(join(out, "plan.json"), "utf8")) as {
-        readonly stages: readonly { readonly accounts: readonly { readonly key: string }[] }[];
-      };
+      const [first] = readPlanFile(out).shards();
+      const keyOf = (stage: number): string => ensure(first?.accounts[stage], "an account").key;
       const store = new ObjectStore(out);
-      damage(join(out, "objects", plan.stages[0]?.accounts[0]?.key ?? "", "part-0"));
-      await store.remove(plan.stages[1]?.accounts[0]?.key ?? "");
+      damage(join(out, "objects", keyOf(0), "part-0"));
+      await store.remove(keyOf(1));
       const warnings: string[] = [];
       await runFile(file, { warn: (text) => warnings.push(text) });
       match(warnings.join("\n"), /part-0 is damaged, and is computed again/);

@@ -83,13 +83,13 @@ export async function runPipeline(options: RunOptions): Promise<RunResult> {
     if (options.executor === undefined) await store.removeUnfinished(needs.isOfOthers);
     await storeStageFiles(store, stageFilesOf(plan));
     await storeInputLists(store, plan);
-    const { computed, setAside } = await computeRepaired(options, { store, plan, needs });
+    const { objects, computed, setAside } = await computeRepaired(options, { store, plan, needs });
     await publishContamination(pipeline.out, store, plan, planFile);
     const dataset = await publish(pipeline.out, store, planFile);
     return {
       plan: planFile,
       computed,
-      found: planFile.keys.length - computed,
+      found: objects - computed,
       setAside,
       stages: await stageAccounts(store, planFile),
       dataset,
@@ -109,6 +109,8 @@ interface Work {
 }
 
 interface Computed {
+  /** All objects of the plan. */
+  readonly objects: number;
   readonly computed: number;
   readonly setAside: readonly SetAside[];
 }
@@ -161,7 +163,7 @@ async function compute(options: RunOptions, { store, plan, needs }: Work): Promi
   };
   const timer = setInterval(writeTimes, timesMs);
   try {
-    await execute({
+    const objects = await execute({
       store,
       plan,
       workers: executor.slots,
@@ -177,7 +179,7 @@ async function compute(options: RunOptions, { store, plan, needs }: Work): Promi
         if (finished !== undefined) checkLosses(pipeline, task, finished);
       },
     });
-    return { computed, setAside };
+    return { objects, computed, setAside };
   } catch (error) {
     throw error instanceof TaskFailure && signal.aborted ? signal.reason : error;
   } finally {
