@@ -197,7 +197,10 @@ describe("the set-up", function () {
   it("the set-up lists the steps if the requested step does not exist", async () => {
     const { code, stderr } = await sandbox.setUp(["libtensorfow"]);
     assert.equal(code, 1);
-    assert.match(stderr, /no set-up step is called libtensorfow[^]*remedy: the steps are packages, libtensorflow, redis, opcodes, build, kernels/);
+    assert.match(
+      stderr,
+      /no set-up step is called libtensorfow[^]*remedy: the steps are packages, libtensorflow, redis, opcodes, build, kernels/,
+    );
   });
 });
 
