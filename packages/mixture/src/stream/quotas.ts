@@ -58,14 +58,19 @@ export class Quotas {
     return state;
   }
 
-  /** Floors first; then one row more for each of the largest remainders. A source that is ahead of its share has no row. */
+  /**
+   * The whole rows that each source is due come first. Of the sources that are due a part of a row more, those whose row is complete the earliest get it
+   * now: earliest deadline first, which meets every deadline that any order meets. With constant weights some order does (pfair scheduling, Baruah et
+   * al. 1996). A deadline assumes that weights stay as they are, because rows must not depend on weights of later steps.
+   */
   #next({ step, before, carry }: State): { readonly counts: readonly number[]; readonly state: State } {
     const { denominator } = this.#shares;
-    const wanted = this.#shares.at(step).map((share, i) => share * BigInt(this.#batch) + (carry[i] ?? 0n));
+    const shares = this.#shares.at(step);
+    const wanted = shares.map((share, i) => share * BigInt(this.#batch) + (carry[i] ?? 0n));
     const counts = wanted.map((each) => (each <= 0n ? 0n : each / denominator));
-    const rest = (i: number): bigint => (wanted[i] ?? 0n) - (counts[i] ?? 0n) * denominator;
+    const parts = wanted.map((each, i) => each - (counts[i] ?? 0n) * denominator);
     let missing = BigInt(this.#batch) - counts.reduce((sum, each) => sum + each, 0n);
-    const order = counts.map((_, i) => i).sort((a, b) => (rest(a) === rest(b) ? a - b : rest(a) > rest(b) ? -1 : 1));
+    const order = byDeadline(shares, parts, denominator);
     for (const i of missing >= 0n ? order : order.toReversed()) {
       if (missing === 0n) break;
       const change = missing > 0n ? 1n : -1n;
@@ -73,7 +78,25 @@ export class Quotas {
       counts[i] = (counts[i] ?? 0n) + change;
       missing -= change;
     }
-    const next = { step: step + 1, before: before.map((each, i) => each + Number(counts[i] ?? 0n)), carry: wanted.map((_, i) => rest(i)) };
+    const next = {
+      step: step + 1,
+      before: before.map((each, i) => each + Number(counts[i] ?? 0n)),
+      carry: wanted.map((each, i) => each - (counts[i] ?? 0n) * denominator),
+    };
     return { counts: counts.map(Number), state: next };
   }
+}
+
+/**
+ * The sources in the order in which their next row is complete. Sources that are due no part of it follow, and then those without a share.
+ *
+ * @param parts what each source is due of its next row, times the denominator; negative if the source is ahead
+ */
+function byDeadline(shares: readonly bigint[], parts: readonly bigint[], denominator: bigint): number[] {
+  const sources = shares.map((share, i) => ({ i, share, part: parts[i] ?? 0n }));
+  const rank = ({ share, part }: (typeof sources)[number]): number => (share === 0n ? 2 : part > 0n ? 0 : 1);
+  // (1 − part a) / share a against (1 − part b) / share b
+  const later = (a: (typeof sources)[number], b: (typeof sources)[number]): bigint =>
+    (denominator - a.part) * b.share - (denominator - b.part) * a.share || b.part - a.part;
+  return sources.sort((a, b) => rank(a) - rank(b) || Number(later(a, b) > 0n) - Number(later(a, b) < 0n) || a.i - b.i).map(({ i }) => i);
 }
