@@ -99,7 +99,7 @@ describe("pipelines of the command line", function () {
   });
 
   it("a pipeline goes on after Redis lost its data while the second job waits", async () => {
-    await home.run("launch", file, "base.train.steps=1000", "--name", "wiped", "-d");
+    await home.run("launch", file, "base.train.steps=2500", "--name", "wiped", "-d");
     await reaches("wiped-base", "running");
     const redis = join(home.state, "redis");
     const redisPidFile = join(redis, "redis.pid");

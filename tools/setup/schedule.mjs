@@ -16,7 +16,7 @@
  * @property {readonly string[]} needs names of steps that end before this one begins; those that are not in the list are complete
  * @property {(session: S) => boolean} isReady whether the step is complete, judged from files alone
  * @property {(session: S) => Promise<void>} run
- * @property {(session: S) => Promise<void>} [prepare] downloads ahead. If it fails, `run` tries again and reports the failure
+ * @property {(session: S) => Promise<void>} [prepare] downloads ahead; if it fails, the step fails, because pip has tried again as often as it is of use
  */
 
 /**
@@ -33,7 +33,7 @@ export async function runSteps(session, steps, { always = false } = {}) {
   /** @type {Map<string, Promise<void>>} */
   const ends = new Map();
   for (const step of steps) {
-    const prepared = step.prepare === undefined || !isWanted(step) ? undefined : step.prepare(session).catch(() => undefined);
+    const prepared = isWanted(step) ? step.prepare?.(session) : undefined;
     const needs = step.needs.flatMap((name) => ends.get(name) ?? []);
     ends.set(step.name, runAfter([...needs, prepared], step));
   }
