@@ -72,6 +72,21 @@ export interface OpTraits {
   readonly preserves: readonly Preserved[];
 }
 
+/** The traits of ops that multiply matrices. */
+export const productTraits = {
+  placed: false,
+  producer: false,
+  movesData: false,
+  transcendental: false,
+  vectorWork: "none",
+  kernel: "product",
+  rounds: true,
+  foldable: true,
+  communicates: false,
+  fusible: "none",
+  preserves: [],
+} as const satisfies OpTraits;
+
 /** The traits of an op that copies elements to other positions in a loop, and computes nothing. */
 export const movementTraits = {
   placed: false,

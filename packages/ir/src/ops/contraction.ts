@@ -2,7 +2,7 @@ import { ensure } from "@lapidary/std";
 import type { DimPair } from "../attrs.js";
 import type { GradientBuilder } from "../gradient-builder.js";
 import type { Value } from "../graph.js";
-import { type Factor, type OpDef, type OpFactors, afterLeading, defineOp, sameAttrs } from "../op.js";
+import { type Factor, type OpDef, type OpFactors, afterLeading, defineOp, productTraits, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { forEachIndex, tensor } from "../tensor.js";
 import { type TensorType, isFloat, sizeOf, stridesOf, tensorType } from "../types.js";
@@ -120,17 +120,7 @@ function orderedMatmul(g: GradientBuilder, { a, b, batch, contracting, batchDims
 const dotGeneral = defineOp({
   name: "dot_general",
   arity: 2,
-  placed: false,
-  producer: false,
-  movesData: false,
-  transcendental: false,
-  vectorWork: "none",
-  kernel: "product",
-  rounds: true,
-  foldable: true,
-  communicates: false,
-  fusible: "none",
-  preserves: [],
+  ...productTraits,
   type: (inputs, { batch, contracting }) => {
     const [lhs, rhs] = inputs;
     if (lhs === undefined || rhs === undefined || lhs.dtype !== rhs.dtype || !isFloat(lhs.dtype))

@@ -1,6 +1,6 @@
 import { ensure } from "@lapidary/std";
 import type { Value } from "../graph.js";
-import { type Factor, type FactorMap, type OpDef, type OpTraits, defineOp, sameAttrs } from "../op.js";
+import { type Factor, type FactorMap, type OpDef, defineOp, productTraits, sameAttrs } from "../op.js";
 import { ShapeError } from "../shape-error.js";
 import { tensor } from "../tensor.js";
 import { type TensorType, isFloat, sameDims, sizeOf, stridesOf, tensorType } from "../types.js";
@@ -42,20 +42,6 @@ export function raggedRuns(
   }
   return runs;
 }
-
-const traits = {
-  placed: false,
-  producer: false,
-  movesData: false,
-  transcendental: false,
-  vectorWork: "none",
-  kernel: "product",
-  rounds: true,
-  foldable: true,
-  communicates: false,
-  fusible: "none",
-  preserves: [],
-} as const satisfies OpTraits;
 
 /** @throws ShapeError unless `x` is [lead, N, …], `sizes` i32 [lead, G], and `shared` are leading dims */
 function checkLead(op: string, x: TensorType, sizes: TensorType, shared: readonly number[], inputs: readonly TensorType[]): void {
@@ -108,7 +94,7 @@ class RaggedFactors {
 const raggedDot = defineOp({
   name: "ragged_dot",
   arity: 3,
-  ...traits,
+  ...productTraits,
   type: (inputs, { shared, transposed }) => {
     const [x, w, sizes] = inputs;
     if (x === undefined || w === undefined || sizes === undefined)
@@ -162,7 +148,7 @@ const raggedDot = defineOp({
 const raggedContract = defineOp({
   name: "ragged_contract",
   arity: 3,
-  ...traits,
+  ...productTraits,
   type: (inputs, { shared }) => {
     const [x, y, sizes] = inputs;
     if (x === undefined || y === undefined || sizes === undefined)
