@@ -89,11 +89,13 @@ export function isReady({ root, env }) {
 /**
  * The step: native if possible, otherwise WebAssembly with a warning.
  * @param {import("./session.mjs").Session} session
+ * @param {unknown} [failure] of `fetchLibrary`
  */
-export async function provideLibtensorflow(session) {
+export async function provideLibtensorflow(session, failure) {
   removeStamp(session.root, step);
   const { root, env } = session;
   try {
+    if (failure !== undefined) throw failure;
     if (env.LAPIDARY_LIBTENSORFLOW === "stock") await runStockInstaller(session);
     else await provideNative(session);
     const task = session.report.begin(step, "loading the binding");

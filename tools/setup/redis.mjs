@@ -129,10 +129,11 @@ export async function fetchServer(session) {
   if (server === undefined) await provideWheel(session, wheelDirectory(session.cache), passedOver);
 }
 
-/** The step. @param {import("./session.mjs").Session} session */
-export async function provideRedis(session) {
+/** The step. @param {import("./session.mjs").Session} session @param {unknown} [failure] of `fetchServer` */
+export async function provideRedis(session, failure) {
   if (session.env.REDIS_URL) return;
   removeStamp(session.root, step);
+  if (failure !== undefined) throw failure;
   let finding = findRedisServer(session);
   const directory = wheelDirectory(session.cache);
   const isWheel = finding.server === undefined || finding.server.path.startsWith(directory);

@@ -15,8 +15,8 @@
  * @property {string} name
  * @property {readonly string[]} needs names of steps that end before this one begins; those that are not in the list are complete
  * @property {(session: S) => boolean} isReady whether the step is complete, judged from files alone
- * @property {(session: S) => Promise<void>} run
- * @property {(session: S) => Promise<void>} [prepare] downloads ahead; if it fails, the step fails, because pip has tried again as often as it is of use
+ * @property {(session: S, failure?: unknown) => Promise<void>} run `failure`: that of `prepare`, which the step reports without another try
+ * @property {(session: S) => Promise<void>} [prepare] downloads ahead
  */
 
 /**
@@ -33,18 +33,20 @@ export async function runSteps(session, steps, { always = false } = {}) {
   /** @type {Map<string, Promise<void>>} */
   const ends = new Map();
   for (const step of steps) {
-    const prepared = isWanted(step) ? step.prepare?.(session) : undefined;
+    const prepared = isWanted(step) ? step.prepare?.(session).then(none, (error) => error) : undefined;
     const needs = step.needs.flatMap((name) => ends.get(name) ?? []);
-    ends.set(step.name, runAfter([...needs, prepared], step));
+    ends.set(step.name, runAfter(needs, prepared, step));
   }
   const results = await Promise.allSettled(ends.values());
   const failed = results.find((result) => result.status === "rejected");
   if (failed !== undefined) throw failed.reason;
 
-  /** @param {readonly (Promise<void> | undefined)[]} needs @param {Step<S>} step */
-  async function runAfter(needs, step) {
-    await Promise.all(needs);
+  /** @param {readonly Promise<void>[]} needs @param {Promise<unknown> | undefined} prepared @param {Step<S>} step */
+  async function runAfter(needs, prepared, step) {
+    const [failure] = await Promise.all([prepared, ...needs]);
     // Now, because a step can undo another: npm removes the stamps of all steps.
-    if (isWanted(step)) await step.run(session);
+    if (isWanted(step)) await step.run(session, failure);
   }
 }
+
+const none = () => undefined;
