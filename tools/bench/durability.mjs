@@ -8,7 +8,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { median } from "./peer.mjs";
+import { median } from "../median.mjs";
 import { Ours, cpu_s } from "./ours.mjs";
 import { stolen_s, waitForIdle } from "./wait-for-idle.mjs";
 

@@ -6,7 +6,8 @@
  *     recomputing    on 16x16, a token from the whole context, as sampling without a cache computes it
  */
 import { jobOf } from "./case.mjs";
-import { Peer, median } from "./peer.mjs";
+import { median } from "../median.mjs";
+import { Peer } from "./peer.mjs";
 import { waitForIdle } from "./wait-for-idle.mjs";
 
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { chipsOf, flopOf, nameOf, parseMeshText } from "./case.mjs";
 import { chipLimit, goals, checkChips, checkGoal, checkDurability } from "./goals.mjs";
-import { median } from "./peer.mjs";
+import { median } from "../median.mjs";
 
 /** A goal with all parts. @type {import("./goals.mjs").Goal} */
 const goal = {

@@ -1,7 +1,7 @@
 /** Lapidary's side of a measurement: a worker group that runs the step of a case. Steps are dispatched ahead, as the coordinator does. */
 import { readFileSync } from "node:fs";
 import { batchOf, programsOf } from "./case.mjs";
-import { median } from "./peer.mjs";
+import { median } from "../median.mjs";
 
 const built = (/** @type {string} */ name) => import(new URL(`../../packages/${name}`, import.meta.url).href);
 

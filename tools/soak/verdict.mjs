@@ -4,6 +4,8 @@
  *     samples   | warm-up 10 % | beginning 20 % |        …        | end 20 % |
  */
 
+import { median } from "../median.mjs";
+
 /** @typedef {{ readonly rss_mb: number, readonly descriptors: number }} ProcessSample */
 /**
  * @typedef {object} Sample
@@ -85,11 +87,4 @@ export function bytesOfStep(samples) {
   const [first, last] = [samples[Math.ceil(samples.length * warmUp)], samples.at(-1)];
   if (first === undefined || last === undefined || last.step === first.step) return NaN;
   return ((last.disk_mb - first.disk_mb) * 1e6) / (last.step - first.step);
-}
-
-/** @param {readonly number[]} values */
-function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? (sorted[middle] ?? NaN) : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
 }

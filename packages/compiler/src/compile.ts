@@ -46,8 +46,9 @@ export function compile(graph: Graph, options: CompileOptions): Program {
   const ordered = schedule(lean, { prefetchBlocks: options.prefetchBlocks ?? 1 }); // collectives start early and finish before their first use
   if (verify) verifySchedule(lean, ordered);
 
-  let memory: MemoryPlan | undefined; // lifetimes, offsets, peak bytes a chip
-  if (verify) verifyMemory((memory = planMemory(lean, ordered)), ordered.order.length);
+  let planned: MemoryPlan | undefined;
+  const memory = (): MemoryPlan => (planned ??= planMemory(lean, ordered)); // lifetimes, offsets, peak bytes a chip
+  if (verify) verifyMemory(memory(), ordered.order.length);
 
   return {
     name: graph.name,
@@ -56,7 +57,7 @@ export function compile(graph: Graph, options: CompileOptions): Program {
     chip: lean,
     schedule: ordered,
     get memory(): MemoryPlan {
-      return (memory ??= planMemory(lean, ordered));
+      return memory();
     },
     remat: options.remat ?? "none",
     propagated,

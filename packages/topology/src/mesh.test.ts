@@ -46,7 +46,7 @@ describe("meshes", () => {
       });
   });
 
-  it("a mesh rejects names that its text form cannot hold, sizes that are no number of chips, and a name given twice", () => {
+  it("a mesh rejects names that its text form cannot hold, sizes that are not numbers of chips, and a name given twice", () => {
     for (const name of ["Data", "2d", "data-1", "a=b", "", "über"])
       throws(() => makeMesh({ [name]: 2 }), {
         code: "LAP_MESH_AXIS_NAME",

@@ -29,7 +29,10 @@ export function explainStages({ chip }: Program): ExplainedStage[] {
         own.reduce((n, range) => n + of(range), 0);
       return [
         {
-          ...{ stage, part, ticks: sum(({ count }) => count), idle: sum(({ idle }) => idle[part]?.[stage] ?? 0) },
+          stage,
+          part,
+          ticks: sum(({ count }) => count),
+          idle: sum(({ idle }) => idle[part]?.[stage] ?? 0),
           ...inputOf(chip, part, stage, stages),
         },
       ];
